@@ -1,0 +1,77 @@
+//! The whole pipeline as one function: text in, recipe and findings out. Every front end calls this one.
+
+use std::sync::Arc;
+
+use crate::diagnostic::{Diagnostic, Level, Sink};
+use crate::graph::Graph;
+use crate::lint::{self, Context, Rule, TemplateUse};
+use crate::lower::lower;
+use crate::recipe::Recipe;
+use crate::source::Source;
+use crate::syntax::{Tree, json};
+use crate::value::Object;
+
+/// What to compile with.
+#[derive(Clone, Copy)]
+pub struct Options<'a> {
+    /// The rules to run.
+    pub rules: &'a [&'static Rule],
+    /// The parameters the recipe is to be run with, if they are known.
+    pub parameters: Option<&'a Object>,
+}
+
+impl Default for Options<'_> {
+    fn default() -> Self {
+        Self { rules: lint::RULES, parameters: None }
+    }
+}
+
+/// Everything that is known about a recipe.
+#[derive(Debug)]
+pub struct Compilation {
+    /// The text.
+    pub source: Arc<Source>,
+    /// The document.
+    pub tree: Arc<Tree>,
+    /// The recipe in it.
+    pub recipe: Recipe,
+    /// Its graph.
+    pub graph: Graph,
+    /// Every string of it that has braces.
+    pub templates: Vec<TemplateUse>,
+    /// What there is to say about it, in order of place.
+    pub diagnostics: Vec<Diagnostic>,
+    /// How many further findings there are of which enough has been said.
+    pub dropped: usize,
+}
+
+/// Compiles a recipe. It never fails: what is wrong is in the diagnostics.
+pub fn compile(source: Arc<Source>, options: Options<'_>) -> Compilation {
+    let tree = Arc::new(json::parse(Arc::clone(&source)));
+    let recipe = lower(Arc::clone(&tree));
+    let graph = Graph::new(&recipe);
+    let templates = lint::templates(&recipe);
+    let mut sink = Sink::default();
+    let context =
+        Context { tree: &tree, recipe: &recipe, graph: &graph, templates: &templates, parameters: options.parameters };
+    lint::run(options.rules, &context, &mut sink);
+    let (diagnostics, dropped) = sink.finish();
+    Compilation { source, tree, recipe, graph, templates, diagnostics, dropped }
+}
+
+impl Compilation {
+    /// Whether anything is at error level.
+    pub fn has_errors(&self) -> bool {
+        self.diagnostics.iter().any(|diagnostic| diagnostic.level == Level::Error)
+    }
+
+    /// Whether the dispatcher would refuse the recipe.
+    pub fn is_refused(&self) -> bool {
+        self.refusals().next().is_some()
+    }
+
+    /// The findings for which the dispatcher would refuse the recipe.
+    pub fn refusals(&self) -> impl Iterator<Item = &Diagnostic> {
+        self.diagnostics.iter().filter(|diagnostic| diagnostic.refused)
+    }
+}

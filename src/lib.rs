@@ -1,0 +1,66 @@
+//! zrecipe: compiler, linter and runtime for Zocalo recipes.
+//!
+//! A compiler with two back ends: it *reports* on a recipe, or it *runs* one.
+//!
+//! ```text
+//! text ─parse▶ Tree ─lower▶ Recipe ─check▶ diagnostics ─▶ report          check
+//!                             ├─graph▶ draw                               graph
+//!                             └─bind(parameters)▶ bound recipe ─emit▶ messages ─▶ transport ─▶ services
+//!                                                                        expand, emit, run
+//! ```
+//!
+//! # Layers
+//!
+//! A module uses only modules above it; plug-ins (the files of a folder) never name a sibling. A test reads this
+//! table.
+//!
+//! ```text
+//! language   source
+//!            value
+//!            diagnostic
+//!            syntax       syntax/
+//!            template     template/
+//!            recipe
+//!            lower
+//!            graph
+//!            lint         lint/rules/
+//!            compile
+//! views      report       report/
+//!            draw         draw/
+//! runtime    settings
+//!            bind
+//!            message
+//!            transport    transport/
+//!            runtime      runtime/  runtime/services/
+//! front end  cli          cli/commands/
+//! ```
+//!
+//! # Invariants
+//!
+//! - The language is pure: no I/O, no clock, no async. Every pass returns a value; what is wrong with a document is
+//!   data in that value, never an `Err`.
+//! - Spans are bytes of the [`source::Source`] and lie on character boundaries; columns are made when a report is
+//!   written.
+//! - Numbers are their text, from the file to the wire.
+//! - A string is read as a template once ([`template::parse`]); check and bind use the same result.
+//! - Every front end calls [`compile::compile`]; none parses, lints or binds on its own.
+//! - Nothing is reported as done before the broker has it safely; a delivery is acknowledged last.
+
+pub mod bind;
+pub mod cli;
+pub mod compile;
+pub mod diagnostic;
+pub mod draw;
+pub mod graph;
+pub mod lint;
+pub mod lower;
+pub mod message;
+pub mod recipe;
+pub mod report;
+pub mod runtime;
+pub mod settings;
+pub mod source;
+pub mod syntax;
+pub mod template;
+pub mod transport;
+pub mod value;

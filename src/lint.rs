@@ -1,0 +1,187 @@
+//! What a rule is, what it sees, and the runner. Each rule is one file in `lint/rules/`.
+
+use crate::diagnostic::{Diagnostic, Level, Sink};
+use crate::graph::Graph;
+use crate::recipe::Recipe;
+use crate::source::Span;
+use crate::syntax::{Kind, NodeId, NodeRef, Tree};
+use crate::template::{ParseError, Template};
+use crate::value::Object;
+
+/// A kind of finding.
+#[derive(Debug)]
+pub struct Rule {
+    /// Its kebab-case name: file stem, fixture folder, documentation anchor, and the word that suppresses it.
+    pub name: &'static str,
+    /// The level of its findings, unless one says otherwise.
+    pub level: Level,
+    /// Its documentation in Markdown, with the sections *Why*, *Example* and *Instead*.
+    pub documentation: &'static str,
+    check: fn(&Context<'_>, &mut Sink),
+}
+
+impl Rule {
+    /// A finding of this rule.
+    pub fn at(&self, span: Span, message: impl Into<String>) -> Diagnostic {
+        Diagnostic::new(self.name, self.level, span, message)
+    }
+}
+
+/// What a rule sees of a recipe.
+pub struct Context<'a> {
+    /// The document.
+    pub tree: &'a Tree,
+    /// The recipe in it.
+    pub recipe: &'a Recipe,
+    /// Its graph.
+    pub graph: &'a Graph,
+    /// Every string of it that has braces.
+    pub templates: &'a [TemplateUse],
+    /// The parameters it is to be run with, if they are known.
+    pub parameters: Option<&'a Object>,
+}
+
+/// A string with braces, and where it stands.
+#[derive(Debug)]
+pub struct TemplateUse {
+    /// The string.
+    pub node: NodeId,
+    /// The template, or why it is none.
+    pub template: Result<Template, ParseError>,
+}
+
+impl<'a> Context<'a> {
+    /// A node of the document.
+    pub fn node(&self, id: NodeId) -> NodeRef<'a> {
+        self.tree.node(id)
+    }
+
+    /// The strings that are templates.
+    pub fn parsed_templates(&self) -> impl Iterator<Item = (NodeRef<'a>, &'a Template)> {
+        self.templates.iter().filter_map(|used| Some((self.tree.node(used.node), used.template.as_ref().ok()?)))
+    }
+
+    /// How to name a node's content in a message: short scalars as written, anything else by what it is.
+    pub fn show(&self, node: NodeRef<'_>) -> String {
+        let raw = node.raw();
+        match node.kind() {
+            Kind::Array | Kind::Object if raw.len() > 20 || raw.contains('\n') => node.describe().to_owned(),
+            Kind::Missing => node.describe().to_owned(),
+            _ if raw.chars().count() > 60 => {
+                let shown: String = raw.chars().take(57).collect();
+                format!("`{shown}…`")
+            }
+            _ => format!("`{raw}`"),
+        }
+    }
+}
+
+/// Strings of a recipe that go through substitution and have braces.
+pub fn templates(recipe: &Recipe) -> Vec<TemplateUse> {
+    let mut templates = Vec::new();
+    let mut scan = |node: NodeRef<'_>| {
+        for node in node.descendants() {
+            if node.kind() == Kind::String && crate::template::has_braces(node.raw()) {
+                let template = crate::template::parse(&node.text());
+                templates.push(TemplateUse { node: node.id(), template });
+            }
+        }
+    };
+    recipe.steps().iter().for_each(|step| scan(recipe.node(step.value)));
+    if let Some(start) = recipe.start() {
+        scan(recipe.node(start.value));
+    }
+    templates.sort_by_key(|used| used.node);
+    templates
+}
+
+/// Runs rules over a recipe.
+pub fn run<'r>(rules: impl IntoIterator<Item = &'r &'static Rule>, context: &Context<'_>, sink: &mut Sink) {
+    for rule in rules {
+        (rule.check)(context, sink);
+    }
+}
+
+/// The rule of this name.
+pub fn rule(name: &str) -> Option<&'static Rule> {
+    RULES.iter().find(|rule| rule.name == name).copied()
+}
+
+/// The known name nearest to a misspelt one, if it is near enough to be meant.
+pub fn nearest<'n>(name: &str, known: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
+    let most = (name.chars().count() / 3).clamp(1, 3);
+    let distance = |known: &str| strsim::damerau_levenshtein(&name.to_lowercase(), &known.to_lowercase());
+    known
+        .into_iter()
+        .map(|known| (distance(known), known))
+        .filter(|&(distance, _)| distance <= most)
+        .min()
+        .map(|(_, known)| known)
+}
+
+/// Declares the rule of a file: documentation, name, level and check in one place.
+macro_rules! declare_rule {
+    ($(#[doc = $documentation:literal])+ $name:literal, $level:ident) => {
+        /// The rule of this file.
+        pub static RULE: $crate::lint::Rule = $crate::lint::Rule {
+            name: $name,
+            level: $crate::diagnostic::Level::$level,
+            documentation: concat!($($documentation, "\n"),+),
+            check,
+        };
+    };
+}
+
+/// Declares the modules of `lint/rules/` and the list of their rules.
+macro_rules! rules {
+    ($($module:ident),+ $(,)?) => {
+        /// One rule a file.
+        pub mod rules {
+            $(#[allow(missing_docs, reason = "the file's own first line says it")] pub mod $module;)+
+        }
+
+        /// Every rule there is, in alphabetical order.
+        pub static RULES: &[&Rule] = &[$(&rules::$module::RULE),+];
+    };
+}
+
+rules! {
+    ambiguous_replace,
+    attribute_placeholder,
+    byte_order_mark,
+    colliding_key,
+    cycle,
+    duplicate_key,
+    duplicate_step,
+    empty_start,
+    error_to_start,
+    invalid_utf8,
+    lone_surrogate,
+    malformed_delay,
+    malformed_destination,
+    malformed_error,
+    malformed_link,
+    malformed_parameters,
+    malformed_placeholder,
+    malformed_start,
+    malformed_step,
+    missing_destination,
+    missing_start,
+    misspelt_key,
+    non_finite_number,
+    non_numeric_step,
+    not_a_recipe,
+    oversized_integer,
+    partial_replace,
+    rejected_placeholder,
+    repeated_link,
+    scalar_error,
+    self_referencing_start,
+    syntax_error,
+    too_deep,
+    two_destinations,
+    unknown_step,
+    unreferenced_step,
+    unresolved_destination,
+    unusual_step_number,
+}

@@ -1,0 +1,44 @@
+//! Placeholders that reach for an attribute.
+
+use crate::diagnostic::Sink;
+use crate::lint::Context;
+use crate::template::ParseErrorKind;
+
+declare_rule! {
+    /// # Why
+    /// In Python `{x.name}` reads an attribute of an object inside the interpreter. Parameters have none worth
+    /// reading, and through it a recipe could put passwords of the dispatcher into a message. zrecipe refuses it.
+    ///
+    /// # Example
+    /// ```json
+    /// { "1": { "queue": "images", "parameters": { "id": "{sample.id}" } }, "start": [[1, []]] }
+    /// ```
+    ///
+    /// # Instead
+    /// ```json
+    /// { "1": { "queue": "images", "parameters": { "id": "{sample[id]}" } }, "start": [[1, []]] }
+    /// ```
+    "attribute-placeholder", Error
+}
+
+fn check(cx: &Context<'_>, sink: &mut Sink) {
+    for used in cx.templates {
+        let Err(error) = &used.template else { continue };
+        if error.kind != ParseErrorKind::Attribute {
+            continue;
+        }
+        let node = cx.node(used.node);
+        let text = node.text();
+        let shown = text.get(error.span.clone()).unwrap_or_default();
+        let help = if shown.contains(['/', '$', ' ', '"', '\'']) {
+            "for braces that are text write `{{` and `}}`"
+        } else {
+            "to take something out of an object write `{name[key]}`; for braces that are text write `{{` and `}}`"
+        };
+        sink.report(
+            RULE.at(node.text_span(error.span.clone()), format!("placeholder `{shown}` reads an attribute"))
+                .help(help)
+                .refused(),
+        );
+    }
+}

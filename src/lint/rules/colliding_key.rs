@@ -1,0 +1,86 @@
+//! Keys that the given parameters turn into something else than a new key.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::diagnostic::Sink;
+use crate::lint::Context;
+use crate::recipe::STEP_KEYS;
+use crate::syntax::{Kind, NodeRef};
+use crate::template::{has_braces, parse};
+use crate::value::Value;
+
+declare_rule! {
+    /// # Why
+    /// Placeholders work in keys, too. Two keys that become one lose a value, and a parameter that turns a key of
+    /// a step into `queue` or `output` would send messages where the recipe's author never meant them to go.
+    ///
+    /// # Example
+    /// With the parameter `name` = `"output"`:
+    /// ```json with name=output
+    /// { "1": { "queue": "images", "{name}": 2, "output": 2 }, "2": { "queue": "archiver" }, "start": [[1, []]] }
+    /// ```
+    ///
+    /// # Instead
+    /// ```json with name=output
+    /// {
+    ///   "1": { "queue": "images", "parameters": { "{name}": 2 }, "output": 2 },
+    ///   "2": { "queue": "archiver" },
+    ///   "start": [[1, []]]
+    /// }
+    /// ```
+    "colliding-key", Error
+}
+
+fn check(cx: &Context<'_>, sink: &mut Sink) {
+    let Some(parameters) = cx.parameters else { return };
+    let filled = |key: NodeRef<'_>| -> Option<String> {
+        let text = key.text();
+        if !has_braces(&text) {
+            return Some(text.into_owned());
+        }
+        match parse(&text).ok()?.apply(parameters).ok()? {
+            Value::String(text) => Some(text),
+            Value::Array(_) | Value::Object(_) => None,
+            // As Python's `json` writes a key that is no string.
+            other => Some(other.to_json()),
+        }
+    };
+    // A key can only collide in an object that has a template for a key.
+    let mut objects: Vec<NodeRef<'_>> = Vec::new();
+    let keys: HashSet<_> = cx.templates.iter().map(|used| used.node).collect();
+    let steps = cx.recipe.steps().iter().map(|step| cx.node(step.value));
+    let start = cx.recipe.start().map(|start| cx.node(start.value));
+    for object in steps.clone().chain(start).flat_map(NodeRef::descendants).filter(|node| node.kind() == Kind::Object) {
+        if object.members().any(|member| keys.contains(&member.key.id())) {
+            objects.push(object);
+        }
+    }
+    let step_values: HashSet<_> = cx.recipe.steps().iter().map(|step| step.value).collect();
+    for object in objects {
+        let is_step = step_values.contains(&object.id());
+        let mut seen: HashMap<String, NodeRef<'_>> = HashMap::new();
+        for member in object.members() {
+            let Some(text) = filled(member.key) else {
+                let message = format!("key {} becomes a list or an object", member.key.raw());
+                sink.report(RULE.at(member.key.span(), message).help("a key is text").refused());
+                continue;
+            };
+            let changed = member.key.text() != text;
+            if is_step && changed && STEP_KEYS.contains(&text.as_str()) {
+                sink.report(
+                    RULE.at(member.key.span(), format!("key {} becomes the step's `{text}`", member.key.raw()))
+                        .help("a parameter cannot change where messages go; rename the key")
+                        .refused(),
+                );
+            } else if let Some(first) = seen.get(&text).filter(|first| changed || first.text() != text) {
+                sink.report(
+                    RULE.at(member.key.span(), format!("key {} becomes `{text}`, which is there already", member.key.raw()))
+                        .also(first.span(), "here")
+                        .help("one of the two values would be lost; rename a key")
+                        .refused(),
+                );
+            }
+            seen.insert(text, member.key);
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! A `start` that starts nothing.
+
+use crate::diagnostic::Sink;
+use crate::lint::Context;
+use crate::syntax::Kind;
+
+declare_rule! {
+    /// # Why
+    /// `start` lists the steps that get the first messages. If it is empty nothing would ever happen.
+    ///
+    /// # Example
+    /// ```json
+    /// { "1": { "queue": "images" }, "start": [] }
+    /// ```
+    ///
+    /// # Instead
+    /// ```json
+    /// { "1": { "queue": "images" }, "start": [[1, []]] }
+    /// ```
+    "empty-start", Error
+}
+
+fn check(cx: &Context<'_>, sink: &mut Sink) {
+    let Some(start) = cx.recipe.start() else { return };
+    let value = cx.node(start.value);
+    if value.kind() == Kind::Array && value.is_empty() {
+        let diagnostic = RULE.at(value.span(), "`start` is empty, so no step gets a first message").refused();
+        sink.report(match cx.recipe.steps().first() {
+            Some(step) => diagnostic.help(format!("write `[[{}, []]]`: a step and the payload for it", step.id)),
+            None => diagnostic,
+        });
+    }
+}

@@ -1,0 +1,32 @@
+//! Half a character.
+
+use crate::diagnostic::Sink;
+use crate::lint::Context;
+use crate::syntax::ProblemKind;
+
+declare_rule! {
+    /// # Why
+    /// `\ud83d` alone is half of a character. Python carries it along until something writes it to a file or a log
+    /// and fails.
+    ///
+    /// # Example
+    /// ```json
+    /// { "1": { "queue": "images", "parameters": { "title": "done \ud83d" } }, "start": [[1, []]] }
+    /// ```
+    ///
+    /// # Instead
+    /// ```json
+    /// { "1": { "queue": "images", "parameters": { "title": "done \ud83d\ude00" } }, "start": [[1, []]] }
+    /// ```
+    "lone-surrogate", Error
+}
+
+fn check(cx: &Context<'_>, sink: &mut Sink) {
+    for problem in cx.tree.problems().iter().filter(|problem| problem.kind == ProblemKind::LoneSurrogate) {
+        let text = cx.tree.source().slice(problem.span);
+        sink.report(
+            RULE.at(problem.span, format!("`{text}` is half a character"))
+                .help("write the character itself, or both halves of its escape"),
+        );
+    }
+}

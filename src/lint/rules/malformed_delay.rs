@@ -1,0 +1,47 @@
+//! A `transport-delay` that is no number of seconds.
+
+use crate::diagnostic::Sink;
+use crate::lint::Context;
+use crate::syntax::Kind;
+use crate::template::has_braces;
+
+declare_rule! {
+    /// # Why
+    /// `transport-delay` is the number of seconds by which a message to this step is delayed.
+    ///
+    /// # Example
+    /// ```json
+    /// { "1": { "queue": "images", "transport-delay": "5s" }, "start": [[1, []]] }
+    /// ```
+    ///
+    /// # Instead
+    /// ```json
+    /// { "1": { "queue": "images", "transport-delay": 5 }, "start": [[1, []]] }
+    /// ```
+    "malformed-delay", Error
+}
+
+fn check(cx: &Context<'_>, sink: &mut Sink) {
+    for step in cx.recipe.steps() {
+        for part in cx.node(step.value).members().filter(|part| part.key.is("transport-delay")) {
+            let value = part.value;
+            let problem = match value.kind() {
+                Kind::Missing => continue,
+                Kind::Number if value.as_f64().is_some_and(|seconds| seconds >= 0.0) => continue,
+                Kind::Number => "is negative".to_owned(),
+                // `{$REPLACE:seconds}` may well become a number.
+                Kind::String if has_braces(&value.text()) => continue,
+                _ => format!("is {}, not a number of seconds", value.describe()),
+            };
+            let message = format!("the transport-delay of step `{}` {problem}", cx.recipe.name(step));
+            let diagnostic = RULE.at(value.head(), message).refused();
+            let text = value.text();
+            let number = text.trim().trim_end_matches('s').trim();
+            sink.report(if value.kind() == Kind::String && number.parse::<u32>().is_ok() {
+                diagnostic.fix(format!("write `{number}`"), value.span(), number)
+            } else {
+                diagnostic.help("write seconds as a number, for example `5`")
+            });
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! A queue, topic or exchange that is not a name.
+
+use crate::diagnostic::Sink;
+use crate::lint::Context;
+use crate::syntax::Kind;
+
+declare_rule! {
+    /// # Why
+    /// `queue`, `topic` and `exchange` are names. Anything else is turned into text, and the message goes to a
+    /// queue called `[7]` that nobody listens on, or nowhere.
+    ///
+    /// # Example
+    /// ```json
+    /// { "1": { "queue": ["images"] }, "start": [[1, []]] }
+    /// ```
+    ///
+    /// # Instead
+    /// ```json
+    /// { "1": { "queue": "images" }, "start": [[1, []]] }
+    /// ```
+    "malformed-destination", Error
+}
+
+fn check(cx: &Context<'_>, sink: &mut Sink) {
+    for step in cx.recipe.steps() {
+        for part in cx.node(step.value).members() {
+            let key = part.key.text();
+            if !matches!(&*key, "queue" | "topic" | "exchange") {
+                continue;
+            }
+            let name = cx.recipe.name(step);
+            let value = part.value;
+            let message = match value.kind() {
+                Kind::Missing => continue,
+                Kind::String if value.text().is_empty() => format!("the {key} of step `{name}` is empty"),
+                Kind::String if value.text().trim() != value.text() => {
+                    format!("the {key} of step `{name}` begins or ends with a space")
+                }
+                Kind::String => continue,
+                _ => format!("the {key} of step `{name}` is {}, not a name", value.describe()),
+            };
+            let diagnostic = RULE.at(value.head(), message);
+            let only = value.items().next().filter(|first| value.items().count() == 1 && first.kind() == Kind::String);
+            sink.report(match (value.kind(), only) {
+                (Kind::Array, Some(only)) => {
+                    diagnostic.fix(format!("write `{}`", only.raw()), value.span(), only.raw())
+                }
+                (Kind::Array, None) => diagnostic.help("a step has one; for several destinations link to several steps"),
+                (Kind::String, _) if !value.text().trim().is_empty() => {
+                    let trimmed = format!("\"{}\"", value.text().trim());
+                    diagnostic.fix(format!("write `{trimmed}`"), value.span(), trimmed)
+                }
+                _ => diagnostic.help(format!("write the name in double quotes, or leave `{key}` out")),
+            });
+        }
+    }
+}

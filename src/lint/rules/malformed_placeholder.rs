@@ -1,0 +1,62 @@
+//! Strings in which braces do not form placeholders.
+
+use crate::diagnostic::Sink;
+use crate::lint::Context;
+use crate::template::ParseErrorKind;
+
+declare_rule! {
+    /// # Why
+    /// Every string of a recipe goes through Python's `str.format`. A brace that begins or ends no placeholder
+    /// rejects the whole request when parameters are put in.
+    ///
+    /// # Example
+    /// ```json
+    /// { "1": { "queue": "images", "parameters": { "pattern": "a{3" } }, "start": [[1, []]] }
+    /// ```
+    ///
+    /// # Instead
+    /// ```json
+    /// { "1": { "queue": "images", "parameters": { "pattern": "a{{3" } }, "start": [[1, []]] }
+    /// ```
+    "malformed-placeholder", Error
+}
+
+fn check(cx: &Context<'_>, sink: &mut Sink) {
+    use ParseErrorKind as P;
+    for used in cx.templates {
+        let Err(error) = &used.template else { continue };
+        let node = cx.node(used.node);
+        let span = node.text_span(error.span.clone());
+        let text = node.text();
+        let shown = text.get(error.span.clone()).unwrap_or_default();
+        const LITERAL: &str = "for braces that are text write `{{` and `}}`";
+        let (message, help) = match error.kind {
+            P::Attribute => continue,
+            P::Unclosed => ("a `{` that is never closed".to_owned(), "write `{{` for a brace that is text"),
+            P::Unopened => ("a `}` that closes nothing".to_owned(), "write `}}` for a brace that is text"),
+            P::BraceInName => ("a `{` inside a placeholder's name".to_owned(), LITERAL),
+            P::Empty => ("a placeholder without a name".to_owned(), LITERAL),
+            P::Positional => (format!("placeholder `{shown}` is a number, and parameters have names"), LITERAL),
+            P::EmptyKey => (format!("placeholder `{shown}` has an empty key"), "write `{name[key]}`"),
+            P::UnclosedBracket => (format!("placeholder `{shown}` has a `[` that is not closed"), "write `{name[key]}`"),
+            P::AfterBracket => (format!("placeholder `{shown}` goes on after its `]`"), "write `{name[key]}`"),
+            P::Conversion => (
+                format!("conversion `{}` is not one of `!r`, `!s` and `!a`", shown.trim_end_matches('}')),
+                LITERAL,
+            ),
+            P::Nesting => ("placeholders are nested too deeply".to_owned(), "one inside another's format is the limit"),
+            P::EmptyReplace => (format!("`{shown}` names no parameter"), "write `{$REPLACE:name}`"),
+            P::ReplaceWithoutField => (format!("`{shown}` holds no placeholder"), "write `{$REPLACE:name}`"),
+        };
+        let diagnostic = RULE.at(span, message).help(help).refused();
+        let doubled = match error.kind {
+            P::Unclosed if shown == "{" => Some("{{"),
+            P::Unopened => Some("}}"),
+            _ => None,
+        };
+        sink.report(match doubled {
+            Some(doubled) => diagnostic.unsafe_fix(format!("write `{doubled}`"), span, doubled),
+            None => diagnostic,
+        });
+    }
+}

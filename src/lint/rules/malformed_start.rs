@@ -1,0 +1,65 @@
+//! A `start` that is no list of pairs.
+
+use crate::diagnostic::Sink;
+use crate::lint::Context;
+use crate::recipe::Target;
+use crate::syntax::Kind;
+
+declare_rule! {
+    /// # Why
+    /// `start` is a list of pairs: the number of a step, and the payload of the first message to it.
+    ///
+    /// # Example
+    /// ```json
+    /// { "1": { "queue": "images" }, "start": [1] }
+    /// ```
+    ///
+    /// # Instead
+    /// ```json
+    /// { "1": { "queue": "images" }, "start": [[1, []]] }
+    /// ```
+    "malformed-start", Error
+}
+
+fn check(cx: &Context<'_>, sink: &mut Sink) {
+    let Some(start) = cx.recipe.start() else { return };
+    let value = cx.node(start.value);
+    if !matches!(value.kind(), Kind::Array | Kind::Missing) {
+        let diagnostic = RULE.at(value.head(), format!("`start` is {}, not a list of pairs", value.describe())).refused();
+        sink.report(match value.as_integer() {
+            Some(id) => diagnostic
+                .help("each entry is `[step, payload]`")
+                .fix(format!("write `[[{id}, []]]`"), value.span(), format!("[[{id}, []]]")),
+            None => diagnostic.help("write `[[step, payload], …]`"),
+        });
+    }
+    for entry in &start.entries {
+        let node = cx.node(entry.node);
+        match entry.pair {
+            None if node.kind() == Kind::Missing => {}
+            None => {
+                let diagnostic =
+                    RULE.at(node.head(), format!("{} is not a pair of step and payload", cx.show(node))).refused();
+                sink.report(match node.as_integer().or_else(|| node.items().next()?.as_integer()) {
+                    Some(id) => diagnostic
+                        .help(format!("write `[{id}, payload]`"))
+                        .unsafe_fix("give it an empty payload", node.span(), format!("[{id}, []]")),
+                    None => diagnostic.help("write `[step, payload]`"),
+                });
+            }
+            Some((step, Target::Unreadable, _)) if !cx.node(step).is("start") => {
+                let step = cx.node(step);
+                if step.kind() != Kind::Missing {
+                    // The reference lets an entry `error` pass when there is a top-level `error`.
+                    let passes = step.is("error") && cx.recipe.error().is_some();
+                    sink.report(
+                        RULE.at(step.head(), format!("{} is not the number of a step", cx.show(step)))
+                            .help("an entry is `[step, payload]`")
+                            .refused_if(!passes),
+                    );
+                }
+            }
+            Some(_) => {}
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! A step that is no object.
+
+use crate::diagnostic::Sink;
+use crate::lint::Context;
+use crate::syntax::{Kind, NodeRef};
+
+declare_rule! {
+    /// # Why
+    /// A step is an object that says at least where its messages go.
+    ///
+    /// # Example
+    /// ```json
+    /// { "1": "images", "start": [[1, []]] }
+    /// ```
+    ///
+    /// # Instead
+    /// ```json
+    /// { "1": { "queue": "images" }, "start": [[1, []]] }
+    /// ```
+    "malformed-step", Error
+}
+
+fn check(cx: &Context<'_>, sink: &mut Sink) {
+    for step in cx.recipe.steps() {
+        let value = cx.node(step.value);
+        if !matches!(value.kind(), Kind::Object | Kind::Missing) {
+            let name = cx.recipe.name(step);
+            let diagnostic = RULE
+                .at(value.head(), format!("step `{name}` is {}, not an object", value.describe()))
+                .also(cx.node(step.key).span(), "this step")
+                .refused_if(is_rejected(value));
+            sink.report(match value.kind() {
+                Kind::String => diagnostic.help("write `{\"queue\": \"…\"}`; a comment stands before the step it is about"),
+                _ => diagnostic.help("write `{\"queue\": \"…\"}`"),
+            });
+        }
+    }
+}
+
+/// Whether the reference rejects it: it looks for `output` and `error` in the value, which fails for what has no
+/// parts and finds them in texts and lists that have such a word in them.
+fn is_rejected(value: NodeRef<'_>) -> bool {
+    match value.kind() {
+        Kind::String => value.text().contains("output") || value.text().contains("error"),
+        Kind::Array => value.items().any(|item| item.is("output") || item.is("error")),
+        _ => true,
+    }
+}

@@ -1,0 +1,42 @@
+//! Steps without a queue or topic.
+
+use crate::diagnostic::Sink;
+use crate::lint::{Context, nearest};
+use crate::syntax::Kind;
+
+declare_rule! {
+    /// # Why
+    /// A message to a step without `queue` and `topic` goes nowhere. It is dropped without a trace, and so is
+    /// everything that would have come after it.
+    ///
+    /// # Example
+    /// ```json
+    /// { "1": { "service": "Images" }, "start": [[1, []]] }
+    /// ```
+    ///
+    /// # Instead
+    /// ```json
+    /// { "1": { "service": "Images", "queue": "images" }, "start": [[1, []]] }
+    /// ```
+    "missing-destination", Error
+}
+
+fn check(cx: &Context<'_>, sink: &mut Sink) {
+    for step in cx.recipe.steps() {
+        let value = cx.node(step.value);
+        if value.kind() != Kind::Object || step.queue.is_some() || step.topic.is_some() {
+            continue;
+        }
+        let name = cx.recipe.name(step);
+        let mut diagnostic = RULE.at(
+            cx.node(step.key).span(),
+            format!("step `{name}` has neither `queue` nor `topic`, so messages to it are lost"),
+        );
+        let near = value.members().find(|part| nearest(&part.key.text(), ["queue", "topic"]).is_some());
+        diagnostic = match near {
+            Some(part) => diagnostic.also(part.key.span(), "is this meant to be `queue` or `topic`?"),
+            None => diagnostic.help("add the queue that its service listens on: `\"queue\": \"…\"`"),
+        };
+        sink.report(diagnostic);
+    }
+}

@@ -1,0 +1,58 @@
+//! One link written more than once.
+
+use std::collections::HashMap;
+
+use crate::diagnostic::Sink;
+use crate::lint::Context;
+
+declare_rule! {
+    /// # Why
+    /// `[2, 2]` sends each message to step 2 twice. In `start` the same holds for one step with one payload.
+    ///
+    /// # Example
+    /// ```json
+    /// { "1": { "queue": "images", "output": [2, 2] }, "2": { "queue": "archiver" }, "start": [[1, []]] }
+    /// ```
+    ///
+    /// # Instead
+    /// ```json
+    /// { "1": { "queue": "images", "output": [2] }, "2": { "queue": "archiver" }, "start": [[1, []]] }
+    /// ```
+    "repeated-link", Warning
+}
+
+fn check(cx: &Context<'_>, sink: &mut Sink) {
+    let recipe = cx.recipe;
+    for step in recipe.steps() {
+        let links = recipe.links(step);
+        if links.len() < 2 {
+            continue;
+        }
+        let mut first = HashMap::with_capacity(links.len());
+        for link in links {
+            let Some(id) = link.target.id() else { continue };
+            let place = cx.node(link.node).span();
+            if let Some(before) = first.insert((link.role == crate::recipe::Role::Output, link.channel, id), place) {
+                let message = format!("step `{}` sends to step `{id}` more than once", recipe.name(step));
+                sink.report(
+                    RULE.at(place, message)
+                        .also(before, "already here")
+                        .help("each message would arrive several times; remove the repetition"),
+                );
+            }
+        }
+    }
+    let mut first = HashMap::new();
+    for entry in recipe.start().into_iter().flat_map(|start| &start.entries) {
+        let Some((_, target, payload)) = entry.pair else { continue };
+        let Some(id) = target.id() else { continue };
+        let place = cx.node(entry.node).span();
+        if let Some(before) = first.insert((id, cx.node(payload).raw()), place) {
+            sink.report(
+                RULE.at(place, format!("`start` sends the same message to step `{id}` more than once"))
+                    .also(before, "already here")
+                    .help("remove the repetition"),
+            );
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! A top-level `error` that is a number instead of a list.
+
+use crate::diagnostic::Sink;
+use crate::lint::Context;
+
+declare_rule! {
+    /// # Why
+    /// `"error": 2` says clearly enough what is meant, and the checker takes it for `[2]`. The Python services
+    /// crash on it, so the dispatcher does not send it out.
+    ///
+    /// # Example
+    /// ```json
+    /// { "1": { "queue": "images" }, "start": [[1, []]], "error": 1 }
+    /// ```
+    ///
+    /// # Instead
+    /// ```json
+    /// { "1": { "queue": "images" }, "start": [[1, []]], "error": [1] }
+    /// ```
+    "scalar-error", Note
+}
+
+fn check(cx: &Context<'_>, sink: &mut Sink) {
+    let Some(error) = cx.recipe.error() else { return };
+    let value = cx.node(error.value);
+    if let Some(id) = value.as_integer() {
+        sink.report(
+            RULE.at(value.span(), "the recipe's `error` is a single number, on which Python services crash")
+                .help("write it as a list")
+                .fix(format!("write `[{id}]`"), value.span(), format!("[{id}]"))
+                .refused(),
+        );
+    }
+}

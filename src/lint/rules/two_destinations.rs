@@ -1,0 +1,39 @@
+//! A step with both a queue and a topic.
+
+use crate::diagnostic::Sink;
+use crate::lint::Context;
+
+declare_rule! {
+    /// # Why
+    /// With both `queue` and `topic` every message is sent twice. That is possible, and rarely what was meant.
+    ///
+    /// # Example
+    /// ```json
+    /// { "1": { "queue": "images", "topic": "transient.images" }, "start": [[1, []]] }
+    /// ```
+    ///
+    /// # Instead
+    /// Two steps say it so that everybody sees it.
+    /// ```json
+    /// {
+    ///   "1": { "queue": "images" },
+    ///   "2": { "topic": "transient.images" },
+    ///   "start": [[1, []], [2, []]]
+    /// }
+    /// ```
+    "two-destinations", Warning
+}
+
+fn check(cx: &Context<'_>, sink: &mut Sink) {
+    for step in cx.recipe.steps() {
+        if let (Some(queue), Some(topic)) = (step.queue, step.topic) {
+            let name = cx.recipe.name(step);
+            sink.report(
+                RULE.at(cx.node(topic).span(), format!("step `{name}` has both a queue and a topic"))
+                    .label("sent here")
+                    .also(cx.node(queue).span(), "and here")
+                    .help("every message is sent twice; use two steps if that is meant"),
+            );
+        }
+    }
+}

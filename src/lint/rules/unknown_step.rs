@@ -1,0 +1,64 @@
+//! Links and starts that name a step that is not there.
+
+use crate::diagnostic::{Diagnostic, Sink};
+use crate::lint::Context;
+use crate::recipe::{Role, Target};
+use crate::syntax::NodeId;
+
+declare_rule! {
+    /// # Why
+    /// A message to a step that does not exist cannot be sent.
+    ///
+    /// # Example
+    /// ```json
+    /// { "1": { "queue": "images", "output": 3 }, "start": [[1, []]] }
+    /// ```
+    ///
+    /// # Instead
+    /// ```json
+    /// { "1": { "queue": "images", "output": 2 }, "2": { "queue": "archiver" }, "start": [[1, []]] }
+    /// ```
+    "unknown-step", Error
+}
+
+fn check(cx: &Context<'_>, sink: &mut Sink) {
+    let recipe = cx.recipe;
+    for step in recipe.steps() {
+        for link in recipe.links(step) {
+            let from = match (link.role, link.channel) {
+                (Role::Error, _) => format!("`error` of step `{}`", recipe.name(step)),
+                (Role::Output, Some(channel)) => {
+                    format!("channel `{}` of step `{}`", cx.node(channel).text(), recipe.name(step))
+                }
+                (Role::Output, None) => format!("`output` of step `{}`", recipe.name(step)),
+            };
+            sink.extend(unknown(cx, &from, link.node, link.target));
+        }
+    }
+    let entries = recipe.start().into_iter().flat_map(|start| &start.entries);
+    for (node, target, _) in entries.filter_map(|entry| entry.pair) {
+        sink.extend(unknown(cx, "`start`", node, target));
+    }
+    for &(node, target) in recipe.error().into_iter().flat_map(|error| &error.targets) {
+        sink.extend(unknown(cx, "the recipe's `error`", node, target));
+    }
+}
+
+fn unknown(cx: &Context<'_>, from: &str, node: NodeId, target: Target) -> Option<Diagnostic> {
+    let Target::Step(id) = target else { return None };
+    if cx.recipe.step(id).is_some() {
+        return None;
+    }
+    let mut known: Vec<i64> = cx.recipe.steps().iter().map(|step| step.id).collect();
+    known.sort_unstable();
+    known.dedup();
+    let list = |ids: &[i64]| ids.iter().map(|id| format!("`{id}`")).collect::<Vec<_>>().join(", ");
+    let help = match known.as_slice() {
+        [] => "the recipe has no steps".to_owned(),
+        few if few.len() <= 12 => format!("the recipe has steps {}", list(few)),
+        [first, .., last] => format!("the recipe has {} steps, `{first}` to `{last}`", known.len()),
+        [only] => format!("the recipe has only step `{only}`"),
+    };
+    let node = cx.node(node);
+    Some(RULE.at(node.span(), format!("{from} goes to step `{id}`, which does not exist")).help(help).refused())
+}

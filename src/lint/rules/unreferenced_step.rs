@@ -1,0 +1,44 @@
+//! Steps that no message reaches.
+
+use crate::diagnostic::Sink;
+use crate::lint::Context;
+
+declare_rule! {
+    /// # Why
+    /// A step that neither `start` nor a link leads to never does anything. Most often a link was forgotten, or
+    /// given the wrong number.
+    ///
+    /// # Example
+    /// ```json
+    /// { "1": { "queue": "images" }, "2": { "queue": "archiver" }, "start": [[1, []]] }
+    /// ```
+    ///
+    /// # Instead
+    /// ```json
+    /// { "1": { "queue": "images", "output": 2 }, "2": { "queue": "archiver" }, "start": [[1, []]] }
+    /// ```
+    "unreferenced-step", Error
+}
+
+fn check(cx: &Context<'_>, sink: &mut Sink) {
+    // Without a readable start everything is unreached, and that is one mistake, not many.
+    let starts = cx.recipe.start().is_some_and(|start| start.entries.iter().any(|entry| entry.pair.is_some()));
+    if !starts {
+        return;
+    }
+    for unreached in cx.graph.unreached() {
+        let step = &cx.recipe.steps()[unreached.step];
+        let name = cx.recipe.name(step);
+        let mut diagnostic =
+            RULE.at(cx.node(step.key).span(), format!("no message ever reaches step `{name}`")).refused();
+        if let Some(purpose) = cx.recipe.purpose(step) {
+            diagnostic = diagnostic.label(purpose.into_owned());
+        }
+        let link = format!("link to it from another step's `output`, add it to `start`, or remove it");
+        sink.report(diagnostic.help(match unreached.behind {
+            0 => link,
+            1 => format!("{link}; one more step is reached only from here"),
+            more => format!("{link}; {more} more steps are reached only from here"),
+        }));
+    }
+}

@@ -1,0 +1,54 @@
+//! Queues and topics that still hold a placeholder when all parameters are put in.
+
+use crate::diagnostic::{Level, Sink};
+use crate::lint::Context;
+use crate::template::parse;
+
+declare_rule! {
+    /// # Why
+    /// An undefined placeholder stays as it is. In the name of a queue that means a message to a queue called
+    /// `{name}`, which does not exist. This is checked when the parameters are known.
+    ///
+    /// # Example
+    /// With the parameter `size` = `3` and no other:
+    /// ```json with size=3
+    /// { "1": { "queue": "{feedback}", "parameters": { "size": "{size}" } }, "start": [[1, []]] }
+    /// ```
+    ///
+    /// # Instead
+    /// Give the parameter, or the name.
+    /// ```json with size=3
+    /// { "1": { "queue": "feedback", "parameters": { "size": "{size}" } }, "start": [[1, []]] }
+    /// ```
+    "unresolved-destination", Error
+}
+
+fn check(cx: &Context<'_>, sink: &mut Sink) {
+    let Some(parameters) = cx.parameters else { return };
+    let started: Vec<i64> = cx
+        .recipe
+        .start()
+        .into_iter()
+        .flat_map(|start| &start.entries)
+        .filter_map(|entry| entry.pair?.1.id())
+        .collect();
+    for step in cx.recipe.steps() {
+        for (what, part) in [("queue", step.queue), ("topic", step.topic)] {
+            let Some(node) = part.map(|part| cx.node(part)) else { continue };
+            let text = node.text();
+            let Ok(template) = parse(&text) else { continue };
+            let fields = template.fields();
+            let undefined = fields.iter().find(|field| !parameters.contains_key(&field.name));
+            let Some(field) = undefined.filter(|_| !template.replace) else { continue };
+            let name = cx.recipe.name(step);
+            let diagnostic = RULE
+                .at(node.text_span(field.span.clone()), format!(
+                    "the {what} of step `{name}` needs the parameter `{}`, which is not given",
+                    field.name
+                ))
+                .help(format!("give it: `--param {}=…`", field.name));
+            // A first message is lost for certain; a later one only if its channel is used.
+            sink.report(if started.contains(&step.id) { diagnostic.refused() } else { diagnostic.level(Level::Warning) });
+        }
+    }
+}

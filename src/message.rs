@@ -1,0 +1,459 @@
+//! The envelope that travels: how a recipe's messages are read, written and passed along a link. Pure.
+//!
+//! The wire format lives here only. It is that of `workflows.recipe.RecipeWrapper` (`workflows` 3.3): the whole
+//! bound recipe travels with every message, with a pointer to the step that is to deal with it.
+
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use crate::recipe::step_number;
+use crate::syntax::json::read_value;
+use crate::template::python;
+use crate::value::{Object, Value};
+
+/// The header that says that a body is a recipe message.
+pub const RECIPE_HEADER: &str = "workflows-recipe";
+
+/// The queue on which a dispatcher waits for processing requests.
+pub const REQUEST_QUEUE: &str = "processing_recipe";
+
+/// Where a message goes.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Destination {
+    /// One consumer of the queue gets it.
+    Queue(String),
+    /// Every subscriber of the topic that is there now gets it.
+    Topic(String),
+}
+
+impl Destination {
+    /// The queue's or the topic's name.
+    pub fn name(&self) -> &str {
+        match self {
+            Destination::Queue(name) | Destination::Topic(name) => name,
+        }
+    }
+}
+
+impl std::fmt::Display for Destination {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Destination::Queue(name) => write!(f, "queue `{name}`"),
+            Destination::Topic(name) => write!(f, "topic `{name}`"),
+        }
+    }
+}
+
+/// A message on its way to a broker.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outgoing {
+    /// Its identity: the same message sent again has the same id, and a receiver takes it once.
+    pub id: String,
+    /// Queue or topic.
+    pub destination: Destination,
+    /// Publish to this exchange instead of the destination's usual one (brokers with exchanges only).
+    pub exchange: Option<String>,
+    /// Deliver no sooner than this after sending.
+    pub delay: Option<Duration>,
+    /// Drop it when nobody has taken it for this long.
+    pub expiration: Option<Duration>,
+    /// Headers.
+    pub headers: Object,
+    /// Body, usually JSON text.
+    pub body: Vec<u8>,
+}
+
+/// A recipe message.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Envelope {
+    /// The bound recipe.
+    pub recipe: Value,
+    /// The step that is to deal with the message.
+    pub pointer: i64,
+    /// The steps it came through.
+    pub path: Vec<Value>,
+    /// What the whole run shares; `ID` is the recipe ID.
+    pub environment: Object,
+    /// What the previous step sent.
+    pub payload: Value,
+}
+
+/// Why a message is no recipe message that could be dealt with.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The header is missing: this is no recipe message at all.
+    #[error("the message has no header `{RECIPE_HEADER}`")]
+    NotARecipe,
+    /// Not JSON.
+    #[error("the body is {0}")]
+    NotJson(String),
+    /// The body is not an object with a recipe.
+    #[error("the body is {0}, not an object with `recipe` and `recipe-pointer`")]
+    NotAnObject(&'static str),
+    /// A part is missing or has the wrong type.
+    #[error("`{part}` of the message is {found}")]
+    Malformed {
+        /// Which part.
+        part: &'static str,
+        /// What stands there.
+        found: String,
+    },
+    /// The pointer names no step of the recipe.
+    #[error("`recipe-pointer` is {0}, and the recipe has no such step")]
+    NoSuchStep(i64),
+}
+
+/// Why a message cannot be sent on.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SendError {
+    /// A link of the recipe leads nowhere.
+    #[error("step `{from}` links to {to}, which is not a step")]
+    NoSuchStep {
+        /// The step that has the link, or `start`.
+        from: String,
+        /// The link.
+        to: String,
+    },
+    /// A step's delay is no number of seconds.
+    #[error("the transport-delay of step `{step}` is {found}")]
+    Delay {
+        /// The step.
+        step: i64,
+        /// What stands there.
+        found: String,
+    },
+}
+
+/// What a service sends.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Output {
+    /// The channel; none: the step's unnamed output, or the service's default channel.
+    pub channel: Option<String>,
+    /// The payload.
+    pub payload: Value,
+    /// Headers of its own.
+    pub headers: Object,
+}
+
+/// Whether the headers say that the body is a recipe message: `true`, `"True"`, `"true"` or 1, as in the reference.
+pub fn is_recipe(headers: &Object) -> bool {
+    match headers.get(RECIPE_HEADER) {
+        Some(Value::Bool(value)) => *value,
+        Some(Value::String(text)) => matches!(text.as_str(), "True" | "true"),
+        Some(Value::Number(number)) => number.as_f64() == 1.0,
+        _ => false,
+    }
+}
+
+/// A body as services get it: JSON, or text if it is none.
+pub fn read_body(body: &[u8]) -> Value {
+    read_value(body).unwrap_or_else(|_| Value::String(String::from_utf8_lossy(body).into_owned()))
+}
+
+impl Envelope {
+    /// Reads a recipe message.
+    ///
+    /// # Errors
+    /// What is wrong with it; such a message can never be dealt with.
+    pub fn read(headers: &Object, body: &[u8]) -> Result<Self, Error> {
+        if !is_recipe(headers) {
+            return Err(Error::NotARecipe);
+        }
+        let mut object = match read_value(body).map_err(Error::NotJson)? {
+            Value::Object(object) => object,
+            other => return Err(Error::NotAnObject(other.describe())),
+        };
+        let mut take = |part: &str| object.swap_remove(part);
+        let malformed = |part, found: Option<&Value>| {
+            let found = found.map_or("missing".to_owned(), |found| found.describe().to_owned());
+            Error::Malformed { part, found }
+        };
+        let recipe = match take("recipe") {
+            Some(recipe @ Value::Object(_)) => sanitise(recipe),
+            other => return Err(malformed("recipe", other.as_ref())),
+        };
+        let pointer = take("recipe-pointer");
+        let pointer = match &pointer {
+            // Python reads it with `int()`, so text will do.
+            Some(Value::String(text)) => text.trim().parse().ok(),
+            Some(number) => step_number(number),
+            None => None,
+        }
+        .ok_or_else(|| malformed("recipe-pointer", pointer.as_ref()))?;
+        let path = match take("recipe-path") {
+            None => Vec::new(),
+            Some(Value::Array(path)) => path,
+            other => return Err(malformed("recipe-path", other.as_ref())),
+        };
+        let environment = match take("environment") {
+            None => Object::new(),
+            Some(Value::Object(environment)) => environment,
+            other => return Err(malformed("environment", other.as_ref())),
+        };
+        let payload = take("payload").unwrap_or_default();
+        let envelope = Self { recipe, pointer, path, environment, payload };
+        match envelope.find(pointer) {
+            Some(Value::Object(_)) => Ok(envelope),
+            Some(other) => Err(malformed("recipe", Some(other))),
+            None => Err(Error::NoSuchStep(pointer)),
+        }
+    }
+
+    /// The message body.
+    pub fn write(&self) -> String {
+        body(&self.recipe.to_json(), self.pointer, &self.path, &self.environment, &self.payload)
+    }
+
+    /// The recipe ID.
+    pub fn id(&self) -> Option<&str> {
+        self.environment.get("ID")?.as_str()
+    }
+
+    fn find(&self, number: i64) -> Option<&Value> {
+        self.recipe.get(&number.to_string())
+    }
+
+    /// The step that is to deal with the message.
+    pub fn step(&self) -> &Object {
+        static EMPTY: std::sync::OnceLock<Object> = std::sync::OnceLock::new();
+        self.find(self.pointer).and_then(Value::as_object).unwrap_or_else(|| EMPTY.get_or_init(Object::new))
+    }
+
+    /// The step's `parameters`; empty when there are none.
+    pub fn parameters(&self) -> Object {
+        self.step().get("parameters").and_then(Value::as_object).cloned().unwrap_or_default()
+    }
+
+    /// The steps that an output goes to. None: nothing is connected there, and the output is dropped.
+    pub fn targets(&self, channel: Option<&str>, default_channel: Option<&str>) -> Vec<Value> {
+        let links = match self.step().get("output") {
+            None => return Vec::new(),
+            Some(Value::Object(channels)) => match channel.or(default_channel).and_then(|name| channels.get(name)) {
+                Some(links) => links,
+                None => return Vec::new(),
+            },
+            // Unnamed outputs take what is sent without a name and what goes to the default channel.
+            Some(_) if channel.is_some() && channel != default_channel => return Vec::new(),
+            Some(links) => links,
+        };
+        match links {
+            Value::Array(links) => links.clone(),
+            single => vec![single.clone()],
+        }
+    }
+
+    /// The messages that outputs become, in order. Their ids follow from `parent`, the id of the message that led
+    /// to them, so that dealing with that message again makes the same ones.
+    ///
+    /// # Errors
+    /// A link that leads nowhere, or a delay that is none.
+    pub fn advance(
+        &self,
+        parent: &str,
+        outputs: &[Output],
+        default_channel: Option<&str>,
+    ) -> Result<Vec<Outgoing>, SendError> {
+        let recipe = self.recipe.to_json();
+        let mut path = self.path.clone();
+        path.push(Value::from(self.pointer));
+        let mut messages = Vec::new();
+        for (ordinal, output) in outputs.iter().enumerate() {
+            for (edge, target) in self.targets(output.channel.as_deref(), default_channel).iter().enumerate() {
+                let number = self.resolve(target, &self.pointer.to_string())?;
+                let name = format!("{}>{number} {ordinal} {edge}", self.pointer);
+                let body = body(&recipe, number, &path, &self.environment, &output.payload);
+                self.send(&mut messages, parent, &name, number, &output.headers, body, None)?;
+            }
+        }
+        Ok(messages)
+    }
+
+    /// A message to the same step again: what a service sends itself to remember where it is.
+    ///
+    /// # Errors
+    /// As [`Envelope::advance`].
+    pub fn checkpoint(
+        &self,
+        parent: &str,
+        payload: &Value,
+        delay: Duration,
+        headers: &Object,
+    ) -> Result<Vec<Outgoing>, SendError> {
+        let body = body(&self.recipe.to_json(), self.pointer, &self.path, &self.environment, payload);
+        let mut messages = Vec::new();
+        self.send(&mut messages, parent, "checkpoint", self.pointer, headers, body, Some(delay))?;
+        Ok(messages)
+    }
+
+    /// The first messages of a recipe, whose `start` they come from.
+    ///
+    /// # Errors
+    /// As [`Envelope::advance`].
+    pub fn start(recipe: Value, environment: Object, parent: &str) -> Result<Vec<Outgoing>, SendError> {
+        let text = recipe.to_json();
+        let start: Vec<Value> = recipe.get("start").and_then(Value::as_array).unwrap_or_default().to_vec();
+        let envelope = Self { recipe, pointer: 0, path: Vec::new(), environment, payload: Value::Null };
+        let mut messages = Vec::new();
+        for (ordinal, entry) in start.iter().enumerate() {
+            let [target, payload] = entry.as_array().unwrap_or_default() else { continue };
+            let number = envelope.resolve(target, "start")?;
+            let body = body(&text, number, &[], &envelope.environment, payload);
+            let name = format!("start>{number} {ordinal}");
+            envelope.send(&mut messages, parent, &name, number, &Object::new(), body, None)?;
+        }
+        Ok(messages)
+    }
+
+    fn resolve(&self, target: &Value, from: &str) -> Result<i64, SendError> {
+        let number = step_number(target).filter(|&number| matches!(self.find(number), Some(Value::Object(_))));
+        number.ok_or_else(|| SendError::NoSuchStep { from: from.to_owned(), to: target.to_json() })
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "one call site each for a hop, a checkpoint and a start")]
+    fn send(
+        &self,
+        messages: &mut Vec<Outgoing>,
+        parent: &str,
+        name: &str,
+        number: i64,
+        headers: &Object,
+        body: String,
+        delay: Option<Duration>,
+    ) -> Result<(), SendError> {
+        let Some(Value::Object(step)) = self.find(number) else { return Ok(()) };
+        let delay = match (delay, step.get("transport-delay")) {
+            (Some(delay), _) => Some(delay),
+            (None, None) => None,
+            (None, Some(value)) => {
+                Some(seconds(value).ok_or_else(|| SendError::Delay { step: number, found: value.to_json() })?)
+            }
+        };
+        let exchange = step.get("exchange").map(python::str);
+        let mut headers = headers.clone();
+        headers.insert(RECIPE_HEADER.to_owned(), Value::Bool(true));
+        for (kind, key) in [(Destination::Queue as fn(String) -> _, "queue"), (Destination::Topic, "topic")] {
+            if let Some(place) = step.get(key).filter(|place| place.is_truthy()) {
+                messages.push(Outgoing {
+                    id: message_id(parent, &format!("{name} {key}")),
+                    destination: kind(python::str(place)),
+                    exchange: exchange.clone(),
+                    delay,
+                    expiration: None,
+                    headers: headers.clone(),
+                    body: body.clone().into_bytes(),
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The recipe as a receiver holds it: a single unnamed output as a list.
+fn sanitise(mut recipe: Value) -> Value {
+    if let Value::Object(object) = &mut recipe {
+        for (_, step) in object.iter_mut() {
+            if let Value::Object(step) = step
+                && let Some(output) = step.get_mut("output")
+                && !matches!(output, Value::Array(_) | Value::Object(_))
+            {
+                *output = Value::Array(vec![std::mem::take(output)]);
+            }
+        }
+    }
+    recipe
+}
+
+fn body(recipe: &str, pointer: i64, path: &[Value], environment: &Object, payload: &Value) -> String {
+    let path = Value::Array(path.to_vec()).to_json();
+    let environment = Value::Object(environment.clone()).to_json();
+    format!(
+        "{{\"environment\":{environment},\"payload\":{},\"recipe\":{recipe},\"recipe-path\":{path},\"recipe-pointer\":{pointer}}}",
+        payload.to_json()
+    )
+}
+
+fn seconds(value: &Value) -> Option<Duration> {
+    let seconds = match value {
+        Value::Number(number) => number.as_f64(),
+        Value::String(text) => text.trim().parse().ok()?,
+        _ => return None,
+    };
+    Duration::try_from_secs_f64(seconds).ok()
+}
+
+/// The id of the message that `name` says within what follows from the message `parent`: a version 5 UUID, so the
+/// same every time.
+pub fn message_id(parent: &str, name: &str) -> String {
+    const NAMESPACE: Uuid = Uuid::from_u128(0x6f1d_2a3c_93c5_5a0e_8d0b_7a65_6372_7a01);
+    Uuid::new_v5(&NAMESPACE, format!("{parent}\n{name}").as_bytes()).to_string()
+}
+
+/// A processing request: recipes to run and the parameters to run them with.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Request {
+    /// Names of recipes, resolved by the dispatcher.
+    pub recipes: Vec<String>,
+    /// A recipe that travels with the request; it comes first.
+    pub custom_recipe: Option<Value>,
+    /// Parameters.
+    pub parameters: Object,
+    /// Further members that filters may understand.
+    pub rest: Object,
+}
+
+impl Request {
+    /// Reads the body of a request.
+    ///
+    /// # Errors
+    /// What is wrong with it, in words; such a request can never be dealt with.
+    pub fn read(body: &[u8]) -> Result<Self, String> {
+        let mut object = match read_value(body)? {
+            Value::Object(object) => object,
+            other => return Err(format!("a request is an object, and this is {}", other.describe())),
+        };
+        let recipes = match object.shift_remove("recipes") {
+            None => Vec::new(),
+            Some(Value::Array(items)) => {
+                let names = items.iter().map(|item| item.as_str().map(str::to_owned));
+                names.collect::<Option<_>>().ok_or("`recipes` holds something that is not a name")?
+            }
+            Some(other) => return Err(format!("`recipes` is {}, not a list of names", other.describe())),
+        };
+        let custom_recipe = match object.shift_remove("custom_recipe") {
+            Some(recipe) if recipe.is_truthy() => Some(recipe),
+            _ => None,
+        };
+        let parameters = match object.shift_remove("parameters") {
+            None => Object::new(),
+            Some(Value::Object(parameters)) => parameters,
+            Some(other) => return Err(format!("`parameters` is {}, not an object", other.describe())),
+        };
+        Ok(Self { recipes, custom_recipe, parameters, rest: object })
+    }
+
+    /// The body of the request.
+    pub fn to_value(&self) -> Value {
+        let mut object = Object::new();
+        object.insert("recipes".to_owned(), Value::from(self.recipes.iter().map(String::as_str).collect::<Vec<_>>()));
+        object.insert("parameters".to_owned(), Value::Object(self.parameters.clone()));
+        if let Some(recipe) = &self.custom_recipe {
+            object.insert("custom_recipe".to_owned(), recipe.clone());
+        }
+        object.extend(self.rest.clone());
+        Value::Object(object)
+    }
+
+    /// The message that carries the request.
+    pub fn to_message(&self, id: String, headers: Object) -> Outgoing {
+        Outgoing {
+            id,
+            destination: Destination::Queue(REQUEST_QUEUE.to_owned()),
+            exchange: None,
+            delay: None,
+            expiration: None,
+            headers,
+            body: self.to_value().to_json().into_bytes(),
+        }
+    }
+}

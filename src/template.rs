@@ -1,0 +1,526 @@
+//! The `{placeholder}` language: parsed once, then analysed by the checker and applied by `bind`.
+//!
+//! The grammar is that of Python's `str.format` as `workflows.recipe.Recipe.apply_parameters` uses it (CPython
+//! 3.11, `Objects/stringlib/unicode_format.h`), except that attribute access is refused: in the reference it
+//! reaches the interpreter's internals. There is no reflection here; a placeholder can only reach parameters.
+
+pub mod python;
+
+use std::borrow::Cow;
+use std::fmt::{self, Write as _};
+use std::ops::Range;
+
+use crate::value::{Object, Value};
+
+/// A string of a recipe, read as a template.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Template {
+    /// Whether it is replaced by a value instead of being filled in as text: `{$REPLACE:x}`.
+    pub replace: bool,
+    /// Its pieces in order.
+    pub pieces: Vec<Piece>,
+}
+
+/// A part of a template.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Piece {
+    /// Text as it is, `{{` and `}}` already undoubled.
+    Literal(String),
+    /// A placeholder.
+    Field(Field),
+}
+
+/// A placeholder.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Field {
+    /// Its bytes in the template, braces included.
+    pub span: Range<usize>,
+    /// The parameter's name.
+    pub name: String,
+    /// What is taken out of the parameter: `[key]`, `[0]`.
+    pub path: Vec<Access>,
+    /// `!r`, `!s` or `!a`.
+    pub conversion: Option<Conversion>,
+    /// What follows the `:`; may hold placeholders of its own. Empty when there is none.
+    pub spec: Vec<Piece>,
+}
+
+/// A step into a parameter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Access {
+    /// `[key]`.
+    Key(String),
+    /// `[0]`.
+    Index(usize),
+}
+
+/// How a value becomes text before it is formatted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Conversion {
+    /// `!r`: Python's `repr`.
+    Repr,
+    /// `!s`: Python's `str`.
+    Str,
+    /// `!a`: Python's `ascii`.
+    Ascii,
+}
+
+/// Why a string is no template.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ParseError {
+    /// What is wrong.
+    pub kind: ParseErrorKind,
+    /// The bytes it is about.
+    pub span: Range<usize>,
+}
+
+/// The ways in which a template can be malformed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ParseErrorKind {
+    /// A `{` with nothing that closes it.
+    Unclosed,
+    /// A `}` with nothing that it closes.
+    Unopened,
+    /// A `{` inside a placeholder's name.
+    BraceInName,
+    /// `{}`.
+    Empty,
+    /// `{0}`: there are no positional parameters.
+    Positional,
+    /// `{x.y}`.
+    Attribute,
+    /// `{x[]}`.
+    EmptyKey,
+    /// `{x[a}`.
+    UnclosedBracket,
+    /// `{x[a]b}`.
+    AfterBracket,
+    /// `{x!y}`, `{x!rr}`.
+    Conversion,
+    /// `{x:{y:{z}}}`.
+    Nesting,
+    /// `{$REPLACE}` and the like, which names no parameter.
+    EmptyReplace,
+    /// `{$REPLACE:{{x}}}`: text without a parameter.
+    ReplaceWithoutField,
+}
+
+/// Why parameters cannot be put into a template.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApplyError {
+    /// The placeholder, as bytes of the template.
+    pub span: Range<usize>,
+    /// What is wrong: a clause about the placeholder.
+    pub reason: String,
+    /// Whether the reason is that the parameter is not defined.
+    pub undefined: bool,
+}
+
+impl fmt::Display for ApplyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.reason)
+    }
+}
+
+/// How strings that are replaced by a value begin.
+const REPLACE: &str = "{$REPLACE";
+
+/// Whether a string could hold a placeholder or a stray brace at all.
+pub fn has_braces(text: &str) -> bool {
+    memchr::memchr2(b'{', b'}', text.as_bytes()).is_some()
+}
+
+/// Reads a string as a template.
+///
+/// # Errors
+/// The first place where it is malformed; the reference rejects a recipe with such a string.
+pub fn parse(text: &str) -> Result<Template, ParseError> {
+    if !(text.starts_with(REPLACE) && text.ends_with('}') && text.len() > REPLACE.len()) {
+        let pieces = Parser { text, at: 0, end: text.len(), base: 0 }.pieces(2)?;
+        return Ok(Template { replace: false, pieces });
+    }
+    // The reference drops ten characters, whatever the tenth is, and reads the rest as a template in braces.
+    let rest = &text[REPLACE.len()..];
+    let tenth = rest.chars().next().map_or(0, char::len_utf8);
+    let inner = rest[..rest.len() - 1].get(tenth..).unwrap_or_default();
+    let whole = 0..text.len();
+    if inner.is_empty() {
+        return Err(ParseError { kind: ParseErrorKind::EmptyReplace, span: whole });
+    }
+    let braced = format!("{{{inner}}}");
+    let base = REPLACE.len() + tenth - 1;
+    let pieces = Parser { text: &braced, at: 0, end: braced.len(), base }.pieces(2)?;
+    if !pieces.iter().any(|piece| matches!(piece, Piece::Field(_))) {
+        return Err(ParseError { kind: ParseErrorKind::ReplaceWithoutField, span: whole });
+    }
+    Ok(Template { replace: true, pieces })
+}
+
+struct Parser<'t> {
+    text: &'t str,
+    at: usize,
+    end: usize,
+    /// Where byte 0 of `text` stands in the template (for `{$REPLACE:…}`, whose inner text is rewritten).
+    base: usize,
+}
+
+impl Parser<'_> {
+    fn next(&mut self) -> Option<char> {
+        let character = self.text[self.at..self.end].chars().next()?;
+        self.at += character.len_utf8();
+        Some(character)
+    }
+
+    fn peek(&self) -> Option<char> {
+        self.text[self.at..self.end].chars().next()
+    }
+
+    fn error<T>(&self, kind: ParseErrorKind, span: Range<usize>) -> Result<T, ParseError> {
+        Err(ParseError { kind, span: span.start + self.base..span.end + self.base })
+    }
+
+    /// Everything up to the end. `depth` is how many levels of placeholders may still be opened.
+    fn pieces(&mut self, depth: usize) -> Result<Vec<Piece>, ParseError> {
+        let mut pieces = Vec::new();
+        let mut literal = String::new();
+        while self.at < self.end {
+            let rest = &self.text[self.at..self.end];
+            let Some(plain) = memchr::memchr2(b'{', b'}', rest.as_bytes()) else {
+                literal.push_str(rest);
+                break;
+            };
+            literal.push_str(&rest[..plain]);
+            let start = self.at + plain;
+            let brace = if rest.as_bytes()[plain] == b'{' { '{' } else { '}' };
+            self.at = start + 1;
+            match self.peek() {
+                Some(next) if next == brace => {
+                    self.at += 1;
+                    literal.push(brace);
+                    continue;
+                }
+                _ if brace == '}' => return self.error(ParseErrorKind::Unopened, start..start + 1),
+                None => return self.error(ParseErrorKind::Unclosed, start..start + 1),
+                Some(_) => {}
+            }
+            if depth == 0 {
+                return self.error(ParseErrorKind::Nesting, start..start + 1);
+            }
+            let field = self.field(start, depth)?;
+            if !literal.is_empty() {
+                pieces.push(Piece::Literal(std::mem::take(&mut literal)));
+            }
+            pieces.push(Piece::Field(field));
+        }
+        if !literal.is_empty() {
+            pieces.push(Piece::Literal(literal));
+        }
+        Ok(pieces)
+    }
+
+    /// A placeholder whose `{` at `start` has been read.
+    fn field(&mut self, start: usize, depth: usize) -> Result<Field, ParseError> {
+        let opening = start..start + 1;
+        let name_start = self.at;
+        let terminator = loop {
+            match self.next() {
+                Some('{') => return self.error(ParseErrorKind::BraceInName, self.at - 1..self.at),
+                Some('[') => {
+                    // A key may hold anything but `]`.
+                    match self.text[self.at..self.end].find(']') {
+                        Some(length) => self.at += length,
+                        None => return self.error(ParseErrorKind::Unclosed, opening),
+                    }
+                }
+                Some(terminator @ ('}' | ':' | '!')) => break terminator,
+                Some(_) => {}
+                None => return self.error(ParseErrorKind::Unclosed, opening),
+            }
+        };
+        let name_end = self.at - 1;
+        let mut conversion = None;
+        let mut spec = Vec::new();
+        let mut terminator = terminator;
+        if terminator == '!' {
+            let letter = self.next();
+            let after = self.next();
+            conversion = match letter {
+                Some('r') => Some(Conversion::Repr),
+                Some('s') => Some(Conversion::Str),
+                Some('a') => Some(Conversion::Ascii),
+                _ => None,
+            };
+            match (conversion, after) {
+                (Some(_), Some(next @ ('}' | ':'))) => terminator = next,
+                (_, None) => return self.error(ParseErrorKind::Unclosed, opening),
+                _ => return self.error(ParseErrorKind::Conversion, name_end..self.at),
+            }
+        }
+        if terminator == ':' {
+            let spec_start = self.at;
+            let mut open = 1;
+            let spec_end = loop {
+                match self.next() {
+                    Some('{') => open += 1,
+                    Some('}') => {
+                        open -= 1;
+                        if open == 0 {
+                            break self.at - 1;
+                        }
+                    }
+                    Some(_) => {}
+                    None => return self.error(ParseErrorKind::Unclosed, opening),
+                }
+            };
+            let mut inner = Parser { text: self.text, at: spec_start, end: spec_end, base: self.base };
+            spec = inner.pieces(depth - 1)?;
+        }
+        let span = start + self.base..self.at + self.base;
+        let (name, path) = self.name(name_start, name_end, &span)?;
+        Ok(Field { span, name, path, conversion, spec })
+    }
+
+    /// `name[key][0]`
+    fn name(&self, start: usize, end: usize, field: &Range<usize>) -> Result<(String, Vec<Access>), ParseError> {
+        let text = &self.text[start..end];
+        let fail = |kind| Err(ParseError { kind, span: field.clone() });
+        let first = text.find(['.', '[']).unwrap_or(text.len());
+        let name = &text[..first];
+        if text.is_empty() {
+            return fail(ParseErrorKind::Empty);
+        }
+        if is_number(name) {
+            return fail(ParseErrorKind::Positional);
+        }
+        let mut path = Vec::new();
+        let mut rest = &text[first..];
+        while !rest.is_empty() {
+            let Some(bracket) = rest.strip_prefix('[') else {
+                let attribute = rest.starts_with('.');
+                return fail(if attribute { ParseErrorKind::Attribute } else { ParseErrorKind::AfterBracket });
+            };
+            let Some(length) = bracket.find(']') else {
+                return fail(ParseErrorKind::UnclosedBracket);
+            };
+            let key = &bracket[..length];
+            if key.is_empty() {
+                return fail(ParseErrorKind::EmptyKey);
+            }
+            path.push(match key.parse() {
+                Ok(index) if is_number(key) => Access::Index(index),
+                _ => Access::Key(key.to_owned()),
+            });
+            rest = &bracket[length + 1..];
+        }
+        Ok((name.to_owned(), path))
+    }
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+impl Template {
+    /// All placeholders, those in format specifications included.
+    pub fn fields(&self) -> Vec<&Field> {
+        fn collect<'t>(pieces: &'t [Piece], fields: &mut Vec<&'t Field>) {
+            for piece in pieces {
+                if let Piece::Field(field) = piece {
+                    fields.push(field);
+                    collect(&field.spec, fields);
+                }
+            }
+        }
+        let mut fields = Vec::new();
+        collect(&self.pieces, &mut fields);
+        fields
+    }
+
+    /// The placeholder that makes up the whole string, if one does.
+    pub fn whole(&self) -> Option<&Field> {
+        match self.pieces.as_slice() {
+            [Piece::Field(field)] => Some(field),
+            _ => None,
+        }
+    }
+
+    /// The value of the string with these parameters.
+    ///
+    /// An undefined `{x}` or `{x[key]}` stays as it is; an undefined `{$REPLACE:x}` gives `null`.
+    ///
+    /// # Errors
+    /// The first placeholder that cannot be filled in; the reference rejects the message.
+    pub fn apply(&self, parameters: &Object) -> Result<Value, ApplyError> {
+        if self.replace {
+            Ok(last_value(&self.pieces, parameters)?.unwrap_or_default())
+        } else {
+            Ok(Value::String(render(&self.pieces, parameters)?))
+        }
+    }
+}
+
+/// What a placeholder's name leads to.
+enum Found<'p> {
+    Value(Cow<'p, Value>),
+    /// The parameter is not defined.
+    Undefined,
+    /// The parameter is an object (or holds one) without this key.
+    NoSuchKey(&'p str),
+}
+
+impl Field {
+    /// The placeholder's name and path as written: `x[key][0]`.
+    pub fn path_text(&self) -> String {
+        let mut text = self.name.clone();
+        for access in &self.path {
+            let _ = write!(text, "{access}");
+        }
+        text
+    }
+
+    /// Whether the message is rejected when the parameter is not defined (otherwise the placeholder stays as text).
+    pub fn needs_definition(&self) -> bool {
+        self.has_index() || (self.conversion.is_none() && !self.spec.is_empty())
+    }
+
+    fn has_index(&self) -> bool {
+        self.path.iter().any(|access| matches!(access, Access::Index(_)))
+    }
+
+    fn fail<T>(&self, reason: impl Into<String>) -> Result<T, ApplyError> {
+        Err(ApplyError { span: self.span.clone(), reason: reason.into(), undefined: false })
+    }
+
+    fn fail_undefined<T>(&self, consequence: &str) -> Result<T, ApplyError> {
+        let reason = format!("parameter `{}` is not defined, so it {consequence}", self.name);
+        Err(ApplyError { span: self.span.clone(), reason, undefined: true })
+    }
+
+    fn look_up<'p>(&'p self, parameters: &'p Object) -> Result<Found<'p>, ApplyError> {
+        let Some(value) = parameters.get(&self.name) else {
+            return Ok(Found::Undefined);
+        };
+        let mut value = Cow::Borrowed(value);
+        for (depth, access) in self.path.iter().enumerate() {
+            let next = match value {
+                Cow::Borrowed(value) => self.step(value, access, depth)?,
+                Cow::Owned(value) => self.step(&value, access, depth)?.map(|next| Cow::Owned(next.into_owned())),
+            };
+            value = match (next, access) {
+                (Some(next), _) => next,
+                (None, Access::Key(key)) => return Ok(Found::NoSuchKey(key)),
+                (None, Access::Index(_)) => return Ok(Found::Undefined),
+            };
+        }
+        Ok(Found::Value(value))
+    }
+
+    /// What `access` finds in `value`; nothing when an object has no such key.
+    fn step<'v>(&self, value: &'v Value, access: &Access, depth: usize) -> Result<Option<Cow<'v, Value>>, ApplyError> {
+        let so_far = || {
+            let mut text = self.name.clone();
+            self.path[..depth].iter().for_each(|access| {
+                let _ = write!(text, "{access}");
+            });
+            text
+        };
+        match (value, access) {
+            (Value::Object(object), Access::Key(key)) => Ok(object.get(key).map(Cow::Borrowed)),
+            (Value::Object(_), Access::Index(index)) => {
+                self.fail(format!("`{}` is an object, whose keys are text: it has no number {index}", so_far()))
+            }
+            (Value::Array(items), Access::Index(index)) => match items.get(*index) {
+                Some(item) => Ok(Some(Cow::Borrowed(item))),
+                None => self.fail(format!("`{}` has {} items, so there is no [{index}]", so_far(), items.len())),
+            },
+            (Value::String(text), Access::Index(index)) => match text.chars().nth(*index) {
+                Some(character) => Ok(Some(Cow::Owned(Value::String(character.to_string())))),
+                None => {
+                    let length = text.chars().count();
+                    self.fail(format!("`{}` has {length} characters, so there is no [{index}]", so_far()))
+                }
+            },
+            (Value::Array(_) | Value::String(_), Access::Key(key)) => {
+                self.fail(format!("`{}` is {}, which has no key `{key}`", so_far(), value.describe()))
+            }
+            _ => self.fail(format!("`{}` is {}, which has nothing in it", so_far(), value.describe())),
+        }
+    }
+
+    fn render(&self, out: &mut String, parameters: &Object) -> Result<(), ApplyError> {
+        let found = self.look_up(parameters)?;
+        if matches!(found, Found::Undefined) && self.has_index() {
+            return self.fail_undefined("has no items");
+        }
+        let spec = render(&self.spec, parameters)?;
+        let value = match (found, self.conversion) {
+            (Found::Value(value), None) => value,
+            (Found::Value(value), Some(conversion)) => Cow::Owned(Value::String(conversion.apply(&value))),
+            (Found::NoSuchKey(key), _) => {
+                return self.fail(format!("there is no `{}`: the object has no key `{key}`", self.path_text()));
+            }
+            (Found::Undefined, Some(_)) => Cow::Owned(Value::String(format!("{{{}}}", self.path_text()))),
+            (Found::Undefined, None) if spec.is_empty() => {
+                let _ = write!(out, "{{{}}}", self.path_text());
+                return Ok(());
+            }
+            (Found::Undefined, None) => return self.fail_undefined("cannot be formatted"),
+        };
+        match python::format(&value, &spec) {
+            Ok(text) => out.push_str(&text),
+            Err(error) => return self.fail(error.to_string()),
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Access::Key(key) => write!(f, "[{key}]"),
+            Access::Index(index) => write!(f, "[{index}]"),
+        }
+    }
+}
+
+impl Conversion {
+    fn apply(self, value: &Value) -> String {
+        match self {
+            Conversion::Repr => python::repr(value),
+            Conversion::Str => python::str(value),
+            Conversion::Ascii => python::ascii(value),
+        }
+    }
+}
+
+fn render(pieces: &[Piece], parameters: &Object) -> Result<String, ApplyError> {
+    let mut out = String::new();
+    for piece in pieces {
+        match piece {
+            Piece::Literal(text) => out.push_str(text),
+            Piece::Field(field) => field.render(&mut out, parameters)?,
+        }
+    }
+    Ok(out)
+}
+
+/// The value of the last placeholder, which is what the reference puts in place of a `{$REPLACE:…}` string;
+/// nothing when any parameter in it is not there.
+fn last_value(pieces: &[Piece], parameters: &Object) -> Result<Option<Value>, ApplyError> {
+    let mut last = Value::Null;
+    for piece in pieces {
+        let Piece::Field(field) = piece else { continue };
+        let Found::Value(value) = field.look_up(parameters)? else {
+            return Ok(None);
+        };
+        let value = match field.conversion {
+            None => value.into_owned(),
+            Some(conversion) => Value::String(conversion.apply(&value)),
+        };
+        if last_value(&field.spec, parameters)?.is_none() {
+            return Ok(None);
+        }
+        last = value;
+    }
+    Ok(Some(last))
+}

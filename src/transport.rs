@@ -1,0 +1,149 @@
+//! What every message broker does for us: carry messages to queues and topics, and settle what was delivered.
+//!
+//! One file per transport in `transport/`. A transport promises *at least once*: nothing that [`Transport::send`]
+//! or [`Transport::settle`] has reported as done is lost by the death of this process or of the broker, and a
+//! message whose settling was not reported is delivered again. Message ids are deterministic
+//! (see [`crate::message`]), so that a receiver recognises what it has seen.
+
+//pub mod embedded;
+
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+use tokio::sync::mpsc;
+
+pub use crate::message::{Destination, Outgoing};
+use crate::value::{Object, Value};
+
+/// The transports there are, by the name that settings use. One file each.
+pub const TRANSPORTS: &[&str] = &["embedded"];
+
+/// A message that a broker has handed to a consumer and that waits to be settled.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Delivery {
+    /// The transport's handle for settling; it has no meaning elsewhere.
+    pub tag: u64,
+    /// The id it was sent with.
+    pub id: String,
+    /// The queue it was taken from, or the topic.
+    pub source: Destination,
+    /// Headers.
+    pub headers: Object,
+    /// Body.
+    pub body: Vec<u8>,
+    /// How often it has been delivered, this time included: 1 for the first time.
+    pub deliveries: u32,
+    /// When it was sent.
+    pub sent: SystemTime,
+}
+
+/// What becomes of a delivered message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is dealt with.
+    Accept,
+    /// It cannot be dealt with now: deliver it again after a while. Counts towards the delivery limit.
+    Retry {
+        /// How long to wait.
+        after: Duration,
+        /// Why, for whoever reads the dead letter if the limit is reached.
+        reason: String,
+    },
+    /// Nobody can deal with it: move it to the dead-letter queue `dlq.<queue>`.
+    DeadLetter {
+        /// Why; travels with the dead letter.
+        reason: String,
+    },
+    /// It was not looked at (the service is shutting down): back to its place at the head of the queue.
+    /// Does not count as a delivery.
+    Release,
+}
+
+/// How a delivery ends: what it led to, and what becomes of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settlement {
+    /// Accept, retry, dead-letter or release.
+    pub verdict: Verdict,
+    /// Messages it led to. All are confirmed before the delivery is acknowledged; on a transport with
+    /// transactions both happen in one.
+    pub outputs: Vec<Outgoing>,
+    /// What to keep about it in the history of its run; transports without a history ignore it.
+    pub note: Option<Value>,
+}
+
+/// A wish to receive messages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subscription {
+    /// The queue (shared with other consumers) or topic (a copy of everything from now on).
+    pub source: Destination,
+    /// How many unsettled messages this subscription may hold; at least 1.
+    pub prefetch: u16,
+}
+
+/// The messages of one subscription. Dropping it ends the subscription; unsettled messages are released.
+#[derive(Debug)]
+pub struct Deliveries {
+    receiver: mpsc::Receiver<Delivery>,
+}
+
+impl Deliveries {
+    /// Wraps the receiving end of a transport's channel.
+    pub fn new(receiver: mpsc::Receiver<Delivery>) -> Self {
+        Self { receiver }
+    }
+
+    /// The next message; nothing once the transport is closed or the subscription is lost.
+    pub async fn next(&mut self) -> Option<Delivery> {
+        self.receiver.recv().await
+    }
+}
+
+/// What can go wrong between us and a broker.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The destination does not exist, so the message would be lost.
+    #[error("there is no queue `{0}`")]
+    NoSuchQueue(String),
+    /// The broker did not take the message.
+    #[error("the broker refused a message to `{destination}`: {reason}")]
+    Refused {
+        /// Queue or topic name.
+        destination: String,
+        /// The broker's words.
+        reason: String,
+    },
+    /// The delivery is no longer ours: it was settled before, or the connection it came by is gone.
+    #[error("this delivery is no longer held")]
+    NotHeld,
+    /// The broker cannot be reached or opened.
+    #[error("cannot open the broker at {place}: {reason}")]
+    Unavailable {
+        /// File or address, without credentials.
+        place: String,
+        /// What to know about it.
+        reason: String,
+    },
+    /// The transport was closed while the call was under way.
+    #[error("the connection to the broker is closed")]
+    Closed,
+    /// The store behind the broker failed.
+    #[error("the broker's store failed: {0}")]
+    Store(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// A connection to a broker.
+#[async_trait]
+pub trait Transport: Send + Sync + 'static {
+    /// Starts receiving.
+    async fn subscribe(&self, subscription: Subscription) -> Result<Deliveries, Error>;
+
+    /// Sends messages; done when the broker has them safely. Either all are sent or an error says why not
+    /// (on brokers without transactions some may have been; sending again with the same ids is safe).
+    async fn send(&self, messages: Vec<Outgoing>) -> Result<(), Error>;
+
+    /// Settles a delivery.
+    async fn settle(&self, delivery: &Delivery, settlement: Settlement) -> Result<(), Error>;
+
+    /// Stops receiving, releases what is unsettled and closes.
+    async fn close(&self) -> Result<(), Error>;
+}

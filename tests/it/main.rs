@@ -1,0 +1,3 @@
+//! The integration tests that run in-process, in one binary.
+
+mod conformance;
