@@ -1,1 +1,407 @@
-//! cli
+//! The command line: what all commands share. Each command is one file in `cli/commands/`.
+//!
+//! Results go to standard output, everything else to standard error. Exit codes: 0 clean, 1 findings or a failed
+//! run, 2 could not do it; a closed pipe is 0.
+
+use std::ffi::OsString;
+use std::io::{self, IsTerminal as _, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{Args, ColorChoice, Parser};
+
+use crate::bind::merge;
+use crate::compile::{Compilation, Options, compile};
+use crate::library::{self, Library};
+use crate::report::{self, FileReport, Report, Style};
+use crate::runtime::run;
+use crate::settings::{self, Settings};
+use crate::source::Source;
+use crate::syntax::json::read_value;
+use crate::transport;
+use crate::value::{Object, Value};
+
+/// Compiler, linter and runtime for Zocalo recipes.
+///
+/// Exit codes: 0 clean, 1 findings or a failed run, 2 could not do it.
+#[derive(Debug, Parser)]
+#[command(name = "zrecipe", version, max_term_width = 100, disable_help_subcommand = true)]
+struct Cli {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    command: commands::Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Args)]
+pub struct Common {
+    /// Look recipes up by name in this directory first (repeatable).
+    #[arg(long, value_name = "DIR", global = true)]
+    recipe_dir: Vec<PathBuf>,
+    /// Keep runs and the embedded broker in this directory.
+    #[arg(long, value_name = "DIR", global = true, env = "ZRECIPE_STATE")]
+    state: Option<PathBuf>,
+    /// When to use colour: `auto` is on a terminal, unless NO_COLOR is set.
+    #[arg(long, value_name = "WHEN", default_value = "auto", global = true)]
+    color: ColorChoice,
+}
+
+/// What a command works with.
+pub struct Session {
+    /// Settings of the project.
+    pub settings: Settings,
+    /// Options of every command.
+    pub common: Common,
+}
+
+/// The parameters to put into recipes.
+#[derive(Debug, Args)]
+pub struct ParameterArgs {
+    /// Set a parameter to a text, as Zocalo's `-s` does (repeatable).
+    #[arg(short = 'p', long = "param", value_name = "KEY=VALUE")]
+    param: Vec<String>,
+    /// Set a parameter to a JSON value (repeatable).
+    #[arg(long, value_name = "KEY=JSON")]
+    param_json: Vec<String>,
+    /// Take parameters from a file with a JSON object (repeatable).
+    #[arg(long, value_name = "FILE")]
+    params: Vec<PathBuf>,
+}
+
+/// What stopped a command.
+#[derive(Debug)]
+pub struct Error {
+    kind: Kind,
+    hints: Vec<String>,
+}
+
+#[derive(Debug)]
+enum Kind {
+    /// Everything has been said already; only the exit code is left to set.
+    Findings,
+    /// Standard output is closed: nobody wants to know.
+    ClosedPipe,
+    /// Could not do it.
+    Failed(String),
+}
+
+impl Error {
+    /// A command that could not do its work.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { kind: Kind::Failed(message.into()), hints: Vec::new() }
+    }
+
+    /// A command that did its work and found something; it has said what.
+    pub fn findings() -> Self {
+        Self { kind: Kind::Findings, hints: Vec::new() }
+    }
+
+    /// Adds what to do about it.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+}
+
+impl From<io::Error> for Error {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Self { kind: Kind::ClosedPipe, hints: Vec::new() },
+            _ => Self::new(error.to_string()),
+        }
+    }
+}
+
+impl From<settings::Error> for Error {
+    fn from(error: settings::Error) -> Self {
+        Self::new(error.to_string())
+    }
+}
+
+impl From<library::Error> for Error {
+    fn from(error: library::Error) -> Self {
+        let said = Self::new(error.to_string());
+        match error {
+            library::Error::NoSuchRecipe { meant, searched, .. } => {
+                let said = match meant {
+                    Some(meant) => said.hint(format!("did you mean `{meant}`?")),
+                    None => said,
+                };
+                let places: Vec<String> =
+                    searched.iter().map(|directory| format!("`{}`", directory.display())).collect();
+                let places = places.join(", ");
+                said.hint(format!("looked in {places} and among the built-in recipes; a file is given by its path"))
+            }
+            library::Error::TooLarge { .. } => said.hint("the limit is `max-file-size` in zrecipe.toml"),
+            library::Error::BadName(_) => said.hint("a name has letters, digits and `._-`, in parts with `/` between"),
+            library::Error::Site { .. } => said.hint("ZOCALO_CONFIG names this file"),
+            library::Error::Unreadable { .. } => said,
+        }
+    }
+}
+
+impl From<transport::Error> for Error {
+    fn from(error: transport::Error) -> Self {
+        Self::new(error.to_string())
+    }
+}
+
+impl From<run::Error> for Error {
+    fn from(error: run::Error) -> Self {
+        let said = Self::new(error.to_string());
+        match error {
+            run::Error::NoSuchRun(_) | run::Error::Ambiguous(_) => said.hint("`zrecipe runs` lists them"),
+            run::Error::Directory { .. } => said.hint("`--state DIR` names another one"),
+            _ => said,
+        }
+    }
+}
+
+/// Runs the program.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let code = if error.use_stderr() { 2 } else { 0 };
+            let _ = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    let result = std::env::current_dir()
+        .map_err(|error| Error::new(format!("cannot use the working directory: {error}")))
+        .and_then(|directory| Ok(Settings::find(&directory)?))
+        .and_then(|settings| commands::run(cli.command, &Session { settings, common: cli.common }));
+    let error = match result {
+        Ok(()) => return ExitCode::SUCCESS,
+        Err(error) => error,
+    };
+    match error.kind {
+        Kind::ClosedPipe => ExitCode::SUCCESS,
+        Kind::Findings => ExitCode::FAILURE,
+        Kind::Failed(message) => {
+            say(&format!("error: {message}"));
+            error.hints.iter().for_each(|hint| say(&format!("  help: {hint}")));
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Writes results to standard output.
+///
+/// # Errors
+/// It is closed or full.
+pub fn print(text: &str) -> Result<(), Error> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()?;
+    Ok(())
+}
+
+/// Writes a line for people to standard error; if nobody reads it, so be it.
+pub fn say(line: &str) {
+    let _ = writeln!(io::stderr().lock(), "{line}");
+}
+
+impl Session {
+    /// Where recipes are looked up.
+    ///
+    /// # Errors
+    /// The site configuration cannot be used.
+    pub fn library(&self) -> Result<Library, Error> {
+        let site = std::env::var_os("ZOCALO_CONFIG").filter(|path| !path.is_empty()).map(PathBuf::from);
+        Ok(Library::new(&self.common.recipe_dir, &self.settings, site.as_deref())?)
+    }
+
+    /// Where runs are kept.
+    ///
+    /// # Errors
+    /// Nothing says where, and there is no home directory.
+    pub fn state_directory(&self) -> Result<PathBuf, Error> {
+        if let Some(directory) = self.common.state.clone().or_else(|| self.settings.state_directory.clone()) {
+            return Ok(directory);
+        }
+        use etcetera::BaseStrategy as _;
+        let strategy = etcetera::choose_base_strategy().map_err(|error| {
+            Error::new(format!("cannot tell where to keep runs: {error}")).hint("`--state DIR` names a directory")
+        })?;
+        let base = strategy.state_dir().unwrap_or_else(|| strategy.data_dir());
+        Ok(base.join("zrecipe"))
+    }
+
+    /// How reports look on a stream.
+    pub fn style(&self, terminal: bool) -> Style {
+        let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        let colour = match self.common.color {
+            ColorChoice::Always => true,
+            ColorChoice::Never => false,
+            ColorChoice::Auto => {
+                terminal && !set("NO_COLOR") && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+            }
+        };
+        let width = match terminal_width() {
+            Some(width) if terminal => width.clamp(40, 140),
+            _ => 100,
+        };
+        let locale =
+            ["LC_ALL", "LC_CTYPE", "LANG"].iter().find_map(|name| std::env::var(name).ok().filter(|v| !v.is_empty()));
+        let ascii = matches!(locale.as_deref(), Some("C" | "POSIX")) && terminal;
+        Style { colour, width, unicode: !ascii }
+    }
+
+    /// Reads and compiles recipes given by path or name. With parameters, they are checked as well.
+    ///
+    /// # Errors
+    /// One of them cannot be read.
+    pub fn compile(&self, recipes: &[String], parameters: Option<&Object>) -> Result<Vec<Compilation>, Error> {
+        let library = self.library()?;
+        let compile = |recipe: &String| -> Result<Compilation, Error> {
+            let source = library.open(recipe)?;
+            Ok(compile(Arc::new(source), Options { parameters, ..Options::default() }))
+        };
+        recipes.iter().map(compile).collect()
+    }
+
+    /// The recipe that these are merged into when they run together.
+    pub fn merged(&self, compiled: &[Compilation]) -> Compilation {
+        let names: Vec<&str> = compiled.iter().map(|compilation| compilation.source.name()).collect();
+        let merged = merge(compiled.iter().map(|compilation| compilation.recipe.to_value()));
+        let source = Source::from_text(names.join(" + "), merged.to_json_pretty());
+        compile(Arc::new(source), Options::default())
+    }
+
+    /// Shows what there is to say about recipes on standard error.
+    pub fn explain(&self, compiled: &[Compilation]) {
+        let Some(human) = report::format("human") else { return };
+        let mut report = Report::new(human, self.style(io::stderr().is_terminal()));
+        let mut text = String::new();
+        for compilation in compiled.iter().filter(|compilation| !compilation.diagnostics.is_empty()) {
+            text.push_str(&report.file(&file_report(compilation)));
+        }
+        let _ = io::stderr().lock().write_all(text.as_bytes());
+    }
+
+    /// Shows what there is to say, and stops when the dispatcher would refuse one of the recipes.
+    ///
+    /// # Errors
+    /// One of them would be refused.
+    pub fn refuse(&self, compiled: &[Compilation]) -> Result<(), Error> {
+        self.explain(compiled);
+        if compiled.iter().any(Compilation::is_refused) { Err(Error::findings()) } else { Ok(()) }
+    }
+}
+
+/// The columns of the terminal, as the shell's COLUMNS or the terminal itself says.
+fn terminal_width() -> Option<usize> {
+    let said = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    let (_, columns) = console_size();
+    said.or(columns)
+}
+
+fn console_size() -> (Option<usize>, Option<usize>) {
+    let size = rustix::termios::tcgetwinsize(io::stdout()).or_else(|_| rustix::termios::tcgetwinsize(io::stderr()));
+    match size {
+        Ok(size) => (Some(usize::from(size.ws_row)), Some(usize::from(size.ws_col)).filter(|&columns| columns > 0)),
+        Err(_) => (None, None),
+    }
+}
+
+/// A compilation as a report takes it.
+pub fn file_report(compilation: &Compilation) -> FileReport<'_> {
+    FileReport { source: &compilation.source, diagnostics: &compilation.diagnostics, dropped: compilation.dropped }
+}
+
+impl ParameterArgs {
+    /// The parameters, later ones before earlier ones: files, then `--param-json`, then `--param`.
+    ///
+    /// # Errors
+    /// A file cannot be read, or something is not of the right form.
+    pub fn read(&self) -> Result<Object, Error> {
+        let mut parameters = Object::new();
+        for path in &self.params {
+            let source: Source = library::read(path, &path.to_string_lossy(), Source::MAX_BYTES)?;
+            match read_value(source.text().as_bytes()) {
+                Ok(Value::Object(object)) => parameters.extend(object),
+                Ok(other) => {
+                    let message = format!("{} holds {}, not an object of parameters", path.display(), other.describe());
+                    return Err(Error::new(message).hint("write `{\"name\": value}`"));
+                }
+                Err(reason) => return Err(Error::new(format!("{}: {reason}", path.display()))),
+            }
+        }
+        for setting in &self.param_json {
+            let (key, text) = split(setting, "--param-json key=JSON")?;
+            let value = read_value(text.as_bytes()).map_err(|reason| {
+                Error::new(format!("the value of `{key}` is {reason}"))
+                    .hint("for a text use `--param`, or quote it twice")
+            })?;
+            parameters.insert(key.to_owned(), value);
+        }
+        for setting in &self.param {
+            let (key, text) = split(setting, "--param key=value")?;
+            parameters.insert(key.to_owned(), Value::from(text));
+        }
+        Ok(parameters)
+    }
+}
+
+fn split<'s>(setting: &'s str, form: &str) -> Result<(&'s str, &'s str), Error> {
+    match setting.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key, value)),
+        _ => Err(Error::new(format!("`{setting}` is not of the form `key=value`")).hint(format!("write `{form}`"))),
+    }
+}
+
+/// Adds the recipe ID, which is always defined, unless it is given.
+pub fn with_guid(mut parameters: Object) -> (Object, String) {
+    let given = parameters.get("guid").and_then(Value::as_str).filter(|guid| !guid.is_empty()).map(str::to_owned);
+    let guid = given.unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
+    if !parameters.get("guid").is_some_and(Value::is_truthy) {
+        parameters.insert("guid".to_owned(), Value::from(guid.as_str()));
+    }
+    (parameters, guid)
+}
+
+pub mod progress;
+
+/// Declares the modules of `cli/commands/` and the subcommand of each.
+macro_rules! commands {
+    ($($module:ident $variant:ident),+ $(,)?) => {
+        /// One command a file: `Args`, whose documentation is the help page, and `run`.
+        pub mod commands {
+            $(pub mod $module;)+
+
+            /// The commands there are.
+            #[derive(Debug, clap::Subcommand)]
+            pub enum Command {
+                $(#[allow(missing_docs, reason = "the help page is the documentation of `Args`")]
+                $variant($module::Args),)+
+            }
+
+            /// Runs a command.
+            pub(super) fn run(command: Command, session: &super::Session) -> Result<(), super::Error> {
+                match command {
+                    $(Command::$variant(args) => $module::run(&args, session),)+
+                }
+            }
+
+            /// The names of the modules, in the order of the help page.
+            pub const COMMANDS: &[&str] = &[$(stringify!($module)),+];
+        }
+    };
+}
+
+commands! {
+    check Check,
+    explain Explain,
+    graph Graph,
+    params Params,
+    expand Expand,
+    emit Emit,
+    run Run,
+    runs Runs,
+    show Show,
+    resume Resume,
+}

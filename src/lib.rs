@@ -23,11 +23,13 @@
 //!            recipe
 //!            lower
 //!            graph
+//!            site
 //!            lint         lint/rules/
 //!            compile
 //! views      report       report/
 //!            draw         draw/
 //! runtime    settings
+//!            library
 //!            bind
 //!            message
 //!            transport    transport/
@@ -52,6 +54,7 @@ pub mod compile;
 pub mod diagnostic;
 pub mod draw;
 pub mod graph;
+pub mod library;
 pub mod lint;
 pub mod lower;
 pub mod message;
@@ -59,6 +62,7 @@ pub mod recipe;
 pub mod report;
 pub mod runtime;
 pub mod settings;
+pub mod site;
 pub mod source;
 pub mod syntax;
 pub mod template;

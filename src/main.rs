@@ -1,1 +1,5 @@
-fn main() {}
+//! The `zrecipe` program: see [`zrecipe::cli`].
+
+fn main() -> std::process::ExitCode {
+    zrecipe::cli::main(std::env::args_os())
+}

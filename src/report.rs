@@ -1,1 +1,254 @@
-//! report
+//! Findings as text: what every format shares, the list of formats, and the closing line. Each format is one file in
+//! `report/`.
+//!
+//! Pure: the caller decides colour and width, and prints. A report is written file by file, so that ten thousand of
+//! them need no more memory than one; what a format writes depends on nothing but its arguments.
+
+use crate::diagnostic::{Diagnostic, Level};
+use crate::source::{Position, Source, Unit};
+
+/// What there is to say about one file.
+#[derive(Debug, Clone, Copy)]
+pub struct FileReport<'a> {
+    /// The file.
+    pub source: &'a Source,
+    /// Its findings, in the order in which they are to appear.
+    pub diagnostics: &'a [Diagnostic],
+    /// How many further findings there are of which enough has been said.
+    pub dropped: usize,
+}
+
+/// How a report for people looks. Formats for machines ignore it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Style {
+    /// Whether to use colours; without them no escape sequence is written.
+    pub colour: bool,
+    /// Columns of the terminal.
+    pub width: usize,
+    /// Whether to draw with Unicode's lines, or with what ASCII has.
+    pub unicode: bool,
+}
+
+impl Default for Style {
+    fn default() -> Self {
+        Self { colour: false, width: 100, unicode: true }
+    }
+}
+
+/// How many files were looked at, and what was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Summary {
+    /// Files.
+    pub files: usize,
+    /// Findings at error level.
+    pub errors: usize,
+    /// Findings at warning level.
+    pub warnings: usize,
+    /// Findings at note level.
+    pub notes: usize,
+    /// Findings that are counted and not shown.
+    pub dropped: usize,
+}
+
+impl Summary {
+    /// Counts a file and its findings.
+    pub fn add(&mut self, file: &FileReport<'_>) {
+        self.files += 1;
+        self.dropped += file.dropped;
+        for diagnostic in file.diagnostics {
+            *match diagnostic.level {
+                Level::Error => &mut self.errors,
+                Level::Warning => &mut self.warnings,
+                Level::Note => &mut self.notes,
+            } += 1;
+        }
+    }
+}
+
+/// The closing lines: `checked 12 recipes: 3 errors, 1 warning`.
+impl std::fmt::Display for Summary {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "checked {}: ", count(self.files, "recipe"))?;
+        let counts = [(self.errors, "error"), (self.warnings, "warning"), (self.notes, "note")];
+        let found: Vec<_> = counts.iter().filter(|(n, _)| *n > 0).map(|&(n, what)| count(n, what)).collect();
+        f.write_str(if found.is_empty() { "nothing found" } else { "" })?;
+        f.write_str(&found.join(", "))?;
+        if self.dropped > 0 {
+            write!(f, "\n{} of the same kinds not shown", count(self.dropped, "further finding"))?;
+        }
+        Ok(())
+    }
+}
+
+fn count(n: usize, what: &str) -> String {
+    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
+}
+
+/// A way to write findings.
+#[derive(Debug)]
+pub struct Format {
+    /// The name by which the user asks for it: its file's stem.
+    pub name: &'static str,
+    /// What it is for, in a clause.
+    pub description: &'static str,
+    begin: fn(&Style) -> String,
+    /// Sees the counts of the files before this one.
+    file: fn(&FileReport<'_>, &Summary, &Style) -> String,
+    end: fn(&Summary, &Style) -> String,
+}
+
+/// The format of this name.
+pub fn format(name: &str) -> Option<&'static Format> {
+    FORMATS.iter().find(|format| format.name == name).copied()
+}
+
+/// A report in the making: every call returns the text that comes next.
+#[derive(Debug)]
+pub struct Report {
+    format: &'static Format,
+    style: Style,
+    summary: Summary,
+}
+
+impl Report {
+    /// A report about no file yet.
+    pub fn new(format: &'static Format, style: Style) -> Self {
+        Self { format, style, summary: Summary::default() }
+    }
+
+    /// What comes before the first file.
+    pub fn begin(&self) -> String {
+        (self.format.begin)(&self.style)
+    }
+
+    /// What there is to say about the next file.
+    pub fn file(&mut self, file: &FileReport<'_>) -> String {
+        let text = (self.format.file)(file, &self.summary, &self.style);
+        self.summary.add(file);
+        text
+    }
+
+    /// What comes after the last file.
+    pub fn end(&self) -> String {
+        (self.format.end)(&self.summary, &self.style)
+    }
+
+    /// What has been counted so far.
+    pub fn summary(&self) -> &Summary {
+        &self.summary
+    }
+}
+
+/// A whole report at once.
+pub fn render<'a>(format: &'static Format, files: impl IntoIterator<Item = FileReport<'a>>, style: Style) -> String {
+    let mut report = Report::new(format, style);
+    let mut text = report.begin();
+    files.into_iter().for_each(|file| text.push_str(&report.file(&file)));
+    text.push_str(&report.end());
+    text
+}
+
+/// Lines and columns of one file for many places.
+///
+/// [`Source::position`] counts from the start of the line, which is too slow for a thousand findings on one line of
+/// fifty megabytes. Here the characters before every block of bytes are counted once, if a place asks for it.
+struct Places<'a> {
+    source: &'a Source,
+    /// Characters, and those among them that are two units of UTF-16, before each block.
+    blocks: std::cell::OnceCell<Vec<(u32, u32)>>,
+}
+
+impl<'a> Places<'a> {
+    const BLOCK: usize = 4096;
+
+    fn new(source: &'a Source) -> Self {
+        Self { source, blocks: std::cell::OnceCell::new() }
+    }
+
+    fn position(&self, at: u32, unit: Unit) -> Position {
+        let text = self.source.text();
+        let mut at = (at as usize).min(text.len());
+        while !text.is_char_boundary(at) {
+            at -= 1;
+        }
+        let starts = self.source.line_starts();
+        let line = starts.partition_point(|&start| start as usize <= at) - 1;
+        let start = starts[line] as usize;
+        if at - start < Self::BLOCK || unit == Unit::Utf8 {
+            return self.source.position(at as u32, unit);
+        }
+        let ((chars, pairs), (chars_before, pairs_before)) = (self.before(at), self.before(start));
+        let units = chars - chars_before + if unit == Unit::Utf16 { pairs - pairs_before } else { 0 };
+        Position { line: line as u32 + 1, column: units + 1 }
+    }
+
+    /// The counts before byte `at`.
+    fn before(&self, at: usize) -> (u32, u32) {
+        let bytes = self.source.text().as_bytes();
+        let blocks = self.blocks.get_or_init(|| {
+            let mut sums = vec![(0, 0)];
+            let mut sum = (0, 0);
+            for block in bytes.chunks(Self::BLOCK) {
+                let (chars, pairs) = characters(block);
+                sum = (sum.0 + chars, sum.1 + pairs);
+                sums.push(sum);
+            }
+            sums
+        });
+        let block = at / Self::BLOCK;
+        let (chars, pairs) = characters(&bytes[block * Self::BLOCK..at]);
+        (blocks[block].0 + chars, blocks[block].1 + pairs)
+    }
+}
+
+/// How many characters begin in a piece of UTF-8, and how many of them are two units of UTF-16.
+fn characters(bytes: &[u8]) -> (u32, u32) {
+    bytes
+        .iter()
+        .fold((0, 0), |(chars, pairs), byte| (chars + u32::from(byte & 0xc0 != 0x80), pairs + u32::from(*byte >= 0xf0)))
+}
+
+/// What stands for a character that a terminal would act on, or that would hide or reorder its neighbours.
+pub(crate) fn stand_in(character: char) -> Option<char> {
+    match character {
+        '\0'..='\x1f' => char::from_u32(0x2400 + character as u32),
+        '\x7f' => Some('␡'),
+        '\u{80}'..='\u{9f}'
+        | '\u{ad}'
+        | '\u{61c}'
+        | '\u{200b}'
+        | '\u{200e}'..='\u{200f}'
+        | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}'
+        | '\u{feff}'
+        | '\u{fff9}'..='\u{fffb}'
+        | '\u{e0000}'..='\u{e0fff}' => Some(char::REPLACEMENT_CHARACTER),
+        _ => None,
+    }
+}
+
+/// Text on one line that is safe to print, cut to `most` characters.
+pub(crate) fn printable(text: &str, most: usize) -> String {
+    let mut shown: String = text.chars().take(most).map(|c| stand_in(c).unwrap_or(c)).collect();
+    if text.chars().nth(most).is_some() {
+        shown.pop();
+        shown.push('…');
+    }
+    shown
+}
+
+/// Declares the modules of `report/` and the list of their formats.
+macro_rules! formats {
+    ($($module:ident),+ $(,)?) => {
+        $(pub mod $module;)+
+
+        /// Every format there is; the first is the one for people.
+        pub static FORMATS: &[&Format] = &[$(&$module::FORMAT),+];
+    };
+}
+
+formats! {
+    human,
+    concise,
+    json,
+}

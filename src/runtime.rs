@@ -1,1 +1,454 @@
-//! runtime
+//! The host: takes messages from queues, hands them to services, and settles them with what they led to.
+//!
+//! A delivery is settled once, last, and together with everything it led to. A service that fails on a message
+//! (by returning so, or by a panic) does not take its neighbours with it.
+
+pub mod journal;
+pub mod process;
+pub mod run;
+pub mod services;
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::task::JoinSet;
+
+use crate::message::{self, Destination, Envelope, Outgoing, Output};
+use crate::transport::{Delivery, Error, Settlement, Subscription, Transport, Verdict};
+use crate::value::{Object, Value};
+
+/// How often a message may come back because of a fault of the surroundings before it is a dead letter.
+const MOST_RETRIES: u32 = 5;
+
+/// Something that deals with the messages of a queue.
+#[async_trait]
+pub trait Service: Send + Sync + 'static {
+    /// Its name for people.
+    fn name(&self) -> &str;
+
+    /// Whether this service deals with the messages of a queue.
+    fn serves(&self, queue: &str) -> bool;
+
+    /// How many messages of a queue it takes at a time.
+    fn prefetch(&self) -> u16 {
+        1
+    }
+
+    /// The channel that a recipe step with a single unnamed output is connected to.
+    fn default_channel(&self) -> Option<&str> {
+        None
+    }
+
+    /// Whether it also deals with messages that carry no recipe.
+    fn takes_plain_messages(&self) -> bool {
+        false
+    }
+
+    /// Deals with a message.
+    async fn handle(&self, job: &Job) -> Outcome;
+
+    /// Called when the broker has confirmed that the message is settled.
+    async fn settled(&self, _job: &Job) {}
+}
+
+/// A message for a service.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// The message as delivered.
+    pub delivery: Delivery,
+    /// The recipe it carries, if it carries one.
+    pub envelope: Option<Envelope>,
+}
+
+impl Job {
+    /// What the previous step sent, or the whole body of a message without a recipe.
+    pub fn payload(&self) -> Value {
+        match &self.envelope {
+            Some(envelope) => envelope.payload.clone(),
+            None => message::read_body(&self.delivery.body),
+        }
+    }
+}
+
+/// What a service makes of a message.
+#[derive(Debug)]
+pub enum Outcome {
+    /// It is dealt with.
+    Done {
+        /// What to send on.
+        outputs: Vec<Output>,
+        /// How it went, for the record of the run.
+        result: StepResult,
+        /// More for the record.
+        detail: Value,
+    },
+    /// It is dealt with, and led to these messages (for services that stand outside a recipe).
+    Dispatched {
+        /// What to send.
+        messages: Vec<Outgoing>,
+        /// For the record.
+        detail: Value,
+    },
+    /// It can never be dealt with: to the dead letters.
+    Bad {
+        /// Why.
+        reason: String,
+    },
+    /// It cannot be dealt with now.
+    Later {
+        /// Why.
+        reason: String,
+        /// When to try again.
+        after: Duration,
+    },
+    /// Remember this and come back to the same step with it.
+    Checkpoint {
+        /// What to remember.
+        payload: Value,
+        /// When to come back.
+        delay: Duration,
+    },
+}
+
+/// How a step went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StepResult {
+    /// As it should.
+    Succeeded,
+    /// Not as it should; the recipe may deal with that on a channel.
+    Failed,
+    /// It was stopped at its time limit.
+    TimedOut,
+}
+
+impl StepResult {
+    /// As written in the record of a run.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            StepResult::Succeeded => "done",
+            StepResult::Failed => "failed",
+            StepResult::TimedOut => "timed out",
+        }
+    }
+}
+
+/// What a host tells whoever watches it.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// A service has begun with a message.
+    Started {
+        /// The message's id.
+        id: String,
+        /// The service.
+        service: String,
+        /// The recipe step, if there is one.
+        step: Option<i64>,
+        /// How often the message has been delivered.
+        deliveries: u32,
+    },
+    /// A message is settled.
+    Settled {
+        /// The message's id.
+        id: String,
+        /// The service.
+        service: String,
+        /// The recipe step, if there is one.
+        step: Option<i64>,
+        /// `done`, `failed`, `timed out`, `retry`, `dead-lettered`, `checkpoint`.
+        outcome: &'static str,
+        /// Why, where it did not go well.
+        reason: Option<String>,
+    },
+    /// Something is not as it should be, and nothing else says so.
+    Warning(String),
+}
+
+/// Services on a transport.
+pub struct Host {
+    transport: Arc<dyn Transport>,
+    services: Vec<Arc<dyn Service>>,
+    events: mpsc::UnboundedSender<Event>,
+    /// How many messages are dealt with at a time, over all queues.
+    places: Arc<Semaphore>,
+    stop: watch::Receiver<bool>,
+}
+
+impl Host {
+    /// A host for these services that deals with at most `places` messages at a time and stops taking messages when
+    /// `stop` becomes true.
+    pub fn new(
+        transport: Arc<dyn Transport>,
+        services: Vec<Arc<dyn Service>>,
+        places: usize,
+        events: mpsc::UnboundedSender<Event>,
+        stop: watch::Receiver<bool>,
+    ) -> Self {
+        Self { transport, services, events, places: Arc::new(Semaphore::new(places.max(1))), stop }
+    }
+
+    /// The service that deals with the messages of a queue.
+    pub fn service_for(&self, queue: &str) -> Option<&Arc<dyn Service>> {
+        self.services.iter().find(|service| service.serves(queue))
+    }
+
+    /// Takes messages from these queues until told to stop; then finishes what it has begun.
+    ///
+    /// # Errors
+    /// The broker failed. Messages under way are released.
+    pub async fn serve(&self, queues: &[String]) -> Result<(), Error> {
+        let mut tasks = JoinSet::new();
+        for queue in queues {
+            let Some(service) = self.service_for(queue) else { continue };
+            let source = Destination::Queue(queue.clone());
+            let subscription = Subscription { source, prefetch: service.prefetch() };
+            let deliveries = self.transport.subscribe(subscription).await?;
+            let worker = Worker {
+                transport: Arc::clone(&self.transport),
+                service: Arc::clone(service),
+                events: self.events.clone(),
+                places: Arc::clone(&self.places),
+            };
+            let stop = self.stop.clone();
+            tasks.spawn(worker.consume(deliveries, stop));
+        }
+        while let Some(task) = tasks.join_next().await {
+            match task {
+                Ok(result) => result?,
+                Err(error) => return Err(Error::Store(Box::new(error))),
+            }
+        }
+        Ok(())
+    }
+}
+
+#[derive(Clone)]
+struct Worker {
+    transport: Arc<dyn Transport>,
+    service: Arc<dyn Service>,
+    events: mpsc::UnboundedSender<Event>,
+    places: Arc<Semaphore>,
+}
+
+impl Worker {
+    async fn consume(
+        self,
+        mut deliveries: crate::transport::Deliveries,
+        mut stop: watch::Receiver<bool>,
+    ) -> Result<(), Error> {
+        let mut under_way = JoinSet::new();
+        loop {
+            tokio::select! {
+                biased;
+                () = stopped(&mut stop) => break,
+                Some(finished) = under_way.join_next() => settled(finished)?,
+                delivery = deliveries.next() => match delivery {
+                    Some(delivery) => {
+                        let worker = self.clone();
+                        under_way.spawn(async move { worker.deal_with(delivery).await });
+                    }
+                    None => break,
+                },
+            }
+        }
+        while let Some(finished) = under_way.join_next().await {
+            settled(finished)?;
+        }
+        Ok(())
+    }
+
+    async fn deal_with(&self, delivery: Delivery) -> Result<(), Error> {
+        let Ok(_place) = self.places.acquire().await else { return Ok(()) };
+        let started = SystemTime::now();
+        let (job, step, early) = match self.open(&delivery) {
+            Ok(job) => {
+                let step = job.envelope.as_ref().map(|envelope| envelope.pointer);
+                (job, step, None)
+            }
+            Err(reason) => {
+                let job = Job { delivery: delivery.clone(), envelope: None };
+                (job, None, Some(Outcome::Bad { reason }))
+            }
+        };
+        let name = self.service.name().to_owned();
+        let (id, deliveries) = (delivery.id.clone(), delivery.deliveries);
+        let _ = self.events.send(Event::Started { id, service: name.clone(), step, deliveries });
+        let outcome = match early {
+            Some(outcome) => outcome,
+            None => self.run(&job).await,
+        };
+        let (settlement, outcome, reason) = self.settlement(&job, step, started, outcome);
+        self.transport.settle(&delivery, settlement).await?;
+        self.service.settled(&job).await;
+        let _ = self.events.send(Event::Settled { id: delivery.id, service: name, step, outcome, reason });
+        Ok(())
+    }
+
+    /// Reads the message.
+    fn open(&self, delivery: &Delivery) -> Result<Job, String> {
+        let envelope = match Envelope::read(&delivery.headers, &delivery.body) {
+            Ok(envelope) => Some(envelope),
+            Err(message::Error::NotARecipe) if self.service.takes_plain_messages() => None,
+            Err(error) => return Err(error.to_string()),
+        };
+        Ok(Job { delivery: delivery.clone(), envelope })
+    }
+
+    /// Lets the service deal with it. A panic is the service's fault, not the message's: it comes back.
+    async fn run(&self, job: &Job) -> Outcome {
+        let (service, copy) = (Arc::clone(&self.service), job.clone());
+        let mut task = AbortOnDrop(tokio::spawn(async move { service.handle(&copy).await }));
+        match (&mut task.0).await {
+            Ok(outcome) => outcome,
+            Err(error) => {
+                let after = Duration::from_secs(1);
+                Outcome::Later { reason: format!("service {} crashed: {error}", self.service.name()), after }
+            }
+        }
+    }
+
+    fn settlement(
+        &self,
+        job: &Job,
+        step: Option<i64>,
+        started: SystemTime,
+        outcome: Outcome,
+    ) -> (Settlement, &'static str, Option<String>) {
+        let id = &job.delivery.id;
+        let mut note = Note { service: self.service.name(), step, job, started, outputs: &[], detail: Value::Null };
+        let dead = |reason: String, note: Note<'_>| {
+            let verdict = Verdict::DeadLetter { reason: reason.clone() };
+            let note = Some(note.write("dead-lettered"));
+            (Settlement { verdict, outputs: Vec::new(), note }, "dead-lettered", Some(reason))
+        };
+        match outcome {
+            Outcome::Done { outputs, result, detail } => {
+                let channel = self.service.default_channel();
+                let sent = match &job.envelope {
+                    Some(envelope) => {
+                        self.warn_of_dropped(envelope, &outputs);
+                        envelope.advance(id, &outputs, channel)
+                    }
+                    None => Ok(Vec::new()),
+                };
+                note.outputs = &outputs;
+                let reason = detail.get("reason").and_then(Value::as_str).map(str::to_owned);
+                note.detail = detail;
+                match sent {
+                    Ok(messages) => {
+                        let note = Some(note.write(result.as_str()));
+                        let settlement = Settlement { verdict: Verdict::Accept, outputs: messages, note };
+                        (settlement, result.as_str(), reason)
+                    }
+                    Err(error) => dead(error.to_string(), note),
+                }
+            }
+            Outcome::Dispatched { messages, detail } => {
+                note.detail = detail;
+                let note = Some(note.write("done"));
+                (Settlement { verdict: Verdict::Accept, outputs: messages, note }, "done", None)
+            }
+            Outcome::Bad { reason } => dead(reason, note),
+            Outcome::Later { reason, .. } if job.delivery.deliveries > MOST_RETRIES => dead(reason, note),
+            Outcome::Later { reason, after } => {
+                let verdict = Verdict::Retry { after, reason: reason.clone() };
+                let note = Some(note.write("retry"));
+                (Settlement { verdict, outputs: Vec::new(), note }, "retry", Some(reason))
+            }
+            Outcome::Checkpoint { payload, delay } => {
+                let sent = match &job.envelope {
+                    Some(envelope) => envelope.checkpoint(id, &payload, delay, &Object::new()),
+                    None => Ok(Vec::new()),
+                };
+                match sent {
+                    Ok(outputs) => {
+                        let note = Some(note.write("checkpoint"));
+                        (Settlement { verdict: Verdict::Accept, outputs, note }, "checkpoint", None)
+                    }
+                    Err(error) => dead(error.to_string(), note),
+                }
+            }
+        }
+    }
+
+    /// A recipe that names channels gets nothing that is sent without a name; the reference says nothing about it.
+    fn warn_of_dropped(&self, envelope: &Envelope, outputs: &[Output]) {
+        let named = matches!(envelope.step().get("output"), Some(Value::Object(channels)) if !channels.is_empty());
+        if named && self.service.default_channel().is_none() && outputs.iter().any(|output| output.channel.is_none()) {
+            let (service, step) = (self.service.name(), envelope.pointer);
+            let _ = self.events.send(Event::Warning(format!(
+                "service {service} sends without a channel name, and step `{step}` has only named channels: dropped"
+            )));
+        }
+    }
+}
+
+struct AbortOnDrop<T>(tokio::task::JoinHandle<T>);
+
+impl<T> Drop for AbortOnDrop<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    if stop.wait_for(|stop| *stop).await.is_err() {
+        // Nobody is left who could say so.
+        std::future::pending::<()>().await;
+    }
+}
+
+fn settled(finished: Result<Result<(), Error>, tokio::task::JoinError>) -> Result<(), Error> {
+    match finished {
+        // It was settled or released by somebody else meanwhile; there is nothing left to do about it here.
+        Ok(Err(Error::NotHeld)) => Ok(()),
+        Ok(result) => result,
+        Err(error) => Err(Error::Store(Box::new(error))),
+    }
+}
+
+/// What the history of a run keeps of a settled message.
+struct Note<'j> {
+    service: &'j str,
+    step: Option<i64>,
+    job: &'j Job,
+    started: SystemTime,
+    outputs: &'j [Output],
+    detail: Value,
+}
+
+impl Note<'_> {
+    fn write(&self, outcome: &str) -> Value {
+        let seconds = |time: SystemTime| {
+            time.duration_since(SystemTime::UNIX_EPOCH).map_or(0.0, |since| (since.as_secs_f64() * 1e3).round() / 1e3)
+        };
+        let channel = |output: &Output| match &output.channel {
+            Some(name) => Value::from(name.as_str()),
+            None => Value::Null,
+        };
+        let outputs: Vec<Value> = self
+            .outputs
+            .iter()
+            .map(|output| {
+                let targets =
+                    self.job.envelope.as_ref().map(|envelope| envelope.targets(output.channel.as_deref(), None));
+                Value::from([
+                    ("channel", channel(output)),
+                    ("to", Value::Array(targets.unwrap_or_default())),
+                    ("payload", output.payload.clone()),
+                ])
+            })
+            .collect();
+        Value::from([
+            ("outcome", Value::from(outcome)),
+            ("service", Value::from(self.service)),
+            ("step", Value::from(self.step)),
+            ("path", self.job.envelope.as_ref().map_or(Value::Null, |envelope| Value::Array(envelope.path.clone()))),
+            ("started", Value::from(seconds(self.started))),
+            ("ended", Value::from(seconds(SystemTime::now()))),
+            ("outputs", Value::Array(outputs)),
+            ("detail", self.detail.clone()),
+        ])
+    }
+}

@@ -5,7 +5,7 @@
 //! message whose settling was not reported is delivered again. Message ids are deterministic
 //! (see [`crate::message`]), so that a receiver recognises what it has seen.
 
-//pub mod embedded;
+pub mod embedded;
 
 use std::time::{Duration, SystemTime};
 

@@ -1,0 +1,215 @@
+//! `zrecipe check`: everything that can be said about recipes before they run.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, IsTerminal as _, Read as _};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
+
+use crate::cli::{Error, Session, file_report, print, say};
+use crate::compile::{Compilation, Options, compile};
+use crate::library::read;
+use crate::report::{FORMATS, Report, format};
+use crate::source::Source;
+
+/// Check recipes: every problem at once, at its place, with a way out
+///
+/// Exit code 0: nothing at error level. 1: something is. 2: a file could not be read.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Files, directories or patterns such as `recipes/**/*.json`; `-` reads standard input.
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<String>,
+    /// What to call standard input in messages.
+    #[arg(long, value_name = "NAME", default_value = "<stdin>")]
+    stdin_filename: String,
+    /// How to write findings.
+    #[arg(long, value_name = "FORMAT", default_value = "human", value_parser = FORMATS.iter().map(|f| f.name).collect::<Vec<_>>())]
+    format: String,
+}
+
+/// A file to check.
+struct Input {
+    name: String,
+    /// None: standard input.
+    path: Option<PathBuf>,
+    /// Found by walking a directory, so it may be something else than a recipe.
+    found: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// See [`crate::cli`].
+pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
+    let inputs = gather(&args.paths, &args.stdin_filename)?;
+    let chosen = format(&args.format).ok_or_else(|| Error::new(format!("there is no format `{}`", args.format)))?;
+    let mut report = Report::new(chosen, session.style(io::stdout().is_terminal()));
+    print(&report.begin())?;
+    let (mut unreadable, mut passed_over) = (0, 0);
+    let max_bytes = session.settings.max_bytes();
+    each_in_order(&inputs, |input| check(input, max_bytes), |input, result| {
+        match result {
+            Ok(compilation) if input.found && !is_recipe(&compilation) => passed_over += 1,
+            Ok(compilation) => {
+                let text = report.file(&file_report(&compilation));
+                if !text.is_empty() {
+                    print(&text)?;
+                }
+            }
+            Err(error) => {
+                unreadable += 1;
+                say(&format!("error: {error}"));
+            }
+        }
+        Ok(())
+    })?;
+    print(&report.end())?;
+    let summary = *report.summary();
+    if args.format != "json" {
+        say(&summary.to_string());
+    }
+    match passed_over {
+        0 => {}
+        1 => say("passed over 1 file that is no recipe"),
+        more => say(&format!("passed over {more} files that are no recipes")),
+    }
+    match (unreadable, summary.errors) {
+        (0, 0) => Ok(()),
+        (0, _) => Err(Error::findings()),
+        (1, _) => Err(Error::new("1 file could not be read")),
+        (more, _) => Err(Error::new(format!("{more} files could not be read"))),
+    }
+}
+
+fn check(input: &Input, max_bytes: u64) -> Result<Compilation, String> {
+    let source = match &input.path {
+        Some(path) => read(path, &input.name, max_bytes).map_err(|error| error.to_string())?,
+        None => {
+            let mut bytes = Vec::new();
+            io::stdin().lock().take(max_bytes + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+            if bytes.len() as u64 > max_bytes {
+                return Err(format!("{} is larger than {max_bytes} bytes", input.name));
+            }
+            Source::from_bytes(&input.name, bytes)
+        }
+    };
+    Ok(compile(Arc::new(source), Options::default()))
+}
+
+/// Whether a file in a directory is meant to be a recipe: it has steps or a start, or is broken and mentions them.
+fn is_recipe(compilation: &Compilation) -> bool {
+    let recipe = &compilation.recipe;
+    let has_step = recipe.steps().iter().any(|step| step.queue.is_some() || step.topic.is_some());
+    let text = compilation.source.text();
+    recipe.start().is_some() || has_step || (!recipe.is_object() && text.contains("\"start\"") && text.contains("\"queue\""))
+}
+
+/// The files that the arguments mean, each once, in order.
+fn gather(paths: &[String], stdin_name: &str) -> Result<Vec<Input>, Error> {
+    let mut inputs = Vec::new();
+    let mut seen = BTreeSet::new();
+    let mut add = |path: PathBuf, found: bool| {
+        if seen.insert(path.clone()) {
+            let name = path.strip_prefix("./").unwrap_or(&path).to_string_lossy().into_owned();
+            inputs.push(Input { name, path: Some(path), found });
+        }
+    };
+    let mut stdin = false;
+    for path in paths {
+        if path == "-" {
+            stdin = true;
+        } else if Path::new(path).is_dir() {
+            walk(Path::new(path))?.into_iter().for_each(|file| add(file, true));
+        } else if path.contains(['*', '?', '[']) && !Path::new(path).exists() {
+            let files = expand(path)?;
+            if files.is_empty() {
+                return Err(Error::new(format!("no file matches `{path}`")));
+            }
+            files.into_iter().for_each(|file| add(file, false));
+        } else {
+            add(PathBuf::from(path), false);
+        }
+    }
+    if stdin {
+        inputs.push(Input { name: stdin_name.to_owned(), path: None, found: false });
+    }
+    if inputs.is_empty() {
+        return Err(Error::new("there is no `.json` file in what was given"));
+    }
+    Ok(inputs)
+}
+
+/// The JSON files below a directory, without those that git ignores.
+fn walk(directory: &Path) -> Result<Vec<PathBuf>, Error> {
+    let mut files = Vec::new();
+    for entry in ignore::WalkBuilder::new(directory).sort_by_file_path(Ord::cmp).build() {
+        let entry = entry.map_err(|error| Error::new(error.to_string()))?;
+        let is_file = entry.file_type().is_some_and(|kind| kind.is_file());
+        if is_file && entry.path().extension().is_some_and(|ending| ending == "json") {
+            files.push(entry.into_path());
+        }
+    }
+    Ok(files)
+}
+
+/// The files that match a pattern.
+fn expand(pattern: &str) -> Result<Vec<PathBuf>, Error> {
+    let glob = globset::GlobBuilder::new(pattern.strip_prefix("./").unwrap_or(pattern)).literal_separator(true).build();
+    let matcher = glob.map_err(|error| Error::new(error.to_string()))?.compile_matcher();
+    // Everything that matches lies below the part of the pattern without a wildcard.
+    let fixed: PathBuf = Path::new(pattern)
+        .components()
+        .take_while(|part| !part.as_os_str().to_string_lossy().contains(['*', '?', '[', '{']))
+        .collect();
+    let root = if fixed.as_os_str().is_empty() { PathBuf::from(".") } else { fixed };
+    let mut files = Vec::new();
+    for entry in ignore::WalkBuilder::new(&root).standard_filters(false).sort_by_file_path(Ord::cmp).build() {
+        let entry = entry.map_err(|error| Error::new(error.to_string()))?;
+        let path = entry.path().strip_prefix("./").unwrap_or(entry.path());
+        if entry.file_type().is_some_and(|kind| kind.is_file()) && matcher.is_match(path) {
+            files.push(path.to_owned());
+        }
+    }
+    Ok(files)
+}
+
+/// Works on items with all cores and hands the results on in the order of the items.
+fn each_in_order<T: Sync, R: Send>(
+    items: &[T],
+    work: impl Fn(&T) -> R + Sync,
+    mut take: impl FnMut(&T, R) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(items.len());
+    if threads <= 1 {
+        return items.iter().try_for_each(|item| take(item, work(item)));
+    }
+    let next = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        let (sender, results) = mpsc::sync_channel(4 * threads);
+        for _ in 0..threads {
+            let (sender, next, work) = (sender.clone(), &next, &work);
+            scope.spawn(move || {
+                loop {
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(item) = items.get(index) else { return };
+                    // Nobody listens any more when the output is closed.
+                    if sender.send((index, work(item))).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        drop(sender);
+        let mut waiting = BTreeMap::new();
+        let mut due = 0;
+        for (index, result) in results {
+            waiting.insert(index, result);
+            while let Some(result) = waiting.remove(&due) {
+                take(&items[due], result)?;
+                due += 1;
+            }
+        }
+        Ok(())
+    })
+}

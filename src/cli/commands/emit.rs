@@ -1,0 +1,69 @@
+//! `zrecipe emit`: exactly what would travel, without sending it.
+
+use crate::bind::{bind, merge};
+use crate::cli::{Error, ParameterArgs, Session, print, with_guid};
+use crate::message::{Destination, Envelope, Outgoing, Request, message_id, read_body};
+use crate::value::{Object, Value};
+
+/// Print the messages that would be sent, one JSON object a line
+///
+/// Each line has `queue` or `topic`, `headers` and `body`, and `exchange` and `delay` (seconds) where they are set.
+/// Refuses what a dispatcher would refuse: then nothing is printed and the exit code is 1.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Paths or names of recipes.
+    #[arg(required = true, value_name = "RECIPE")]
+    recipes: Vec<String>,
+    /// The processing request, or the first messages that a dispatcher makes of it.
+    #[arg(long = "as", value_name = "WHAT", default_value = "messages", value_parser = ["request", "messages"])]
+    what: String,
+    #[command(flatten)]
+    parameters: ParameterArgs,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// See [`crate::cli`].
+pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
+    let (parameters, guid) = with_guid(args.parameters.read()?);
+    // As in a request: recipes that travel with it (files) come before those that it names.
+    let is_file = |recipe: &String| recipe.contains(['/', '\\']) || recipe.ends_with(".json") || std::path::Path::new(recipe).is_file();
+    let (files, names): (Vec<String>, Vec<String>) = args.recipes.iter().cloned().partition(is_file);
+    let ordered: Vec<String> = files.iter().chain(&names).cloned().collect();
+    let compiled = session.compile(&ordered, Some(&parameters))?;
+    session.refuse(&compiled)?;
+    let messages = if args.what == "request" {
+        let custom = compiled[..files.len()].iter().map(|compilation| compilation.recipe.to_value());
+        let custom_recipe = (!files.is_empty()).then(|| merge(custom));
+        let parameters = args.parameters.read()?;
+        let request = Request { recipes: names, custom_recipe, parameters, rest: Object::new() };
+        vec![request.to_message(message_id(&guid, "request"), Object::new())]
+    } else {
+        let environment = Object::from_iter([("ID".to_owned(), parameters["guid"].clone())]);
+        let started = Envelope::start(bind(&compiled, &parameters), environment, &message_id(&guid, "request"));
+        started.map_err(|error| Error::new(error.to_string()))?
+    };
+    let lines: String = messages.iter().map(|message| describe(message).to_json() + "\n").collect();
+    print(&lines)
+}
+
+fn describe(message: &Outgoing) -> Value {
+    let mut line = Object::new();
+    let (key, name) = match &message.destination {
+        Destination::Queue(name) => ("queue", name),
+        Destination::Topic(name) => ("topic", name),
+    };
+    line.insert(key.to_owned(), Value::from(name.as_str()));
+    if let Some(exchange) = &message.exchange {
+        line.insert("exchange".to_owned(), Value::from(exchange.as_str()));
+    }
+    if let Some(delay) = message.delay {
+        let seconds = delay.as_secs_f64();
+        let whole = seconds.fract() == 0.0;
+        line.insert("delay".to_owned(), if whole { Value::from(seconds as i64) } else { Value::from(seconds) });
+    }
+    line.insert("headers".to_owned(), Value::Object(message.headers.clone()));
+    line.insert("body".to_owned(), read_body(&message.body));
+    Value::Object(line)
+}

@@ -1,0 +1,27 @@
+//! `zrecipe expand`: the recipe as it runs, parameters put in and several merged into one.
+
+use crate::bind::bind;
+use crate::cli::{Error, ParameterArgs, Session, print, with_guid};
+
+/// Print the bound recipe as JSON: parameters put in, several recipes merged
+///
+/// Refuses what a dispatcher would refuse: then nothing is printed and the exit code is 1.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Paths or names of recipes; several are merged in this order.
+    #[arg(required = true, value_name = "RECIPE")]
+    recipes: Vec<String>,
+    #[command(flatten)]
+    parameters: ParameterArgs,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// See [`crate::cli`].
+pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
+    let (parameters, _) = with_guid(args.parameters.read()?);
+    let compiled = session.compile(&args.recipes, Some(&parameters))?;
+    session.refuse(&compiled)?;
+    print(&(bind(&compiled, &parameters).to_json_pretty() + "\n"))
+}

@@ -1,0 +1,41 @@
+//! `zrecipe graph`: a recipe as a drawing.
+
+use crate::cli::{Error, Session, print};
+use crate::compile::Compilation;
+use crate::draw::{FORMATS, format, render};
+
+/// Draw recipes
+///
+/// Steps are labelled with service and queue, edges with their channel.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Paths or names of recipes; several are drawn side by side.
+    #[arg(required = true, value_name = "RECIPE")]
+    recipes: Vec<String>,
+    /// How to draw.
+    #[arg(long, value_name = "FORMAT", default_value = "mermaid", value_parser = FORMATS.iter().map(|f| f.name).collect::<Vec<_>>())]
+    format: String,
+    /// Draw the one recipe that they are merged into when they run together.
+    #[arg(long)]
+    merge: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// See [`crate::cli`].
+pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
+    let mut compiled = session.compile(&args.recipes, None)?;
+    session.explain(&compiled);
+    let broken = compiled.iter().any(Compilation::has_errors);
+    if args.merge {
+        if compiled.iter().any(Compilation::is_refused) {
+            return Err(Error::findings());
+        }
+        compiled = vec![session.merged(&compiled)];
+    }
+    let chosen = format(&args.format).ok_or_else(|| Error::new(format!("there is no format `{}`", args.format)))?;
+    let named: Vec<(&str, &Compilation)> = compiled.iter().map(|recipe| (recipe.source.name(), recipe)).collect();
+    print(&render(chosen, &named))?;
+    if broken { Err(Error::findings()) } else { Ok(()) }
+}

@@ -1,0 +1,32 @@
+//! `zrecipe resume`: goes on with a run that was interrupted.
+
+use crate::cli::progress::{block_on, default_places, work};
+use crate::cli::{Error, Session, say};
+use crate::runtime::run::Runs;
+
+/// Go on with a run where it stopped, without repeating finished steps
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The run's ID, or the beginning of it.
+    #[arg(value_name = "ID")]
+    id: String,
+    /// How many steps run at a time; without it, as many as there are processors.
+    #[arg(short, long, value_name = "N")]
+    jobs: Option<usize>,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// See [`crate::cli`].
+pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
+    let state = session.state_directory()?;
+    let places = args.jobs.unwrap_or_else(default_places).max(1);
+    block_on(async {
+        let runs = Runs::open(&state).await?;
+        let run = runs.find(&args.id).await?;
+        run.take().await?;
+        say(&format!("run {} of {}", run.plan.id, run.plan.title));
+        work(session, &runs, &run, places).await
+    })
+}

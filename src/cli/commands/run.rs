@@ -1,0 +1,105 @@
+//! `zrecipe run`: a recipe to its end on the embedded broker.
+
+use std::collections::BTreeSet;
+
+use crate::bind::{bind, merge};
+use crate::cli::progress::{block_on, default_places, services, work};
+use crate::cli::{Error, ParameterArgs, Session, say, with_guid};
+use crate::compile::Compilation;
+use crate::message::{Destination, Request};
+use crate::runtime::run::{Plan, Runs, destinations};
+use crate::source::Unit;
+use crate::value::{Object, Value};
+
+/// Run a recipe to its end on this machine
+///
+/// Checks the recipe, dispatches it, runs every step, and ends when nothing of the run is outstanding. Needs no
+/// broker: messages are kept in a file of the state directory. Exit code 1: a step failed, was stopped at its time
+/// limit or was dead-lettered.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Paths or names of recipes; several are merged into one run.
+    #[arg(required = true, value_name = "RECIPE")]
+    recipes: Vec<String>,
+    #[command(flatten)]
+    parameters: ParameterArgs,
+    /// How many steps run at a time; without it, as many as there are processors.
+    #[arg(short, long, value_name = "N")]
+    jobs: Option<usize>,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// See [`crate::cli`].
+pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
+    let (parameters, id) = with_guid(args.parameters.read()?);
+    let compiled = session.compile(&args.recipes, Some(&parameters))?;
+    session.explain(&compiled);
+    if compiled.iter().any(|recipe| recipe.has_errors() || recipe.is_refused()) {
+        return Err(Error::findings());
+    }
+    let plan = plan(args, &compiled, parameters, id)?;
+    let places = args.jobs.unwrap_or_else(default_places).max(1);
+    let state = session.state_directory()?;
+    block_on(async {
+        let runs = Runs::open(&state).await?;
+        let run = runs.begin(plan).await?;
+        let services = services(session, &runs, &run, places)?;
+        let serves = |queue: &str| services.iter().any(|service| service.serves(queue));
+        if let Err(error) = all_served(&compiled, &run.plan.request.parameters, serves) {
+            run.forget().await?;
+            return Err(error);
+        }
+        say(&format!("run {} of {}", run.plan.id, run.plan.title));
+        work(session, &runs, &run, places).await
+    })
+}
+
+fn plan(args: &Args, compiled: &[Compilation], parameters: Object, id: String) -> Result<Plan, Error> {
+    let bound = bind(compiled, &parameters);
+    let queues: BTreeSet<String> = destinations(&bound)
+        .into_iter()
+        .filter_map(|(_, destination)| match destination {
+            Destination::Queue(name) => Some(name),
+            Destination::Topic(_) => None,
+        })
+        .collect();
+    let name = |step: &Value| {
+        let part = |key: &str| step.get(key).and_then(Value::as_str).map(str::to_owned);
+        part("service").or_else(|| part("queue")).or_else(|| part("topic")).unwrap_or_default()
+    };
+    let members = bound.as_object().into_iter().flatten();
+    let mut steps: Vec<(i64, String)> =
+        members.filter_map(|(key, step)| Some((key.parse().ok()?, name(step)))).collect();
+    steps.sort_by_key(|&(number, _)| number);
+    // A broadcast has no outcome of its own.
+    let topics_only = |number: i64| bound.get(&number.to_string()).is_some_and(|step| step.get("queue").is_none());
+    steps.retain(|&(number, _)| !topics_only(number));
+    let custom_recipe = Some(merge(compiled.iter().map(|compilation| compilation.recipe.to_value())));
+    let request = Request { recipes: Vec::new(), custom_recipe, parameters, rest: Object::new() };
+    let directory = std::env::current_dir()?;
+    Ok(Plan { id, title: args.recipes.join(" "), request, queues: queues.into_iter().collect(), steps, directory })
+}
+
+/// Makes sure that a service listens on every queue before anything starts.
+fn all_served(compiled: &[Compilation], parameters: &Object, serves: impl Fn(&str) -> bool) -> Result<(), Error> {
+    let mut lines = Vec::new();
+    for compilation in compiled {
+        let recipe = &compilation.recipe;
+        for (number, destination) in destinations(&bind([compilation], parameters)) {
+            let Destination::Queue(queue) = destination else { continue };
+            let Some(place) = recipe.step(number).and_then(|step| step.queue).filter(|_| !serves(&queue)) else { continue };
+            let position = compilation.source.position(recipe.span(place).start, Unit::Char);
+            let name = compilation.source.name();
+            let place = format!("{name}:{}:{}", position.line, position.column);
+            lines.push(format!("{place}: no service here listens on queue `{queue}` of step `{number}`"));
+        }
+    }
+    if lines.is_empty() {
+        return Ok(());
+    }
+    lines.iter().for_each(|line| say(line));
+    let message = "the recipe would not come to its end, so it was not started";
+    Err(Error::new(message).hint("`zrecipe run` serves the queues `runner.submission` and `runner.<name>.submission`"))
+}

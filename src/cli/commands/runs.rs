@@ -1,0 +1,56 @@
+//! `zrecipe runs`: the runs there have been.
+
+use crate::cli::progress::{align, block_on, timestamp};
+use crate::cli::{Error, Session, print};
+use crate::runtime::run::Runs;
+use crate::value::Value;
+
+/// List runs, oldest first
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// See [`crate::cli`].
+pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
+    let state = session.state_directory()?;
+    let listed = block_on(async {
+        let runs = Runs::open(&state).await?;
+        let listed = runs.list().await?;
+        runs.close().await?;
+        Ok(listed)
+    })?;
+    if args.json {
+        let listed = listed.iter().map(|run| {
+            let census = run.census;
+            let count = |n: u64| Value::from(n as i64);
+            Value::from([
+                ("id", Value::from(run.id.as_str())),
+                ("recipes", Value::from(run.title.as_str())),
+                ("begun", Value::from(timestamp(run.created))),
+                ("state", Value::from(run.state())),
+                ("outstanding", count(census.ready + census.delayed + census.held)),
+                ("dead", count(census.dead)),
+            ])
+        });
+        return print(&(Value::Array(listed.collect()).to_json_pretty() + "\n"));
+    }
+    let mut rows = vec![["run", "recipes", "begun", "state", "outstanding", "dead"].map(str::to_owned)];
+    for run in &listed {
+        let outstanding = run.census.ready + run.census.delayed + run.census.held;
+        rows.push([
+            run.id.clone(),
+            run.title.clone(),
+            timestamp(run.created),
+            run.state().to_owned(),
+            outstanding.to_string(),
+            run.census.dead.to_string(),
+        ]);
+    }
+    print(&align(&rows))
+}

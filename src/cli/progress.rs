@@ -1,0 +1,218 @@
+//! Working on a run in the foreground: services, progress, and the table at the end.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io::{self, IsTerminal as _};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use tokio::sync::{mpsc, watch};
+
+use super::{Error, Session, print, say};
+use crate::runtime::journal::Journal;
+use crate::runtime::run::{Report, Run, Runs};
+use crate::runtime::services::dispatcher::Dispatcher;
+use crate::runtime::services::runner::Runner;
+use crate::runtime::{Event, Service};
+
+/// Runs something that waits for brokers and programs.
+///
+/// # Errors
+/// What it says, or there are no threads to be had.
+pub fn block_on<T>(future: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| Error::new(format!("cannot start threads: {error}")))?;
+    let result = runtime.block_on(future);
+    // A thread that waits for a file or a program must not keep us.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    result
+}
+
+/// The services of a run on this machine.
+///
+/// # Errors
+/// The recipe directories cannot be told.
+pub fn services(session: &Session, runs: &Runs, run: &Run, places: usize) -> Result<Vec<Arc<dyn Service>>, Error> {
+    let prefetch = u16::try_from(places).unwrap_or(u16::MAX);
+    let runner = Runner::new(Journal::new(runs.journal()), run.plan.directory.clone(), prefetch);
+    Ok(vec![Arc::new(Dispatcher::new(session.library()?)), Arc::new(runner)])
+}
+
+/// How many steps run at a time when nothing else is said.
+pub fn default_places() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Works on a run to its end and prints the table of its steps.
+///
+/// # Errors
+/// A step failed, the work was interrupted, or the broker failed.
+pub async fn work(session: &Session, runs: &Runs, run: &Run, places: usize) -> Result<(), Error> {
+    let (stop, stopped) = watch::channel(false);
+    let (events, received) = mpsc::unbounded_channel();
+    let services = services(session, runs, run, places)?;
+    let signals = tokio::spawn(async move {
+        interrupted().await;
+        let _ = stop.send(true);
+    });
+    let steps: BTreeMap<i64, String> = run.plan.steps.iter().cloned().collect();
+    let watching = tokio::spawn(watch_events(received, steps));
+    let finished = run.work(services, places, events, stopped).await;
+    let _ = watching.await;
+    signals.abort();
+    let finished = finished?;
+    let reports = run.reports().await?;
+    run.release().await?;
+    runs.close().await?;
+    print(&table(run, &reports))?;
+    if !finished {
+        let id = &run.plan.id;
+        return Err(Error::new("interrupted").hint(format!("`zrecipe resume {id}` goes on where it stopped")));
+    }
+    conclude(&reports)
+}
+
+/// Says which steps failed, and fails if any did.
+///
+/// # Errors
+/// A step failed.
+pub fn conclude(reports: &[Report]) -> Result<(), Error> {
+    for report in reports.iter().filter(|report| report.is_failure()) {
+        let what = report.step.map_or("the request".to_owned(), |step| format!("step {step}"));
+        let reason = report.reason.as_deref().map_or(String::new(), |reason| format!(": {reason}"));
+        say(&format!("{what} {}{reason}", past(&report.outcome)));
+    }
+    if reports.iter().any(Report::is_failure) { Err(Error::findings()) } else { Ok(()) }
+}
+
+fn past(outcome: &str) -> &str {
+    match outcome {
+        "dead-lettered" => "was dead-lettered",
+        other => other,
+    }
+}
+
+async fn interrupted() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
+        (Ok(mut interrupt), Ok(mut terminate)) => {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+        }
+        _ => std::future::pending().await,
+    }
+}
+
+/// Shows what happens: a line that changes on a terminal, a line for each step in a pipe.
+async fn watch_events(mut events: mpsc::UnboundedReceiver<Event>, steps: BTreeMap<i64, String>) {
+    let terminal = io::stderr().is_terminal();
+    let bar = if terminal { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
+    bar.set_style(
+        ProgressStyle::with_template("{spinner} {elapsed_precise} {msg}")
+            .unwrap_or_else(|_| ProgressStyle::default_spinner()),
+    );
+    bar.enable_steady_tick(Duration::from_millis(100));
+    let line = |text: String| if terminal { bar.println(text) } else { say(&text) };
+    let name = |step: Option<i64>, service: &str| match step {
+        Some(step) => match steps.get(&step) {
+            Some(name) => format!("step {step} ({name})"),
+            None => format!("step {step}"),
+        },
+        None => service.to_owned(),
+    };
+    let mut under_way: BTreeMap<String, (String, SystemTime)> = BTreeMap::new();
+    let mut done = 0;
+    while let Some(event) = events.recv().await {
+        match event {
+            Event::Started { id, service, step, deliveries } => {
+                let name = name(step, &service);
+                if deliveries > 1 {
+                    line(format!("{name}: delivered for the {} time", ordinal(deliveries)));
+                }
+                under_way.insert(id, (name, SystemTime::now()));
+            }
+            Event::Settled { id, service, step, outcome, reason } => {
+                let begun = under_way.remove(&id).map(|(_, begun)| begun);
+                let took = begun.and_then(|begun| begun.elapsed().ok()).unwrap_or_default();
+                let reason = reason.map_or(String::new(), |reason| format!(": {reason}"));
+                line(format!("{}: {outcome} in {}{reason}", name(step, &service), duration(took)));
+                done += usize::from(step.is_some());
+            }
+            Event::Warning(text) => line(format!("warning: {text}")),
+        }
+        let names: Vec<&str> = under_way.values().map(|(name, _)| name.as_str()).collect();
+        bar.set_message(format!("{done} of {} steps done  {}", steps.len(), names.join(", ")));
+    }
+    bar.finish_and_clear();
+}
+
+fn ordinal(number: u32) -> String {
+    let ending = match (number % 10, number % 100) {
+        (1, n) if n != 11 => "st",
+        (2, n) if n != 12 => "nd",
+        (3, n) if n != 13 => "rd",
+        _ => "th",
+    };
+    format!("{number}{ending}")
+}
+
+/// A time for people.
+pub fn duration(time: Duration) -> String {
+    match time.as_secs() {
+        0 => format!("{} ms", time.as_millis()),
+        1..=59 => format!("{:.1} s", time.as_secs_f64()),
+        seconds @ 60..=3599 => format!("{} min {} s", seconds / 60, seconds % 60),
+        seconds => format!("{} h {} min", seconds / 3600, seconds / 60 % 60),
+    }
+}
+
+/// The table of a run's steps.
+pub fn table(run: &Run, reports: &[Report]) -> String {
+    let mut rows = vec![["step", "service", "outcome", "time", "deliveries"].map(str::to_owned)];
+    let name = |step: i64| run.plan.steps.iter().find(|(number, _)| *number == step).map(|(_, name)| name.clone());
+    for report in reports {
+        let (step, service) = match report.step {
+            Some(step) => (step.to_string(), name(step).unwrap_or_else(|| report.service.clone())),
+            None if report.is_failure() => ("-".to_owned(), report.service.clone()),
+            None => continue,
+        };
+        let deliveries = report.deliveries.to_string();
+        rows.push([step, service, report.outcome.clone(), duration(report.took), deliveries]);
+    }
+    for (step, name) in &run.plan.steps {
+        if reports.iter().all(|report| report.step != Some(*step)) {
+            rows.push([step.to_string(), name.clone(), "not reached".to_owned(), "-".to_owned(), "0".to_owned()]);
+        }
+    }
+    align(&rows)
+}
+
+/// Rows in columns.
+pub fn align<const N: usize>(rows: &[[String; N]]) -> String {
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
+    let widths: [usize; N] = std::array::from_fn(width);
+    let mut text = String::new();
+    for row in rows {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(widths) {
+            let _ = write!(line, "{cell:<width$}  ");
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+/// A time of day in the user's time zone.
+pub fn timestamp(time: SystemTime) -> String {
+    match jiff::Timestamp::try_from(time) {
+        Ok(time) => time.to_zoned(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string(),
+        Err(_) => "?".to_owned(),
+    }
+}

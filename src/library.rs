@@ -1,0 +1,223 @@
+//! Recipes by name: the directories where they are looked up, and those built into the program.
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use crate::lint::nearest;
+use crate::settings::Settings;
+use crate::site::{Block, Node, Site};
+use crate::source::Source;
+
+/// The recipes built into the program, by name.
+pub const BUILT_IN: &[(&str, &str)] = &[
+    ("channels", include_str!("../recipes/channels.json")),
+    ("example", include_str!("../recipes/example.json")),
+    ("failures", include_str!("../recipes/failures.json")),
+    ("fan-out", include_str!("../recipes/fan-out.json")),
+    ("parameters", include_str!("../recipes/parameters.json")),
+];
+
+/// Where recipes are looked up.
+#[derive(Debug, Clone, Default)]
+pub struct Library {
+    /// Directories, in order. Built-in recipes come after them.
+    pub directories: Vec<PathBuf>,
+    /// The largest recipe that is read, in bytes.
+    pub max_bytes: u64,
+}
+
+/// Why a recipe cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file cannot be read.
+    #[error("cannot read {}: {}", path.display(), describe(source))]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A file is larger than allowed.
+    #[error("{} has {size} bytes, and the limit is {limit}", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Its size in bytes.
+        size: u64,
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// No directory has it.
+    #[error("there is no recipe `{name}`")]
+    NoSuchRecipe {
+        /// The name.
+        name: String,
+        /// A name like it.
+        meant: Option<String>,
+        /// Where it was looked up.
+        searched: Vec<PathBuf>,
+    },
+    /// The name could lead out of the recipe directories.
+    #[error("`{0}` is not the name of a recipe")]
+    BadName(String),
+    /// The site configuration cannot be used.
+    #[error("cannot use the site configuration {}: {reason}", path.display())]
+    Site {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// What went wrong with a file, without the operating system's error number.
+fn describe(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
+        std::io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+        std::io::ErrorKind::IsADirectory => "it is a directory".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+impl Library {
+    /// The library of this process: the given directories, those of the settings, that of the site configuration,
+    /// and `./recipes`.
+    ///
+    /// # Errors
+    /// The site configuration is named and cannot be used.
+    pub fn new(given: &[PathBuf], settings: &Settings, site: Option<&Path>) -> Result<Self, Error> {
+        let mut directories = given.to_vec();
+        directories.extend(settings.recipe_directories.iter().cloned());
+        if let Some(path) = site {
+            directories.extend(site_directory(path)?);
+        }
+        directories.push(PathBuf::from("recipes"));
+        Ok(Self { directories, max_bytes: settings.max_bytes() })
+    }
+
+    /// The recipe that a user means: a path, or the name of a recipe.
+    ///
+    /// # Errors
+    /// There is none, or it cannot be read.
+    pub fn open(&self, recipe: &str) -> Result<Source, Error> {
+        let path = Path::new(recipe);
+        let is_path = recipe.contains(['/', '\\']) || path.extension().is_some_and(|ending| ending == "json");
+        if is_path || path.is_file() { read(path, recipe, self.max_bytes) } else { self.find(recipe) }
+    }
+
+    /// The recipe of this name.
+    ///
+    /// # Errors
+    /// There is none, the name could lead elsewhere, or the file cannot be read.
+    pub fn find(&self, name: &str) -> Result<Source, Error> {
+        if !is_name(name) {
+            return Err(Error::BadName(name.to_owned()));
+        }
+        for directory in &self.directories {
+            let path = directory.join(format!("{name}.json"));
+            match read(&path, &path.to_string_lossy(), self.max_bytes) {
+                Err(Error::Unreadable { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {}
+                Err(Error::Unreadable { source, .. }) if source.kind() == std::io::ErrorKind::NotADirectory => {}
+                found => {
+                    self.confine(directory, &path, name)?;
+                    return found;
+                }
+            }
+        }
+        match BUILT_IN.iter().find(|(known, _)| *known == name) {
+            Some((name, text)) => Ok(Source::from_text(format!("{name}.json"), *text)),
+            None => Err(Error::NoSuchRecipe {
+                name: name.to_owned(),
+                meant: nearest(name, self.names().iter().map(String::as_str)).map(str::to_owned),
+                searched: self.directories.clone(),
+            }),
+        }
+    }
+
+    /// A link inside a recipe directory must not lead out of it.
+    fn confine(&self, directory: &Path, path: &Path, name: &str) -> Result<(), Error> {
+        let real = |path: &Path| path.canonicalize().ok();
+        match (real(directory), real(path)) {
+            (Some(directory), Some(path)) if path.starts_with(&directory) => Ok(()),
+            _ => Err(Error::BadName(name.to_owned())),
+        }
+    }
+
+    /// All names there are, in order.
+    pub fn names(&self) -> Vec<String> {
+        let files = self.directories.iter().filter_map(|directory| std::fs::read_dir(directory).ok()).flatten();
+        let mut names: Vec<String> = files
+            .filter_map(|entry| entry.ok()?.file_name().into_string().ok()?.strip_suffix(".json").map(str::to_owned))
+            .chain(BUILT_IN.iter().map(|(name, _)| (*name).to_owned()))
+            .collect();
+        names.sort();
+        names.dedup();
+        names
+    }
+}
+
+/// Letters, digits, `.`, `_` and `-`, in parts with `/` between; no part `.` or `..`.
+fn is_name(name: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    name.split('/').all(|part| !part.is_empty() && part != "." && part != ".." && part.chars().all(allowed))
+}
+
+/// Reads a file as a source that is called `name`.
+///
+/// # Errors
+/// It cannot be read, or is larger than `max_bytes`.
+pub fn read(path: &Path, name: &str, max_bytes: u64) -> Result<Source, Error> {
+    let unreadable = |source| Error::Unreadable { path: path.to_owned(), source };
+    let file = std::fs::File::open(path).map_err(unreadable)?;
+    let metadata = file.metadata().map_err(unreadable)?;
+    if metadata.is_dir() {
+        return Err(unreadable(std::io::ErrorKind::IsADirectory.into()));
+    }
+    let mut bytes = Vec::with_capacity(metadata.len().min(max_bytes) as usize + 1);
+    file.take(max_bytes + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() as u64 > max_bytes {
+        let size = metadata.len().max(bytes.len() as u64);
+        return Err(Error::TooLarge { path: path.to_owned(), size, limit: max_bytes });
+    }
+    Ok(Source::from_bytes(name, bytes))
+}
+
+/// The recipe directory that a site configuration names in the environment that is active.
+fn site_directory(path: &Path) -> Result<Option<PathBuf>, Error> {
+    let broken = |reason: String| Error::Site { path: path.to_owned(), reason };
+    let load = |path: &Path| -> Result<Site, Error> {
+        let text =
+            std::fs::read_to_string(path).map_err(|source| Error::Unreadable { path: path.to_owned(), source })?;
+        Site::parse(&text).map_err(|reason| Error::Site { path: path.to_owned(), reason })
+    };
+    let site = load(path)?;
+    let chosen = std::env::var("ZOCALO_DEFAULT_ENV").ok().filter(|name| !name.is_empty());
+    let environment = match chosen {
+        Some(name) => name,
+        None if site.has_environment("default") => "default".to_owned(),
+        None => return Ok(None),
+    };
+    let base = path.parent().unwrap_or(Path::new(""));
+    let mut directory = None;
+    for (_, block) in site.activate(&environment).map_err(broken)? {
+        let storage = |block: Node<'_>| {
+            let is_storage = block.get("plugin").and_then(Node::text) == Some("storage");
+            block.get("zocalo.recipe_directory").filter(|_| is_storage).and_then(Node::text).map(PathBuf::from)
+        };
+        let found = match block {
+            Block::Here(block) => storage(block),
+            // Credentials live in such files; one that this user may not read is none of our business here.
+            Block::File(file) => load(&base.join(expand_home(file))).ok().and_then(|site| storage(site.root())),
+        };
+        directory = found.or(directory);
+    }
+    Ok(directory)
+}
+
+fn expand_home(path: &str) -> PathBuf {
+    match (path.strip_prefix("~/"), std::env::home_dir()) {
+        (Some(rest), Some(home)) => home.join(rest),
+        _ => PathBuf::from(path),
+    }
+}

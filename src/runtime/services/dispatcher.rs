@@ -1,0 +1,267 @@
+//! Dispatcher: turns a processing request into the first messages of a recipe.
+//!
+//! It reads the recipes that the request names or carries, checks them, puts the parameters in, merges them, and
+//! sends what `start` says. The request is settled together with the first messages, so it is dispatched whole or
+//! not at all. What it refuses goes to the dead letters with the reason; the sender's mistake is never retried.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+use uuid::Uuid;
+
+use crate::bind::bind;
+use crate::compile::{Compilation, Options, compile};
+use crate::diagnostic::Diagnostic;
+use crate::library::{self, Library};
+use crate::message::{Destination, Envelope, Outgoing, REQUEST_QUEUE, Request, message_id};
+use crate::runtime::{Job, Outcome, Service};
+use crate::source::{Source, Unit};
+use crate::value::{Object, Value};
+
+/// How long to wait before a request is looked at again that is not ready.
+const NOT_READY: Duration = Duration::from_secs(2);
+
+/// For how many seconds a request may be not ready, unless it says otherwise (`dispatcher_timeout`).
+const READY_TIMEOUT: f64 = 120.0;
+
+/// The limits of what one request may ask for.
+const MOST_RECIPES: usize = 100;
+
+/// Says whether a request can be dealt with yet.
+pub type Readiness = Arc<dyn Fn(&Request) -> bool + Send + Sync>;
+
+/// Changes a request before its recipes are loaded: adds parameters, for example.
+pub type Filter = Arc<dyn Fn(Request) -> Result<Request, String> + Send + Sync>;
+
+/// The service.
+#[derive(Clone)]
+pub struct Dispatcher {
+    library: Library,
+    logbook: Option<PathBuf>,
+    readiness: Vec<Readiness>,
+    filters: Vec<Filter>,
+}
+
+impl Dispatcher {
+    /// A dispatcher that looks recipes up in a library.
+    pub fn new(library: Library) -> Self {
+        Self { library, logbook: None, readiness: Vec::new(), filters: Vec::new() }
+    }
+
+    /// Writes a file about every request into this directory.
+    #[must_use]
+    pub fn with_logbook(mut self, directory: PathBuf) -> Self {
+        self.logbook = Some(directory);
+        self
+    }
+
+    /// Makes requests wait until `ready` says so.
+    #[must_use]
+    pub fn with_readiness(mut self, ready: Readiness) -> Self {
+        self.readiness.push(ready);
+        self
+    }
+
+    /// Changes requests before their recipes are loaded.
+    #[must_use]
+    pub fn with_filter(mut self, filter: Filter) -> Self {
+        self.filters.push(filter);
+        self
+    }
+
+    fn dispatch(&self, job: &Job) -> Outcome {
+        match self.try_dispatch(job) {
+            Ok(outcome) => outcome,
+            Err(Refusal::Request(reason)) => Outcome::Bad { reason },
+            Err(Refusal::World(reason)) => Outcome::Later { reason, after: Duration::from_secs(5) },
+        }
+    }
+
+    fn try_dispatch(&self, job: &Job) -> Result<Outcome, Refusal> {
+        let id = &job.delivery.id;
+        let body = match &job.envelope {
+            Some(envelope) => envelope.payload.to_json().into_bytes(),
+            None => job.delivery.body.clone(),
+        };
+        let mut request = Request::read(&body).map_err(Refusal::Request)?;
+        if request.recipes.len() > MOST_RECIPES {
+            let count = request.recipes.len();
+            return Err(Refusal::Request(format!("it asks for {count} recipes, and the limit is {MOST_RECIPES}")));
+        }
+        let recipe_id = recipe_id(&request.parameters, id)?;
+        request.parameters.insert("guid".to_owned(), Value::from(recipe_id.as_str()));
+        if !self.readiness.iter().all(|ready| ready(&request)) {
+            return Ok(not_ready(request, id));
+        }
+        let original = request.clone();
+        for filter in &self.filters {
+            request = filter(request).map_err(Refusal::Request)?;
+        }
+        let compiled = self.compile(&request)?;
+        if compiled.is_empty() {
+            return Err(Refusal::Request("the request names no recipe and carries none".to_owned()));
+        }
+        let recipe = bind(&compiled, &request.parameters);
+        let environment = Object::from_iter([("ID".to_owned(), Value::from(recipe_id.as_str()))]);
+        let messages =
+            Envelope::start(recipe.clone(), environment, id).map_err(|error| Refusal::Request(error.to_string()))?;
+        if let Some(directory) = &self.logbook {
+            write_logbook(directory, &recipe_id, job, &original, &request, &recipe)
+                .map_err(|error| Refusal::World(format!("cannot write the logbook: {error}")))?;
+        }
+        let sent: Vec<Value> = messages
+            .iter()
+            .map(|message| Value::from([("id", message.id.as_str()), ("to", message.destination.name())]))
+            .collect();
+        let detail = Value::from([("recipe_id", Value::from(recipe_id)), ("sent", Value::Array(sent))]);
+        Ok(Outcome::Dispatched { messages, detail })
+    }
+
+    /// The recipes of a request: the one it carries, then those it names.
+    fn compile(&self, request: &Request) -> Result<Vec<Compilation>, Refusal> {
+        let custom =
+            request.custom_recipe.iter().map(|recipe| Ok(Source::from_text("custom_recipe", recipe.to_json())));
+        let named = request.recipes.iter().map(|name| {
+            self.library.find(name).map_err(|error| match error {
+                library::Error::Unreadable { .. } => Refusal::World(error.to_string()),
+                _ => Refusal::Request(error.to_string()),
+            })
+        });
+        let parameters = Some(&request.parameters);
+        custom
+            .chain(named)
+            .map(|source| {
+                let compilation = compile(Arc::new(source?), Options { parameters, ..Options::default() });
+                let refusal = compilation.refusals().next().map(|refusal| describe(&compilation, refusal));
+                refusal.map_or(Ok(compilation), |reason| Err(Refusal::Request(reason)))
+            })
+            .collect()
+    }
+}
+
+/// Why a request is not dispatched.
+enum Refusal {
+    /// It can never be.
+    Request(String),
+    /// It cannot be now.
+    World(String),
+}
+
+#[async_trait]
+impl Service for Dispatcher {
+    fn name(&self) -> &str {
+        "Dispatcher"
+    }
+
+    fn serves(&self, queue: &str) -> bool {
+        queue == REQUEST_QUEUE
+    }
+
+    fn takes_plain_messages(&self) -> bool {
+        true
+    }
+
+    async fn handle(&self, job: &Job) -> Outcome {
+        let (dispatcher, job) = (self.clone(), job.clone());
+        // Files are read and large recipes compiled: not on the threads that serve everybody.
+        match tokio::task::spawn_blocking(move || dispatcher.dispatch(&job)).await {
+            Ok(outcome) => outcome,
+            Err(error) => Outcome::Later { reason: error.to_string(), after: Duration::from_secs(5) },
+        }
+    }
+}
+
+/// The recipe ID: the request's `guid`, or a new one that is the same when the request comes again.
+fn recipe_id(parameters: &Object, message: &str) -> Result<String, Refusal> {
+    match parameters.get("guid") {
+        Some(Value::String(guid)) if !guid.is_empty() => {
+            let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+            if guid.len() > 200 || !guid.chars().all(allowed) {
+                return Err(Refusal::Request("parameter `guid` has characters that an ID cannot have".to_owned()));
+            }
+            Ok(guid.clone())
+        }
+        Some(value) if value.is_truthy() => {
+            Err(Refusal::Request(format!("parameter `guid` is {}, not a string", value.describe())))
+        }
+        _ => {
+            let bytes = Uuid::parse_str(&message_id(message, "guid")).unwrap_or_default().into_bytes();
+            Ok(uuid::Builder::from_random_bytes(bytes).into_uuid().to_string())
+        }
+    }
+}
+
+/// Sends a request back to the end of the queue, or away when it has waited too long.
+fn not_ready(mut request: Request, id: &str) -> Outcome {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64());
+    let number = |value: &Value| match value {
+        Value::Number(number) => Some(number.as_f64()),
+        Value::String(text) => text.parse().ok(),
+        _ => None,
+    };
+    let expiration = match request.parameters.get("dispatcher_expiration").and_then(number) {
+        Some(expiration) => expiration,
+        None => {
+            let timeout = request.parameters.get("dispatcher_timeout").and_then(number).unwrap_or(READY_TIMEOUT);
+            request.parameters.insert("dispatcher_expiration".to_owned(), Value::from(now + timeout));
+            now + timeout
+        }
+    };
+    let send = |queue: &str, delay: Option<Duration>, request: &Request| Outgoing {
+        id: message_id(id, "again"),
+        destination: Destination::Queue(queue.to_owned()),
+        delay,
+        ..request.to_message(String::new(), Object::new())
+    };
+    let outcome = |messages, detail: &str| Outcome::Dispatched { messages, detail: Value::from(detail) };
+    if expiration > now {
+        return outcome(vec![send(REQUEST_QUEUE, Some(NOT_READY), &request)], "not ready yet");
+    }
+    match request.parameters.get("dispatcher_error_queue").and_then(Value::as_str) {
+        Some(queue) if !queue.is_empty() => outcome(vec![send(queue, None, &request)], "was never ready"),
+        _ => Outcome::Bad { reason: "the request was never ready for processing".to_owned() },
+    }
+}
+
+/// A refusal in one line.
+fn describe(compilation: &Compilation, refusal: &Diagnostic) -> String {
+    let position = compilation.source.position(refusal.primary.span.start, Unit::Char);
+    let more = match compilation.refusals().count() {
+        0 | 1 => String::new(),
+        count => format!(" (and {} more)", count - 1),
+    };
+    let name = compilation.source.name();
+    format!("{name}:{}:{}: {} [{}]{more}", position.line, position.column, refusal.message, refusal.rule)
+}
+
+/// One file per request: `<yyyy-mm>/<first two characters of the ID>/<rest>`.
+fn write_logbook(
+    directory: &std::path::Path,
+    id: &str,
+    job: &Job,
+    original: &Request,
+    request: &Request,
+    recipe: &Value,
+) -> std::io::Result<()> {
+    let month = jiff::Zoned::now().strftime("%Y-%m").to_string();
+    let Some((first, rest)) = id.split_at_checked(2).filter(|(_, rest)| !rest.is_empty()) else { return Ok(()) };
+    if id.starts_with('.') || rest.starts_with('.') {
+        return Ok(());
+    }
+    let folder = directory.join(month).join(first);
+    std::fs::create_dir_all(&folder)?;
+    let header = Value::Object(job.delivery.headers.clone());
+    let parts = [
+        ("Incoming message header", header.to_json_pretty()),
+        ("Incoming message body", original.to_value().to_json_pretty()),
+        ("Parsed message body", request.to_value().to_json_pretty()),
+        ("Recipe object", recipe.to_json_pretty()),
+    ];
+    let text: String = parts.map(|(title, text)| format!("{title}:\n{text}\n\n")).concat();
+    let file = tempfile::NamedTempFile::new_in(&folder)?;
+    std::fs::write(file.path(), text.trim_end().to_owned() + "\n")?;
+    file.persist(folder.join(rest)).map_err(|error| error.error)?;
+    Ok(())
+}

@@ -1,0 +1,276 @@
+//! Runner: runs the commands of a recipe step, one after the other, and reports how they ended.
+//!
+//! | parameter | meaning |
+//! |---|---|
+//! | `workingdir` | where the commands run; made if it is not there; required |
+//! | `commands` | list of commands; a command is a string, split on spaces, or a list of arguments; required |
+//! | `output_file` | takes what the commands print, appended when the step is over; relative to `workingdir` |
+//! | `timeout` | seconds that each command may take (30) |
+//! | `recipefile`, `recipeenvironment`, `recipewrapper` | files to write for the commands |
+//!
+//! No shell is involved. In commands `$RECIPEFILE`, `$RECIPEENV`, `$RECIPEWRAP` and `$RECIPEPOINTER` stand for the
+//! files and the step's number. Channels: `job_processed` (default), or `failure`, or `timeout`.
+//!
+//! What the commands print is collected apart while they run and appended as one piece when the step is over: steps
+//! that run side by side do not mix their lines, and a step that is worked on again after a crash leaves one copy.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::message::{Envelope, Output};
+use crate::runtime::journal::{Entry, Journal};
+use crate::runtime::process::{Ending, Program, run};
+use crate::runtime::{Job, Outcome, Service, StepResult};
+use crate::value::{Object, Value};
+
+/// How much of what a failed command printed goes into the payload of `failure` and `timeout`, in bytes.
+const TAIL: u64 = 4096;
+
+/// How long to wait before a step is tried again for a fault that is not its own.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// The service.
+#[derive(Debug)]
+pub struct Runner {
+    journal: Journal,
+    /// What a relative `workingdir` is relative to.
+    base: PathBuf,
+    prefetch: u16,
+}
+
+impl Runner {
+    /// A runner that keeps its journal in `journal`, resolves directories against `base`, and takes `prefetch` steps
+    /// at a time.
+    pub fn new(journal: Journal, base: PathBuf, prefetch: u16) -> Self {
+        Self { journal, base, prefetch }
+    }
+}
+
+/// What a step asks for.
+#[derive(Debug)]
+struct Order {
+    directory: PathBuf,
+    commands: Vec<Vec<String>>,
+    output: Option<PathBuf>,
+    limit: Duration,
+    /// Parameter, variable in commands, path.
+    files: Vec<(&'static str, &'static str, PathBuf)>,
+}
+
+#[async_trait]
+impl Service for Runner {
+    fn name(&self) -> &str {
+        "Runner"
+    }
+
+    fn serves(&self, queue: &str) -> bool {
+        match queue.strip_prefix("runner.").and_then(|rest| rest.strip_suffix("submission")) {
+            Some("") => true,
+            Some(name) => name.ends_with('.') && name.len() > 1,
+            None => false,
+        }
+    }
+
+    fn prefetch(&self) -> u16 {
+        self.prefetch
+    }
+
+    fn default_channel(&self) -> Option<&str> {
+        Some("job_processed")
+    }
+
+    async fn handle(&self, job: &Job) -> Outcome {
+        let Some(envelope) = &job.envelope else {
+            return Outcome::Bad { reason: "the message carries no recipe".to_owned() };
+        };
+        let order = match Order::read(&envelope.parameters(), &self.base) {
+            Ok(order) => order,
+            Err(reason) => return Outcome::Bad { reason },
+        };
+        let entry = self.journal.entry(&job.delivery.id);
+        match carry_out(&order, envelope, &entry).await {
+            Ok(result) => outcome(result),
+            Err(error) => Outcome::Later { reason: error.to_string(), after: RETRY },
+        }
+    }
+
+    async fn settled(&self, job: &Job) {
+        // What is left costs a little space and is overwritten if the id ever comes again.
+        let _ = self.journal.entry(&job.delivery.id).forget();
+    }
+}
+
+impl Order {
+    fn read(parameters: &Object, base: &Path) -> Result<Self, String> {
+        let text = |name: &str| match parameters.get(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::String(text)) if text.contains('\0') => {
+                Err(format!("parameter `{name}` holds a NUL character"))
+            }
+            Some(Value::String(text)) if !text.is_empty() => Ok(Some(text.as_str())),
+            Some(other) => Err(format!("parameter `{name}` is {}, not a path", other.to_json())),
+        };
+        let directory = base.join(text("workingdir")?.ok_or("parameter `workingdir` is missing")?);
+        let commands = match parameters.get("commands") {
+            Some(Value::Array(commands)) => commands.iter().map(command).collect::<Result<_, _>>()?,
+            Some(Value::String(single)) => vec![command(&Value::from(single.as_str()))?],
+            Some(other) => return Err(format!("parameter `commands` is {}, not a list", other.describe())),
+            None => return Err("parameter `commands` is missing".to_owned()),
+        };
+        let limit = match parameters.get("timeout") {
+            None | Some(Value::Null) => Duration::from_secs(30),
+            Some(value) => seconds(value).ok_or_else(|| {
+                format!("parameter `timeout` is {}, not a number of seconds above 0", value.to_json())
+            })?,
+        };
+        let mut files = Vec::new();
+        for (parameter, variable) in
+            [("recipefile", "$RECIPEFILE"), ("recipeenvironment", "$RECIPEENV"), ("recipewrapper", "$RECIPEWRAP")]
+        {
+            if let Some(path) = text(parameter)? {
+                files.push((parameter, variable, directory.join(path)));
+            }
+        }
+        let output = text("output_file")?.map(|path| directory.join(path));
+        Ok(Self { directory, commands, output, limit, files })
+    }
+
+    /// Writes the files that the commands are to find.
+    fn write_files(&self, envelope: &Envelope) -> std::io::Result<()> {
+        for (parameter, _, path) in &self.files {
+            let text = match *parameter {
+                "recipefile" => envelope.recipe.to_json_pretty(),
+                "recipeenvironment" => Value::Object(envelope.environment.clone()).to_json_pretty(),
+                _ => envelope.write(),
+            };
+            if let Some(parent) = path.parent() {
+                fs::create_dir_all(parent)?;
+            }
+            fs::write(path, text)?;
+        }
+        Ok(())
+    }
+
+    /// A command's arguments with the variables put in.
+    fn fill(&self, command: &[String], pointer: i64) -> Vec<String> {
+        let fill = |argument: &String| {
+            let mut argument = argument.replace("$RECIPEPOINTER", &pointer.to_string());
+            for (_, variable, path) in &self.files {
+                argument = argument.replace(variable, &path.to_string_lossy());
+            }
+            argument
+        };
+        command.iter().map(fill).collect()
+    }
+}
+
+/// A command as arguments.
+fn command(command: &Value) -> Result<Vec<String>, String> {
+    let arguments: Option<Vec<String>> = match command {
+        Value::String(text) => Some(text.split_whitespace().map(str::to_owned).collect()),
+        Value::Array(items) => items.iter().map(|item| item.as_str().map(str::to_owned)).collect(),
+        _ => None,
+    };
+    match arguments {
+        Some(arguments) if arguments.iter().any(|argument| argument.contains('\0')) => {
+            Err("a command holds a NUL character".to_owned())
+        }
+        Some(arguments) if arguments.first().is_some_and(|program| !program.is_empty()) => Ok(arguments),
+        Some(_) => Err("a command is empty".to_owned()),
+        None => Err(format!("a command is {}, not a string or a list of strings", command.describe())),
+    }
+}
+
+fn seconds(value: &Value) -> Option<Duration> {
+    let seconds = match value {
+        Value::Number(number) => number.as_f64(),
+        // `{timeout}` with a parameter from the command line is text.
+        Value::String(text) => text.trim().parse().ok()?,
+        _ => return None,
+    };
+    Duration::try_from_secs_f64(seconds).ok().filter(|limit| !limit.is_zero())
+}
+
+/// Runs the commands unless the journal says that they have run, and appends their output unless that is done.
+async fn carry_out(order: &Order, envelope: &Envelope, entry: &Entry) -> std::io::Result<Value> {
+    fs::create_dir_all(&order.directory).map_err(|error| about(&order.directory, error))?;
+    let result = match entry.result()? {
+        Some(result) => result,
+        None => {
+            let output = entry.begin()?;
+            order.write_files(envelope)?;
+            let result = run_commands(order, envelope.pointer, output, entry).await?;
+            entry.finish(&result)?;
+            result
+        }
+    };
+    if let Some(target) = &order.output {
+        entry.append_to(target).map_err(|error| about(target, error))?;
+    }
+    Ok(result)
+}
+
+fn about(path: &Path, error: std::io::Error) -> std::io::Error {
+    std::io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}
+
+/// The result: `{"channel", "payload"}`.
+async fn run_commands(order: &Order, pointer: i64, output: fs::File, entry: &Entry) -> std::io::Result<Value> {
+    for command in &order.commands {
+        let arguments = order.fill(command, pointer);
+        let program = Program {
+            arguments: &arguments,
+            directory: &order.directory,
+            output: output.try_clone()?,
+            limit: order.limit,
+        };
+        let shown = arguments.join(" ");
+        let (channel, mut payload) = match run(program).await {
+            Ok(Ending::Exited(0)) => continue,
+            Ok(Ending::Exited(status)) => {
+                let reason = format!("`{shown}` ended with exit status {status}");
+                ("failure", Value::from([("exit_status", Value::from(i64::from(status))), ("reason", reason.into())]))
+            }
+            Ok(Ending::Signalled(signal)) => {
+                let reason = format!("`{shown}` was ended by signal {signal}");
+                ("failure", Value::from([("signal", Value::from(i64::from(signal))), ("reason", reason.into())]))
+            }
+            Ok(Ending::TimedOut) => {
+                let limit = order.limit.as_secs_f64();
+                let reason = format!("`{shown}` was stopped after {limit} seconds");
+                ("timeout", Value::from([("timeout", Value::from(limit)), ("reason", reason.into())]))
+            }
+            Err(error) => {
+                let reason = format!("`{shown}` cannot be started: {error}");
+                ("failure", Value::from([("reason", reason)]))
+            }
+        };
+        if let Value::Object(payload) = &mut payload {
+            payload.insert("processed".to_owned(), Value::Bool(false));
+            payload.insert("command".to_owned(), Value::from(shown));
+            payload.insert("output".to_owned(), Value::from(entry.tail(TAIL)?));
+        }
+        return Ok(Value::from([("channel", Value::from(channel)), ("payload", payload)]));
+    }
+    let payload = Value::from([("processed", true)]);
+    Ok(Value::from([("channel", Value::from("job_processed")), ("payload", payload)]))
+}
+
+fn outcome(result: Value) -> Outcome {
+    let channel = result.get("channel").and_then(Value::as_str).unwrap_or("failure").to_owned();
+    let payload = result.get("payload").cloned().unwrap_or_default();
+    let step = match channel.as_str() {
+        "job_processed" => StepResult::Succeeded,
+        "timeout" => StepResult::TimedOut,
+        _ => StepResult::Failed,
+    };
+    let detail = if step == StepResult::Succeeded { Value::Null } else { payload.clone() };
+    Outcome::Done {
+        outputs: vec![Output { channel: Some(channel), payload, headers: Object::new() }],
+        result: step,
+        detail,
+    }
+}

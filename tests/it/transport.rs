@@ -1,0 +1,939 @@
+//! What a transport promises: one contract for all of them, and what only the embedded broker promises.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
+use tokio::time::timeout;
+use zrecipe::transport::embedded::{Broker, Census, Embedded, Options, State};
+use zrecipe::transport::{
+    Deliveries, Delivery, Destination, Error, Outgoing, Settlement, Subscription, Transport, Verdict,
+};
+use zrecipe::value::{Object, Value};
+
+/// Far longer than anything here takes.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// How long we watch for what must not happen.
+const MOMENT: Duration = Duration::from_millis(80);
+
+// Messages
+
+fn queue(name: &str) -> Destination {
+    Destination::Queue(name.to_owned())
+}
+
+fn topic(name: &str) -> Destination {
+    Destination::Topic(name.to_owned())
+}
+
+fn message(id: &str, destination: Destination) -> Outgoing {
+    Outgoing {
+        id: id.to_owned(),
+        destination,
+        exchange: None,
+        delay: None,
+        expiration: None,
+        headers: Object::new(),
+        body: id.as_bytes().to_vec(),
+    }
+}
+
+fn ending(verdict: Verdict) -> Settlement {
+    Settlement { verdict, outputs: Vec::new(), note: None }
+}
+
+fn accept(outputs: Vec<Outgoing>) -> Settlement {
+    Settlement { verdict: Verdict::Accept, outputs, note: None }
+}
+
+fn retry(after: Duration) -> Settlement {
+    ending(Verdict::Retry { after, reason: "not now".to_owned() })
+}
+
+fn reject(reason: &str) -> Settlement {
+    ending(Verdict::DeadLetter { reason: reason.to_owned() })
+}
+
+async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+    match timeout(PATIENCE, future).await {
+        Ok(value) => value,
+        Err(_) => panic!("waited too long: {what}"),
+    }
+}
+
+async fn subscribe(transport: &dyn Transport, source: Destination, prefetch: u16) -> Deliveries {
+    transport.subscribe(Subscription { source, prefetch }).await.expect("subscribe")
+}
+
+async fn next(deliveries: &mut Deliveries) -> Delivery {
+    within("a delivery", deliveries.next()).await.expect("the subscription lives")
+}
+
+async fn nothing_comes(deliveries: &mut Deliveries) {
+    if let Ok(delivery) = timeout(MOMENT, deliveries.next()).await {
+        panic!("nothing was to come, and this came: {delivery:?}");
+    }
+}
+
+/// Where a dead letter died, newest first: reason, queue, count.
+fn deaths(headers: &Object) -> Vec<(String, String, i64)> {
+    let text = |entry: &Value, key| entry.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let deaths = headers.get("x-death").and_then(Value::as_array).unwrap_or_default();
+    deaths
+        .iter()
+        .map(|entry| {
+            let count = entry.get("count").and_then(Value::as_i64).unwrap_or_default();
+            (text(entry, "reason"), text(entry, "queue"), count)
+        })
+        .collect()
+}
+
+fn death(reason: &str, queue: &str) -> Vec<(String, String, i64)> {
+    vec![(reason.to_owned(), queue.to_owned(), 1)]
+}
+
+fn zrecipe_reason(delivery: &Delivery) -> Option<&str> {
+    delivery.headers.get("zrecipe-reason").and_then(Value::as_str)
+}
+
+// ---------------------------------------------------------------------------------------------------------------
+// The contract. A transport is given to each scenario fresh, with a delivery limit of 2.
+
+type Test = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+const CONTRACT: &[(&str, fn(Arc<dyn Transport>) -> Test)] = &[
+    ("a message comes as it was sent", |t| Box::pin(round_trip(t))),
+    ("messages come in order", |t| Box::pin(order(t))),
+    ("what is accepted is gone", |t| Box::pin(accepted(t))),
+    ("what is rejected is a dead letter", |t| Box::pin(rejected(t))),
+    ("a retry comes again, later and counted", |t| Box::pin(retried(t))),
+    ("a release comes again and does not count", |t| Box::pin(released(t))),
+    ("after too many retries it is a dead letter", |t| Box::pin(limited(t))),
+    ("prefetch bounds what is unsettled", |t| Box::pin(prefetch(t))),
+    ("two subscriptions share a queue", |t| Box::pin(shared(t))),
+    ("settling sends the outputs", |t| Box::pin(outputs(t))),
+    ("settling fails whole", |t| Box::pin(outputs_missing(t))),
+    ("sending fails whole", |t| Box::pin(missing(t))),
+    ("a delayed message comes when it is due", |t| Box::pin(delayed(t))),
+    ("everyone hears a broadcast once", |t| Box::pin(broadcast(t))),
+    ("the same id is taken in once", |t| Box::pin(duplicate(t))),
+    ("what expires is a dead letter", |t| Box::pin(expired(t))),
+    ("settling twice does nothing", |t| Box::pin(twice(t))),
+    ("dropping deliveries releases them", |t| Box::pin(dropped(t))),
+    ("closing ends subscriptions", |t| Box::pin(closed(t))),
+];
+
+/// Runs the whole contract; every failing scenario is named.
+async fn check_contract(fresh: impl AsyncFn() -> Arc<dyn Transport>) {
+    let mut failed = Vec::new();
+    for (name, scenario) in CONTRACT {
+        let transport = fresh().await;
+        if tokio::spawn(scenario(transport)).await.is_err() {
+            failed.push(*name);
+        }
+    }
+    assert_eq!(failed, Vec::<&str>::new(), "scenarios that failed; their panics are above");
+}
+
+async fn round_trip(transport: Arc<dyn Transport>) {
+    let mut deliveries = subscribe(&*transport, queue("q"), 1).await;
+    let mut sent = message("m", queue("q"));
+    sent.headers = Object::from_iter([
+        ("zebra".to_owned(), Value::from("é \"quoted\" \n line")),
+        ("ant".to_owned(), Value::from(vec![Value::Null, Value::from(true), Value::from(-7), Value::from([("a", 1)])])),
+    ]);
+    sent.body = vec![0, 255, b'{', 10];
+    let before = SystemTime::now() - Duration::from_secs(1);
+    transport.send(vec![sent.clone()]).await.expect("send");
+    let got = next(&mut deliveries).await;
+    assert_eq!((got.id, got.source, got.deliveries), ("m".to_owned(), queue("q"), 1));
+    assert_eq!(got.body, sent.body);
+    assert_eq!(got.headers, sent.headers);
+    assert_eq!(got.headers.keys().collect::<Vec<_>>(), ["zebra", "ant"], "headers keep their order");
+    assert!(got.sent >= before && got.sent <= SystemTime::now() + Duration::from_secs(1));
+}
+
+async fn order(transport: Arc<dyn Transport>) {
+    let mut deliveries = subscribe(&*transport, queue("q"), 1).await;
+    let ids: Vec<String> = (0..20).map(|n| n.to_string()).collect();
+    transport.send(ids.iter().map(|id| message(id, queue("q"))).collect()).await.expect("send");
+    for id in ids {
+        let got = next(&mut deliveries).await;
+        assert_eq!(got.id, id);
+        transport.settle(&got, accept(vec![])).await.expect("settle");
+    }
+}
+
+async fn accepted(transport: Arc<dyn Transport>) {
+    let mut deliveries = subscribe(&*transport, queue("q"), 1).await;
+    transport.send(vec![message("m", queue("q"))]).await.expect("send");
+    let got = next(&mut deliveries).await;
+    transport.settle(&got, accept(vec![])).await.expect("settle");
+    drop(deliveries);
+    let mut deliveries = subscribe(&*transport, queue("q"), 1).await;
+    nothing_comes(&mut deliveries).await;
+}
+
+async fn rejected(transport: Arc<dyn Transport>) {
+    let mut deliveries = subscribe(&*transport, queue("q"), 1).await;
+    transport.send(vec![message("m", queue("q"))]).await.expect("send");
+    let got = next(&mut deliveries).await;
+    transport.settle(&got, reject("no such sample")).await.expect("settle");
+    let mut dead = subscribe(&*transport, queue("dlq.q"), 1).await;
+    let letter = next(&mut dead).await;
+    assert_eq!((letter.id.as_str(), letter.body.as_slice(), letter.deliveries), ("m", b"m".as_slice(), 1));
+    assert_eq!(deaths(&letter.headers), death("rejected", "q"));
+    assert_eq!(zrecipe_reason(&letter), Some("no such sample"));
+    // Sent back under its own id it is no duplicate, and its second death is counted.
+    let again = Outgoing { headers: letter.headers.clone(), ..message("m", queue("q")) };
+    transport.settle(&letter, accept(vec![again])).await.expect("settle");
+    let got = next(&mut deliveries).await;
+    assert_eq!(got.id, "m");
+    transport.settle(&got, reject("still none")).await.expect("settle");
+    let letter = next(&mut dead).await;
+    assert_eq!(deaths(&letter.headers), [("rejected".to_owned(), "q".to_owned(), 2)]);
+}
+
+async fn retried(transport: Arc<dyn Transport>) {
+    let mut deliveries = subscribe(&*transport, queue("q"), 1).await;
+    transport.send(vec![message("first", queue("q")), message("second", queue("q"))]).await.expect("send");
+    let got = next(&mut deliveries).await;
+    assert_eq!((got.id.as_str(), got.deliveries), ("first", 1));
+    transport.settle(&got, retry(Duration::from_millis(60))).await.expect("settle");
+    let got = next(&mut deliveries).await;
+    assert_eq!((got.id.as_str(), got.deliveries), ("second", 1), "the other one overtakes");
+    transport.settle(&got, accept(vec![])).await.expect("settle");
+    let got = next(&mut deliveries).await;
+    assert_eq!((got.id.as_str(), got.deliveries), ("first", 2));
+}
+
+async fn released(transport: Arc<dyn Transport>) {
+    let mut deliveries = subscribe(&*transport, queue("q"), 1).await;
+    transport.send(vec![message("first", queue("q")), message("second", queue("q"))]).await.expect("send");
+    for _ in 0..6 {
+        let got = next(&mut deliveries).await;
+        assert_eq!((got.id.as_str(), got.deliveries), ("first", 1), "back at the head, not counted");
+        transport.settle(&got, ending(Verdict::Release)).await.expect("settle");
+    }
+}
+
+async fn limited(transport: Arc<dyn Transport>) {
+    let mut deliveries = subscribe(&*transport, queue("q"), 1).await;
+    transport.send(vec![message("m", queue("q"))]).await.expect("send");
+    for count in 1..=3 {
+        let got = next(&mut deliveries).await;
+        assert_eq!(got.deliveries, count);
+        transport.settle(&got, retry(Duration::ZERO)).await.expect("settle");
+    }
+    let mut dead = subscribe(&*transport, queue("dlq.q"), 1).await;
+    let letter = next(&mut dead).await;
+    assert_eq!((letter.id.as_str(), letter.deliveries), ("m", 1), "counted from the start again");
+    assert_eq!(deaths(&letter.headers), death("delivery_limit", "q"));
+    assert_eq!(zrecipe_reason(&letter), Some("not now"));
+    nothing_comes(&mut deliveries).await;
+}
+
+async fn prefetch(transport: Arc<dyn Transport>) {
+    let mut deliveries = subscribe(&*transport, queue("q"), 2).await;
+    transport.send((0..5).map(|n| message(&n.to_string(), queue("q"))).collect()).await.expect("send");
+    let first = next(&mut deliveries).await;
+    let _second = next(&mut deliveries).await;
+    nothing_comes(&mut deliveries).await;
+    transport.settle(&first, accept(vec![])).await.expect("settle");
+    assert_eq!(next(&mut deliveries).await.id, "2");
+    nothing_comes(&mut deliveries).await;
+}
+
+async fn shared(transport: Arc<dyn Transport>) {
+    let mut one = subscribe(&*transport, queue("q"), 2).await;
+    let mut two = subscribe(&*transport, queue("q"), 2).await;
+    transport.send((0..4).map(|n| message(&n.to_string(), queue("q"))).collect()).await.expect("send");
+    let mut ids = Vec::new();
+    for deliveries in [&mut one, &mut two] {
+        ids.push(next(deliveries).await.id);
+        ids.push(next(deliveries).await.id);
+    }
+    ids.sort();
+    assert_eq!(ids, ["0", "1", "2", "3"]);
+}
+
+async fn outputs(transport: Arc<dyn Transport>) {
+    let mut inputs = subscribe(&*transport, queue("in"), 1).await;
+    let mut results = subscribe(&*transport, queue("out"), 10).await;
+    transport.send(vec![message("m", queue("in"))]).await.expect("send");
+    let got = next(&mut inputs).await;
+    let led_to = vec![message("a", queue("out")), message("b", queue("out"))];
+    transport.settle(&got, accept(led_to)).await.expect("settle");
+    assert_eq!(next(&mut results).await.id, "a");
+    assert_eq!(next(&mut results).await.id, "b");
+}
+
+async fn outputs_missing(transport: Arc<dyn Transport>) {
+    let mut inputs = subscribe(&*transport, queue("in"), 1).await;
+    let mut results = subscribe(&*transport, queue("out"), 10).await;
+    transport.send(vec![message("m", queue("in"))]).await.expect("send");
+    let got = next(&mut inputs).await;
+    let led_to = vec![message("a", queue("out")), message("b", queue("nowhere"))];
+    let refused = transport.settle(&got, accept(led_to)).await;
+    assert!(matches!(&refused, Err(Error::NoSuchQueue(name)) if name == "nowhere"), "{refused:?}");
+    nothing_comes(&mut results).await;
+    // It is still ours.
+    transport.settle(&got, accept(vec![message("a", queue("out"))])).await.expect("settle");
+    assert_eq!(next(&mut results).await.id, "a");
+}
+
+async fn missing(transport: Arc<dyn Transport>) {
+    let refused = transport.send(vec![message("m", queue("nowhere"))]).await;
+    assert!(matches!(&refused, Err(Error::NoSuchQueue(name)) if name == "nowhere"), "{refused:?}");
+    let mut deliveries = subscribe(&*transport, queue("q"), 1).await;
+    let refused = transport.send(vec![message("a", queue("q")), message("b", queue("nowhere"))]).await;
+    assert!(matches!(refused, Err(Error::NoSuchQueue(_))), "{refused:?}");
+    nothing_comes(&mut deliveries).await;
+    transport.send(vec![message("c", topic("nobody listens"))]).await.expect("a broadcast to nobody is no error");
+}
+
+async fn delayed(transport: Arc<dyn Transport>) {
+    let mut deliveries = subscribe(&*transport, queue("q"), 10).await;
+    let delay = Duration::from_millis(150);
+    let sent = tokio::time::Instant::now();
+    let late = Outgoing { delay: Some(delay), ..message("late", queue("q")) };
+    let later = Outgoing { delay: Some(delay * 2), ..message("later", queue("q")) };
+    transport.send(vec![later, late, message("now", queue("q"))]).await.expect("send");
+    assert_eq!(next(&mut deliveries).await.id, "now");
+    assert_eq!(next(&mut deliveries).await.id, "late");
+    assert!(sent.elapsed() >= delay);
+    assert_eq!(next(&mut deliveries).await.id, "later");
+    assert!(sent.elapsed() >= delay * 2);
+    assert!(sent.elapsed() < delay * 2 + Duration::from_secs(1));
+}
+
+async fn broadcast(transport: Arc<dyn Transport>) {
+    transport.send(vec![message("before", topic("t"))]).await.expect("send");
+    let mut one = subscribe(&*transport, topic("t"), 1).await;
+    let mut two = subscribe(&*transport, topic("t"), 1).await;
+    let mut other = subscribe(&*transport, topic("u"), 1).await;
+    transport.send(vec![message("m", topic("t"))]).await.expect("send");
+    for deliveries in [&mut one, &mut two] {
+        let got = next(deliveries).await;
+        assert_eq!((got.id.as_str(), got.source.clone()), ("m", topic("t")));
+        transport.settle(&got, accept(vec![])).await.expect("settle");
+        nothing_comes(deliveries).await;
+    }
+    nothing_comes(&mut other).await;
+}
+
+async fn duplicate(transport: Arc<dyn Transport>) {
+    let mut deliveries = subscribe(&*transport, queue("q"), 1).await;
+    transport.send(vec![message("m", queue("q")), message("m", queue("q"))]).await.expect("send");
+    transport.send(vec![message("m", queue("q"))]).await.expect("dropped while it is queued");
+    let got = next(&mut deliveries).await;
+    transport.settle(&got, accept(vec![message("n", queue("q"))])).await.expect("settle");
+    transport.send(vec![message("m", queue("q"))]).await.expect("dropped after it was accepted");
+    transport.send(vec![message("o", queue("q"))]).await.expect("send");
+    for id in ["n", "o"] {
+        let got = next(&mut deliveries).await;
+        assert_eq!(got.id, id);
+        transport.settle(&got, accept(vec![])).await.expect("settle");
+    }
+}
+
+async fn expired(transport: Arc<dyn Transport>) {
+    let mut busy = subscribe(&*transport, queue("q"), 1).await;
+    let soon = Outgoing { expiration: Some(Duration::from_millis(60)), ..message("soon", queue("q")) };
+    let never = message("never", queue("q"));
+    transport.send(vec![message("m", queue("q")), soon, never]).await.expect("send");
+    let got = next(&mut busy).await;
+    let mut dead = subscribe(&*transport, queue("dlq.q"), 1).await;
+    let letter = next(&mut dead).await;
+    assert_eq!(letter.id, "soon");
+    assert_eq!(deaths(&letter.headers), death("expired", "q"));
+    transport.settle(&got, accept(vec![])).await.expect("settle");
+    assert_eq!(next(&mut busy).await.id, "never");
+}
+
+async fn twice(transport: Arc<dyn Transport>) {
+    let mut deliveries = subscribe(&*transport, queue("q"), 1).await;
+    let mut results = subscribe(&*transport, queue("out"), 10).await;
+    transport.send(vec![message("m", queue("q"))]).await.expect("send");
+    let got = next(&mut deliveries).await;
+    transport.settle(&got, accept(vec![])).await.expect("settle");
+    let output = || accept(vec![message("a", queue("out"))]);
+    assert!(matches!(transport.settle(&got, output()).await, Err(Error::NotHeld)));
+    let stranger = Delivery { tag: 12345, ..got };
+    assert!(matches!(transport.settle(&stranger, output()).await, Err(Error::NotHeld)));
+    nothing_comes(&mut results).await;
+}
+
+async fn dropped(transport: Arc<dyn Transport>) {
+    let mut deliveries = subscribe(&*transport, queue("q"), 3).await;
+    transport.send((0..3).map(|n| message(&n.to_string(), queue("q"))).collect()).await.expect("send");
+    let got = next(&mut deliveries).await;
+    drop(deliveries);
+    let mut deliveries = subscribe(&*transport, queue("q"), 3).await;
+    for id in ["0", "1", "2"] {
+        let got = next(&mut deliveries).await;
+        assert_eq!((got.id.as_str(), got.deliveries), (id, 1));
+    }
+    assert!(matches!(transport.settle(&got, accept(vec![])).await, Err(Error::NotHeld)));
+}
+
+async fn closed(transport: Arc<dyn Transport>) {
+    let mut deliveries = subscribe(&*transport, queue("q"), 1).await;
+    transport.close().await.expect("close");
+    assert_eq!(within("the end", deliveries.next()).await, None);
+    assert!(matches!(transport.send(vec![message("m", queue("q"))]).await, Err(Error::Closed)));
+    transport.close().await.expect("closing twice is no error");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_embedded_broker_keeps_the_contract() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let count = std::sync::atomic::AtomicUsize::new(0);
+    let options = Options { delivery_limit: 2, ..Options::default() };
+    check_contract(async || {
+        let number = count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let path = directory.path().join(format!("{number}.db"));
+        let broker = Broker::open(&path, options.clone()).await.expect("open");
+        Arc::new(broker.namespace("test")) as Arc<dyn Transport>
+    })
+    .await;
+}
+
+// ---------------------------------------------------------------------------------------------------------------
+// Other processes: this test binary once more, told by a variable what to be.
+
+const ROLE: &str = "ZRECIPE_TEST_BROKER_ROLE";
+
+/// A process that uses the broker at `path`, and what it says.
+struct Other {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Other {
+    /// Starts it and waits until it says that it is ready.
+    async fn start(role: &str, path: &Path) -> Self {
+        let mut child = Command::new(std::env::current_exe().expect("this binary"))
+            .args(["transport::child_process_entry", "--exact", "--nocapture", "--test-threads=1"])
+            .env(ROLE, format!("{role}|{}", path.display()))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("a child");
+        let stdout = child.stdout.take().expect("its output");
+        let mut other = Self { child, lines: BufReader::new(stdout).lines() };
+        assert_eq!(other.says().await, "ready");
+        other
+    }
+
+    /// The next thing it says.
+    async fn says(&mut self) -> String {
+        loop {
+            let line = within("a line from the child", self.lines.next_line()).await.expect("output");
+            let line = line.expect("the child lives");
+            if let Some(said) = line.strip_prefix("child: ") {
+                return said.to_owned();
+            }
+        }
+    }
+
+    async fn kill(mut self) {
+        self.child.kill().await.expect("kill");
+    }
+}
+
+fn say(what: &str) {
+    // One write, so that lines of the test harness do not get in between; it has no line of its own begun.
+    let _ = std::io::stdout().write_all(format!("\nchild: {what}\n").as_bytes());
+    let _ = std::io::stdout().flush();
+}
+
+/// Not a test of anything by itself: what a child process of the tests below does.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn child_process_entry() {
+    let Ok(role) = std::env::var(ROLE) else { return };
+    let (role, path) = role.split_once('|').expect("role and path");
+    let broker = Broker::open(Path::new(path), Options::default()).await.expect("open");
+    let space = broker.namespace("test");
+    match role {
+        // Takes what it gets and keeps it.
+        "keep" => {
+            let mut deliveries = subscribe(&space, queue("q"), 3).await;
+            let mut copies = subscribe(&space, topic("t"), 3).await;
+            say("ready");
+            while let Some(got) = tokio::select! { got = deliveries.next() => got, got = copies.next() => got } {
+                say(&format!("{} {}", got.id, got.deliveries));
+            }
+        }
+        // Accepts what it gets, says what and how many microseconds after it was sent, and sends one thing on.
+        "work" => {
+            let mut deliveries = subscribe(&space, queue("q"), 1).await;
+            say("ready");
+            while let Some(got) = deliveries.next().await {
+                let sent: u64 = String::from_utf8_lossy(&got.body).parse().unwrap_or_default();
+                let late = micros().saturating_sub(sent);
+                let output = message(&format!("from {}", got.id), queue("out"));
+                space.settle(&got, accept(vec![output])).await.expect("settle");
+                say(&format!("{} {late}", got.id));
+            }
+        }
+        // Owns the namespace.
+        "own" => {
+            assert!(space.hold().await.expect("hold"));
+            say("ready");
+            std::future::pending::<()>().await;
+        }
+        other => panic!("no such role: {other}"),
+    }
+}
+
+fn micros() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_micros()).unwrap_or(u64::MAX)
+}
+
+struct Place {
+    _directory: tempfile::TempDir,
+    path: PathBuf,
+}
+
+impl Place {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("state").join("broker.db");
+        Self { _directory: directory, path }
+    }
+
+    async fn open(&self) -> Broker {
+        Broker::open(&self.path, Options::default()).await.expect("open")
+    }
+}
+
+/// Waits until the namespace looks as wanted, however it gets there.
+async fn until(space: &Embedded, what: &str, wanted: impl Fn(Census) -> bool) -> Census {
+    within(what, async {
+        loop {
+            let census = space.census().await.expect("census");
+            if wanted(census) {
+                return census;
+            }
+            space.changed().await.expect("changed");
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn messages_of_a_killed_process_come_again_at_once() {
+    let place = Place::new();
+    let space = place.open().await.namespace("test");
+    space.declare("q").await.expect("declare");
+    let mut victim = Other::start("keep", &place.path).await;
+    space.send((0..3).map(|n| message(&n.to_string(), queue("q"))).collect()).await.expect("send");
+    for n in 0..3 {
+        assert_eq!(victim.says().await, format!("{n} 1"));
+    }
+    let mut deliveries = subscribe(&space, queue("q"), 10).await;
+    nothing_comes(&mut deliveries).await;
+    let killed = tokio::time::Instant::now();
+    victim.kill().await;
+    for n in 0..3 {
+        let got = next(&mut deliveries).await;
+        assert_eq!((got.id, got.deliveries), (n.to_string(), 2), "the lost delivery counts");
+    }
+    assert!(killed.elapsed() < Duration::from_millis(700), "not by a slow clock: {:?}", killed.elapsed());
+}
+
+#[tokio::test]
+async fn a_message_that_kills_its_process_again_and_again_becomes_a_dead_letter() {
+    let place = Place::new();
+    let broker = Broker::open(&place.path, Options { delivery_limit: 1, ..Options::default() }).await.expect("open");
+    let space = broker.namespace("test");
+    space.declare("q").await.expect("declare");
+    let mut dead = subscribe(&space, queue("dlq.q"), 1).await;
+    space.send(vec![message("poison", queue("q"))]).await.expect("send");
+    for count in 1..=2 {
+        let mut victim = Other::start("keep", &place.path).await;
+        assert_eq!(victim.says().await, format!("poison {count}"));
+        victim.kill().await;
+        // It is this process, with its limit, that finds the dead one.
+        until(&space, "nothing is held", |census| census.ready + census.dead == 1 && census.held <= census.dead).await;
+    }
+    let letter = next(&mut dead).await;
+    assert_eq!(letter.id, "poison");
+    assert_eq!(deaths(&letter.headers), death("delivery_limit", "q"));
+    let history = space.history().await.expect("history");
+    let told: Vec<_> = history.iter().map(|record| (record.verdict.as_str(), record.deliveries)).collect();
+    assert_eq!(told, [("dead-letter", 2)]);
+}
+
+#[tokio::test]
+async fn what_was_held_at_the_end_of_all_processes_is_found_when_one_opens() {
+    let place = Place::new();
+    let space = place.open().await.namespace("test");
+    space.declare("q").await.expect("declare");
+    space.send(vec![message("m", queue("q"))]).await.expect("send");
+    drop(space);
+    let mut victim = Other::start("keep", &place.path).await;
+    assert_eq!(victim.says().await, "m 1");
+    victim.kill().await;
+    let space = place.open().await.namespace("test");
+    let stored = space.messages(Some("q")).await.expect("messages");
+    let found: Vec<_> = stored.iter().map(|stored| (stored.id.as_str(), stored.state, stored.deliveries)).collect();
+    assert_eq!(found, [("m", State::Ready, 1)]);
+}
+
+#[tokio::test]
+async fn a_dead_subscriber_of_a_topic_is_sent_nothing() {
+    let place = Place::new();
+    let space = place.open().await.namespace("test");
+    let mut ours = subscribe(&space, topic("t"), 1).await;
+    let mut victim = Other::start("keep", &place.path).await;
+    space.send(vec![message("m", topic("t"))]).await.expect("send");
+    assert_eq!(victim.says().await, "m 1");
+    let got = next(&mut ours).await;
+    space.settle(&got, accept(vec![])).await.expect("settle");
+    assert_eq!(space.census().await.expect("census").held, 1);
+    victim.kill().await;
+    until(&space, "its copies are gone", |census| census == Census::default()).await;
+    space.send(vec![message("n", topic("t"))]).await.expect("send");
+    assert_eq!(next(&mut ours).await.id, "n");
+    assert_eq!(space.census().await.expect("census"), Census { held: 1, ..Census::default() });
+}
+
+#[tokio::test]
+async fn a_process_killed_between_claim_and_settlement_leaves_one_copy() {
+    let place = Place::new();
+    let space = place.open().await.namespace("test");
+    space.declare("q").await.expect("declare");
+    let mut results = subscribe(&space, queue("out"), 100).await;
+    const COUNT: usize = 40;
+    // Workers are killed at any moment while they work; each message has one output in the end.
+    space
+        .send((0..COUNT).map(|n| message(&n.to_string(), queue("q"))).collect())
+        .await
+        .expect("send");
+    let mut outputs = BTreeMap::new();
+    let mut rounds = 0;
+    while outputs.len() < COUNT {
+        let worker = Other::start("work", &place.path).await;
+        // At least one step is done in every round, so this ends.
+        loop {
+            let got = next(&mut results).await;
+            space.settle(&got, accept(vec![])).await.expect("settle");
+            *outputs.entry(got.id).or_insert(0) += 1;
+            if outputs.len() % 8 == rounds % 8 || outputs.len() == COUNT {
+                break;
+            }
+        }
+        worker.kill().await;
+        until(&space, "the dead worker holds nothing", |census| census.held <= 100).await;
+        rounds += 1;
+    }
+    assert_eq!(outputs.values().copied().max(), Some(1), "{outputs:?}");
+    until(&space, "nothing is left", |census| census.ready + census.held + census.delayed == 0).await;
+    let accepted = space.history().await.expect("history");
+    let steps = accepted.iter().filter(|record| record.source == queue("q") && record.verdict == "accept").count();
+    assert_eq!(steps, COUNT);
+}
+
+#[tokio::test]
+async fn another_process_is_woken_by_the_bell() {
+    let place = Place::new();
+    let space = place.open().await.namespace("test");
+    space.declare("q").await.expect("declare");
+    space.declare("out").await.expect("declare");
+    let mut worker = Other::start("work", &place.path).await;
+    let mut late = Vec::new();
+    for n in 0..20 {
+        let timed = Outgoing { body: micros().to_string().into_bytes(), ..message(&n.to_string(), queue("q")) };
+        space.send(vec![timed]).await.expect("send");
+        let said = worker.says().await;
+        let (id, micros) = said.split_once(' ').expect("id and time");
+        assert_eq!(id, n.to_string());
+        late.push(micros.parse::<u64>().expect("a number"));
+    }
+    late.sort_unstable();
+    // 20 ms is what it is made for; the slow clock ticks every 1.5 s. Machines that build may be slow.
+    assert!(late[late.len() / 2] < 100_000, "microseconds until it was settled: {late:?}");
+}
+
+#[tokio::test]
+async fn processes_share_a_queue_fairly() {
+    let place = Place::new();
+    let space = place.open().await.namespace("test");
+    space.declare("q").await.expect("declare");
+    space.declare("out").await.expect("declare");
+    const COUNT: usize = 400;
+    let (mut one, mut two) = (Other::start("work", &place.path).await, Other::start("work", &place.path).await);
+    space.send((0..COUNT).map(|n| message(&n.to_string(), queue("q"))).collect()).await.expect("send");
+    let mut shares = [0, 0];
+    while shares.iter().sum::<usize>() < COUNT {
+        tokio::select! {
+            _ = one.says() => shares[0] += 1,
+            _ = two.says() => shares[1] += 1,
+        }
+    }
+    assert!(shares.iter().all(|share| *share >= COUNT / 5), "{shares:?}");
+    let census = space.census().await.expect("census");
+    assert_eq!(census, Census { ready: COUNT as u64, ..Census::default() }, "one output each");
+}
+
+#[tokio::test]
+async fn a_namespace_has_one_owner_until_that_dies() {
+    let place = Place::new();
+    let broker = place.open().await;
+    let space = broker.namespace("test");
+    let owner = Other::start("own", &place.path).await;
+    assert!(!space.hold().await.expect("hold"));
+    let held_by = async || {
+        let all = broker.namespaces().await.expect("namespaces");
+        all.into_iter().find(|info| info.name == "test").and_then(|info| info.held_by)
+    };
+    assert_eq!(held_by().await, owner.child.id());
+    owner.kill().await;
+    assert!(space.hold().await.expect("hold"), "free at once");
+    assert_eq!(held_by().await, Some(std::process::id()));
+    let second = place.open().await;
+    assert!(!second.namespace("test").hold().await.expect("hold"));
+    space.close().await.expect("close");
+    assert_eq!(held_by().await, None);
+    assert!(second.namespace("test").hold().await.expect("hold"));
+}
+
+// ---------------------------------------------------------------------------------------------------------------
+// In one process
+
+#[tokio::test]
+async fn namespaces_are_private() {
+    let place = Place::new();
+    let broker = place.open().await;
+    let (one, two) = (broker.namespace("one"), broker.namespace("two"));
+    let mut of_two = subscribe(&two, queue("q"), 1).await;
+    let mut heard_by_two = subscribe(&two, topic("t"), 1).await;
+    assert!(matches!(one.send(vec![message("m", queue("q"))]).await, Err(Error::NoSuchQueue(_))));
+    let mut of_one = subscribe(&one, queue("q"), 1).await;
+    one.send(vec![message("m", queue("q")), message("n", topic("t"))]).await.expect("send");
+    nothing_comes(&mut heard_by_two).await;
+    two.send(vec![message("m", queue("q"))]).await.expect("the same id is another message there");
+    let (first, second) = (next(&mut of_one).await, next(&mut of_two).await);
+    assert!(matches!(two.settle(&first, accept(vec![])).await, Err(Error::NotHeld)));
+    one.settle(&first, accept(vec![])).await.expect("settle");
+    two.describe(Value::from("two")).await.expect("describe");
+    assert_eq!(one.description().await.expect("description"), None);
+    assert_eq!(two.description().await.expect("description"), Some(Value::from("two")));
+    one.forget().await.expect("forget");
+    assert_eq!(within("the end", of_one.next()).await, None, "nothing is left to subscribe to");
+    assert_eq!(one.history().await.expect("history"), []);
+    assert_eq!(two.census().await.expect("census"), Census { held: 1, ..Census::default() });
+    let names: Vec<_> = broker.namespaces().await.expect("namespaces").into_iter().map(|info| info.name).collect();
+    assert_eq!(names, ["two"]);
+    two.settle(&second, accept(vec![])).await.expect("settle");
+}
+
+#[tokio::test]
+async fn closing_and_dropping_release_without_counting() {
+    let place = Place::new();
+    let watcher = place.open().await;
+    let watched = watcher.namespace("test");
+    watched.declare("q").await.expect("declare");
+    watched.send((0..3).map(|n| message(&n.to_string(), queue("q"))).collect()).await.expect("send");
+    for way in ["close the handle", "close the broker", "drop the handle", "drop all"] {
+        let broker = place.open().await;
+        let space = broker.namespace("test");
+        let mut deliveries = subscribe(&space, queue("q"), 3).await;
+        assert_eq!(next(&mut deliveries).await.deliveries, 1, "{way}");
+        until(&watched, "it holds all", |census| census.held == 3).await;
+        match way {
+            "close the handle" => space.close().await.expect("close"),
+            "close the broker" => broker.close().await.expect("close"),
+            "drop the handle" => drop(space),
+            _ => drop((space, broker)),
+        }
+        // What was handed out before stays readable; then it ends.
+        while within("the end", deliveries.next()).await.is_some() {}
+        until(&watched, way, |census| census.ready == 3).await;
+        let stored = watched.messages(None).await.expect("messages");
+        let counts: Vec<_> = stored.iter().map(|stored| (stored.state, stored.deliveries)).collect();
+        assert_eq!(counts, [(State::Ready, 0); 3], "{way}");
+    }
+}
+
+#[tokio::test]
+async fn history_and_messages_tell_the_story() {
+    let place = Place::new();
+    let space = place.open().await.namespace("test");
+    let mut deliveries = subscribe(&space, queue("q"), 10).await;
+    let late = Outgoing { delay: Some(Duration::from_secs(3_600)), ..message("late", queue("q")) };
+    space.send(vec![message("a", queue("q")), message("b", queue("q")), message("c", queue("q")), late]).await.expect("send");
+    let (a, b, c) = (next(&mut deliveries).await, next(&mut deliveries).await, next(&mut deliveries).await);
+    let note = Value::from([("seconds", Value::from(1.5))]);
+    space.settle(&a, Settlement { note: Some(note.clone()), ..accept(vec![]) }).await.expect("settle");
+    space.settle(&b, reject("bad")).await.expect("settle");
+    space.settle(&c, ending(Verdict::Release)).await.expect("settle");
+    let c = next(&mut deliveries).await;
+    space.settle(&c, retry(Duration::from_secs(3_600))).await.expect("settle");
+    let history = space.history().await.expect("history");
+    let told: Vec<_> = history
+        .iter()
+        .map(|record| (record.id.as_str(), record.verdict.as_str(), record.reason.as_deref(), record.note.clone()))
+        .collect();
+    let told_of = |id, verdict, reason, note| (id, verdict, reason, note);
+    assert_eq!(
+        told,
+        [
+            told_of("a", "accept", None, Some(note)),
+            told_of("b", "dead-letter", Some("bad"), None),
+            told_of("c", "retry", Some("not now"), None),
+        ]
+    );
+    assert!(history.iter().all(|record| record.source == queue("q") && record.sent <= record.at));
+    let stored = space.messages(None).await.expect("messages");
+    let there: Vec<_> = stored
+        .iter()
+        .map(|stored| (stored.queue.as_str(), stored.id.as_str(), stored.state, stored.deliveries))
+        .collect();
+    assert_eq!(
+        there,
+        [("dlq.q", "b", State::Ready, 0), ("q", "c", State::Delayed, 1), ("q", "late", State::Delayed, 0)]
+    );
+    assert_eq!(space.census().await.expect("census"), Census { ready: 0, delayed: 2, held: 0, dead: 1 });
+}
+
+#[tokio::test]
+async fn changed_misses_nothing() {
+    let place = Place::new();
+    let (here, there) = (place.open().await, place.open().await);
+    let space = here.namespace("test");
+    let elsewhere = here.namespace("other");
+    for (id, sender) in [("m", here.namespace("test")), ("n", there.namespace("test"))] {
+        sender.declare(id).await.expect("declare");
+        within("the change before the call", space.changed()).await.expect("changed");
+        while timeout(MOMENT, space.changed()).await.is_ok() {}
+        sender.send(vec![message(id, queue(id))]).await.expect("send");
+        within("the change", space.changed()).await.expect("changed");
+    }
+    elsewhere.declare("q").await.expect("declare");
+    assert!(timeout(MOMENT, space.changed()).await.is_err(), "another namespace is not ours");
+    let waiting = tokio::spawn({
+        let space = space.clone();
+        async move { space.changed().await }
+    });
+    tokio::task::yield_now().await;
+    space.close().await.expect("close");
+    assert!(matches!(within("the end", waiting).await.expect("join"), Err(Error::Closed)));
+}
+
+#[tokio::test]
+async fn many_at_once_lose_and_double_nothing() {
+    let place = Place::new();
+    let space = place.open().await.namespace("test");
+    let mut deliveries = subscribe(&space, queue("q"), 50).await;
+    const COUNT: usize = 500;
+    let senders: Vec<_> = (0..COUNT)
+        .map(|n| {
+            let space = space.clone();
+            tokio::spawn(async move {
+                // Every third one is refused, and must take nobody with it.
+                let place = if n % 3 == 0 { "nowhere" } else { "q" };
+                space.send(vec![message(&n.to_string(), queue(place))]).await.is_ok()
+            })
+        })
+        .collect();
+    let mut expected = 0;
+    for sender in senders {
+        expected += usize::from(within("a sender", sender).await.expect("join"));
+    }
+    assert_eq!(expected, COUNT - COUNT.div_ceil(3));
+    let mut ids = std::collections::BTreeSet::new();
+    for _ in 0..expected {
+        let got = next(&mut deliveries).await;
+        assert!(ids.insert(got.id.clone()), "{} came twice", got.id);
+        let space = space.clone();
+        tokio::spawn(async move { space.settle(&got, accept(vec![])).await });
+    }
+    until(&space, "all is settled", |census| census == Census::default()).await;
+}
+
+#[tokio::test]
+async fn a_message_that_is_too_large_is_refused() {
+    let place = Place::new();
+    let broker = Broker::open(&place.path, Options { max_message_bytes: 1_000, ..Options::default() }).await.expect("open");
+    let space = broker.namespace("test");
+    space.declare("q").await.expect("declare");
+    let large = Outgoing { body: vec![b' '; 1_001], ..message("m", queue("q")) };
+    let refused = space.send(vec![message("n", queue("q")), large]).await;
+    assert!(matches!(&refused, Err(Error::Refused { destination, .. }) if destination == "q"), "{refused:?}");
+    assert_eq!(space.census().await.expect("census"), Census::default());
+}
+
+#[tokio::test]
+async fn old_ids_are_forgotten_and_those_of_stored_messages_are_not() {
+    let place = Place::new();
+    let broker = Broker::open(&place.path, Options { remember_ids: Duration::ZERO, ..Options::default() }).await.expect("open");
+    let space = broker.namespace("test");
+    let mut deliveries = subscribe(&space, queue("q"), 1).await;
+    space.send(vec![message("m", queue("q")), message("n", queue("q"))]).await.expect("send");
+    let got = next(&mut deliveries).await;
+    space.settle(&got, accept(vec![])).await.expect("settle");
+    drop((deliveries, space, broker));
+    // Opening starts a new round of pruning.
+    let broker = Broker::open(&place.path, Options { remember_ids: Duration::ZERO, ..Options::default() }).await.expect("open");
+    let space = broker.namespace("test");
+    space.declare("q").await.expect("declare");
+    space.send(vec![message("m", queue("q")), message("n", queue("q"))]).await.expect("send");
+    let stored = space.messages(None).await.expect("messages");
+    let ids: Vec<_> = stored.iter().map(|stored| stored.id.as_str()).collect();
+    assert_eq!(ids, ["n", "m"]);
+}
+
+#[tokio::test]
+async fn what_cannot_be_opened_says_why() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let at = |name: &str| directory.path().join(name);
+    std::fs::write(at("text"), "this is no database, but long enough to be looked at".repeat(40)).expect("write");
+    std::fs::write(at("file"), "").expect("write");
+    let sql = |path: &Path, statements: &str| {
+        rusqlite::Connection::open(path).and_then(|connection| connection.execute_batch(statements)).expect("sql");
+    };
+    sql(&at("other"), "CREATE TABLE somebody(elses INTEGER)");
+    drop(Broker::open(&at("newer"), Options::default()).await.expect("open"));
+    sql(&at("newer"), "PRAGMA user_version = 99");
+    for (path, reason) in [
+        (at("text"), "not a database"),
+        (at("file").join("below"), "--state DIR"),
+        (PathBuf::from("/proc/zrecipe/broker.db"), "--state DIR"),
+        (at("other"), "another program"),
+        (at("newer"), "newer zrecipe (schema 99"),
+    ] {
+        match Broker::open(&path, Options::default()).await {
+            Err(Error::Unavailable { place, reason: given }) => {
+                assert_eq!(place, path.display().to_string());
+                assert!(given.contains(reason), "{place}: {given}");
+            }
+            other => panic!("{}: {other:?}", path.display()),
+        }
+    }
+}
+
+#[tokio::test]
+async fn files_are_private() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let place = Place::new();
+    let space = place.open().await.namespace("test");
+    space.declare("q").await.expect("declare");
+    let mode = |path: &Path| std::fs::metadata(path).map(|data| data.permissions().mode() & 0o777);
+    let directory = place.path.parent().expect("a parent");
+    assert_eq!(mode(directory).expect("mode"), 0o700);
+    for entry in std::fs::read_dir(directory).expect("files") {
+        let path = entry.expect("a file").path();
+        assert_eq!(mode(&path).expect("mode"), if path.is_dir() { 0o700 } else { 0o600 }, "{}", path.display());
+    }
+}
