@@ -7,7 +7,7 @@
 
 use crate::compile::Compilation;
 use crate::syntax::{Kind, NodeRef};
-use crate::template::{has_braces, parse};
+use crate::template::parse;
 use crate::value::{Object, Value};
 
 /// Merges compiled recipes with these parameters put in.
@@ -44,7 +44,7 @@ fn fill(node: NodeRef<'_>, parameters: &Object) -> Value {
 }
 
 fn fill_string(node: NodeRef<'_>, parameters: &Object) -> Value {
-    if !has_braces(node.raw()) {
+    if !node.has_braces() {
         return node.to_value();
     }
     match parse(&node.text()).ok().and_then(|template| template.apply(parameters).ok()) {

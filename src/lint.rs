@@ -5,7 +5,7 @@ use crate::graph::Graph;
 use crate::recipe::Recipe;
 use crate::source::Span;
 use crate::syntax::{Kind, NodeId, NodeRef, Tree};
-use crate::template::{ParseError, Template};
+use crate::template::{ParseError, Template, has_braces, parse};
 use crate::value::Object;
 
 /// A kind of finding.
@@ -81,9 +81,12 @@ pub fn templates(recipe: &Recipe) -> Vec<TemplateUse> {
     let mut templates = Vec::new();
     let mut scan = |node: NodeRef<'_>| {
         for node in node.descendants() {
-            if node.kind() == Kind::String && crate::template::has_braces(node.raw()) {
-                let template = crate::template::parse(&node.text());
-                templates.push(TemplateUse { node: node.id(), template });
+            if !node.has_braces() {
+                continue;
+            }
+            let text = node.text();
+            if has_braces(&text) {
+                templates.push(TemplateUse { node: node.id(), template: parse(&text) });
             }
         }
     };

@@ -46,9 +46,19 @@ pub fn lower(tree: Arc<Tree>) -> Recipe {
     recipe
 }
 
+/// From how many members on they are compared by a table instead of one by one.
+const MANY: usize = 16;
+
 /// For each member, the later one with the same key that readers keep instead.
 fn shadowed(members: &[Member<'_>]) -> Vec<Option<usize>> {
     let mut shadowed = vec![None; members.len()];
+    if members.len() < MANY {
+        for (index, member) in members.iter().enumerate() {
+            let same = |other: &Member<'_>| other.key.same_text(member.key);
+            shadowed[index] = members[index + 1..].iter().rposition(same).map(|later| index + 1 + later);
+        }
+        return shadowed;
+    }
     let mut last = HashMap::with_capacity(members.len());
     for (index, member) in members.iter().enumerate().rev() {
         let kept = *last.entry(member.key.text()).or_insert(index);
@@ -111,6 +121,10 @@ fn step(recipe: &mut Recipe, id: i64, member: Member<'_>) {
         queue: None,
         topic: None,
         service: None,
+        parameters: None,
+        job_parameters: None,
+        delay: None,
+        exchange: None,
         links: first_link..first_link,
     };
     let (mut output, mut error) = (None, None);
@@ -120,6 +134,10 @@ fn step(recipe: &mut Recipe, id: i64, member: Member<'_>) {
             "queue" => step.queue = Some(place),
             "topic" => step.topic = Some(place),
             "service" => step.service = Some(place),
+            "parameters" => step.parameters = Some(place),
+            "job_parameters" => step.job_parameters = Some(place),
+            "transport-delay" => step.delay = Some(place),
+            "exchange" => step.exchange = Some(place),
             "output" => output = Some(part.value),
             "error" => error = Some(part.value),
             _ => {}

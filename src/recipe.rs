@@ -58,6 +58,14 @@ pub struct Step {
     pub topic: Option<NodeId>,
     /// `service`, if given.
     pub service: Option<NodeId>,
+    /// `parameters`, if given.
+    pub parameters: Option<NodeId>,
+    /// `job_parameters`, if given.
+    pub job_parameters: Option<NodeId>,
+    /// `transport-delay`, if given.
+    pub delay: Option<NodeId>,
+    /// `exchange`, if given.
+    pub exchange: Option<NodeId>,
     /// Where its links are in [`Recipe::links`].
     pub(crate) links: std::ops::Range<u32>,
 }
@@ -182,6 +190,11 @@ impl Recipe {
     pub fn step_index(&self, id: i64) -> Option<usize> {
         let found = self.by_id.binary_search_by_key(&id, |&(id, _)| id).ok()?;
         Some(self.by_id[found].1 as usize)
+    }
+
+    /// Whether two step definitions have the same number.
+    pub fn has_repeated_steps(&self) -> bool {
+        self.by_id.len() < self.steps.len()
     }
 
     /// The links of a step, in the order of the text.

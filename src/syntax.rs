@@ -47,6 +47,8 @@ struct Node {
     escaped: bool,
     /// The string's closing quote is missing, or the key is not quoted at all.
     open: bool,
+    /// The string has a brace in it, so it may hold placeholders.
+    braces: bool,
     start: u32,
     end: u32,
     next: u32,
@@ -230,19 +232,35 @@ impl<'t> NodeRef<'t> {
         if node.escaped { Cow::Owned(json::decode(inner).0) } else { Cow::Borrowed(inner) }
     }
 
+    /// Whether two strings are the same when decoded.
+    pub fn same_text(self, other: NodeRef<'_>) -> bool {
+        let (a, b) = (self.node(), other.node());
+        if a.escaped || b.escaped || a.open || b.open {
+            return self.text() == other.text();
+        }
+        a.end - a.start == b.end - b.start && self.inner() == other.inner()
+    }
+
+    /// Whether this is a string that may hold placeholders, or a stray brace.
+    pub fn has_braces(self) -> bool {
+        self.node().braces
+    }
+
     /// Whether this string is exactly `text`.
     pub fn is(self, text: &str) -> bool {
         let node = self.node();
         node.kind == Kind::String && if node.escaped { self.text() == text } else { self.inner() == text }
     }
 
+    /// The source of a string without its quotes.
     fn inner(self) -> &'t str {
-        let raw = self.raw();
-        if raw.starts_with(['"', '\'']) {
-            if self.node().open { &raw[1..] } else { &raw[1..raw.len() - 1] }
-        } else {
-            raw
+        let (node, text) = (self.node(), self.tree.source.text());
+        let (start, end) = (node.start as usize, node.end as usize);
+        if !node.open {
+            return &text[start + 1..end - 1];
         }
+        let quoted = matches!(text.as_bytes().get(start), Some(b'"' | b'\''));
+        &text[start + usize::from(quoted)..end]
     }
 
     /// The place of a byte range of [`NodeRef::text`] in the source.

@@ -171,10 +171,6 @@ impl Parser<'_> {
         Some(character)
     }
 
-    fn peek(&self) -> Option<char> {
-        self.text[self.at..self.end].chars().next()
-    }
-
     fn error<T>(&self, kind: ParseErrorKind, span: Range<usize>) -> Result<T, ParseError> {
         Err(ParseError { kind, span: span.start + self.base..span.end + self.base })
     }
@@ -191,15 +187,15 @@ impl Parser<'_> {
             };
             literal.push_str(&rest[..plain]);
             let start = self.at + plain;
-            let brace = if rest.as_bytes()[plain] == b'{' { '{' } else { '}' };
+            let brace = rest.as_bytes()[plain];
             self.at = start + 1;
-            match self.peek() {
-                Some(next) if next == brace => {
+            match self.text.as_bytes()[..self.end].get(self.at) {
+                Some(&next) if next == brace => {
                     self.at += 1;
-                    literal.push(brace);
+                    literal.push(char::from(brace));
                     continue;
                 }
-                _ if brace == '}' => return self.error(ParseErrorKind::Unopened, start..start + 1),
+                _ if brace == b'}' => return self.error(ParseErrorKind::Unopened, start..start + 1),
                 None => return self.error(ParseErrorKind::Unclosed, start..start + 1),
                 Some(_) => {}
             }
@@ -222,26 +218,27 @@ impl Parser<'_> {
     fn field(&mut self, start: usize, depth: usize) -> Result<Field, ParseError> {
         let opening = start..start + 1;
         let name_start = self.at;
-        let terminator = loop {
-            match self.next() {
-                Some('{') => return self.error(ParseErrorKind::BraceInName, self.at - 1..self.at),
-                Some('[') => {
-                    // A key may hold anything but `]`.
-                    match self.text[self.at..self.end].find(']') {
-                        Some(length) => self.at += length,
-                        None => return self.error(ParseErrorKind::Unclosed, opening),
-                    }
-                }
-                Some(terminator @ ('}' | ':' | '!')) => break terminator,
-                Some(_) => {}
-                None => return self.error(ParseErrorKind::Unclosed, opening),
+        let bytes = &self.text.as_bytes()[..self.end];
+        let mut terminator = loop {
+            let length = bytes[self.at..].iter().position(|byte| matches!(byte, b'{' | b'[' | b'}' | b':' | b'!'));
+            let Some(length) = length else {
+                return self.error(ParseErrorKind::Unclosed, opening);
+            };
+            self.at += length + 1;
+            match bytes[self.at - 1] {
+                b'{' => return self.error(ParseErrorKind::BraceInName, self.at - 1..self.at),
+                // A key may hold anything but `]`.
+                b'[' => match memchr::memchr(b']', &bytes[self.at..]) {
+                    Some(length) => self.at += length,
+                    None => return self.error(ParseErrorKind::Unclosed, opening),
+                },
+                terminator => break terminator,
             }
         };
         let name_end = self.at - 1;
         let mut conversion = None;
         let mut spec = Vec::new();
-        let mut terminator = terminator;
-        if terminator == '!' {
+        if terminator == b'!' {
             let letter = self.next();
             let after = self.next();
             conversion = match letter {
@@ -251,25 +248,23 @@ impl Parser<'_> {
                 _ => None,
             };
             match (conversion, after) {
-                (Some(_), Some(next @ ('}' | ':'))) => terminator = next,
+                (Some(_), Some('}')) => terminator = b'}',
+                (Some(_), Some(':')) => terminator = b':',
                 (_, None) => return self.error(ParseErrorKind::Unclosed, opening),
                 _ => return self.error(ParseErrorKind::Conversion, name_end..self.at),
             }
         }
-        if terminator == ':' {
+        if terminator == b':' {
             let spec_start = self.at;
             let mut open = 1;
             let spec_end = loop {
-                match self.next() {
-                    Some('{') => open += 1,
-                    Some('}') => {
-                        open -= 1;
-                        if open == 0 {
-                            break self.at - 1;
-                        }
-                    }
-                    Some(_) => {}
-                    None => return self.error(ParseErrorKind::Unclosed, opening),
+                let Some(length) = memchr::memchr2(b'{', b'}', &bytes[self.at..]) else {
+                    return self.error(ParseErrorKind::Unclosed, opening);
+                };
+                self.at += length + 1;
+                open = if bytes[self.at - 1] == b'{' { open + 1 } else { open - 1 };
+                if open == 0 {
+                    break self.at - 1;
                 }
             };
             let mut inner = Parser { text: self.text, at: spec_start, end: spec_end, base: self.base };
@@ -284,7 +279,7 @@ impl Parser<'_> {
     fn name(&self, start: usize, end: usize, field: &Range<usize>) -> Result<(String, Vec<Access>), ParseError> {
         let text = &self.text[start..end];
         let fail = |kind| Err(ParseError { kind, span: field.clone() });
-        let first = text.find(['.', '[']).unwrap_or(text.len());
+        let first = memchr::memchr2(b'.', b'[', text.as_bytes()).unwrap_or(text.len());
         let name = &text[..first];
         if text.is_empty() {
             return fail(ParseErrorKind::Empty);

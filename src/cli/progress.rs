@@ -66,6 +66,9 @@ pub async fn work(session: &Session, runs: &Runs, run: &Run, places: usize) -> R
     signals.abort();
     let finished = finished?;
     let reports = run.reports().await?;
+    if finished {
+        run.conclude(reports.iter().any(Report::is_failure)).await?;
+    }
     run.release().await?;
     runs.close().await?;
     print(&table(run, &reports))?;

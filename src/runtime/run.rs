@@ -89,6 +89,8 @@ pub struct Listed {
     pub id: String,
     /// What the user asked for.
     pub title: String,
+    /// Whether it has come to its end, and a step failed.
+    pub failed: bool,
     /// When it began.
     pub created: SystemTime,
     /// How many messages of it there are.
@@ -105,6 +107,7 @@ impl Listed {
             (Some(_), ..) => "running",
             (None, 1.., _) => "interrupted",
             (None, 0, 1..) => "failed",
+            (None, 0, 0) if self.failed => "failed",
             (None, 0, 0) => "finished",
         }
     }
@@ -221,7 +224,8 @@ impl Runs {
 fn listed(space: NamespaceInfo) -> Option<Listed> {
     let id = space.name.strip_prefix(PREFIX)?.to_owned();
     let title = space.description.as_ref().and_then(|plan| plan.get("title")?.as_str().map(str::to_owned));
-    Some(Listed { id, title: title?, created: space.created, census: space.census, held_by: space.held_by })
+    let failed = space.description.as_ref().and_then(|plan| plan.get("failed")).is_some_and(Value::is_truthy);
+    Some(Listed { id, title: title?, failed, created: space.created, census: space.census, held_by: space.held_by })
 }
 
 impl Run {
@@ -282,6 +286,18 @@ impl Run {
         }
         // Otherwise what is under way is dropped with `serving`: its programs are killed, its messages released.
         Ok(finished)
+    }
+
+    /// Remembers whether a step failed, for the list of runs.
+    ///
+    /// # Errors
+    /// The broker.
+    pub async fn conclude(&self, failed: bool) -> Result<(), Error> {
+        let mut description = self.plan.to_value();
+        if let Value::Object(description) = &mut description {
+            description.insert("failed".to_owned(), Value::Bool(failed));
+        }
+        Ok(self.space.describe(description).await?)
     }
 
     /// Gives the run free for other processes.

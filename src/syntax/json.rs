@@ -81,7 +81,7 @@ enum Expect {
     After,
 }
 
-/// Bytes that end the quick scan of a string: quote, backslash and control characters.
+/// Bytes that end the quick scan of a string: quote, backslash, braces and control characters.
 const STOPS: [bool; 256] = {
     let mut table = [false; 256];
     let mut byte = 0;
@@ -91,6 +91,8 @@ const STOPS: [bool; 256] = {
     }
     table[b'"' as usize] = true;
     table[b'\\' as usize] = true;
+    table[b'{' as usize] = true;
+    table[b'}' as usize] = true;
     table
 };
 
@@ -179,6 +181,7 @@ impl Parser<'_> {
             kind,
             escaped: false,
             open: false,
+            braces: false,
             start: span.start,
             end: span.end,
             next: id as u32 + 1,
@@ -407,6 +410,7 @@ impl Parser<'_> {
                 self.skip_nested();
                 let key = self.push(Kind::String, start);
                 self.nodes[key].open = true;
+                self.nodes[key].braces = true;
                 Expect::Colon
             }
             Some(_) => {
@@ -415,6 +419,7 @@ impl Parser<'_> {
                 self.problem(ProblemKind::UnquotedKey, start, end);
                 let key = self.push(Kind::String, start);
                 self.nodes[key].open = true;
+                self.nodes[key].braces = true;
                 Expect::Colon
             }
         }
@@ -441,7 +446,7 @@ impl Parser<'_> {
     fn string(&mut self) {
         let start = self.at;
         self.at += 1;
-        let (mut escaped, mut open) = (false, false);
+        let (mut escaped, mut open, mut braces) = (false, false, false);
         loop {
             while self.at < self.text.len() && !STOPS[self.text[self.at] as usize] {
                 self.at += 1;
@@ -451,8 +456,14 @@ impl Parser<'_> {
                     self.at += 1;
                     break;
                 }
+                Some(b'{' | b'}') => {
+                    braces = true;
+                    self.at += 1;
+                }
                 Some(b'\\') => {
                     escaped = true;
+                    // `\u007b` is a brace, too.
+                    braces = true;
                     self.escape();
                 }
                 Some(b'\n') | None => {
@@ -469,6 +480,7 @@ impl Parser<'_> {
         let id = self.push(Kind::String, start);
         self.nodes[id].escaped = escaped;
         self.nodes[id].open = open;
+        self.nodes[id].braces = braces;
     }
 
     fn escape(&mut self) {
@@ -530,6 +542,7 @@ impl Parser<'_> {
         let id = self.push(Kind::String, start);
         self.nodes[id].escaped = escaped;
         self.nodes[id].open = open;
+        self.nodes[id].braces = true;
     }
 
     /// The end of the word or number that begins here; at least one character.

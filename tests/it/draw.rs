@@ -46,9 +46,12 @@ fn what_is_no_recipe_is_an_empty_diagram() {
     }
 }
 
+/// What it stands for, from where, to where, and what is written on it.
+type Arrow = (EdgeKind, &'static str, &'static str, Option<&'static str>);
+
 #[test]
 fn arrows() {
-    let rows: &[(&str, &[(EdgeKind, &str, &str, Option<&str>)])] = &[
+    let rows: &[(&str, &[Arrow])] = &[
         (r#"{ "1": { "output": 1 } }"#, &[(EdgeKind::Output, "1", "1", None)]),
         (r#"{ "1": { "output": [1, "1", 1.0] } }"#, &[(EdgeKind::Output, "1", "1", Some("×3"))]),
         (r#"{ "1": { "output": { "a": [1, 1] } } }"#, &[(EdgeKind::Output, "1", "1", Some("a ×2"))]),

@@ -31,7 +31,7 @@ declare_rule! {
 }
 
 /// From how many members on an object is searched with a table instead of pairwise.
-const MANY: usize = 12;
+const MANY: usize = 16;
 
 fn check(cx: &Context<'_>, sink: &mut Sink) {
     for repeated in cx.recipe.repeated() {
@@ -41,15 +41,17 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
         }
     }
     let root = cx.tree.root();
-    let within = root.members().flat_map(|member| member.value.descendants());
-    // A document that is no object has no top-level keys of its own to be lenient about.
-    let all: Box<dyn Iterator<Item = NodeRef<'_>>> =
-        if root.kind() == Kind::Object { Box::new(within) } else { Box::new(root.descendants()) };
-    for object in all.filter(|node| node.kind() == Kind::Object) {
-        let members: Vec<Member<'_>> = object.members().collect();
+    let mut members: Vec<Member<'_>> = Vec::new();
+    for object in root.descendants().filter(|node| node.kind() == Kind::Object) {
+        // Of the top-level keys of a recipe some repetitions are comments: see above.
+        if object.id() == root.id() {
+            continue;
+        }
+        members.clear();
+        members.extend(object.members());
         if members.len() < MANY {
             for (index, first) in members.iter().enumerate() {
-                let same = |other: &&Member<'_>| other.key.text() == first.key.text();
+                let same = |other: &&Member<'_>| other.key.same_text(first.key);
                 if let Some(last) = members[index + 1..].iter().rfind(same) {
                     report(first.key, last.key, sink);
                 }

@@ -22,6 +22,9 @@ declare_rule! {
 }
 
 fn check(cx: &Context<'_>, sink: &mut Sink) {
+    if !cx.recipe.has_repeated_steps() {
+        return;
+    }
     let steps = cx.recipe.steps();
     let mut last = HashMap::with_capacity(steps.len());
     for step in steps.iter().rev() {

@@ -23,8 +23,7 @@ declare_rule! {
 
 fn check(cx: &Context<'_>, sink: &mut Sink) {
     for step in cx.recipe.steps() {
-        for part in cx.node(step.value).members().filter(|part| part.key.is("transport-delay")) {
-            let value = part.value;
+        if let Some(value) = step.delay.map(|delay| cx.node(delay)) {
             let problem = match value.kind() {
                 Kind::Missing => continue,
                 Kind::Number if value.as_f64().is_some_and(|seconds| seconds >= 0.0) => continue,

@@ -23,13 +23,9 @@ declare_rule! {
 
 fn check(cx: &Context<'_>, sink: &mut Sink) {
     for step in cx.recipe.steps() {
-        for part in cx.node(step.value).members() {
-            let key = part.key.text();
-            if !matches!(&*key, "queue" | "topic" | "exchange") {
-                continue;
-            }
+        for (key, value) in [("queue", step.queue), ("topic", step.topic), ("exchange", step.exchange)] {
+            let Some(value) = value.map(|value| cx.node(value)) else { continue };
             let name = cx.recipe.name(step);
-            let value = part.value;
             let message = match value.kind() {
                 Kind::Missing => continue,
                 Kind::String if value.text().is_empty() => format!("the {key} of step `{name}` is empty"),

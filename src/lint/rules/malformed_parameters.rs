@@ -22,14 +22,14 @@ declare_rule! {
 
 fn check(cx: &Context<'_>, sink: &mut Sink) {
     for step in cx.recipe.steps() {
-        for part in cx.node(step.value).members() {
-            let key = part.key.text();
-            let is_object = matches!(part.value.kind(), Kind::Object | Kind::Missing);
-            let replaced = part.value.kind() == Kind::String && part.value.text().starts_with("{$REPLACE");
-            if matches!(&*key, "parameters" | "job_parameters") && !is_object && !replaced {
+        for (key, value) in [("parameters", step.parameters), ("job_parameters", step.job_parameters)] {
+            let Some(value) = value.map(|value| cx.node(value)) else { continue };
+            let is_object = matches!(value.kind(), Kind::Object | Kind::Missing);
+            let replaced = value.kind() == Kind::String && value.text().starts_with("{$REPLACE");
+            if !is_object && !replaced {
                 let name = cx.recipe.name(step);
                 sink.report(
-                    RULE.at(part.value.head(), format!("`{key}` of step `{name}` is {}", part.value.describe()))
+                    RULE.at(value.head(), format!("`{key}` of step `{name}` is {}", value.describe()))
                         .help("write an object of names and values: `{\"name\": value}`"),
                 );
             }

@@ -25,26 +25,26 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
     let recipe = cx.recipe;
     for step in recipe.steps() {
         for link in recipe.links(step) {
-            let from = match (link.role, link.channel) {
+            let from = || match (link.role, link.channel) {
                 (Role::Error, _) => format!("`error` of step `{}`", recipe.name(step)),
                 (Role::Output, Some(channel)) => {
                     format!("channel `{}` of step `{}`", cx.node(channel).text(), recipe.name(step))
                 }
                 (Role::Output, None) => format!("`output` of step `{}`", recipe.name(step)),
             };
-            sink.extend(unknown(cx, &from, link.node, link.target));
+            sink.extend(unknown(cx, from, link.node, link.target));
         }
     }
     let entries = recipe.start().into_iter().flat_map(|start| &start.entries);
     for (node, target, _) in entries.filter_map(|entry| entry.pair) {
-        sink.extend(unknown(cx, "`start`", node, target));
+        sink.extend(unknown(cx, || "`start`".to_owned(), node, target));
     }
     for &(node, target) in recipe.error().into_iter().flat_map(|error| &error.targets) {
-        sink.extend(unknown(cx, "the recipe's `error`", node, target));
+        sink.extend(unknown(cx, || "the recipe's `error`".to_owned(), node, target));
     }
 }
 
-fn unknown(cx: &Context<'_>, from: &str, node: NodeId, target: Target) -> Option<Diagnostic> {
+fn unknown(cx: &Context<'_>, from: impl Fn() -> String, node: NodeId, target: Target) -> Option<Diagnostic> {
     let Target::Step(id) = target else { return None };
     if cx.recipe.step(id).is_some() {
         return None;
@@ -59,6 +59,6 @@ fn unknown(cx: &Context<'_>, from: &str, node: NodeId, target: Target) -> Option
         [first, .., last] => format!("the recipe has {} steps, `{first}` to `{last}`", known.len()),
         [only] => format!("the recipe has only step `{only}`"),
     };
-    let node = cx.node(node);
-    Some(RULE.at(node.span(), format!("{from} goes to step `{id}`, which does not exist")).help(help).refused())
+    let (node, from) = (cx.node(node), from());
+    Some(RULE.at(node.span(), format!("{from} goes to step `{id}`, which does not exist")).label("no such step").help(help).refused())
 }

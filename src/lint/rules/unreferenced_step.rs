@@ -34,7 +34,7 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
         if let Some(purpose) = cx.recipe.purpose(step) {
             diagnostic = diagnostic.label(purpose.into_owned());
         }
-        let link = format!("link to it from another step's `output`, add it to `start`, or remove it");
+        let link = "link to it from another step's `output`, add it to `start`, or remove it".to_owned();
         sink.report(diagnostic.help(match unreached.behind {
             0 => link,
             1 => format!("{link}; one more step is reached only from here"),

@@ -240,7 +240,8 @@ async fn run_commands(order: &Order, pointer: i64, output: fs::File, entry: &Ent
             }
             Ok(Ending::TimedOut) => {
                 let limit = order.limit.as_secs_f64();
-                let reason = format!("`{shown}` was stopped after {limit} seconds");
+                let seconds = if limit == 1.0 { "second" } else { "seconds" };
+                let reason = format!("`{shown}` was stopped after {limit} {seconds}");
                 ("timeout", Value::from([("timeout", Value::from(limit)), ("reason", reason.into())]))
             }
             Err(error) => {

@@ -48,8 +48,7 @@ pub(super) fn network_name(magic: u32) -> Option<&'static str> {
 #[cfg(target_os = "linux")]
 pub(super) fn network_file_system(directory: &Path) -> io::Result<Option<&'static str>> {
     // The magic is 32 bits wide; on some machines the kernel hands it out sign-extended.
-    let kind = rustix::fs::statfs(directory)?.f_type;
-    Ok(network_name((i64::from(kind) & 0xffff_ffff) as u32))
+    Ok(network_name(rustix::fs::statfs(directory)?.f_type as u32))
 }
 
 /// Unknown elsewhere: taken for local.
@@ -178,10 +177,11 @@ impl Ears {
         let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
             let Ok(event) = event else { return };
             match event.kind {
-                EventKind::Modify(_) if event.paths.iter().any(|path| path.ends_with(Bell::NAME)) => {
-                    if !pending.swap(true, Ordering::AcqRel) {
-                        let _ = requests.send(Request::Look);
-                    }
+                EventKind::Modify(_)
+                    if event.paths.iter().any(|path| path.ends_with(Bell::NAME))
+                        && !pending.swap(true, Ordering::AcqRel) =>
+                {
+                    let _ = requests.send(Request::Look);
                 }
                 // Its owner is the only one that opens a lock file for writing.
                 EventKind::Access(AccessKind::Close(AccessMode::Write)) => {

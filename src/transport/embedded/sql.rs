@@ -16,7 +16,7 @@ use rusqlite::{CachedStatement, Connection, ErrorCode, OpenFlags, OptionalExtens
 
 use super::{Census, NamespaceInfo, Record, State, Stored};
 use crate::transport::{Destination, Error, Outgoing, Settlement, Verdict};
-use crate::value::{Number, Object, Value};
+use crate::value::{Object, Value};
 
 /// Marks the file as ours: "zrcp".
 const APPLICATION: i64 = 0x7a72_6370;
@@ -132,19 +132,7 @@ fn parse_headers(text: &str) -> Object {
 
 /// A JSON column as it was written by [`Value::to_json`].
 fn parse_value(text: &str) -> Value {
-    fn convert(value: serde_json::Value) -> Value {
-        match value {
-            serde_json::Value::Null => Value::Null,
-            serde_json::Value::Bool(value) => Value::Bool(value),
-            serde_json::Value::Number(number) => Value::Number(Number::from_text(&number.to_string())),
-            serde_json::Value::String(text) => Value::String(text),
-            serde_json::Value::Array(items) => Value::Array(items.into_iter().map(convert).collect()),
-            serde_json::Value::Object(members) => {
-                Value::Object(members.into_iter().map(|(key, value)| (key, convert(value))).collect())
-            }
-        }
-    }
-    serde_json::from_str(text).map_or(Value::Null, convert)
+    crate::syntax::json::read_value(text.as_bytes()).unwrap_or_default()
 }
 
 // ---------------------------------------------------------------------------------------------------------------
@@ -329,12 +317,15 @@ pub(super) struct Ledger {
     limit: i64,
     /// The database as of the last look; other connections move it on.
     version: i64,
-    /// Both valid for `version` only.
+    /// All valid for `version` only, as are the next two.
     namespaces: HashMap<Arc<str>, i64>,
     queues: HashMap<(i64, String), i64>,
+    /// The highest sequence number in use.
+    last: Option<i64>,
+    /// No delay ends and no message expires before this.
+    horizon: Option<Option<i64>>,
     /// What this transaction does.
     now: i64,
-    next: i64,
     touched: HashSet<i64>,
     stirred: HashSet<i64>,
     delayed: bool,
@@ -351,8 +342,9 @@ impl Ledger {
             version: -1,
             namespaces: HashMap::new(),
             queues: HashMap::new(),
+            last: None,
+            horizon: None,
             now: 0,
-            next: 0,
             touched: HashSet::new(),
             stirred: HashSet::new(),
             delayed: false,
@@ -376,8 +368,7 @@ impl Ledger {
         let moved = version != self.version;
         if moved {
             self.version = version;
-            self.namespaces.clear();
-            self.queues.clear();
+            self.forget_all();
         }
         Ok(moved)
     }
@@ -389,11 +380,27 @@ impl Ledger {
         self.touched.clear();
         self.stirred.clear();
         self.delayed = false;
-        let last = self
-            .sql("SELECT max(coalesce((SELECT max(seq) FROM content), 0), coalesce((SELECT max(seq) FROM inbox), 0))")?
-            .query_row([], |row| row.get(0))?;
-        self.next = last;
         Ok(())
+    }
+
+    /// The next sequence number.
+    fn number(&mut self) -> rusqlite::Result<i64> {
+        let last = match self.last {
+            Some(last) => last,
+            None => self
+                .sql("SELECT max(coalesce((SELECT max(seq) FROM content), 0), coalesce((SELECT max(seq) FROM inbox), 0))")?
+                .query_row([], |row| row.get(0))?,
+        };
+        self.last = Some(last + 1);
+        Ok(last + 1)
+    }
+
+    /// Drops what is only known as long as nobody else writes.
+    fn forget_all(&mut self) {
+        self.namespaces.clear();
+        self.queues.clear();
+        self.last = None;
+        self.horizon = None;
     }
 
     /// Ends it; answers with the namespaces that it changed and their new change counts.
@@ -411,11 +418,19 @@ impl Ledger {
     }
 
     pub(super) fn roll_back(&mut self) {
-        self.namespaces.clear();
-        self.queues.clear();
+        self.forget_all();
         if !self.connection.is_autocommit() {
             let _ = self.connection.execute_batch("ROLLBACK");
         }
+    }
+
+    /// On a full disk, moves the log into the database, so that settling what is there needs no more room. Answers
+    /// whether the failed transaction is worth another try. Only under the writers' lock.
+    pub(super) fn makes_room(&self, error: &Error) -> bool {
+        let Error::Store(error) = error else { return false };
+        let full = error.downcast_ref::<rusqlite::Error>().and_then(rusqlite::Error::sqlite_error_code)
+            == Some(ErrorCode::DiskFull);
+        full && self.sql("PRAGMA wal_checkpoint(TRUNCATE)").and_then(|mut sql| sql.exists([])).is_ok()
     }
 
     /// Whether this transaction leaves something that another process could take, or must wait for.
@@ -693,11 +708,11 @@ impl Ledger {
             if queues.is_empty() {
                 continue;
             }
-            let seq = self.next + 1;
             let moves = settled.take_if(|id| *id == parcel.id).is_some();
             if moves {
                 self.sql("DELETE FROM inbox WHERE namespace = ? AND id = ?")?.execute(params![namespace, parcel.id])?;
             }
+            let mut seq = self.number()?;
             let taken = self
                 .sql("INSERT INTO inbox(seq, namespace, id, at) VALUES(?, ?, ?, ?) ON CONFLICT DO NOTHING")?
                 .execute(params![seq, namespace, parcel.id, self.now])?;
@@ -707,15 +722,20 @@ impl Ledger {
             let due = self.now.saturating_add(parcel.delay);
             let state = if due > self.now { DELAYED } else { READY };
             let expires = parcel.expiration.map(|expiration| due.saturating_add(expiration));
-            for queue in queues {
-                self.next += 1;
+            for (copy, queue) in queues.iter().enumerate() {
+                if copy > 0 {
+                    seq = self.number()?;
+                }
                 self.sql("INSERT INTO content(seq, id, sent, headers, body) VALUES(?, ?, ?, ?, ?)")?
-                    .execute(params![self.next, parcel.id, self.now, parcel.headers, parcel.body])?;
+                    .execute(params![seq, parcel.id, self.now, parcel.headers, parcel.body])?;
                 self.sql("INSERT INTO message(state, queue, seq, deliveries, due, expires) VALUES(?, ?, ?, 0, ?, ?)")?
-                    .execute(params![state, queue, self.next, due, expires])?;
+                    .execute(params![state, queue, seq, due, expires])?;
                 self.stirred.insert(*queue);
             }
-            self.delayed |= state == DELAYED;
+            if state == DELAYED || expires.is_some() {
+                self.delayed = true;
+                self.horizon = None;
+            }
             self.touched.insert(namespace);
         }
         Ok(())
@@ -831,6 +851,8 @@ impl Ledger {
         self.touched.insert(held.namespace);
         self.stirred.insert(held.queue);
         self.delayed |= state == DELAYED;
+        // It may be late, and it may have a time to live.
+        self.horizon = None;
         Ok(())
     }
 
@@ -877,17 +899,22 @@ impl Ledger {
 
     // The passing of time
 
-    /// When the next delay ends or the next message expires.
-    pub(super) fn next_event(&self) -> rusqlite::Result<Option<i64>> {
+    /// When the next delay ends or the next message expires, at the earliest.
+    pub(super) fn next_event(&mut self) -> rusqlite::Result<Option<i64>> {
+        if let Some(horizon) = self.horizon {
+            return Ok(horizon);
+        }
         let due: Option<i64> =
             self.sql("SELECT min(due) FROM message WHERE state = 1")?.query_row([], |row| row.get(0))?;
         let expires: Option<i64> = self
             .sql("SELECT min(expires) FROM message WHERE expires IS NOT NULL AND state < 2")?
             .query_row([], |row| row.get(0))?;
-        Ok(match (due, expires) {
+        let horizon = match (due, expires) {
             (Some(due), Some(expires)) => Some(due.min(expires)),
             (due, expires) => due.or(expires),
-        })
+        };
+        self.horizon = Some(horizon);
+        Ok(horizon)
     }
 
     /// Ends delays and lives that are over.
@@ -895,6 +922,7 @@ impl Ledger {
         if self.next_event()?.is_none_or(|at| at > self.now) {
             return Ok(());
         }
+        self.horizon = None;
         let expired: Vec<(i64, bool, Held)> = self
             .sql(
                 "SELECT m.state, q.namespace, m.queue, q.name, q.subscriber IS NOT NULL, m.seq, c.id, m.deliveries, c.sent

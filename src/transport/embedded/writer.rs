@@ -10,8 +10,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -32,6 +33,9 @@ const AFTER_FAILURE: Duration = Duration::from_millis(250);
 /// The bell is rung for work at most this often, and this often for those who only watch.
 const BELL_FOR_WORK: Duration = Duration::from_millis(2);
 const BELL_FOR_NEWS: Duration = Duration::from_millis(10);
+/// How long the thread stays awake for whoever it has just answered, and waits at most to fill a transaction.
+const NAP: Duration = Duration::from_micros(60);
+const LONGEST_LINGER: Duration = Duration::from_millis(1);
 /// How often old rows are looked for.
 const PRUNING: Duration = Duration::from_secs(60);
 
@@ -130,7 +134,14 @@ struct Subscription {
 
 struct Holding {
     subscription: u64,
+    namespace: Arc<str>,
     held: Held,
+}
+
+impl Holding {
+    fn is(&self, namespace: &str, id: &str) -> bool {
+        *self.namespace == *namespace && self.held.id == id
+    }
 }
 
 /// What a transaction has done, to be applied once it is on the disk.
@@ -146,6 +157,33 @@ struct Done {
 struct Course {
     freed: HashMap<u64, usize>,
     ended: HashSet<u64>,
+}
+
+/// What waits to be done together.
+#[derive(Default)]
+struct Batch {
+    ops: Vec<Op>,
+    replies: Vec<Option<Reply>>,
+    bytes: usize,
+    look: bool,
+    close: Option<Option<oneshot::Sender<Result<(), Error>>>>,
+}
+
+impl Batch {
+    fn push(&mut self, op: Op, reply: Option<Reply>) {
+        self.bytes += op.size();
+        self.ops.push(op);
+        self.replies.push(reply);
+    }
+
+    fn is_full(&self) -> bool {
+        self.ops.len() >= BATCH || self.bytes >= BATCH_BYTES || self.close.is_some()
+    }
+
+    fn take(&mut self) -> (Vec<Op>, Vec<Option<Reply>>) {
+        self.bytes = 0;
+        (std::mem::take(&mut self.ops), std::mem::take(&mut self.replies))
+    }
 }
 
 /// What the thread owns.
@@ -180,6 +218,11 @@ pub(super) struct Writer {
     ears: Option<Ears>,
     pending: Arc<AtomicBool>,
     failed: bool,
+    /// Requests in the last transaction: until the thread has waited for more, and until the next transaction.
+    answered: usize,
+    answered_before: usize,
+    /// How long the last transaction took, waiting included.
+    lasted: Duration,
     next_event: Option<i64>,
     looked: Instant,
     rung: Option<Instant>,
@@ -232,6 +275,9 @@ impl Writer {
             ears: None,
             pending: Arc::default(),
             failed: false,
+            answered: 0,
+            answered_before: 0,
+            lasted: Duration::ZERO,
             next_event: None,
             looked: Instant::now(),
             rung: None,
@@ -242,65 +288,102 @@ impl Writer {
 
     /// Works until it is told to close.
     pub(super) fn run(mut self) {
-        let mut batch = Vec::new();
+        let mut batch = Batch::default();
         loop {
-            let first = match self.patience() {
-                None => self.requests.recv().map_err(|_| RecvTimeoutError::Disconnected),
-                Some(patience) => self.requests.recv_timeout(patience),
-            };
-            let mut look = false;
-            let mut close = None;
-            let mut bytes = 0;
-            let mut request = match first {
-                Ok(request) => Some(request),
-                Err(RecvTimeoutError::Timeout) => None,
+            match self.wait() {
+                Ok(request) => self.take(request, &mut batch),
+                Err(RecvTimeoutError::Timeout) => batch.look = true,
                 Err(RecvTimeoutError::Disconnected) => return,
-            };
-            while let Some(next) = request {
-                match next {
-                    Request::Do(op, reply) => {
-                        bytes += op.size();
-                        if matches!(op, Op::Subscribe(_)) {
-                            self.listen();
-                        }
-                        batch.push((op, reply));
-                    }
-                    Request::Look => {
-                        self.pending.store(false, Ordering::Release);
-                        look = true;
-                    }
-                    Request::Gone(process) => batch.push((Op::Bury(process), None)),
-                    Request::Listen(reply) => {
-                        self.listen();
-                        look = true;
-                        // What changed before the handle asked; later changes are published as they come.
-                        let _ = self.publish_all();
-                        let _ = reply.send(());
-                    }
-                    Request::Close(reply) => {
-                        close = Some(reply);
-                        break;
-                    }
-                }
-                if batch.len() >= BATCH || bytes >= BATCH_BYTES {
-                    break;
-                }
-                request = self.requests.try_recv().ok();
             }
-            if (self.listening || !self.unfinished.is_empty())
-                && (self.looked.elapsed() >= self.clock() || (batch.is_empty() && !look))
-            {
-                self.census_of_peers(&mut batch);
-                look = true;
+            self.gather(&mut batch);
+            if self.minds_the_clock() && self.looked.elapsed() >= self.clock() {
+                self.tick(&mut batch);
             }
-            if !batch.is_empty() || (look && self.sees_work()) {
-                self.perform(std::mem::take(&mut batch));
+            let look = std::mem::take(&mut batch.look);
+            if !batch.ops.is_empty() || (look && self.sees_work()) {
+                self.perform(&mut batch);
             }
             self.ring_if_due();
-            if let Some(reply) = close {
+            if let Some(reply) = batch.close.take() {
                 return self.finish(reply);
             }
         }
+    }
+
+    /// The next request. Whoever has just been answered often asks again at once, which is not worth going to sleep.
+    fn wait(&mut self) -> Result<Request, RecvTimeoutError> {
+        if std::mem::take(&mut self.answered) > 0 {
+            let start = Instant::now();
+            while start.elapsed() < NAP {
+                match self.requests.try_recv() {
+                    Ok(request) => return Ok(request),
+                    Err(TryRecvError::Empty) => thread::yield_now(),
+                    Err(TryRecvError::Disconnected) => return Err(RecvTimeoutError::Disconnected),
+                }
+            }
+        }
+        match self.patience() {
+            None => self.requests.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            Some(patience) => self.requests.recv_timeout(patience),
+        }
+    }
+
+    /// Takes all requests that wait.
+    fn gather(&mut self, batch: &mut Batch) {
+        while !batch.is_full()
+            && let Ok(request) = self.requests.try_recv()
+        {
+            self.take(request, batch);
+        }
+    }
+
+    /// After a transaction with many requests, those who were answered ask again soon: to wait for them a little makes
+    /// one large transaction of two small ones.
+    fn linger(&mut self, batch: &mut Batch, expected: usize) {
+        let longest = (self.lasted / 4).min(LONGEST_LINGER);
+        let start = Instant::now();
+        let mut last = start;
+        while batch.ops.len() < expected && !batch.is_full() {
+            let now = Instant::now();
+            if now.duration_since(start) > longest || now.duration_since(last) > NAP {
+                break;
+            }
+            match self.requests.try_recv() {
+                Ok(request) => {
+                    self.take(request, batch);
+                    last = now;
+                }
+                Err(_) => thread::yield_now(),
+            }
+        }
+    }
+
+    fn take(&mut self, request: Request, batch: &mut Batch) {
+        match request {
+            Request::Do(op, reply) => {
+                if matches!(op, Op::Subscribe(_)) {
+                    self.listen();
+                }
+                batch.push(op, reply);
+            }
+            Request::Look => {
+                self.pending.store(false, Ordering::Release);
+                batch.look = true;
+            }
+            Request::Gone(process) => batch.push(Op::Bury(process), None),
+            Request::Listen(reply) => {
+                self.listen();
+                batch.look = true;
+                // What changed before the handle asked; later changes are published as they come.
+                let _ = self.publish_all();
+                let _ = reply.send(());
+            }
+            Request::Close(reply) => batch.close = Some(reply),
+        }
+    }
+
+    fn minds_the_clock(&self) -> bool {
+        self.listening || !self.unfinished.is_empty()
     }
 
     fn clock(&self) -> Duration {
@@ -311,15 +394,14 @@ impl Writer {
     fn patience(&self) -> Option<Duration> {
         let mut patience = self.ring_at.map(|at| at.saturating_duration_since(Instant::now()));
         let mut at_most = |duration: Duration| patience = Some(patience.map_or(duration, |least| least.min(duration)));
-        if self.listening {
+        if self.minds_the_clock() {
             at_most(self.clock().saturating_sub(self.looked.elapsed()));
-            if let Some(at) = self.next_event {
-                let wait = Duration::from_micros(u64::try_from(at.saturating_sub(now())).unwrap_or(0));
-                at_most(if self.failed { wait.max(AFTER_FAILURE) } else { wait });
-            }
         }
-        if !self.unfinished.is_empty() {
-            at_most(AFTER_FAILURE);
+        if self.listening
+            && let Some(at) = self.next_event
+        {
+            let wait = Duration::from_micros(u64::try_from(at.saturating_sub(now())).unwrap_or(0));
+            at_most(if self.failed { wait.max(AFTER_FAILURE) } else { wait });
         }
         patience
     }
@@ -335,9 +417,8 @@ impl Writer {
     // Looking
 
     /// Takes notice of what other processes have written.
-    fn refresh(&mut self) -> Result<bool, Error> {
-        let moved = self.ledger.moved_on()?;
-        if moved {
+    fn refresh(&mut self) -> Result<(), Error> {
+        if self.ledger.moved_on()? {
             self.dry.clear();
             let mut processes = self.ledger.processes()?;
             let all = processes.len();
@@ -345,8 +426,18 @@ impl Writer {
             self.struck_off = processes.len() == all;
             self.others = processes;
             self.publish_all()?;
+            // Another process may have removed a namespace with its queues.
+            let mut lost = Vec::new();
+            for (number, subscription) in &self.subscriptions {
+                if !self.ledger.has_queue(subscription.queue)? {
+                    lost.push(*number);
+                }
+            }
+            for number in lost {
+                self.drop_subscription(number);
+            }
         }
-        Ok(moved)
+        Ok(())
     }
 
     fn publish_all(&self) -> Result<(), Error> {
@@ -358,23 +449,14 @@ impl Writer {
 
     /// Whether a transaction would find something to do. Reads only, and takes no lock.
     fn sees_work(&mut self) -> bool {
-        self.sees().unwrap_or(false)
+        self.sees().unwrap_or_else(|_| {
+            self.failed = true;
+            false
+        })
     }
 
     fn sees(&mut self) -> Result<bool, Error> {
-        let moved = self.refresh()?;
-        if moved {
-            let mut lost = Vec::new();
-            for (number, subscription) in &self.subscriptions {
-                if !self.ledger.has_queue(subscription.queue)? {
-                    lost.push(*number);
-                }
-            }
-            // Another process has removed the namespace.
-            for number in lost {
-                self.drop_subscription(number);
-            }
-        }
+        self.refresh()?;
         self.next_event = self.ledger.next_event()?;
         if self.next_event.is_some_and(|at| at <= now()) {
             return Ok(true);
@@ -390,13 +472,16 @@ impl Writer {
         Ok(false)
     }
 
-    /// The slow clock has ticked: look for the dead, and try again what could not be done.
-    fn census_of_peers(&mut self, batch: &mut Vec<(Op, Option<Reply>)>) {
+    /// The clock has ticked: look, look for the dead, and try again what could not be done.
+    fn tick(&mut self, batch: &mut Batch) {
         self.looked = Instant::now();
-        batch.extend(self.unfinished.drain(..).map(|op| (op, None)));
+        batch.look = true;
+        for op in self.unfinished.drain(..) {
+            batch.push(op, None);
+        }
         for (_, name) in &self.others {
             if !self.places.is_alive(name) {
-                batch.push((Op::Bury(name.clone()), None));
+                batch.push(Op::Bury(name.clone()), None);
             }
         }
     }
@@ -404,42 +489,67 @@ impl Writer {
     // Writing
 
     /// Does all of `batch` and hands out what there is.
-    fn perform(&mut self, batch: Vec<(Op, Option<Reply>)>) {
-        let (ops, replies): (Vec<Op>, Vec<Option<Reply>>) = batch.into_iter().unzip();
-        match self.transact(&ops) {
-            Ok(done) => {
-                self.failed = false;
-                self.conclude(ops, replies, done);
-            }
+    fn perform(&mut self, batch: &mut Batch) {
+        let start = Instant::now();
+        let expected = batch.ops.len() + self.answered_before;
+        if self.answered_before > 1 {
+            self.linger(batch, expected);
+        }
+        let locked = patiently(|| self.lock.lock()).map_err(store);
+        // While this process waited for its turn, more has come.
+        self.gather(batch);
+        let (ops, replies) = batch.take();
+        self.answered = ops.len();
+        self.answered_before = ops.len();
+        let done = locked.and_then(|()| self.transact(&ops));
+        let _ = self.lock.unlock();
+        match done {
+            Ok(done) => self.conclude(ops, replies, done),
             Err(_) if ops.len() > 1 => {
-                for one in ops.into_iter().zip(replies) {
-                    self.perform(vec![one]);
-                }
-            }
-            Err(error) => {
-                self.failed = true;
-                self.dry.clear();
                 for (op, reply) in ops.into_iter().zip(replies) {
-                    match reply {
-                        Some(reply) => {
-                            let _ = reply.send(Err(error));
-                        }
-                        None => self.unfinished.push(op),
-                    }
-                    // There is at most one.
-                    break;
+                    self.perform_alone(op, reply);
                 }
             }
+            Err(error) => self.fail(ops.into_iter().zip(replies).next(), error),
+        }
+        self.lasted = start.elapsed();
+    }
+
+    fn perform_alone(&mut self, op: Op, reply: Option<Reply>) {
+        let ops = [op];
+        let locked = patiently(|| self.lock.lock()).map_err(store);
+        let done = locked.and_then(|()| self.transact(&ops));
+        let _ = self.lock.unlock();
+        match done {
+            Ok(done) => self.conclude(Vec::from(ops), vec![reply], done),
+            Err(error) => self.fail(ops.into_iter().zip([reply]).next(), error),
+        }
+    }
+
+    /// The transaction with this one request, or none, has failed.
+    fn fail(&mut self, request: Option<(Op, Option<Reply>)>, error: Error) {
+        self.failed = true;
+        self.dry.clear();
+        match request {
+            Some((_, Some(reply))) => {
+                let _ = reply.send(Err(error));
+            }
+            Some((op, None)) => self.unfinished.push(op),
+            None => {}
         }
     }
 
     fn transact(&mut self, ops: &[Op]) -> Result<Done, Error> {
-        patiently(|| self.lock.lock()).map_err(store)?;
-        let done = self.attempt(ops);
-        if done.is_err() {
+        let mut done = self.attempt(ops);
+        if let Err(error) = &done {
             self.ledger.roll_back();
+            if self.ledger.makes_room(error) {
+                done = self.attempt(ops);
+                if done.is_err() {
+                    self.ledger.roll_back();
+                }
+            }
         }
-        let _ = self.lock.unlock();
         done
     }
 
@@ -479,11 +589,7 @@ impl Writer {
         match op {
             Op::Send { namespace, parcels } => ledger.send(namespace, parcels)?,
             Op::Settle { namespace, tag, id, ending } => {
-                let holding = self.held.get(tag).filter(|holding| holding.held.id == *id).ok_or(Error::NotHeld)?;
-                let subscription = self.subscriptions.get(&holding.subscription).ok_or(Error::NotHeld)?;
-                if subscription.subscriber.namespace != *namespace {
-                    return Err(Error::NotHeld);
-                }
+                let holding = self.held.get(tag).filter(|holding| holding.is(namespace, id)).ok_or(Error::NotHeld)?;
                 ledger.settle(&holding.held, ending)?;
                 *course.freed.entry(holding.subscription).or_default() += 1;
             }
@@ -603,11 +709,18 @@ impl Writer {
 
     /// The transaction is on the disk: change what is in memory, answer, and hand out.
     fn conclude(&mut self, ops: Vec<Op>, replies: Vec<Option<Reply>>, done: Done) {
+        self.failed = false;
         let mut again = false;
         for ((op, reply), outcome) in ops.into_iter().zip(replies).zip(done.outcomes) {
             if let Ok(answer) = &outcome {
                 again |= matches!(op, Op::Subscribe(_));
                 self.apply(op, answer);
+            } else if let (Op::Settle { namespace, tag, id, .. }, Err(Error::NotHeld)) = (&op, &outcome)
+                && self.held.get(tag).is_some_and(|holding| holding.is(namespace, id))
+            {
+                // Taken from us: there is room for another one.
+                self.let_go(*tag);
+                again = true;
             }
             if let Some(reply) = reply {
                 let _ = reply.send(outcome);
@@ -630,20 +743,14 @@ impl Writer {
             self.ring_at = Some(self.ring_at.map_or(at, |before| before.min(at)));
         }
         if again {
-            // A new subscription takes its first messages.
+            // A new subscription, or a place that is free again, takes messages.
             let _ = self.own.send(Request::Look);
         }
     }
 
     fn apply(&mut self, op: Op, answer: &Answer) {
         match (op, answer) {
-            (Op::Settle { tag, .. }, _) => {
-                if let Some(holding) = self.held.remove(&tag)
-                    && let Some(subscription) = self.subscriptions.get_mut(&holding.subscription)
-                {
-                    subscription.unsettled -= 1;
-                }
-            }
+            (Op::Settle { tag, .. }, _) => self.let_go(tag),
             (Op::Subscribe(subscriber), Answer::Place { namespace, queue }) => {
                 let (namespace, queue) = (*namespace, *queue);
                 self.dry.remove(&queue);
@@ -675,6 +782,14 @@ impl Writer {
         }
     }
 
+    fn let_go(&mut self, tag: u64) {
+        if let Some(holding) = self.held.remove(&tag)
+            && let Some(subscription) = self.subscriptions.get_mut(&holding.subscription)
+        {
+            subscription.unsettled -= 1;
+        }
+    }
+
     fn drop_subscription(&mut self, number: u64) {
         self.subscriptions.remove(&number);
         self.held.retain(|_, holding| holding.subscription != number);
@@ -686,6 +801,7 @@ impl Writer {
         self.next_tag = self.next_tag.wrapping_add(1);
         subscription.unsettled += 1;
         let sent = claim.sent();
+        let namespace = subscription.subscriber.namespace.clone();
         let held = Held {
             namespace: subscription.namespace,
             queue: subscription.queue,
@@ -695,7 +811,7 @@ impl Writer {
             deliveries: claim.deliveries,
             sent: claim.sent,
         };
-        self.held.insert(tag, Holding { subscription: number, held });
+        self.held.insert(tag, Holding { subscription: number, namespace, held });
         let delivery = Delivery {
             tag,
             id: claim.id,

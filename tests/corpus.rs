@@ -1,0 +1,402 @@
+//! Fixtures: every file below `tests/lint`, `tests/syntax`, `tests/lower` and `tests/graph` is a test of its own,
+//! with what is expected of it in a snapshot beside it.
+//!
+//! A fixture's bytes are the document, unchanged. `<stem>.params` beside it holds the parameters it is run with.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use zrecipe::compile::{Compilation, Options, compile};
+use zrecipe::diagnostic::{Diagnostic, Fix};
+use zrecipe::graph::Graph;
+use zrecipe::lint::{self, Rule};
+use zrecipe::recipe::{Link, Recipe, Role, Target};
+use zrecipe::source::{Source, Span, Unit};
+use zrecipe::syntax::json::{parse, read_value};
+use zrecipe::syntax::{Kind, NodeRef, Tree};
+use zrecipe::value::{Object, Value};
+
+datatest_stable::harness! {
+    { test = silent, root = "tests/lint", pattern = r"/ok[^/]*\.json$" },
+    { test = finding, root = "tests/lint", pattern = r"/bad[^/]*\.json$" },
+    { test = syntax, root = "tests/syntax", pattern = r"\.json$" },
+    { test = lower, root = "tests/lower", pattern = r"\.json$" },
+    { test = graph, root = "tests/graph", pattern = r"\.json$" },
+}
+
+type Outcome = datatest_stable::Result<()>;
+
+/// Why a fixture fails; the harness shows errors in their debug form.
+struct Failure(String);
+
+impl std::fmt::Debug for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+fn fail<T>(why: String) -> datatest_stable::Result<T> {
+    Err(Failure(why).into())
+}
+
+/// `ok*.json`: the folder's rule finds nothing.
+fn silent(path: &Path, bytes: Vec<u8>) -> Outcome {
+    let fixture = Fixture::read(path).or_else(fail)?;
+    let compilation = fixture.check(bytes);
+    if compilation.diagnostics.is_empty() {
+        return Ok(());
+    }
+    fail(format!("`{}` should have nothing to say here:\n{}", fixture.rule.name, findings(&compilation)))
+}
+
+/// `bad*.json`: the folder's rule finds what the snapshot says, and its safe fixes end what they are offered for.
+fn finding(path: &Path, bytes: Vec<u8>) -> Outcome {
+    let fixture = Fixture::read(path).or_else(fail)?;
+    let compilation = fixture.check(bytes);
+    if compilation.diagnostics.is_empty() {
+        return fail(format!("`{}` finds nothing here", fixture.rule.name));
+    }
+    snapshot(path, &findings(&compilation))?;
+    for found in &compilation.diagnostics {
+        if let Err(why) = fixture.try_fix(&compilation, found) {
+            return fail(format!("`{}`: {why}", found.message));
+        }
+    }
+    Ok(())
+}
+
+fn syntax(path: &Path, bytes: Vec<u8>) -> Outcome {
+    let tree = parse(source(bytes));
+    let mut out = String::new();
+    dump_node(&mut out, tree.root(), 0);
+    out.push_str("problems\n");
+    for problem in tree.problems() {
+        let _ = write!(out, "  {:?} {}", problem.kind, place(tree.source(), problem.span));
+        if let Some(related) = problem.related {
+            let _ = write!(out, ", see {}", place(tree.source(), related));
+        }
+        out.push('\n');
+    }
+    snapshot(path, &out)
+}
+
+fn lower(path: &Path, bytes: Vec<u8>) -> Outcome {
+    let recipe = zrecipe::lower::lower(Arc::new(parse(source(bytes))));
+    snapshot(path, &dump_recipe(&recipe))
+}
+
+fn graph(path: &Path, bytes: Vec<u8>) -> Outcome {
+    let recipe = zrecipe::lower::lower(Arc::new(parse(source(bytes))));
+    snapshot(path, &dump_graph(&recipe))
+}
+
+/// What is known about a fixture of a rule without reading its text.
+struct Fixture {
+    rule: &'static Rule,
+    parameters: Option<Object>,
+}
+
+impl Fixture {
+    fn read(path: &Path) -> Result<Self, String> {
+        let folder = path.parent().and_then(Path::file_name).and_then(|name| name.to_str()).unwrap_or_default();
+        let rule = lint::rule(folder).ok_or_else(|| format!("there is no rule `{folder}`; see `lint::RULES`"))?;
+        let parameters = path.with_extension("params");
+        let parameters = match std::fs::read(&parameters) {
+            Ok(bytes) => match read_value(&bytes) {
+                Ok(Value::Object(parameters)) => Some(parameters),
+                _ => return Err(format!("{} should hold a JSON object", parameters.display())),
+            },
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+            Err(error) => return Err(format!("{}: {error}", parameters.display())),
+        };
+        Ok(Self { rule, parameters })
+    }
+
+    fn check(&self, bytes: Vec<u8>) -> Compilation {
+        compile(source(bytes), Options { rules: &[self.rule], parameters: self.parameters.as_ref() })
+    }
+
+    fn check_with_every_rule(&self, bytes: Vec<u8>) -> Compilation {
+        compile(source(bytes), Options { rules: lint::RULES, parameters: self.parameters.as_ref() })
+    }
+
+    /// A fix touches only what its finding points at; a safe one ends its finding and starts no other.
+    fn try_fix(&self, before: &Compilation, found: &Diagnostic) -> Result<(), String> {
+        let Some(fix) = &found.fix else { return Ok(()) };
+        let fixed = apply(before.source.text(), fix)?;
+        if fixed == before.source.text() {
+            return Err("the fix changes nothing".to_owned());
+        }
+        let shown: Vec<Span> =
+            std::iter::once(&found.primary).chain(&found.secondary).map(|label| label.span).collect();
+        for edit in &fix.edits {
+            if !shown.iter().any(|shown| shown.start <= edit.span.end && edit.span.start <= shown.end) {
+                return Err(format!("the fix changes {:?}, where the finding does not point", edit.span));
+            }
+        }
+        if !fix.safe {
+            return Ok(());
+        }
+        let same = |compilation: &Compilation| {
+            let same = |other: &&Diagnostic| other.message == found.message;
+            compilation.diagnostics.iter().filter(same).count()
+        };
+        let after = self.check(fixed.clone().into_bytes());
+        if same(&after) >= same(before) {
+            return Err(format!("the safe fix does not end it:\n{fixed}"));
+        }
+        let original = before.source.text().as_bytes().to_vec();
+        let all_before = self.check_with_every_rule(original);
+        let all_after = self.check_with_every_rule(fixed.clone().into_bytes());
+        if all_after.diagnostics.len() >= all_before.diagnostics.len() {
+            let more = findings(&all_after);
+            return Err(format!("the safe fix makes\n{fixed}\nof it, where other findings begin:\n{more}"));
+        }
+        Ok(())
+    }
+}
+
+fn source(bytes: Vec<u8>) -> Arc<Source> {
+    Arc::new(Source::from_bytes("fixture", bytes))
+}
+
+/// The text with a fix applied.
+fn apply(text: &str, fix: &Fix) -> Result<String, String> {
+    let mut edits: Vec<_> = fix.edits.iter().collect();
+    edits.sort_by_key(|edit| edit.span);
+    let mut fixed = String::new();
+    let mut at = 0;
+    for edit in edits {
+        let kept = text.get(at..edit.span.start as usize).ok_or("the fix has edits that overlap or lie outside")?;
+        fixed.push_str(kept);
+        fixed.push_str(&edit.replacement);
+        at = edit.span.end as usize;
+    }
+    fixed.push_str(text.get(at..).ok_or("the fix has an edit outside the text")?);
+    Ok(fixed)
+}
+
+fn snapshot(path: &Path, content: &str) -> Outcome {
+    let folder = std::path::absolute(path)?.parent().map(Path::to_owned).ok_or("a fixture lies in a folder")?;
+    let stem = path.file_stem().and_then(|stem| stem.to_str()).ok_or("a fixture has a name")?;
+    let mut settings = insta::Settings::new();
+    settings.set_snapshot_path(folder);
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.bind(|| insta::assert_snapshot!(stem, content));
+    Ok(())
+}
+
+/// `line:column-line:column`, counted in characters.
+fn place(source: &Source, span: Span) -> String {
+    let at = |offset| {
+        let position = source.position(offset, Unit::Char);
+        format!("{}:{}", position.line, position.column)
+    };
+    format!("{}-{}", at(span.start), at(span.end))
+}
+
+/// Text on one line: line ends, control characters and spaces that nobody sees are written as escapes.
+fn line(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for character in text.chars() {
+        let invisible = character.is_control() || (character.is_whitespace() && character != ' ');
+        if invisible || character == '\u{feff}' {
+            out.extend(character.escape_default());
+        } else {
+            out.push(character);
+        }
+    }
+    out
+}
+
+/// As [`line`], and not too long.
+fn short(text: &str) -> String {
+    const MOST: usize = 70;
+    let text = line(text);
+    match text.chars().count() {
+        0..=MOST => text,
+        many => format!("{}… ({many} characters)", text.chars().take(MOST).collect::<String>()),
+    }
+}
+
+fn findings(compilation: &Compilation) -> String {
+    let source = &compilation.source;
+    let mut out = String::new();
+    for found in &compilation.diagnostics {
+        let span = found.primary.span;
+        let _ = writeln!(out, "{} {} {}", found.level, place(source, span), line(&found.message));
+        let mut row = |what: &str, text: &str| {
+            let _ = writeln!(out, "{}", format!("  {what:<6} {}", line(text)).trim_end());
+        };
+        row("at", &short(source.slice(span)));
+        if !found.primary.text.is_empty() {
+            row("label", &found.primary.text);
+        }
+        for label in &found.secondary {
+            let what = format!("{} {}: {}", place(source, label.span), short(source.slice(label.span)), label.text);
+            row("also", &what);
+        }
+        if let Some(help) = &found.help {
+            row("help", help);
+        }
+        if let Some(fix) = &found.fix {
+            row("fix", &format!("{} ({})", fix.title, if fix.safe { "safe" } else { "to be looked at" }));
+            let fixed = apply(source.text(), fix).unwrap_or_else(|why| why);
+            changed_lines(source.text(), &fixed).iter().for_each(|changed| row("", changed));
+        }
+        row("so", if found.refused { "the dispatcher refuses it" } else { "it runs" });
+    }
+    out
+}
+
+/// The lines in which two texts differ, `-` for the first and `+` for the second.
+fn changed_lines(before: &str, after: &str) -> Vec<String> {
+    let (before, after): (Vec<&str>, Vec<&str>) = (before.split('\n').collect(), after.split('\n').collect());
+    let least = before.len().min(after.len());
+    let head = (0..least).take_while(|&line| before[line] == after[line]).count();
+    let tail =
+        (0..least - head).take_while(|&line| before[before.len() - 1 - line] == after[after.len() - 1 - line]).count();
+    let removed = before[head..before.len() - tail].iter().map(|line| format!("- {line}"));
+    let added = after[head..after.len() - tail].iter().map(|line| format!("+ {line}"));
+    removed.chain(added).collect()
+}
+
+fn dump_node(out: &mut String, node: NodeRef<'_>, level: usize) {
+    let source = node.tree().source();
+    let mut row = |level: usize, what: &str, node: NodeRef<'_>| {
+        let _ = writeln!(out, "{:indent$}{what} {}", "", place(source, node.span()), indent = 2 * level);
+    };
+    match node.kind() {
+        Kind::Array => {
+            row(level, "array", node);
+            node.items().for_each(|item| dump_node(out, item, level + 1));
+        }
+        Kind::Object => {
+            row(level, "object", node);
+            for member in node.members() {
+                let _ = writeln!(
+                    out,
+                    "{:indent$}key {} {}",
+                    "",
+                    short(&member.key.text()),
+                    place(source, member.key.span()),
+                    indent = 2 * (level + 1)
+                );
+                dump_node(out, member.value, level + 2);
+            }
+        }
+        Kind::Null => row(level, "null", node),
+        Kind::Missing => row(level, "nothing", node),
+        Kind::Bool | Kind::Number => row(level, &short(node.raw()), node),
+        Kind::String => row(level, &format!("string {}", short(&node.text())), node),
+    }
+}
+
+fn dump_recipe(recipe: &Recipe) -> String {
+    let tree: &Tree = recipe.tree();
+    let at = |id| {
+        let node = tree.node(id);
+        format!("{} {}", short(node.raw()), place(tree.source(), node.span()))
+    };
+    let mut out = String::new();
+    if !recipe.is_object() {
+        out.push_str("no object\n");
+    }
+    for step in recipe.steps() {
+        let _ = writeln!(out, "step {}, key {}", step.id, at(step.key));
+        for (what, part) in [("service", step.service), ("queue", step.queue), ("topic", step.topic)] {
+            if let Some(part) = part {
+                let _ = writeln!(out, "  {what} {}", at(part));
+            }
+        }
+        for link in recipe.links(step) {
+            let _ = writeln!(out, "  {} {}", describe_link(tree, link), at(link.node));
+        }
+    }
+    if let Some(start) = recipe.start() {
+        let _ = writeln!(out, "start {}", at(start.value));
+        for entry in &start.entries {
+            match entry.pair {
+                Some((step, target, payload)) => {
+                    let _ = writeln!(out, "  {target:?} {}, payload {}", at(step), at(payload));
+                }
+                None => {
+                    let _ = writeln!(out, "  no pair {}", at(entry.node));
+                }
+            }
+        }
+    }
+    if let Some(error) = recipe.error() {
+        let _ = writeln!(out, "error {}", at(error.value));
+        for &(node, target) in &error.targets {
+            let _ = writeln!(out, "  {target:?} {}", at(node));
+        }
+    }
+    for &key in recipe.other_keys() {
+        let _ = writeln!(out, "other key {}", at(key));
+    }
+    for repeated in recipe.repeated() {
+        let what = if repeated.comment { "comment" } else { "shadowed" };
+        let _ = writeln!(out, "{what} {} by {}", at(repeated.key), at(repeated.last));
+    }
+    out
+}
+
+fn describe_link(tree: &Tree, link: &Link) -> String {
+    let role = match link.role {
+        Role::Output => "output",
+        Role::Error => "error",
+    };
+    let channel = link.channel.map_or(String::new(), |channel| format!(" {}", tree.node(channel).raw()));
+    let target = match link.target {
+        Target::Step(id) => format!("to {id}"),
+        Target::Meant(id) => format!("meant for {id}"),
+        Target::Unreadable => "to nothing".to_owned(),
+    };
+    format!("{role}{channel} {target}")
+}
+
+fn dump_graph(recipe: &Recipe) -> String {
+    let graph = Graph::new(recipe);
+    let name = |step: usize| recipe.name(&recipe.steps()[step]).into_owned();
+    let names = |steps: &[usize]| steps.iter().map(|&step| name(step)).collect::<Vec<_>>().join(" ");
+    let mut out = String::new();
+    for (place, step) in recipe.steps().iter().enumerate() {
+        for (edge, to) in graph.outgoing(place) {
+            let _ = writeln!(
+                out,
+                "{} -> {}: {}",
+                name(place),
+                name(to),
+                describe_link(recipe.tree(), &recipe.links(step)[edge.link])
+            );
+        }
+        let came_from: Vec<usize> = graph.incoming(place).into_iter().map(|(_, from)| from).collect();
+        if !came_from.is_empty() {
+            let _ = writeln!(out, "{} <- {}", name(place), names(&came_from));
+        }
+    }
+    match graph.order() {
+        Some(order) => {
+            let _ = writeln!(out, "order {}", names(&order));
+        }
+        None => out.push_str("no order\n"),
+    }
+    for cycle in graph.cycles() {
+        let _ = writeln!(out, "cycle {} in a tangle of {}", names(&cycle.steps), cycle.tangle);
+    }
+    for unreached in graph.unreached() {
+        let _ = writeln!(out, "unreached {} and {} behind it", name(unreached.step), unreached.behind);
+    }
+    out
+}

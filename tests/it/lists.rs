@@ -1,0 +1,150 @@
+//! Every list of plug-ins names the files of its folder, and every rule has its fixtures.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use zrecipe::{cli, draw, lint, report, runtime, transport};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn entries(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let mut entries: Vec<_> = entries.map(|entry| entry.expect("can be read").path()).collect();
+    entries.sort();
+    entries
+}
+
+fn stem(path: &Path) -> String {
+    path.file_stem().and_then(|stem| stem.to_str()).expect("is UTF-8").to_owned()
+}
+
+/// What has to change so that a list names the files of a folder; `line` is the line for a name that is missing.
+fn differences(files: &[String], listed: &[String], line: impl Fn(&str) -> String) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for file in files.iter().filter(|file| !listed.contains(file)) {
+        wrong.push(format!("`{file}.rs` is not listed: add {}", line(file)));
+    }
+    for (place, name) in listed.iter().enumerate() {
+        if !files.contains(name) {
+            wrong.push(format!("`{name}` is listed and there is no `{name}.rs`: remove {}", line(name)));
+        }
+        if listed[..place].contains(name) {
+            wrong.push(format!("`{name}` is listed twice: remove one {}", line(name)));
+        }
+    }
+    wrong
+}
+
+fn check<'n>(folder: &str, listed: impl IntoIterator<Item = &'n str>, line: impl Fn(&str) -> String) {
+    let files = entries(&root().join("src").join(folder));
+    let files: Vec<String> = files.iter().filter(|path| path.is_file()).map(|path| stem(path)).collect();
+    assert!(!files.is_empty(), "src/{folder} has files");
+    let listed: Vec<String> = listed.into_iter().map(str::to_owned).collect();
+    let wrong = differences(&files, &listed, line);
+    assert!(wrong.is_empty(), "src/{folder}:\n{}", wrong.join("\n"));
+}
+
+/// The line of a list that a macro reads.
+fn macro_line(name: &'static str, file: &'static str) -> impl Fn(&str) -> String {
+    move |stem| format!("the line `    {stem},` in `{name}!` in src/{file}")
+}
+
+#[test]
+fn differences_are_found() {
+    let names = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    for (files, listed, wrong) in [
+        ("a b", "b a", ""),
+        ("a b", "a", "`b.rs` is not listed: add L b"),
+        ("a", "a b", "`b` is listed and there is no `b.rs`: remove L b"),
+        ("a", "a a", "`a` is listed twice: remove one L a"),
+    ] {
+        let found = differences(&names(files), &names(listed), |stem| format!("L {stem}")).join("\n");
+        assert_eq!(found, wrong, "files {files}, listed {listed}");
+    }
+}
+
+#[test]
+fn rules() {
+    let modules: Vec<String> = lint::RULES.iter().map(|rule| rule.name.replace('-', "_")).collect();
+    check("lint/rules", modules.iter().map(String::as_str), macro_line("rules", "lint.rs"));
+    for pair in lint::RULES.windows(2) {
+        assert!(pair[0].name < pair[1].name, "`{}` comes before `{}` in the alphabet", pair[1].name, pair[0].name);
+    }
+}
+
+#[test]
+fn report_formats() {
+    check("report", report::FORMATS.iter().map(|format| format.name), macro_line("formats", "report.rs"));
+}
+
+#[test]
+fn drawing_formats() {
+    check("draw", draw::FORMATS.iter().map(|format| format.name), macro_line("formats", "draw.rs"));
+}
+
+#[test]
+fn transports() {
+    check("transport", transport::TRANSPORTS.iter().copied(), |stem| {
+        format!("`pub mod {stem};` and, in `TRANSPORTS`, `\"{stem}\"` in src/transport.rs")
+    });
+}
+
+#[test]
+fn services() {
+    check("runtime/services", runtime::services::SERVICES.iter().copied(), |stem| {
+        format!("`pub mod {stem};` and, in `SERVICES`, `\"{stem}\"` in src/runtime/services.rs")
+    });
+}
+
+#[test]
+fn commands() {
+    check("cli/commands", cli::commands::COMMANDS.iter().copied(), |stem| {
+        let mut variant = stem.to_owned();
+        variant[..1].make_ascii_uppercase();
+        format!("the line `    {stem} {variant},` in `commands!` in src/cli.rs")
+    });
+}
+
+/// A rule without a fixture that it finds and one that it does not is not tested.
+#[test]
+fn fixtures_of_rules() {
+    let folder = root().join("tests/lint");
+    let mut wrong = Vec::new();
+    for rule in lint::RULES {
+        let own = folder.join(rule.name);
+        let names: Vec<String> =
+            if own.is_dir() { entries(&own).iter().map(|path| stem(path)).collect() } else { vec![] };
+        for kind in ["bad", "ok"] {
+            if !names.iter().any(|name| name.starts_with(kind)) {
+                wrong.push(format!("`{}` has no fixture: add tests/lint/{}/{kind}.json", rule.name, rule.name));
+            }
+        }
+    }
+    let folders: BTreeSet<String> = entries(&folder).iter().map(|path| stem(path)).collect();
+    for name in folders.iter().filter(|name| lint::rule(name).is_none()) {
+        wrong.push(format!("tests/lint/{name} is the folder of no rule: rename or remove it"));
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// A file that no fixture uses looks like a test and is none.
+#[test]
+fn files_beside_fixtures() {
+    let mut wrong = Vec::new();
+    let mut folders = entries(&root().join("tests/lint"));
+    folders.extend(["syntax", "lower", "graph"].map(|name| root().join("tests").join(name)));
+    for path in folders.iter().flat_map(|folder| entries(folder)) {
+        let is_rule = path.parent().and_then(Path::parent).is_some_and(|folder| folder.ends_with("lint"));
+        let name = stem(&path);
+        let shown = path.strip_prefix(root()).unwrap_or(&path).display();
+        match path.extension().and_then(|extension| extension.to_str()) {
+            Some("json") if !is_rule || name.starts_with("bad") || name.starts_with("ok") => {}
+            Some("json") => wrong.push(format!("{shown} is never read: name it `bad…` or `ok…`")),
+            Some("snap" | "params") if path.with_extension("json").exists() => {}
+            _ => wrong.push(format!("{shown} belongs to no fixture: remove it")),
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

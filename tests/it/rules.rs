@@ -1,0 +1,154 @@
+//! The documentation of every rule is true: its example makes this rule speak and no other, and what it says to
+//! write instead is silent under all rules.
+//!
+//! Words after `json` at the head of a code block: `with k=v …` gives parameters that are texts, `rules=<name>` runs
+//! only that rule, `in-latin-1` and `with-byte-order-mark` say how the text is stored, and `600-deep` and
+//! `5000-digits` put in what nobody wants to read.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use zrecipe::compile::{Options, compile};
+use zrecipe::lint::{self, Rule};
+use zrecipe::source::Source;
+use zrecipe::value::{Object, Value};
+
+/// The documentation as the tools show it: lines without the space after `///`.
+fn documentation(rule: &Rule) -> String {
+    rule.documentation
+        .lines()
+        .map(|line| line.strip_prefix(' ').unwrap_or(line))
+        .map(|line| format!("{line}\n"))
+        .collect()
+}
+
+/// The headings of the sections and what stands under them.
+fn sections(text: &str) -> Vec<(&str, &str)> {
+    let mut sections = Vec::new();
+    for section in text.split("# ").skip(1) {
+        let (heading, body) = section.split_once('\n').unwrap_or((section, ""));
+        sections.push((heading, body));
+    }
+    sections
+}
+
+/// The one `json` block of a section: the words at its head, and its text.
+fn block(section: &str) -> Result<(&str, &str), String> {
+    let mut blocks = section.split("```json").skip(1);
+    let (Some(block), None) = (blocks.next(), blocks.next()) else {
+        return Err("has no `json` block, or several".to_owned());
+    };
+    let (words, text) = block.split_once('\n').ok_or("has a block without lines")?;
+    let (text, _) = text.split_once("```").ok_or("has a block that does not end")?;
+    Ok((words.trim(), text))
+}
+
+/// The names of the rules that speak about a block, each once.
+fn speaking(words: &str, text: &str) -> Result<Vec<&'static str>, String> {
+    let mut parameters = None;
+    let mut only = None;
+    let (mut mark, mut latin) = (false, false);
+    let mut text = text.to_owned();
+    let mut words = words.split_whitespace();
+    while let Some(word) = words.next() {
+        match word {
+            "with" => {
+                let pairs = words.by_ref().map(|pair| pair.split_once('=').ok_or(format!("`{pair}` is not k=v")));
+                let pairs = pairs.map(|pair| pair.map(|(key, value)| (key.to_owned(), Value::from(value))));
+                parameters = Some(pairs.collect::<Result<Object, String>>()?);
+            }
+            "in-latin-1" => latin = true,
+            "with-byte-order-mark" => mark = true,
+            "600-deep" => text = replace(&text, "\"DEEP\"", &format!("{}{}", "[".repeat(600), "]".repeat(600)))?,
+            "5000-digits" => text = replace(&text, "DIGITS", &"7".repeat(5000))?,
+            other => match other.strip_prefix("rules=").map(lint::rule) {
+                Some(Some(rule)) => only = Some(rule),
+                _ => return Err(format!("has a block with `{other}`, which nobody knows")),
+            },
+        }
+    }
+    let mut bytes = if mark { "\u{feff}".as_bytes().to_vec() } else { Vec::new() };
+    if latin {
+        let latin = text.chars().map(|character| u8::try_from(u32::from(character)));
+        bytes.extend(latin.collect::<Result<Vec<u8>, _>>().map_err(|_| "has a block that is not Latin-1")?);
+    } else {
+        bytes.extend(text.bytes());
+    }
+    let only = only.map(|rule| [rule]);
+    let rules = only.as_ref().map_or(lint::RULES, |only| only.as_slice());
+    let compilation =
+        compile(Arc::new(Source::from_bytes("example", bytes)), Options { rules, parameters: parameters.as_ref() });
+    let mut names: Vec<_> = compilation.diagnostics.iter().map(|found| found.rule).collect();
+    names.dedup();
+    Ok(names)
+}
+
+fn replace(text: &str, word: &str, with: &str) -> Result<String, String> {
+    if text.contains(word) { Ok(text.replace(word, with)) } else { Err(format!("has a block without {word}")) }
+}
+
+/// What is not true about a rule's documentation.
+fn untruths(name: &'static str, documentation: &str) -> Vec<String> {
+    let sections = sections(documentation);
+    let headings: Vec<&str> = sections.iter().map(|(heading, _)| *heading).collect();
+    if headings != ["Why", "Example", "Instead"] {
+        return vec![format!("`{name}` has the sections {headings:?} instead of Why, Example and Instead")];
+    }
+    let mut found = Vec::new();
+    if sections[0].1.trim().is_empty() {
+        found.push(format!("`{name}` does not say why"));
+    }
+    for ((heading, body), expect) in sections[1..].iter().zip([vec![name], vec![]]) {
+        match block(body).and_then(|(words, text)| speaking(words, text)) {
+            Ok(speaking) if speaking == expect => {}
+            Ok(speaking) => found.push(format!("`{name}`: under {heading} {speaking:?} speak, and {expect:?} should")),
+            Err(why) => found.push(format!("`{name}`: its section {heading} {why}")),
+        }
+    }
+    found
+}
+
+#[test]
+fn documentation_is_true() {
+    let found: Vec<String> = lint::RULES.iter().flat_map(|rule| untruths(rule.name, &documentation(rule))).collect();
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+#[test]
+fn untruths_are_found() {
+    let good = "{ \"1\": { \"queue\": \"a\" }, \"start\": [[1, []]] }";
+    let bad = "{ \"1\": { \"queue\": \"a\", \"output\": 1 }, \"start\": [[1, []]] }";
+    let worse = "{ \"1\": { \"queue\": \"a\", \"output\": 1 }, \"start\": [] }";
+    let text = |why: &str, words: &str, example: &str, instead: &str| {
+        format!("# Why\n{why}\n\n# Example\n```json {words}\n{example}\n```\n\n# Instead\n```json\n{instead}\n```\n")
+    };
+    for (documentation, expect) in [
+        (text("So.", "", bad, good), ""),
+        (text("So.", "", good, good), "under Example [] speak"),
+        (text("So.", "", worse, good), "under Example [\"cycle\", \"empty-start\"] speak"),
+        (text("So.", "rules=cycle", worse, good), ""),
+        (text("So.", "", bad, bad), "under Instead [\"cycle\"] speak"),
+        (text("", "", bad, good), "does not say why"),
+        (text("So.", "backwards", bad, good), "`backwards`, which nobody knows"),
+        (text("So.", "600-deep", bad, good), "a block without \"DEEP\""),
+        ("# Why\nSo.\n".to_owned(), "has the sections [\"Why\"]"),
+        ("# Why\nSo.\n# Example\n# Instead\n".to_owned(), "its section Example has no `json` block"),
+    ] {
+        let found = untruths("cycle", &documentation).join("\n");
+        assert!(if expect.is_empty() { found.is_empty() } else { found.contains(expect) }, "{documentation}: {found}");
+    }
+}
+
+/// A rule's name is its file's, so that whoever reads one finds the other.
+#[test]
+fn names_are_those_of_the_files() {
+    for rule in lint::RULES {
+        let kebab = rule.name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+        assert!(kebab, "`{}` is not kebab-case", rule.name);
+        let file = format!("src/lint/rules/{}.rs", rule.name.replace('-', "_"));
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(&file);
+        let code = std::fs::read_to_string(path).unwrap_or_else(|error| panic!("`{}`: {file}: {error}", rule.name));
+        let declared = code.lines().any(|line| line.trim().starts_with(&format!("\"{}\", ", rule.name)));
+        assert!(declared, "{file} does not declare the rule `{}`", rule.name);
+    }
+}

@@ -1,0 +1,319 @@
+//! Runs on the embedded broker, from outside: the program is started, killed and started again.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+/// A directory with a state of its own.
+struct Place {
+    directory: tempfile::TempDir,
+}
+
+impl Place {
+    fn new() -> Self {
+        Self { directory: tempfile::tempdir().expect("a directory") }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_zrecipe"));
+        command
+            .args(arguments)
+            .current_dir(self.directory.path())
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("ZRECIPE_STATE", self.path("state"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    fn zrecipe(&self, arguments: &[&str]) -> Ran {
+        Ran::from(self.command(arguments).output().expect("starts"))
+    }
+
+    fn recipe(&self, name: &str, recipe: &Value) -> String {
+        std::fs::write(self.path(name), recipe.to_string()).expect("writes");
+        name.to_owned()
+    }
+
+    fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.path(name)).unwrap_or_default()
+    }
+
+    fn show(&self, id: &str) -> Value {
+        serde_json::from_str(&self.zrecipe(&["show", id, "--json"]).stdout).expect("is JSON")
+    }
+}
+
+#[derive(Debug)]
+struct Ran {
+    code: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+impl From<Output> for Ran {
+    fn from(output: Output) -> Self {
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("is UTF-8");
+        Self { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    }
+}
+
+impl Ran {
+    #[track_caller]
+    fn ends(self, code: i32) -> Self {
+        assert_eq!(self.code, Some(code), "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
+        self
+    }
+
+    #[track_caller]
+    fn says(self, what: &str) -> Self {
+        assert!(self.stderr.contains(what), "not said: {what}\n{}", self.stderr);
+        self
+    }
+}
+
+/// A step of the runner that appends a line to `out.txt`.
+fn step(command: &str, output: Value) -> Value {
+    json!({
+        "queue": "runner.submission",
+        "parameters": {"workingdir": ".", "commands": [command], "output_file": "out.txt"},
+        "output": output,
+    })
+}
+
+fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !condition() {
+        assert!(begun.elapsed() < Duration::from_secs(30), "never happened: {what}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+#[test]
+fn bundled_recipes_are_checked_drawn_and_run() {
+    let sample = r#"sample={"name": "lysozyme", "words": ["echo", "two  words"]}"#;
+    // Recipe, exit code, file, lines that it holds.
+    let expected: [(&str, i32, &str, &[&str]); 5] = [
+        ("channels", 0, "channels.txt", &["counted"]),
+        ("example", 0, "zocalo_out.txt", &["Congratulations! This is your first zocalo output!"]),
+        ("failures", 1, "failures.txt", &["dealt with the failure", "dealt with the time-out"]),
+        ("fan-out", 0, "fan-out.txt", &["left", "middle", "right", "collected"]),
+        ("parameters", 0, "parameters.txt", &["two  words", "{braces} and {undefined} stay"]),
+    ];
+    let names: Vec<&str> = zrecipe::library::BUILT_IN.iter().map(|(name, _)| *name).collect();
+    assert_eq!(names, expected.map(|(name, ..)| name), "every built-in recipe is run here");
+    for (name, code, file, lines) in expected {
+        let place = Place::new();
+        let path = format!("{}/recipes/{name}.json", env!("CARGO_MANIFEST_DIR"));
+        let checked = place.zrecipe(&["check", &path]).ends(0);
+        assert_eq!(checked.stdout, "checked 1 recipe: nothing found\n", "{name}");
+        assert!(place.zrecipe(&["graph", name]).ends(0).stdout.starts_with("flowchart"));
+        place.zrecipe(&["run", name, "--param", "workingdir=.", "--param-json", sample]).ends(code);
+        let written = place.read(file);
+        for line in lines {
+            assert!(written.lines().any(|written| written == *line), "{name} writes `{line}`:\n{written}");
+        }
+    }
+}
+
+#[test]
+fn killed_at_any_moment_a_run_is_gone_on_with_and_nothing_is_lost_or_repeated() {
+    const CHAINS: usize = 4;
+    const LENGTH: usize = 50;
+    let place = Place::new();
+    let mut recipe = json!({"start": (0..CHAINS).map(|chain| json!([chain * LENGTH + 1, []])).collect::<Vec<_>>()});
+    for id in 1..=CHAINS * LENGTH {
+        let output = if id % LENGTH == 0 { json!([]) } else { json!(id + 1) };
+        recipe[id.to_string()] = step(&format!("echo step-{id}"), output);
+    }
+    let recipe = place.recipe("long.json", &recipe);
+    let mut child = place.command(&["run", &recipe, "--param", "guid=long"]).spawn().expect("starts");
+    wait_until("the run is known", || place.zrecipe(&["runs"]).stdout.contains("long"));
+    let mut kills = 0;
+    // Moments that differ from one run of the test to the next, without a source of randomness of their own.
+    let seed = std::process::id() as u64;
+    loop {
+        let patience = Duration::from_micros(2_000 + (seed * 7919 + kills * 104_729) % 60_000);
+        let deadline = Instant::now() + patience;
+        let ended = loop {
+            match child.try_wait().expect("can be waited for") {
+                Some(status) => break Some(status),
+                None if Instant::now() >= deadline && kills < 50 => break None,
+                None => std::thread::yield_now(),
+            }
+        };
+        match ended {
+            Some(status) => {
+                let stderr = Ran::from(child.wait_with_output().expect("has ended")).stderr;
+                assert!(status.success(), "{stderr}");
+                break;
+            }
+            None => {
+                child.kill().expect("can be killed");
+                child.wait().expect("has ended");
+                kills += 1;
+                child = place.command(&["resume", "long"]).spawn().expect("starts");
+            }
+        }
+    }
+    assert!(kills > 5, "killed {kills} times");
+    let mut lines: Vec<String> = place.read("out.txt").lines().map(str::to_owned).collect();
+    lines.sort();
+    let mut expected: Vec<String> = (1..=CHAINS * LENGTH).map(|id| format!("step-{id}")).collect();
+    expected.sort();
+    assert_eq!(lines, expected, "after {kills} kills");
+}
+
+#[test]
+fn a_queue_without_a_service_is_reported_before_anything_starts() {
+    let place = Place::new();
+    let recipe = place.recipe(
+        "r.json",
+        &json!({
+            "1": step("touch started", json!(2)), "2": {"queue": "images"}, "start": [[1, []]],
+        }),
+    );
+    let ran = place.zrecipe(&["run", &recipe]).ends(2);
+    assert!(ran.stderr.contains("no service here listens on queue `images` of step `2`"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("r.json:1:"), "{}", ran.stderr);
+    assert!(!place.path("started").exists());
+    assert!(!place.zrecipe(&["runs"]).ends(0).stdout.contains("r.json"));
+}
+
+#[test]
+fn what_goes_wrong_is_in_the_exit_code_and_in_the_record() {
+    let bad = json!({"queue": "runner.submission", "parameters": {"workingdir": "."}});
+    let slow = json!({
+        "queue": "runner.submission",
+        "parameters": {"workingdir": ".", "commands": ["sleep 30"], "timeout": 0.2},
+    });
+    // First step, what is said, outcome in the record.
+    let rows = [
+        (step("false", json!([])), "step 1 failed: `false` ended with exit status 1", "failed"),
+        (step("no-such-program", json!([])), "`no-such-program` cannot be started", "failed"),
+        (slow, "`sleep 30` was stopped after 0.2 seconds", "timed out"),
+        (bad, "step 1 was dead-lettered: parameter `commands` is missing", "dead-lettered"),
+    ];
+    for (first, said, outcome) in rows {
+        let place = Place::new();
+        let recipe = place.recipe("r.json", &json!({"1": first, "start": [[1, []]]}));
+        let ran = place.zrecipe(&["run", &recipe, "--param", "guid=it"]).ends(1).says(said);
+        assert!(ran.stdout.contains(outcome), "{}", ran.stdout);
+        let shown = place.show("it");
+        let messages = shown["messages"].as_array().expect("has messages");
+        assert_eq!(messages.last().expect("has a last")["outcome"], outcome);
+        assert!(place.zrecipe(&["runs"]).stdout.contains("failed"));
+        place.zrecipe(&["resume", "it"]).ends(1).says(said);
+    }
+}
+
+#[test]
+fn a_run_that_is_interrupted_says_how_to_go_on_and_leaves_no_process() {
+    let place = Place::new();
+    let recipe = place.recipe(
+        "r.json",
+        &json!({
+            "1": step("echo first", json!(2)), "2": step("sleep 7654", json!([])), "start": [[1, []]],
+        }),
+    );
+    let child = place.command(&["run", &recipe, "--param", "guid=it"]).spawn().expect("starts");
+    let sleeping = || processes("sleep\07654\0").len();
+    wait_until("the second step runs", || sleeping() == 1);
+    let busy = place.zrecipe(&["resume", "it"]).ends(2);
+    assert!(busy.stderr.contains("being worked on by another process"), "{}", busy.stderr);
+    terminate(&child);
+    let ran = Ran::from(child.wait_with_output().expect("ends")).ends(2).says("`zrecipe resume it` goes on");
+    assert!(ran.stderr.contains("interrupted"));
+    wait_until("the program is gone", || sleeping() == 0);
+    assert!(place.zrecipe(&["runs"]).stdout.contains("interrupted"));
+    assert_eq!(place.show("it")["outstanding"][0]["step"], 2);
+}
+
+#[test]
+fn runs_in_one_state_directory_do_not_take_each_others_messages() {
+    let place = Place::new();
+    let mut children = Vec::new();
+    for run in ["a", "b", "c"] {
+        let chain: Value = (1..=5)
+            .map(|id| {
+                let mut step = step(&format!("echo {run}{id}"), if id < 5 { json!(id + 1) } else { json!([]) });
+                step["parameters"]["output_file"] = json!(format!("{run}.txt"));
+                (id.to_string(), step)
+            })
+            .chain([("start".to_owned(), json!([[1, []]]))])
+            .collect::<serde_json::Map<_, _>>()
+            .into();
+        let recipe = place.recipe(&format!("{run}.json"), &chain);
+        let guid = format!("guid={run}");
+        children.push(place.command(&["run", &recipe, "--param", &guid]).spawn().expect("starts"));
+    }
+    for child in children {
+        Ran::from(child.wait_with_output().expect("ends")).ends(0);
+    }
+    for run in ["a", "b", "c"] {
+        let expected: String = (1..=5).map(|id| format!("{run}{id}\n")).collect();
+        assert_eq!(place.read(&format!("{run}.txt")), expected);
+        let shown = place.show(run);
+        assert_eq!(shown["messages"].as_array().map(Vec::len), Some(6), "the request and five steps");
+    }
+}
+
+#[test]
+fn a_delayed_step_waits() {
+    let place = Place::new();
+    let mut second = step("echo second", json!([]));
+    second["transport-delay"] = json!(0.5);
+    let recipe = place.recipe("r.json", &json!({"1": step("echo first", json!(2)), "2": second, "start": [[1, []]]}));
+    let begun = Instant::now();
+    place.zrecipe(&["run", &recipe]).ends(0);
+    assert!(begun.elapsed() >= Duration::from_millis(500));
+    assert_eq!(place.read("out.txt"), "first\nsecond\n");
+}
+
+#[test]
+fn files_for_commands_are_written_and_named() {
+    let place = Place::new();
+    let recipe = place.recipe("r.json", &json!({
+        "1": {
+            "queue": "runner.special.submission",
+            "parameters": {
+                "workingdir": "{dir}", "commands": ["cat $RECIPEWRAP $RECIPEENV", ["cp", "$RECIPEFILE", "copy $RECIPEPOINTER"]],
+                "recipewrapper": "wrap", "recipeenvironment": "env", "recipefile": "file", "output_file": "out.txt",
+            },
+        },
+        "start": [[1, {"hello": "there"}]],
+    }));
+    place.zrecipe(&["run", &recipe, "--param", "dir=deep/er", "--param", "guid=it"]).ends(0);
+    let file =
+        |name: &str| -> Value { serde_json::from_str(&place.read(&format!("deep/er/{name}"))).expect("is JSON") };
+    assert_eq!(file("wrap")["payload"], json!({"hello": "there"}));
+    assert_eq!(file("wrap")["recipe-pointer"], json!(1));
+    assert_eq!(file("env"), json!({"ID": "it"}));
+    assert_eq!(file("copy 1")["1"]["parameters"]["workingdir"], "deep/er");
+    assert!(place.read("deep/er/out.txt").contains("recipe-pointer"));
+}
+
+/// Ids of processes whose command line is this.
+fn processes(command_line: &str) -> Vec<u32> {
+    let entries = std::fs::read_dir("/proc").expect("there are processes").filter_map(Result::ok);
+    entries
+        .filter_map(|entry| {
+            let id = entry.file_name().to_str()?.parse().ok()?;
+            let found = std::fs::read(Path::new("/proc").join(entry.file_name()).join("cmdline")).ok()?;
+            (found == command_line.as_bytes()).then_some(id)
+        })
+        .collect()
+}
+
+fn terminate(child: &Child) {
+    let status = Command::new("kill").arg(child.id().to_string()).status().expect("kill runs");
+    assert!(status.success());
+}
