@@ -101,7 +101,7 @@ pub enum ParseErrorKind {
     Nesting,
     /// `{$REPLACE}` and the like, which names no parameter.
     EmptyReplace,
-    /// `{$REPLACE:{{x}}}`: text without a parameter.
+    /// `{$REPLACE:{x}}`, which is read as `{{x}}`: text without a parameter.
     ReplaceWithoutField,
 }
 
@@ -160,7 +160,8 @@ struct Parser<'t> {
     text: &'t str,
     at: usize,
     end: usize,
-    /// Where byte 0 of `text` stands in the template (for `{$REPLACE:…}`, whose inner text is rewritten).
+    /// How many bytes of the template are left out of `text` after its first byte (of `{$REPLACE:…}`, whose inner
+    /// text is read in braces of its own).
     base: usize,
 }
 
@@ -172,7 +173,14 @@ impl Parser<'_> {
     }
 
     fn error<T>(&self, kind: ParseErrorKind, span: Range<usize>) -> Result<T, ParseError> {
-        Err(ParseError { kind, span: span.start + self.base..span.end + self.base })
+        Err(ParseError { kind, span: self.place(span) })
+    }
+
+    /// The bytes of the template that these bytes of `text` stand for.
+    fn place(&self, span: Range<usize>) -> Range<usize> {
+        let start = if span.start == 0 { 0 } else { span.start + self.base };
+        let end = if span.end <= 1 { span.end } else { span.end + self.base };
+        start..end
     }
 
     /// Everything up to the end. `depth` is how many levels of placeholders may still be opened.
@@ -270,7 +278,7 @@ impl Parser<'_> {
             let mut inner = Parser { text: self.text, at: spec_start, end: spec_end, base: self.base };
             spec = inner.pieces(depth - 1)?;
         }
-        let span = start + self.base..self.at + self.base;
+        let span = self.place(start..self.at);
         let (name, path) = self.name(name_start, name_end, &span)?;
         Ok(Field { span, name, path, conversion, spec })
     }
@@ -426,13 +434,15 @@ impl Field {
             }
             (Value::Array(items), Access::Index(index)) => match items.get(*index) {
                 Some(item) => Ok(Some(Cow::Borrowed(item))),
-                None => self.fail(format!("`{}` has {} items, so there is no [{index}]", so_far(), items.len())),
+                None => {
+                    self.fail(format!("`{}` has {}, so there is no [{index}]", so_far(), count(items.len(), "item")))
+                }
             },
             (Value::String(text), Access::Index(index)) => match text.chars().nth(*index) {
                 Some(character) => Ok(Some(Cow::Owned(Value::String(character.to_string())))),
                 None => {
-                    let length = text.chars().count();
-                    self.fail(format!("`{}` has {length} characters, so there is no [{index}]", so_far()))
+                    let length = count(text.chars().count(), "character");
+                    self.fail(format!("`{}` has {length}, so there is no [{index}]", so_far()))
                 }
             },
             (Value::Array(_) | Value::String(_), Access::Key(key)) => {
@@ -467,6 +477,10 @@ impl Field {
         }
         Ok(())
     }
+}
+
+fn count(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
 impl fmt::Display for Access {

@@ -2,6 +2,12 @@
 
 mod conformance;
 mod draw;
+mod layers;
+mod lists;
+mod properties;
+mod published;
 mod report;
+mod rules;
 mod run;
+mod suite;
 mod transport;

@@ -584,6 +584,43 @@ fn large_recipes_are_read() {
     }
 }
 
+/// What takes the square of its length does not come to an end, either.
+#[test]
+fn repetitive_recipes_are_read() {
+    let many = |count: usize, piece: &dyn Fn(usize) -> String| (0..count).map(piece).collect::<Vec<_>>().join(",");
+    let recipe = |step: String, more: String| format!("{{\"1\":{{\"queue\":\"a\",{step}}}{more},\"start\":[[1,[]]]}}");
+    let text = |text: String| recipe(format!("\"parameters\":{{\"a\":\"\\u00e9{text}\"}}"), String::new());
+    let unknown = many(20_000, &|id| format!("{}", id + 100_000));
+    let known = many(20_000, &|id| format!(",\"{}\":{{\"queue\":\"q\"}}", id + 2)).replace(",,", ",");
+    for (what, text, expect) in [
+        (
+            "links to steps that are not there",
+            recipe(format!("\"output\":[{unknown}]"), known),
+            vec!["unknown-step", "unreferenced-step"],
+        ),
+        ("a long key", recipe(format!("\"{}\":1", "k".repeat(2_000_000)), String::new()), vec![]),
+        (
+            "a misspelt key, often",
+            recipe(many(10_000, &|_| "\"outptu\":1".to_owned()), String::new()),
+            vec!["duplicate-key", "misspelt-key"],
+        ),
+        (
+            "replacements in a text",
+            text(" {$REPLACE:x}".repeat(10_000)),
+            vec!["partial-replace", "rejected-placeholder"],
+        ),
+        ("placeholders in a text", text("{x[a]} ".repeat(10_000)), vec![]),
+        ("escapes", text("\\x".repeat(100_000)), vec!["syntax-error"]),
+    ] {
+        let mut names = on_a_small_stack(text, |compilation| {
+            compilation.diagnostics.iter().map(|found| found.rule).collect::<Vec<_>>()
+        });
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names, expect, "{what}");
+    }
+}
+
 /// The text of a message is read on a small stack, too.
 #[test]
 fn deep_messages_are_refused() {

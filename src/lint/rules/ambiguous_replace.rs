@@ -31,13 +31,18 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
         });
         let Some(last) = last else { continue };
         if template.pieces.len() > 1 {
+            // `{$REPLACE:a}{$REPLACE:b}`: the last placeholder's name is `$REPLACE`, and no parameter has it.
+            let becomes = match last.name.as_str() {
+                "$REPLACE" => "`null`".to_owned(),
+                _ => format!("the value of `{}`", last.path_text()),
+            };
             sink.report(
-                RULE.at(node.span(), format!("the whole string becomes the value of `{}`", last.path_text()))
+                RULE.at(node.span(), format!("the whole string becomes {becomes}"))
                     .help("for text write every placeholder as `{name}`; `{$REPLACE:name}` must be the whole string"),
             );
         } else if !text.starts_with("{$REPLACE:") {
             sink.report(
-                RULE.at(node.span(), format!("this is replaced by the value of `{}`", last.path_text()))
+                RULE.at(node.span(), format!("{} is replaced by the value of `{}`", cx.show(node), last.path_text()))
                     .help("write `{$REPLACE:name}`, with a colon; the character in its place is dropped"),
             );
         }

@@ -30,7 +30,8 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
         let node = cx.node(used.node);
         let text = node.text();
         let shown = text.get(error.span.clone()).unwrap_or_default();
-        let help = if shown.contains(['/', '$', ' ', '"', '\'']) {
+        let is_replacement = shown.starts_with("{$REPLACE");
+        let help = if !is_replacement && shown.contains(['/', '$', ' ', '"', '\'']) {
             "for braces that are text write `{{` and `}}`"
         } else {
             "to take something out of an object write `{name[key]}`; for braces that are text write `{{` and `}}`"

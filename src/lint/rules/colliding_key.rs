@@ -61,21 +61,26 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
         let mut seen: HashMap<String, NodeRef<'_>> = HashMap::new();
         for member in object.members() {
             let Some(text) = filled(member.key) else {
-                let message = format!("key {} becomes a list or an object", member.key.raw());
+                let message = format!("key {} becomes a list or an object", cx.show(member.key));
                 sink.report(RULE.at(member.key.span(), message).help("a key is text").refused());
                 continue;
             };
             let changed = member.key.text() != text;
-            if is_step && changed && STEP_KEYS.contains(&text.as_str()) {
+            let structural = is_step && changed && STEP_KEYS.contains(&text.as_str());
+            if structural {
                 sink.report(
-                    RULE.at(member.key.span(), format!("key {} becomes the step's `{text}`", member.key.raw()))
+                    RULE.at(member.key.span(), format!("key {} becomes the step's `{text}`", cx.show(member.key)))
                         .help("a parameter cannot change where messages go; rename the key")
                         .refused(),
                 );
-            } else if let Some(first) = seen.get(&text).filter(|first| changed || first.text() != text) {
+                continue;
+            }
+            if let Some(first) = seen.get(&text).filter(|first| changed || first.text() != text) {
+                // Of the two, the one that a parameter made is what the author did not expect.
+                let (made, other) = if changed { (member.key, *first) } else { (*first, member.key) };
                 sink.report(
-                    RULE.at(member.key.span(), format!("key {} becomes `{text}`, which is there already", member.key.raw()))
-                        .also(first.span(), "here")
+                    RULE.at(made.span(), format!("key {} becomes `{text}`, which is there already", cx.show(made)))
+                        .also(other.span(), "here")
                         .help("one of the two values would be lost; rename a key")
                         .refused(),
                 );

@@ -66,6 +66,8 @@ fn report(cx: &Context<'_>, cycle: &Cycle, sink: &mut Sink) {
         "`error` links count here although they are never followed; remove one"
     } else if cycle.tangle > steps.len() {
         "remove a link; more circles run through these steps"
+    } else if steps.len() == 1 {
+        "remove this link"
     } else {
         "remove one of these links"
     };

@@ -37,7 +37,7 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
     for repeated in cx.recipe.repeated() {
         let (key, last) = (cx.node(repeated.key), cx.node(repeated.last));
         if !repeated.comment {
-            report(key, last, sink);
+            report(cx, key, last, sink);
         }
     }
     let root = cx.tree.root();
@@ -53,7 +53,7 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
             for (index, first) in members.iter().enumerate() {
                 let same = |other: &&Member<'_>| other.key.same_text(first.key);
                 if let Some(last) = members[index + 1..].iter().rfind(same) {
-                    report(first.key, last.key, sink);
+                    report(cx, first.key, last.key, sink);
                 }
             }
         } else {
@@ -61,16 +61,16 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
             for member in members.iter().rev() {
                 let kept = last.entry(member.key.text()).or_insert(member.key);
                 if kept.id() != member.key.id() {
-                    report(member.key, *kept, sink);
+                    report(cx, member.key, *kept, sink);
                 }
             }
         }
     }
 }
 
-fn report(first: NodeRef<'_>, last: NodeRef<'_>, sink: &mut Sink) {
+fn report(cx: &Context<'_>, first: NodeRef<'_>, last: NodeRef<'_>, sink: &mut Sink) {
     sink.report(
-        RULE.at(first.span(), format!("key {} occurs again, and the value here is lost", first.raw()))
+        RULE.at(first.span(), format!("key {} occurs again, and the value here is lost", cx.show(first)))
             .label("this value is dropped")
             .also(last.span(), "this one counts")
             .help("remove one of them, or rename it"),

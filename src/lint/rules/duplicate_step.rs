@@ -32,7 +32,7 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
         if kept != step.key {
             let (key, kept) = (cx.node(step.key), cx.node(kept));
             sink.report(
-                RULE.at(key.span(), format!("keys {} and {} are the same step", key.raw(), kept.raw()))
+                RULE.at(key.span(), format!("keys {} and {} are the same step", cx.show(key), cx.show(kept)))
                     .label("this definition is lost")
                     .also(kept.span(), "this one counts")
                     .help("give one of them another number"),

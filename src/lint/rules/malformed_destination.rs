@@ -3,6 +3,7 @@
 use crate::diagnostic::Sink;
 use crate::lint::Context;
 use crate::syntax::Kind;
+use crate::value::write_string;
 
 declare_rule! {
     /// # Why
@@ -28,9 +29,9 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
             let name = cx.recipe.name(step);
             let message = match value.kind() {
                 Kind::Missing => continue,
-                Kind::String if value.text().is_empty() => format!("the {key} of step `{name}` is empty"),
+                Kind::String if value.text().trim().is_empty() => format!("the {key} of step `{name}` is empty"),
                 Kind::String if value.text().trim() != value.text() => {
-                    format!("the {key} of step `{name}` begins or ends with a space")
+                    format!("the {key} of step `{name}` begins or ends with white space")
                 }
                 Kind::String => continue,
                 _ => format!("the {key} of step `{name}` is {}, not a name", value.describe()),
@@ -41,9 +42,10 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
                 (Kind::Array, Some(only)) => {
                     diagnostic.fix(format!("write `{}`", only.raw()), value.span(), only.raw())
                 }
-                (Kind::Array, None) => diagnostic.help("a step has one; for several destinations link to several steps"),
+                (Kind::Array, None) if value.items().nth(1).is_some() => diagnostic.help("a step has one; for several destinations link to several steps"),
                 (Kind::String, _) if !value.text().trim().is_empty() => {
-                    let trimmed = format!("\"{}\"", value.text().trim());
+                    let mut trimmed = String::new();
+                    write_string(&mut trimmed, value.text().trim());
                     diagnostic.fix(format!("write `{trimmed}`"), value.span(), trimmed)
                 }
                 _ => diagnostic.help(format!("write the name in double quotes, or leave `{key}` out")),

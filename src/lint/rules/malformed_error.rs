@@ -30,7 +30,7 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
                 let node = cx.node(node);
                 if target == Target::Unreadable && !node.is("start") && !node.is("error") && node.kind() != Kind::Missing {
                     sink.report(
-                        RULE.at(node.head(), format!("{} is not the number of a step", cx.show(node)))
+                        RULE.at(node.head(), format!("the recipe's `error` names {}, not the number of a step", cx.show(node)))
                             .help("the top-level `error` is a list of step numbers")
                             .refused(),
                     );

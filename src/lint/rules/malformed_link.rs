@@ -54,10 +54,13 @@ fn check_link(cx: &Context<'_>, step: &Step, link: &Link, sink: &mut Sink) {
     };
     let node = cx.node(link.node);
     let name = cx.recipe.name(step);
+    // The value of the key may be a list or an object; an item of it may not.
+    let is_value = cx.node(step.value).members().any(|part| part.value.id() == link.node);
+    let verb = if is_value { "is" } else { "names" };
     let what = match (link.role, link.channel) {
-        (Role::Error, _) => format!("`error` of step `{name}` is"),
+        (Role::Error, _) => format!("`error` of step `{name}` {verb}"),
         (Role::Output, Some(channel)) => format!("channel `{}` of step `{name}` goes to", cx.node(channel).text()),
-        (Role::Output, None) => format!("`output` of step `{name}` is"),
+        (Role::Output, None) => format!("`output` of step `{name}` {verb}"),
     };
     report(cx, &what, node, meant, is_rejected(link, node), sink);
 }

@@ -39,8 +39,9 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
             None if node.kind() == Kind::Missing => {}
             None => {
                 let diagnostic =
-                    RULE.at(node.head(), format!("{} is not a pair of step and payload", cx.show(node))).refused();
-                sink.report(match node.as_integer().or_else(|| node.items().next()?.as_integer()) {
+                    RULE.at(node.head(), format!("{} in `start` is not a pair of step and payload", cx.show(node))).refused();
+                let single = node.items().next().filter(|_| node.items().count() == 1);
+                sink.report(match node.as_integer().or_else(|| single?.as_integer()) {
                     Some(id) => diagnostic
                         .help(format!("write `[{id}, payload]`"))
                         .unsafe_fix("give it an empty payload", node.span(), format!("[{id}, []]")),
@@ -53,7 +54,7 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
                     // The reference lets an entry `error` pass when there is a top-level `error`.
                     let passes = step.is("error") && cx.recipe.error().is_some();
                     sink.report(
-                        RULE.at(step.head(), format!("{} is not the number of a step", cx.show(step)))
+                        RULE.at(step.head(), format!("`start` names {}, not the number of a step", cx.show(step)))
                             .help("an entry is `[step, payload]`")
                             .refused_if(!passes),
                     );

@@ -1,5 +1,7 @@
 //! Keys of a step that look like a structural key and are none.
 
+use std::collections::HashSet;
+
 use crate::diagnostic::Sink;
 use crate::lint::{Context, nearest};
 use crate::recipe::STEP_KEYS;
@@ -34,6 +36,7 @@ const OTHER_SPELLINGS: [(&str, &str); 8] = [
 
 fn check(cx: &Context<'_>, sink: &mut Sink) {
     for step in cx.recipe.steps() {
+        let keys: HashSet<_> = cx.node(step.value).members().map(|part| part.key.text()).collect();
         for part in cx.node(step.value).members() {
             let key = part.key.text();
             if STEP_KEYS.contains(&&*key) || key.chars().count() < 4 {
@@ -45,8 +48,7 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
             let diagnostic = RULE
                 .at(span, format!("key `{key}` of step `{}` has no meaning", cx.recipe.name(step)))
                 .help(format!("did you mean `{meant}`?"));
-            let taken = cx.node(step.value).members().any(|other| other.key.is(meant));
-            sink.report(if taken {
+            sink.report(if keys.contains(meant) {
                 diagnostic
             } else {
                 diagnostic.fix(format!("rename it to `{meant}`"), span, format!("\"{meant}\""))

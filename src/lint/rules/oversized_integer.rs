@@ -22,7 +22,7 @@ declare_rule! {
 
 fn check(cx: &Context<'_>, sink: &mut Sink) {
     for problem in cx.tree.problems().iter().filter(|problem| problem.kind == ProblemKind::OversizedInteger) {
-        let digits = cx.tree.source().slice(problem.span).len();
+        let digits = cx.tree.source().slice(problem.span).trim_start_matches('-').len();
         sink.report(
             RULE.at(problem.span, format!("an integer of {digits} digits"))
                 .help("Python reads at most 4,300 digits; quote it if it is text")

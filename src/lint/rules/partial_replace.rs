@@ -29,17 +29,23 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
             }
             let text = node.text();
             let span = node.text_span(field.span.clone());
-            let diagnostic = RULE.at(span, "`{$REPLACE:…}` is not the whole string");
             let alone = text.trim().len() == field.span.len();
-            sink.report(if alone && field.name == "$REPLACE" {
-                let trimmed = text.trim();
+            let written = cx.tree.source().slice(span);
+            sink.report(if field.name.len() != "$REPLACE".len() || !alone {
+                RULE.at(span, "`{$REPLACE:…}` is not the whole string").help("inside other text write `{name}`")
+            } else if field.name == "$REPLACE" {
                 let inner = node.text_span(0..text.len());
-                diagnostic.help("remove the space around it").fix("remove the space", inner, trimmed)
-            } else if alone {
-                diagnostic.help("it is written in capitals: `{$REPLACE:name}`")
+                RULE.at(span, "`{$REPLACE:…}` is not the whole string")
+                    .help("remove the space around it")
+                    .fix("remove the space", inner, written)
             } else {
-                diagnostic.help("inside other text write `{name}`")
+                let name = node.text_span(field.span.start + 1..field.span.start + 1 + field.name.len());
+                RULE.at(span, format!("`{}` is a parameter of that name, not a replacement", field.name))
+                    .help("it is written in capitals: `{$REPLACE:name}`")
+                    .fix("write `$REPLACE`", name, "$REPLACE")
             });
+            // One mistake a string: the places in a long one take long to find.
+            break;
         }
     }
 }

@@ -34,12 +34,17 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
             let Some(id) = link.target.id() else { continue };
             let place = cx.node(link.node).span();
             if let Some(before) = first.insert((link.role == Role::Output, link.channel, id), place) {
-                let message = format!("step `{}` sends to step `{id}` more than once", recipe.name(step));
-                sink.report(
-                    RULE.at(place, message)
-                        .also(before, "already here")
-                        .help("each message would arrive several times; remove the repetition"),
-                );
+                let name = recipe.name(step);
+                let (message, help) = match link.role {
+                    Role::Output => (
+                        format!("step `{name}` sends to step `{id}` more than once"),
+                        "each message would arrive several times; remove the repetition",
+                    ),
+                    Role::Error => {
+                        (format!("`error` of step `{name}` names step `{id}` more than once"), "remove the repetition")
+                    }
+                };
+                sink.report(RULE.at(place, message).also(before, "already here").help(help));
             }
         }
     }
@@ -64,6 +69,6 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
 /// Whether a few links are different, which they nearly always are.
 fn all_differ(links: &[Link]) -> bool {
     const FEW: usize = 16;
-    let same = |a: &Link, b: &Link| a.role == b.role && a.channel == b.channel && a.target == b.target;
+    let same = |a: &Link, b: &Link| a.role == b.role && a.channel == b.channel && a.target.id() == b.target.id();
     links.len() <= FEW && links.iter().enumerate().all(|(index, link)| !links[..index].iter().any(|other| same(other, link)))
 }

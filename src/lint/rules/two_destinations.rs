@@ -2,6 +2,7 @@
 
 use crate::diagnostic::Sink;
 use crate::lint::Context;
+use crate::syntax::NodeId;
 
 declare_rule! {
     /// # Why
@@ -26,7 +27,9 @@ declare_rule! {
 
 fn check(cx: &Context<'_>, sink: &mut Sink) {
     for step in cx.recipe.steps() {
-        if let (Some(queue), Some(topic)) = (step.queue, step.topic) {
+        // What is empty or no name is not sent to.
+        let named = |part: Option<NodeId>| part.filter(|_| cx.recipe.text(part).is_some_and(|name| !name.is_empty()));
+        if let (Some(queue), Some(topic)) = (named(step.queue), named(step.topic)) {
             let name = cx.recipe.name(step);
             sink.report(
                 RULE.at(cx.node(topic).span(), format!("step `{name}` has both a queue and a topic"))

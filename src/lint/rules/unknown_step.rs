@@ -1,5 +1,7 @@
 //! Links and starts that name a step that is not there.
 
+use std::cell::OnceCell;
+
 use crate::diagnostic::{Diagnostic, Sink};
 use crate::lint::Context;
 use crate::recipe::{Role, Target};
@@ -23,6 +25,7 @@ declare_rule! {
 
 fn check(cx: &Context<'_>, sink: &mut Sink) {
     let recipe = cx.recipe;
+    let steps = OnceCell::new();
     for step in recipe.steps() {
         for link in recipe.links(step) {
             let from = || match (link.role, link.channel) {
@@ -32,33 +35,44 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
                 }
                 (Role::Output, None) => format!("`output` of step `{}`", recipe.name(step)),
             };
-            sink.extend(unknown(cx, from, link.node, link.target));
+            sink.extend(unknown(cx, &steps, from, link.node, link.target));
         }
     }
     let entries = recipe.start().into_iter().flat_map(|start| &start.entries);
     for (node, target, _) in entries.filter_map(|entry| entry.pair) {
-        sink.extend(unknown(cx, || "`start`".to_owned(), node, target));
+        sink.extend(unknown(cx, &steps, || "`start`".to_owned(), node, target));
     }
     for &(node, target) in recipe.error().into_iter().flat_map(|error| &error.targets) {
-        sink.extend(unknown(cx, || "the recipe's `error`".to_owned(), node, target));
+        sink.extend(unknown(cx, &steps, || "the recipe's `error`".to_owned(), node, target));
     }
 }
 
-fn unknown(cx: &Context<'_>, from: impl Fn() -> String, node: NodeId, target: Target) -> Option<Diagnostic> {
-    let Target::Step(id) = target else { return None };
-    if cx.recipe.step(id).is_some() {
-        return None;
-    }
+/// The steps that there are, in words.
+fn steps_in_words(cx: &Context<'_>) -> String {
     let mut known: Vec<i64> = cx.recipe.steps().iter().map(|step| step.id).collect();
     known.sort_unstable();
     known.dedup();
     let list = |ids: &[i64]| ids.iter().map(|id| format!("`{id}`")).collect::<Vec<_>>().join(", ");
-    let help = match known.as_slice() {
+    match known.as_slice() {
         [] => "the recipe has no steps".to_owned(),
+        [only] => format!("the recipe has only step `{only}`"),
         few if few.len() <= 12 => format!("the recipe has steps {}", list(few)),
         [first, .., last] => format!("the recipe has {} steps, `{first}` to `{last}`", known.len()),
-        [only] => format!("the recipe has only step `{only}`"),
-    };
+    }
+}
+
+fn unknown(
+    cx: &Context<'_>,
+    steps: &OnceCell<String>,
+    from: impl Fn() -> String,
+    node: NodeId,
+    target: Target,
+) -> Option<Diagnostic> {
+    let Target::Step(id) = target else { return None };
+    if cx.recipe.step(id).is_some() {
+        return None;
+    }
+    let help = steps.get_or_init(|| steps_in_words(cx));
     let (node, from) = (cx.node(node), from());
     Some(RULE.at(node.span(), format!("{from} goes to step `{id}`, which does not exist")).label("no such step").help(help).refused())
 }

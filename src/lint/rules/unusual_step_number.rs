@@ -1,5 +1,7 @@
 //! Step numbers that are not written as plain decimal numbers from 1 up.
 
+use std::collections::HashMap;
+
 use crate::diagnostic::Sink;
 use crate::lint::Context;
 
@@ -21,6 +23,8 @@ declare_rule! {
 }
 
 fn check(cx: &Context<'_>, sink: &mut Sink) {
+    let mut spellings: HashMap<i64, usize> = HashMap::new();
+    cx.recipe.steps().iter().for_each(|step| *spellings.entry(step.id).or_default() += 1);
     for step in cx.recipe.steps() {
         let key = cx.node(step.key);
         let canonical = step.id.to_string();
@@ -28,10 +32,13 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
             let message = format!("step number `{canonical}` is negative");
             sink.report(RULE.at(key.span(), message).help("number steps from 1"));
         } else if !key.is(&canonical) {
-            sink.report(
-                RULE.at(key.span(), format!("step number {} is read as {canonical}", key.raw()))
-                    .fix(format!("write `\"{canonical}\"`"), key.span(), format!("\"{canonical}\"")),
-            );
+            let diagnostic = RULE.at(key.span(), format!("step number {} is read as `{canonical}`", cx.show(key)));
+            // With another step of that number the spelling is not all that is wrong; `duplicate-step` says so.
+            sink.report(if spellings[&step.id] == 1 {
+                diagnostic.fix(format!("write `\"{canonical}\"`"), key.span(), format!("\"{canonical}\""))
+            } else {
+                diagnostic.help("give it another number")
+            });
         }
     }
 }
