@@ -1,6 +1,7 @@
 //! The recipe as a graph: which step feeds which, in what order, what is never reached and what goes in circles.
 
-use std::collections::VecDeque;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
 
 use petgraph::Direction;
 use petgraph::algo::{kosaraju_scc, toposort};
@@ -90,9 +91,24 @@ impl Graph {
         incoming
     }
 
-    /// Steps in an order in which every link points forward, if there is one.
+    /// Steps in an order in which every link points forward, if there is one: of the possible orders the one
+    /// nearest to the order of the text.
     pub fn order(&self) -> Option<Vec<usize>> {
-        toposort(&self.edges, None).ok().map(|order| order.into_iter().map(NodeIndex::index).collect())
+        let count = self.edges.node_count();
+        let sources = |step| self.edges.edges_directed(index(step), Direction::Incoming).count();
+        let mut waiting: Vec<usize> = (0..count).map(sources).collect();
+        let mut ready: BinaryHeap<_> = (0..count).filter(|&step| waiting[step] == 0).map(Reverse).collect();
+        let mut order = Vec::with_capacity(count);
+        while let Some(Reverse(step)) = ready.pop() {
+            order.push(step);
+            for next in self.edges.neighbors(index(step)) {
+                waiting[next.index()] -= 1;
+                if waiting[next.index()] == 0 {
+                    ready.push(Reverse(next.index()));
+                }
+            }
+        }
+        (order.len() == count).then_some(order)
     }
 
     /// One shortest circle out of every tangle of steps, in the order of the text.

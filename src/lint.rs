@@ -1,11 +1,13 @@
 //! What a rule is, what it sees, and the runner. Each rule is one file in `lint/rules/`.
 
+use std::collections::HashSet;
+
 use crate::diagnostic::{Diagnostic, Level, Sink};
 use crate::graph::Graph;
 use crate::recipe::Recipe;
 use crate::source::Span;
 use crate::syntax::{Kind, NodeId, NodeRef, Tree};
-use crate::template::{ParseError, Template, has_braces, parse};
+use crate::template::{Field, ParseError, Template, has_braces, parse};
 use crate::value::Object;
 
 /// A kind of finding.
@@ -61,6 +63,35 @@ impl<'a> Context<'a> {
         self.templates.iter().filter_map(|used| Some((self.tree.node(used.node), used.template.as_ref().ok()?)))
     }
 
+    /// Whether a top-level key is `start` with a slip of the finger: its value could be that of `start`.
+    pub fn is_misspelt_start(&self, key: NodeRef<'_>) -> bool {
+        let value = self.tree.root().members().find(|member| member.key.id() == key.id()).map(|member| member.value);
+        value.is_some_and(|value| value.kind() == Kind::Array) && nearest(&key.text(), ["start"]).is_some()
+    }
+
+    /// The placeholders of a template for a rule to look at, each name once and no more than anybody reads: to find
+    /// the place of one in a long string with escapes takes a walk through the string.
+    pub fn fields<'t>(&self, template: &'t Template) -> Vec<&'t Field> {
+        const MOST: usize = 50;
+        let mut names = HashSet::new();
+        template.fields().into_iter().filter(|field| names.insert(&field.name)).take(MOST).collect()
+    }
+
+    /// Whether a string names the queue, topic or exchange of a step.
+    pub fn is_destination(&self, node: NodeRef<'_>) -> bool {
+        let id = Some(node.id());
+        let steps = self.recipe.steps();
+        // Steps lie in the order of the text, so the one that holds the node is found by halving.
+        let after = steps.partition_point(|step| self.recipe.span(step.value).start <= node.span().start);
+        let step = after.checked_sub(1).map(|at| &steps[at]);
+        step.is_some_and(|step| step.queue == id || step.topic == id || step.exchange == id)
+    }
+
+    /// Whether the text is broken, so that what is not in the tree may still be in the file.
+    pub fn is_broken(&self) -> bool {
+        self.tree.problems().iter().any(|problem| !problem.kind.is_python())
+    }
+
     /// How to name a node's content in a message: short scalars as written, anything else by what it is.
     pub fn show(&self, node: NodeRef<'_>) -> String {
         let raw = node.raw();
@@ -85,7 +116,7 @@ pub fn templates(recipe: &Recipe) -> Vec<TemplateUse> {
                 continue;
             }
             let text = node.text();
-            if has_braces(&text) {
+            if has_braces(&text) && (recipe.shadowed().is_empty() || !recipe.is_dropped(node)) {
                 templates.push(TemplateUse { node: node.id(), template: parse(&text) });
             }
         }
@@ -157,6 +188,7 @@ rules! {
     byte_order_mark,
     colliding_key,
     cycle,
+    delayed_topic,
     duplicate_key,
     duplicate_step,
     empty_start,
@@ -186,8 +218,11 @@ rules! {
     syntax_error,
     too_deep,
     two_destinations,
+    undefined_placeholder,
+    undefined_replace,
     unknown_step,
     unreferenced_step,
     unresolved_destination,
     unusual_step_number,
+    value_as_text,
 }

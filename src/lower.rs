@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::recipe::{ErrorTarget, Link, Recipe, Repeated, Role, Start, StartEntry, Step, Target};
+use crate::recipe::{ErrorTarget, Link, Recipe, Repeated, Role, Shadowed, Start, StartEntry, Step, Target};
 use crate::syntax::{Kind, Member, NodeRef, Tree};
 
 /// Reads a recipe out of a document.
@@ -18,6 +18,7 @@ pub fn lower(tree: Arc<Tree>) -> Recipe {
         error: None,
         other_keys: Vec::new(),
         repeated: Vec::new(),
+        shadowed: find_shadowed(tree.root()),
     };
     let members: Vec<Member<'_>> = tree.root().members().collect();
     let shadowed = shadowed(&members);
@@ -27,7 +28,7 @@ pub fn lower(tree: Arc<Tree>) -> Recipe {
                 key: member.key.id(),
                 value: member.value.id(),
                 last: members[last].key.id(),
-                comment: is_comment(member.value),
+                comment: step_id(&member.key.text()).is_some() && is_comment(member.value),
             });
             continue;
         }
@@ -65,6 +66,37 @@ fn shadowed(members: &[Member<'_>]) -> Vec<Option<usize>> {
         shadowed[index] = (kept != index).then_some(kept);
     }
     shadowed
+}
+
+/// The members of all objects but the outermost that a later one replaces.
+fn find_shadowed(root: NodeRef<'_>) -> Vec<Shadowed> {
+    let mut found = Vec::new();
+    let mut members: Vec<Member<'_>> = Vec::new();
+    for object in root.descendants().filter(|node| node.kind() == Kind::Object) {
+        // Of the top-level keys of a recipe some repetitions are comments: they are found apart.
+        if object.id() == root.id() {
+            continue;
+        }
+        members.clear();
+        members.extend(object.members());
+        if members.len() < MANY && all_differ(&members) {
+            continue;
+        }
+        for (member, later) in members.iter().zip(shadowed(&members)) {
+            if let Some(later) = later {
+                let last = members[later].key.id();
+                found.push(Shadowed { key: member.key.id(), value: member.value.id(), last });
+            }
+        }
+    }
+    found
+}
+
+fn all_differ(members: &[Member<'_>]) -> bool {
+    members
+        .iter()
+        .enumerate()
+        .all(|(index, member)| members[index + 1..].iter().all(|other| !other.key.same_text(member.key)))
 }
 
 /// The house style for comments: the key of what is explained, with a string or a list of strings.
@@ -147,6 +179,12 @@ fn step(recipe: &mut Recipe, id: i64, member: Member<'_>) {
         if let Some(node) = node {
             links(&mut recipe.links, role, node);
         }
+    }
+    if !recipe.shadowed.is_empty() {
+        let kept: Vec<Link> = recipe.links[first_link as usize..].to_vec();
+        recipe.links.truncate(first_link as usize);
+        let kept = kept.into_iter().filter(|link| !recipe.is_dropped(recipe.tree.node(link.node))).collect::<Vec<_>>();
+        recipe.links.extend(kept);
     }
     step.links.end = recipe.links.len() as u32;
     recipe.steps.push(step);

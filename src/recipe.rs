@@ -41,6 +41,7 @@ pub struct Recipe {
     pub(crate) error: Option<ErrorTarget>,
     pub(crate) other_keys: Vec<NodeId>,
     pub(crate) repeated: Vec<Repeated>,
+    pub(crate) shadowed: Vec<Shadowed>,
 }
 
 /// One step.
@@ -155,6 +156,17 @@ pub struct Repeated {
     pub comment: bool,
 }
 
+/// A member of an object below the top level that a later one with the same key replaces.
+#[derive(Debug, Clone, Copy)]
+pub struct Shadowed {
+    /// Its key.
+    pub key: NodeId,
+    /// Its value, which readers drop.
+    pub value: NodeId,
+    /// The key of the member that counts.
+    pub last: NodeId,
+}
+
 impl Recipe {
     /// The document.
     pub fn tree(&self) -> &Arc<Tree> {
@@ -220,6 +232,18 @@ impl Recipe {
     /// Top-level keys that a later one shadows.
     pub fn repeated(&self) -> &[Repeated] {
         &self.repeated
+    }
+
+    /// Members below the top level that a later one replaces, in the order of the text.
+    pub fn shadowed(&self) -> &[Shadowed] {
+        &self.shadowed
+    }
+
+    /// Whether readers drop a node because it stands in a member that a later one replaces.
+    pub fn is_dropped(&self, node: NodeRef<'_>) -> bool {
+        let span = node.span();
+        let holds = |outer: Span| outer.start <= span.start && span.end <= outer.end;
+        self.shadowed.iter().any(|member| holds(self.span(member.value)) || member.key == node.id())
     }
 
     /// How to name a step to the user: its key as written.

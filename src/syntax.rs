@@ -374,7 +374,7 @@ impl<'t> NodeRef<'t> {
         match self.kind() {
             Kind::Null => "null",
             Kind::Bool => "a boolean",
-            Kind::Number if self.as_integer().is_none() => "a fractional number",
+            Kind::Number if self.raw().contains(['.', 'e', 'E']) => "a number with a fraction or exponent",
             Kind::Number => "a number",
             Kind::String => "a string",
             Kind::Array => "a list",

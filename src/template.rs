@@ -238,7 +238,7 @@ impl Parser<'_> {
                 // A key may hold anything but `]`.
                 b'[' => match memchr::memchr(b']', &bytes[self.at..]) {
                     Some(length) => self.at += length,
-                    None => return self.error(ParseErrorKind::Unclosed, opening),
+                    None => return self.error(ParseErrorKind::UnclosedBracket, start..self.at),
                 },
                 terminator => break terminator,
             }
@@ -473,7 +473,10 @@ impl Field {
         };
         match python::format(&value, &spec) {
             Ok(text) => out.push_str(&text),
-            Err(error) => return self.fail(error.to_string()),
+            Err(python::FormatError::TooLong) => {
+                return self.fail(format!("`{self}` would make more than 1 MiB of text"));
+            }
+            Err(_) => return self.fail(format!("`{self}` does not suit {}", value.describe())),
         }
         Ok(())
     }
@@ -481,6 +484,29 @@ impl Field {
 
 fn count(number: usize, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
+/// The placeholder as written, up to what is nested in it.
+impl fmt::Display for Field {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{{{}", self.path_text())?;
+        match self.conversion {
+            Some(Conversion::Repr) => f.write_str("!r")?,
+            Some(Conversion::Str) => f.write_str("!s")?,
+            Some(Conversion::Ascii) => f.write_str("!a")?,
+            None => {}
+        }
+        if !self.spec.is_empty() {
+            f.write_str(":")?;
+        }
+        for piece in &self.spec {
+            match piece {
+                Piece::Literal(text) => f.write_str(text)?,
+                Piece::Field(field) => write!(f, "{field}")?,
+            }
+        }
+        f.write_str("}")
+    }
 }
 
 impl fmt::Display for Access {

@@ -1,7 +1,7 @@
 //! The documentation of every rule is true: its example makes this rule speak and no other, and what it says to
 //! write instead is silent under all rules.
 //!
-//! Words after `json` at the head of a code block: `with k=v …` gives parameters that are texts, `rules=<name>` runs
+//! Words after `json` at the head of a code block: `with k=v …` gives parameters that are texts (`k:=v`: JSON), `rules=<name>` runs
 //! only that rule, `in-latin-1` and `with-byte-order-mark` say how the text is stored, and `600-deep` and
 //! `5000-digits` put in what nobody wants to read.
 
@@ -11,6 +11,7 @@ use std::sync::Arc;
 use zrecipe::compile::{Options, compile};
 use zrecipe::lint::{self, Rule};
 use zrecipe::source::Source;
+use zrecipe::syntax::json::read_value;
 use zrecipe::value::{Object, Value};
 
 /// The documentation as the tools show it: lines without the space after `///`.
@@ -54,7 +55,13 @@ fn speaking(words: &str, text: &str) -> Result<Vec<&'static str>, String> {
         match word {
             "with" => {
                 let pairs = words.by_ref().map(|pair| pair.split_once('=').ok_or(format!("`{pair}` is not k=v")));
-                let pairs = pairs.map(|pair| pair.map(|(key, value)| (key.to_owned(), Value::from(value))));
+                let pairs = pairs.map(|pair| {
+                    let (key, value) = pair?;
+                    match key.strip_suffix(':') {
+                        Some(key) => Ok((key.to_owned(), read_value(value.as_bytes())?)),
+                        None => Ok((key.to_owned(), Value::from(value))),
+                    }
+                });
                 parameters = Some(pairs.collect::<Result<Object, String>>()?);
             }
             "in-latin-1" => latin = true,

@@ -33,17 +33,12 @@ declare_rule! {
 
 fn check(cx: &Context<'_>, sink: &mut Sink) {
     let Some(parameters) = cx.parameters else { return };
-    let filled = |key: NodeRef<'_>| -> Option<String> {
+    let filled = |key: NodeRef<'_>| -> Option<Value> {
         let text = key.text();
         if !has_braces(&text) {
-            return Some(text.into_owned());
+            return Some(Value::String(text.into_owned()));
         }
-        match parse(&text).ok()?.apply(parameters).ok()? {
-            Value::String(text) => Some(text),
-            Value::Array(_) | Value::Object(_) => None,
-            // As Python's `json` writes a key that is no string.
-            other => Some(other.to_json()),
-        }
+        parse(&text).ok()?.apply(parameters).ok()
     };
     // A key can only collide in an object that has a template for a key.
     let mut objects: Vec<NodeRef<'_>> = Vec::new();
@@ -60,10 +55,17 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
         let is_step = step_values.contains(&object.id());
         let mut seen: HashMap<String, NodeRef<'_>> = HashMap::new();
         for member in object.members() {
-            let Some(text) = filled(member.key) else {
-                let message = format!("key {} becomes a list or an object", cx.show(member.key));
-                sink.report(RULE.at(member.key.span(), message).help("a key is text").refused());
-                continue;
+            let text = match filled(member.key) {
+                // Why it cannot be filled in is the business of other rules.
+                None => continue,
+                Some(Value::String(text)) => text,
+                Some(value @ (Value::Array(_) | Value::Object(_))) => {
+                    let message = format!("key {} becomes {}", cx.show(member.key), value.describe());
+                    sink.report(RULE.at(member.key.span(), message).help("a key is text").refused());
+                    continue;
+                }
+                // As Python's `json` writes a key that is no string.
+                Some(other) => other.to_json(),
             };
             let changed = member.key.text() != text;
             let structural = is_step && changed && STEP_KEYS.contains(&text.as_str());

@@ -1,10 +1,8 @@
 //! A key that occurs twice in one object.
 
-use std::collections::HashMap;
-
 use crate::diagnostic::Sink;
 use crate::lint::Context;
-use crate::syntax::{Kind, Member, NodeRef};
+use crate::syntax::{Kind, NodeRef};
 
 declare_rule! {
     /// # Why
@@ -30,49 +28,29 @@ declare_rule! {
     "duplicate-key", Error
 }
 
-/// From how many members on an object is searched with a table instead of pairwise.
-const MANY: usize = 16;
-
 fn check(cx: &Context<'_>, sink: &mut Sink) {
-    for repeated in cx.recipe.repeated() {
+    for repeated in cx.recipe.repeated().iter().filter(|repeated| !repeated.comment) {
         let (key, last) = (cx.node(repeated.key), cx.node(repeated.last));
-        if !repeated.comment {
-            report(cx, key, last, sink);
-        }
+        // The other way round it would be a comment.
+        let late = cx.recipe.step(cx.recipe.steps().iter().find(|step| step.key == repeated.last).map_or(0, |step| step.id));
+        let late = late.is_some_and(|step| !matches!(cx.node(step.value).kind(), Kind::Object));
+        report(cx, key, last, late, sink);
     }
-    let root = cx.tree.root();
-    let mut members: Vec<Member<'_>> = Vec::new();
-    for object in root.descendants().filter(|node| node.kind() == Kind::Object) {
-        // Of the top-level keys of a recipe some repetitions are comments: see above.
-        if object.id() == root.id() {
-            continue;
-        }
-        members.clear();
-        members.extend(object.members());
-        if members.len() < MANY {
-            for (index, first) in members.iter().enumerate() {
-                let same = |other: &&Member<'_>| other.key.same_text(first.key);
-                if let Some(last) = members[index + 1..].iter().rfind(same) {
-                    report(cx, first.key, last.key, sink);
-                }
-            }
-        } else {
-            let mut last = HashMap::with_capacity(members.len());
-            for member in members.iter().rev() {
-                let kept = last.entry(member.key.text()).or_insert(member.key);
-                if kept.id() != member.key.id() {
-                    report(cx, member.key, *kept, sink);
-                }
-            }
-        }
+    for member in cx.recipe.shadowed() {
+        report(cx, cx.node(member.key), cx.node(member.last), false, sink);
     }
 }
 
-fn report(cx: &Context<'_>, first: NodeRef<'_>, last: NodeRef<'_>, sink: &mut Sink) {
+fn report(cx: &Context<'_>, first: NodeRef<'_>, last: NodeRef<'_>, late_comment: bool, sink: &mut Sink) {
+    let help = if late_comment {
+        "put the comment before the step"
+    } else {
+        "remove one of them, or rename it"
+    };
     sink.report(
         RULE.at(first.span(), format!("key {} occurs again, and the value here is lost", cx.show(first)))
             .label("this value is dropped")
             .also(last.span(), "this one counts")
-            .help("remove one of them, or rename it"),
+            .help(help),
     );
 }

@@ -21,12 +21,18 @@ declare_rule! {
     "malformed-delay", Error
 }
 
+/// The longest delay in seconds: brokers count milliseconds in 32 bits.
+const LONGEST: f64 = 4_294_967.0;
+
 fn check(cx: &Context<'_>, sink: &mut Sink) {
     for step in cx.recipe.steps() {
         if let Some(value) = step.delay.map(|delay| cx.node(delay)) {
             let problem = match value.kind() {
                 Kind::Missing => continue,
-                Kind::Number if value.as_f64().is_some_and(|seconds| seconds >= 0.0) => continue,
+                Kind::Number if value.as_f64().is_some_and(|seconds| (0.0..=LONGEST).contains(&seconds)) => continue,
+                Kind::Number if value.as_f64().is_some_and(|seconds| seconds > LONGEST) => {
+                    "is longer than 49 days, which is what brokers can hold".to_owned()
+                }
                 Kind::Number => "is negative".to_owned(),
                 // `{$REPLACE:seconds}` may well become a number.
                 Kind::String if has_braces(&value.text()) => continue,

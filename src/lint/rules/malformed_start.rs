@@ -3,7 +3,7 @@
 use crate::diagnostic::Sink;
 use crate::lint::Context;
 use crate::recipe::Target;
-use crate::syntax::Kind;
+use crate::syntax::{Kind, NodeRef};
 
 declare_rule! {
     /// # Why
@@ -32,6 +32,16 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
                 .fix(format!("write `[[{id}, []]]`"), value.span(), format!("[[{id}, []]]")),
             None => diagnostic.help("write `[[step, payload], …]`"),
         });
+    }
+    if let Some(step) = single_pair(value) {
+        sink.report(
+            RULE.at(value.head(), "`start` is one pair, not a list of pairs")
+                .help("each entry is `[step, payload]`")
+                .fix("put it into a list", value.span(), format!("[{}]", value.raw()))
+                .also(step.span(), "this step")
+                .refused(),
+        );
+        return;
     }
     for entry in &start.entries {
         let node = cx.node(entry.node);
@@ -62,5 +72,18 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
             }
             Some(_) => {}
         }
+    }
+}
+
+/// The step of a `start` that is written as one pair, without the list around it: `[1, []]`.
+fn single_pair(start: NodeRef<'_>) -> Option<NodeRef<'_>> {
+    let mut items = start.items();
+    match (items.next()?, items.next()?, items.next()) {
+        (step, payload, None) if step.as_integer().is_some() && payload.as_integer().is_none() => {
+            // `[1, [2, []]]` may as well be an entry that lost its brackets.
+            let is_entry = payload.items().count() == 2;
+            (!is_entry).then_some(step)
+        }
+        _ => None,
     }
 }

@@ -23,7 +23,9 @@ declare_rule! {
 fn check(cx: &Context<'_>, sink: &mut Sink) {
     for step in cx.recipe.steps() {
         let value = cx.node(step.value);
-        if !matches!(value.kind(), Kind::Object | Kind::Missing) {
+        // A comment behind its step hides the step; `duplicate-key` says so.
+        let is_late_comment = cx.recipe.repeated().iter().any(|repeated| repeated.last == step.key);
+        if !matches!(value.kind(), Kind::Object | Kind::Missing) && !is_late_comment {
             let name = cx.recipe.name(step);
             let diagnostic = RULE
                 .at(value.head(), format!("step `{name}` is {}, not an object", value.describe()))

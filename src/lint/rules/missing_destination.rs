@@ -34,7 +34,13 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
         );
         let near = value.members().find(|part| nearest(&part.key.text(), ["queue", "topic"]).is_some());
         diagnostic = match near {
-            Some(part) => diagnostic.also(part.key.span(), "is this meant to be `queue` or `topic`?"),
+            Some(part) => {
+                let key = part.key.text();
+                let meant = nearest(&key, ["queue", "topic"]).unwrap_or("queue");
+                diagnostic
+                    .also(part.key.span(), format!("is this meant to be `{meant}`?"))
+                    .fix(format!("rename `{key}` to `{meant}`"), part.key.span(), format!("\"{meant}\""))
+            }
             None => diagnostic.help("add the queue that its service listens on: `\"queue\": \"…\"`"),
         };
         sink.report(diagnostic);

@@ -1,7 +1,7 @@
 //! A recipe without `start`.
 
 use crate::diagnostic::Sink;
-use crate::lint::{Context, nearest};
+use crate::lint::Context;
 use crate::source::Span;
 
 declare_rule! {
@@ -28,13 +28,17 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
     let root = cx.tree.root().span();
     let brace = Span { start: root.start, end: root.start + 1 };
     let diagnostic = RULE.at(brace, "the recipe has no `start`").refused();
-    let misspelt = recipe.other_keys().iter().map(|&key| cx.node(key)).find(|key| {
-        nearest(&key.text(), ["start"]).is_some()
-    });
+    // What looks missing may only be out of reach of the parser.
+    if cx.is_broken() && cx.tree.source().text().contains("start") {
+        return;
+    }
+    let misspelt = recipe.other_keys().iter().map(|&key| cx.node(key)).find(|&key| cx.is_misspelt_start(key));
     sink.report(match (misspelt, recipe.steps().first()) {
-        (Some(key), _) => diagnostic
-            .also(key.span(), "did you mean `start`?")
-            .fix("rename it to `start`", key.span(), "\"start\""),
+        (Some(key), _) => RULE
+            .at(key.span(), format!("the recipe has no `start`, and {} is no step", cx.show(key)))
+            .help("did you mean `start`?")
+            .fix("rename it to `start`", key.span(), "\"start\"")
+            .refused(),
         (None, Some(step)) => {
             diagnostic.help(format!("add `\"start\": [[{}, []]]` for the steps that come first", step.id))
         }

@@ -1,9 +1,10 @@
 //! Keys of a step that look like a structural key and are none.
 
+use std::cell::OnceCell;
 use std::collections::HashSet;
 
 use crate::diagnostic::Sink;
-use crate::lint::{Context, nearest};
+use crate::lint::Context;
 use crate::recipe::STEP_KEYS;
 
 declare_rule! {
@@ -36,23 +37,41 @@ const OTHER_SPELLINGS: [(&str, &str); 8] = [
 
 fn check(cx: &Context<'_>, sink: &mut Sink) {
     for step in cx.recipe.steps() {
-        let keys: HashSet<_> = cx.node(step.value).members().map(|part| part.key.text()).collect();
-        for part in cx.node(step.value).members() {
+        let value = cx.node(step.value);
+        let keys = OnceCell::new();
+        for part in value.members() {
             let key = part.key.text();
             if STEP_KEYS.contains(&&*key) || key.chars().count() < 4 {
                 continue;
             }
-            let known = OTHER_SPELLINGS.iter().find(|(other, _)| *other == key).map(|&(_, meant)| meant);
-            let Some(meant) = known.or_else(|| nearest(&key, STEP_KEYS)) else { continue };
+            let Some(meant) = meant(&key) else { continue };
+            // Without any destination that is the mistake, and it is reported as such.
+            if matches!(meant, "queue" | "topic") && step.queue.is_none() && step.topic.is_none() {
+                continue;
+            }
             let span = part.key.span();
             let diagnostic = RULE
-                .at(span, format!("key `{key}` of step `{}` has no meaning", cx.recipe.name(step)))
+                .at(span, format!("key `{key}` of step `{}` is not one that zocalo knows", cx.recipe.name(step)))
                 .help(format!("did you mean `{meant}`?"));
+            let keys = keys.get_or_init(|| value.members().map(|part| part.key.text()).collect::<HashSet<_>>());
             sink.report(if keys.contains(meant) {
                 diagnostic
+            } else if matches!(meant, "queue" | "topic") {
+                // There is another destination already: every message would be sent twice.
+                diagnostic.unsafe_fix(format!("rename it to `{meant}`"), span, format!("\"{meant}\""))
             } else {
                 diagnostic.fix(format!("rename it to `{meant}`"), span, format!("\"{meant}\""))
             });
         }
     }
+}
+
+/// The structural key that a key must be meant to be: one slip of the finger away, or two in a long word.
+fn meant(key: &str) -> Option<&'static str> {
+    if let Some((_, meant)) = OTHER_SPELLINGS.iter().find(|(other, _)| *other == key) {
+        return Some(meant);
+    }
+    let most = if key.chars().count() < 9 { 1 } else { 2 };
+    let distance = |known: &str| strsim::damerau_levenshtein(&key.to_lowercase(), known);
+    STEP_KEYS.into_iter().find(|known| known.len().abs_diff(key.len()) <= most && distance(known) <= most)
 }

@@ -25,8 +25,17 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
     for &key in cx.recipe.other_keys() {
         let key = cx.node(key);
         let text = key.text();
+        let digits = text.trim().trim_start_matches(['-', '+']);
+        let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+        if cx.recipe.start().is_none() && cx.is_misspelt_start(key) {
+            continue;
+        }
         let (message, help) = match &*text {
-            "0" => ("step number `0` is not accepted".to_owned(), "steps are numbered from 1".to_owned()),
+            _ if is_number && digits.trim_start_matches('0').is_empty() => ("step number `0` is not accepted".to_owned(), "steps are numbered from 1".to_owned()),
+            _ if is_number => (
+                format!("step number {} is too large", cx.show(key)),
+                "number the steps from 1".to_owned(),
+            ),
             "$schema" => (
                 "key `$schema` is not a step".to_owned(),
                 "services do not read recipes with it; associate the schema in the editor's settings".to_owned(),

@@ -2,6 +2,7 @@
 
 use crate::diagnostic::Sink;
 use crate::lint::Context;
+use crate::value::Value;
 
 declare_rule! {
     /// # Why
@@ -21,10 +22,27 @@ declare_rule! {
     "rejected-placeholder", Error
 }
 
+/// How much text all placeholders of a recipe may make, in bytes.
+const MOST_TEXT: usize = 64 << 20;
+
 fn check(cx: &Context<'_>, sink: &mut Sink) {
     let Some(parameters) = cx.parameters else { return };
+    let mut size = 0;
     for (node, template) in cx.parsed_templates() {
-        if let Err(error) = template.apply(parameters) {
+        // `partial-replace` has said it already.
+        if template.fields().iter().any(|field| field.name.to_ascii_uppercase().starts_with("$REPLACE")) {
+            continue;
+        }
+        let filled = template.apply(parameters);
+        if let Ok(Value::String(text)) = &filled {
+            size += text.len();
+            if size > MOST_TEXT {
+                let message = "the recipe becomes larger than 64 MiB when the parameters are put in";
+                sink.report(RULE.at(node.span(), message).help("put large values into a file").refused());
+                return;
+            }
+        }
+        if let Err(error) = filled {
             let undefined = error.undefined;
             let diagnostic = RULE.at(node.text_span(error.span), error.reason).refused();
             sink.report(if undefined {

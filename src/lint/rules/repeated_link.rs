@@ -56,7 +56,7 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
         let Some((_, target, payload)) = entry.pair else { continue };
         let Some(id) = target.id() else { continue };
         let place = cx.node(entry.node).span();
-        if let Some(before) = first.insert((id, cx.node(payload).raw()), place) {
+        if let Some(before) = first.insert((id, cx.node(payload).to_value().to_json()), place) {
             sink.report(
                 RULE.at(place, format!("`start` sends the same message to step `{id}` more than once"))
                     .also(before, "already here")

@@ -2,6 +2,7 @@
 
 use crate::diagnostic::Sink;
 use crate::lint::Context;
+use crate::recipe::Target;
 
 declare_rule! {
     /// # Why
@@ -22,8 +23,13 @@ declare_rule! {
 
 fn check(cx: &Context<'_>, sink: &mut Sink) {
     // Without a readable start everything is unreached, and that is one mistake, not many.
-    let starts = cx.recipe.start().is_some_and(|start| start.entries.iter().any(|entry| entry.pair.is_some()));
-    if !starts {
+    let readable = |target: Target| target.id().is_some_and(|id| cx.recipe.step(id).is_some());
+    let starts = cx.recipe.start().is_some_and(|start| {
+        let mut targets = start.entries.iter().filter_map(|entry| entry.pair.map(|(_, target, _)| target));
+        let unreadable = start.entries.iter().any(|entry| entry.pair.is_none_or(|(_, target, _)| target.id().is_none()));
+        targets.any(readable) && !unreadable
+    });
+    if !starts || cx.is_broken() {
         return;
     }
     for unreached in cx.graph.unreached() {

@@ -3,6 +3,7 @@
 use crate::diagnostic::{Level, Sink};
 use crate::lint::Context;
 use crate::template::parse;
+use crate::value::Value;
 
 declare_rule! {
     /// # Why
@@ -37,16 +38,23 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
             let Some(node) = part.map(|part| cx.node(part)) else { continue };
             let text = node.text();
             let Ok(template) = parse(&text) else { continue };
+            let name = cx.recipe.name(step);
             let fields = template.fields();
             let undefined = fields.iter().find(|field| !parameters.contains_key(&field.name));
-            let Some(field) = undefined.filter(|_| !template.replace) else { continue };
-            let name = cx.recipe.name(step);
-            let diagnostic = RULE
-                .at(node.text_span(field.span.clone()), format!(
-                    "the {what} of step `{name}` needs the parameter `{}`, which is not given",
-                    field.name
-                ))
-                .help(format!("give it: `--param {}=…`", field.name));
+            let (span, problem) = match (undefined, template.apply(parameters)) {
+                (Some(field), _) => {
+                    let problem = format!("needs the parameter `{}`, which is not given", field.name);
+                    (node.text_span(field.span.clone()), problem)
+                }
+                (None, Ok(Value::String(text))) if text.is_empty() => (node.span(), "becomes empty".to_owned()),
+                (None, Ok(Value::String(_)) | Err(_)) => continue,
+                (None, Ok(other)) => (node.span(), format!("becomes {}, not a name", other.describe())),
+            };
+            let help = match undefined {
+                Some(field) => format!("give it: `--param {}=…`", field.name),
+                None => "give the parameter another value".to_owned(),
+            };
+            let diagnostic = RULE.at(span, format!("the {what} of step `{name}` {problem}")).help(help);
             // A first message is lost for certain; a later one only if its channel is used.
             sink.report(if started.contains(&step.id) { diagnostic.refused() } else { diagnostic.level(Level::Warning) });
         }

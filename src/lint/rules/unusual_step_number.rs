@@ -1,6 +1,7 @@
 //! Step numbers that are not written as plain decimal numbers from 1 up.
 
-use std::collections::HashMap;
+use std::cell::OnceCell;
+use std::collections::HashSet;
 
 use crate::diagnostic::Sink;
 use crate::lint::Context;
@@ -23,8 +24,7 @@ declare_rule! {
 }
 
 fn check(cx: &Context<'_>, sink: &mut Sink) {
-    let mut spellings: HashMap<i64, usize> = HashMap::new();
-    cx.recipe.steps().iter().for_each(|step| *spellings.entry(step.id).or_default() += 1);
+    let repeated = OnceCell::new();
     for step in cx.recipe.steps() {
         let key = cx.node(step.key);
         let canonical = step.id.to_string();
@@ -32,13 +32,20 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
             let message = format!("step number `{canonical}` is negative");
             sink.report(RULE.at(key.span(), message).help("number steps from 1"));
         } else if !key.is(&canonical) {
-            let diagnostic = RULE.at(key.span(), format!("step number {} is read as `{canonical}`", cx.show(key)));
-            // With another step of that number the spelling is not all that is wrong; `duplicate-step` says so.
-            sink.report(if spellings[&step.id] == 1 {
-                diagnostic.fix(format!("write `\"{canonical}\"`"), key.span(), format!("\"{canonical}\""))
-            } else {
-                diagnostic.help("give it another number")
-            });
+            // With another step of that number the spelling is not what is wrong; `duplicate-step` says what is.
+            if cx.recipe.has_repeated_steps() && repeated.get_or_init(|| repeated_ids(cx)).contains(&step.id) {
+                continue;
+            }
+            sink.report(
+                RULE.at(key.span(), format!("step number {} is read as `{canonical}`", cx.show(key)))
+                    .fix(format!("write `\"{canonical}\"`"), key.span(), format!("\"{canonical}\"")),
+            );
         }
     }
+}
+
+/// The numbers that more than one key stands for.
+fn repeated_ids(cx: &Context<'_>) -> HashSet<i64> {
+    let mut seen = HashSet::new();
+    cx.recipe.steps().iter().map(|step| step.id).filter(|&id| !seen.insert(id)).collect()
 }

@@ -1,0 +1,34 @@
+//! A broadcast with a delay.
+
+use crate::diagnostic::Sink;
+use crate::lint::Context;
+
+declare_rule! {
+    /// # Why
+    /// Delays are for queues. The Python services crash when they are to send a broadcast to `topic` with a
+    /// `transport-delay`.
+    ///
+    /// # Example
+    /// ```json
+    /// { "1": { "topic": "transient.images", "transport-delay": 5 }, "start": [[1, []]] }
+    /// ```
+    ///
+    /// # Instead
+    /// ```json
+    /// { "1": { "queue": "images", "transport-delay": 5 }, "start": [[1, []]] }
+    /// ```
+    "delayed-topic", Error
+}
+
+fn check(cx: &Context<'_>, sink: &mut Sink) {
+    for step in cx.recipe.steps() {
+        if let (Some(topic), Some(delay)) = (step.topic, step.delay) {
+            let name = cx.recipe.name(step);
+            sink.report(
+                RULE.at(cx.node(delay).span(), format!("step `{name}` delays a broadcast, which Python services crash on"))
+                    .also(cx.node(topic).span(), "the topic")
+                    .help("remove the delay, or send to a queue"),
+            );
+        }
+    }
+}

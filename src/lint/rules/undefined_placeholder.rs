@@ -1,0 +1,52 @@
+//! Placeholders that stay as text because their parameter is not given.
+
+use crate::diagnostic::Sink;
+use crate::lint::{Context, nearest};
+
+declare_rule! {
+    /// # Why
+    /// A placeholder whose parameter is not given travels to the service as it is written. This is checked when
+    /// the parameters are known, and only for what looks like the name of a parameter: `awk '{print $1}'` and
+    /// `${HOME}` are meant as they are.
+    ///
+    /// # Example
+    /// With the parameter `visit` and no other:
+    /// ```json with visit=cm1
+    /// { "1": { "queue": "images", "parameters": { "file": "/data/{vist}/a.h5" } }, "start": [[1, []]] }
+    /// ```
+    ///
+    /// # Instead
+    /// ```json with visit=cm1
+    /// { "1": { "queue": "images", "parameters": { "file": "/data/{visit}/a.h5" } }, "start": [[1, []]] }
+    /// ```
+    "undefined-placeholder", Warning
+}
+
+/// Names that services fill in themselves: the bodies of mails.
+const LATER: [&str; 2] = ["payload", "pprint_payload"];
+
+fn check(cx: &Context<'_>, sink: &mut Sink) {
+    let Some(parameters) = cx.parameters else { return };
+    for (node, template) in cx.parsed_templates().filter(|(node, template)| !template.replace && !cx.is_destination(*node)) {
+        let text = node.text();
+        for field in cx.fields(template) {
+            let kept = !parameters.contains_key(&field.name) && !field.needs_definition();
+            let shell = text[..field.span.start].ends_with('$');
+            if !kept || shell || !is_name(&field.name) || LATER.contains(&field.name.as_str()) {
+                continue;
+            }
+            let span = node.text_span(field.span.clone());
+            let message = format!("`{field}` stays as it is, because the parameter `{}` is not given", field.name);
+            let diagnostic = RULE.at(span, message);
+            sink.report(match nearest(&field.name, parameters.keys().map(String::as_str)) {
+                Some(meant) => diagnostic.help(format!("did you mean `{meant}`?")),
+                None => diagnostic.help(format!("give it: `--param {}=…`", field.name)),
+            });
+        }
+    }
+}
+
+fn is_name(text: &str) -> bool {
+    let letter = |c: char| c.is_ascii_alphabetic() || c == '_';
+    text.starts_with(letter) && text.chars().all(|c| letter(c) || c.is_ascii_digit())
+}

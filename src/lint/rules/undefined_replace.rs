@@ -1,0 +1,36 @@
+//! `{$REPLACE:…}` of a parameter that is not given.
+
+use crate::diagnostic::Sink;
+use crate::lint::{Context, nearest};
+
+declare_rule! {
+    /// # Why
+    /// A replacement whose parameter is not given becomes `null`, without a word. This is checked when the
+    /// parameters are known.
+    ///
+    /// # Example
+    /// With the parameter `files` and no other:
+    /// ```json with files=a.h5
+    /// { "1": { "queue": "images", "parameters": { "list": "{$REPLACE:file}" } }, "start": [[1, []]] }
+    /// ```
+    ///
+    /// # Instead
+    /// ```json with files=a.h5
+    /// { "1": { "queue": "images", "parameters": { "list": "{$REPLACE:files}" } }, "start": [[1, []]] }
+    /// ```
+    "undefined-replace", Warning
+}
+
+fn check(cx: &Context<'_>, sink: &mut Sink) {
+    let Some(parameters) = cx.parameters else { return };
+    for (node, template) in cx.parsed_templates().filter(|(node, template)| template.replace && !cx.is_destination(*node)) {
+        for field in cx.fields(template).into_iter().filter(|field| !parameters.contains_key(&field.name)) {
+            let message = format!("this becomes `null`, because the parameter `{}` is not given", field.name);
+            let diagnostic = RULE.at(node.span(), message);
+            sink.report(match nearest(&field.name, parameters.keys().map(String::as_str)) {
+                Some(meant) => diagnostic.help(format!("did you mean `{meant}`?")),
+                None => diagnostic.help(format!("give it: `--param-json {}=…`", field.name)),
+            });
+        }
+    }
+}
