@@ -66,7 +66,8 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
     })?;
     print(&report.end())?;
     let summary = *report.summary();
-    if args.format != "json" {
+    // The report for people ends with the summary itself, and the JSON document holds it.
+    if args.format == "concise" {
         say(&summary.to_string());
     }
     match passed_over {

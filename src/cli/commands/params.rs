@@ -69,6 +69,7 @@ fn describe(compilation: &Compilation, node: NodeId, template: &Template, field:
         step: step.map_or_else(|| "start".to_owned(), |step| recipe.name(step).into_owned()),
         written: node.text().into_owned(),
         if_missing: match (template.replace, field.needs_definition()) {
+            _ if field.name == "guid" => "always given",
             (true, _) => "null",
             (false, true) => "rejected",
             (false, false) => "kept as text",
