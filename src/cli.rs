@@ -5,7 +5,7 @@
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal as _, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -13,7 +13,9 @@ use clap::{Args, ColorChoice, Parser};
 
 use crate::bind::merge;
 use crate::compile::{Compilation, Options, compile};
+use crate::diagnostic::Level;
 use crate::library::{self, Library};
+use crate::lint::{Choice, Levels};
 use crate::report::{self, FileReport, Report, Style};
 use crate::runtime::run;
 use crate::settings::{self, Settings};
@@ -68,6 +70,42 @@ pub struct ParameterArgs {
     /// Take parameters from a file with a JSON object (repeatable).
     #[arg(long, value_name = "FILE")]
     params: Vec<PathBuf>,
+}
+
+/// What to make of rules.
+#[derive(Debug, Args)]
+pub struct LevelArgs {
+    /// Say nothing of a rule's findings (repeatable); `all`, `notes`, `warnings` and `errors` name many.
+    #[arg(long, value_name = "RULE")]
+    allow: Vec<String>,
+    /// Make a rule's findings warnings (repeatable).
+    #[arg(long, value_name = "RULE")]
+    warn: Vec<String>,
+    /// Make a rule's findings errors, which fail the command (repeatable): `--deny warnings`.
+    #[arg(long, value_name = "RULE")]
+    deny: Vec<String>,
+}
+
+impl LevelArgs {
+    /// The decisions; a more severe one comes before a milder one.
+    ///
+    /// # Errors
+    /// There is no such rule.
+    pub fn read(&self) -> Result<Levels, Error> {
+        let mut levels = Levels::default();
+        let choices = [
+            (&self.allow, Choice::Allow),
+            (&self.warn, Choice::At(Level::Warning)),
+            (&self.deny, Choice::At(Level::Error)),
+        ];
+        for (names, choice) in choices {
+            for name in names {
+                let decided = levels.decide(name, choice);
+                decided.map_err(|problem| Error::new(problem).hint("`zrecipe explain` lists all rules"))?;
+            }
+        }
+        Ok(levels)
+    }
 }
 
 /// What stopped a command.
@@ -259,7 +297,9 @@ impl Session {
         let library = self.library()?;
         let compile = |recipe: &String| -> Result<Compilation, Error> {
             let source = library.open(recipe)?;
-            Ok(compile(Arc::new(source), Options { parameters, ..Options::default() }))
+            let (levels, suppressions) = self.settings.decisions(Path::new(source.name()));
+            let (levels, suppressions) = (Some(&levels), suppressions.as_slice());
+            Ok(compile(Arc::new(source), Options { parameters, levels, suppressions, ..Options::default() }))
         };
         recipes.iter().map(compile).collect()
     }

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use crate::diagnostic::{Diagnostic, Level, Sink};
 use crate::graph::Graph;
-use crate::lint::{self, Context, Rule, TemplateUse};
+use crate::lint::{self, Context, Levels, Rule, TemplateUse};
 use crate::lower::lower;
 use crate::recipe::Recipe;
 use crate::source::Source;
+use crate::suppress::{self, Pointed};
 use crate::syntax::{Tree, json};
 use crate::value::Object;
 
@@ -18,11 +19,15 @@ pub struct Options<'a> {
     pub rules: &'a [&'static Rule],
     /// The parameters the recipe is to be run with, if they are known.
     pub parameters: Option<&'a Object>,
+    /// What the project has decided about rules.
+    pub levels: Option<&'a Levels>,
+    /// Places where the settings silence a rule.
+    pub suppressions: &'a [Pointed],
 }
 
 impl Default for Options<'_> {
     fn default() -> Self {
-        Self { rules: lint::RULES, parameters: None }
+        Self { rules: lint::RULES, parameters: None, levels: None, suppressions: &[] }
     }
 }
 
@@ -41,6 +46,8 @@ pub struct Compilation {
     pub templates: Vec<TemplateUse>,
     /// What there is to say about it, in order of place.
     pub diagnostics: Vec<Diagnostic>,
+    /// What is not said because somebody wanted it so.
+    pub silenced: Vec<Diagnostic>,
     /// How many further findings there are of which enough has been said.
     pub dropped: usize,
 }
@@ -55,8 +62,17 @@ pub fn compile(source: Arc<Source>, options: Options<'_>) -> Compilation {
     let context =
         Context { tree: &tree, recipe: &recipe, graph: &graph, templates: &templates, parameters: options.parameters };
     lint::run(options.rules, &context, &mut sink);
-    let (diagnostics, dropped) = sink.finish();
-    Compilation { source, tree, recipe, graph, templates, diagnostics, dropped }
+    let (found, dropped) = sink.finish();
+    let (mut diagnostics, mut silenced) = suppress::apply(&recipe, options.suppressions, found, options.rules);
+    if let Some(levels) = options.levels {
+        let (told, allowed) = diagnostics.into_iter().partition(|found| levels.level_of(found).is_some());
+        diagnostics = told;
+        silenced.extend::<Vec<Diagnostic>>(allowed);
+        for diagnostic in &mut diagnostics {
+            diagnostic.level = levels.level_of(diagnostic).unwrap_or(diagnostic.level);
+        }
+    }
+    Compilation { source, tree, recipe, graph, templates, diagnostics, silenced, dropped }
 }
 
 impl Compilation {
@@ -70,8 +86,8 @@ impl Compilation {
         self.refusals().next().is_some()
     }
 
-    /// The findings for which the dispatcher would refuse the recipe.
+    /// The findings for which the dispatcher would refuse the recipe. It does not care what somebody has silenced.
     pub fn refusals(&self) -> impl Iterator<Item = &Diagnostic> {
-        self.diagnostics.iter().filter(|diagnostic| diagnostic.refused)
+        self.diagnostics.iter().chain(&self.silenced).filter(|diagnostic| diagnostic.refused)
     }
 }

@@ -25,7 +25,9 @@
 //!            graph
 //!            site
 //!            lint         lint/rules/
+//!            suppress
 //!            compile
+//!            baseline
 //! views      report       report/
 //!            draw         draw/
 //! runtime    settings
@@ -48,6 +50,7 @@
 //! - Every front end calls [`compile::compile`]; none parses, lints or binds on its own.
 //! - Nothing is reported as done before the broker has it safely; a delivery is acknowledged last.
 
+pub mod baseline;
 pub mod bind;
 pub mod cli;
 pub mod compile;
@@ -64,6 +67,7 @@ pub mod runtime;
 pub mod settings;
 pub mod site;
 pub mod source;
+pub mod suppress;
 pub mod syntax;
 pub mod template;
 pub mod transport;

@@ -4,30 +4,91 @@
 //! recipe-directories = ["recipes", "/dls_sw/apps/zocalo/live/recipes"]   # relative to this file
 //! state-directory = "/var/lib/zrecipe"                                   # runs and the embedded broker
 //! max-file-size = 67108864                                               # bytes; larger recipes are refused
+//! baseline = "zrecipe-baseline.json"                                     # findings that are known already
+//!
+//! [rules]                                  # allow, note, warning or error
+//! two-destinations = "allow"
+//!
+//! [[overrides]]                            # for some files only; later ones come before earlier ones
+//! paths = ["recipes/old/**"]
+//! rules = { duplicate-key = "warning" }
+//!
+//! [[suppress]]                             # one finding at one place
+//! path = "recipes/tomography.json"
+//! pointer = "/4/queue"
+//! rule = "malformed-destination"
+//! reason = "read by a tool of our own"
 //! ```
 //!
 //! The file is searched for in the working directory and its parents; the command line comes before it.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use globset::{GlobBuilder, GlobMatcher};
 use serde::Deserialize;
+use toml::Spanned;
 
+use crate::lint::{Choice, Levels};
 use crate::source::{Position, Source, Unit};
+use crate::suppress::Pointed;
 
 /// The file's name.
 pub const FILE_NAME: &str = "zrecipe.toml";
 
 /// Settings, as far as they are given.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[derive(Debug, Clone, Default)]
 pub struct Settings {
     /// Where recipes are looked up by name, in this order.
-    #[serde(default)]
     pub recipe_directories: Vec<PathBuf>,
     /// Where runs and the embedded broker are kept.
     pub state_directory: Option<PathBuf>,
     /// The largest recipe that is read, in bytes.
     pub max_file_size: Option<u64>,
+    /// The file of known findings.
+    pub baseline: Option<PathBuf>,
+    /// The directory of the settings file, which paths are relative to.
+    base: PathBuf,
+    levels: Levels,
+    overrides: Vec<(Vec<GlobMatcher>, Levels)>,
+    suppressions: Vec<(GlobMatcher, Pointed)>,
+}
+
+/// The file as written.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct Written {
+    #[serde(default)]
+    recipe_directories: Vec<PathBuf>,
+    state_directory: Option<PathBuf>,
+    max_file_size: Option<u64>,
+    baseline: Option<PathBuf>,
+    #[serde(default)]
+    rules: WrittenLevels,
+    #[serde(default)]
+    overrides: Vec<WrittenOverride>,
+    #[serde(default)]
+    suppress: Vec<WrittenSuppression>,
+}
+
+type WrittenLevels = BTreeMap<Spanned<String>, Spanned<String>>;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenOverride {
+    paths: Vec<Spanned<String>>,
+    rules: WrittenLevels,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenSuppression {
+    path: Spanned<String>,
+    #[serde(default)]
+    pointer: String,
+    rule: Spanned<String>,
+    #[serde(rename = "reason", default)]
+    _reason: Option<String>,
 }
 
 /// Why settings cannot be used.
@@ -53,6 +114,9 @@ pub enum Error {
     },
 }
 
+/// What is wrong, and at which byte.
+type Problem = (usize, String);
+
 impl Settings {
     /// The settings that hold in a directory: those of the nearest file in it or in a parent.
     ///
@@ -72,22 +136,74 @@ impl Settings {
     }
 
     fn parse(path: &Path, text: &str) -> Result<Self, Error> {
-        let mut settings: Self = toml::from_str(text).map_err(|error| {
-            let at = error.span().map_or(0, |span| span.start);
+        let invalid = |(at, message): Problem| {
             let position = Source::from_text("", text).position(at as u32, Unit::Char);
-            Error::Invalid { path: path.to_owned(), position, message: error.message().to_owned() }
-        })?;
-        let base = path.parent().unwrap_or(Path::new(""));
-        for directory in settings.recipe_directories.iter_mut().chain(&mut settings.state_directory) {
-            *directory = base.join(&directory);
-        }
-        Ok(settings)
+            Error::Invalid { path: path.to_owned(), position, message }
+        };
+        let written: Written = toml::from_str(text)
+            .map_err(|error| invalid((error.span().map_or(0, |span| span.start), error.message().to_owned())))?;
+        let base = path.parent().unwrap_or(Path::new("")).to_owned();
+        Self::read(written, base).map_err(invalid)
+    }
+
+    fn read(written: Written, base: PathBuf) -> Result<Self, Problem> {
+        let overrides = written.overrides.iter().map(|written| {
+            let paths = written.paths.iter().map(glob).collect::<Result<_, Problem>>()?;
+            Ok((paths, levels(&written.rules)?))
+        });
+        let suppressions = written.suppress.iter().map(|written| {
+            let name = written.rule.get_ref();
+            Levels::default().decide(name, Choice::Allow).map_err(|problem| (written.rule.span().start, problem))?;
+            Ok((glob(&written.path)?, Pointed { rule: name.clone(), pointer: written.pointer.clone() }))
+        });
+        Ok(Self {
+            recipe_directories: written.recipe_directories.iter().map(|path| base.join(path)).collect(),
+            state_directory: written.state_directory.map(|path| base.join(path)),
+            max_file_size: written.max_file_size,
+            baseline: written.baseline.map(|path| base.join(path)),
+            levels: levels(&written.rules)?,
+            overrides: overrides.collect::<Result<_, Problem>>()?,
+            suppressions: suppressions.collect::<Result<_, Problem>>()?,
+            base,
+        })
     }
 
     /// The largest recipe that is read, in bytes.
     pub fn max_bytes(&self) -> u64 {
         self.max_file_size.unwrap_or(Source::MAX_BYTES).min(u64::from(u32::MAX) - 1)
     }
+
+    /// What is decided about rules for a file, and where in it rules are silenced.
+    pub fn decisions(&self, path: &Path) -> (Levels, Vec<Pointed>) {
+        let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let path = absolute.strip_prefix(&self.base).unwrap_or(path);
+        let mut levels = self.levels.clone();
+        for (paths, others) in &self.overrides {
+            if paths.iter().any(|glob| glob.is_match(path)) {
+                levels.extend(others);
+            }
+        }
+        let suppressions = self.suppressions.iter().filter(|(glob, _)| glob.is_match(path));
+        (levels, suppressions.map(|(_, pointed)| pointed.clone()).collect())
+    }
+}
+
+fn glob(written: &Spanned<String>) -> Result<GlobMatcher, Problem> {
+    let pattern = written.get_ref().strip_prefix("./").unwrap_or(written.get_ref());
+    let glob = GlobBuilder::new(pattern).literal_separator(true).build();
+    Ok(glob.map_err(|error| (written.span().start, error.to_string()))?.compile_matcher())
+}
+
+fn levels(written: &WrittenLevels) -> Result<Levels, Problem> {
+    let mut levels = Levels::default();
+    for (rule, choice) in written {
+        let parsed = Choice::parse(choice.get_ref()).ok_or_else(|| {
+            let problem = format!("`{}` is not one of `allow`, `note`, `warning` and `error`", choice.get_ref());
+            (choice.span().start, problem)
+        })?;
+        levels.decide(rule.get_ref(), parsed).map_err(|problem| (rule.span().start, problem))?;
+    }
+    Ok(levels)
 }
 
 #[cfg(test)]
@@ -102,9 +218,40 @@ mod tests {
         for (text, expected) in [
             ("max-file-size = \"big\"", "/site/zrecipe.toml:1:17: invalid type: string \"big\", expected u64"),
             ("\nrecipes = 1", "/site/zrecipe.toml:2:1: unknown field `recipes`"),
+            ("[rules]\ncylce = \"allow\"", "/site/zrecipe.toml:2:1: there is no rule `cylce`; did you mean `cycle`?"),
+            ("[rules]\ncycle = \"off\"", "/site/zrecipe.toml:2:9: `off` is not one of"),
+            ("[[overrides]]\npaths = [\"[\"]\nrules = {}", "/site/zrecipe.toml:2:10: error parsing glob"),
+            ("[[suppress]]\npath = \"x\"\nrule = \"x\"", "/site/zrecipe.toml:3:8: there is no rule `x`"),
         ] {
             let error = Settings::parse(path, text).expect_err("is wrong").to_string();
             assert!(error.starts_with(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn decisions_hold_for_the_files_they_name() {
+        let text = "
+[rules]
+cycle = \"warning\"
+[[overrides]]
+paths = [\"old/**\"]
+rules = { cycle = \"allow\" }
+[[suppress]]
+path = \"old/x.json\"
+pointer = \"/1\"
+rule = \"duplicate-key\"
+";
+        let settings = Settings::parse(Path::new("/site/zrecipe.toml"), text).expect("is right");
+        let found =
+            crate::diagnostic::Diagnostic::new("cycle", crate::diagnostic::Level::Error, Default::default(), "");
+        for (path, level, suppressions) in [
+            ("/site/new/x.json", Some(crate::diagnostic::Level::Warning), 0),
+            ("/site/old/x.json", None, 1),
+            ("/site/old/deep/y.json", None, 0),
+        ] {
+            let (levels, pointed) = settings.decisions(Path::new(path));
+            assert_eq!(levels.level_of(&found), level, "{path}");
+            assert_eq!(pointed.len(), suppressions, "{path}");
         }
     }
 }

@@ -122,11 +122,17 @@ impl Fixture {
     }
 
     fn check(&self, bytes: Vec<u8>) -> Compilation {
-        compile(source(bytes), Options { rules: &[self.rule], parameters: self.parameters.as_ref() })
+        compile(
+            source(bytes),
+            Options { rules: &[self.rule], parameters: self.parameters.as_ref(), ..Options::default() },
+        )
     }
 
     fn check_with_every_rule(&self, bytes: Vec<u8>) -> Compilation {
-        compile(source(bytes), Options { rules: lint::RULES, parameters: self.parameters.as_ref() })
+        compile(
+            source(bytes),
+            Options { rules: lint::RULES, parameters: self.parameters.as_ref(), ..Options::default() },
+        )
     }
 
     /// A fix touches only what its finding points at; a safe one ends its finding and starts no other.

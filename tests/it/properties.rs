@@ -227,7 +227,7 @@ proptest! {
         let all = compiled(&bytes, Some(&parameters)).diagnostics;
         for rule in lint::RULES {
             let source = Arc::new(Source::from_bytes("recipe", bytes.clone()));
-            let alone = compile(source, Options { rules: &[rule], parameters: Some(&parameters) }).diagnostics;
+            let alone = compile(source, Options { rules: &[rule], parameters: Some(&parameters), ..Options::default() }).diagnostics;
             let among: Vec<_> = all.iter().filter(|found| found.rule == rule.name).cloned().collect();
             prop_assert_eq!(alone, among);
         }
@@ -239,7 +239,7 @@ proptest! {
         let strict = serde_json::from_str::<serde_json::Value>(&text).is_ok();
         let rules = ["syntax-error", "non-finite-number", "lone-surrogate"].map(|name| lint::rule(name).expect("is a rule"));
         let source = Arc::new(Source::from_text("text", text.clone()));
-        let compilation = compile(source, Options { rules: &rules, parameters: None });
+        let compilation = compile(source, Options { rules: &rules, parameters: None, ..Options::default() });
         let is_json = compilation.diagnostics.iter().all(|found| found.level < Level::Error);
         // A mark before the text is not JSON, and has a rule of its own.
         let text = text.strip_prefix('\u{feff}').unwrap_or(&text);

@@ -83,8 +83,10 @@ fn speaking(words: &str, text: &str) -> Result<Vec<&'static str>, String> {
     }
     let only = only.map(|rule| [rule]);
     let rules = only.as_ref().map_or(lint::RULES, |only| only.as_slice());
-    let compilation =
-        compile(Arc::new(Source::from_bytes("example", bytes)), Options { rules, parameters: parameters.as_ref() });
+    let compilation = compile(
+        Arc::new(Source::from_bytes("example", bytes)),
+        Options { rules, parameters: parameters.as_ref(), ..Options::default() },
+    );
     let mut names: Vec<_> = compilation.diagnostics.iter().map(|found| found.rule).collect();
     names.dedup();
     Ok(names)

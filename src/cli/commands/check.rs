@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 
-use crate::cli::{Error, Session, file_report, print, say};
+use crate::baseline::Baseline;
+use crate::cli::{Error, LevelArgs, Session, file_report, print, say};
 use crate::compile::{Compilation, Options, compile};
 use crate::library::read;
+use crate::lint::Levels;
 use crate::report::{FORMATS, Report, format};
 use crate::source::Source;
 
@@ -26,6 +28,14 @@ pub struct Args {
     /// How to write findings.
     #[arg(long, value_name = "FORMAT", default_value = "human", value_parser = FORMATS.iter().map(|f| f.name).collect::<Vec<_>>())]
     format: String,
+    #[command(flatten)]
+    levels: LevelArgs,
+    /// Say nothing of the findings that are known in this file; without it, `baseline` of zrecipe.toml.
+    #[arg(long, value_name = "FILE", conflicts_with = "write_baseline")]
+    baseline: Option<PathBuf>,
+    /// Write all findings into the baseline file, and say nothing of them from now on.
+    #[arg(long, value_name = "FILE")]
+    write_baseline: Option<PathBuf>,
 }
 
 /// A file to check.
@@ -47,11 +57,17 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
     let mut report = Report::new(chosen, session.style(io::stdout().is_terminal()));
     print(&report.begin())?;
     let (mut unreadable, mut passed_over) = (0, 0);
-    let max_bytes = session.settings.max_bytes();
-    each_in_order(&inputs, |input| check(input, max_bytes), |input, result| {
+    let levels = args.levels.read()?;
+    let mut known = read_baseline(args, session)?;
+    let mut written = Baseline::default();
+    each_in_order(&inputs, |input| check(input, session, &levels), |input, result| {
         match result {
             Ok(compilation) if input.found && !is_recipe(&compilation) => passed_over += 1,
-            Ok(compilation) => {
+            Ok(mut compilation) => {
+                known.take_known(&input.name, &mut compilation.diagnostics);
+                if args.write_baseline.is_some() {
+                    written.add(&input.name, &std::mem::take(&mut compilation.diagnostics));
+                }
                 let text = report.file(&file_report(&compilation));
                 if !text.is_empty() {
                     print(&text)?;
@@ -75,6 +91,13 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
         1 => say("passed over 1 file that is no recipe"),
         more => say(&format!("passed over {more} files that are no recipes")),
     }
+    if let Some(path) = &args.write_baseline {
+        std::fs::write(path, written.to_text()).map_err(|error| Error::new(format!("{}: {error}", path.display())))?;
+        say(&format!("wrote {} findings to {}", written.count(), path.display()));
+    }
+    if known.count() > 0 {
+        say(&format!("{} known findings do not occur any more; `--write-baseline` forgets them", known.count()));
+    }
     match (unreadable, summary.errors) {
         (0, 0) => Ok(()),
         (0, _) => Err(Error::findings()),
@@ -83,7 +106,19 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
     }
 }
 
-fn check(input: &Input, max_bytes: u64) -> Result<Compilation, String> {
+/// The baseline that is named, or that the settings name.
+fn read_baseline(args: &Args, session: &Session) -> Result<Baseline, Error> {
+    let path = match (&args.write_baseline, &args.baseline, &session.settings.baseline) {
+        (Some(_), ..) | (None, None, None) => return Ok(Baseline::default()),
+        (None, Some(path), _) | (None, None, Some(path)) => path,
+    };
+    let source = read(path, &path.to_string_lossy(), Source::MAX_BYTES)?;
+    let broken = |problem| Error::new(format!("{} {problem}", path.display())).hint("`--write-baseline FILE` makes one");
+    Baseline::parse(source.text()).map_err(broken)
+}
+
+fn check(input: &Input, session: &Session, levels: &Levels) -> Result<Compilation, String> {
+    let max_bytes = session.settings.max_bytes();
     let source = match &input.path {
         Some(path) => read(path, &input.name, max_bytes).map_err(|error| error.to_string())?,
         None => {
@@ -95,7 +130,11 @@ fn check(input: &Input, max_bytes: u64) -> Result<Compilation, String> {
             Source::from_bytes(&input.name, bytes)
         }
     };
-    Ok(compile(Arc::new(source), Options::default()))
+    let named = input.path.clone().unwrap_or_else(|| PathBuf::from(&input.name));
+    let (mut decided, suppressions) = session.settings.decisions(&named);
+    decided.extend(levels);
+    let options = Options { levels: Some(&decided), suppressions: &suppressions, ..Options::default() };
+    Ok(compile(Arc::new(source), options))
 }
 
 /// Whether a file in a directory is meant to be a recipe: it has steps or a start, or is broken and mentions them.

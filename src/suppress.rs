@@ -1,0 +1,146 @@
+//! Findings that somebody has looked at and wants to hear no more of: where they are silenced, and by what.
+//!
+//! In a recipe the place of a comment carries them: `"2": ["zrecipe: allow(two-destinations) both are read"]` before
+//! the step `"2"`. In the settings a JSON pointer names the place. A suppression that silences nothing is reported.
+
+use std::cell::Cell;
+
+use crate::diagnostic::Diagnostic;
+use crate::lint::{RULES, Rule, nearest, rule, rules};
+use crate::recipe::Recipe;
+use crate::source::Span;
+use crate::syntax::{Kind, NodeRef};
+
+/// What begins a suppression in a comment.
+const MARK: &str = "zrecipe: allow(";
+
+/// A suppression from the settings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pointed {
+    /// The rule's name.
+    pub rule: String,
+    /// RFC 6901: `/2/parameters/file`; empty for the whole document.
+    pub pointer: String,
+}
+
+/// A suppression and where it holds.
+#[derive(Debug)]
+struct Suppression {
+    rule: String,
+    /// Findings that begin in here are silenced.
+    scope: Span,
+    /// Where it is written; none for one from the settings.
+    place: Option<Span>,
+    used: Cell<bool>,
+}
+
+/// Divides findings into those to be told and those to be kept quiet, and adds what is wrong with the suppressions.
+/// `ran` are the rules that have had their say: about others nobody knows whether a suppression is used.
+pub fn apply(
+    recipe: &Recipe,
+    pointed: &[Pointed],
+    found: Vec<Diagnostic>,
+    ran: &[&'static Rule],
+) -> (Vec<Diagnostic>, Vec<Diagnostic>) {
+    let mut suppressions = in_comments(recipe);
+    suppressions.extend(pointed.iter().filter_map(|pointed| from_settings(recipe, pointed)));
+    if suppressions.is_empty() {
+        return (found, Vec::new());
+    }
+    let silenced = |diagnostic: &Diagnostic| {
+        let mut silenced = false;
+        for suppression in &suppressions {
+            let start = diagnostic.primary.span.start;
+            let inside =
+                suppression.scope.start <= start && start < suppression.scope.end.max(suppression.scope.start + 1);
+            if inside && suppression.rule == diagnostic.rule {
+                suppression.used.set(true);
+                silenced = true;
+            }
+        }
+        silenced
+    };
+    let (quiet, mut told): (Vec<_>, Vec<_>) = found.into_iter().partition(silenced);
+    let own = &rules::unused_suppression::RULE;
+    if ran.iter().any(|rule| rule.name == own.name) {
+        told.extend(suppressions.iter().filter_map(|suppression| complain(own, suppression, ran)));
+        told.sort_by_key(|diagnostic| diagnostic.primary.span);
+    }
+    (told, quiet)
+}
+
+fn complain(own: &Rule, suppression: &Suppression, ran: &[&'static Rule]) -> Option<Diagnostic> {
+    let name = &suppression.rule;
+    let place = suppression.place?;
+    if rule(name).is_none() {
+        let diagnostic = own.at(place, format!("there is no rule `{name}` to allow"));
+        return Some(match nearest(name, RULES.iter().map(|rule| rule.name)) {
+            Some(meant) => {
+                diagnostic.help(format!("did you mean `{meant}`?")).fix(format!("write `{meant}`"), place, meant)
+            }
+            None => diagnostic.help("`zrecipe explain` lists all rules"),
+        });
+    }
+    let has_run = ran.iter().any(|rule| rule.name == name);
+    (has_run && !suppression.used.get()).then(|| {
+        own.at(place, format!("`{name}` finds nothing here that could be allowed")).help("remove the suppression")
+    })
+}
+
+/// The suppressions in the comments of steps.
+fn in_comments(recipe: &Recipe) -> Vec<Suppression> {
+    let mut found = Vec::new();
+    for repeated in recipe.repeated().iter().filter(|repeated| repeated.comment) {
+        let Some(step) = recipe.steps().iter().find(|step| step.key == repeated.last) else { continue };
+        let scope = Span { start: recipe.span(step.key).start, end: recipe.span(step.value).end };
+        let comment = recipe.node(repeated.value);
+        let single = (comment.kind() == Kind::String).then_some(comment);
+        for text in single.into_iter().chain(comment.items()) {
+            found.extend(in_text(text, scope));
+        }
+    }
+    found
+}
+
+fn in_text(node: NodeRef<'_>, scope: Span) -> Vec<Suppression> {
+    let text = node.text();
+    let Some(start) = text.find(MARK).map(|at| at + MARK.len()) else { return Vec::new() };
+    let Some(length) = text[start..].find(')') else { return Vec::new() };
+    let mut at = start;
+    let mut found = Vec::new();
+    for name in text[start..start + length].split(',') {
+        let lead = name.len() - name.trim_start().len();
+        let trimmed = name.trim();
+        let place = node.text_span(at + lead..at + lead + trimmed.len());
+        found.push(Suppression { rule: trimmed.to_owned(), scope, place: Some(place), used: Cell::new(false) });
+        at += name.len() + 1;
+    }
+    found
+}
+
+fn from_settings(recipe: &Recipe, pointed: &Pointed) -> Option<Suppression> {
+    let node = resolve(recipe.tree().root(), &pointed.pointer)?;
+    Some(Suppression { rule: pointed.rule.clone(), scope: node, place: None, used: Cell::new(false) })
+}
+
+/// The place that a JSON pointer names: a value together with its key.
+fn resolve(root: NodeRef<'_>, pointer: &str) -> Option<Span> {
+    let mut node = root;
+    let mut span = root.span();
+    for part in pointer.split('/').skip(1) {
+        let part = part.replace("~1", "/").replace("~0", "~");
+        match node.kind() {
+            Kind::Object => {
+                let member = node.members().filter(|member| member.key.is(&part)).last()?;
+                span = Span { start: member.key.span().start, end: member.value.span().end };
+                node = member.value;
+            }
+            Kind::Array => {
+                node = node.items().nth(part.parse().ok()?)?;
+                span = node.span();
+            }
+            _ => return None,
+        }
+    }
+    Some(span)
+}
