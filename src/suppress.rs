@@ -76,7 +76,7 @@ fn complain(own: &Rule, suppression: &Suppression, ran: &[&'static Rule]) -> Opt
         let diagnostic = own.at(place, format!("there is no rule `{name}` to allow"));
         return Some(match nearest(name, RULES.iter().map(|rule| rule.name)) {
             Some(meant) => {
-                diagnostic.help(format!("did you mean `{meant}`?")).fix(format!("write `{meant}`"), place, meant)
+                diagnostic.help(format!("did you mean `{meant}`?")).unsafe_fix(format!("write `{meant}`"), place, meant)
             }
             None => diagnostic.help("`zrecipe explain` lists all rules"),
         });
