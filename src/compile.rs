@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::diagnostic::{Diagnostic, Level, Sink};
+use crate::evidence::{Facts, Set};
 use crate::graph::Graph;
 use crate::lint::{self, Context, Levels, Rule, TemplateUse};
 use crate::lower::lower;
@@ -19,6 +20,8 @@ pub struct Options<'a> {
     pub rules: &'a [&'static Rule],
     /// The parameters the recipe is to be run with, if they are known.
     pub parameters: Option<&'a Object>,
+    /// The recipes that it is checked together with, its own facts among them.
+    pub set: Option<&'a Set>,
     /// What the project has decided about rules.
     pub levels: Option<&'a Levels>,
     /// Places where the settings silence a rule.
@@ -27,7 +30,7 @@ pub struct Options<'a> {
 
 impl Default for Options<'_> {
     fn default() -> Self {
-        Self { rules: lint::RULES, parameters: None, levels: None, suppressions: &[] }
+        Self { rules: lint::RULES, parameters: None, set: None, levels: None, suppressions: &[] }
     }
 }
 
@@ -59,8 +62,16 @@ pub fn compile(source: Arc<Source>, options: Options<'_>) -> Compilation {
     let graph = Graph::new(&recipe);
     let templates = lint::templates(&recipe);
     let mut sink = Sink::default();
-    let context =
-        Context { tree: &tree, recipe: &recipe, graph: &graph, templates: &templates, parameters: options.parameters };
+    let facts = options.set.map(|_| Facts::of(&recipe));
+    let set = facts.as_ref().zip(options.set);
+    let context = Context {
+        tree: &tree,
+        recipe: &recipe,
+        graph: &graph,
+        templates: &templates,
+        parameters: options.parameters,
+        set,
+    };
     lint::run(options.rules, &context, &mut sink);
     let (found, dropped) = sink.finish();
     let (mut diagnostics, mut silenced) = suppress::apply(&recipe, options.suppressions, found, options.rules);

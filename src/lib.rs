@@ -23,6 +23,7 @@
 //!            recipe
 //!            lower
 //!            graph
+//!            evidence
 //!            site
 //!            lint         lint/rules/
 //!            suppress
@@ -49,6 +50,19 @@
 //! - A string is read as a template once ([`template::parse`]); check and bind use the same result.
 //! - Every front end calls [`compile::compile`]; none parses, lints or binds on its own.
 //! - Nothing is reported as done before the broker has it safely; a delivery is acknowledged last.
+//!
+//! # As a library
+//!
+//! ```
+//! use std::sync::Arc;
+//! use zrecipe::{compile, source::Source};
+//!
+//! let text = r#"{ "1": { "queue": "images", "output": 2 }, "start": [[1, []]] }"#;
+//! let source = Arc::new(Source::from_text("images.json", text));
+//! let compilation = compile::compile(source, compile::Options::default());
+//! let found: Vec<&str> = compilation.diagnostics.iter().map(|found| found.rule).collect();
+//! assert_eq!(found, ["unknown-step"]);
+//! ```
 
 pub mod baseline;
 pub mod bind;
@@ -56,6 +70,7 @@ pub mod cli;
 pub mod compile;
 pub mod diagnostic;
 pub mod draw;
+pub mod evidence;
 pub mod graph;
 pub mod library;
 pub mod lint;

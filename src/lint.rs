@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use crate::diagnostic::{Diagnostic, Level, Sink};
+use crate::evidence::{Facts, Set};
 use crate::graph::Graph;
 use crate::recipe::Recipe;
 use crate::source::Span;
@@ -41,6 +42,8 @@ pub struct Context<'a> {
     pub templates: &'a [TemplateUse],
     /// The parameters it is to be run with, if they are known.
     pub parameters: Option<&'a Object>,
+    /// The facts of this recipe and of the set that it is checked with, if it is checked with others.
+    pub set: Option<(&'a Facts, &'a Set)>,
 }
 
 /// A string with braces, and where it stands.
@@ -281,6 +284,7 @@ rules! {
     duplicate_step,
     empty_start,
     error_to_start,
+    foreign_queue,
     invalid_utf8,
     lone_surrogate,
     malformed_delay,
@@ -291,6 +295,7 @@ rules! {
     malformed_placeholder,
     malformed_start,
     malformed_step,
+    mismatched_channel,
     missing_destination,
     missing_start,
     misspelt_key,
@@ -299,6 +304,8 @@ rules! {
     not_a_recipe,
     oversized_integer,
     partial_replace,
+    rare_parameter,
+    rare_queue,
     rejected_placeholder,
     repeated_link,
     scalar_error,

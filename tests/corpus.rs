@@ -1,7 +1,9 @@
 //! Fixtures: every file below `tests/lint`, `tests/syntax`, `tests/lower` and `tests/graph` is a test of its own,
-//! with what is expected of it in a snapshot beside it.
+//! with what is expected of it in a snapshot beside it. Every folder of `tests/cli` with `args` in it is one, too:
+//! see `cli.rs`.
 //!
-//! A fixture's bytes are the document, unchanged. `<stem>.params` beside it holds the parameters it is run with.
+//! A fixture's bytes are the document, unchanged. `<stem>.params` beside it holds the parameters it is run with,
+//! `<stem>.beside` the recipes it is checked together with: a list of `[recipe, how many of them]`.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -9,6 +11,7 @@ use std::sync::Arc;
 
 use zrecipe::compile::{Compilation, Options, compile};
 use zrecipe::diagnostic::{Diagnostic, Fix};
+use zrecipe::evidence::{Facts, Set};
 use zrecipe::graph::Graph;
 use zrecipe::lint::{self, Rule};
 use zrecipe::recipe::{Link, Recipe, Role, Target};
@@ -17,12 +20,15 @@ use zrecipe::syntax::json::{parse, read_value};
 use zrecipe::syntax::{Kind, NodeRef, Tree};
 use zrecipe::value::{Object, Value};
 
+mod cli;
+
 datatest_stable::harness! {
     { test = silent, root = "tests/lint", pattern = r"/ok[^/]*\.json$" },
     { test = finding, root = "tests/lint", pattern = r"/bad[^/]*\.json$" },
     { test = syntax, root = "tests/syntax", pattern = r"\.json$" },
     { test = lower, root = "tests/lower", pattern = r"\.json$" },
     { test = graph, root = "tests/graph", pattern = r"\.json$" },
+    { test = command, root = "tests/cli", pattern = r"/args$" },
 }
 
 type Outcome = datatest_stable::Result<()>;
@@ -99,40 +105,72 @@ fn graph(path: &Path, bytes: Vec<u8>) -> Outcome {
     snapshot(path, &dump_graph(&recipe))
 }
 
+fn command(path: &Path) -> Outcome {
+    cli::case(path).or_else(fail)
+}
+
 /// What is known about a fixture of a rule without reading its text.
 struct Fixture {
     rule: &'static Rule,
     parameters: Option<Object>,
+    /// The recipes it is checked together with.
+    beside: Option<Set>,
+}
+
+/// The JSON in a file beside a fixture, with the same stem.
+fn beside(path: &Path, extension: &str) -> Result<Option<Value>, String> {
+    let path = path.with_extension(extension);
+    match std::fs::read(&path) {
+        Ok(bytes) => read_value(&bytes).map(Some).map_err(|why| format!("{}: {why}", path.display())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(format!("{}: {error}", path.display())),
+    }
+}
+
+/// `[recipe, how often]`
+fn pair(entry: &Value) -> Option<(&Value, i64)> {
+    match entry.as_array()? {
+        [recipe, count] => Some((recipe, count.as_i64()?)),
+        _ => None,
+    }
 }
 
 impl Fixture {
     fn read(path: &Path) -> Result<Self, String> {
         let folder = path.parent().and_then(Path::file_name).and_then(|name| name.to_str()).unwrap_or_default();
         let rule = lint::rule(folder).ok_or_else(|| format!("there is no rule `{folder}`; see `lint::RULES`"))?;
-        let parameters = path.with_extension("params");
-        let parameters = match std::fs::read(&parameters) {
-            Ok(bytes) => match read_value(&bytes) {
-                Ok(Value::Object(parameters)) => Some(parameters),
-                _ => return Err(format!("{} should hold a JSON object", parameters.display())),
-            },
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-            Err(error) => return Err(format!("{}: {error}", parameters.display())),
+        let parameters = match beside(path, "params")? {
+            Some(Value::Object(parameters)) => Some(parameters),
+            Some(_) => return Err(format!("{}: its parameters should be an object", path.display())),
+            None => None,
         };
-        Ok(Self { rule, parameters })
+        let others = beside(path, "beside")?.map(|recipes| {
+            let mut set = Set::default();
+            for (recipe, count) in recipes.as_array().unwrap_or_default().iter().filter_map(pair) {
+                let facts = Facts::of(&compile(source(recipe.to_json().into_bytes()), Options::default()).recipe);
+                (0..count).for_each(|_| set.add(&facts));
+            }
+            set
+        });
+        Ok(Self { rule, parameters, beside: others })
     }
 
     fn check(&self, bytes: Vec<u8>) -> Compilation {
-        compile(
-            source(bytes),
-            Options { rules: &[self.rule], parameters: self.parameters.as_ref(), ..Options::default() },
-        )
+        self.compile(bytes, &[self.rule])
     }
 
     fn check_with_every_rule(&self, bytes: Vec<u8>) -> Compilation {
-        compile(
-            source(bytes),
-            Options { rules: lint::RULES, parameters: self.parameters.as_ref(), ..Options::default() },
-        )
+        self.compile(bytes, lint::RULES)
+    }
+
+    fn compile(&self, bytes: Vec<u8>, rules: &[&'static Rule]) -> Compilation {
+        let set = self.beside.as_ref().map(|others| {
+            let mut set = others.clone();
+            set.add(&Facts::of(&compile(source(bytes.clone()), Options::default()).recipe));
+            set
+        });
+        let parameters = self.parameters.as_ref();
+        compile(source(bytes), Options { rules, parameters, set: set.as_ref(), ..Options::default() })
     }
 
     /// A fix touches only what its finding points at; a safe one ends its finding and starts no other.

@@ -1,5 +1,6 @@
 //! The integration tests that run in-process, in one binary.
 
+mod cli;
 mod conformance;
 mod draw;
 mod layers;

@@ -3,12 +3,14 @@
 //!
 //! Words after `json` at the head of a code block: `with k=v …` gives parameters that are texts (`k:=v`: JSON), `rules=<name>` runs
 //! only that rule, `in-latin-1` and `with-byte-order-mark` say how the text is stored, and `600-deep` and
-//! `5000-digits` put in what nobody wants to read.
+//! `5000-digits` put in what nobody wants to read. `beside-<n> <recipe>` checks it
+//! together with so many copies of another recipe.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use zrecipe::compile::{Options, compile};
+use zrecipe::evidence::{Facts, Set};
 use zrecipe::lint::{self, Rule};
 use zrecipe::source::Source;
 use zrecipe::syntax::json::read_value;
@@ -48,7 +50,8 @@ fn block(section: &str) -> Result<(&str, &str), String> {
 fn speaking(words: &str, text: &str) -> Result<Vec<&'static str>, String> {
     let mut parameters = None;
     let mut only = None;
-    let (mut mark, mut latin) = (false, false);
+    let (mut mark, mut latin, mut set) = (false, false, false);
+    let mut others = Set::default();
     let mut text = text.to_owned();
     let mut words = words.split_whitespace();
     while let Some(word) = words.next() {
@@ -65,6 +68,15 @@ fn speaking(words: &str, text: &str) -> Result<Vec<&'static str>, String> {
                 parameters = Some(pairs.collect::<Result<Object, String>>()?);
             }
             "in-latin-1" => latin = true,
+            beside if beside.starts_with("beside-") => {
+                let count: usize =
+                    beside["beside-".len()..].parse().map_err(|_| format!("`{beside}` has no number"))?;
+                let other = words.next().ok_or("names no recipe beside it")?;
+                let source = Arc::new(Source::from_text("other", other));
+                let other = Facts::of(&compile(source, Options::default()).recipe);
+                (0..count).for_each(|_| others.add(&other));
+                set = true;
+            }
             "with-byte-order-mark" => mark = true,
             "600-deep" => text = replace(&text, "\"DEEP\"", &format!("{}{}", "[".repeat(600), "]".repeat(600)))?,
             "5000-digits" => text = replace(&text, "DIGITS", &"7".repeat(5000))?,
@@ -83,10 +95,10 @@ fn speaking(words: &str, text: &str) -> Result<Vec<&'static str>, String> {
     }
     let only = only.map(|rule| [rule]);
     let rules = only.as_ref().map_or(lint::RULES, |only| only.as_slice());
-    let compilation = compile(
-        Arc::new(Source::from_bytes("example", bytes)),
-        Options { rules, parameters: parameters.as_ref(), ..Options::default() },
-    );
+    let source = Arc::new(Source::from_bytes("example", bytes));
+    others.add(&Facts::of(&compile(Arc::clone(&source), Options::default()).recipe));
+    let set = set.then_some(&others);
+    let compilation = compile(source, Options { rules, parameters: parameters.as_ref(), set, ..Options::default() });
     let mut names: Vec<_> = compilation.diagnostics.iter().map(|found| found.rule).collect();
     names.dedup();
     Ok(names)

@@ -9,6 +9,7 @@ use std::sync::{Arc, mpsc};
 use crate::baseline::Baseline;
 use crate::cli::{Error, LevelArgs, Session, file_report, print, say};
 use crate::compile::{Compilation, Options, compile};
+use crate::evidence::{Facts, Set};
 use crate::library::read;
 use crate::lint::Levels;
 use crate::report::{FORMATS, Report, format};
@@ -60,7 +61,9 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
     let levels = args.levels.read()?;
     let mut known = read_baseline(args, session)?;
     let mut written = Baseline::default();
-    each_in_order(&inputs, |input| check(input, session, &levels), |input, result| {
+    let set = evidence(&inputs, session);
+    let set = (inputs.len() > 1).then_some(&set);
+    each_in_order(&inputs, |input| check(input, session, &levels, set), |input, result| {
         match result {
             Ok(compilation) if input.found && !is_recipe(&compilation) => passed_over += 1,
             Ok(mut compilation) => {
@@ -117,7 +120,26 @@ fn read_baseline(args: &Args, session: &Session) -> Result<Baseline, Error> {
     Baseline::parse(source.text()).map_err(broken)
 }
 
-fn check(input: &Input, session: &Session, levels: &Levels) -> Result<Compilation, String> {
+/// What the recipes have in common. It costs a second reading, and keeps no more of a file than what it says.
+fn evidence(inputs: &[Input], session: &Session) -> Set {
+    let mut set = Set::default();
+    if inputs.len() > 1 {
+        let facts = |input: &Input| {
+            let source = read(input.path.as_ref()?, &input.name, session.settings.max_bytes()).ok()?;
+            let compilation = compile(Arc::new(source), Options { rules: &[], ..Options::default() });
+            Some(Facts::of(&compilation.recipe))
+        };
+        let counted = each_in_order(inputs, facts, |_, facts| {
+            facts.iter().for_each(|facts| set.add(facts));
+            Ok(())
+        });
+        // Nothing in it can fail.
+        debug_assert!(counted.is_ok());
+    }
+    set
+}
+
+fn check(input: &Input, session: &Session, levels: &Levels, set: Option<&Set>) -> Result<Compilation, String> {
     let max_bytes = session.settings.max_bytes();
     let source = match &input.path {
         Some(path) => read(path, &input.name, max_bytes).map_err(|error| error.to_string())?,
@@ -133,7 +155,7 @@ fn check(input: &Input, session: &Session, levels: &Levels) -> Result<Compilatio
     let named = input.path.clone().unwrap_or_else(|| PathBuf::from(&input.name));
     let (mut decided, suppressions) = session.settings.decisions(&named);
     decided.extend(levels);
-    let options = Options { levels: Some(&decided), suppressions: &suppressions, ..Options::default() };
+    let options = Options { levels: Some(&decided), suppressions: &suppressions, set, ..Options::default() };
     Ok(compile(Arc::new(source), options))
 }
 

@@ -1,0 +1,143 @@
+//! What only the program itself can show: pipes, colours, and that every command has its cases in `tests/cli`.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use zrecipe::cli::commands::COMMANDS;
+
+fn zrecipe(args: &[&str], place: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_zrecipe"));
+    command.args(args).current_dir(place).env_clear().env("COLUMNS", "100");
+    command.envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
+    command.stdin(Stdio::null());
+    command
+}
+
+fn place() -> tempfile::TempDir {
+    tempfile::tempdir().expect("can be made")
+}
+
+/// A name of a folder below `tests/cli`, and the folders in it.
+fn folders(path: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let mut folders: Vec<PathBuf> = entries.map(|entry| entry.expect("can be read").path()).collect();
+    folders.sort();
+    folders
+}
+
+/// Cases of no command in particular are in `tests/cli/zrecipe`.
+#[test]
+fn every_command_has_cases() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli");
+    let mut wrong = Vec::new();
+    for command in COMMANDS {
+        if !root.join(command).join("help/args").is_file() {
+            wrong.push(format!(
+                "`{command}` has no case: add tests/cli/{command}/help/args with `{command}` and `--help`"
+            ));
+        }
+    }
+    for folder in folders(&root) {
+        let command = folder.file_name().and_then(|name| name.to_str()).expect("is UTF-8");
+        if command != "zrecipe" && !COMMANDS.contains(&command) {
+            wrong.push(format!("tests/cli/{command} is the folder of no command: rename or remove it"));
+        }
+        for case in folders(&folder).iter().filter(|case| !case.join("args").is_file()) {
+            wrong.push(format!("{} has no `args`: it is never run", case.display()));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Nobody who pipes into `head` wants to read about it.
+#[test]
+fn a_closed_pipe_is_no_error() {
+    let place = place();
+    // More than a pipe holds, so that the program is still writing when the reader goes.
+    let step = |n: usize| format!("\"{n}\": {{ \"queue\": \"q\", \"{}\": {{}} }}", "outptu");
+    let steps: Vec<String> = (1..4000).map(step).collect();
+    let recipe = format!("{{ {}, \"start\": [[1, []]] }}", steps.join(",\n"));
+    std::fs::write(place.path().join("large.json"), recipe).expect("can be written");
+    let commands: [&[&str]; 6] = [
+        &["check", "large.json"],
+        &["check", "--format", "concise", "large.json"],
+        &["check", "--format", "json", "large.json"],
+        &["graph", "large.json"],
+        &["explain"],
+        &["--help"],
+    ];
+    for args in commands {
+        let mut child = zrecipe(args, place.path())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program can be run");
+        let mut stdout = BufReader::new(child.stdout.take().expect("is piped"));
+        let large = args.contains(&"large.json") && args[0] != "graph";
+        if large {
+            let mut line = String::new();
+            stdout.read_line(&mut line).expect("has a line");
+            assert!(!line.is_empty(), "{args:?} prints something");
+        }
+        drop(stdout);
+        let output = child.wait_with_output().expect("ends");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(!stderr.contains("pipe") && !stderr.contains("panicked"), "{args:?}: {stderr}");
+        let expected: &[i32] = if large { &[0] } else { &[0, 1] };
+        assert!(output.status.code().is_some_and(|code| expected.contains(&code)), "{args:?}: {}", output.status);
+    }
+}
+
+/// Escape codes only where they are asked for: there is no terminal in a test.
+#[test]
+fn colour_only_when_asked_for() {
+    let place = place();
+    std::fs::write(place.path().join("bad.json"), "{ \"1\": {}, \"start\": [[2, []]] }").expect("can be written");
+    let escapes = |args: &[&str], variable: Option<(&str, &str)>| {
+        let output = zrecipe(args, place.path()).envs(variable).output().expect("the program can be run");
+        assert_eq!(output.status.code(), Some(1), "{args:?}");
+        output.stdout.contains(&0x1b) || output.stderr.contains(&0x1b)
+    };
+    for command in ["check", "graph"] {
+        assert!(!escapes(&[command, "bad.json"], None), "{command}");
+        assert!(!escapes(&[command, "bad.json", "--color", "never"], Some(("CLICOLOR_FORCE", "1"))), "{command}");
+        assert!(!escapes(&[command, "bad.json"], Some(("NO_COLOR", "1"))), "{command}");
+    }
+    for format in ["human", "concise"] {
+        assert!(!escapes(&["check", "bad.json", "--format", format], None), "{format}");
+    }
+    // Asked for on the command line, which is nearer than the environment.
+    assert!(escapes(&["check", "bad.json", "--color", "always"], Some(("NO_COLOR", "1"))));
+    // A format for programs has no use for them.
+    assert!(!escapes(&["check", "bad.json", "--color", "always", "--format", "json"], None));
+}
+
+/// Without a home there is no place for runs, unless one is named.
+#[test]
+fn a_state_directory_is_needed_and_can_be_named() {
+    let place = place();
+    let outcome = |args: &[&str], variable: Option<(&str, &Path)>| {
+        let output = zrecipe(args, place.path()).envs(variable).output().expect("the program can be run");
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.code(), stderr)
+    };
+    let home = place.path().join("home");
+    std::fs::create_dir(&home).expect("can be made");
+    let (code, stderr) = outcome(&["runs"], Some(("HOME", &home)));
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(home.join(".local/state/zrecipe").is_dir(), "the usual place for state is used");
+    let named = place.path().join("named");
+    for (args, variable) in
+        [(&["runs", "--state", "named"][..], None), (&["runs"][..], Some(("ZRECIPE_STATE", named.as_path())))]
+    {
+        let (code, stderr) = outcome(args, variable);
+        assert_eq!(code, Some(0), "{args:?}: {stderr}");
+        assert!(named.is_dir(), "{args:?}");
+        std::fs::remove_dir_all(&named).expect("can be removed");
+    }
+    std::fs::write(place.path().join("zrecipe.toml"), "state-directory = \"named\"\n").expect("can be written");
+    let (code, stderr) = outcome(&["runs"], None);
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(named.is_dir(), "the settings name it");
+}
