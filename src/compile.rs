@@ -56,6 +56,17 @@ pub struct Compilation {
 }
 
 /// Compiles a recipe. It never fails: what is wrong is in the diagnostics.
+///
+/// ```
+/// use std::sync::Arc;
+/// use zrecipe::compile::{Options, compile};
+/// use zrecipe::source::Source;
+///
+/// let text = r#"{"1": {"queue": "images", "output": 3}, "start": [[1, []]]}"#;
+/// let compilation = compile(Arc::new(Source::from_text("recipe.json", text)), Options::default());
+/// assert_eq!(compilation.diagnostics[0].rule, "unknown-step");
+/// assert!(compilation.is_refused());
+/// ```
 pub fn compile(source: Arc<Source>, options: Options<'_>) -> Compilation {
     let tree = Arc::new(json::parse(Arc::clone(&source)));
     let recipe = lower(Arc::clone(&tree));

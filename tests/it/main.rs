@@ -5,6 +5,7 @@ mod conformance;
 mod draw;
 mod layers;
 mod lists;
+mod mutations;
 mod properties;
 mod published;
 mod report;
