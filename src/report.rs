@@ -208,6 +208,19 @@ fn characters(bytes: &[u8]) -> (u32, u32) {
         .fold((0, 0), |(chars, pairs), byte| (chars + u32::from(byte & 0xc0 != 0x80), pairs + u32::from(*byte >= 0xf0)))
 }
 
+/// What each finding of a file is known by from one report to the next: its file, its rule and its message, and a
+/// number where those are the same. It is not known by its line, so that it stays known when lines move.
+fn fingerprints(file: &FileReport<'_>) -> Vec<String> {
+    let mut seen = std::collections::HashMap::new();
+    let fingerprint = |found: &Diagnostic| {
+        let number: &mut usize = seen.entry((found.rule, found.message.clone())).or_default();
+        *number += 1;
+        let name = [file.source.name(), found.rule, &found.message, &number.to_string()].join("\0");
+        uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, name.as_bytes()).simple().to_string()
+    };
+    file.diagnostics.iter().map(fingerprint).collect()
+}
+
 /// What stands for a character that a terminal would act on, or that would hide or reorder its neighbours.
 pub(crate) fn stand_in(character: char) -> Option<char> {
     match character {
@@ -251,4 +264,8 @@ formats! {
     human,
     concise,
     json,
+    sarif,
+    github,
+    gitlab,
+    junit,
 }

@@ -162,13 +162,17 @@ impl Source {
 fn decode_lossily(bytes: &[u8]) -> (String, Vec<Span>) {
     const MOST: usize = 100;
     let mut text = String::with_capacity(bytes.len());
-    let mut places = Vec::new();
+    let mut places: Vec<Span> = Vec::new();
     for chunk in bytes.utf8_chunks() {
         text.push_str(chunk.valid());
         if !chunk.invalid().is_empty() {
             let start = text.len();
             text.push(char::REPLACEMENT_CHARACTER);
-            if places.len() < MOST {
+            // Neighbours are one mistake.
+            let neighbour = places.last_mut().filter(|last| last.end as usize == start);
+            if let Some(neighbour) = neighbour {
+                neighbour.end = offset(text.len());
+            } else if places.len() < MOST {
                 places.push(Span::new(start, text.len()));
             }
         }
@@ -199,7 +203,7 @@ mod tests {
     fn text_that_is_not_utf8_keeps_its_places() {
         let source = Source::from_bytes("x", b"a\xff\xfeb\xc3".to_vec());
         assert_eq!(source.text(), "a\u{fffd}\u{fffd}b\u{fffd}");
-        assert_eq!(source.undecodable().len(), 3);
+        assert_eq!(source.undecodable().len(), 2);
         assert_eq!(source.position(8, Unit::Utf8), Position { line: 1, column: 9 });
     }
 }

@@ -82,12 +82,26 @@ pub enum ProblemKind {
     MissingColon,
     /// A `:` outside an object, or a second one.
     StrayColon,
+    /// A key without a colon and a value.
+    KeyAlone,
+    /// `=` or `=>` for the colon after a key.
+    EqualsSign,
+    /// `;` for a comma.
+    Semicolon,
     /// A word that is not `true`, `false` or `null`.
     UnknownWord,
     /// A number that JSON does not allow: `01`, `+1`, `.5`, `1.`, `0x1F`.
     MalformedNumber,
-    /// A string that the line's end cuts off.
+    /// A string without its closing quote.
     UnterminatedString,
+    /// A string whose closing quote is on a later line; the place is its first line break.
+    LineBreak,
+    /// A word with a closing quote only.
+    NoOpeningQuote,
+    /// What Python writes before the quote of a string: `b"x"`.
+    StringPrefix,
+    /// A string in the quotes of a word processor.
+    TypographicQuotes,
     /// A control character in a string.
     ControlCharacter,
     /// A `\` with something after it that JSON does not know.
@@ -100,12 +114,26 @@ pub enum ProblemKind {
     Comment,
     /// A bracket that is never closed.
     Unclosed,
+    /// The text ends before everything is closed; the innermost bracket explains it.
+    Truncated,
+    /// `]` for `}` or the other way round.
+    WrongBracket,
+    /// Brackets that close the document before its end.
+    ExtraBracket,
     /// A closing bracket that closes nothing.
     Unopened,
     /// Something after the end of the document.
     TrailingContent,
     /// Characters that mean nothing in JSON.
     UnknownCharacter,
+    /// A word where only a comma, a colon or a bracket can stand.
+    Misplaced,
+    /// White space that is none in JSON.
+    OddSpace,
+    /// A line that version control left behind, and the last line of the conflict.
+    ConflictMarker,
+    /// The text is YAML.
+    Yaml,
     /// More than [`MAX_DEPTH`] levels.
     TooDeep,
     /// `NaN`, an infinity, or a number beyond the range of a double. Python reads these.

@@ -1,15 +1,19 @@
 //! `zrecipe check`: everything that can be said about recipes before they run.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, IsTerminal as _, Read as _};
+use std::io::{self, IsTerminal as _, Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
+
+use tempfile::NamedTempFile;
 
 use crate::baseline::Baseline;
 use crate::cli::{Error, LevelArgs, Session, file_report, print, say};
 use crate::compile::{Compilation, Options, compile};
 use crate::evidence::{Facts, Set};
+use crate::diagnostic::Diagnostic;
 use crate::library::read;
 use crate::lint::Levels;
 use crate::report::{FORMATS, Report, format};
@@ -29,6 +33,12 @@ pub struct Args {
     /// How to write findings.
     #[arg(long, value_name = "FORMAT", default_value = "human", value_parser = FORMATS.iter().map(|f| f.name).collect::<Vec<_>>())]
     format: String,
+    /// Write the report to this file, which appears when it is whole.
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Say how many findings of each rule there are, and how many of them have a fix.
+    #[arg(long)]
+    statistics: bool,
     #[command(flatten)]
     levels: LevelArgs,
     /// Say nothing of the findings that are known in this file; without it, `baseline` of zrecipe.toml.
@@ -55,8 +65,10 @@ struct Input {
 pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
     let inputs = gather(&args.paths, &args.stdin_filename)?;
     let chosen = format(&args.format).ok_or_else(|| Error::new(format!("there is no format `{}`", args.format)))?;
-    let mut report = Report::new(chosen, session.style(io::stdout().is_terminal()));
-    print(&report.begin())?;
+    let mut report = Report::new(chosen, session.style(args.output.is_none() && io::stdout().is_terminal()));
+    let mut output = Output::open(args.output.as_deref())?;
+    output.write(&report.begin())?;
+    let mut statistics = Statistics::default();
     let (mut unreadable, mut passed_over) = (0, 0);
     let levels = args.levels.read()?;
     let mut known = read_baseline(args, session)?;
@@ -71,9 +83,10 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
                 if args.write_baseline.is_some() {
                     written.add(&input.name, &std::mem::take(&mut compilation.diagnostics));
                 }
+                statistics.add(&compilation.diagnostics);
                 let text = report.file(&file_report(&compilation));
                 if !text.is_empty() {
-                    print(&text)?;
+                    output.write(&text)?;
                 }
             }
             Err(error) => {
@@ -83,10 +96,14 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
         }
         Ok(())
     })?;
-    print(&report.end())?;
+    output.write(&report.end())?;
+    output.close()?;
     let summary = *report.summary();
+    if args.statistics {
+        statistics.lines().iter().for_each(|line| say(line));
+    }
     // The report for people ends with the summary itself, and the JSON document holds it.
-    if args.format == "concise" {
+    if args.output.is_some() || !matches!(args.format.as_str(), "human" | "json") {
         say(&summary.to_string());
     }
     match passed_over {
@@ -107,6 +124,90 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
         (1, _) => Err(Error::new("1 file could not be read")),
         (more, _) => Err(Error::new(format!("{more} files could not be read"))),
     }
+}
+
+/// How many findings of each rule there are.
+#[derive(Default)]
+struct Statistics {
+    /// Rule: all, and those with a fix.
+    counts: BTreeMap<&'static str, (usize, usize)>,
+}
+
+impl Statistics {
+    fn add(&mut self, findings: &[Diagnostic]) {
+        for finding in findings {
+            let (all, fixable) = self.counts.entry(finding.rule).or_default();
+            *all += 1;
+            *fixable += usize::from(finding.fix.is_some());
+        }
+    }
+
+    /// The most frequent first.
+    fn lines(&self) -> Vec<String> {
+        let mut counts: Vec<_> = self.counts.iter().collect();
+        counts.sort_by_key(|&(rule, &(all, _))| (std::cmp::Reverse(all), *rule));
+        let line = |(rule, &(all, fixable)): (&&str, &(usize, usize))| match fixable {
+            0 => format!("{all:>6}  {rule}"),
+            _ if fixable == all => format!("{all:>6}  {rule:<24} fixable"),
+            _ => format!("{all:>6}  {rule:<24} {fixable} fixable"),
+        };
+        counts.into_iter().map(line).collect()
+    }
+}
+
+/// Where the report goes.
+enum Output {
+    Standard,
+    /// A file that is written beside its place and put there when it is whole.
+    File(PathBuf, io::BufWriter<NamedTempFile>),
+    /// A device or a pipe.
+    Stream(PathBuf, std::fs::File),
+}
+
+impl Output {
+    fn open(path: Option<&Path>) -> Result<Self, Error> {
+        let Some(path) = path else { return Ok(Self::Standard) };
+        let failed = |error| unwritable(path, &error);
+        match path.metadata() {
+            Ok(found) if found.is_dir() => Err(Error::new(format!("cannot write {}: it is a directory", path.display()))),
+            Ok(found) if !found.is_file() || path.starts_with("/dev") => {
+                let stream = std::fs::OpenOptions::new().append(true).open(path).map_err(failed)?;
+                Ok(Self::Stream(path.to_owned(), stream))
+            }
+            found => {
+                // What a link leads to is replaced, not the link.
+                let path = if found.is_ok() { path.canonicalize().map_err(failed)? } else { path.to_owned() };
+                let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+                if !folder.is_dir() {
+                    let (path, folder) = (path.display(), folder.display());
+                    return Err(Error::new(format!("cannot write {path}: there is no directory {folder}")));
+                }
+                // As any new file, or as the one that it replaces.
+                let permissions = found.map_or(std::fs::Permissions::from_mode(0o666), |found| found.permissions());
+                let part = tempfile::Builder::new().prefix(".zrecipe").permissions(permissions).tempfile_in(folder);
+                Ok(Self::File(path.clone(), io::BufWriter::new(part.map_err(failed)?)))
+            }
+        }
+    }
+
+    fn write(&mut self, text: &str) -> Result<(), Error> {
+        match self {
+            Self::Standard => print(text),
+            Self::File(path, part) => part.write_all(text.as_bytes()).map_err(|error| unwritable(path, &error)),
+            Self::Stream(path, stream) => stream.write_all(text.as_bytes()).map_err(|error| unwritable(path, &error)),
+        }
+    }
+
+    fn close(self) -> Result<(), Error> {
+        let Self::File(path, part) = self else { return Ok(()) };
+        let part = part.into_inner().map_err(|error| unwritable(&path, error.error()))?;
+        part.persist(&path).map_err(|error| unwritable(&path, &error.error))?;
+        Ok(())
+    }
+}
+
+fn unwritable(path: &Path, error: &io::Error) -> Error {
+    Error::new(format!("cannot write {}: {error}", path.display()))
 }
 
 /// The baseline that is named, or that the settings name.
