@@ -38,6 +38,7 @@ struct Cli {
 
 /// Options of every command.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Global options")]
 pub struct Common {
     /// Look recipes up by name in this directory first (repeatable).
     #[arg(long, value_name = "DIR", global = true)]
@@ -192,6 +193,9 @@ impl From<run::Error> for Error {
         let said = Self::new(error.to_string());
         match error {
             run::Error::NoSuchRun(_) | run::Error::Ambiguous(_) => said.hint("`zrecipe runs` lists them"),
+            run::Error::Exists(id) => said.hint(format!(
+                "`zrecipe show {id}` shows it, `zrecipe resume {id}` goes on with it; leave `guid` out for a new ID"
+            )),
             run::Error::Directory { .. } => said.hint("`--state DIR` names another one"),
             _ => said,
         }
@@ -294,10 +298,25 @@ impl Session {
     /// # Errors
     /// One of them cannot be read.
     pub fn compile(&self, recipes: &[String], parameters: Option<&Object>) -> Result<Vec<Compilation>, Error> {
+        self.compile_with(recipes, parameters, &Levels::default())
+    }
+
+    /// As [`Session::compile`], with decisions about rules that those of the settings come before.
+    ///
+    /// # Errors
+    /// One of the recipes cannot be read.
+    pub fn compile_with(
+        &self,
+        recipes: &[String],
+        parameters: Option<&Object>,
+        levels: &Levels,
+    ) -> Result<Vec<Compilation>, Error> {
         let library = self.library()?;
         let compile = |recipe: &String| -> Result<Compilation, Error> {
             let source = library.open(recipe)?;
-            let (levels, suppressions) = self.settings.decisions(Path::new(source.name()));
+            let (decided, suppressions) = self.settings.decisions(Path::new(source.name()));
+            let mut levels = levels.clone();
+            levels.extend(&decided);
             let (levels, suppressions) = (Some(&levels), suppressions.as_slice());
             Ok(compile(Arc::new(source), Options { parameters, levels, suppressions, ..Options::default() }))
         };
@@ -368,7 +387,9 @@ impl ParameterArgs {
                     let message = format!("{} holds {}, not an object of parameters", path.display(), other.describe());
                     return Err(Error::new(message).hint("write `{\"name\": value}`"));
                 }
-                Err(reason) => return Err(Error::new(format!("{}: {reason}", path.display()))),
+                Err(reason) => {
+                    return Err(Error::new(format!("{} is {reason}", path.display())).hint("write `{\"name\": value}`"));
+                }
             }
         }
         for setting in &self.param_json {

@@ -316,7 +316,7 @@ impl Worker {
         outcome: Outcome,
     ) -> (Settlement, &'static str, Option<String>) {
         let id = &job.delivery.id;
-        let mut note = Note { service: self.service.name(), step, job, started, outputs: &[], detail: Value::Null };
+        let mut note = Note { service: &*self.service, step, job, started, outputs: &[], detail: Value::Null };
         let dead = |reason: String, note: Note<'_>| {
             let verdict = Verdict::DeadLetter { reason: reason.clone() };
             let note = Some(note.write("dead-lettered"));
@@ -410,7 +410,7 @@ fn settled(finished: Result<Result<(), Error>, tokio::task::JoinError>) -> Resul
 
 /// What the history of a run keeps of a settled message.
 struct Note<'j> {
-    service: &'j str,
+    service: &'j dyn Service,
     step: Option<i64>,
     job: &'j Job,
     started: SystemTime,
@@ -423,6 +423,7 @@ impl Note<'_> {
         let seconds = |time: SystemTime| {
             time.duration_since(SystemTime::UNIX_EPOCH).map_or(0.0, |since| (since.as_secs_f64() * 1e3).round() / 1e3)
         };
+        let default_channel = self.service.default_channel();
         let channel = |output: &Output| match &output.channel {
             Some(name) => Value::from(name.as_str()),
             None => Value::Null,
@@ -431,8 +432,11 @@ impl Note<'_> {
             .outputs
             .iter()
             .map(|output| {
-                let targets =
-                    self.job.envelope.as_ref().map(|envelope| envelope.targets(output.channel.as_deref(), None));
+                let targets = self
+                    .job
+                    .envelope
+                    .as_ref()
+                    .map(|envelope| envelope.targets(output.channel.as_deref(), default_channel));
                 Value::from([
                     ("channel", channel(output)),
                     ("to", Value::Array(targets.unwrap_or_default())),
@@ -442,7 +446,7 @@ impl Note<'_> {
             .collect();
         Value::from([
             ("outcome", Value::from(outcome)),
-            ("service", Value::from(self.service)),
+            ("service", Value::from(self.service.name())),
             ("step", Value::from(self.step)),
             ("path", self.job.envelope.as_ref().map_or(Value::Null, |envelope| Value::Array(envelope.path.clone()))),
             ("started", Value::from(seconds(self.started))),

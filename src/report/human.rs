@@ -11,7 +11,7 @@
 //!
 //! miette draws the labels under a line, one line at a time. The frame is drawn here, because miette counts columns
 //! in bytes, begins a new frame for every distant label, and reads the whole file for each of them. It is given a
-//! [`Row`]: so much of a line as fits, without characters that a terminal would act on. So neither a long line nor a
+//! `Row`: so much of a line as fits, without characters that a terminal would act on. So neither a long line nor a
 //! large file costs anything.
 
 use std::fmt::Write as _;

@@ -52,6 +52,9 @@ pub enum Error {
     /// The broker.
     #[error(transparent)]
     Transport(#[from] transport::Error),
+    /// There has been a run with this ID.
+    #[error("there is a run `{0}` already")]
+    Exists(String),
     /// No run has this ID.
     #[error("there is no run `{0}`")]
     NoSuchRun(String),
@@ -175,7 +178,10 @@ impl Runs {
     /// The broker, or the ID is taken.
     pub async fn begin(&self, plan: Plan) -> Result<Run, Error> {
         let space = self.broker.namespace(&format!("{PREFIX}{}", plan.id));
-        if space.description().await?.is_some() || !space.hold().await? {
+        if space.description().await?.is_some() {
+            return Err(Error::Exists(plan.id));
+        }
+        if !space.hold().await? {
             return Err(Error::Busy(plan.id));
         }
         space.describe(plan.to_value()).await?;
@@ -188,7 +194,7 @@ impl Runs {
     /// There is none, or more than one.
     pub async fn find(&self, id: &str) -> Result<Run, Error> {
         let listed = self.list().await?;
-        let found: Vec<&Listed> = listed.iter().filter(|run| run.id.starts_with(id)).collect();
+        let found: Vec<&Listed> = listed.iter().filter(|run| !id.is_empty() && run.id.starts_with(id)).collect();
         let exact = listed.iter().find(|run| run.id == id);
         let run = match (exact, found.as_slice()) {
             (Some(run), _) => run,
@@ -298,6 +304,16 @@ impl Run {
             description.insert("failed".to_owned(), Value::Bool(failed));
         }
         Ok(self.space.describe(description).await?)
+    }
+
+    /// Whether it has begun and nothing of it is outstanding.
+    ///
+    /// # Errors
+    /// The broker.
+    pub async fn is_over(&self) -> Result<bool, Error> {
+        let census = self.space.census().await?;
+        let outstanding = census.ready + census.delayed + census.held;
+        Ok(outstanding == 0 && !self.space.history().await?.is_empty())
     }
 
     /// Gives the run free for other processes.

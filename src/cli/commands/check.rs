@@ -67,11 +67,12 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
     let chosen = format(&args.format).ok_or_else(|| Error::new(format!("there is no format `{}`", args.format)))?;
     let mut report = Report::new(chosen, session.style(args.output.is_none() && io::stdout().is_terminal()));
     let mut output = Output::open(args.output.as_deref())?;
+    let levels = args.levels.read()?;
+    let mut known = read_baseline(args, session)?;
+    let known_before = known.count();
     output.write(&report.begin())?;
     let mut statistics = Statistics::default();
     let (mut unreadable, mut passed_over) = (0, 0);
-    let levels = args.levels.read()?;
-    let mut known = read_baseline(args, session)?;
     let mut written = Baseline::default();
     let set = evidence(&inputs, session);
     let set = (inputs.len() > 1).then_some(&set);
@@ -92,13 +93,20 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
             Err(error) => {
                 unreadable += 1;
                 say(&format!("error: {error}"));
+                if session.library()?.names().contains(&input.name) {
+                    say(&format!("  help: `{}` is the name of a recipe; `check` takes files", input.name));
+                }
             }
         }
         Ok(())
     })?;
-    output.write(&report.end())?;
-    output.close()?;
     let summary = *report.summary();
+    // Without any recipe "nothing found" would be the wrong thing to say to people.
+    let says_nothing = args.format == "human" && (summary.files == 0 || args.write_baseline.is_some());
+    if !says_nothing {
+        output.write(&report.end())?;
+    }
+    output.close()?;
     if args.statistics {
         statistics.lines().iter().for_each(|line| say(line));
     }
@@ -115,10 +123,14 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
         std::fs::write(path, written.to_text()).map_err(|error| Error::new(format!("{}: {error}", path.display())))?;
         say(&format!("wrote {} findings to {}", written.count(), path.display()));
     }
+    if known_before > known.count() {
+        say(&format!("{} known findings are not shown", known_before - known.count()));
+    }
     if known.count() > 0 {
         say(&format!("{} known findings do not occur any more; `--write-baseline` forgets them", known.count()));
     }
     match (unreadable, summary.errors) {
+        (0, _) if summary.files == 0 => Err(Error::new("there is no recipe in what was given")),
         (0, 0) => Ok(()),
         (0, _) => Err(Error::findings()),
         (1, _) => Err(Error::new("1 file could not be read")),
@@ -273,8 +285,9 @@ fn gather(paths: &[String], stdin_name: &str) -> Result<Vec<Input>, Error> {
     let mut inputs = Vec::new();
     let mut seen = BTreeSet::new();
     let mut add = |path: PathBuf, found: bool| {
+        let path = path.strip_prefix("./").map_or_else(|_| path.clone(), Path::to_owned);
         if seen.insert(path.clone()) {
-            let name = path.strip_prefix("./").unwrap_or(&path).to_string_lossy().into_owned();
+            let name = path.to_string_lossy().into_owned();
             inputs.push(Input { name, path: Some(path), found });
         }
     };
@@ -327,6 +340,9 @@ fn expand(pattern: &str) -> Result<Vec<PathBuf>, Error> {
         .collect();
     let root = if fixed.as_os_str().is_empty() { PathBuf::from(".") } else { fixed };
     let mut files = Vec::new();
+    if !root.exists() {
+        return Ok(files);
+    }
     for entry in ignore::WalkBuilder::new(&root).standard_filters(false).sort_by_file_path(Ord::cmp).build() {
         let entry = entry.map_err(|error| Error::new(error.to_string()))?;
         let path = entry.path().strip_prefix("./").unwrap_or(entry.path());

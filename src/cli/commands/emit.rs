@@ -8,7 +8,8 @@ use crate::value::{Object, Value};
 /// Print the messages that would be sent, one JSON object a line
 ///
 /// Each line has `queue` or `topic`, `headers` and `body`, and `exchange` and `delay` (seconds) where they are set.
-/// Refuses what a dispatcher would refuse: then nothing is printed and the exit code is 1.
+/// Files travel with the request and come before recipes that it names, whatever the order here, as with the Python
+/// tools. Refuses what a dispatcher would refuse: then nothing is printed and the exit code is 1.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Paths or names of recipes.

@@ -23,8 +23,12 @@ pub fn run(args: &Args, _session: &Session) -> Result<(), Error> {
         None => {
             for rule in RULES {
                 // The first sentence of the documentation says what it is about.
-                let why = rule.documentation.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'));
-                let _ = writeln!(text, "{:<24} {:<8} {}", rule.name, rule.level, why.unwrap_or_default());
+                let lines = rule.documentation.lines().map(str::trim);
+                let paragraph: Vec<&str> =
+                    lines.skip_while(|line| line.is_empty() || line.starts_with('#')).take_while(|line| !line.is_empty()).collect();
+                let paragraph = paragraph.join(" ");
+                let why = paragraph.find(". ").map_or(paragraph.as_str(), |end| &paragraph[..=end]);
+                let _ = writeln!(text, "{:<24} {:<8} {why}", rule.name, rule.level);
             }
         }
         Some(name) => {

@@ -85,7 +85,11 @@ fn table(parameters: &IndexMap<String, Vec<Use>>) -> String {
         for used in uses {
             let short: String = used.written.chars().map(|c| if c.is_control() { ' ' } else { c }).take(60).collect();
             let step = if used.step == "start" { "start".to_owned() } else { format!("step {}", used.step) };
-            let _ = writeln!(text, "  {:<width$}  {step:<8}  if not given: {:<12}  {short}", used.place, used.if_missing);
+            let given = match used.if_missing {
+                "always given" => used.if_missing.to_owned(),
+                other => format!("if not given: {other}"),
+            };
+            let _ = writeln!(text, "  {:<width$}  {step:<8}  {given:<26}  {short}", used.place);
         }
     }
     text

@@ -26,7 +26,9 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
         let runs = Runs::open(&state).await?;
         let run = runs.find(&args.id).await?;
         run.take().await?;
-        say(&format!("run {} of {}", run.plan.id, run.plan.title));
+        let over = run.is_over().await?;
+        let state = if over { ", which has come to its end already" } else { "" };
+        say(&format!("run {} of {}{state}", run.plan.id, run.plan.title));
         work(session, &runs, &run, places).await
     })
 }

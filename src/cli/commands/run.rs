@@ -6,6 +6,8 @@ use crate::bind::{bind, merge};
 use crate::cli::progress::{block_on, default_places, services, work};
 use crate::cli::{Error, ParameterArgs, Session, say, with_guid};
 use crate::compile::Compilation;
+use crate::diagnostic::Level;
+use crate::lint::{Choice, Levels};
 use crate::message::{Destination, Request};
 use crate::runtime::run::{Plan, Runs, destinations};
 use crate::source::Unit;
@@ -34,7 +36,10 @@ pub struct Args {
 /// See [`crate::cli`].
 pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
     let (parameters, id) = with_guid(args.parameters.read()?);
-    let compiled = session.compile(&args.recipes, Some(&parameters))?;
+    // A step that is given `{workingdir}` as text would make a directory of that name.
+    let mut levels = Levels::default();
+    levels.decide("undefined-placeholder", Choice::At(Level::Error)).map_err(Error::new)?;
+    let compiled = session.compile_with(&args.recipes, Some(&parameters), &levels)?;
     session.explain(&compiled);
     if compiled.iter().any(|recipe| recipe.has_errors() || recipe.is_refused()) {
         return Err(Error::findings());

@@ -1,7 +1,7 @@
 //! `zrecipe runs`: the runs there have been.
 
 use crate::cli::progress::{align, block_on, timestamp};
-use crate::cli::{Error, Session, print};
+use crate::cli::{Error, Session, print, say};
 use crate::runtime::run::Runs;
 use crate::value::Value;
 
@@ -32,13 +32,18 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
             Value::from([
                 ("id", Value::from(run.id.as_str())),
                 ("recipes", Value::from(run.title.as_str())),
-                ("begun", Value::from(timestamp(run.created))),
+                ("begun", Value::from(jiff::Timestamp::try_from(run.created).map_or_else(|_| String::new(), |time| time.to_string()))),
                 ("state", Value::from(run.state())),
                 ("outstanding", count(census.ready + census.delayed + census.held)),
                 ("dead", count(census.dead)),
             ])
         });
-        return print(&(Value::Array(listed.collect()).to_json_pretty() + "\n"));
+        let document = Value::from([("version", Value::from(1)), ("runs", Value::Array(listed.collect()))]);
+        return print(&(document.to_json_pretty() + "\n"));
+    }
+    if listed.is_empty() {
+        say("no runs yet: `zrecipe run RECIPE` makes one");
+        return Ok(());
     }
     let mut rows = vec![["run", "recipes", "begun", "state", "outstanding", "dead"].map(str::to_owned)];
     for run in &listed {

@@ -47,7 +47,11 @@ fn text(run: &Run, reports: &[Report], outstanding: &[(String, Option<i64>)]) ->
             let channel = output.get("channel").and_then(Value::as_str).unwrap_or("output");
             let targets: Vec<String> =
                 output.get("to").and_then(Value::as_array).unwrap_or_default().iter().map(Value::to_json).collect();
-            let payload: String = output.get("payload").map(Value::to_json).unwrap_or_default().chars().take(200).collect();
+            let payload = output.get("payload").map(Value::to_json).unwrap_or_default();
+            let payload = match payload.char_indices().nth(200) {
+                Some((end, _)) => format!("{}…", &payload[..end]),
+                None => payload,
+            };
             let to = if targets.is_empty() { "nowhere".to_owned() } else { format!("step {}", targets.join(", ")) };
             let _ = writeln!(text, "    {channel} → {to}: {payload}");
         }
