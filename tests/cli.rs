@@ -26,9 +26,10 @@ const RESERVED: [&str; 7] = ["args", "before", "env", "stdin", "stdout", "stderr
 const ENVIRONMENT: [(&str, &str); 3] = [("ZRECIPE_STATE", ".state"), ("COLUMNS", "100"), ("TZ", "UTC")];
 
 /// What differs from run to run: `x` is a hexadecimal digit, `#` a digit, `*` some digits, `…` all up to a comma.
-const VOLATILE: [(&str, &str); 5] = [
+const VOLATILE: [(&str, &str); 6] = [
     ("xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx", "<uuid>"),
     ("####-##-## ##:##:##", "<date>"),
+    ("\"begun\": …", "\"begun\": <date>"),
     ("\"seconds\": …", "\"seconds\": <seconds>"),
     ("* ms", "<time>"),
     ("*.# s", "<time>"),

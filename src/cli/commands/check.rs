@@ -44,7 +44,7 @@ pub struct Args {
     /// Say nothing of the findings that are known in this file; without it, `baseline` of zrecipe.toml.
     #[arg(long, value_name = "FILE", conflicts_with = "write_baseline")]
     baseline: Option<PathBuf>,
-    /// Write all findings into the baseline file, and say nothing of them from now on.
+    /// Write all findings into a baseline file.
     #[arg(long, value_name = "FILE")]
     write_baseline: Option<PathBuf>,
 }
