@@ -425,6 +425,7 @@ pub fn with_guid(mut parameters: Object) -> (Object, String) {
     (parameters, guid)
 }
 
+pub mod files;
 pub mod progress;
 
 /// Declares the modules of `cli/commands/` and the subcommand of each.
@@ -456,6 +457,7 @@ macro_rules! commands {
 
 commands! {
     check Check,
+    fmt Fmt,
     explain Explain,
     graph Graph,
     params Params,

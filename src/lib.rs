@@ -28,9 +28,12 @@
 //!            lint         lint/rules/
 //!            suppress
 //!            compile
+//!            fix
+//!            format
 //!            baseline
 //! views      report       report/
 //!            draw         draw/
+//!            diff
 //! runtime    settings
 //!            library
 //!            bind
@@ -69,8 +72,11 @@ pub mod bind;
 pub mod cli;
 pub mod compile;
 pub mod diagnostic;
+pub mod diff;
 pub mod draw;
 pub mod evidence;
+pub mod fix;
+pub mod format;
 pub mod graph;
 pub mod library;
 pub mod lint;

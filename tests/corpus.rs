@@ -1,5 +1,5 @@
-//! Fixtures: every file below `tests/lint`, `tests/syntax`, `tests/lower` and `tests/graph` is a test of its own,
-//! with what is expected of it in a snapshot beside it. Every folder of `tests/cli` with `args` in it is one, too:
+//! Fixtures: every file below `tests/lint`, `tests/syntax`, `tests/lower`, `tests/graph` and `tests/format` is a test of
+//! its own, with what is expected of it in a snapshot beside it. Every folder of `tests/cli` with `args` in it is one, too:
 //! see `cli.rs`.
 //!
 //! A fixture's bytes are the document, unchanged. `<stem>.params` beside it holds the parameters it is run with,
@@ -12,6 +12,7 @@ use std::sync::Arc;
 use zrecipe::compile::{Compilation, Options, compile};
 use zrecipe::diagnostic::{Diagnostic, Fix};
 use zrecipe::evidence::{Facts, Set};
+use zrecipe::format::{self, Layout};
 use zrecipe::graph::Graph;
 use zrecipe::lint::{self, Rule};
 use zrecipe::recipe::{Link, Recipe, Role, Target};
@@ -28,6 +29,7 @@ datatest_stable::harness! {
     { test = syntax, root = "tests/syntax", pattern = r"\.json$" },
     { test = lower, root = "tests/lower", pattern = r"\.json$" },
     { test = graph, root = "tests/graph", pattern = r"\.json$" },
+    { test = layout, root = "tests/format", pattern = r"\.json$" },
     { test = command, root = "tests/cli", pattern = r"/args$" },
 }
 
@@ -107,6 +109,25 @@ fn graph(path: &Path, bytes: Vec<u8>) -> Outcome {
 
 fn command(path: &Path) -> Outcome {
     cli::case(path).or_else(fail)
+}
+
+/// The canonical layout; of `renumber*.json` with its steps numbered as well.
+fn layout(path: &Path, bytes: Vec<u8>) -> Outcome {
+    let is_renumbered = path.file_stem().is_some_and(|stem| stem.to_string_lossy().starts_with("renumber"));
+    let lay_out = |bytes: Vec<u8>| {
+        let compilation = compile(source(bytes), Options::default());
+        if is_renumbered { format::renumber(&compilation) } else { format::format(&compilation.recipe) }
+    };
+    let found = lay_out(bytes);
+    if let Layout::Text(text) = &found
+        && lay_out(text.clone().into_bytes()) != found
+    {
+        return fail(format!("laid out again it looks different:\n{text}"));
+    }
+    match found {
+        Layout::Text(text) => snapshot(path, &text),
+        Layout::None(reason) => snapshot(path, &format!("none, because {reason}")),
+    }
 }
 
 /// What is known about a fixture of a rule without reading its text.
@@ -215,18 +236,7 @@ fn source(bytes: Vec<u8>) -> Arc<Source> {
 
 /// The text with a fix applied.
 fn apply(text: &str, fix: &Fix) -> Result<String, String> {
-    let mut edits: Vec<_> = fix.edits.iter().collect();
-    edits.sort_by_key(|edit| edit.span);
-    let mut fixed = String::new();
-    let mut at = 0;
-    for edit in edits {
-        let kept = text.get(at..edit.span.start as usize).ok_or("the fix has edits that overlap or lie outside")?;
-        fixed.push_str(kept);
-        fixed.push_str(&edit.replacement);
-        at = edit.span.end as usize;
-    }
-    fixed.push_str(text.get(at..).ok_or("the fix has an edit outside the text")?);
-    Ok(fixed)
+    zrecipe::fix::apply(text, &fix.edits).ok_or_else(|| "the fix has edits that overlap or lie outside".to_owned())
 }
 
 fn snapshot(path: &Path, content: &str) -> Outcome {

@@ -134,7 +134,7 @@ fn fixtures_of_rules() {
 fn files_beside_fixtures() {
     let mut wrong = Vec::new();
     let mut folders = entries(&root().join("tests/lint"));
-    folders.extend(["syntax", "lower", "graph"].map(|name| root().join("tests").join(name)));
+    folders.extend(["syntax", "lower", "graph", "format"].map(|name| root().join("tests").join(name)));
     for path in folders.iter().flat_map(|folder| entries(folder)) {
         let is_rule = path.parent().and_then(Path::parent).is_some_and(|folder| folder.ends_with("lint"));
         let name = stem(&path);

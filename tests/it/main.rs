@@ -3,6 +3,8 @@
 mod cli;
 mod conformance;
 mod draw;
+mod fix;
+mod fmt;
 mod layers;
 mod lists;
 mod mutations;

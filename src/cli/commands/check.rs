@@ -1,28 +1,32 @@
 //! `zrecipe check`: everything that can be said about recipes before they run.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, IsTerminal as _, Read as _, Write as _};
+use std::collections::BTreeMap;
+use std::io::{self, IsTerminal as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 
 use tempfile::NamedTempFile;
 
 use crate::baseline::Baseline;
+use crate::cli::files::{Input, each_in_order, gather, is_recipe, replace};
 use crate::cli::{Error, LevelArgs, Session, file_report, print, say};
-use crate::compile::{Compilation, Options, compile};
+use crate::compile::{Options, compile};
 use crate::diagnostic::Diagnostic;
+use crate::diff::unified;
 use crate::evidence::{Facts, Set};
+use crate::fix::{Fixed, Which, fix};
 use crate::library::read;
 use crate::lint::Levels;
 use crate::report::{FORMATS, Report, format};
-use crate::source::Source;
+use crate::source::{Source, Unit};
 
 /// Check recipes: every problem at once, at its place, with a way out
 ///
-/// Exit code 0: nothing at error level. 1: something is. 2: a file could not be read.
+/// Exit code 0: nothing at error level. 1: something is, or `--diff` has something to show. 2: a file could not be
+/// read or written.
 #[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("fixing").args(["fix", "diff"]).multiple(true))]
 pub struct Args {
     /// Files, directories or patterns such as `recipes/**/*.json`; `-` reads standard input.
     #[arg(required = true, value_name = "PATH")]
@@ -33,6 +37,15 @@ pub struct Args {
     /// How to write findings.
     #[arg(long, value_name = "FORMAT", default_value = "human", value_parser = FORMATS.iter().map(|f| f.name).collect::<Vec<_>>())]
     format: String,
+    /// Apply the safe fixes and report what is left; standard input is written to standard output.
+    #[arg(long)]
+    fix: bool,
+    /// Apply the fixes that ask to be looked at as well.
+    #[arg(long, requires = "fixing")]
+    unsafe_fixes: bool,
+    /// Show what the fixes would change, and write and report nothing.
+    #[arg(long, conflicts_with_all = ["output", "statistics", "write_baseline"])]
+    diff: bool,
     /// Write the report to this file, which appears when it is whole.
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -49,15 +62,6 @@ pub struct Args {
     write_baseline: Option<PathBuf>,
 }
 
-/// A file to check.
-struct Input {
-    name: String,
-    /// None: standard input.
-    path: Option<PathBuf>,
-    /// Found by walking a directory, so it may be something else than a recipe.
-    found: bool,
-}
-
 /// Runs the command.
 ///
 /// # Errors
@@ -65,41 +69,68 @@ struct Input {
 pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
     let inputs = gather(&args.paths, &args.stdin_filename)?;
     let chosen = format(&args.format).ok_or_else(|| Error::new(format!("there is no format `{}`", args.format)))?;
-    let mut report = Report::new(chosen, session.style(args.output.is_none() && io::stdout().is_terminal()));
-    let mut output = Output::open(args.output.as_deref())?;
+    // Standard output belongs to the fixed text of standard input, or to the diff.
+    let aside = args.fix && !args.diff && inputs.iter().any(|input| input.path.is_none());
+    let terminal = if aside { io::stderr().is_terminal() } else { io::stdout().is_terminal() };
+    let style = session.style(args.output.is_none() && terminal);
+    let mut report = Report::new(chosen, style);
+    let mut output = match (&args.output, args.diff, aside) {
+        (_, true, _) => Output::Nowhere,
+        (None, false, true) => Output::Aside,
+        (path, ..) => Output::open(path.as_deref())?,
+    };
     let levels = args.levels.read()?;
     let mut known = read_baseline(args, session)?;
     let known_before = known.count();
     output.write(&report.begin())?;
     let mut statistics = Statistics::default();
-    let (mut unreadable, mut passed_over) = (0, 0);
+    let (mut unreadable, mut unwritable, mut passed_over) = (0, 0, 0);
+    let (mut fixes, mut changed) = (0, 0);
     let mut written = Baseline::default();
     let set = evidence(&inputs, session);
     let set = (inputs.len() > 1).then_some(&set);
-    each_in_order(&inputs, |input| check(input, session, &levels, set), |input, result| {
-        match result {
-            Ok(compilation) if input.found && !is_recipe(&compilation) => passed_over += 1,
-            Ok(mut compilation) => {
-                known.take_known(&input.name, &mut compilation.diagnostics);
-                if args.write_baseline.is_some() {
-                    written.add(&input.name, &std::mem::take(&mut compilation.diagnostics));
+    each_in_order(
+        &inputs,
+        |input| check(input, session, args, &levels, set),
+        |input, result| {
+            match result {
+                Ok((_, fixed)) if input.found && !is_recipe(&fixed.compilation) => passed_over += 1,
+                Ok((before, mut fixed)) => {
+                    if args.diff {
+                        let after = fixed.compilation.source.text();
+                        print(&unified(&input.name, before.text(), after, style.colour))?;
+                    } else if args.fix
+                        && let Err(error) = write_back(input, &before, &fixed)?
+                    {
+                        unwritable += 1;
+                        say(&format!("error: {error}"));
+                        return Ok(());
+                    }
+                    fixes += fixed.applied;
+                    changed += usize::from(fixed.applied > 0);
+                    say_undone(&fixed);
+                    let compilation = &mut fixed.compilation;
+                    known.take_known(&input.name, &mut compilation.diagnostics);
+                    if args.write_baseline.is_some() {
+                        written.add(&input.name, &std::mem::take(&mut compilation.diagnostics));
+                    }
+                    statistics.add(&compilation.diagnostics);
+                    let text = report.file(&file_report(compilation));
+                    if !text.is_empty() {
+                        output.write(&text)?;
+                    }
                 }
-                statistics.add(&compilation.diagnostics);
-                let text = report.file(&file_report(&compilation));
-                if !text.is_empty() {
-                    output.write(&text)?;
+                Err(error) => {
+                    unreadable += 1;
+                    say(&format!("error: {error}"));
+                    if session.library()?.names().contains(&input.name) {
+                        say(&format!("  help: `{}` is the name of a recipe; `check` takes files", input.name));
+                    }
                 }
             }
-            Err(error) => {
-                unreadable += 1;
-                say(&format!("error: {error}"));
-                if session.library()?.names().contains(&input.name) {
-                    say(&format!("  help: `{}` is the name of a recipe; `check` takes files", input.name));
-                }
-            }
-        }
-        Ok(())
-    })?;
+            Ok(())
+        },
+    )?;
     let summary = *report.summary();
     // Without any recipe "nothing found" would be the wrong thing to say to people.
     let says_nothing = args.format == "human" && (summary.files == 0 || args.write_baseline.is_some());
@@ -111,7 +142,7 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
         statistics.lines().iter().for_each(|line| say(line));
     }
     // The report for people ends with the summary itself, and the JSON document holds it.
-    if args.output.is_some() || !matches!(args.format.as_str(), "human" | "json") {
+    if !args.diff && (args.output.is_some() || !matches!(args.format.as_str(), "human" | "json")) {
         say(&summary.to_string());
     }
     match passed_over {
@@ -129,7 +160,13 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
     if known.count() > 0 {
         say(&format!("{} known findings do not occur any more; `--write-baseline` forgets them", known.count()));
     }
-    match (unreadable, summary.errors) {
+    if fixes > 0 {
+        let verb = if args.diff { "would fix" } else { "fixed" };
+        say(&format!("{verb} {} in {}", count(fixes, "finding"), count(changed, "file")));
+    }
+    let failed = if args.diff { changed } else { summary.errors };
+    match (unreadable, failed) {
+        (0, _) if unwritable > 0 => Err(Error::new(format!("{} could not be written", count(unwritable, "file")))),
         (0, _) if summary.files == 0 => Err(Error::new("there is no recipe in what was given")),
         (0, 0) => Ok(()),
         (0, _) => Err(Error::findings()),
@@ -170,6 +207,9 @@ impl Statistics {
 /// Where the report goes.
 enum Output {
     Standard,
+    /// Standard error, where standard output holds something else.
+    Aside,
+    Nowhere,
     /// A file that is written beside its place and put there when it is whole.
     File(PathBuf, io::BufWriter<NamedTempFile>),
     /// A device or a pipe.
@@ -181,7 +221,9 @@ impl Output {
         let Some(path) = path else { return Ok(Self::Standard) };
         let failed = |error| unwritable(path, &error);
         match path.metadata() {
-            Ok(found) if found.is_dir() => Err(Error::new(format!("cannot write {}: it is a directory", path.display()))),
+            Ok(found) if found.is_dir() => {
+                Err(Error::new(format!("cannot write {}: it is a directory", path.display())))
+            }
             Ok(found) if !found.is_file() || path.starts_with("/dev") => {
                 let stream = std::fs::OpenOptions::new().append(true).open(path).map_err(failed)?;
                 Ok(Self::Stream(path.to_owned(), stream))
@@ -205,6 +247,8 @@ impl Output {
     fn write(&mut self, text: &str) -> Result<(), Error> {
         match self {
             Self::Standard => print(text),
+            Self::Aside => Ok(io::stderr().lock().write_all(text.as_bytes())?),
+            Self::Nowhere => Ok(()),
             Self::File(path, part) => part.write_all(text.as_bytes()).map_err(|error| unwritable(path, &error)),
             Self::Stream(path, stream) => stream.write_all(text.as_bytes()).map_err(|error| unwritable(path, &error)),
         }
@@ -229,7 +273,8 @@ fn read_baseline(args: &Args, session: &Session) -> Result<Baseline, Error> {
         (None, Some(path), _) | (None, None, Some(path)) => path,
     };
     let source = read(path, &path.to_string_lossy(), Source::MAX_BYTES)?;
-    let broken = |problem| Error::new(format!("{} {problem}", path.display())).hint("`--write-baseline FILE` makes one");
+    let broken =
+        |problem| Error::new(format!("{} {problem}", path.display())).hint("`--write-baseline FILE` makes one");
     Baseline::parse(source.text()).map_err(broken)
 }
 
@@ -252,143 +297,60 @@ fn evidence(inputs: &[Input], session: &Session) -> Set {
     set
 }
 
-fn check(input: &Input, session: &Session, levels: &Levels, set: Option<&Set>) -> Result<Compilation, String> {
-    let max_bytes = session.settings.max_bytes();
-    let source = match &input.path {
-        Some(path) => read(path, &input.name, max_bytes).map_err(|error| error.to_string())?,
-        None => {
-            let mut bytes = Vec::new();
-            io::stdin().lock().take(max_bytes + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
-            if bytes.len() as u64 > max_bytes {
-                return Err(format!("{} is larger than {max_bytes} bytes", input.name));
-            }
-            Source::from_bytes(&input.name, bytes)
-        }
-    };
+/// The text as it was, and what became of it.
+fn check(
+    input: &Input,
+    session: &Session,
+    args: &Args,
+    levels: &Levels,
+    set: Option<&Set>,
+) -> Result<(Arc<Source>, Fixed), String> {
+    let source = Arc::new(input.read(session.settings.max_bytes())?);
     let named = input.path.clone().unwrap_or_else(|| PathBuf::from(&input.name));
     let (mut decided, suppressions) = session.settings.decisions(&named);
     decided.extend(levels);
     let options = Options { levels: Some(&decided), suppressions: &suppressions, set, ..Options::default() };
-    Ok(compile(Arc::new(source), options))
-}
-
-/// Whether a file in a directory is meant to be a recipe: it has steps or a start, or is broken and mentions them.
-fn is_recipe(compilation: &Compilation) -> bool {
-    let recipe = &compilation.recipe;
-    let has_step = recipe.steps().iter().any(|step| step.queue.is_some() || step.topic.is_some());
-    let text = compilation.source.text();
-    recipe.start().is_some() || has_step || (!recipe.is_object() && text.contains("\"start\"") && text.contains("\"queue\""))
-}
-
-/// The files that the arguments mean, each once, in order.
-fn gather(paths: &[String], stdin_name: &str) -> Result<Vec<Input>, Error> {
-    let mut inputs = Vec::new();
-    let mut seen = BTreeSet::new();
-    let mut add = |path: PathBuf, found: bool| {
-        let path = path.strip_prefix("./").map_or_else(|_| path.clone(), Path::to_owned);
-        if seen.insert(path.clone()) {
-            let name = path.to_string_lossy().into_owned();
-            inputs.push(Input { name, path: Some(path), found });
-        }
+    let fixed = if args.fix || args.diff {
+        fix(Arc::clone(&source), options, if args.unsafe_fixes { Which::All } else { Which::Safe })
+    } else {
+        let compilation = compile(Arc::clone(&source), options);
+        Fixed { compilation, applied: 0, undone: Vec::new(), unfinished: false }
     };
-    let mut stdin = false;
-    for path in paths {
-        if path == "-" {
-            stdin = true;
-        } else if Path::new(path).is_dir() {
-            walk(Path::new(path))?.into_iter().for_each(|file| add(file, true));
-        } else if path.contains(['*', '?', '[']) && !Path::new(path).exists() {
-            let files = expand(path)?;
-            if files.is_empty() {
-                return Err(Error::new(format!("no file matches `{path}`")));
-            }
-            files.into_iter().for_each(|file| add(file, false));
-        } else {
-            add(PathBuf::from(path), false);
-        }
-    }
-    if stdin {
-        inputs.push(Input { name: stdin_name.to_owned(), path: None, found: false });
-    }
-    if inputs.is_empty() {
-        return Err(Error::new("there is no `.json` file in what was given"));
-    }
-    Ok(inputs)
+    Ok((source, fixed))
 }
 
-/// The JSON files below a directory, without those that git ignores.
-fn walk(directory: &Path) -> Result<Vec<PathBuf>, Error> {
-    let mut files = Vec::new();
-    for entry in ignore::WalkBuilder::new(directory).sort_by_file_path(Ord::cmp).build() {
-        let entry = entry.map_err(|error| Error::new(error.to_string()))?;
-        let is_file = entry.file_type().is_some_and(|kind| kind.is_file());
-        if is_file && entry.path().extension().is_some_and(|ending| ending == "json") {
-            files.push(entry.into_path());
-        }
+/// Writes a text where it came from; the inner error is why a file cannot be written.
+fn write_back(input: &Input, before: &Source, fixed: &Fixed) -> Result<Result<(), String>, Error> {
+    let after = fixed.compilation.source.text();
+    if !before.undecodable().is_empty() {
+        return Ok(Err(format!("cannot fix {}: it is not UTF-8", input.name)));
     }
-    Ok(files)
+    match &input.path {
+        Some(path) if fixed.applied > 0 => Ok(replace(path, before.text(), after)),
+        Some(_) => Ok(Ok(())),
+        None => print(after).map(Ok),
+    }
 }
 
-/// The files that match a pattern.
-fn expand(pattern: &str) -> Result<Vec<PathBuf>, Error> {
-    let glob = globset::GlobBuilder::new(pattern.strip_prefix("./").unwrap_or(pattern)).literal_separator(true).build();
-    let matcher = glob.map_err(|error| Error::new(error.to_string()))?.compile_matcher();
-    // Everything that matches lies below the part of the pattern without a wildcard.
-    let fixed: PathBuf = Path::new(pattern)
-        .components()
-        .take_while(|part| !part.as_os_str().to_string_lossy().contains(['*', '?', '[', '{']))
-        .collect();
-    let root = if fixed.as_os_str().is_empty() { PathBuf::from(".") } else { fixed };
-    let mut files = Vec::new();
-    if !root.exists() {
-        return Ok(files);
-    }
-    for entry in ignore::WalkBuilder::new(&root).standard_filters(false).sort_by_file_path(Ord::cmp).build() {
-        let entry = entry.map_err(|error| Error::new(error.to_string()))?;
-        let path = entry.path().strip_prefix("./").unwrap_or(entry.path());
-        if entry.file_type().is_some_and(|kind| kind.is_file()) && matcher.is_match(path) {
-            files.push(path.to_owned());
-        }
-    }
-    Ok(files)
+fn count(n: usize, what: &str) -> String {
+    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }
 
-/// Works on items with all cores and hands the results on in the order of the items.
-fn each_in_order<T: Sync, R: Send>(
-    items: &[T],
-    work: impl Fn(&T) -> R + Sync,
-    mut take: impl FnMut(&T, R) -> Result<(), Error>,
-) -> Result<(), Error> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(items.len());
-    if threads <= 1 {
-        return items.iter().try_for_each(|item| take(item, work(item)));
+/// How many of a file's fixes that were not applied are named.
+const MOST_UNDONE: usize = 10;
+
+/// Says which fixes were not applied, and why.
+fn say_undone(fixed: &Fixed) {
+    let source = &fixed.compilation.source;
+    for undone in fixed.undone.iter().take(MOST_UNDONE) {
+        let at = source.position(undone.at, Unit::Char);
+        let place = format!("{}:{}:{}", source.name(), at.line, at.column);
+        say(&format!("{place}: not fixed, because {}: {}", undone.reason, undone.message));
     }
-    let next = AtomicUsize::new(0);
-    std::thread::scope(|scope| {
-        let (sender, results) = mpsc::sync_channel(4 * threads);
-        for _ in 0..threads {
-            let (sender, next, work) = (sender.clone(), &next, &work);
-            scope.spawn(move || {
-                loop {
-                    let index = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(item) = items.get(index) else { return };
-                    // Nobody listens any more when the output is closed.
-                    if sender.send((index, work(item))).is_err() {
-                        return;
-                    }
-                }
-            });
-        }
-        drop(sender);
-        let mut waiting = BTreeMap::new();
-        let mut due = 0;
-        for (index, result) in results {
-            waiting.insert(index, result);
-            while let Some(result) = waiting.remove(&due) {
-                take(&items[due], result)?;
-                due += 1;
-            }
-        }
-        Ok(())
-    })
+    if let Some(more @ 1..) = fixed.undone.len().checked_sub(MOST_UNDONE) {
+        say(&format!("{}: {} more not fixed", source.name(), count(more, "finding")));
+    }
+    if fixed.unfinished {
+        say(&format!("{}: there is more to fix; run it again", source.name()));
+    }
 }
