@@ -1,0 +1,116 @@
+//! `zrecipe fmt`: recipes in their canonical layout.
+
+use std::io::{self, IsTerminal as _};
+use std::sync::Arc;
+
+use crate::cli::files::{Input, each_in_order, gather, is_recipe, replace};
+use crate::cli::{Error, Session, print, say};
+use crate::compile::{Compilation, Options, compile};
+use crate::diff::unified;
+use crate::format::{Layout, format, renumber};
+
+/// Write recipes in the one canonical layout; what they say stays the same
+///
+/// Two spaces a level; lists on one line where they fit in 100 columns; the order of keys, comments, the spelling of
+/// numbers and texts, and the kind of line end stay as they are. A file with syntax errors is left alone.
+///
+/// Exit code 0: done. 1: with `--check` or `--diff`, a file would change. 2: a file could not be read, laid out or
+/// written.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Files, directories or patterns such as `recipes/**/*.json`; `-` formats standard input to standard output.
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<String>,
+    /// What to call standard input in messages.
+    #[arg(long, value_name = "NAME", default_value = "<stdin>")]
+    stdin_filename: String,
+    /// List the files that would change, and write nothing.
+    #[arg(long)]
+    check: bool,
+    /// Show what would change, and write nothing.
+    #[arg(long)]
+    diff: bool,
+    /// Number the steps 1, 2, 3, … along the links and put them in that order; numbers in texts stay.
+    #[arg(long)]
+    renumber: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// See [`crate::cli`].
+pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
+    let inputs = gather(&args.paths, &args.stdin_filename)?;
+    let style = session.style(io::stdout().is_terminal());
+    let max_bytes = session.settings.max_bytes();
+    let (mut changed, mut unchanged, mut failed, mut passed_over) = (0, 0, 0, 0);
+    each_in_order(&inputs, |input| lay_out(input, max_bytes, args.renumber), |input, result| {
+        let (before, text) = match result {
+            Ok((compilation, _)) if input.found && !is_recipe(&compilation) => {
+                passed_over += 1;
+                return Ok(());
+            }
+            Ok((compilation, Layout::Text(text))) => (compilation.source, text),
+            Ok((_, Layout::None(reason))) => {
+                failed += 1;
+                say(&format!("error: cannot format {}: {reason}", input.name));
+                return Ok(());
+            }
+            Err(error) => {
+                failed += 1;
+                say(&format!("error: {error}"));
+                return Ok(());
+            }
+        };
+        let changes = text != before.text();
+        match &input.path {
+            _ if args.check || args.diff => {
+                if args.diff {
+                    print(&unified(&input.name, before.text(), &text, style.colour))?;
+                } else if changes {
+                    print(&format!("{}\n", input.name))?;
+                }
+            }
+            None => print(&text)?,
+            Some(path) if changes => {
+                if let Err(error) = replace(path, before.text(), &text) {
+                    failed += 1;
+                    say(&format!("error: {error}"));
+                    return Ok(());
+                }
+            }
+            Some(_) => {}
+        }
+        if before.has_byte_order_mark() {
+            say(&format!("note: {} begins with a byte order mark, which the layout leaves out", input.name));
+        }
+        *(if changes { &mut changed } else { &mut unchanged }) += 1;
+        Ok(())
+    })?;
+    let only_stdin = inputs.iter().all(|input| input.path.is_none());
+    if !only_stdin {
+        let verb = if args.check || args.diff { "would change" } else { "formatted" };
+        say(&format!("{verb} {}, left {unchanged} as they are", count(changed)));
+        if passed_over > 0 {
+            say(&format!("passed over {} that are no recipes", count(passed_over)));
+        }
+    }
+    match failed {
+        0 if changed > 0 && (args.check || args.diff) => Err(Error::findings()),
+        0 => Ok(()),
+        _ => Err(Error::new(format!("{} could not be formatted", count(failed)))),
+    }
+}
+
+fn count(files: usize) -> String {
+    format!("{files} file{}", if files == 1 { "" } else { "s" })
+}
+
+fn lay_out(input: &Input, max_bytes: u64, with_numbers: bool) -> Result<(Compilation, Layout), String> {
+    let source = Arc::new(input.read(max_bytes)?);
+    // What is only laid out is not judged.
+    let options = if with_numbers { Options::default() } else { Options { rules: &[], ..Options::default() } };
+    let compilation = compile(source, options);
+    let layout = if with_numbers { renumber(&compilation) } else { format(&compilation.recipe) };
+    Ok((compilation, layout))
+}

@@ -1,0 +1,212 @@
+//! The files that a command works on: which ones the arguments mean, reading them, and writing them back whole.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{MetadataExt as _, fchown};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+
+use crate::cli::Error;
+use crate::compile::Compilation;
+use crate::library::read;
+use crate::source::Source;
+
+/// A file to work on.
+pub struct Input {
+    /// What the user calls it.
+    pub name: String,
+    /// None: standard input.
+    pub path: Option<PathBuf>,
+    /// Found by walking a directory, so it may be something else than a recipe.
+    pub found: bool,
+}
+
+impl Input {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// It cannot be read, or is larger than `max_bytes`; in words.
+    pub fn read(&self, max_bytes: u64) -> Result<Source, String> {
+        let Some(path) = &self.path else {
+            let mut bytes = Vec::new();
+            io::stdin().lock().take(max_bytes + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+            if bytes.len() as u64 > max_bytes {
+                return Err(format!("{} is larger than {max_bytes} bytes", self.name));
+            }
+            return Ok(Source::from_bytes(&self.name, bytes));
+        };
+        read(path, &self.name, max_bytes).map_err(|error| error.to_string())
+    }
+}
+
+/// Whether a file in a directory is meant to be a recipe: it has steps or a start, or is broken and mentions them.
+pub fn is_recipe(compilation: &Compilation) -> bool {
+    let recipe = &compilation.recipe;
+    let has_step = recipe.steps().iter().any(|step| step.queue.is_some() || step.topic.is_some());
+    let text = compilation.source.text();
+    let mentions = |key: &str| text.contains(key);
+    recipe.start().is_some() || has_step || (!recipe.is_object() && mentions("\"start\"") && mentions("\"queue\""))
+}
+
+/// The files that the arguments mean, each once, in order.
+///
+/// # Errors
+/// A pattern or directory holds none, or cannot be read.
+pub fn gather(paths: &[String], stdin_name: &str) -> Result<Vec<Input>, Error> {
+    let mut inputs = Vec::new();
+    let mut seen = BTreeSet::new();
+    let mut add = |path: PathBuf, found: bool| {
+        let path = path.strip_prefix("./").map_or_else(|_| path.clone(), Path::to_owned);
+        if seen.insert(path.clone()) {
+            let name = path.to_string_lossy().into_owned();
+            inputs.push(Input { name, path: Some(path), found });
+        }
+    };
+    let mut stdin = false;
+    for path in paths {
+        if path == "-" {
+            stdin = true;
+        } else if Path::new(path).is_dir() {
+            walk(Path::new(path))?.into_iter().for_each(|file| add(file, true));
+        } else if path.contains(['*', '?', '[']) && !Path::new(path).exists() {
+            let files = expand(path)?;
+            if files.is_empty() {
+                return Err(Error::new(format!("no file matches `{path}`")));
+            }
+            files.into_iter().for_each(|file| add(file, false));
+        } else {
+            add(PathBuf::from(path), false);
+        }
+    }
+    if stdin {
+        inputs.push(Input { name: stdin_name.to_owned(), path: None, found: false });
+    }
+    if inputs.is_empty() {
+        return Err(Error::new("there is no `.json` file in what was given"));
+    }
+    Ok(inputs)
+}
+
+/// The JSON files below a directory, without those that git ignores.
+fn walk(directory: &Path) -> Result<Vec<PathBuf>, Error> {
+    let mut files = Vec::new();
+    for entry in ignore::WalkBuilder::new(directory).sort_by_file_path(Ord::cmp).build() {
+        let entry = entry.map_err(|error| Error::new(error.to_string()))?;
+        let is_file = entry.file_type().is_some_and(|kind| kind.is_file());
+        if is_file && entry.path().extension().is_some_and(|ending| ending == "json") {
+            files.push(entry.into_path());
+        }
+    }
+    Ok(files)
+}
+
+/// The files that match a pattern.
+fn expand(pattern: &str) -> Result<Vec<PathBuf>, Error> {
+    let glob = globset::GlobBuilder::new(pattern.strip_prefix("./").unwrap_or(pattern)).literal_separator(true).build();
+    let matcher = glob.map_err(|error| Error::new(error.to_string()))?.compile_matcher();
+    // Everything that matches lies below the part of the pattern without a wildcard.
+    let fixed: PathBuf = Path::new(pattern)
+        .components()
+        .take_while(|part| !part.as_os_str().to_string_lossy().contains(['*', '?', '[', '{']))
+        .collect();
+    let root = if fixed.as_os_str().is_empty() { PathBuf::from(".") } else { fixed };
+    let mut files = Vec::new();
+    if !root.exists() {
+        return Ok(files);
+    }
+    for entry in ignore::WalkBuilder::new(&root).standard_filters(false).sort_by_file_path(Ord::cmp).build() {
+        let entry = entry.map_err(|error| Error::new(error.to_string()))?;
+        let path = entry.path().strip_prefix("./").unwrap_or(entry.path());
+        if entry.file_type().is_some_and(|kind| kind.is_file()) && matcher.is_match(path) {
+            files.push(path.to_owned());
+        }
+    }
+    Ok(files)
+}
+
+/// Works on items with all cores and hands the results on in the order of the items.
+///
+/// # Errors
+/// The first that `take` returns; nothing is taken after it.
+pub fn each_in_order<T: Sync, R: Send>(
+    items: &[T],
+    work: impl Fn(&T) -> R + Sync,
+    mut take: impl FnMut(&T, R) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(items.len());
+    if threads <= 1 {
+        return items.iter().try_for_each(|item| take(item, work(item)));
+    }
+    let next = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        let (sender, results) = mpsc::sync_channel(4 * threads);
+        for _ in 0..threads {
+            let (sender, next, work) = (sender.clone(), &next, &work);
+            scope.spawn(move || {
+                loop {
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(item) = items.get(index) else { return };
+                    // Nobody listens any more when the output is closed.
+                    if sender.send((index, work(item))).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        drop(sender);
+        let mut waiting = BTreeMap::new();
+        let mut due = 0;
+        for (index, result) in results {
+            waiting.insert(index, result);
+            while let Some(result) = waiting.remove(&due) {
+                take(&items[due], result)?;
+                due += 1;
+            }
+        }
+        Ok(())
+    })
+}
+
+/// Puts a text in the place of a file's content: whole or not at all, under the same owner and permissions. A symbolic
+/// link stays one, and what it leads to is written.
+///
+/// # Errors
+/// It cannot be written, or does not hold `before` any more; in words.
+pub fn replace(path: &Path, before: &str, after: &str) -> Result<(), String> {
+    let cannot = |why: &str| format!("cannot write {}: {why}", path.display());
+    let failed = |error: io::Error| match error.kind() {
+        io::ErrorKind::PermissionDenied => cannot("permission denied"),
+        io::ErrorKind::ReadOnlyFilesystem => cannot("the file system is read-only"),
+        io::ErrorKind::StorageFull => cannot("there is no space left"),
+        _ => cannot(&error.to_string()),
+    };
+    let target = path.canonicalize().map_err(failed)?;
+    let metadata = target.metadata().map_err(failed)?;
+    if !metadata.is_file() {
+        return Err(cannot("it is not a regular file"));
+    }
+    // A new file in its place would not ask for this permission, and the one who took it away meant something.
+    if metadata.permissions().readonly() {
+        return Err(cannot("it is read-only"));
+    }
+    fs::OpenOptions::new().write(true).open(&target).map_err(failed)?;
+    let directory = target.parent().unwrap_or(Path::new("/"));
+    let mut new = tempfile::Builder::new().prefix(".zrecipe-").tempfile_in(directory).map_err(failed)?;
+    new.write_all(after.as_bytes()).map_err(failed)?;
+    let made = new.as_file().metadata().map_err(failed)?;
+    if (made.uid(), made.gid()) != (metadata.uid(), metadata.gid()) {
+        // Only root may give files away; without it a file that others own becomes the writer's, as with most editors.
+        let _ = fchown(new.as_file(), Some(metadata.uid()), Some(metadata.gid()));
+    }
+    new.as_file().set_permissions(metadata.permissions()).map_err(failed)?;
+    new.as_file().sync_all().map_err(failed)?;
+    if fs::read(&target).map_err(failed)? != before.as_bytes() {
+        return Err(cannot("it has been changed meanwhile"));
+    }
+    new.persist(&target).map_err(|error| failed(error.error))?;
+    // The content is safe; whether the name is, only the directory can tell, and not every file system lets it.
+    let _ = fs::File::open(directory).and_then(|directory| directory.sync_all());
+    Ok(())
+}
