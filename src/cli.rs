@@ -137,6 +137,22 @@ impl Error {
         Self { kind: Kind::Findings, hints: Vec::new() }
     }
 
+    /// Says what it is, for a command that goes on all the same.
+    ///
+    /// # Errors
+    /// Standard output is closed: then there is nobody to go on for.
+    pub fn tell(self) -> Result<(), Self> {
+        match &self.kind {
+            Kind::ClosedPipe => Err(self),
+            Kind::Findings => Ok(()),
+            Kind::Failed(message) => {
+                say(&format!("error: {message}"));
+                self.hints.iter().for_each(|hint| say(&format!("  help: {hint}")));
+                Ok(())
+            }
+        }
+    }
+
     /// Adds what to do about it.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -220,15 +236,14 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(()) => return ExitCode::SUCCESS,
         Err(error) => error,
     };
-    match error.kind {
+    let code = match &error.kind {
         Kind::ClosedPipe => ExitCode::SUCCESS,
         Kind::Findings => ExitCode::FAILURE,
-        Kind::Failed(message) => {
-            say(&format!("error: {message}"));
-            error.hints.iter().for_each(|hint| say(&format!("  help: {hint}")));
-            ExitCode::from(2)
-        }
-    }
+        Kind::Failed(_) => ExitCode::from(2),
+    };
+    // Nobody is left to hear that nobody is left.
+    let _ = error.tell();
+    code
 }
 
 /// Writes results to standard output.

@@ -210,3 +210,42 @@ pub fn replace(path: &Path, before: &str, after: &str) -> Result<(), String> {
     let _ = fs::File::open(directory).and_then(|directory| directory.sync_all());
     Ok(())
 }
+
+/// Tells of changes in files, in directories and in what patterns may match.
+///
+/// # Errors
+/// They cannot be watched.
+pub fn watch(paths: &[String]) -> Result<mpsc::Receiver<()>, Error> {
+    use notify::{EventKind, RecursiveMode, Watcher as _};
+    let failed = |error: notify::Error| Error::new(format!("cannot watch: {error}"));
+    let (sender, changes) = mpsc::channel();
+    let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+        // Reading a file is an event, too, and we are about to do that.
+        if event.is_ok_and(|event| !matches!(event.kind, EventKind::Access(_))) {
+            let _ = sender.send(());
+        }
+    })
+    .map_err(failed)?;
+    for path in paths {
+        let path = Path::new(path);
+        if path.is_dir() {
+            watcher.watch(path, RecursiveMode::Recursive).map_err(failed)?;
+        } else {
+            // Editors replace a file by another of its name, so its directory is watched.
+            let mut folder = path.parent().unwrap_or(Path::new(""));
+            while !folder.is_dir() && folder.parent().is_some() {
+                folder = folder.parent().unwrap_or(Path::new(""));
+            }
+            let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+            let mode = if path.to_string_lossy().contains('*') {
+                RecursiveMode::Recursive
+            } else {
+                RecursiveMode::NonRecursive
+            };
+            watcher.watch(folder, mode).map_err(failed)?;
+        }
+    }
+    // It watches for as long as the program runs.
+    std::mem::forget(watcher);
+    Ok(changes)
+}

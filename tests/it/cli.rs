@@ -141,3 +141,36 @@ fn a_state_directory_is_needed_and_can_be_named() {
     assert_eq!(code, Some(0), "{stderr}");
     assert!(named.is_dir(), "the settings name it");
 }
+
+/// Reads what a program prints until it has printed `what`.
+fn wait_for(output: &mut impl std::io::Read, what: &str) -> String {
+    let mut text = String::new();
+    let mut byte = [0];
+    while !text.contains(what) {
+        assert!(output.read(&mut byte).is_ok_and(|read| read == 1), "never printed: {what}\n{text}");
+        text.push(char::from(byte[0]));
+    }
+    text
+}
+
+#[test]
+fn a_watched_file_is_checked_again_when_it_changes() {
+    let place = tempfile::tempdir().expect("a directory");
+    let file = place.path().join("r.json");
+    std::fs::write(&file, r#"{"1": {"queue": "q"}, "start": [[1, []]]}"#).expect("writes");
+    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_zrecipe"))
+        .args(["check", "--watch", "--format", "concise", "r.json"])
+        .current_dir(place.path())
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .expect("starts");
+    let mut stderr = child.stderr.take().expect("is piped");
+    let first = wait_for(&mut stderr, "watching for changes");
+    assert!(first.contains("nothing found"), "{first}");
+    std::fs::write(&file, r#"{"1": {"queue": "q", "output": 7}, "start": [[1, []]]}"#).expect("writes");
+    let second = wait_for(&mut stderr, "watching for changes");
+    assert!(second.contains("1 error"), "{second}");
+    child.kill().expect("can be killed");
+    child.wait().expect("has ended");
+}

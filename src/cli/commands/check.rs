@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
 use tempfile::NamedTempFile;
 
 use crate::baseline::Baseline;
-use crate::cli::files::{Input, each_in_order, gather, is_recipe, replace};
+use crate::cli::files::{Input, each_in_order, gather, is_recipe, replace, watch};
 use crate::cli::{Error, LevelArgs, Session, file_report, print, say};
 use crate::compile::{Options, compile};
 use crate::diagnostic::Diagnostic;
@@ -60,6 +61,9 @@ pub struct Args {
     /// Write all findings into a baseline file.
     #[arg(long, value_name = "FILE")]
     write_baseline: Option<PathBuf>,
+    /// Check again whenever a file changes, until interrupted.
+    #[arg(long, conflicts_with_all = ["output", "write_baseline"])]
+    watch: bool,
 }
 
 /// Runs the command.
@@ -67,6 +71,27 @@ pub struct Args {
 /// # Errors
 /// See [`crate::cli`].
 pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
+    if !args.watch {
+        return check_all(args, session);
+    }
+    if args.paths.iter().any(|path| path == "-") {
+        return Err(Error::new("standard input cannot be watched"));
+    }
+    let changes = watch(&args.paths)?;
+    loop {
+        if io::stdout().is_terminal() {
+            // Clears the screen and goes to its first line.
+            print("\x1b[2J\x1b[H")?;
+        }
+        if let Err(error) = check_all(args, session) {
+            error.tell()?;
+        }
+        say("watching for changes");
+        wait_for_change(&changes)?;
+    }
+}
+
+fn check_all(args: &Args, session: &Session) -> Result<(), Error> {
     let inputs = gather(&args.paths, &args.stdin_filename)?;
     let chosen = format(&args.format).ok_or_else(|| Error::new(format!("there is no format `{}`", args.format)))?;
     // Standard output belongs to the fixed text of standard input, or to the diff.
@@ -173,6 +198,14 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
         (1, _) => Err(Error::new("1 file could not be read")),
         (more, _) => Err(Error::new(format!("{more} files could not be read"))),
     }
+}
+
+/// Waits for something to happen, and until nothing more does for a moment: editors write in several steps.
+fn wait_for_change(changes: &mpsc::Receiver<()>) -> Result<(), Error> {
+    const MOMENT: Duration = Duration::from_millis(50);
+    changes.recv().map_err(|_| Error::new("files can no longer be watched"))?;
+    while changes.recv_timeout(MOMENT).is_ok() {}
+    Ok(())
 }
 
 /// How many findings of each rule there are.
