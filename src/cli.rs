@@ -7,12 +7,13 @@ use std::ffi::OsString;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use clap::{Args, ColorChoice, Parser};
 
 use crate::bind::merge;
 use crate::compile::{Compilation, Options, compile};
+use crate::contract::{self, Contracts};
 use crate::diagnostic::Level;
 use crate::library::{self, Library};
 use crate::lint::{Choice, Levels};
@@ -57,6 +58,7 @@ pub struct Session {
     pub settings: Settings,
     /// Options of every command.
     pub common: Common,
+    contracts: OnceLock<Contracts>,
 }
 
 /// The parameters to put into recipes.
@@ -231,7 +233,9 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let result = std::env::current_dir()
         .map_err(|error| Error::new(format!("cannot use the working directory: {error}")))
         .and_then(|directory| Ok(Settings::find(&directory)?))
-        .and_then(|settings| commands::run(cli.command, &Session { settings, common: cli.common }));
+        .and_then(|settings| {
+            commands::run(cli.command, &Session { settings, common: cli.common, contracts: OnceLock::new() })
+        });
     let error = match result {
         Ok(()) => return ExitCode::SUCCESS,
         Err(error) => error,
@@ -308,6 +312,46 @@ impl Session {
         Style { colour, width, unicode: !ascii }
     }
 
+    /// The contracts of the services: those that the settings name, and the built-in ones. They are read once.
+    ///
+    /// # Errors
+    /// One of them cannot be read, or is not right; then what is wrong has been shown.
+    pub fn contracts(&self) -> Result<&Contracts, Error> {
+        if let Some(contracts) = self.contracts.get() {
+            return Ok(contracts);
+        }
+        if self.settings.contracts.is_empty() {
+            return Ok(Contracts::built_in());
+        }
+        let (mut found, mut wrong) = (Vec::new(), Vec::new());
+        for pattern in &self.settings.contracts {
+            for path in library::matching(pattern)? {
+                let source = library::read(&path, &path.to_string_lossy(), self.settings.max_bytes())?;
+                let tree = crate::syntax::json::parse(Arc::new(source));
+                match contract::read(&tree).contract {
+                    Some(contract) => found.push(Arc::new(contract)),
+                    None => wrong.push(compile(Arc::clone(tree.source()), Options::default())),
+                }
+            }
+        }
+        if !wrong.is_empty() {
+            self.explain(&wrong);
+            let names: Vec<String> = wrong.iter().map(|wrong| format!("`{}`", wrong.source.name())).collect();
+            return Err(Error::new(format!("cannot use the contract {}", names.join(", ")))
+                .hint("`contracts` in zrecipe.toml names it; `zrecipe check` checks contracts, too"));
+        }
+        Ok(self.contracts.get_or_init(|| Contracts::with_built_in(found)))
+    }
+
+    /// What recipes are compiled with.
+    ///
+    /// # Errors
+    /// As for [`Session::contracts`].
+    pub fn options(&self) -> Result<Options<'_>, Error> {
+        let declared = Some(&*self.settings.declared).filter(|declared| !declared.is_empty());
+        Ok(Options { contracts: self.contracts()?, declared, ..Options::default() })
+    }
+
     /// Reads and compiles recipes given by path or name. With parameters, they are checked as well.
     ///
     /// # Errors
@@ -333,7 +377,7 @@ impl Session {
             let mut levels = levels.clone();
             levels.extend(&decided);
             let (levels, suppressions) = (Some(&levels), suppressions.as_slice());
-            Ok(compile(Arc::new(source), Options { parameters, levels, suppressions, ..Options::default() }))
+            Ok(compile(Arc::new(source), Options { parameters, levels, suppressions, ..self.options()? }))
         };
         recipes.iter().map(compile).collect()
     }
@@ -388,6 +432,15 @@ pub fn file_report(compilation: &Compilation) -> FileReport<'_> {
 }
 
 impl ParameterArgs {
+    /// The parameters with the recipe ID, if any are given.
+    ///
+    /// # Errors
+    /// As for [`ParameterArgs::read`].
+    pub fn given(&self) -> Result<Option<Object>, Error> {
+        let given = !(self.params.is_empty() && self.param_json.is_empty() && self.param.is_empty());
+        given.then(|| Ok(with_guid(self.read()?).0)).transpose()
+    }
+
     /// The parameters, later ones before earlier ones: files, then `--param-json`, then `--param`.
     ///
     /// # Errors
@@ -475,6 +528,7 @@ commands! {
     fmt Fmt,
     explain Explain,
     graph Graph,
+    contract Contract,
     params Params,
     expand Expand,
     emit Emit,

@@ -2,15 +2,17 @@
 
 use std::sync::Arc;
 
+use crate::contract::{self, Contracts, Declared, Reading};
 use crate::diagnostic::{Diagnostic, Level, Sink};
 use crate::evidence::{Facts, Set};
 use crate::graph::Graph;
-use crate::lint::{self, Context, Levels, Rule, TemplateUse};
+use crate::lint::{self, Context, Levels, Rule};
 use crate::lower::lower;
 use crate::recipe::Recipe;
 use crate::source::Source;
 use crate::suppress::{self, Pointed};
 use crate::syntax::{Tree, json};
+use crate::template::TemplateUse;
 use crate::value::Object;
 
 /// What to compile with.
@@ -26,11 +28,23 @@ pub struct Options<'a> {
     pub levels: Option<&'a Levels>,
     /// Places where the settings silence a rule.
     pub suppressions: &'a [Pointed],
+    /// What services promise.
+    pub contracts: &'a Contracts,
+    /// The parameters that the site's dispatcher adds.
+    pub declared: Option<&'a Declared>,
 }
 
 impl Default for Options<'_> {
     fn default() -> Self {
-        Self { rules: lint::RULES, parameters: None, set: None, levels: None, suppressions: &[] }
+        Self {
+            rules: lint::RULES,
+            parameters: None,
+            set: None,
+            levels: None,
+            suppressions: &[],
+            contracts: Contracts::built_in(),
+            declared: None,
+        }
     }
 }
 
@@ -47,6 +61,8 @@ pub struct Compilation {
     pub graph: Graph,
     /// Every string of it that has braces.
     pub templates: Vec<TemplateUse>,
+    /// The contract in it, if it is one instead of a recipe.
+    pub contract: Option<Reading>,
     /// What there is to say about it, in order of place.
     pub diagnostics: Vec<Diagnostic>,
     /// What is not said because somebody wanted it so.
@@ -72,17 +88,14 @@ pub fn compile(source: Arc<Source>, options: Options<'_>) -> Compilation {
     let recipe = lower(Arc::clone(&tree));
     let graph = Graph::new(&recipe);
     let templates = lint::templates(&recipe);
+    let contract = contract::is_contract(&tree).then(|| contract::read(&tree));
     let mut sink = Sink::default();
     let facts = options.set.map(|_| Facts::of(&recipe));
-    let set = facts.as_ref().zip(options.set);
-    let context = Context {
-        tree: &tree,
-        recipe: &recipe,
-        graph: &graph,
-        templates: &templates,
-        parameters: options.parameters,
-        set,
-    };
+    let mut context = Context::new(&recipe, &graph, &templates, options.contracts);
+    context.parameters = options.parameters;
+    context.set = facts.as_ref().zip(options.set);
+    context.declared = options.declared;
+    context.contract = contract.as_ref();
     lint::run(options.rules, &context, &mut sink);
     let (found, dropped) = sink.finish();
     let (mut diagnostics, mut silenced) = suppress::apply(&recipe, options.suppressions, found, options.rules);
@@ -94,7 +107,7 @@ pub fn compile(source: Arc<Source>, options: Options<'_>) -> Compilation {
             diagnostic.level = levels.level_of(diagnostic).unwrap_or(diagnostic.level);
         }
     }
-    Compilation { source, tree, recipe, graph, templates, diagnostics, silenced, dropped }
+    Compilation { source, tree, recipe, graph, templates, contract, diagnostics, silenced, dropped }
 }
 
 impl Compilation {

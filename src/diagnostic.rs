@@ -200,3 +200,18 @@ impl Sink {
         (self.kept, dropped)
     }
 }
+
+/// The known name nearest to a misspelt one, if it is near enough to be meant.
+pub fn nearest<'n>(name: &str, known: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
+    let length = name.chars().count();
+    let most = (length / 3).clamp(1, 3);
+    let distance = |known: &str| strsim::damerau_levenshtein(&name.to_lowercase(), &known.to_lowercase());
+    known
+        .into_iter()
+        // A distance is never less than the difference in length, and takes long to find out for long names.
+        .filter(|known| known.chars().count().abs_diff(length) <= most)
+        .map(|known| (distance(known), known))
+        .filter(|&(distance, _)| distance <= most)
+        .min()
+        .map(|(_, known)| known)
+}

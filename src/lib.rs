@@ -24,6 +24,9 @@
 //!            lower
 //!            graph
 //!            evidence
+//!            schema
+//!            contract
+//!            infer
 //!            site
 //!            lint         lint/rules/
 //!            suppress
@@ -71,6 +74,7 @@ pub mod baseline;
 pub mod bind;
 pub mod cli;
 pub mod compile;
+pub mod contract;
 pub mod diagnostic;
 pub mod diff;
 pub mod draw;
@@ -78,6 +82,7 @@ pub mod evidence;
 pub mod fix;
 pub mod format;
 pub mod graph;
+pub mod infer;
 pub mod library;
 pub mod lint;
 pub mod lower;
@@ -85,6 +90,7 @@ pub mod message;
 pub mod recipe;
 pub mod report;
 pub mod runtime;
+pub mod schema;
 pub mod settings;
 pub mod site;
 pub mod source;

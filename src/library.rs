@@ -70,6 +70,34 @@ pub enum Error {
     },
 }
 
+/// The files that match a pattern, in order; a pattern without a wildcard is the file itself.
+///
+/// # Errors
+/// The pattern is none, or a directory cannot be read.
+pub fn matching(pattern: &Path) -> Result<Vec<PathBuf>, Error> {
+    let text = pattern.to_string_lossy();
+    if !text.contains(['*', '?', '[']) || pattern.exists() {
+        return Ok(vec![pattern.to_owned()]);
+    }
+    let unreadable = |source| Error::Unreadable { path: pattern.to_owned(), source };
+    let glob = globset::GlobBuilder::new(&text).literal_separator(true).build();
+    let glob = glob.map_err(|error| unreadable(std::io::Error::other(error.kind().to_string())))?.compile_matcher();
+    // Everything that matches lies below the part of the pattern without a wildcard.
+    let is_fixed = |part: &std::path::Component<'_>| !part.as_os_str().to_string_lossy().contains(['*', '?', '[', '{']);
+    let fixed: PathBuf = pattern.components().take_while(is_fixed).collect();
+    if !fixed.exists() {
+        return Ok(Vec::new());
+    }
+    let mut files = Vec::new();
+    for entry in ignore::WalkBuilder::new(&fixed).standard_filters(false).sort_by_file_path(Ord::cmp).build() {
+        let entry = entry.map_err(|error| unreadable(std::io::Error::other(error)))?;
+        if entry.file_type().is_some_and(|kind| kind.is_file()) && glob.is_match(entry.path()) {
+            files.push(entry.into_path());
+        }
+    }
+    Ok(files)
+}
+
 /// What went wrong with a file, without the operating system's error number.
 fn describe(error: &std::io::Error) -> String {
     match error.kind() {

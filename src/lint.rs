@@ -1,14 +1,19 @@
 //! What a rule is, what it sees, and the runner. Each rule is one file in `lint/rules/`.
 
+use std::cell::OnceCell;
 use std::collections::HashSet;
 
+use crate::contract::{Contract, Contracts, Declared, Reading};
+pub use crate::diagnostic::nearest;
 use crate::diagnostic::{Diagnostic, Level, Sink};
 use crate::evidence::{Facts, Set};
 use crate::graph::Graph;
-use crate::recipe::Recipe;
+use crate::infer::{self, Parameter};
+use crate::recipe::{Recipe, Step};
+use crate::schema::{Problem, View, Violation};
 use crate::source::Span;
 use crate::syntax::{Kind, NodeId, NodeRef, Tree};
-use crate::template::{Field, ParseError, Template, has_braces, parse};
+use crate::template::{Field, Template, TemplateUse, has_braces, parse};
 use crate::value::Object;
 
 /// A kind of finding.
@@ -44,18 +49,121 @@ pub struct Context<'a> {
     pub parameters: Option<&'a Object>,
     /// The facts of this recipe and of the set that it is checked with, if it is checked with others.
     pub set: Option<(&'a Facts, &'a Set)>,
+    /// What services promise.
+    pub contracts: &'a Contracts,
+    /// The parameters that the site's dispatcher adds.
+    pub declared: Option<&'a Declared>,
+    /// The contract that the document is, if it is one instead of a recipe.
+    pub contract: Option<&'a Reading>,
+    signature: OnceCell<Vec<Parameter>>,
+    violations: OnceCell<Vec<StepViolation>>,
 }
 
-/// A string with braces, and where it stands.
+/// Something about the parameters of a step that its service does not take.
 #[derive(Debug)]
-pub struct TemplateUse {
-    /// The string.
-    pub node: NodeId,
-    /// The template, or why it is none.
-    pub template: Result<Template, ParseError>,
+pub struct StepViolation {
+    /// The step's place in [`Recipe::steps`].
+    pub step: usize,
+    /// The key of the step: `parameters` or `job_parameters`.
+    pub part: &'static str,
+    /// What; the root of its path is the value of that key.
+    pub violation: Violation,
 }
 
 impl<'a> Context<'a> {
+    /// What rules see of a recipe of which nothing else is known.
+    pub fn new(recipe: &'a Recipe, graph: &'a Graph, templates: &'a [TemplateUse], contracts: &'a Contracts) -> Self {
+        Self {
+            tree: recipe.tree(),
+            recipe,
+            graph,
+            templates,
+            parameters: None,
+            set: None,
+            contracts,
+            declared: None,
+            contract: None,
+            signature: OnceCell::new(),
+            violations: OnceCell::new(),
+        }
+    }
+
+    /// The contract that a step is under.
+    pub fn contract_of(&self, step: &Step) -> Option<&'a Contract> {
+        self.contracts.of_step(self.recipe, step)
+    }
+
+    /// Whether a parameter is given, or will be by the site's dispatcher.
+    pub fn is_given(&self, name: &str) -> bool {
+        self.parameters.is_some_and(|parameters| parameters.contains_key(name))
+            || self.declared.is_some_and(|declared| declared.contains_key(name))
+    }
+
+    /// The names of all parameters that are given.
+    pub fn given_names(&self) -> impl Iterator<Item = &'a str> {
+        let given = self.parameters.into_iter().flat_map(|parameters| parameters.keys());
+        let declared = self.declared.into_iter().flat_map(|declared| declared.keys());
+        given.chain(declared).map(String::as_str)
+    }
+
+    /// The parameters of the recipe and their types.
+    pub fn signature(&self) -> &[Parameter] {
+        self.signature.get_or_init(|| infer::infer(self.recipe, self.templates, self.contracts))
+    }
+
+    /// What of the steps' parameters their services do not take, in the order of the steps.
+    pub fn violations(&self) -> &[StepViolation] {
+        self.violations.get_or_init(|| {
+            let mut found = Vec::new();
+            for (index, step) in self.recipe.steps().iter().enumerate() {
+                let Some(contract) = self.contract_of(step) else { continue };
+                for (part, schema, value) in [
+                    ("parameters", &contract.parameters, step.parameters),
+                    ("job_parameters", &contract.job_parameters, step.job_parameters),
+                ] {
+                    let Some(schema) = schema else { continue };
+                    let violations = match value {
+                        Some(value) => contract.check(schema, self.node(value), &mut self.view(self.node(value))),
+                        None if self.is_broken() => Vec::new(),
+                        None => schema
+                            .required()
+                            .map(|name| Violation {
+                                node: step.key,
+                                path: String::new(),
+                                top: None,
+                                problem: Problem::Missing(name.to_owned()),
+                            })
+                            .collect(),
+                    };
+                    found.extend(violations.into_iter().map(|violation| StepViolation {
+                        step: index,
+                        part,
+                        violation,
+                    }));
+                }
+            }
+            found
+        })
+    }
+
+    /// What is known about a part of the recipe beside its text: the strings that the parameters make of templates.
+    pub fn view(&self, part: NodeRef<'_>) -> View {
+        let mut view = View::default();
+        if let Some(parameters) = self.parameters {
+            for node in part.descendants().filter(|node| node.has_braces()) {
+                let Ok(at) = self.templates.binary_search_by_key(&node.id(), |used| used.node) else { continue };
+                let Ok(template) = &self.templates[at].template else { continue };
+                // What stays as it is, or is rejected, is the business of other rules.
+                let defined = template.fields().iter().all(|field| parameters.contains_key(&field.name));
+                if defined && let Ok(value) = template.apply(parameters) {
+                    view.values.insert(node.id(), value);
+                }
+            }
+        }
+        view.dropped.extend(self.recipe.shadowed().iter().map(|shadowed| shadowed.key));
+        view
+    }
+
     /// A node of the document.
     pub fn node(&self, id: NodeId) -> NodeRef<'a> {
         self.tree.node(id)
@@ -132,9 +240,23 @@ pub fn templates(recipe: &Recipe) -> Vec<TemplateUse> {
     templates
 }
 
+/// The rules about text and contracts; all others are about recipes.
+const OF_ANY_DOCUMENT: [&str; 9] = [
+    "byte-order-mark",
+    "duplicate-key",
+    "invalid-utf8",
+    "lone-surrogate",
+    "malformed-contract",
+    "non-finite-number",
+    "oversized-integer",
+    "syntax-error",
+    "too-deep",
+];
+
 /// Runs rules over a recipe.
 pub fn run<'r>(rules: impl IntoIterator<Item = &'r &'static Rule>, context: &Context<'_>, sink: &mut Sink) {
-    for rule in rules {
+    let is_contract = context.contract.is_some();
+    for rule in rules.into_iter().filter(|rule| !is_contract || OF_ANY_DOCUMENT.contains(&rule.name)) {
         (rule.check)(context, sink);
     }
 }
@@ -232,21 +354,6 @@ pub fn rule(name: &str) -> Option<&'static Rule> {
     RULES.iter().find(|rule| rule.name == name).copied()
 }
 
-/// The known name nearest to a misspelt one, if it is near enough to be meant.
-pub fn nearest<'n>(name: &str, known: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
-    let length = name.chars().count();
-    let most = (length / 3).clamp(1, 3);
-    let distance = |known: &str| strsim::damerau_levenshtein(&name.to_lowercase(), &known.to_lowercase());
-    known
-        .into_iter()
-        // A distance is never less than the difference in length, and takes long to find out for long names.
-        .filter(|known| known.chars().count().abs_diff(length) <= most)
-        .map(|known| (distance(known), known))
-        .filter(|&(distance, _)| distance <= most)
-        .min()
-        .map(|(_, known)| known)
-}
-
 /// Declares the rule of a file: documentation, name, level and check in one place.
 macro_rules! declare_rule {
     ($(#[doc = $documentation:literal])+ $name:literal, $level:ident) => {
@@ -278,8 +385,10 @@ rules! {
     attribute_placeholder,
     byte_order_mark,
     colliding_key,
+    conflicting_uses,
     cycle,
     delayed_topic,
+    deprecated_parameter,
     duplicate_key,
     duplicate_step,
     empty_start,
@@ -287,6 +396,7 @@ rules! {
     foreign_queue,
     invalid_utf8,
     lone_surrogate,
+    malformed_contract,
     malformed_delay,
     malformed_destination,
     malformed_error,
@@ -296,13 +406,16 @@ rules! {
     malformed_start,
     malformed_step,
     mismatched_channel,
+    mismatched_payload,
     missing_destination,
+    missing_parameter,
     missing_start,
     misspelt_key,
     non_finite_number,
     non_numeric_step,
     not_a_recipe,
     oversized_integer,
+    parameter_type,
     partial_replace,
     rare_parameter,
     rare_queue,
@@ -315,12 +428,16 @@ rules! {
     two_destinations,
     undefined_placeholder,
     undefined_replace,
+    unknown_channel,
+    unknown_parameter,
     unknown_step,
     unreferenced_step,
     unresolved_destination,
     unused_suppression,
     unusual_step_number,
+    unwired_channel,
     value_as_text,
+    wrong_queue,
 }
 
 #[cfg(test)]

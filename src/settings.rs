@@ -5,6 +5,11 @@
 //! state-directory = "/var/lib/zrecipe"                                   # runs and the embedded broker
 //! max-file-size = 67108864                                               # bytes; larger recipes are refused
 //! baseline = "zrecipe-baseline.json"                                     # findings that are known already
+//! contracts = ["contracts/*.json"]                                       # what services promise
+//!
+//! [parameters]                              # what the site's dispatcher adds, as JSON Schemas
+//! ispyb_dcid = { type = "integer" }
+//! ispyb_beamline = "string"                 # short for { type = "string" }
 //!
 //! [rules]                                  # allow, note, warning or error
 //! two-destinations = "allow"
@@ -24,12 +29,15 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use globset::{GlobBuilder, GlobMatcher};
 use serde::Deserialize;
 use toml::Spanned;
 
+use crate::contract::Declared;
 use crate::lint::{Choice, Levels};
+use crate::schema::{Schema, SchemaValue, path_text};
 use crate::source::{Position, Source, Unit};
 use crate::suppress::Pointed;
 
@@ -47,6 +55,10 @@ pub struct Settings {
     pub max_file_size: Option<u64>,
     /// The file of known findings.
     pub baseline: Option<PathBuf>,
+    /// Files with the contracts of services: patterns.
+    pub contracts: Vec<PathBuf>,
+    /// The types of the parameters that the site's dispatcher adds.
+    pub declared: Arc<Declared>,
     /// The directory of the settings file, which paths are relative to.
     base: PathBuf,
     levels: Levels,
@@ -63,6 +75,10 @@ struct Written {
     state_directory: Option<PathBuf>,
     max_file_size: Option<u64>,
     baseline: Option<PathBuf>,
+    #[serde(default)]
+    contracts: Vec<PathBuf>,
+    #[serde(default)]
+    parameters: BTreeMap<String, Spanned<serde_json::Value>>,
     #[serde(default)]
     rules: WrittenLevels,
     #[serde(default)]
@@ -156,11 +172,14 @@ impl Settings {
             Levels::default().decide(name, Choice::Allow).map_err(|problem| (written.rule.span().start, problem))?;
             Ok((glob(&written.path)?, Pointed { rule: name.clone(), pointer: written.pointer.clone() }))
         });
+        let declared = written.parameters.iter().map(|(name, schema)| Ok((name.clone(), declared(name, schema)?)));
         Ok(Self {
             recipe_directories: written.recipe_directories.iter().map(|path| base.join(path)).collect(),
             state_directory: written.state_directory.map(|path| base.join(path)),
             max_file_size: written.max_file_size,
             baseline: written.baseline.map(|path| base.join(path)),
+            contracts: written.contracts.iter().map(|path| base.join(path)).collect(),
+            declared: Arc::new(declared.collect::<Result<Declared, Problem>>()?),
             levels: levels(&written.rules)?,
             overrides: overrides.collect::<Result<_, Problem>>()?,
             suppressions: suppressions.collect::<Result<_, Problem>>()?,
@@ -194,6 +213,19 @@ fn glob(written: &Spanned<String>) -> Result<GlobMatcher, Problem> {
     Ok(glob.map_err(|error| (written.span().start, error.to_string()))?.compile_matcher())
 }
 
+/// The type of a parameter: a JSON Schema, or the name of a type.
+fn declared(name: &str, schema: &Spanned<serde_json::Value>) -> Result<Schema, Problem> {
+    let value = match schema.get_ref() {
+        SchemaValue::String(kind) => serde_json::json!({ "type": kind }),
+        other => other.clone(),
+    };
+    Schema::new(value).map_err(|flaw| {
+        let at = if flaw.path.is_empty() { String::new() } else { format!("{}: ", path_text(&flaw.path)) };
+        let message = format!("the type of the parameter `{name}` is no JSON Schema: {at}{}", flaw.message);
+        (schema.span().start, message)
+    })
+}
+
 fn levels(written: &WrittenLevels) -> Result<Levels, Problem> {
     let mut levels = Levels::default();
     for (rule, choice) in written {
@@ -217,6 +249,10 @@ mod tests {
         assert_eq!(settings.recipe_directories, [PathBuf::from("/site/recipes"), PathBuf::from("/other")]);
         for (text, expected) in [
             ("max-file-size = \"big\"", "/site/zrecipe.toml:1:17: invalid type: string \"big\", expected u64"),
+            (
+                "[parameters]\na = \"integer\"\nb = { type = \"int\" }",
+                "/site/zrecipe.toml:3:5: the type of the parameter `b` is no JSON Schema: type: `\"int\"` is not what",
+            ),
             ("\nrecipes = 1", "/site/zrecipe.toml:2:1: unknown field `recipes`"),
             ("[rules]\ncylce = \"allow\"", "/site/zrecipe.toml:2:1: there is no rule `cylce`; did you mean `cycle`?"),
             ("[rules]\ncycle = \"off\"", "/site/zrecipe.toml:2:9: `off` is not one of"),

@@ -10,6 +10,7 @@ use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 use std::ops::Range;
 
+use crate::syntax::NodeId;
 use crate::value::{Object, Value};
 
 /// A string of a recipe, read as a template.
@@ -19,6 +20,15 @@ pub struct Template {
     pub replace: bool,
     /// Its pieces in order.
     pub pieces: Vec<Piece>,
+}
+
+/// A string with braces, and where it stands.
+#[derive(Debug)]
+pub struct TemplateUse {
+    /// The string.
+    pub node: NodeId,
+    /// The template, or why it is none.
+    pub template: Result<Template, ParseError>,
 }
 
 /// A part of a template.

@@ -2,7 +2,8 @@
 //! its own, with what is expected of it in a snapshot beside it. Every folder of `tests/cli` with `args` in it is one, too:
 //! see `cli.rs`.
 //!
-//! A fixture's bytes are the document, unchanged. `<stem>.params` beside it holds the parameters it is run with,
+//! A fixture's bytes are the document, unchanged. Beside it, `<stem>.params` holds the parameters it is run with,
+//! `<stem>.contracts` a list of contracts, `<stem>.site` the types of parameters that the site's dispatcher adds, and
 //! `<stem>.beside` the recipes it is checked together with: a list of `[recipe, how many of them]`.
 
 use std::fmt::Write as _;
@@ -10,12 +11,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use zrecipe::compile::{Compilation, Options, compile};
+use zrecipe::contract::{Contract, Contracts, Declared};
 use zrecipe::diagnostic::{Diagnostic, Fix};
 use zrecipe::evidence::{Facts, Set};
 use zrecipe::format::{self, Layout};
 use zrecipe::graph::Graph;
 use zrecipe::lint::{self, Rule};
 use zrecipe::recipe::{Link, Recipe, Role, Target};
+use zrecipe::schema::{Schema, to_schema_value};
 use zrecipe::source::{Source, Span, Unit};
 use zrecipe::syntax::json::{parse, read_value};
 use zrecipe::syntax::{Kind, NodeRef, Tree};
@@ -134,6 +137,8 @@ fn layout(path: &Path, bytes: Vec<u8>) -> Outcome {
 struct Fixture {
     rule: &'static Rule,
     parameters: Option<Object>,
+    contracts: Option<Contracts>,
+    declared: Option<Declared>,
     /// The recipes it is checked together with.
     beside: Option<Set>,
 }
@@ -156,6 +161,11 @@ fn pair(entry: &Value) -> Option<(&Value, i64)> {
     }
 }
 
+fn contract(value: &Value) -> Result<Arc<Contract>, String> {
+    let reading = zrecipe::contract::read(&parse(Arc::new(Source::from_text("contract", value.to_json()))));
+    reading.contract.map(Arc::new).ok_or_else(|| format!("a contract is wrong: {:?}", reading.faults))
+}
+
 impl Fixture {
     fn read(path: &Path) -> Result<Self, String> {
         let folder = path.parent().and_then(Path::file_name).and_then(|name| name.to_str()).unwrap_or_default();
@@ -173,7 +183,23 @@ impl Fixture {
             }
             set
         });
-        Ok(Self { rule, parameters, beside: others })
+        let contracts = match beside(path, "contracts")? {
+            Some(Value::Array(contracts)) => {
+                Some(Contracts::with_built_in(contracts.iter().map(contract).collect::<Result<Vec<_>, _>>()?))
+            }
+            Some(_) => return Err("the contracts of a fixture are a list".to_owned()),
+            None => None,
+        };
+        let declared = match beside(path, "site")? {
+            Some(Value::Object(types)) => {
+                let schema = |(name, schema): (String, Value)| Ok((name, Schema::new(to_schema_value(&schema))?));
+                let types = types.into_iter().map(schema).collect::<Result<Declared, zrecipe::schema::Flaw>>();
+                Some(types.map_err(|flaw| format!("{flaw:?}"))?)
+            }
+            Some(_) => return Err("the types of a fixture are an object".to_owned()),
+            None => None,
+        };
+        Ok(Self { rule, parameters, contracts, declared, beside: others })
     }
 
     fn check(&self, bytes: Vec<u8>) -> Compilation {
@@ -190,8 +216,15 @@ impl Fixture {
             set.add(&Facts::of(&compile(source(bytes.clone()), Options::default()).recipe));
             set
         });
-        let parameters = self.parameters.as_ref();
-        compile(source(bytes), Options { rules, parameters, set: set.as_ref(), ..Options::default() })
+        let mut options = Options {
+            rules,
+            parameters: self.parameters.as_ref(),
+            declared: self.declared.as_ref(),
+            set: set.as_ref(),
+            ..Options::default()
+        };
+        options.contracts = self.contracts.as_ref().unwrap_or(options.contracts);
+        compile(source(bytes), options)
     }
 
     /// A fix touches only what its finding points at; a safe one ends its finding and starts no other.

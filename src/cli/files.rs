@@ -47,7 +47,11 @@ pub fn is_recipe(compilation: &Compilation) -> bool {
     let has_step = recipe.steps().iter().any(|step| step.queue.is_some() || step.topic.is_some());
     let text = compilation.source.text();
     let mentions = |key: &str| text.contains(key);
-    recipe.start().is_some() || has_step || (!recipe.is_object() && mentions("\"start\"") && mentions("\"queue\""))
+    let is_contract = compilation.contract.is_some();
+    is_contract
+        || recipe.start().is_some()
+        || has_step
+        || (!recipe.is_object() && mentions("\"start\"") && mentions("\"queue\""))
 }
 
 /// The files that the arguments mean, each once, in order.

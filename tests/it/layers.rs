@@ -12,6 +12,7 @@ const PLUGINS: [&str; 6] = ["lint/rules/", "report/", "draw/", "transport/", "ru
 const FENCES: &[(&[&str], &[&str], &str)] = &[
     (&["rusqlite"], &["transport/embedded.rs", "transport/embedded/"], "SQL stays in the embedded transport"),
     (&["lapin"], &["transport/amqp.rs"], "AMQP stays in its transport"),
+    (&["jsonschema"], &["schema.rs"], "the validator stays behind `schema`"),
     (&["clap"], &["cli.rs", "cli/"], "options are the business of the command line"),
     (&["println", "eprintln", "print", "eprint"], &["cli.rs", "cli/"], "only the command line prints"),
     (

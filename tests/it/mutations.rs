@@ -104,8 +104,19 @@ const MUTATIONS: &[(&str, Mutation)] = &[
     }),
 ];
 
-/// Rules that look at more than one recipe by itself: their fixtures have what they need.
+/// Rules that look at more than one recipe by itself: contracts, parameters, other recipes. Their fixtures have what
+/// they need.
 const OF_PARAMETERS_OR_SETS: &[&str] = &[
+    "conflicting-uses",
+    "deprecated-parameter",
+    "malformed-contract",
+    "mismatched-payload",
+    "missing-parameter",
+    "parameter-type",
+    "unknown-channel",
+    "unknown-parameter",
+    "unwired-channel",
+    "wrong-queue",
     "colliding-key",
     "duplicate-step",
     "foreign-queue",

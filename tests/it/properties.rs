@@ -239,7 +239,7 @@ proptest! {
         let strict = serde_json::from_str::<serde_json::Value>(&text).is_ok();
         let rules = ["syntax-error", "non-finite-number", "lone-surrogate"].map(|name| lint::rule(name).expect("is a rule"));
         let source = Arc::new(Source::from_text("text", text.clone()));
-        let compilation = compile(source, Options { rules: &rules, parameters: None, ..Options::default() });
+        let compilation = compile(source, Options { rules: &rules, ..Options::default() });
         let is_json = compilation.diagnostics.iter().all(|found| found.level < Level::Error);
         // A mark before the text is not JSON, and has a rule of its own.
         let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
@@ -623,4 +623,92 @@ fn deep_messages_are_refused() {
     let read = || ["[", "{\"a\":"].map(|open| read_value(open.repeat(1_000_000).as_bytes()).is_err());
     let thread = std::thread::Builder::new().stack_size(512 << 10).spawn(read).expect("starts");
     assert_eq!(thread.join().expect("does not panic"), [true, true]);
+}
+
+/// Templates of all forms, valid or not for some types.
+fn templates() -> impl Strategy<Value = String> {
+    let field = prop_oneof![
+        select(vec!["{x}", "{x!r}", "{x!s:>9}", "{$REPLACE:x}", "{$REPLACE:x[a]}", "{$REPLACE:x[1]}"])
+            .prop_map(str::to_owned),
+        select(vec!["", "[a]", "[0]", "[2]", "[a][b]", "[1][a]", "[a][0]"]).prop_flat_map(|path| {
+            let spec = "[<>=^]?[-+ ]?#?0?[0-9]{0,2}[,_]?(\\.[0-9])?[bcdeEfFgGnosxX%]?";
+            spec.prop_map(
+                move |spec| if spec.is_empty() { format!("{{x{path}}}") } else { format!("{{x{path}:{spec}}}") },
+            )
+        }),
+        select(vec!["{x:{y}}", "{y:>{x}}", "{y:.{x}f}", "{y[a]}", "{y}", "{y:05d}"]).prop_map(str::to_owned),
+    ];
+    vec(field, 1..3).prop_map(|fields| fields.join("-"))
+}
+
+/// Values, some of which are large or odd.
+fn values() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::Bool),
+        (-20..200i64).prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_filter("finite", |value| value.is_finite()).prop_map(Value::from),
+        select(vec!["", "5", "-1", "x", "1.5", "true", "é😀", "{x}"]).prop_map(Value::from),
+    ];
+    leaf.prop_recursive(3, 12, 4, |inner| {
+        prop_oneof![
+            vec(inner.clone(), 0..4).prop_map(Value::Array),
+            btree_map(select(vec!["a", "b", "name"]), inner, 0..3).prop_map(|members| Value::Object(
+                members.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+            )),
+        ]
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, ..config() })]
+
+    /// What the signature lets through never makes the substitution fail, and what it is sure about makes it fail.
+    #[test]
+    fn inference_agrees_with_substitution(texts in vec(templates(), 1..3), x in values(), y in values()) {
+        let parameters: Vec<Value> = texts.iter().map(|text| Value::from(text.as_str())).collect();
+        let recipe = Value::from([
+            ("1", Value::from([("queue", Value::from("q")), ("parameters", Value::from([("all", Value::Array(parameters))]))])),
+            ("start", Value::from(vec![Value::from(vec![Value::from(1), Value::Array(vec![])])])),
+        ]);
+        let compilation = compiled(recipe.to_json().as_bytes(), None);
+        let contracts = zrecipe::contract::Contracts::built_in();
+        let signature = zrecipe::infer::infer(&compilation.recipe, &compilation.templates, contracts);
+        let given = Object::from_iter([("x".to_owned(), x), ("y".to_owned(), y)]);
+        let fits = signature.iter().all(|parameter| {
+            parameter.conflict.is_none() && given.get(&parameter.name).is_some_and(|value| parameter.meets.holds(value))
+        });
+        let applied: Result<Vec<_>, _> = compilation
+            .templates
+            .iter()
+            .filter_map(|used| used.template.as_ref().ok())
+            .map(|template| template.apply(&given))
+            .collect();
+        if fits {
+            prop_assert!(applied.is_ok(), "{:?} with {} says {:?}", texts, Value::Object(given).to_json(), applied);
+        }
+        // What the printed schema lets through is of the type. To JSON Schema 1.0 is an integer, and to Python it is not.
+        for parameter in &signature {
+            let schema = zrecipe::schema::Schema::new(parameter.meets.to_schema()).expect("a signature is a JSON Schema");
+            let value = given_value(&given, &parameter.name);
+            if !holds_whole_float(&value) && schema.check_value(&value, false).is_empty() {
+                prop_assert!(parameter.meets.holds(&value), "{} {}", parameter.meets.to_schema(), value.to_json());
+            }
+        }
+    }
+}
+
+fn given_value(given: &Object, name: &str) -> Value {
+    given.get(name).cloned().unwrap_or_default()
+}
+
+/// JSON Schema calls `1.0` an integer, Python does not.
+fn holds_whole_float(value: &Value) -> bool {
+    match value {
+        Value::Number(number) => !number.is_integer() && number.as_f64().fract() == 0.0,
+        Value::Array(items) => items.iter().any(holds_whole_float),
+        Value::Object(object) => object.values().any(holds_whole_float),
+        _ => false,
+    }
 }

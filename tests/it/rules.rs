@@ -3,17 +3,20 @@
 //!
 //! Words after `json` at the head of a code block: `with k=v …` gives parameters that are texts (`k:=v`: JSON), `rules=<name>` runs
 //! only that rule, `in-latin-1` and `with-byte-order-mark` say how the text is stored, and `600-deep` and
-//! `5000-digits` put in what nobody wants to read. `beside-<n> <recipe>` checks it
-//! together with so many copies of another recipe.
+//! `5000-digits` put in what nobody wants to read. `beside-<n> <recipe>` checks it together with so many copies of
+//! another recipe.
+//!
+//! A block that begins with `contract` instead holds a contract that is in force in the other blocks.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use zrecipe::compile::{Options, compile};
+use zrecipe::contract::{self, Contracts};
 use zrecipe::evidence::{Facts, Set};
 use zrecipe::lint::{self, Rule};
 use zrecipe::source::Source;
-use zrecipe::syntax::json::read_value;
+use zrecipe::syntax::json::{parse, read_value};
 use zrecipe::value::{Object, Value};
 
 /// The documentation as the tools show it: lines without the space after `///`.
@@ -47,7 +50,7 @@ fn block(section: &str) -> Result<(&str, &str), String> {
 }
 
 /// The names of the rules that speak about a block, each once.
-fn speaking(words: &str, text: &str) -> Result<Vec<&'static str>, String> {
+fn speaking(words: &str, text: &str, contracts: &Contracts) -> Result<Vec<&'static str>, String> {
     let mut parameters = None;
     let mut only = None;
     let (mut mark, mut latin, mut set) = (false, false, false);
@@ -98,10 +101,22 @@ fn speaking(words: &str, text: &str) -> Result<Vec<&'static str>, String> {
     let source = Arc::new(Source::from_bytes("example", bytes));
     others.add(&Facts::of(&compile(Arc::clone(&source), Options::default()).recipe));
     let set = set.then_some(&others);
-    let compilation = compile(source, Options { rules, parameters: parameters.as_ref(), set, ..Options::default() });
+    let options = Options { rules, parameters: parameters.as_ref(), set, contracts, ..Options::default() };
+    let compilation = compile(source, options);
     let mut names: Vec<_> = compilation.diagnostics.iter().map(|found| found.rule).collect();
     names.dedup();
     Ok(names)
+}
+
+/// The contracts in a rule's documentation, and the built-in ones.
+fn contracts(documentation: &str) -> Result<Contracts, String> {
+    let contract = |block: &str| {
+        let text = block.split("```").next().unwrap_or_default();
+        let reading = contract::read(&parse(Arc::new(Source::from_text("contract", text))));
+        reading.contract.map(Arc::new).ok_or_else(|| format!("has a contract with faults: {:?}", reading.faults))
+    };
+    let found: Result<Vec<_>, _> = documentation.split("```contract\n").skip(1).map(contract).collect();
+    Ok(Contracts::with_built_in(found?))
 }
 
 fn replace(text: &str, word: &str, with: &str) -> Result<String, String> {
@@ -119,8 +134,12 @@ fn untruths(name: &'static str, documentation: &str) -> Vec<String> {
     if sections[0].1.trim().is_empty() {
         found.push(format!("`{name}` does not say why"));
     }
+    let contracts = match contracts(documentation) {
+        Ok(contracts) => contracts,
+        Err(why) => return vec![format!("`{name}` {why}")],
+    };
     for ((heading, body), expect) in sections[1..].iter().zip([vec![name], vec![]]) {
-        match block(body).and_then(|(words, text)| speaking(words, text)) {
+        match block(body).and_then(|(words, text)| speaking(words, text, &contracts)) {
             Ok(speaking) if speaking == expect => {}
             Ok(speaking) => found.push(format!("`{name}`: under {heading} {speaking:?} speak, and {expect:?} should")),
             Err(why) => found.push(format!("`{name}`: its section {heading} {why}")),

@@ -190,7 +190,11 @@ fn a_queue_without_a_service_is_reported_before_anything_starts() {
 
 #[test]
 fn what_goes_wrong_is_in_the_exit_code_and_in_the_record() {
-    let bad = json!({"queue": "runner.submission", "parameters": {"workingdir": "."}});
+    // What the contract says is seen before the run; what a parameter makes null is not.
+    let bad = json!({
+        "queue": "runner.submission",
+        "parameters": {"workingdir": ".", "commands": "{$REPLACE:nothing}"},
+    });
     let slow = json!({
         "queue": "runner.submission",
         "parameters": {"workingdir": ".", "commands": ["sleep 30"], "timeout": 0.2},
@@ -200,7 +204,7 @@ fn what_goes_wrong_is_in_the_exit_code_and_in_the_record() {
         (step("false", json!([])), "step 1 failed: `false` ended with exit status 1", "failed"),
         (step("no-such-program", json!([])), "`no-such-program` cannot be started", "failed"),
         (slow, "`sleep 30` was stopped after 0.2 seconds", "timed out"),
-        (bad, "step 1 was dead-lettered: parameter `commands` is missing", "dead-lettered"),
+        (bad, "step 1 was dead-lettered: parameter `commands` is null, not a string or a list", "dead-lettered"),
     ];
     for (first, said, outcome) in rows {
         let place = Place::new();

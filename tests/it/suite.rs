@@ -58,7 +58,7 @@ fn documents() {
     let rules: Vec<&'static Rule> = READING.map(|name| lint::rule(name).expect("is a rule")).to_vec();
     let accepts = |bytes: &[u8]| {
         let source = Arc::new(Source::from_bytes("case", bytes.to_vec()));
-        let compilation = compile(source, Options { rules: &rules, parameters: None, ..Options::default() });
+        let compilation = compile(source, Options { rules: &rules, ..Options::default() });
         match compilation.diagnostics.iter().find(|found| found.level == Level::Error) {
             Some(found) => Err(found.message.clone()),
             None => Ok(()),
@@ -82,10 +82,8 @@ fn documents_that_are_a_matter_of_opinion() {
         .filter(|(name, _)| name.starts_with("i_"))
         .map(|(name, bytes)| {
             let message = if read_value(&bytes).is_ok() { "read" } else { "refused" };
-            let compilation = compile(
-                Arc::new(Source::from_bytes(&*name, bytes)),
-                Options { rules: &rules, parameters: None, ..Options::default() },
-            );
+            let compilation =
+                compile(Arc::new(Source::from_bytes(&*name, bytes)), Options { rules: &rules, ..Options::default() });
             let mut found: Vec<_> = compilation.diagnostics.iter().map(|found| found.rule).collect();
             found.retain(|rule| *rule != "not-a-recipe");
             found.dedup();

@@ -11,7 +11,7 @@ use tempfile::NamedTempFile;
 
 use crate::baseline::Baseline;
 use crate::cli::files::{Input, each_in_order, gather, is_recipe, replace, watch};
-use crate::cli::{Error, LevelArgs, Session, file_report, print, say};
+use crate::cli::{Error, LevelArgs, ParameterArgs, Session, file_report, print, say};
 use crate::compile::{Options, compile};
 use crate::diagnostic::Diagnostic;
 use crate::diff::unified;
@@ -54,6 +54,8 @@ pub struct Args {
     #[arg(long)]
     statistics: bool,
     #[command(flatten)]
+    parameters: ParameterArgs,
+    #[command(flatten)]
     levels: LevelArgs,
     /// Say nothing of the findings that are known in this file; without it, `baseline` of zrecipe.toml.
     #[arg(long, value_name = "FILE", conflicts_with = "write_baseline")]
@@ -65,6 +67,7 @@ pub struct Args {
     #[arg(long, conflicts_with_all = ["output", "write_baseline"])]
     watch: bool,
 }
+
 
 /// Runs the command.
 ///
@@ -107,6 +110,8 @@ fn check_all(args: &Args, session: &Session) -> Result<(), Error> {
     let levels = args.levels.read()?;
     let mut known = read_baseline(args, session)?;
     let known_before = known.count();
+    let parameters = args.parameters.given()?;
+    let options = Options { parameters: parameters.as_ref(), ..session.options()? };
     output.write(&report.begin())?;
     let mut statistics = Statistics::default();
     let (mut unreadable, mut unwritable, mut passed_over) = (0, 0, 0);
@@ -116,7 +121,7 @@ fn check_all(args: &Args, session: &Session) -> Result<(), Error> {
     let set = (inputs.len() > 1).then_some(&set);
     each_in_order(
         &inputs,
-        |input| check(input, session, args, &levels, set),
+        |input| check(input, session, args, Options { set, ..options }, &levels),
         |input, result| {
             match result {
                 Ok((_, fixed)) if input.found && !is_recipe(&fixed.compilation) => passed_over += 1,
@@ -335,14 +340,14 @@ fn check(
     input: &Input,
     session: &Session,
     args: &Args,
+    options: Options<'_>,
     levels: &Levels,
-    set: Option<&Set>,
 ) -> Result<(Arc<Source>, Fixed), String> {
     let source = Arc::new(input.read(session.settings.max_bytes())?);
     let named = input.path.clone().unwrap_or_else(|| PathBuf::from(&input.name));
     let (mut decided, suppressions) = session.settings.decisions(&named);
     decided.extend(levels);
-    let options = Options { levels: Some(&decided), suppressions: &suppressions, set, ..Options::default() };
+    let options = Options { levels: Some(&decided), suppressions: &suppressions, ..options };
     let fixed = if args.fix || args.diff {
         fix(Arc::clone(&source), options, if args.unsafe_fixes { Which::All } else { Which::Safe })
     } else {

@@ -1,4 +1,4 @@
-//! `zrecipe params`: the parameters of recipes, and where they are used.
+//! `zrecipe params`: the signature of recipes: their parameters, what each must be, and where it is used.
 
 use std::fmt::Write as _;
 
@@ -6,21 +6,23 @@ use indexmap::IndexMap;
 
 use crate::cli::{Error, Session, print};
 use crate::compile::Compilation;
+use crate::infer::{self, Need, Parameter, Type};
+use crate::schema::SchemaValue;
 use crate::source::Unit;
-use crate::syntax::NodeId;
-use crate::template::{Field, Template};
 use crate::value::Value;
 
-/// List the parameters of recipes and where they are used
+/// List the parameters of recipes, what each must be, and where it is used
 ///
-/// A parameter that is not given stays as text, `{name}`, unless the table says otherwise.
+/// The types follow from how a recipe uses its parameters and from the contracts of its services. A parameter that
+/// is not given stays as text, `{name}`, unless the table says otherwise. `--format schema` writes a JSON Schema of
+/// what `--params` takes.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Paths or names of recipes.
     #[arg(required = true, value_name = "RECIPE")]
     recipes: Vec<String>,
     /// How to write them.
-    #[arg(long, value_name = "FORMAT", default_value = "table", value_parser = ["table", "json"])]
+    #[arg(long, value_name = "FORMAT", default_value = "table", value_parser = ["table", "json", "schema"])]
     format: String,
 }
 
@@ -32,6 +34,14 @@ struct Use {
     if_missing: &'static str,
 }
 
+/// A parameter of all recipes together.
+struct Entry {
+    meets: Type,
+    need: Need,
+    description: Option<String>,
+    uses: Vec<Use>,
+}
+
 /// Runs the command.
 ///
 /// # Errors
@@ -39,50 +49,72 @@ struct Use {
 pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
     let compiled = session.compile(&args.recipes, None)?;
     session.explain(&compiled);
-    let mut parameters: IndexMap<String, Vec<Use>> = IndexMap::new();
+    let mut parameters: IndexMap<String, Entry> = IndexMap::new();
     for compilation in &compiled {
-        for used in &compilation.templates {
-            let Ok(template) = &used.template else { continue };
-            for field in template.fields() {
-                let found = describe(compilation, used.node, template, field);
-                parameters.entry(field.name.clone()).or_default().push(found);
+        for parameter in infer::infer(&compilation.recipe, &compilation.templates, session.contracts()?) {
+            let uses = describe(compilation, &parameter);
+            match parameters.get_mut(&parameter.name) {
+                Some(entry) => {
+                    entry.meets = entry.meets.meet(&parameter.meets);
+                    entry.need = entry.need.max(parameter.need);
+                    entry.description = entry.description.take().or(parameter.description);
+                    entry.uses.extend(uses);
+                }
+                None => {
+                    let Parameter { meets, need, description, .. } = parameter;
+                    parameters.insert(parameter.name, Entry { meets, need, description, uses });
+                }
             }
         }
     }
     parameters.sort_keys();
-    let text = if args.format == "json" { json(&parameters) } else { table(&parameters) };
+    let text = match args.format.as_str() {
+        "json" => json(&parameters),
+        "schema" => schema(&parameters),
+        _ => table(&parameters),
+    };
     print(&text)?;
     if compiled.iter().any(Compilation::has_errors) { Err(Error::findings()) } else { Ok(()) }
 }
 
-fn describe(compilation: &Compilation, node: NodeId, template: &Template, field: &Field) -> Use {
-    let node = compilation.tree.node(node);
-    let span = node.text_span(field.span.clone());
-    let position = compilation.source.position(span.start, Unit::Char);
+fn describe(compilation: &Compilation, parameter: &Parameter) -> Vec<Use> {
     let recipe = &compilation.recipe;
-    let step = recipe.steps().iter().find(|step| {
-        let value = recipe.span(step.value);
-        value.start <= span.start && span.end <= value.end
-    });
-    Use {
-        place: format!("{}:{}:{}", compilation.source.name(), position.line, position.column),
-        step: step.map_or_else(|| "start".to_owned(), |step| recipe.name(step).into_owned()),
-        written: node.text().into_owned(),
-        if_missing: match (template.replace, field.needs_definition()) {
-            _ if field.name == "guid" => "always given",
-            (true, _) => "null",
-            (false, true) => "rejected",
-            (false, false) => "kept as text",
-        },
+    let describe = |used: &infer::Use| {
+        let position = compilation.source.position(used.span(recipe).start, Unit::Char);
+        let node = compilation.tree.node(used.node);
+        Use {
+            place: format!("{}:{}:{}", compilation.source.name(), position.line, position.column),
+            step: used.step.map_or_else(|| "start".to_owned(), |step| recipe.name(&recipe.steps()[step]).into_owned()),
+            written: node.text().into_owned(),
+            if_missing: match (used.is_replace, used.field.needs_definition()) {
+                _ if used.field.name == "guid" => "always given",
+                (true, _) => "null",
+                (false, true) => "rejected",
+                (false, false) => "kept as text",
+            },
+        }
+    };
+    parameter.uses.iter().map(describe).collect()
+}
+
+fn needed(need: Need) -> &'static str {
+    match need {
+        Need::Required => "must be given",
+        Need::Expected => "should be given",
+        Need::Optional => "need not be given",
     }
 }
 
-fn table(parameters: &IndexMap<String, Vec<Use>>) -> String {
+fn table(parameters: &IndexMap<String, Entry>) -> String {
     let mut text = String::new();
-    for (name, uses) in parameters {
-        let _ = writeln!(text, "{name}");
-        let width = uses.iter().map(|used| used.place.len()).max().unwrap_or_default();
-        for used in uses {
+    for (name, entry) in parameters {
+        let need = if name == "guid" { "always given" } else { needed(entry.need) };
+        let _ = writeln!(text, "{name}: {}, {need}", entry.meets);
+        if let Some(description) = &entry.description {
+            let _ = writeln!(text, "  {description}");
+        }
+        let width = entry.uses.iter().map(|used| used.place.len()).max().unwrap_or_default();
+        for used in &entry.uses {
             let short: String = used.written.chars().map(|c| if c.is_control() { ' ' } else { c }).take(60).collect();
             let step = if used.step == "start" { "start".to_owned() } else { format!("step {}", used.step) };
             let given = match used.if_missing {
@@ -95,7 +127,7 @@ fn table(parameters: &IndexMap<String, Vec<Use>>) -> String {
     text
 }
 
-fn json(parameters: &IndexMap<String, Vec<Use>>) -> String {
+fn json(parameters: &IndexMap<String, Entry>) -> String {
     let uses = |uses: &Vec<Use>| {
         let uses = uses.iter().map(|used| {
             Value::from([
@@ -109,7 +141,40 @@ fn json(parameters: &IndexMap<String, Vec<Use>>) -> String {
     };
     let list: Vec<Value> = parameters
         .iter()
-        .map(|(name, found)| Value::from([("name", Value::from(name.as_str())), ("uses", uses(found))]))
+        .map(|(name, entry)| {
+            let schema = crate::syntax::json::read_value(entry.meets.to_schema().to_string().as_bytes());
+            Value::from([
+                ("name", Value::from(name.as_str())),
+                ("type", Value::from(entry.meets.to_string())),
+                ("schema", schema.unwrap_or_default()),
+                ("required", Value::from(entry.need == Need::Required)),
+                ("expected", Value::from(entry.need >= Need::Expected)),
+                ("description", Value::from(entry.description.clone())),
+                ("uses", uses(&entry.uses)),
+            ])
+        })
         .collect();
     Value::from([("version", Value::from(1)), ("parameters", Value::from(list))]).to_json_pretty() + "\n"
+}
+
+/// A JSON Schema of the parameters. What only may be given is left out: shell variables look like parameters, too.
+fn schema(parameters: &IndexMap<String, Entry>) -> String {
+    let mut properties = serde_json::Map::new();
+    let mut required = Vec::new();
+    for (name, entry) in parameters.iter().filter(|(_, entry)| entry.need >= Need::Expected) {
+        let mut schema = entry.meets.to_schema();
+        if let (Some(description), Some(object)) = (&entry.description, schema.as_object_mut()) {
+            object.insert("description".to_owned(), SchemaValue::from(description.as_str()));
+        }
+        properties.insert(name.clone(), schema);
+        required.push(SchemaValue::from(name.as_str()));
+    }
+    let schema = serde_json::json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "type": "object",
+        "required": required,
+        "properties": properties,
+    });
+    // Numbers and order as they are.
+    crate::syntax::json::read_value(schema.to_string().as_bytes()).unwrap_or_default().to_json_pretty() + "\n"
 }

@@ -26,11 +26,13 @@ declare_rule! {
 const LATER: [&str; 2] = ["payload", "pprint_payload"];
 
 fn check(cx: &Context<'_>, sink: &mut Sink) {
-    let Some(parameters) = cx.parameters else { return };
+    if cx.parameters.is_none() && cx.declared.is_none() {
+        return;
+    }
     for (node, template) in cx.parsed_templates().filter(|(node, template)| !template.replace && !cx.is_destination(*node)) {
         let text = node.text();
         for field in cx.fields(template) {
-            let kept = !parameters.contains_key(&field.name) && !field.needs_definition();
+            let kept = !cx.is_given(&field.name) && !field.needs_definition();
             let shell = text[..field.span.start].ends_with('$');
             if !kept || shell || !is_name(&field.name) || LATER.contains(&field.name.as_str()) {
                 continue;
@@ -38,8 +40,10 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
             let span = node.text_span(field.span.clone());
             let message = format!("`{field}` stays as it is, because the parameter `{}` is not given", field.name);
             let diagnostic = RULE.at(span, message);
-            sink.report(match nearest(&field.name, parameters.keys().map(String::as_str)) {
+            sink.report(match nearest(&field.name, cx.given_names()) {
                 Some(meant) => diagnostic.help(format!("did you mean `{meant}`?")),
+                // What the request brings is not known.
+                None if cx.parameters.is_none() => continue,
                 None => diagnostic.help(format!("give it: `--param {}=…`", field.name)),
             });
         }

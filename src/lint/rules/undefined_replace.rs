@@ -22,13 +22,17 @@ declare_rule! {
 }
 
 fn check(cx: &Context<'_>, sink: &mut Sink) {
-    let Some(parameters) = cx.parameters else { return };
+    if cx.parameters.is_none() && cx.declared.is_none() {
+        return;
+    }
     for (node, template) in cx.parsed_templates().filter(|(node, template)| template.replace && !cx.is_destination(*node)) {
-        for field in cx.fields(template).into_iter().filter(|field| !parameters.contains_key(&field.name)) {
+        for field in cx.fields(template).into_iter().filter(|field| !cx.is_given(&field.name)) {
             let message = format!("this becomes `null`, because the parameter `{}` is not given", field.name);
             let diagnostic = RULE.at(node.span(), message);
-            sink.report(match nearest(&field.name, parameters.keys().map(String::as_str)) {
+            sink.report(match nearest(&field.name, cx.given_names()) {
                 Some(meant) => diagnostic.help(format!("did you mean `{meant}`?")),
+                // What the request brings is not known.
+                None if cx.parameters.is_none() => continue,
                 None => diagnostic.help(format!("give it: `--param-json {}=…`", field.name)),
             });
         }

@@ -40,6 +40,10 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
             let Ok(template) = parse(&text) else { continue };
             let name = cx.recipe.name(step);
             let fields = template.fields();
+            // What the site's dispatcher adds is not known here.
+            if fields.iter().any(|field| !parameters.contains_key(&field.name) && cx.is_given(&field.name)) {
+                continue;
+            }
             let undefined = fields.iter().find(|field| !parameters.contains_key(&field.name));
             let (span, problem) = match (undefined, template.apply(parameters)) {
                 (Some(field), _) => {

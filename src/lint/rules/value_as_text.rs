@@ -1,6 +1,8 @@
 //! Values that become Python's text for them.
 
+use crate::contract::Declared;
 use crate::diagnostic::{Level, Sink};
+use crate::infer::Type;
 use crate::lint::Context;
 use crate::value::Value;
 
@@ -24,6 +26,9 @@ declare_rule! {
 }
 
 fn check(cx: &Context<'_>, sink: &mut Sink) {
+    if let Some(declared) = cx.declared {
+        declared_values(cx, declared, sink);
+    }
     let Some(parameters) = cx.parameters else { return };
     for (node, template) in cx.parsed_templates().filter(|(_, template)| !template.replace) {
         for field in cx.fields(template).into_iter().filter(|field| field.path.is_empty() && field.conversion.is_none()) {
@@ -48,6 +53,31 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
                     .unsafe_fix(format!("write `{replace}`"), span, replace)
             } else {
                 diagnostic.help("give the parameter as the text that is meant")
+            });
+        }
+    }
+}
+
+/// Parameters that the site's dispatcher adds, and that are no text.
+fn declared_values(cx: &Context<'_>, declared: &Declared, sink: &mut Sink) {
+    for (node, template) in cx.parsed_templates().filter(|(_, template)| !template.replace) {
+        let fields = cx.fields(template).into_iter();
+        for field in fields.filter(|field| field.path.is_empty() && field.conversion.is_none() && field.spec.is_empty()) {
+            let given = cx.parameters.is_some_and(|parameters| parameters.contains_key(&field.name));
+            let Some(schema) = declared.get(&field.name).filter(|_| !given) else { continue };
+            let kind = Type::of_schema(schema.root(), schema.root());
+            if kind.is_empty() || kind.takes_scalar() {
+                continue;
+            }
+            let span = node.text_span(field.span.clone());
+            let diagnostic = RULE.at(span, format!("`{field}` becomes Python's text, because it is {kind:#} at this site"));
+            let replace = format!("{{$REPLACE:{}}}", field.name);
+            sink.report(if template.whole().is_some() {
+                diagnostic
+                    .help(format!("for the value itself write `{replace}`"))
+                    .unsafe_fix(format!("write `{replace}`"), span, replace)
+            } else {
+                diagnostic.help("take the part out of it that is meant")
             });
         }
     }

@@ -1,5 +1,7 @@
 //! Runner: runs the commands of a recipe step, one after the other, and reports how they ended.
 //!
+//! What it takes is in its contract, `contracts/runner.json`, which it checks its parameters against:
+//!
 //! | parameter | meaning |
 //! |---|---|
 //! | `workingdir` | where the commands run; made if it is not there; required |
@@ -20,6 +22,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use crate::contract::Contracts;
 use crate::message::{Envelope, Output};
 use crate::runtime::journal::{Entry, Journal};
 use crate::runtime::process::{Ending, Program, run};
@@ -28,6 +31,9 @@ use crate::value::{Object, Value};
 
 /// How much of what a failed command printed goes into the payload of `failure` and `timeout`, in bytes.
 const TAIL: u64 = 4096;
+
+/// The queue it is submitted to; there are others by name.
+const QUEUE: &str = "runner.submission";
 
 /// How long to wait before a step is tried again for a fault that is not its own.
 const RETRY: Duration = Duration::from_secs(5);
@@ -67,11 +73,7 @@ impl Service for Runner {
     }
 
     fn serves(&self, queue: &str) -> bool {
-        match queue.strip_prefix("runner.").and_then(|rest| rest.strip_suffix("submission")) {
-            Some("") => true,
-            Some(name) => name.ends_with('.') && name.len() > 1,
-            None => false,
-        }
+        Contracts::built_in().of_queue(QUEUE).is_some_and(|contract| contract.serves(queue))
     }
 
     fn prefetch(&self) -> u16 {
@@ -105,26 +107,25 @@ impl Service for Runner {
 
 impl Order {
     fn read(parameters: &Object, base: &Path) -> Result<Self, String> {
-        let text = |name: &str| match parameters.get(name) {
-            None | Some(Value::Null) => Ok(None),
-            Some(Value::String(text)) if text.contains('\0') => {
-                Err(format!("parameter `{name}` holds a NUL character"))
-            }
-            Some(Value::String(text)) if !text.is_empty() => Ok(Some(text.as_str())),
-            Some(other) => Err(format!("parameter `{name}` is {}, not a path", other.to_json())),
+        if let Some(reason) = Contracts::built_in().of_queue(QUEUE).and_then(|contract| contract.refusal(parameters)) {
+            return Err(reason);
+        }
+        // What the contract says is not said again here; what it cannot say is.
+        let text = |name: &str| match parameters.get(name).and_then(Value::as_str) {
+            Some(text) if text.contains('\0') => Err(format!("parameter `{name}` holds a NUL character")),
+            text => Ok(text),
         };
         let directory = base.join(text("workingdir")?.ok_or("parameter `workingdir` is missing")?);
         let commands = match parameters.get("commands") {
             Some(Value::Array(commands)) => commands.iter().map(command).collect::<Result<_, _>>()?,
-            Some(Value::String(single)) => vec![command(&Value::from(single.as_str()))?],
-            Some(other) => return Err(format!("parameter `commands` is {}, not a list", other.describe())),
+            Some(single) => vec![command(single)?],
             None => return Err("parameter `commands` is missing".to_owned()),
         };
         let limit = match parameters.get("timeout") {
             None | Some(Value::Null) => Duration::from_secs(30),
-            Some(value) => seconds(value).ok_or_else(|| {
-                format!("parameter `timeout` is {}, not a number of seconds above 0", value.to_json())
-            })?,
+            Some(value) => {
+                seconds(value).ok_or_else(|| format!("parameter `timeout` is {}, which is no time", value.to_json()))?
+            }
         };
         let mut files = Vec::new();
         for (parameter, variable) in

@@ -1,0 +1,418 @@
+//! Contracts: what a service promises. Reads one from a document, and finds the one that a recipe step is under.
+//!
+//! A contract is a JSON file of the form that `schemas/contract.schema.json` describes. Those of the services that
+//! come with zrecipe are built in, and are what these services check their own parameters against.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, LazyLock};
+
+use crate::recipe::{Recipe, Step};
+use crate::schema::{Flaw, Problem, Schema, SchemaValue, Segment, View, Violation};
+use crate::source::{Source, Span};
+use crate::syntax::{Kind, NodeId, NodeRef, Tree, json};
+use crate::value::{Object, Value};
+
+/// The JSON Schema of contract files.
+pub const SCHEMA: &str = include_str!("../schemas/contract.schema.json");
+
+/// The contracts that are built in, by the names of their files.
+pub const BUILT_IN: &[(&str, &str)] = &[
+    ("dispatcher.json", include_str!("../contracts/dispatcher.json")),
+    ("runner.json", include_str!("../contracts/runner.json")),
+];
+
+/// What a service promises.
+#[derive(Debug)]
+pub struct Contract {
+    /// What recipes call it.
+    pub names: Vec<String>,
+    /// Where it listens; a `*` stands for any part of a name.
+    pub queues: Vec<String>,
+    /// What it takes as `parameters`.
+    pub parameters: Option<Schema>,
+    /// What it takes as `job_parameters`.
+    pub job_parameters: Option<Schema>,
+    /// What it takes as input.
+    pub payload: Option<Schema>,
+    /// The channels on which it sends; nothing when that is not known.
+    pub channels: Option<Vec<Channel>>,
+    /// Whether it sends on other channels, too.
+    pub other_channels: bool,
+    /// Parameters that should not be used any more, with their successors.
+    pub deprecated: Vec<(String, Option<String>)>,
+    /// Whether text counts as what it reads as.
+    pub coerced: bool,
+}
+
+/// A channel on which a service sends.
+#[derive(Debug)]
+pub struct Channel {
+    /// Its name.
+    pub name: String,
+    /// Whether something is sent on it for every message.
+    pub always: bool,
+    /// Whether outputs without names are connected to it.
+    pub default: bool,
+    /// What is sent.
+    pub payload: Option<Schema>,
+}
+
+/// Something wrong with a contract.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// Where.
+    pub span: Span,
+    /// What: a clause.
+    pub message: String,
+    /// What to do.
+    pub help: Option<String>,
+}
+
+/// A document read as a contract.
+#[derive(Debug)]
+pub struct Reading {
+    /// The contract, unless something is wrong with it.
+    pub contract: Option<Contract>,
+    /// What is wrong with it.
+    pub faults: Vec<Fault>,
+}
+
+/// The types of the parameters that a site's dispatcher adds, by their names.
+pub type Declared = BTreeMap<String, Schema>;
+
+impl Contract {
+    /// What to call the service in a message.
+    pub fn name(&self) -> &str {
+        self.names.first().or(self.queues.first()).map_or("the service", String::as_str)
+    }
+
+    /// Whether it listens on a queue.
+    pub fn serves(&self, queue: &str) -> bool {
+        self.queues.iter().any(|pattern| matches(pattern, queue))
+    }
+
+    /// The channel of this name.
+    pub fn channel(&self, name: &str) -> Option<&Channel> {
+        self.channels.iter().flatten().find(|channel| channel.name == name)
+    }
+
+    /// The channel that outputs without names are connected to.
+    pub fn default_channel(&self) -> Option<&Channel> {
+        self.channels.iter().flatten().find(|channel| channel.default)
+    }
+
+    /// What of a step's parameters or job parameters does not fit; deprecated ones are no business of this.
+    pub fn check(&self, schema: &Schema, root: NodeRef<'_>, view: &mut View) -> Vec<Violation> {
+        let mut violations = schema.check(root, self.coerced, view);
+        violations.retain(|violation| match &violation.problem {
+            Problem::Unknown { name, .. } if violation.path.is_empty() => !self.is_deprecated(name),
+            Problem::Missing(name) if violation.path.is_empty() => {
+                let old = self.deprecated.iter().filter(|(_, new)| new.as_deref() == Some(name));
+                !old.into_iter().any(|(old, _)| root.get(old).is_some())
+            }
+            _ => true,
+        });
+        violations
+    }
+
+    /// Why the service refuses these parameters, in words, if it does: the first fault.
+    pub fn refusal(&self, parameters: &Object) -> Option<String> {
+        let schema = self.parameters.as_ref()?;
+        let violation = schema.check_value(&Value::Object(parameters.clone()), self.coerced).into_iter().next()?;
+        let path = &violation.path;
+        Some(match violation.problem {
+            Problem::Missing(name) if path.is_empty() => format!("parameter `{name}` is missing"),
+            Problem::Missing(name) => format!("parameter `{path}` has no `{name}`"),
+            Problem::Unknown { name, .. } if path.is_empty() => format!("there is no parameter `{name}`"),
+            Problem::Unknown { name, .. } => format!("parameter `{path}` has the unknown key `{name}`"),
+            Problem::Unfit { predicate, .. } => format!("parameter `{path}` {predicate}"),
+        })
+    }
+
+    fn is_deprecated(&self, name: &str) -> bool {
+        self.deprecated.iter().any(|(old, _)| old == name)
+    }
+}
+
+/// Whether a name matches a pattern in which `*` stands for any text.
+fn matches(pattern: &str, name: &str) -> bool {
+    let Some((head, rest)) = pattern.split_once('*') else { return pattern == name };
+    let Some(mut left) = name.strip_prefix(head) else { return false };
+    let mut parts: Vec<&str> = rest.split('*').collect();
+    let Some(tail) = parts.pop() else { return true };
+    for part in parts {
+        match left.find(part) {
+            Some(at) => left = &left[at + part.len()..],
+            None => return false,
+        }
+    }
+    left.len() >= tail.len() && left.ends_with(tail)
+}
+
+/// Contracts, found by queue and by service.
+#[derive(Debug, Default)]
+pub struct Contracts {
+    list: Vec<Arc<Contract>>,
+    by_queue: HashMap<String, usize>,
+    /// Queues with a `*`.
+    patterns: Vec<(String, usize)>,
+    by_name: HashMap<String, usize>,
+}
+
+static BUILT_IN_CONTRACTS: LazyLock<Contracts> = LazyLock::new(|| {
+    let read = |(name, text): &(&str, &str)| {
+        let tree = json::parse(Arc::new(Source::from_text(*name, *text)));
+        read(&tree).contract.map(Arc::new)
+    };
+    Contracts::new(BUILT_IN.iter().filter_map(read))
+});
+
+impl Contracts {
+    /// These contracts; of several for one queue the first counts.
+    pub fn new(contracts: impl IntoIterator<Item = Arc<Contract>>) -> Self {
+        let mut all = Self::default();
+        for (index, contract) in contracts.into_iter().enumerate() {
+            for queue in &contract.queues {
+                if queue.contains('*') {
+                    all.patterns.push((queue.clone(), index));
+                } else {
+                    all.by_queue.entry(queue.clone()).or_insert(index);
+                }
+            }
+            for name in &contract.names {
+                all.by_name.entry(name.clone()).or_insert(index);
+            }
+            all.list.push(contract);
+        }
+        all
+    }
+
+    /// The contracts of the services that come with zrecipe.
+    pub fn built_in() -> &'static Self {
+        &BUILT_IN_CONTRACTS
+    }
+
+    /// These contracts, and after them the built-in ones.
+    pub fn with_built_in(contracts: impl IntoIterator<Item = Arc<Contract>>) -> Self {
+        Self::new(contracts.into_iter().chain(Self::built_in().list.iter().cloned()))
+    }
+
+    /// The contract of the service that listens on a queue.
+    pub fn of_queue(&self, queue: &str) -> Option<&Contract> {
+        let exact = self.by_queue.get(queue).copied();
+        let found = exact.or_else(|| Some(self.patterns.iter().find(|(pattern, _)| matches(pattern, queue))?.1));
+        found.map(|index| &*self.list[index])
+    }
+
+    /// The contract of the service of this name.
+    pub fn of_service(&self, name: &str) -> Option<&Contract> {
+        self.by_name.get(name).map(|&index| &*self.list[index])
+    }
+
+    /// The contract that a step is under: that of its queue. A queue that is not known yet is that of its service.
+    /// Where the two contradict each other no contract is sure to hold.
+    pub fn of_step(&self, recipe: &Recipe, step: &Step) -> Option<&Contract> {
+        let queue = recipe.node(step.queue?);
+        if queue.kind() != Kind::String {
+            return None;
+        }
+        let named = || step.service.map(|service| recipe.node(service)).and_then(|name| self.of_service(&name.text()));
+        if queue.has_braces() {
+            return named();
+        }
+        let text = queue.text();
+        let found = self.of_queue(&text)?;
+        named().is_none_or(|named| named.serves(&text)).then_some(found)
+    }
+}
+
+/// Whether a document is meant to be a contract: an object with queues and names, and nothing of a recipe.
+pub fn is_contract(tree: &Tree) -> bool {
+    let root = tree.root();
+    let is_list = |key: &str| root.get(key).is_some_and(|value| value.kind() != Kind::Object);
+    let recipe_like = |key: &str| key == "start" || key.trim().parse::<i64>().is_ok();
+    (is_list("queues") || is_list("names")) && !root.members().any(|member| recipe_like(&member.key.text()))
+}
+
+/// Reads a contract from a document.
+pub fn read(tree: &Tree) -> Reading {
+    static FORM: LazyLock<Option<Schema>> = LazyLock::new(|| Schema::new(serde_json::from_str(SCHEMA).ok()?).ok());
+    let root = tree.root();
+    let mut faults = Vec::new();
+    let mut view = View { values: plain_texts(root), dropped: dropped(root) };
+    for violation in FORM.iter().flat_map(|form| form.check(root, false, &mut view)) {
+        faults.push(fault(tree, violation));
+    }
+    let mut reader = Reader { root, faults };
+    let contract = reader.contract();
+    let contract = contract
+        .filter(|_| reader.faults.is_empty() && !tree.problems().iter().any(|problem| !problem.kind.is_python()));
+    Reading { contract, faults: reader.faults }
+}
+
+/// In a contract braces are braces.
+fn plain_texts(root: NodeRef<'_>) -> HashMap<NodeId, Value> {
+    root.descendants().filter(|node| node.has_braces()).map(|node| (node.id(), node.to_value())).collect()
+}
+
+/// Keys that a later one replaces.
+fn dropped(root: NodeRef<'_>) -> HashSet<NodeId> {
+    let mut dropped = HashSet::new();
+    for object in root.descendants().filter(|node| node.kind() == Kind::Object) {
+        let mut last = HashMap::new();
+        for member in object.members() {
+            dropped.extend(last.insert(member.key.text(), member.key.id()));
+        }
+    }
+    dropped
+}
+
+fn fault(tree: &Tree, violation: Violation) -> Fault {
+    let node = tree.node(violation.node);
+    let what = if violation.path.is_empty() { "the contract".to_owned() } else { format!("`{}`", violation.path) };
+    let did_you_mean = |meant: Option<String>| meant.map(|meant| format!("did you mean `{meant}`?"));
+    match violation.problem {
+        Problem::Missing(name) => Fault { span: node.head(), message: format!("{what} has no `{name}`"), help: None },
+        Problem::Unknown { name, key, meant } => {
+            let span = key.map_or(node.head(), |key| tree.node(key).span());
+            Fault { span, message: format!("{what} has the unknown key `{name}`"), help: did_you_mean(meant) }
+        }
+        Problem::Unfit { predicate, meant, .. } => {
+            Fault { span: node.head(), message: format!("{what} {predicate}"), help: did_you_mean(meant) }
+        }
+    }
+}
+
+struct Reader<'t> {
+    root: NodeRef<'t>,
+    faults: Vec<Fault>,
+}
+
+impl<'t> Reader<'t> {
+    fn contract(&mut self) -> Option<Contract> {
+        if self.root.kind() != Kind::Object {
+            return None;
+        }
+        let texts = |node: Option<NodeRef<'t>>| {
+            let items = node.into_iter().flat_map(|node| node.items());
+            items.filter(|item| item.kind() == Kind::String).map(|item| item.text().into_owned()).collect::<Vec<_>>()
+        };
+        let parameters = self.schema(self.root.get("parameters"));
+        let job_parameters = self.schema(self.root.get("job_parameters"));
+        let payload = self.schema(self.root.get("payload"));
+        let channels = self.root.get("channels").map(|channels| self.channels(channels));
+        let mut deprecated: Vec<(String, Option<String>)> = Vec::new();
+        for member in self.root.get("deprecated").into_iter().flat_map(|node| node.members()) {
+            let successor = (member.value.kind() == Kind::String).then(|| member.value.text().into_owned());
+            let properties: Vec<&str> = parameters.iter().flat_map(Schema::properties).map(|(name, _)| name).collect();
+            if let Some(successor) = &successor
+                && !properties.is_empty()
+                && !properties.contains(&successor.as_str())
+            {
+                let message = format!("the successor `{successor}` is none of the parameters");
+                self.faults.push(Fault { span: member.value.span(), message, help: None });
+            }
+            deprecated.push((member.key.text().into_owned(), successor));
+        }
+        // What a schema itself marks, as pydantic does.
+        for (name, schema) in parameters.iter().flat_map(Schema::properties) {
+            let marked = schema.get("deprecated") == Some(&SchemaValue::Bool(true));
+            if marked && !deprecated.iter().any(|(known, _)| known == name) {
+                deprecated.push((name.to_owned(), None));
+            }
+        }
+        Some(Contract {
+            names: texts(self.root.get("names")),
+            queues: texts(self.root.get("queues")),
+            parameters,
+            job_parameters,
+            payload,
+            channels,
+            other_channels: self.root.get("other_channels").and_then(NodeRef::as_bool).unwrap_or(false),
+            deprecated,
+            coerced: !self.root.get("values").is_some_and(|values| values.is("strict")),
+        })
+    }
+
+    fn channels(&mut self, channels: NodeRef<'t>) -> Vec<Channel> {
+        let mut found: Vec<Channel> = Vec::new();
+        let mut default: Option<Span> = None;
+        for member in channels.members() {
+            let is_default = member.value.get("default").and_then(NodeRef::as_bool) == Some(true);
+            if is_default && default.replace(member.key.span()).is_some() {
+                let message = "there are two default channels".to_owned();
+                let help = Some("outputs without names can be connected to one only".to_owned());
+                self.faults.push(Fault { span: member.key.span(), message, help });
+            }
+            let payload = self.schema(member.value.get("payload"));
+            found.push(Channel {
+                name: member.key.text().into_owned(),
+                always: member.value.get("fires").is_some_and(|fires| fires.is("always")),
+                default: is_default,
+                payload,
+            });
+        }
+        found
+    }
+
+    fn schema(&mut self, node: Option<NodeRef<'t>>) -> Option<Schema> {
+        let node = node?;
+        let value = match serde_json::from_str(node.raw()) {
+            Ok(value) => value,
+            // What is no JSON is reported as such; a number such as NaN has no place in a schema.
+            Err(_) => return None,
+        };
+        match Schema::new(value) {
+            Ok(schema) => Some(schema),
+            Err(Flaw { path, message }) => {
+                let at = path.iter().try_fold(node, |at, segment| match segment {
+                    Segment::Key(key) => at.get(key),
+                    Segment::Index(index) => at.items().nth(*index),
+                });
+                self.faults.push(Fault { span: at.unwrap_or(node).head(), message, help: None });
+                None
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn built_in_contracts_are_right() {
+        for (name, text) in BUILT_IN {
+            let reading = read(&json::parse(Arc::new(Source::from_text(*name, *text))));
+            assert_eq!(reading.faults, [], "{name}");
+            assert!(reading.contract.is_some(), "{name}");
+        }
+        let all = Contracts::built_in();
+        for (queue, name) in [
+            ("runner.submission", Some("Runner")),
+            ("runner.big.submission", Some("Runner")),
+            ("runner.x", None),
+            ("processing_recipe", Some("Dispatcher")),
+            ("images", None),
+        ] {
+            assert_eq!(all.of_queue(queue).map(Contract::name), name, "{queue}");
+        }
+    }
+
+    #[test]
+    fn stars_stand_for_any_part() {
+        for (pattern, name, expected) in [
+            ("a", "a", true),
+            ("a", "ab", false),
+            ("*", "anything", true),
+            ("a.*", "a.b.c", true),
+            ("a.*.c", "a.b.c", true),
+            ("a.*.c", "a.c", false),
+            ("*b*d*", "abcd", true),
+            ("*b*d*", "adcb", false),
+            ("a*a", "a", false),
+        ] {
+            assert_eq!(matches(pattern, name), expected, "{pattern} {name}");
+        }
+    }
+}

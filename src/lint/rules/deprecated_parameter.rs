@@ -1,0 +1,50 @@
+//! Parameters that the service's contract says not to use any more.
+
+use crate::diagnostic::Sink;
+use crate::lint::Context;
+use crate::value::write_string;
+
+declare_rule! {
+    /// # Why
+    /// The contract of the service says that the parameter goes away, and what takes its place.
+    ///
+    /// # Example
+    /// With a contract that names `rotation` as the successor of `rot`:
+    /// ```contract
+    /// { "names": ["Images"], "queues": ["images"], "deprecated": { "rot": "rotation" } }
+    /// ```
+    /// ```json
+    /// { "1": { "queue": "images", "parameters": { "rot": 5 } }, "start": [[1, []]] }
+    /// ```
+    ///
+    /// # Instead
+    /// ```json
+    /// { "1": { "queue": "images", "parameters": { "rotation": 5 } }, "start": [[1, []]] }
+    /// ```
+    "deprecated-parameter", Warning
+}
+
+fn check(cx: &Context<'_>, sink: &mut Sink) {
+    for step in cx.recipe.steps() {
+        let Some(contract) = cx.contract_of(step).filter(|contract| !contract.deprecated.is_empty()) else { continue };
+        let Some(parameters) = step.parameters.map(|parameters| cx.node(parameters)) else { continue };
+        for member in parameters.members() {
+            let old = contract.deprecated.iter().find(|(old, _)| member.key.is(old));
+            let Some((old, new)) = old.filter(|_| !cx.recipe.is_dropped(member.key)) else { continue };
+            let name = cx.recipe.name(step);
+            let message = format!("parameter `{old}` of step `{name}` is deprecated by {}", contract.name());
+            let diagnostic = RULE.at(member.key.span(), message);
+            sink.report(match new {
+                Some(new) if parameters.get(new).is_some() => diagnostic.help(format!("`{new}`, which takes its place, is there already: remove `{old}`")),
+                Some(new) => {
+                    let mut quoted = String::new();
+                    write_string(&mut quoted, new);
+                    diagnostic
+                        .help(format!("use `{new}`"))
+                        .unsafe_fix(format!("rename `{old}` to `{new}`"), member.key.span(), quoted)
+                }
+                None => diagnostic.help("remove it"),
+            });
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! A contract file that is not of the form of one.
+
+use crate::diagnostic::Sink;
+use crate::lint::Context;
+
+declare_rule! {
+    /// # Why
+    /// A contract says what a service promises: a file with its `names` and `queues`, and JSON Schemas of what it
+    /// takes and sends. What is misspelt in one is never checked in any recipe. The form of contracts is
+    /// described by `schemas/contract.schema.json`.
+    ///
+    /// # Example
+    /// ```json
+    /// { "names": ["Images"], "queues": ["images"], "parameters": { "type": "objekt" } }
+    /// ```
+    ///
+    /// # Instead
+    /// ```json
+    /// { "names": ["Images"], "queues": ["images"], "parameters": { "type": "object" } }
+    /// ```
+    "malformed-contract", Error
+}
+
+fn check(cx: &Context<'_>, sink: &mut Sink) {
+    for fault in cx.contract.iter().flat_map(|reading| &reading.faults) {
+        let diagnostic = RULE.at(fault.span, fault.message.clone());
+        sink.report(match &fault.help {
+            Some(help) => diagnostic.help(help.clone()),
+            None => diagnostic,
+        });
+    }
+}

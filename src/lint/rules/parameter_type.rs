@@ -1,0 +1,138 @@
+//! Parameters whose values the service does not take.
+
+use std::collections::HashSet;
+
+use crate::contract::{Contract, Declared};
+use crate::diagnostic::{Diagnostic, Sink};
+use crate::infer::Type;
+use crate::lint::Context;
+use crate::schema::Problem;
+use crate::syntax::NodeId;
+use crate::value::Value;
+
+declare_rule! {
+    /// # Why
+    /// The contract of the service says what its parameters must be, and this one is something else. A string with
+    /// placeholders is text, whatever is put in: for a list or an object write `{$REPLACE:name}`. When the
+    /// parameters are known, what becomes of the placeholders is checked, too.
+    ///
+    /// # Example
+    /// ```json
+    /// {
+    ///   "1": { "queue": "runner.submission", "parameters": { "workingdir": ".", "commands": ["date"], "timeout": "soon" } },
+    ///   "start": [[1, []]]
+    /// }
+    /// ```
+    ///
+    /// # Instead
+    /// ```json
+    /// {
+    ///   "1": { "queue": "runner.submission", "parameters": { "workingdir": ".", "commands": ["date"], "timeout": 60 } },
+    ///   "start": [[1, []]]
+    /// }
+    /// ```
+    "parameter-type", Error
+}
+
+fn check(cx: &Context<'_>, sink: &mut Sink) {
+    let mut said = HashSet::new();
+    if cx.recipe.steps().iter().any(|step| cx.contract_of(step).is_some()) {
+        said = text_where_none_fits(cx, sink);
+    }
+    for found in cx.violations() {
+        let violation = &found.violation;
+        let Problem::Unfit { predicate, meant, replacement } = &violation.problem else { continue };
+        // That `parameters` are no object is the business of another rule.
+        if violation.path.is_empty() || said.contains(&violation.node) {
+            continue;
+        }
+        let step = &cx.recipe.steps()[found.step];
+        let Some(contract) = cx.contract_of(step) else { continue };
+        let what = if found.part == "parameters" { "parameter" } else { "job parameter" };
+        let node = cx.node(violation.node);
+        let message = format!("{what} `{}` of step `{}` {predicate}", violation.path, cx.recipe.name(step));
+        let mut diagnostic = RULE.at(node.head(), message);
+        diagnostic = match meant {
+            Some(meant) => diagnostic.help(format!("did you mean `{meant}`?")),
+            None => explain(diagnostic, contract, found.part, violation.top.as_deref()),
+        };
+        sink.report(match replacement {
+            Some((text, true)) => diagnostic.fix(format!("write `{text}`"), node.span(), text.clone()),
+            Some((text, false)) => diagnostic.unsafe_fix(format!("write `{text}`"), node.span(), text.clone()),
+            None => diagnostic,
+        });
+    }
+    if let Some(declared) = cx.declared.filter(|declared| !declared.is_empty()) {
+        declared_types(cx, declared, sink);
+    }
+}
+
+/// What the contract says about a parameter.
+fn explain(diagnostic: Diagnostic, contract: &Contract, part: &str, top: Option<&str>) -> Diagnostic {
+    let schema = if part == "parameters" { &contract.parameters } else { &contract.job_parameters };
+    let description = top.and_then(|top| Some((top, schema.as_ref()?.description(top)?)));
+    match description {
+        Some((top, description)) => diagnostic.help(format!("`{top}` is {description}")),
+        None => diagnostic.help(format!("the contract of {} asks for it", contract.name())),
+    }
+}
+
+/// Templates, which make text, in places where the service takes none.
+fn text_where_none_fits(cx: &Context<'_>, sink: &mut Sink) -> HashSet<NodeId> {
+    let mut said = HashSet::new();
+    for (parameter, used) in cx.signature().iter().flat_map(|p| p.uses.iter().map(move |used| (p, used))) {
+        let Some(wanted) = &used.never else { continue };
+        if !said.insert(used.node) {
+            continue;
+        }
+        let node = cx.node(used.node);
+        let whole = node.text().len() == used.field.span.len();
+        // `value-as-text` says it.
+        let value = cx.parameters.and_then(|parameters| parameters.get(&parameter.name));
+        if whole && matches!(value, Some(Value::Array(_) | Value::Object(_) | Value::Null)) {
+            continue;
+        }
+        let diagnostic = RULE.at(node.head(), format!("`{}` makes text, and {wanted}", used.field));
+        sink.report(if whole && used.field.spec.is_empty() && used.field.conversion.is_none() {
+            let mut replacement = format!("{{$REPLACE:{}", used.field.name);
+            used.field.path.iter().for_each(|access| replacement.push_str(&access.to_string()));
+            replacement.push('}');
+            let help = format!("for the value itself write `{replacement}`");
+            diagnostic.help(help).unsafe_fix(format!("write `{replacement}`"), node.text_span(used.field.span.clone()), replacement)
+        } else {
+            diagnostic.help("give the value itself, or `{$REPLACE:…}` and nothing beside it")
+        });
+    }
+    said
+}
+
+/// Parameters that the site's dispatcher adds, in places where they do not fit; and given ones of another type.
+fn declared_types(cx: &Context<'_>, declared: &Declared, sink: &mut Sink) {
+    for parameter in cx.signature() {
+        let (Some(schema), Some(first)) = (declared.get(&parameter.name), parameter.uses.first()) else { continue };
+        let name = &parameter.name;
+        if let Some(value) = cx.parameters.and_then(|parameters| parameters.get(name)) {
+            // What comes from the command line is text.
+            if let Some(violation) = schema.check_value(value, true).first() {
+                let predicate = match &violation.problem {
+                    Problem::Unfit { predicate, .. } => predicate.clone(),
+                    Problem::Missing(key) => format!("has no `{key}`"),
+                    Problem::Unknown { name, .. } => format!("has the unknown key `{name}`"),
+                };
+                let at = if violation.path.is_empty() { String::new() } else { format!("`{}` of ", violation.path) };
+                let message = format!("{at}the parameter `{name}` {predicate}");
+                sink.report(RULE.at(first.span(cx.recipe), message).help("the settings of the site say what it is, under `[parameters]`"));
+            }
+            continue;
+        }
+        let given = Type::of_schema(schema.root(), schema.root());
+        let wrong = parameter.uses.iter().find(|used| used.certain && given.meet(&used.expects).is_empty());
+        if let Some(used) = wrong {
+            sink.report(
+                RULE.at(used.span(cx.recipe), format!("the parameter `{name}` is {given:#} at this site, and does not fit here"))
+                    .label(used.reason.clone())
+                    .help("the settings of the site say what it is, under `[parameters]`"),
+            );
+        }
+    }
+}

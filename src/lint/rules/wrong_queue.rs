@@ -1,0 +1,58 @@
+//! Steps that name a service, and a queue on which it does not listen.
+
+use crate::diagnostic::Sink;
+use crate::lint::Context;
+use crate::syntax::Kind;
+use crate::value::write_string;
+
+declare_rule! {
+    /// # Why
+    /// Messages go where `queue` says; `service` is for people. When the two disagree the message reaches another
+    /// service than the one that is meant, or none.
+    ///
+    /// # Example
+    /// ```json
+    /// {
+    ///   "1": { "service": "Runner", "queue": "runner", "parameters": { "workingdir": ".", "commands": ["date"] } },
+    ///   "start": [[1, []]]
+    /// }
+    /// ```
+    ///
+    /// # Instead
+    /// ```json
+    /// {
+    ///   "1": { "service": "Runner", "queue": "runner.submission", "parameters": { "workingdir": ".", "commands": ["date"] } },
+    ///   "start": [[1, []]]
+    /// }
+    /// ```
+    "wrong-queue", Warning
+}
+
+fn check(cx: &Context<'_>, sink: &mut Sink) {
+    for step in cx.recipe.steps() {
+        let (Some(service), Some(queue)) = (step.service, step.queue) else { continue };
+        let (service, queue) = (cx.node(service), cx.node(queue));
+        if service.kind() != Kind::String || queue.kind() != Kind::String || queue.has_braces() {
+            continue;
+        }
+        let Some(contract) = cx.contracts.of_service(&service.text()) else { continue };
+        if contract.serves(&queue.text()) {
+            continue;
+        }
+        let message = format!("{} does not listen on queue {}", contract.name(), cx.show(queue));
+        let mut diagnostic = RULE.at(queue.span(), message).also(service.span(), "the service that is meant");
+        let listens: Vec<String> = contract.queues.iter().map(|queue| format!("`{queue}`")).collect();
+        diagnostic = match cx.contracts.of_queue(&queue.text()) {
+            Some(other) => diagnostic.help(format!("{} does; {} listens on {}", other.name(), contract.name(), listens.join(", "))),
+            None => diagnostic.help(format!("it listens on {}", listens.join(", "))),
+        };
+        sink.report(match contract.queues.iter().find(|queue| !queue.contains('*')) {
+            Some(right) => {
+                let mut quoted = String::new();
+                write_string(&mut quoted, right);
+                diagnostic.unsafe_fix(format!("write `{right}`"), queue.span(), quoted)
+            }
+            None => diagnostic,
+        });
+    }
+}
