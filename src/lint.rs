@@ -55,6 +55,8 @@ pub struct Context<'a> {
     pub declared: Option<&'a Declared>,
     /// The contract that the document is, if it is one instead of a recipe.
     pub contract: Option<&'a Reading>,
+    /// The contracts that the steps are under: several rules ask.
+    under: OnceCell<Vec<Option<&'a Contract>>>,
     signature: OnceCell<Vec<Parameter>>,
     violations: OnceCell<Vec<StepViolation>>,
 }
@@ -83,6 +85,7 @@ impl<'a> Context<'a> {
             contracts,
             declared: None,
             contract: None,
+            under: OnceCell::new(),
             signature: OnceCell::new(),
             violations: OnceCell::new(),
         }
@@ -90,7 +93,11 @@ impl<'a> Context<'a> {
 
     /// The contract that a step is under.
     pub fn contract_of(&self, step: &Step) -> Option<&'a Contract> {
-        self.contracts.of_step(self.recipe, step)
+        let steps = self.recipe.steps();
+        let find = || steps.iter().map(|step| self.contracts.of_step(self.recipe, step)).collect();
+        let found: &Vec<Option<&'a Contract>> = self.under.get_or_init(find);
+        // Steps lie in the order of their keys.
+        steps.binary_search_by_key(&step.key, |step| step.key).ok().and_then(|place| found[place])
     }
 
     /// Whether a parameter is given, or will be by the site's dispatcher.
