@@ -15,5 +15,6 @@ mod report_formats;
 mod rules;
 mod rules_page;
 mod run;
+mod schemas;
 mod suite;
 mod transport;
