@@ -220,8 +220,18 @@ impl From<run::Error> for Error {
     }
 }
 
+/// Says that zrecipe has a fault, and where. What the panic itself says may hold parts of a document, and these may be
+/// secret.
+fn tell_panic(panic: &std::panic::PanicHookInfo<'_>) {
+    if !crate::syntax::yaml::is_guarded() {
+        let place = panic.location().map_or(String::new(), |place| format!(" ({}:{})", place.file(), place.line()));
+        say(&format!("error: zrecipe itself has a fault{place}; please report it"));
+    }
+}
+
 /// Runs the program.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    std::panic::set_hook(Box::new(tell_panic));
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => {

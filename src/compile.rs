@@ -2,16 +2,18 @@
 
 use std::sync::Arc;
 
-use crate::contract::{self, Contracts, Declared, Reading};
+use crate::contract::{Contracts, Declared};
 use crate::diagnostic::{Diagnostic, Level, Sink};
+use crate::document::{Document, DocumentKind};
 use crate::evidence::{Facts, Set};
 use crate::graph::Graph;
 use crate::lint::{self, Context, Levels, Rule};
 use crate::lower::lower;
 use crate::recipe::Recipe;
+use crate::site::{Files, NoFiles, Site};
 use crate::source::Source;
 use crate::suppress::{self, Pointed};
-use crate::syntax::{Tree, json};
+use crate::syntax::{self, Tree};
 use crate::template::TemplateUse;
 use crate::value::Object;
 
@@ -32,6 +34,12 @@ pub struct Options<'a> {
     pub contracts: &'a Contracts,
     /// The parameters that the site's dispatcher adds.
     pub declared: Option<&'a Declared>,
+    /// What the document is; none to tell by its content.
+    pub kind: Option<DocumentKind>,
+    /// The files that a configuration names.
+    pub files: &'a dyn Files,
+    /// The site that a recipe is held against.
+    pub site: Option<&'a Site>,
 }
 
 impl Default for Options<'_> {
@@ -44,6 +52,9 @@ impl Default for Options<'_> {
             suppressions: &[],
             contracts: Contracts::built_in(),
             declared: None,
+            kind: None,
+            files: &NoFiles,
+            site: None,
         }
     }
 }
@@ -61,8 +72,8 @@ pub struct Compilation {
     pub graph: Graph,
     /// Every string of it that has braces.
     pub templates: Vec<TemplateUse>,
-    /// The contract in it, if it is one instead of a recipe.
-    pub contract: Option<Reading>,
+    /// The document as what it is.
+    pub document: Document,
     /// What there is to say about it, in order of place.
     pub diagnostics: Vec<Diagnostic>,
     /// What is not said because somebody wanted it so.
@@ -71,7 +82,7 @@ pub struct Compilation {
     pub dropped: usize,
 }
 
-/// Compiles a recipe. It never fails: what is wrong is in the diagnostics.
+/// Compiles a document. It never fails: what is wrong is in the diagnostics.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -84,18 +95,20 @@ pub struct Compilation {
 /// assert!(compilation.is_refused());
 /// ```
 pub fn compile(source: Arc<Source>, options: Options<'_>) -> Compilation {
-    let tree = Arc::new(json::parse(Arc::clone(&source)));
+    let tree = Arc::new(syntax::parse(Arc::clone(&source)));
+    let kind = options.kind.unwrap_or_else(|| DocumentKind::of(&tree));
+    let document = Document::read(&tree, kind, options.files);
     let recipe = lower(Arc::clone(&tree));
     let graph = Graph::new(&recipe);
     let templates = lint::templates(&recipe);
-    let contract = contract::is_contract(&tree).then(|| contract::read(&tree));
     let mut sink = Sink::default();
     let facts = options.set.map(|_| Facts::of(&recipe));
     let mut context = Context::new(&recipe, &graph, &templates, options.contracts);
     context.parameters = options.parameters;
     context.set = facts.as_ref().zip(options.set);
     context.declared = options.declared;
-    context.contract = contract.as_ref();
+    context.document = &document;
+    context.site = options.site;
     lint::run(options.rules, &context, &mut sink);
     let (found, dropped) = sink.finish();
     let (mut diagnostics, mut silenced) = suppress::apply(&recipe, options.suppressions, found, options.rules);
@@ -107,7 +120,7 @@ pub fn compile(source: Arc<Source>, options: Options<'_>) -> Compilation {
             diagnostic.level = levels.level_of(diagnostic).unwrap_or(diagnostic.level);
         }
     }
-    Compilation { source, tree, recipe, graph, templates, contract, diagnostics, silenced, dropped }
+    Compilation { source, tree, recipe, graph, templates, document, diagnostics, silenced, dropped }
 }
 
 impl Compilation {

@@ -747,10 +747,9 @@ impl<'r> Place<'r> {
             takes: Type::any(),
         };
         let steps = recipe.steps();
-        let at = node.span();
-        let holds = |outer: Span| outer.start <= at.start && at.end <= outer.end;
-        let after = steps.partition_point(|step| recipe.span(step.value).start <= at.start);
-        let Some(index) = after.checked_sub(1).filter(|&index| holds(recipe.span(steps[index].value))) else {
+        let holds = |outer: NodeId| recipe.node(outer).holds(node.id());
+        let after = steps.partition_point(|step| step.value <= node.id());
+        let Some(index) = after.checked_sub(1).filter(|&index| holds(steps[index].value)) else {
             return place;
         };
         let step = &steps[index];
@@ -758,7 +757,7 @@ impl<'r> Place<'r> {
         let id = Some(node.id());
         place.destination = step.queue == id || step.topic == id || step.exchange == id;
         for (part, value) in [("parameters", step.parameters), ("job_parameters", step.job_parameters)] {
-            let Some(value) = value.filter(|&value| holds(recipe.span(value))) else { continue };
+            let Some(value) = value.filter(|&value| holds(value)) else { continue };
             place.part = part;
             place.is_key = !follow(recipe.node(value), node, &mut place.path);
             if place.is_key {

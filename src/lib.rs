@@ -28,6 +28,7 @@
 //!            contract
 //!            infer
 //!            site
+//!            document
 //!            lint         lint/rules/
 //!            suppress
 //!            compile
@@ -77,6 +78,7 @@ pub mod compile;
 pub mod contract;
 pub mod diagnostic;
 pub mod diff;
+pub mod document;
 pub mod draw;
 pub mod evidence;
 pub mod fix;

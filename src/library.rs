@@ -1,12 +1,15 @@
 //! Recipes by name: the directories where they are looked up, and those built into the program.
 
 use std::io::Read as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::lint::nearest;
 use crate::settings::Settings;
-use crate::site::{Block, Node, Site};
-use crate::source::Source;
+use crate::site::{Files, Look, Site, plugin_of};
+use crate::source::{Source, Unit};
+use crate::syntax::yaml;
 
 /// The recipes built into the program, by name.
 pub const BUILT_IN: &[(&str, &str)] = &[
@@ -118,7 +121,7 @@ impl Library {
         let mut directories = given.to_vec();
         directories.extend(settings.recipe_directories.iter().cloned());
         if let Some(path) = site {
-            directories.extend(site_directory(path)?);
+            directories.extend(site_directory(path, settings.max_bytes())?);
         }
         directories.push(PathBuf::from("recipes"));
         Ok(Self { directories, max_bytes: settings.max_bytes() })
@@ -130,7 +133,8 @@ impl Library {
     /// There is none, or it cannot be read.
     pub fn open(&self, recipe: &str) -> Result<Source, Error> {
         let path = Path::new(recipe);
-        let is_path = recipe.contains(['/', '\\']) || path.extension().is_some_and(|ending| ending == "json");
+        let is_path = recipe.contains(['/', '\\'])
+            || ["json", "yml", "yaml"].iter().any(|ending| path.extension().is_some_and(|found| found == *ending));
         if is_path || path.is_file() { read(path, recipe, self.max_bytes) } else { self.find(recipe) }
     }
 
@@ -211,36 +215,61 @@ pub fn read(path: &Path, name: &str, max_bytes: u64) -> Result<Source, Error> {
     Ok(Source::from_bytes(name, bytes))
 }
 
+/// The files of the machine.
+#[derive(Debug, Clone, Copy)]
+pub struct Disk {
+    /// The largest file that is read, in bytes.
+    pub max_bytes: u64,
+}
+
+impl Files for Disk {
+    fn look(&self, from: &str, path: &str) -> Look {
+        let path = Path::new(from).parent().unwrap_or(Path::new("")).join(expand_home(path));
+        let public = path.metadata().is_ok_and(|found| found.permissions().mode() & 0o004 != 0);
+        match read(&path, &path.to_string_lossy(), self.max_bytes) {
+            Ok(source) => Look::File { tree: Arc::new(yaml::parse(Arc::new(source))), public },
+            Err(Error::Unreadable { source, .. }) => match source.kind() {
+                std::io::ErrorKind::NotFound => Look::Missing,
+                std::io::ErrorKind::IsADirectory => Look::Directory,
+                _ => Look::Unreadable(describe(&source)),
+            },
+            Err(error) => Look::Unreadable(error.to_string()),
+        }
+    }
+}
+
+/// The site configuration in a file, with all that belongs to it.
+///
+/// # Errors
+/// It cannot be read, or is no YAML.
+pub fn site(path: &Path, max_bytes: u64) -> Result<Site, Error> {
+    let source = Arc::new(read(path, &path.to_string_lossy(), max_bytes)?);
+    let tree = Arc::new(yaml::parse(Arc::clone(&source)));
+    if let Some(problem) = tree.problems().iter().find(|problem| !problem.kind.is_python()) {
+        let line = source.position(problem.span.start, Unit::Char).line;
+        let reason = format!("line {line} is not what YAML allows; `zrecipe check` says more");
+        return Err(Error::Site { path: path.to_owned(), reason });
+    }
+    Ok(Site::with(tree, &Disk { max_bytes }))
+}
+
 /// The recipe directory that a site configuration names in the environment that is active.
-fn site_directory(path: &Path) -> Result<Option<PathBuf>, Error> {
-    let broken = |reason: String| Error::Site { path: path.to_owned(), reason };
-    let load = |path: &Path| -> Result<Site, Error> {
-        let text =
-            std::fs::read_to_string(path).map_err(|source| Error::Unreadable { path: path.to_owned(), source })?;
-        Site::parse(&text).map_err(|reason| Error::Site { path: path.to_owned(), reason })
-    };
-    let site = load(path)?;
+fn site_directory(path: &Path, max_bytes: u64) -> Result<Option<PathBuf>, Error> {
+    let site = site(path, max_bytes)?;
     let chosen = std::env::var("ZOCALO_DEFAULT_ENV").ok().filter(|name| !name.is_empty());
     let environment = match chosen {
         Some(name) => name,
-        None if site.has_environment("default") => "default".to_owned(),
+        None if site.environment_names().contains(&"default") => "default".to_owned(),
         None => return Ok(None),
     };
-    let base = path.parent().unwrap_or(Path::new(""));
-    let mut directory = None;
-    for (_, block) in site.activate(&environment).map_err(broken)? {
-        let storage = |block: Node<'_>| {
-            let is_storage = block.get("plugin").and_then(Node::text) == Some("storage");
-            block.get("zocalo.recipe_directory").filter(|_| is_storage).and_then(Node::text).map(PathBuf::from)
-        };
-        let found = match block {
-            Block::Here(block) => storage(block),
-            // Credentials live in such files; one that this user may not read is none of our business here.
-            Block::File(file) => load(&base.join(expand_home(file))).ok().and_then(|site| storage(site.root())),
-        };
-        directory = found.or(directory);
-    }
-    Ok(directory)
+    let active = site
+        .activate(&environment)
+        .map_err(|fault| Error::Site { path: path.to_owned(), reason: fault.to_string() })?;
+    // Credentials live in files of their own; one that this user may not read is none of our business here.
+    let storage =
+        active.iter().filter_map(|active| active.block).filter(|&block| plugin_of(block).as_deref() == Some("storage"));
+    let directory = storage.rev().find_map(|block| block.get("zocalo.recipe_directory"));
+    Ok(directory.map(|directory| PathBuf::from(&*directory.text())))
 }
 
 fn expand_home(path: &str) -> PathBuf {

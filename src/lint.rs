@@ -3,16 +3,18 @@
 use std::cell::OnceCell;
 use std::collections::HashSet;
 
-use crate::contract::{Contract, Contracts, Declared, Reading};
+use crate::contract::{Contract, Contracts, Declared};
 pub use crate::diagnostic::nearest;
 use crate::diagnostic::{Diagnostic, Level, Sink};
+use crate::document::{Document, DocumentKind};
 use crate::evidence::{Facts, Set};
 use crate::graph::Graph;
 use crate::infer::{self, Parameter};
 use crate::recipe::{Recipe, Step};
 use crate::schema::{Problem, View, Violation};
+use crate::site::Site;
 use crate::source::Span;
-use crate::syntax::{Kind, NodeId, NodeRef, Tree};
+use crate::syntax::{Kind, NodeId, NodeRef, ProblemKind, Tree};
 use crate::template::{Field, Template, TemplateUse, has_braces, parse};
 use crate::value::Object;
 
@@ -25,6 +27,8 @@ pub struct Rule {
     pub level: Level,
     /// Its documentation in Markdown, with the sections *Why*, *Example* and *Instead*.
     pub documentation: &'static str,
+    /// The kinds of documents that it is about.
+    pub about: &'static [DocumentKind],
     check: fn(&Context<'_>, &mut Sink),
 }
 
@@ -53,8 +57,10 @@ pub struct Context<'a> {
     pub contracts: &'a Contracts,
     /// The parameters that the site's dispatcher adds.
     pub declared: Option<&'a Declared>,
-    /// The contract that the document is, if it is one instead of a recipe.
-    pub contract: Option<&'a Reading>,
+    /// The document as what it is; a recipe is in `recipe`.
+    pub document: &'a Document,
+    /// The site that the document is held against.
+    pub site: Option<&'a Site>,
     /// The contracts that the steps are under: several rules ask.
     under: OnceCell<Vec<Option<&'a Contract>>>,
     signature: OnceCell<Vec<Parameter>>,
@@ -84,7 +90,8 @@ impl<'a> Context<'a> {
             set: None,
             contracts,
             declared: None,
-            contract: None,
+            document: &Document::Recipe,
+            site: None,
             under: OnceCell::new(),
             signature: OnceCell::new(),
             violations: OnceCell::new(),
@@ -199,8 +206,8 @@ impl<'a> Context<'a> {
     pub fn is_destination(&self, node: NodeRef<'_>) -> bool {
         let id = Some(node.id());
         let steps = self.recipe.steps();
-        // Steps lie in the order of the text, so the one that holds the node is found by halving.
-        let after = steps.partition_point(|step| self.recipe.span(step.value).start <= node.span().start);
+        // Steps lie in the order of their nodes, so the one that holds the node is found by halving.
+        let after = steps.partition_point(|step| step.value <= node.id());
         let step = after.checked_sub(1).map(|at| &steps[at]);
         step.is_some_and(|step| step.queue == id || step.topic == id || step.exchange == id)
     }
@@ -208,6 +215,14 @@ impl<'a> Context<'a> {
     /// Whether the text is broken, so that what is not in the tree may still be in the file.
     pub fn is_broken(&self) -> bool {
         self.tree.problems().iter().any(|problem| !problem.kind.is_python())
+    }
+
+    /// Whether parts of the text had to be left out of the tree, so that what seems to be missing may be there.
+    pub fn is_incomplete(&self) -> bool {
+        let cuts = |kind| {
+            matches!(kind, ProblemKind::YamlSyntax(_) | ProblemKind::SecondDocument | ProblemKind::TooManyAliases)
+        };
+        self.tree.problems().iter().any(|problem| cuts(problem.kind))
     }
 
     /// How to name a node's content in a message: short scalars as written, anything else by what it is.
@@ -247,23 +262,10 @@ pub fn templates(recipe: &Recipe) -> Vec<TemplateUse> {
     templates
 }
 
-/// The rules about text and contracts; all others are about recipes.
-const OF_ANY_DOCUMENT: [&str; 9] = [
-    "byte-order-mark",
-    "duplicate-key",
-    "invalid-utf8",
-    "lone-surrogate",
-    "malformed-contract",
-    "non-finite-number",
-    "oversized-integer",
-    "syntax-error",
-    "too-deep",
-];
-
-/// Runs rules over a recipe.
+/// Runs rules over a document.
 pub fn run<'r>(rules: impl IntoIterator<Item = &'r &'static Rule>, context: &Context<'_>, sink: &mut Sink) {
-    let is_contract = context.contract.is_some();
-    for rule in rules.into_iter().filter(|rule| !is_contract || OF_ANY_DOCUMENT.contains(&rule.name)) {
+    let kind = context.document.kind();
+    for rule in rules.into_iter().filter(|rule| rule.about.contains(&kind)) {
         (rule.check)(context, sink);
     }
 }
@@ -361,14 +363,25 @@ pub fn rule(name: &str) -> Option<&'static Rule> {
     RULES.iter().find(|rule| rule.name == name).copied()
 }
 
-/// Declares the rule of a file: documentation, name, level and check in one place.
+/// Declares the rule of a file: documentation, name, level and check in one place. A rule is about recipes, unless
+/// it says `about [Site, Broker]` or `about any`.
 macro_rules! declare_rule {
     ($(#[doc = $documentation:literal])+ $name:literal, $level:ident) => {
+        declare_rule! { $(#[doc = $documentation])+ $name, $level, about [Recipe] }
+    };
+    ($(#[doc = $documentation:literal])+ $name:literal, $level:ident, about any) => {
+        declare_rule! { $(#[doc = $documentation])+ $name, $level, = &$crate::document::DocumentKind::ALL }
+    };
+    ($(#[doc = $documentation:literal])+ $name:literal, $level:ident, about [$($kind:ident),+]) => {
+        declare_rule! { $(#[doc = $documentation])+ $name, $level, = &[$($crate::document::DocumentKind::$kind),+] }
+    };
+    ($(#[doc = $documentation:literal])+ $name:literal, $level:ident, = $about:expr) => {
         /// The rule of this file.
         pub static RULE: $crate::lint::Rule = $crate::lint::Rule {
             name: $name,
             level: $crate::diagnostic::Level::$level,
             documentation: concat!($($documentation, "\n"),+),
+            about: $about,
             check,
         };
     };
@@ -389,6 +402,7 @@ macro_rules! rules {
 
 rules! {
     ambiguous_replace,
+    ambiguous_scalar,
     attribute_placeholder,
     byte_order_mark,
     colliding_key,
@@ -412,6 +426,7 @@ rules! {
     malformed_placeholder,
     malformed_start,
     malformed_step,
+    malformed_yaml,
     mismatched_channel,
     mismatched_payload,
     missing_destination,

@@ -813,7 +813,7 @@ impl<'t> Node<'t, Notation> for Item<'t> {
 
     fn as_number(&self) -> Option<Digits<'t>> {
         match self.settle() {
-            Item::Node(node, _) => (node.kind() == Kind::Number).then(|| Digits(node.raw())),
+            Item::Node(node, _) => (node.kind() == Kind::Number).then(|| Digits(node.as_json())),
             Item::Value(Value::Number(number)) => Some(Digits(number.as_str())),
             _ => None,
         }

@@ -3,11 +3,14 @@
 //! Invariants: nodes lie in document order; a node is followed by its descendants; `next` is the node after the
 //! last descendant. The children of an object are key, value, key, value, …; a key is a string node. Every span
 //! lies in the source and on character boundaries. Numbers and strings are read from the text when asked for,
-//! so a tree costs 16 bytes a node and copies nothing.
+//! so a tree costs 16 bytes a node and copies nothing; only what YAML writes otherwise than JSON is kept apart.
+//! What a YAML alias stands for is in the tree again, with the spans of what is written at the anchor.
 
 pub mod json;
+pub mod yaml;
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::source::{Source, Span};
@@ -15,6 +18,31 @@ use crate::value::{Number, Object, Value};
 
 /// How many levels of arrays and objects a document may have.
 pub const MAX_DEPTH: usize = 512;
+
+/// How a document is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Notation {
+    /// JSON, RFC 8259.
+    Json,
+    /// YAML 1.1, as PyYAML reads it.
+    Yaml,
+}
+
+impl Notation {
+    /// The notation of a file by the end of its name; JSON, unless it says otherwise.
+    pub fn of(name: &str) -> Self {
+        let is_yaml = name.rsplit_once('.').is_some_and(|(_, end)| matches!(end, "yml" | "yaml"));
+        if is_yaml { Self::Yaml } else { Self::Json }
+    }
+}
+
+/// Reads a document in the notation that its name says.
+pub fn parse(source: Arc<Source>) -> Tree {
+    match Notation::of(source.name()) {
+        Notation::Json => json::parse(source),
+        Notation::Yaml => yaml::parse(source),
+    }
+}
 
 /// What a node is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,15 +78,25 @@ impl NodeId {
 #[derive(Debug, Clone, Copy)]
 struct Node {
     kind: Kind,
-    /// The string has escapes, so its text is not its source.
-    escaped: bool,
-    /// The string's closing quote is missing, or the key is not quoted at all.
+    spelling: Spelling,
+    /// The string's closing quote is missing, or it is not quoted at all.
     open: bool,
     /// The string has a brace in it, so it may hold placeholders.
     braces: bool,
     start: u32,
     end: u32,
     next: u32,
+}
+
+/// How the text of a scalar follows from its source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Spelling {
+    /// It is its source.
+    Plain,
+    /// It has the escapes of JSON.
+    Escaped,
+    /// It is in [`Tree::texts`].
+    Kept,
 }
 
 /// Something about the text that its notation does not allow, or allows and a reader may not expect.
@@ -139,8 +177,32 @@ pub enum ProblemKind {
     OddSpace,
     /// A line that version control left behind, and the last line of the conflict.
     ConflictMarker,
-    /// The text is YAML.
+    /// The text is YAML, in a file that is to be JSON.
     Yaml,
+    /// YAML that cannot be read on; what the library says.
+    YamlSyntax(&'static str),
+    /// A second document in the same file.
+    SecondDocument,
+    /// `*name` without a `&name` before it.
+    UnknownAlias,
+    /// `*name` inside of what `&name` stands for.
+    EndlessAlias,
+    /// The same anchor twice; the first is the related place.
+    RepeatedAnchor,
+    /// Aliases stand for more values than are read.
+    TooManyAliases,
+    /// `<<` with something that has no members.
+    UnmergeableValue,
+    /// A list or an object as a key.
+    CompoundKey,
+    /// A tag that no safe reader knows.
+    UnknownTag,
+    /// A value that its tag does not allow: `!!int x`.
+    MistaggedValue,
+    /// `=`, for which PyYAML has no value.
+    EqualsValue,
+    /// A plain scalar that YAML 1.1 and YAML 1.2 read differently.
+    AmbiguousScalar,
     /// More than [`MAX_DEPTH`] levels.
     TooDeep,
     /// `NaN`, an infinity, or a number beyond the range of a double. Python reads these.
@@ -152,9 +214,9 @@ pub enum ProblemKind {
 }
 
 impl ProblemKind {
-    /// Whether Python's `json` module reads past it.
+    /// Whether Python's readers read past it.
     pub fn is_python(self) -> bool {
-        matches!(self, Self::NonFinite | Self::LoneSurrogate)
+        matches!(self, Self::NonFinite | Self::LoneSurrogate | Self::AmbiguousScalar)
     }
 }
 
@@ -163,7 +225,10 @@ impl ProblemKind {
 pub struct Tree {
     source: Arc<Source>,
     nodes: Vec<Node>,
+    /// The texts of scalars that are not their source, by node.
+    texts: HashMap<u32, Arc<str>>,
     problems: Vec<Problem>,
+    comments: Vec<Span>,
 }
 
 impl Tree {
@@ -175,6 +240,11 @@ impl Tree {
     /// Everything that was wrong with the text, in order of place.
     pub fn problems(&self) -> &[Problem] {
         &self.problems
+    }
+
+    /// The comments of a YAML document, each from its `#` to the end of the line.
+    pub fn comments(&self) -> &[Span] {
+        &self.comments
     }
 
     /// The document's value.
@@ -225,6 +295,11 @@ impl<'t> NodeRef<'t> {
         NodeId(self.id)
     }
 
+    /// Whether another node of the tree is this one or in it.
+    pub fn holds(self, other: NodeId) -> bool {
+        self.id <= other.0 && other.0 < self.node().next
+    }
+
     /// Its tree.
     pub fn tree(self) -> &'t Tree {
         self.tree
@@ -257,20 +332,26 @@ impl<'t> NodeRef<'t> {
         &self.tree.source.text()[self.span().range()]
     }
 
-    /// The text of a string or key, decoded; of anything else, as written.
+    /// The text of a string or key, decoded; of anything else, as JSON writes it.
     pub fn text(self) -> Cow<'t, str> {
-        let node = self.node();
-        if node.kind != Kind::String {
-            return Cow::Borrowed(self.raw());
+        match self.node() {
+            Node { kind: Kind::String, spelling: Spelling::Plain, .. } => Cow::Borrowed(self.inner()),
+            Node { spelling: Spelling::Escaped, .. } => Cow::Owned(json::decode(self.inner()).0),
+            _ => Cow::Borrowed(self.as_json()),
         }
-        let inner = self.inner();
-        if node.escaped { Cow::Owned(json::decode(inner).0) } else { Cow::Borrowed(inner) }
+    }
+
+    /// A number or a boolean as JSON writes it.
+    pub fn as_json(self) -> &'t str {
+        let kept = (self.node().spelling == Spelling::Kept).then(|| self.tree.texts.get(&self.id)).flatten();
+        kept.map_or_else(|| self.raw(), AsRef::as_ref)
     }
 
     /// Whether two strings are the same when decoded.
     pub fn same_text(self, other: NodeRef<'_>) -> bool {
         let (a, b) = (self.node(), other.node());
-        if a.escaped || b.escaped || a.open || b.open {
+        let plain = |node: &Node| node.spelling == Spelling::Plain && !node.open;
+        if !plain(a) || !plain(b) {
             return self.text() == other.text();
         }
         a.end - a.start == b.end - b.start && self.inner() == other.inner()
@@ -284,7 +365,8 @@ impl<'t> NodeRef<'t> {
     /// Whether this string is exactly `text`.
     pub fn is(self, text: &str) -> bool {
         let node = self.node();
-        node.kind == Kind::String && if node.escaped { self.text() == text } else { self.inner() == text }
+        let plain = node.spelling == Spelling::Plain;
+        node.kind == Kind::String && if plain { self.inner() == text } else { self.text() == text }
     }
 
     /// The source of a string without its quotes.
@@ -304,23 +386,26 @@ impl<'t> NodeRef<'t> {
         let raw = self.raw();
         let lead = usize::from(raw.starts_with(['"', '\'']));
         let base = node.start as usize + lead;
-        if node.escaped {
-            let inner = self.inner();
-            let at = |offset| base + json::encoded_offset(inner, offset);
-            Span::new(at(range.start), at(range.end))
-        } else {
-            Span::new(base + range.start, base + range.end)
+        match node.spelling {
+            Spelling::Plain => Span::new(base + range.start, base + range.end),
+            Spelling::Escaped => {
+                let inner = self.inner();
+                let at = |offset| base + json::encoded_offset(inner, offset);
+                Span::new(at(range.start), at(range.end))
+            }
+            Spelling::Kept => yaml::find_written(raw, &self.text(), range)
+                .map_or(self.span(), |at| Span::new(node.start as usize + at.start, node.start as usize + at.end)),
         }
     }
 
     /// `true` for the word `true`.
     pub fn as_bool(self) -> Option<bool> {
-        (self.kind() == Kind::Bool).then(|| self.raw().starts_with('t'))
+        (self.kind() == Kind::Bool).then(|| self.as_json().starts_with('t'))
     }
 
     /// The integer, when it is written as one and fits.
     pub fn as_integer(self) -> Option<i64> {
-        let raw = self.raw();
+        let raw = self.as_json();
         (self.kind() == Kind::Number && raw.bytes().all(|b| b.is_ascii_digit() || b == b'-'))
             .then(|| raw.parse().ok())
             .flatten()
@@ -328,7 +413,7 @@ impl<'t> NodeRef<'t> {
 
     /// The number as a double.
     pub fn as_f64(self) -> Option<f64> {
-        (self.kind() == Kind::Number).then(|| Number::from_text(self.raw()).as_f64())
+        (self.kind() == Kind::Number).then(|| Number::from_text(self.as_json()).as_f64())
     }
 
     /// The items of an array; nothing for anything else.
@@ -382,8 +467,8 @@ impl<'t> NodeRef<'t> {
     pub fn to_value(self) -> Value {
         match self.kind() {
             Kind::Null | Kind::Missing => Value::Null,
-            Kind::Bool => Value::Bool(self.raw().starts_with('t')),
-            Kind::Number => Value::Number(Number::from_text(self.raw())),
+            Kind::Bool => Value::Bool(self.as_json().starts_with('t')),
+            Kind::Number => Value::Number(Number::from_text(self.as_json())),
             Kind::String => match self.raw_if_unpaired() {
                 Some(raw) => Value::Raw(raw.into()),
                 None => Value::String(self.text().into_owned()),
@@ -401,7 +486,7 @@ impl<'t> NodeRef<'t> {
 
     /// The source of a string that stands for something a Rust string cannot hold.
     fn raw_if_unpaired(self) -> Option<&'t str> {
-        (self.node().escaped && json::decode(self.inner()).1).then(|| self.raw())
+        (self.node().spelling == Spelling::Escaped && json::decode(self.inner()).1).then(|| self.raw())
     }
 
     /// What people call it: `a string`, `a number`, …
@@ -409,7 +494,7 @@ impl<'t> NodeRef<'t> {
         match self.kind() {
             Kind::Null => "null",
             Kind::Bool => "a boolean",
-            Kind::Number if self.raw().contains(['.', 'e', 'E']) => "a number with a fraction or exponent",
+            Kind::Number if self.as_json().contains(['.', 'e', 'E']) => "a number with a fraction or exponent",
             Kind::Number => "a number",
             Kind::String => "a string",
             Kind::Array => "a list",

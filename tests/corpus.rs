@@ -27,10 +27,10 @@ use zrecipe::value::{Object, Value};
 mod cli;
 
 datatest_stable::harness! {
-    { test = silent, root = "tests/lint", pattern = r"/ok[^/]*\.json$" },
-    { test = finding, root = "tests/lint", pattern = r"/bad[^/]*\.json$" },
-    { test = syntax, root = "tests/syntax", pattern = r"\.json$" },
-    { test = lower, root = "tests/lower", pattern = r"\.json$" },
+    { test = silent, root = "tests/lint", pattern = r"/ok[^/]*\.(json|yml)$" },
+    { test = finding, root = "tests/lint", pattern = r"/bad[^/]*\.(json|yml)$" },
+    { test = syntax, root = "tests/syntax", pattern = r"\.(json|yml)$" },
+    { test = lower, root = "tests/lower", pattern = r"\.(json|yml)$" },
     { test = graph, root = "tests/graph", pattern = r"\.json$" },
     { test = layout, root = "tests/format", pattern = r"\.json$" },
     { test = command, root = "tests/cli", pattern = r"/args$" },
@@ -86,7 +86,7 @@ fn finding(path: &Path, bytes: Vec<u8>) -> Outcome {
 }
 
 fn syntax(path: &Path, bytes: Vec<u8>) -> Outcome {
-    let tree = parse(source(bytes));
+    let tree = zrecipe::syntax::parse(named(path, bytes));
     let mut out = String::new();
     dump_node(&mut out, tree.root(), 0);
     out.push_str("problems\n");
@@ -101,7 +101,7 @@ fn syntax(path: &Path, bytes: Vec<u8>) -> Outcome {
 }
 
 fn lower(path: &Path, bytes: Vec<u8>) -> Outcome {
-    let recipe = zrecipe::lower::lower(Arc::new(parse(source(bytes))));
+    let recipe = zrecipe::lower::lower(Arc::new(zrecipe::syntax::parse(named(path, bytes))));
     snapshot(path, &dump_recipe(&recipe))
 }
 
@@ -135,6 +135,8 @@ fn layout(path: &Path, bytes: Vec<u8>) -> Outcome {
 
 /// What is known about a fixture of a rule without reading its text.
 struct Fixture {
+    /// The file's name: it says the notation.
+    name: String,
     rule: &'static Rule,
     parameters: Option<Object>,
     contracts: Option<Contracts>,
@@ -199,7 +201,8 @@ impl Fixture {
             Some(_) => return Err("the types of a fixture are an object".to_owned()),
             None => None,
         };
-        Ok(Self { rule, parameters, contracts, declared, beside: others })
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        Ok(Self { name, rule, parameters, contracts, declared, beside: others })
     }
 
     fn check(&self, bytes: Vec<u8>) -> Compilation {
@@ -213,7 +216,7 @@ impl Fixture {
     fn compile(&self, bytes: Vec<u8>, rules: &[&'static Rule]) -> Compilation {
         let set = self.beside.as_ref().map(|others| {
             let mut set = others.clone();
-            set.add(&Facts::of(&compile(source(bytes.clone()), Options::default()).recipe));
+            set.add(&Facts::of(&compile(self.source(bytes.clone()), Options::default()).recipe));
             set
         });
         let mut options = Options {
@@ -224,7 +227,11 @@ impl Fixture {
             ..Options::default()
         };
         options.contracts = self.contracts.as_ref().unwrap_or(options.contracts);
-        compile(source(bytes), options)
+        compile(self.source(bytes), options)
+    }
+
+    fn source(&self, bytes: Vec<u8>) -> Arc<Source> {
+        Arc::new(Source::from_bytes(self.name.as_str(), bytes))
     }
 
     /// A fix touches only what its finding points at; a safe one ends its finding and starts no other.
@@ -265,6 +272,11 @@ impl Fixture {
 
 fn source(bytes: Vec<u8>) -> Arc<Source> {
     Arc::new(Source::from_bytes("fixture", bytes))
+}
+
+/// A fixture under the name of its file.
+fn named(path: &Path, bytes: Vec<u8>) -> Arc<Source> {
+    Arc::new(Source::from_bytes(path.file_name().unwrap_or_default().to_string_lossy(), bytes))
 }
 
 /// The text with a fix applied.

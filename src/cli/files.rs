@@ -10,6 +10,7 @@ use std::sync::mpsc;
 
 use crate::cli::Error;
 use crate::compile::Compilation;
+use crate::document::DocumentKind;
 use crate::library::read;
 use crate::source::Source;
 
@@ -47,8 +48,7 @@ pub fn is_recipe(compilation: &Compilation) -> bool {
     let has_step = recipe.steps().iter().any(|step| step.queue.is_some() || step.topic.is_some());
     let text = compilation.source.text();
     let mentions = |key: &str| text.contains(key);
-    let is_contract = compilation.contract.is_some();
-    is_contract
+    compilation.document.kind() != DocumentKind::Recipe
         || recipe.start().is_some()
         || has_step
         || (!recipe.is_object() && mentions("\"start\"") && mentions("\"queue\""))

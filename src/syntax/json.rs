@@ -5,9 +5,10 @@
 //! [`Kind::Missing`] node, a string without its closing quote ends before what closes the line. One mistake is one
 //! problem: where the parser has lost its way, it is quiet up to the end of the line.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::{Kind, MAX_DEPTH, Node, Problem, ProblemKind, Tree};
+use super::{Kind, MAX_DEPTH, Node, Problem, ProblemKind, Spelling, Tree};
 use crate::source::{Source, Span};
 use crate::value::Value;
 
@@ -15,6 +16,10 @@ use crate::value::Value;
 const MOST_PROBLEMS: usize = 1000;
 /// Python refuses to read an integer of more digits.
 const MOST_DIGITS: usize = 4300;
+
+fn spelling(escaped: bool) -> Spelling {
+    if escaped { Spelling::Escaped } else { Spelling::Plain }
+}
 
 /// Reads a document.
 pub fn parse(source: Arc<Source>) -> Tree {
@@ -36,7 +41,7 @@ pub fn parse(source: Arc<Source>) -> Tree {
     problems.sort_by_key(|problem| problem.span);
     // What follows a string that ended too late is read twice.
     problems.dedup();
-    Tree { source, nodes, problems }
+    Tree { source, nodes, texts: HashMap::new(), problems, comments: Vec::new() }
 }
 
 /// Reads a message as Python's `json.loads` would: strict JSON, and `NaN`, `Infinity` and unpaired surrogates.
@@ -356,7 +361,7 @@ impl Parser<'_> {
         let span = Span::new(start, self.at);
         self.nodes.push(Node {
             kind,
-            escaped: false,
+            spelling: Spelling::Plain,
             open: false,
             braces: false,
             start: span.start,
@@ -983,7 +988,7 @@ impl Parser<'_> {
             }
         }
         let id = self.push(Kind::String, start);
-        self.nodes[id].escaped = escaped;
+        self.nodes[id].spelling = spelling(escaped);
         self.nodes[id].open = open;
         self.nodes[id].braces = braces;
     }
@@ -1075,7 +1080,7 @@ impl Parser<'_> {
             self.problem(ProblemKind::SingleQuotes, start, self.at);
         }
         let id = self.push(Kind::String, start);
-        self.nodes[id].escaped = escaped;
+        self.nodes[id].spelling = spelling(escaped);
         self.nodes[id].open = open;
         self.nodes[id].braces = true;
     }
@@ -1199,7 +1204,7 @@ impl Parser<'_> {
         };
         self.push_plain(inner, end);
         let id = self.nodes.len() - 1;
-        self.nodes[id].escaped = self.text[inner..end].contains(&b'\\');
+        self.nodes[id].spelling = spelling(self.text[inner..end].contains(&b'\\'));
         true
     }
 }

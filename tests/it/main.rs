@@ -17,4 +17,5 @@ mod rules_page;
 mod run;
 mod schemas;
 mod suite;
+mod suite_yaml;
 mod transport;

@@ -19,6 +19,7 @@ type Mutation = fn(&Value) -> Vec<Broken>;
 /// A rule and the ways to break a recipe that it is about.
 const MUTATIONS: &[(&str, Mutation)] = &[
     ("ambiguous-replace", |recipe| parameter(recipe, "{$REPLACE:a}/{b}")),
+    ("ambiguous-scalar", |recipe| textual(recipe, "\"parameters\":{", "\"parameters\":{\"zz\": off,", "off")),
     ("attribute-placeholder", |recipe| parameter(recipe, "{a.b}")),
     ("byte-order-mark", |recipe| vec![text(format!("\u{feff}{recipe}"), "\u{feff}")]),
     ("cycle", circle),
@@ -47,6 +48,11 @@ const MUTATIONS: &[(&str, Mutation)] = &[
     ("malformed-start", |recipe| vec![with(recipe, "start", json!([777]), "777")]),
     ("malformed-step", |recipe| {
         steps(recipe).iter().map(|id| with(recipe, id, json!("not a step"), "\"not a step\"")).collect()
+    }),
+    ("malformed-yaml", |recipe| {
+        let mut broken = textual(recipe, "\"parameters\":{", "\"parameters\":{\"zz\": *nowhere,", "*nowhere");
+        broken.extend(textual(recipe, "\"queue\":", "\"queue\": @", ""));
+        broken
     }),
     ("misspelt-key", |recipe| {
         let mut broken = textual(recipe, "\"parameters\":", "\"paramters\":", "\"paramters\"");
@@ -103,6 +109,9 @@ const MUTATIONS: &[(&str, Mutation)] = &[
         vec![text(recipe.to_string().replacen('{', &comment, 1), "cycle")]
     }),
 ];
+
+/// Rules about YAML: they are tried on JSON in a file that is to be YAML, which is nearly the same.
+const OF_YAML: &[&str] = &["ambiguous-scalar", "malformed-yaml"];
 
 /// Rules that look at more than one recipe by itself: contracts, parameters, other recipes. Their fixtures have what
 /// they need.
@@ -228,7 +237,8 @@ fn every_recipe_broken_in_every_way_is_found_out() {
         for (path, recipe) in &recipes {
             for Broken { bytes, place } in mutate(recipe) {
                 tried += 1;
-                let source = Arc::new(Source::from_bytes("broken", bytes));
+                let name = if OF_YAML.contains(rule) { "broken.yml" } else { "broken.json" };
+                let source = Arc::new(Source::from_bytes(name, bytes));
                 let compilation = compile(Arc::clone(&source), Options::default());
                 let found: Vec<_> = compilation.diagnostics.iter().filter(|found| found.rule == *rule).collect();
                 let hit =

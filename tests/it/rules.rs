@@ -38,14 +38,13 @@ fn sections(text: &str) -> Vec<(&str, &str)> {
     sections
 }
 
-/// The one `json` block of a section: the words at its head, and its text.
+/// The one `json` or `yaml` block of a section: the words at its head with the notation, and its text.
 fn block(section: &str) -> Result<(&str, &str), String> {
-    let mut blocks = section.split("```json").skip(1);
+    let mut blocks = section.split("```").skip(1).step_by(2).filter(|block| block.starts_with(['j', 'y']));
     let (Some(block), None) = (blocks.next(), blocks.next()) else {
         return Err("has no `json` block, or several".to_owned());
     };
     let (words, text) = block.split_once('\n').ok_or("has a block without lines")?;
-    let (text, _) = text.split_once("```").ok_or("has a block that does not end")?;
     Ok((words.trim(), text))
 }
 
@@ -57,6 +56,7 @@ fn speaking(words: &str, text: &str, contracts: &Contracts) -> Result<Vec<&'stat
     let mut others = Set::default();
     let mut text = text.to_owned();
     let mut words = words.split_whitespace();
+    let name = format!("example.{}", words.next().unwrap_or_default());
     while let Some(word) = words.next() {
         match word {
             "with" => {
@@ -98,7 +98,7 @@ fn speaking(words: &str, text: &str, contracts: &Contracts) -> Result<Vec<&'stat
     }
     let only = only.map(|rule| [rule]);
     let rules = only.as_ref().map_or(lint::RULES, |only| only.as_slice());
-    let source = Arc::new(Source::from_bytes("example", bytes));
+    let source = Arc::new(Source::from_bytes(name, bytes));
     others.add(&Facts::of(&compile(Arc::clone(&source), Options::default()).recipe));
     let set = set.then_some(&others);
     let options = Options { rules, parameters: parameters.as_ref(), set, contracts, ..Options::default() };

@@ -19,7 +19,7 @@ declare_rule! {
     /// ```json
     /// { "1": { "queue": "images" }, "start": [[1, []]] }
     /// ```
-    "byte-order-mark", Warning
+    "byte-order-mark", Warning, about any
 }
 
 fn check(cx: &Context<'_>, sink: &mut Sink) {

@@ -25,7 +25,7 @@ declare_rule! {
     ///   "start": [[1, []]]
     /// }
     /// ```
-    "duplicate-key", Error
+    "duplicate-key", Error, about any
 }
 
 fn check(cx: &Context<'_>, sink: &mut Sink) {

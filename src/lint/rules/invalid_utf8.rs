@@ -18,7 +18,7 @@ declare_rule! {
     /// ```json
     /// { "1": { "queue": "é" }, "start": [[1, []]] }
     /// ```
-    "invalid-utf8", Error
+    "invalid-utf8", Error, about any
 }
 
 fn check(cx: &Context<'_>, sink: &mut Sink) {

@@ -18,7 +18,7 @@ declare_rule! {
     /// ```json
     /// { "1": { "queue": "images", "parameters": { "title": "done \ud83d\ude00" } }, "start": [[1, []]] }
     /// ```
-    "lone-surrogate", Error
+    "lone-surrogate", Error, about any
 }
 
 fn check(cx: &Context<'_>, sink: &mut Sink) {

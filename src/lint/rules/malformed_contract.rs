@@ -18,11 +18,11 @@ declare_rule! {
     /// ```json
     /// { "names": ["Images"], "queues": ["images"], "parameters": { "type": "object" } }
     /// ```
-    "malformed-contract", Error
+    "malformed-contract", Error, about [Contract]
 }
 
 fn check(cx: &Context<'_>, sink: &mut Sink) {
-    for fault in cx.contract.iter().flat_map(|reading| &reading.faults) {
+    for fault in cx.document.contract().iter().flat_map(|reading| &reading.faults) {
         let diagnostic = RULE.at(fault.span, fault.message.clone());
         sink.report(match &fault.help {
             Some(help) => diagnostic.help(help.clone()),

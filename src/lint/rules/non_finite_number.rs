@@ -19,7 +19,7 @@ declare_rule! {
     /// ```json
     /// { "1": { "queue": "images", "parameters": { "limit": null } }, "start": [[1, []]] }
     /// ```
-    "non-finite-number", Error
+    "non-finite-number", Error, about any
 }
 
 fn check(cx: &Context<'_>, sink: &mut Sink) {

@@ -17,7 +17,7 @@ declare_rule! {
     /// ```json
     /// { "1": { "queue": "images", "parameters": { "seed": 123456789 } }, "start": [[1, []]] }
     /// ```
-    "oversized-integer", Error
+    "oversized-integer", Error, about any
 }
 
 fn check(cx: &Context<'_>, sink: &mut Sink) {

@@ -25,7 +25,7 @@ declare_rule! {
     ///   "start": [[1, []]]
     /// }
     /// ```
-    "syntax-error", Error
+    "syntax-error", Error, about any
 }
 
 fn check(cx: &Context<'_>, sink: &mut Sink) {
@@ -182,8 +182,23 @@ fn describe(cx: &Context<'_>, problem: &Problem) -> Option<Diagnostic> {
         P::UnknownCharacter => RULE.at(span, format!("`{short}` means nothing in JSON")),
         P::Misplaced => RULE.at(span, format!("`{short}` does not belong here")).help("text stands in double quotes"),
         P::ConflictMarker => conflict(cx, problem),
-        P::Yaml => RULE.at(span, "this looks like YAML").help("write the recipe in JSON"),
+        P::Yaml => RULE
+            .at(span, "this looks like YAML")
+            .help("write the recipe in JSON, or give the file a name that ends in `.yml`"),
+        // These have rules of their own.
         P::OddSpace | P::TooDeep | P::NonFinite | P::LoneSurrogate | P::OversizedInteger => return None,
+        P::YamlSyntax(_)
+        | P::SecondDocument
+        | P::UnknownAlias
+        | P::EndlessAlias
+        | P::RepeatedAnchor
+        | P::TooManyAliases
+        | P::UnmergeableValue
+        | P::CompoundKey
+        | P::UnknownTag
+        | P::MistaggedValue
+        | P::EqualsValue
+        | P::AmbiguousScalar => return None,
     };
     Some(diagnostic)
 }

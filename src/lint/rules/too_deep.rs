@@ -18,7 +18,7 @@ declare_rule! {
     /// ```json
     /// { "1": { "queue": "images", "parameters": { "nested": [[[]]] } }, "start": [[1, []]] }
     /// ```
-    "too-deep", Error
+    "too-deep", Error, about any
 }
 
 fn check(cx: &Context<'_>, sink: &mut Sink) {

@@ -24,6 +24,9 @@ declare_rule! {
 }
 
 fn check(cx: &Context<'_>, sink: &mut Sink) {
+    if cx.is_incomplete() {
+        return;
+    }
     let recipe = cx.recipe;
     let steps = OnceCell::new();
     for step in recipe.steps() {

@@ -1,0 +1,124 @@
+//! What a file is, told by its content: a recipe, a contract, or a part of a site's configuration.
+
+use std::sync::Arc;
+
+use crate::contract::{self, Reading};
+use crate::site::{Files, Site};
+use crate::syntax::{Kind, NodeRef, Tree};
+
+/// What a file is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DocumentKind {
+    /// A recipe; also everything that is nothing else.
+    Recipe,
+    /// What a service promises.
+    Contract,
+    /// A site configuration (`ZOCALO_CONFIG`).
+    Site,
+    /// A plugin block of a site configuration in a file of its own.
+    Plugin,
+    /// The broker's queues, exchanges and policies.
+    Broker,
+}
+
+impl DocumentKind {
+    /// Every kind there is.
+    pub const ALL: [Self; 5] = [Self::Recipe, Self::Contract, Self::Site, Self::Plugin, Self::Broker];
+
+    /// Its name on the command line and in the settings.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Recipe => "recipe",
+            Self::Contract => "contract",
+            Self::Site => "site",
+            Self::Plugin => "plugin",
+            Self::Broker => "broker",
+        }
+    }
+
+    /// The kind of this name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
+    /// What a document seems to be.
+    pub fn of(tree: &Tree) -> Self {
+        let root = tree.root();
+        if contract::is_contract(tree) {
+            return Self::Contract;
+        }
+        let has = |key: &str| root.get(key).is_some();
+        let is_step = |key: NodeRef<'_>| key.text().trim().parse::<i64>().is_ok();
+        if has("start") || root.members().any(|member| is_step(member.key)) {
+            return Self::Recipe;
+        }
+        let is_plugin = |value: NodeRef<'_>| value.get("plugin").is_some();
+        let is_list = |key: &str| root.get(key).is_some_and(|value| value.kind() == Kind::Array);
+        if has("environments") || (has("version") && root.members().any(|member| is_plugin(member.value))) {
+            Self::Site
+        } else if is_plugin(root) {
+            Self::Plugin
+        } else if has("vhosts")
+            || ["groups", "bindings", "exchanges", "policies", "permissions"].into_iter().any(is_list)
+        {
+            Self::Broker
+        } else {
+            Self::Recipe
+        }
+    }
+}
+
+/// A document's content as what it is.
+#[derive(Debug)]
+pub enum Document {
+    /// A recipe: see [`crate::lower`].
+    Recipe,
+    /// A contract and what is wrong with its form.
+    Contract(Box<Reading>),
+    /// A site configuration.
+    Site(Site),
+    /// A plugin block.
+    Plugin,
+    /// The broker's configuration.
+    Broker,
+}
+
+impl Document {
+    /// Reads a document as what it is.
+    pub fn read(tree: &Arc<Tree>, kind: DocumentKind, files: &dyn Files) -> Self {
+        match kind {
+            DocumentKind::Recipe => Self::Recipe,
+            DocumentKind::Contract => Self::Contract(Box::new(contract::read(tree))),
+            DocumentKind::Site => Self::Site(Site::with(Arc::clone(tree), files)),
+            DocumentKind::Plugin => Self::Plugin,
+            DocumentKind::Broker => Self::Broker,
+        }
+    }
+
+    /// What it is.
+    pub fn kind(&self) -> DocumentKind {
+        match self {
+            Self::Recipe => DocumentKind::Recipe,
+            Self::Contract(_) => DocumentKind::Contract,
+            Self::Site(_) => DocumentKind::Site,
+            Self::Plugin => DocumentKind::Plugin,
+            Self::Broker => DocumentKind::Broker,
+        }
+    }
+
+    /// The contract that it is.
+    pub fn contract(&self) -> Option<&Reading> {
+        match self {
+            Self::Contract(reading) => Some(reading),
+            _ => None,
+        }
+    }
+
+    /// The site configuration that it is.
+    pub fn site(&self) -> Option<&Site> {
+        match self {
+            Self::Site(site) => Some(site),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Text that is not YAML, or YAML that the Python services do not read.
+
+use crate::diagnostic::{Diagnostic, Sink};
+use crate::lint::Context;
+use crate::syntax::yaml::MOST_COPIES;
+use crate::syntax::{Problem, ProblemKind};
+
+declare_rule! {
+    /// # Why
+    /// A configuration that cannot be read stops every service at its next start, and PyYAML shows the line that it
+    /// stumbles over, password included. zrecipe leaves out what a mistake spoils, and reads on: every mistake is
+    /// shown, and the rest is checked.
+    ///
+    /// # Example
+    /// ```yaml
+    /// 1: {queue: images, comment: see: below}
+    /// start: [[1, []]]
+    /// ```
+    ///
+    /// # Instead
+    /// ```yaml
+    /// 1: {queue: images, comment: "see: below"}
+    /// start: [[1, []]]
+    /// ```
+    "malformed-yaml", Error, about any
+}
+
+fn check(cx: &Context<'_>, sink: &mut Sink) {
+    for problem in cx.tree.problems() {
+        if let Some(diagnostic) = describe(cx, problem) {
+            sink.report(diagnostic.refused());
+        }
+    }
+}
+
+fn describe(cx: &Context<'_>, problem: &Problem) -> Option<Diagnostic> {
+    use ProblemKind as P;
+    let at = |message: &str| RULE.at(problem.span, message);
+    let text = cx.tree.source().slice(problem.span);
+    let diagnostic = match problem.kind {
+        P::YamlSyntax(what) => syntax(cx, problem, what),
+        P::SecondDocument => at("a second document begins here").help("one file holds one document; remove the `---`"),
+        P::UnknownAlias => at(&format!("nothing before it is named `{}`", text.trim_start_matches('*')))
+            .help("`&name` before a value names it, `*name` further down stands for it"),
+        P::EndlessAlias => at(&format!("`{text}` stands for what it is in")),
+        P::RepeatedAnchor => at(&format!("`{text}` names a second value")).help("PyYAML takes a name only once"),
+        P::TooManyAliases => at(&format!("aliases stand for more than {MOST_COPIES} values"))
+            .help("write the values out, or use fewer aliases inside of what others stand for"),
+        P::UnmergeableValue => {
+            at("`<<` takes the members of an object, and this is none").help("`<<: *name`, or `<<: [*one, *other]`")
+        }
+        P::CompoundKey => at("a list or an object cannot be a key"),
+        P::UnknownTag => at("a tag that is not one of YAML's own").help("Python's `safe_load` refuses it"),
+        P::MistaggedValue => at(&format!("`{text}` is not what its tag says")),
+        P::EqualsValue => at("`=` alone has no value in YAML 1.1").help("put it in quotes if it is text"),
+        _ => return None,
+    };
+    Some(match problem.related {
+        Some(first) if problem.kind == P::RepeatedAnchor => diagnostic.also(first, "the first one"),
+        Some(opened) => diagnostic.also(opened, "begins here"),
+        None => diagnostic,
+    })
+}
+
+/// What the library says, in words that help.
+fn syntax(cx: &Context<'_>, problem: &Problem, what: &'static str) -> Diagnostic {
+    let at = |message: &str| RULE.at(problem.span, message);
+    let next = cx.tree.source().text()[problem.span.start as usize..].chars().next();
+    match (what, next) {
+        ("mapping values are not allowed in this context", _) => {
+            at("a `:` where no key can end").help("put text that has `: ` in it in quotes")
+        }
+        ("found character that cannot start any token", Some('\t')) => {
+            at("a tab where only spaces can stand").help("indent with spaces")
+        }
+        ("found character that cannot start any token", Some(first)) => {
+            at(&format!("`{first}` cannot begin a value")).help("put text that begins with it in quotes")
+        }
+        ("found a tab character that violates indentation", _)
+        | ("found a tab character where an indentation space is expected", _) => {
+            at("a tab where only spaces can stand").help("indent with spaces")
+        }
+        ("did not find expected ',' or ']'", _) => at("a `[` that is not closed").label("expected `,` or `]`"),
+        ("did not find expected ',' or '}'", _) => at("a `{` that is not closed").label("expected `,` or `}`"),
+        ("could not find expected ':'", _) => {
+            at("a line that is neither a key with a value nor part of one").label("expected `:`")
+        }
+        ("did not find expected key", _) => at("something that does not belong to the lines above it")
+            .label("expected a key")
+            .help("entries of one object begin in the same column"),
+        ("did not find expected '-' indicator", _) => at("something that does not belong to the list above it")
+            .label("expected `- `")
+            .help("items of one list begin in the same column"),
+        ("found unexpected end of stream" | "found unexpected document indicator", _) => {
+            at("a quote that is not closed").label("the document ends here")
+        }
+        ("block sequence entries are not allowed in this context", _) => {
+            at("a list where none can begin").help("begin it on a line of its own")
+        }
+        ("found unknown escape character", _) => {
+            at("an escape sequence that YAML does not know").help("write `\\\\` for a backslash, or use single quotes")
+        }
+        ("control characters are not allowed", Some(character)) => {
+            at(&format!("the control character U+{:04X}", u32::from(character)))
+        }
+        _ => at(what),
+    }
+}
