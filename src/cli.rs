@@ -44,6 +44,12 @@ pub struct Common {
     /// Look recipes up by name in this directory first (repeatable).
     #[arg(long, value_name = "DIR", global = true)]
     recipe_dir: Vec<PathBuf>,
+    /// Hold recipes against this site configuration.
+    #[arg(long, value_name = "FILE", global = true, env = "ZOCALO_CONFIG")]
+    site: Option<PathBuf>,
+    /// Hold recipes against this broker configuration (repeatable).
+    #[arg(long, value_name = "FILE", global = true)]
+    broker: Vec<PathBuf>,
     /// Keep runs and the embedded broker in this directory.
     #[arg(long, value_name = "DIR", global = true, env = "ZRECIPE_STATE")]
     state: Option<PathBuf>,
@@ -194,7 +200,9 @@ impl From<library::Error> for Error {
             }
             library::Error::TooLarge { .. } => said.hint("the limit is `max-file-size` in zrecipe.toml"),
             library::Error::BadName(_) => said.hint("a name has letters, digits and `._-`, in parts with `/` between"),
-            library::Error::Site { .. } => said.hint("ZOCALO_CONFIG names this file"),
+            library::Error::Site { .. } => {
+                said.hint("`--site`, ZOCALO_CONFIG or `site` in zrecipe.toml names this file")
+            }
             library::Error::Unreadable { .. } => said,
         }
     }
@@ -282,8 +290,13 @@ impl Session {
     /// # Errors
     /// The site configuration cannot be used.
     pub fn library(&self) -> Result<Library, Error> {
-        let site = std::env::var_os("ZOCALO_CONFIG").filter(|path| !path.is_empty()).map(PathBuf::from);
-        Ok(Library::new(&self.common.recipe_dir, &self.settings, site.as_deref())?)
+        Ok(Library::new(&self.common.recipe_dir, &self.settings, self.site_path().as_deref())?)
+    }
+
+    /// The site configuration that is named: on the command line, by ZOCALO_CONFIG, or in the settings.
+    pub fn site_path(&self) -> Option<PathBuf> {
+        let given = self.common.site.clone().filter(|path| !path.as_os_str().is_empty());
+        given.or_else(|| self.settings.site.clone())
     }
 
     /// Where runs are kept.
@@ -438,7 +451,7 @@ fn console_size() -> (Option<usize>, Option<usize>) {
 
 /// A compilation as a report takes it.
 pub fn file_report(compilation: &Compilation) -> FileReport<'_> {
-    FileReport { source: &compilation.source, diagnostics: &compilation.diagnostics, dropped: compilation.dropped }
+    FileReport { source: &compilation.shown, diagnostics: &compilation.diagnostics, dropped: compilation.dropped }
 }
 
 impl ParameterArgs {
@@ -536,6 +549,8 @@ macro_rules! commands {
 commands! {
     check Check,
     fmt Fmt,
+    config Config,
+    schema Schema,
     explain Explain,
     graph Graph,
     contract Contract,

@@ -10,6 +10,7 @@ use crate::graph::Graph;
 use crate::lint::{self, Context, Levels, Rule};
 use crate::lower::lower;
 use crate::recipe::Recipe;
+use crate::secret;
 use crate::site::{Files, NoFiles, Site};
 use crate::source::Source;
 use crate::suppress::{self, Pointed};
@@ -64,6 +65,8 @@ impl Default for Options<'_> {
 pub struct Compilation {
     /// The text.
     pub source: Arc<Source>,
+    /// The text as it may be shown to anybody: without passwords and tokens.
+    pub shown: Arc<Source>,
     /// The document.
     pub tree: Arc<Tree>,
     /// The recipe in it.
@@ -120,7 +123,15 @@ pub fn compile(source: Arc<Source>, options: Options<'_>) -> Compilation {
             diagnostic.level = levels.level_of(diagnostic).unwrap_or(diagnostic.level);
         }
     }
-    Compilation { source, tree, recipe, graph, templates, document, diagnostics, silenced, dropped }
+    let mut shown = Arc::clone(&source);
+    if !(diagnostics.is_empty() && silenced.is_empty()) {
+        let secrets = secret::find(&tree);
+        if !secrets.is_empty() {
+            shown = Arc::new(secret::masked(&source, &secrets));
+            diagnostics.iter_mut().chain(&mut silenced).for_each(|found| secret::scrub(found, &source, &secrets));
+        }
+    }
+    Compilation { source, shown, tree, recipe, graph, templates, document, diagnostics, silenced, dropped }
 }
 
 impl Compilation {

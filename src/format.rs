@@ -16,7 +16,7 @@ use crate::compile::Compilation;
 use crate::graph::Graph;
 use crate::recipe::{Recipe, Target};
 use crate::source::Source;
-use crate::syntax::{Kind, Member, NodeId, NodeRef, ProblemKind, Tree};
+use crate::syntax::{Kind, Member, NodeId, NodeRef, Notation, ProblemKind, Tree};
 
 /// Columns of a line, the comma at its end included. A text that is longer by itself is not broken.
 pub const WIDTH: usize = 100;
@@ -36,6 +36,8 @@ pub enum Layout {
 /// Why a text has no canonical layout or numbering.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {
+    /// It is YAML, whose comments and line breaks are their author's.
+    Yaml,
     /// It is not JSON, so some of it would be lost.
     SyntaxErrors,
     /// It is not UTF-8.
@@ -53,6 +55,7 @@ pub enum Reason {
 impl std::fmt::Display for Reason {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
+            Reason::Yaml => "it is YAML; only JSON has a canonical layout",
             Reason::SyntaxErrors => "it has syntax errors",
             Reason::NotUtf8 => "it is not UTF-8",
             Reason::TooLarge => "its layout would be too large",
@@ -155,7 +158,9 @@ fn order(recipe: &Recipe, graph: &Graph) -> Option<Vec<usize>> {
 /// What stands in the way of writing a document again without loss.
 fn obstacle(tree: &Tree) -> Option<Reason> {
     let is_json = |kind: ProblemKind| kind.is_python() || kind == ProblemKind::OversizedInteger;
-    if !tree.source().undecodable().is_empty() {
+    if Notation::of(tree.source().name()) == Notation::Yaml {
+        Some(Reason::Yaml)
+    } else if !tree.source().undecodable().is_empty() {
         Some(Reason::NotUtf8)
     } else if tree.problems().iter().any(|problem| !is_json(problem.kind)) {
         Some(Reason::SyntaxErrors)

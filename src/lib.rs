@@ -19,6 +19,7 @@
 //!            value
 //!            diagnostic
 //!            syntax       syntax/
+//!            secret
 //!            template     template/
 //!            recipe
 //!            lower
@@ -93,6 +94,7 @@ pub mod recipe;
 pub mod report;
 pub mod runtime;
 pub mod schema;
+pub mod secret;
 pub mod settings;
 pub mod site;
 pub mod source;

@@ -253,15 +253,16 @@ pub fn site(path: &Path, max_bytes: u64) -> Result<Site, Error> {
     Ok(Site::with(tree, &Disk { max_bytes }))
 }
 
+/// The environment that holds when none is chosen: ZOCALO_DEFAULT_ENV, else `default`, if there is one.
+pub fn environment(site: &Site) -> Option<String> {
+    let named = std::env::var("ZOCALO_DEFAULT_ENV").ok().filter(|name| !name.is_empty());
+    named.or_else(|| site.environment_names().contains(&"default").then(|| "default".to_owned()))
+}
+
 /// The recipe directory that a site configuration names in the environment that is active.
 fn site_directory(path: &Path, max_bytes: u64) -> Result<Option<PathBuf>, Error> {
     let site = site(path, max_bytes)?;
-    let chosen = std::env::var("ZOCALO_DEFAULT_ENV").ok().filter(|name| !name.is_empty());
-    let environment = match chosen {
-        Some(name) => name,
-        None if site.environment_names().contains(&"default") => "default".to_owned(),
-        None => return Ok(None),
-    };
+    let Some(environment) = environment(&site) else { return Ok(None) };
     let active = site
         .activate(&environment)
         .map_err(|fault| Error::Site { path: path.to_owned(), reason: fault.to_string() })?;

@@ -6,6 +6,12 @@
 //! max-file-size = 67108864                                               # bytes; larger recipes are refused
 //! baseline = "zrecipe-baseline.json"                                     # findings that are known already
 //! contracts = ["contracts/*.json"]                                       # what services promise
+//! site = "/dls_sw/apps/zocalo/configuration.yml"                         # or ZOCALO_CONFIG, or `--site`
+//! broker = ["rabbitmq/*.yml"]                                            # what the broker has, or `--broker`
+//!
+//! [[files]]                                 # what files are, where their content does not say it
+//! paths = ["config/*.yml"]
+//! kind = "site"                             # recipe, contract, site, plugin or broker
 //!
 //! [parameters]                              # what the site's dispatcher adds, as JSON Schemas
 //! ispyb_dcid = { type = "integer" }
@@ -36,6 +42,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use crate::contract::Declared;
+use crate::document::DocumentKind;
 use crate::lint::{Choice, Levels};
 use crate::schema::{Schema, SchemaValue, path_text};
 use crate::source::{Position, Source, Unit};
@@ -57,6 +64,10 @@ pub struct Settings {
     pub baseline: Option<PathBuf>,
     /// Files with the contracts of services: patterns.
     pub contracts: Vec<PathBuf>,
+    /// The site configuration that recipes are held against.
+    pub site: Option<PathBuf>,
+    /// The broker configurations that recipes are held against: patterns.
+    pub broker: Vec<PathBuf>,
     /// The types of the parameters that the site's dispatcher adds.
     pub declared: Arc<Declared>,
     /// The directory of the settings file, which paths are relative to.
@@ -64,6 +75,7 @@ pub struct Settings {
     levels: Levels,
     overrides: Vec<(Vec<GlobMatcher>, Levels)>,
     suppressions: Vec<(GlobMatcher, Pointed)>,
+    kinds: Vec<(Vec<GlobMatcher>, DocumentKind)>,
 }
 
 /// The file as written.
@@ -77,6 +89,11 @@ struct Written {
     baseline: Option<PathBuf>,
     #[serde(default)]
     contracts: Vec<PathBuf>,
+    site: Option<PathBuf>,
+    #[serde(default)]
+    broker: Vec<PathBuf>,
+    #[serde(default)]
+    files: Vec<WrittenFiles>,
     #[serde(default)]
     parameters: BTreeMap<String, Spanned<serde_json::Value>>,
     #[serde(default)]
@@ -94,6 +111,13 @@ type WrittenLevels = BTreeMap<Spanned<String>, Spanned<String>>;
 struct WrittenOverride {
     paths: Vec<Spanned<String>>,
     rules: WrittenLevels,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenFiles {
+    paths: Vec<Spanned<String>>,
+    kind: Spanned<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -167,6 +191,14 @@ impl Settings {
             let paths = written.paths.iter().map(glob).collect::<Result<_, Problem>>()?;
             Ok((paths, levels(&written.rules)?))
         });
+        let kinds = written.files.iter().map(|written| {
+            let name = written.kind.get_ref();
+            let kind = DocumentKind::parse(name).ok_or_else(|| {
+                let known = DocumentKind::ALL.map(DocumentKind::name).join("`, `");
+                (written.kind.span().start, format!("`{name}` is none of the kinds `{known}`"))
+            })?;
+            Ok((written.paths.iter().map(glob).collect::<Result<_, Problem>>()?, kind))
+        });
         let suppressions = written.suppress.iter().map(|written| {
             let name = written.rule.get_ref();
             Levels::default().decide(name, Choice::Allow).map_err(|problem| (written.rule.span().start, problem))?;
@@ -179,6 +211,9 @@ impl Settings {
             max_file_size: written.max_file_size,
             baseline: written.baseline.map(|path| base.join(path)),
             contracts: written.contracts.iter().map(|path| base.join(path)).collect(),
+            site: written.site.map(|path| base.join(path)),
+            broker: written.broker.iter().map(|path| base.join(path)).collect(),
+            kinds: kinds.collect::<Result<_, Problem>>()?,
             declared: Arc::new(declared.collect::<Result<Declared, Problem>>()?),
             levels: levels(&written.rules)?,
             overrides: overrides.collect::<Result<_, Problem>>()?,
@@ -192,17 +227,28 @@ impl Settings {
         self.max_file_size.unwrap_or(Source::MAX_BYTES).min(u64::from(u32::MAX) - 1)
     }
 
+    /// What a file is said to be.
+    pub fn kind_of(&self, path: &Path) -> Option<DocumentKind> {
+        let path = self.relative(path);
+        let said = self.kinds.iter().rev().find(|(paths, _)| paths.iter().any(|glob| glob.is_match(&path)));
+        said.map(|&(_, kind)| kind)
+    }
+
+    fn relative(&self, path: &Path) -> PathBuf {
+        let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        absolute.strip_prefix(&self.base).unwrap_or(path).to_owned()
+    }
+
     /// What is decided about rules for a file, and where in it rules are silenced.
     pub fn decisions(&self, path: &Path) -> (Levels, Vec<Pointed>) {
-        let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-        let path = absolute.strip_prefix(&self.base).unwrap_or(path);
+        let path = self.relative(path);
         let mut levels = self.levels.clone();
         for (paths, others) in &self.overrides {
-            if paths.iter().any(|glob| glob.is_match(path)) {
+            if paths.iter().any(|glob| glob.is_match(&path)) {
                 levels.extend(others);
             }
         }
-        let suppressions = self.suppressions.iter().filter(|(glob, _)| glob.is_match(path));
+        let suppressions = self.suppressions.iter().filter(|(glob, _)| glob.is_match(&path));
         (levels, suppressions.map(|(_, pointed)| pointed.clone()).collect())
     }
 }
@@ -257,6 +303,7 @@ mod tests {
             ("[rules]\ncylce = \"allow\"", "/site/zrecipe.toml:2:1: there is no rule `cylce`; did you mean `cycle`?"),
             ("[rules]\ncycle = \"off\"", "/site/zrecipe.toml:2:9: `off` is not one of"),
             ("[[overrides]]\npaths = [\"[\"]\nrules = {}", "/site/zrecipe.toml:2:10: error parsing glob"),
+            ("[[files]]\npaths = []\nkind = \"sight\"", "/site/zrecipe.toml:3:8: `sight` is none of the kinds"),
             ("[[suppress]]\npath = \"x\"\nrule = \"x\"", "/site/zrecipe.toml:3:8: there is no rule `x`"),
         ] {
             let error = Settings::parse(path, text).expect_err("is wrong").to_string();

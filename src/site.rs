@@ -122,6 +122,20 @@ pub struct Active<'s> {
     pub block: Option<NodeRef<'s>>,
 }
 
+/// A setting of a plugin that holds, and where it comes from.
+#[derive(Debug, Clone)]
+pub struct Setting<'s> {
+    /// Its name.
+    pub name: String,
+    /// Its value.
+    pub node: NodeRef<'s>,
+    /// The block that it is in.
+    pub block: &'s str,
+}
+
+/// Plugins by name, and the settings of each.
+pub type Plugins<'s> = Vec<(Cow<'s, str>, Vec<Setting<'s>>)>;
+
 /// Why an environment cannot be activated.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
@@ -314,6 +328,38 @@ impl Site {
             Ok(Active { name, block: site.content(block) })
         };
         self.names_in(environment)?.into_iter().map(active).collect()
+    }
+}
+
+impl Site {
+    /// The settings that hold when environments are activated in this order, by plugin. Blocks of `storage` add to
+    /// one another; of any other plugin the last block counts.
+    ///
+    /// # Errors
+    /// See [`Site::activate`].
+    pub fn resolve<'s>(&'s self, environments: &[&'s str]) -> Result<Plugins<'s>, Fault> {
+        let mut plugins: Plugins<'s> = Vec::new();
+        for environment in environments {
+            for active in self.activate(environment)? {
+                let Some((block, plugin)) = active.block.and_then(|block| Some((block, plugin_of(block)?))) else {
+                    continue;
+                };
+                let at = plugins.iter().position(|(known, _)| *known == plugin).unwrap_or_else(|| {
+                    plugins.push((plugin.clone(), Vec::new()));
+                    plugins.len() - 1
+                });
+                let settings = &mut plugins[at].1;
+                if plugin != "storage" {
+                    settings.clear();
+                }
+                for member in block.members().filter(|member| !member.key.is("plugin")) {
+                    let name = member.key.text().into_owned();
+                    settings.retain(|setting| setting.name != name);
+                    settings.push(Setting { name, node: member.value, block: active.name });
+                }
+            }
+        }
+        Ok(plugins)
     }
 }
 

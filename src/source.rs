@@ -57,12 +57,18 @@ pub enum Unit {
 ///
 /// Text that is not UTF-8 is kept with U+FFFD in place of what could not be read, and the places are remembered,
 /// so that everything after this point can rely on `str`.
-#[derive(Debug)]
 pub struct Source {
     name: String,
     text: String,
     undecodable: Vec<Span>,
     lines: OnceLock<Vec<u32>>,
+}
+
+/// Without the text, which may hold secrets.
+impl std::fmt::Debug for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} ({} bytes)", self.name, self.text.len())
+    }
 }
 
 impl Source {

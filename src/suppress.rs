@@ -1,15 +1,16 @@
 //! Findings that somebody has looked at and wants to hear no more of: where they are silenced, and by what.
 //!
 //! In a recipe the place of a comment carries them: `"2": ["zrecipe: allow(two-destinations) both are read"]` before
-//! the step `"2"`. In the settings a JSON pointer names the place. A suppression that silences nothing is reported.
+//! the step `"2"`. In YAML it is a comment at the end of the line, or above the entry that it is about. In the settings a JSON pointer names the place. A suppression that silences nothing is reported.
 
 use std::cell::Cell;
+use std::ops::Range;
 
 use crate::diagnostic::Diagnostic;
 use crate::lint::{RULES, Rule, nearest, rule, rules};
 use crate::recipe::Recipe;
 use crate::source::Span;
-use crate::syntax::{Kind, NodeRef};
+use crate::syntax::{Kind, NodeRef, Tree};
 
 /// What begins a suppression in a comment.
 const MARK: &str = "zrecipe: allow(";
@@ -43,6 +44,7 @@ pub fn apply(
     ran: &[&'static Rule],
 ) -> (Vec<Diagnostic>, Vec<Diagnostic>) {
     let mut suppressions = in_comments(recipe);
+    suppressions.extend(in_yaml(recipe.tree()));
     suppressions.extend(pointed.iter().filter_map(|pointed| from_settings(recipe, pointed)));
     if suppressions.is_empty() {
         return (found, Vec::new());
@@ -96,14 +98,39 @@ fn in_comments(recipe: &Recipe) -> Vec<Suppression> {
         let comment = recipe.node(repeated.value);
         let single = (comment.kind() == Kind::String).then_some(comment);
         for text in single.into_iter().chain(comment.items()) {
-            found.extend(in_text(text, scope));
+            found.extend(in_text(&text.text(), scope, |range| text.text_span(range)));
         }
     }
     found
 }
 
-fn in_text(node: NodeRef<'_>, scope: Span) -> Vec<Suppression> {
-    let text = node.text();
+/// The suppressions in the comments of YAML.
+fn in_yaml(tree: &Tree) -> Vec<Suppression> {
+    let source = tree.source();
+    let mut found = Vec::new();
+    for &comment in tree.comments().iter().filter(|&&comment| source.slice(comment).contains(MARK)) {
+        let start = comment.start as usize;
+        let line = source.text()[..start].rfind('\n').map_or(0, |at| at + 1);
+        let is_alone = source.text()[line..start].trim().is_empty();
+        let Some(scope) = (if is_alone { below(tree, comment.end) } else { Some(Span::new(line, start)) }) else {
+            continue;
+        };
+        let place = |range: Range<usize>| Span::new(start + range.start, start + range.end);
+        found.extend(in_text(source.slice(comment), scope, place));
+    }
+    found
+}
+
+/// The entry that begins next: a member with its value, or an item.
+fn below(tree: &Tree, at: u32) -> Option<Span> {
+    let entries = tree.nodes().flat_map(|node| {
+        let members = node.members().map(|member| Span { end: member.value.span().end, ..member.key.span() });
+        members.chain(node.items().map(NodeRef::span))
+    });
+    entries.filter(|entry| entry.start >= at).min_by_key(|entry| (entry.start, std::cmp::Reverse(entry.end)))
+}
+
+fn in_text(text: &str, scope: Span, span: impl Fn(Range<usize>) -> Span) -> Vec<Suppression> {
     let Some(start) = text.find(MARK).map(|at| at + MARK.len()) else { return Vec::new() };
     let Some(length) = text[start..].find(')') else { return Vec::new() };
     let mut at = start;
@@ -111,7 +138,7 @@ fn in_text(node: NodeRef<'_>, scope: Span) -> Vec<Suppression> {
     for name in text[start..start + length].split(',') {
         let lead = name.len() - name.trim_start().len();
         let trimmed = name.trim();
-        let place = node.text_span(at + lead..at + lead + trimmed.len());
+        let place = span(at + lead..at + lead + trimmed.len());
         found.push(Suppression { rule: trimmed.to_owned(), scope, place: Some(place), used: Cell::new(false) });
         at += name.len() + 1;
     }

@@ -272,7 +272,8 @@ pub struct NodeRef<'t> {
 
 impl std::fmt::Debug for NodeRef<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:?} {:?}", self.kind(), self.raw())
+        // Without its text, which may be a secret.
+        write!(f, "{:?} at {:?}", self.kind(), self.span())
     }
 }
 

@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::{mpsc, watch};
 
@@ -240,7 +240,16 @@ impl Run {
     /// # Errors
     /// Another process works on it.
     pub async fn take(&self) -> Result<(), Error> {
-        if self.space.hold().await? { Ok(()) } else { Err(Error::Busy(self.plan.id.clone())) }
+        // A process that was killed while it started a program holds on until that program has begun.
+        const PATIENCE: Duration = Duration::from_secs(1);
+        let deadline = Instant::now() + PATIENCE;
+        while !self.space.hold().await? {
+            if Instant::now() >= deadline {
+                return Err(Error::Busy(self.plan.id.clone()));
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Ok(())
     }
 
     /// Works on the run until nothing of it is outstanding, or `stop` becomes true. What is already done is not done

@@ -236,6 +236,14 @@ fn the_site_schema_holds_those_of_the_plugins() {
 #[test]
 fn the_settings_schema_lists_the_rules() {
     let rules: Vec<&str> = lint::RULES.iter().map(|rule| rule.name).collect();
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        let path = root().join("schemas/settings.schema.json");
+        let text = std::fs::read_to_string(&path).expect("is there");
+        let (head, tail) = text.split_once("\"enum\": [\n        \"ambiguous-replace\"").expect("lists the rules");
+        let (_, tail) = tail.split_once("\n      ]").expect("ends the list");
+        let list: Vec<String> = rules.iter().map(|rule| format!("        \"{rule}\"")).collect();
+        std::fs::write(&path, format!("{head}\"enum\": [\n{}\n      ]{tail}", list.join(",\n"))).expect("writes");
+    }
     assert_eq!(schema("settings").pointer("/$defs/rule/enum"), Some(&rules.into()));
 }
 

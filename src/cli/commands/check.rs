@@ -19,6 +19,7 @@ use crate::evidence::{Facts, Set};
 use crate::fix::{Fixed, Which, fix};
 use crate::library::read;
 use crate::lint::Levels;
+use crate::secret;
 use crate::report::{FORMATS, Report, format};
 use crate::source::{Source, Unit};
 
@@ -127,8 +128,11 @@ fn check_all(args: &Args, session: &Session) -> Result<(), Error> {
                 Ok((_, fixed)) if input.found && !is_recipe(&fixed.compilation) => passed_over += 1,
                 Ok((before, mut fixed)) => {
                     if args.diff {
-                        let after = fixed.compilation.source.text();
-                        print(&unified(&input.name, before.text(), after, style.colour))?;
+                        // Only what may be shown; what is the same stays the same.
+                        let without_rules = Options { rules: &[], ..options };
+                        let before = secret::shown(&compile(before, without_rules).tree);
+                        let after = secret::shown(&fixed.compilation.tree);
+                        print(&unified(&input.name, before.text(), after.text(), style.colour))?;
                     } else if args.fix
                         && let Err(error) = write_back(input, &before, &fixed)?
                     {

@@ -7,7 +7,7 @@ use crate::cli::files::{Input, each_in_order, gather, is_recipe, replace};
 use crate::cli::{Error, Session, print, say};
 use crate::compile::{Compilation, Options, compile};
 use crate::diff::unified;
-use crate::format::{Layout, format, renumber};
+use crate::format::{Layout, format, renumber, Reason};
 
 /// Write recipes in the one canonical layout; what they say stays the same
 ///
@@ -46,7 +46,9 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
     let (mut changed, mut unchanged, mut failed, mut passed_over) = (0, 0, 0, 0);
     each_in_order(&inputs, |input| lay_out(input, max_bytes, args.renumber), |input, result| {
         let (before, text) = match result {
-            Ok((compilation, _)) if input.found && !is_recipe(&compilation) => {
+            Ok((compilation, layout))
+                if input.found && (layout == Layout::None(Reason::Yaml) || !is_recipe(&compilation)) =>
+            {
                 passed_over += 1;
                 return Ok(());
             }

@@ -1,0 +1,119 @@
+//! `zrecipe config`: what a site configuration comes to.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use crate::cli::progress::align;
+use crate::cli::{Error, Session, print};
+use crate::library;
+use crate::secret::hidden;
+use crate::site::{Fault, Setting, Site};
+use crate::source::Unit;
+use crate::syntax::NodeRef;
+use crate::value::Value;
+
+/// Show what a site configuration comes to
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Show the settings that hold in an environment, plugin by plugin, and where each comes from.
+    ///
+    /// Passwords and tokens are masked.
+    Show(Show),
+}
+
+#[derive(Debug, clap::Args)]
+struct Show {
+    /// The environment (repeatable: later ones come before earlier ones); without it ZOCALO_DEFAULT_ENV or `default`.
+    #[arg(short = 'e', long = "environment", value_name = "ENV")]
+    environments: Vec<String>,
+    /// How to print it.
+    #[arg(long, value_name = "FORMAT", default_value = "table", value_parser = ["table", "json"])]
+    format: String,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// See [`crate::cli`].
+pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
+    let Command::Show(args) = &args.command;
+    let path: PathBuf = session.site_path().ok_or_else(|| {
+        Error::new("no site configuration is given").hint("`--site FILE` or ZOCALO_CONFIG names one")
+    })?;
+    let site = library::site(&path, session.settings.max_bytes())?;
+    let environments = chosen(args, &site)?;
+    let names: Vec<&str> = environments.iter().map(String::as_str).collect();
+    let plugins = site.resolve(&names).map_err(|fault| told(fault, &site))?;
+    let mut text = String::new();
+    if args.format == "json" {
+        let plugins = plugins.iter().map(|(plugin, settings)| {
+            let settings = settings.iter().map(|setting| {
+                let (file, line) = place(setting.node);
+                let value = Value::from([
+                    ("value", hidden(&setting.name, setting.node.to_value())),
+                    ("block", Value::from(setting.block)),
+                    ("file", Value::from(file)),
+                    ("line", Value::from(i64::from(line))),
+                ]);
+                (setting.name.clone(), value)
+            });
+            (plugin.to_string(), Value::Object(settings.collect()))
+        });
+        let environments = names.iter().map(|&name| Value::from(name)).collect();
+        let document = Value::from([
+            ("version", Value::from(1)),
+            ("environments", Value::Array(environments)),
+            ("plugins", Value::Object(plugins.collect())),
+        ]);
+        return print(&(document.to_json_pretty() + "\n"));
+    }
+    for (number, (plugin, settings)) in plugins.iter().enumerate() {
+        let _ = writeln!(text, "{}{plugin}", if number == 0 { "" } else { "\n" });
+        let rows: Vec<[String; 4]> = settings.iter().map(row).collect();
+        text.push_str(&align(&rows));
+    }
+    print(&text)
+}
+
+fn row(setting: &Setting<'_>) -> [String; 4] {
+    let (file, line) = place(setting.node);
+    let value = match hidden(&setting.name, setting.node.to_value()) {
+        Value::String(text) if !text.contains(char::is_control) => text,
+        other => other.to_json(),
+    };
+    ["  ".to_owned() + &setting.name, value, setting.block.to_owned(), format!("{file}:{line}")]
+}
+
+fn place(node: NodeRef<'_>) -> (&str, u32) {
+    let source = node.tree().source();
+    (source.name(), source.position(node.span().start, Unit::Char).line)
+}
+
+/// The environments that are meant.
+fn chosen(args: &Show, site: &Site) -> Result<Vec<String>, Error> {
+    if !args.environments.is_empty() {
+        return Ok(args.environments.clone());
+    }
+    match library::environment(site) {
+        Some(environment) => Ok(vec![environment]),
+        None => Err(told(Fault::NoEnvironment("default".to_owned()), site).hint("`-e ENV` chooses one")),
+    }
+}
+
+fn told(fault: Fault, site: &Site) -> Error {
+    let error = Error::new(fault.to_string());
+    match fault {
+        Fault::NoEnvironment(_) => match site.environment_names() {
+            none if none.is_empty() => error.hint("the configuration has no environments"),
+            names => error.hint(format!("there are `{}`", names.join("`, `"))),
+        },
+        Fault::Circle(names) => error.hint(format!("`{}`", names.join("` → `"))),
+        Fault::NoBlock { .. } => error.hint("`zrecipe check` says more"),
+    }
+}

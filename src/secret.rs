@@ -1,0 +1,227 @@
+//! Passwords, tokens and the user-info of URLs: where they stand in a document, and how it is shown without them.
+
+use std::sync::Arc;
+
+use crate::diagnostic::Diagnostic;
+use crate::source::{Source, Span};
+use crate::syntax::{Kind, NodeRef, Tree};
+use crate::value::Value;
+
+/// What stands for a secret in a message.
+pub const MASK: &str = "•••";
+
+/// What the name of a setting that is secret has in it.
+const WORDS: [&str; 10] = [
+    "password",
+    "passwd",
+    "passphrase",
+    "rabbit-pass",
+    "secret",
+    "token",
+    "api_key",
+    "api-key",
+    "apikey",
+    "private_key",
+];
+
+/// Texts that are too short to be recognised within others.
+const SHORT: usize = 4;
+
+/// Whether a setting of this name is a secret.
+///
+/// ```
+/// assert!(zrecipe::secret::is_secret("user_token"));
+/// assert!(!zrecipe::secret::is_secret("username"));
+/// ```
+pub fn is_secret(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    WORDS.iter().any(|word| name.contains(word))
+}
+
+/// The secrets of a document, in order of place. Where the document is broken everything up to the end of the line
+/// is one, and what is indented below it.
+pub fn find(tree: &Tree) -> Vec<Span> {
+    let mut found = Vec::new();
+    for object in tree.nodes().filter(|node| node.kind() == Kind::Object) {
+        for member in object.members().filter(|member| is_secret(&member.key.text())) {
+            found.extend(member.value.descendants().filter(is_shown).map(NodeRef::span));
+        }
+    }
+    let text = tree.source().text();
+    if tree.problems().iter().any(|problem| !problem.kind.is_python()) {
+        named(text, &mut found);
+    }
+    user_info(text, &mut found);
+    found.sort();
+    found.dedup();
+    found
+}
+
+/// The document as it may be shown.
+pub fn shown(tree: &Tree) -> Arc<Source> {
+    match find(tree) {
+        none if none.is_empty() => Arc::clone(tree.source()),
+        secrets => Arc::new(masked(tree.source(), &secrets)),
+    }
+}
+
+/// The value of a setting as it may be shown.
+pub fn hidden(name: &str, value: Value) -> Value {
+    match value {
+        Value::Object(members) => Value::Object(
+            members
+                .into_iter()
+                .map(|(key, value)| {
+                    // What is below a secret is one as well.
+                    let value = hidden(if is_secret(name) { name } else { &key }, value);
+                    (key, value)
+                })
+                .collect(),
+        ),
+        Value::Array(items) => Value::Array(items.into_iter().map(|item| hidden(name, item)).collect()),
+        Value::Null | Value::Bool(_) => value,
+        _ if is_secret(name) => Value::from(MASK),
+        Value::String(text) => {
+            let mut found = Vec::new();
+            user_info(&text, &mut found);
+            let shown = found.iter().rev().fold(text, |mut text, span| {
+                text.replace_range(span.range(), MASK);
+                text
+            });
+            Value::String(shown)
+        }
+        other => other,
+    }
+}
+
+/// Whether there is anything in a scalar that could be a secret: not a name for one, which a recipe has.
+fn is_shown(node: &NodeRef<'_>) -> bool {
+    let is_scalar = matches!(node.kind(), Kind::String | Kind::Number);
+    is_scalar && !(node.text().starts_with('{') && node.text().ends_with('}')) && !node.span().range().is_empty()
+}
+
+/// The values of secret settings, found by their lines.
+fn named(text: &str, found: &mut Vec<Span>) {
+    let mut at = 0;
+    // The indentation of the secret whose value may go on in the next lines.
+    let mut below = None;
+    for line in text.split_inclusive('\n') {
+        let indent = line.len() - line.trim_start_matches([' ', '\t', '-']).len();
+        let content = line.trim_end().len();
+        let goes_on = below.is_some_and(|outer| indent > outer) || (below.is_some() && content == 0);
+        let start = if goes_on { Some(indent.min(content)) } else { value(line) };
+        match start {
+            Some(start) if start < content => found.push(Span::new(at + start, at + content)),
+            _ => {}
+        }
+        below = if goes_on { below } else { start.map(|_| indent) };
+        at += line.len();
+    }
+}
+
+/// Where in a line the value of a secret setting begins.
+fn value(line: &str) -> Option<usize> {
+    let lower = line.to_ascii_lowercase();
+    let after = WORDS.iter().filter_map(|word| Some(lower.find(word)? + word.len())).min()?;
+    // The rest of the name, its quote, and the sign.
+    let sign = after + line[after..].find([':', '=', ' '])?;
+    Some(sign + line[sign..].len() - line[sign..].trim_start_matches([':', '=', ' ', '>']).len())
+}
+
+/// The user-info of URLs: what stands between `://` and `@`.
+fn user_info(text: &str, found: &mut Vec<Span>) {
+    for at in memchr::memmem::find_iter(text.as_bytes(), b"://").map(|at| at + 3) {
+        let ends = |c: char| c.is_whitespace() || "/\"'<>,`".contains(c);
+        let authority = text[at..].split(ends).next().unwrap_or_default();
+        if let Some(length) = authority.rfind('@').filter(|&length| length > 0) {
+            found.push(Span::new(at, at + length));
+        }
+    }
+}
+
+/// The document with its secrets blotted out; every character keeps its place.
+pub fn masked(source: &Source, secrets: &[Span]) -> Source {
+    let text = source.text();
+    let mut out = String::with_capacity(text.len());
+    let mut at = 0;
+    for secret in secrets {
+        let range = secret.range();
+        let start = range.start.max(at);
+        if start < range.end {
+            out.push_str(&text[at..start]);
+            out.extend(text[start..range.end].chars().map(blot));
+            at = range.end;
+        }
+    }
+    out.push_str(&text[at..]);
+    Source::from_text(source.name(), out)
+}
+
+/// A blot of the same width in every unit.
+fn blot(character: char) -> char {
+    match character.len_utf8() {
+        _ if character.is_whitespace() => character,
+        1 => '*',
+        2 => '·',
+        3 => '•',
+        _ => '🔒',
+    }
+}
+
+/// Takes secrets out of everything that a finding says; a fix that would write one is not offered.
+pub fn scrub(diagnostic: &mut Diagnostic, source: &Source, secrets: &[Span]) {
+    let unquoted = |secret: &Span| source.slice(*secret).trim_matches(['"', '\'']).trim();
+    let texts: Vec<&str> = secrets.iter().map(unquoted).filter(|text| !text.is_empty()).collect();
+    let tells = |said: &str, secret: &str| {
+        if secret.len() < SHORT { said.contains(&format!("`{secret}`")) } else { said.contains(secret) }
+    };
+    let clean = |said: &mut String| {
+        for secret in &texts {
+            if tells(said, secret) {
+                *said = said.replace(secret, MASK);
+            }
+        }
+    };
+    clean(&mut diagnostic.message);
+    clean(&mut diagnostic.primary.text);
+    diagnostic.secondary.iter_mut().for_each(|label| clean(&mut label.text));
+    diagnostic.help.iter_mut().for_each(clean);
+    let writes = |fix: &crate::diagnostic::Fix| {
+        let said = fix.edits.iter().map(|edit| &edit.replacement).chain([&fix.title]);
+        said.into_iter().any(|said| texts.iter().any(|secret| said.contains(secret)))
+    };
+    if diagnostic.fix.as_ref().is_some_and(writes) {
+        diagnostic.fix = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::syntax;
+
+    #[test]
+    fn secrets_are_found_and_blotted_out() {
+        for (name, text, expected) in [
+            ("a.yml", "password: s3cret\nuser: me", "password: ******\nuser: me"),
+            ("a.yml", "password: 's3 cret' # why", "password: *** *****"),
+            ("a.yml", "user_token: |\n  one\n  two\nx: 1", "user_token: *\n  ***\n  ***\nx: 1"),
+            ("a.yml", "a: {password: x, url: 'amqp://me:pw@host/v'}", "a: {password: *, url: 'amqp://*****@host/v'}"),
+            ("a.yml", "password: s3cret: bad\nx: 1", "password: ******* ***\nx: 1"),
+            ("a.yml", "a: [\n  token: |\n    one\n    two\nx: 1", "a: [\n  token: *\n    ***\n    ***\nx: 1"),
+            ("a.json", r#"{"secret": "né中😀"}"#, r#"{"secret": **·•🔒*}"#),
+            ("a.json", r#"{"password": "{pw}", "x": 1}"#, r#"{"password": "{pw}", "x": 1}"#),
+            ("a.json", r#"{"password" "pw", "x": 1}"#, r#"{"password" ***** **** **"#),
+            (
+                "a.json",
+                r#"{"mail": "me@host", "url": "http://host/@x"}"#,
+                r#"{"mail": "me@host", "url": "http://host/@x"}"#,
+            ),
+        ] {
+            let tree = syntax::parse(Arc::new(Source::from_text(name, text)));
+            let shown = masked(tree.source(), &find(&tree));
+            assert!(shown.text().starts_with(expected), "{text}\n{}", shown.text());
+            assert_eq!(shown.text().len(), text.len(), "{text}");
+        }
+    }
+}
