@@ -15,10 +15,12 @@ use crate::bind::merge;
 use crate::compile::{Compilation, Options, compile};
 use crate::contract::{self, Contracts};
 use crate::diagnostic::Level;
+use crate::diff::unified;
 use crate::library::{self, Library};
 use crate::lint::{Choice, Levels};
 use crate::report::{self, FileReport, Report, Style};
 use crate::runtime::run;
+use crate::secret;
 use crate::settings::{self, Settings};
 use crate::source::Source;
 use crate::syntax::json::read_value;
@@ -447,6 +449,12 @@ fn console_size() -> (Option<usize>, Option<usize>) {
         Ok(size) => (Some(usize::from(size.ws_row)), Some(usize::from(size.ws_col)).filter(|&columns| columns > 0)),
         Err(_) => (None, None),
     }
+}
+
+/// The difference of two versions of a file, without its secrets.
+pub fn difference(name: &str, before: Arc<Source>, after: Arc<Source>, colour: bool) -> String {
+    let shown = |source| secret::shown(&compile(source, Options { rules: &[], ..Options::default() }).tree);
+    unified(name, shown(before).text(), shown(after).text(), colour)
 }
 
 /// A compilation as a report takes it.

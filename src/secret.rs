@@ -96,7 +96,7 @@ pub fn hidden(name: &str, value: Value) -> Value {
 
 /// Whether there is anything in a scalar that could be a secret: not a name for one, which a recipe has.
 fn is_shown(node: &NodeRef<'_>) -> bool {
-    let is_scalar = matches!(node.kind(), Kind::String | Kind::Number);
+    let is_scalar = matches!(node.kind(), Kind::String | Kind::Number | Kind::Missing);
     is_scalar && !(node.text().starts_with('{') && node.text().ends_with('}')) && !node.span().range().is_empty()
 }
 
@@ -170,8 +170,16 @@ fn blot(character: char) -> char {
 
 /// Takes secrets out of everything that a finding says; a fix that would write one is not offered.
 pub fn scrub(diagnostic: &mut Diagnostic, source: &Source, secrets: &[Span]) {
-    let unquoted = |secret: &Span| source.slice(*secret).trim_matches(['"', '\'']).trim();
-    let texts: Vec<&str> = secrets.iter().map(unquoted).filter(|text| !text.is_empty()).collect();
+    let mut texts: Vec<&str> = Vec::new();
+    for secret in secrets {
+        let text = source.slice(*secret);
+        texts.push(text.trim_matches(['"', '\'']).trim());
+        // Of a broken line nobody knows which word it is.
+        texts.extend(
+            text.split(|c: char| c.is_whitespace() || "{}[],:\"'*&=".contains(c)).filter(|word| word.len() >= SHORT),
+        );
+    }
+    texts.retain(|text| !text.is_empty());
     let tells = |said: &str, secret: &str| {
         if secret.len() < SHORT { said.contains(&format!("`{secret}`")) } else { said.contains(secret) }
     };

@@ -16,6 +16,7 @@ mod rules;
 mod rules_page;
 mod run;
 mod schemas;
+mod secrets;
 mod suite;
 mod suite_yaml;
 mod transport;

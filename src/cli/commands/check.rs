@@ -11,15 +11,13 @@ use tempfile::NamedTempFile;
 
 use crate::baseline::Baseline;
 use crate::cli::files::{Input, each_in_order, gather, is_recipe, replace, watch};
-use crate::cli::{Error, LevelArgs, ParameterArgs, Session, file_report, print, say};
+use crate::cli::{Error, LevelArgs, ParameterArgs, Session, difference, file_report, print, say};
 use crate::compile::{Options, compile};
 use crate::diagnostic::Diagnostic;
-use crate::diff::unified;
 use crate::evidence::{Facts, Set};
 use crate::fix::{Fixed, Which, fix};
 use crate::library::read;
 use crate::lint::Levels;
-use crate::secret;
 use crate::report::{FORMATS, Report, format};
 use crate::source::{Source, Unit};
 
@@ -128,11 +126,8 @@ fn check_all(args: &Args, session: &Session) -> Result<(), Error> {
                 Ok((_, fixed)) if input.found && !is_recipe(&fixed.compilation) => passed_over += 1,
                 Ok((before, mut fixed)) => {
                     if args.diff {
-                        // Only what may be shown; what is the same stays the same.
-                        let without_rules = Options { rules: &[], ..options };
-                        let before = secret::shown(&compile(before, without_rules).tree);
-                        let after = secret::shown(&fixed.compilation.tree);
-                        print(&unified(&input.name, before.text(), after.text(), style.colour))?;
+                        let after = Arc::clone(&fixed.compilation.source);
+                        print(&difference(&input.name, before, after, style.colour))?;
                     } else if args.fix
                         && let Err(error) = write_back(input, &before, &fixed)?
                     {

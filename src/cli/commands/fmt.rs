@@ -4,10 +4,10 @@ use std::io::{self, IsTerminal as _};
 use std::sync::Arc;
 
 use crate::cli::files::{Input, each_in_order, gather, is_recipe, replace};
-use crate::cli::{Error, Session, print, say};
+use crate::cli::{Error, Session, difference, print, say};
 use crate::compile::{Compilation, Options, compile};
-use crate::diff::unified;
-use crate::format::{Layout, format, renumber, Reason};
+use crate::format::{Layout, Reason, format, renumber};
+use crate::source::Source;
 
 /// Write recipes in the one canonical layout; what they say stays the same
 ///
@@ -68,7 +68,8 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
         match &input.path {
             _ if args.check || args.diff => {
                 if args.diff {
-                    print(&unified(&input.name, before.text(), &text, style.colour))?;
+                    let after = Arc::new(Source::from_text(before.name(), text.as_str()));
+                    print(&difference(&input.name, Arc::clone(&before), after, style.colour))?;
                 } else if changes {
                     print(&format!("{}\n", input.name))?;
                 }
