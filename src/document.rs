@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::contract::{self, Reading};
 use crate::site::{Files, Site};
-use crate::syntax::{Kind, NodeRef, Tree};
+use crate::syntax::{Kind, NodeRef, Notation, Tree};
 
 /// What a file is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,11 +19,13 @@ pub enum DocumentKind {
     Plugin,
     /// The broker's queues, exchanges and policies.
     Broker,
+    /// Settings of zrecipe itself: `zrecipe.toml`.
+    Settings,
 }
 
 impl DocumentKind {
     /// Every kind there is.
-    pub const ALL: [Self; 5] = [Self::Recipe, Self::Contract, Self::Site, Self::Plugin, Self::Broker];
+    pub const ALL: [Self; 6] = [Self::Recipe, Self::Contract, Self::Site, Self::Plugin, Self::Broker, Self::Settings];
 
     /// Its name on the command line and in the settings.
     pub fn name(self) -> &'static str {
@@ -33,6 +35,7 @@ impl DocumentKind {
             Self::Site => "site",
             Self::Plugin => "plugin",
             Self::Broker => "broker",
+            Self::Settings => "settings",
         }
     }
 
@@ -44,6 +47,9 @@ impl DocumentKind {
     /// What a document seems to be.
     pub fn of(tree: &Tree) -> Self {
         let root = tree.root();
+        if Notation::of(tree.source().name()) == Notation::Toml {
+            return Self::Settings;
+        }
         if contract::is_contract(tree) {
             return Self::Contract;
         }
@@ -81,6 +87,8 @@ pub enum Document {
     Plugin,
     /// The broker's configuration.
     Broker,
+    /// Settings.
+    Settings,
 }
 
 impl Document {
@@ -92,6 +100,7 @@ impl Document {
             DocumentKind::Site => Self::Site(Site::with(Arc::clone(tree), files)),
             DocumentKind::Plugin => Self::Plugin,
             DocumentKind::Broker => Self::Broker,
+            DocumentKind::Settings => Self::Settings,
         }
     }
 
@@ -103,6 +112,7 @@ impl Document {
             Self::Site(_) => DocumentKind::Site,
             Self::Plugin => DocumentKind::Plugin,
             Self::Broker => DocumentKind::Broker,
+            Self::Settings => DocumentKind::Settings,
         }
     }
 

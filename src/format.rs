@@ -36,8 +36,8 @@ pub enum Layout {
 /// Why a text has no canonical layout or numbering.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {
-    /// It is YAML, whose comments and line breaks are their author's.
-    Yaml,
+    /// It is YAML or TOML, whose comments and line breaks are their author's.
+    NotJson,
     /// It is not JSON, so some of it would be lost.
     SyntaxErrors,
     /// It is not UTF-8.
@@ -55,7 +55,7 @@ pub enum Reason {
 impl std::fmt::Display for Reason {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            Reason::Yaml => "it is YAML; only JSON has a canonical layout",
+            Reason::NotJson => "only JSON has a canonical layout",
             Reason::SyntaxErrors => "it has syntax errors",
             Reason::NotUtf8 => "it is not UTF-8",
             Reason::TooLarge => "its layout would be too large",
@@ -158,8 +158,8 @@ fn order(recipe: &Recipe, graph: &Graph) -> Option<Vec<usize>> {
 /// What stands in the way of writing a document again without loss.
 fn obstacle(tree: &Tree) -> Option<Reason> {
     let is_json = |kind: ProblemKind| kind.is_python() || kind == ProblemKind::OversizedInteger;
-    if Notation::of(tree.source().name()) == Notation::Yaml {
-        Some(Reason::Yaml)
+    if Notation::of(tree.source().name()) != Notation::Json {
+        Some(Reason::NotJson)
     } else if !tree.source().undecodable().is_empty() {
         Some(Reason::NotUtf8)
     } else if tree.problems().iter().any(|problem| !is_json(problem.kind)) {

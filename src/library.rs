@@ -9,7 +9,7 @@ use crate::lint::nearest;
 use crate::settings::Settings;
 use crate::site::{Files, Look, Site, plugin_of};
 use crate::source::{Source, Unit};
-use crate::syntax::yaml;
+use crate::syntax::{Notation, yaml};
 
 /// The recipes built into the program, by name.
 pub const BUILT_IN: &[(&str, &str)] = &[
@@ -206,6 +206,10 @@ pub fn read(path: &Path, name: &str, max_bytes: u64) -> Result<Source, Error> {
     if metadata.is_dir() {
         return Err(unreadable(std::io::ErrorKind::IsADirectory.into()));
     }
+    let max_bytes = limit(name, max_bytes);
+    if metadata.is_file() && metadata.len() > max_bytes {
+        return Err(Error::TooLarge { path: path.to_owned(), size: metadata.len(), limit: max_bytes });
+    }
     let mut bytes = Vec::with_capacity(metadata.len().min(max_bytes) as usize + 1);
     file.take(max_bytes + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     if bytes.len() as u64 > max_bytes {
@@ -213,6 +217,12 @@ pub fn read(path: &Path, name: &str, max_bytes: u64) -> Result<Source, Error> {
         return Err(Error::TooLarge { path: path.to_owned(), size, limit: max_bytes });
     }
     Ok(Source::from_bytes(name, bytes))
+}
+
+/// How large a file of this name may be, in bytes: YAML takes several times its size in memory.
+pub fn limit(name: &str, max_bytes: u64) -> u64 {
+    const MOST_YAML: u64 = 4 << 20;
+    if Notation::of(name) == Notation::Yaml { max_bytes.min(MOST_YAML) } else { max_bytes }
 }
 
 /// The files of the machine.

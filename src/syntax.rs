@@ -7,6 +7,7 @@
 //! What a YAML alias stands for is in the tree again, with the spans of what is written at the anchor.
 
 pub mod json;
+pub mod toml;
 pub mod yaml;
 
 use std::borrow::Cow;
@@ -26,13 +27,18 @@ pub enum Notation {
     Json,
     /// YAML 1.1, as PyYAML reads it.
     Yaml,
+    /// TOML 1.1, for settings.
+    Toml,
 }
 
 impl Notation {
     /// The notation of a file by the end of its name; JSON, unless it says otherwise.
     pub fn of(name: &str) -> Self {
-        let is_yaml = name.rsplit_once('.').is_some_and(|(_, end)| matches!(end, "yml" | "yaml"));
-        if is_yaml { Self::Yaml } else { Self::Json }
+        match name.rsplit_once('.') {
+            Some((_, "yml" | "yaml")) => Self::Yaml,
+            Some((_, "toml")) => Self::Toml,
+            _ => Self::Json,
+        }
     }
 }
 
@@ -41,6 +47,7 @@ pub fn parse(source: Arc<Source>) -> Tree {
     match Notation::of(source.name()) {
         Notation::Json => json::parse(source),
         Notation::Yaml => yaml::parse(source),
+        Notation::Toml => toml::parse(source),
     }
 }
 
@@ -201,6 +208,8 @@ pub enum ProblemKind {
     MistaggedValue,
     /// `=`, for which PyYAML has no value.
     EqualsValue,
+    /// TOML that cannot be read; the number of what the library says: see [`Tree::message`].
+    TomlSyntax(u32),
     /// A plain scalar that YAML 1.1 and YAML 1.2 read differently.
     AmbiguousScalar,
     /// More than [`MAX_DEPTH`] levels.
@@ -229,6 +238,7 @@ pub struct Tree {
     texts: HashMap<u32, Arc<str>>,
     problems: Vec<Problem>,
     comments: Vec<Span>,
+    messages: Vec<Box<str>>,
 }
 
 impl Tree {
@@ -240,6 +250,11 @@ impl Tree {
     /// Everything that was wrong with the text, in order of place.
     pub fn problems(&self) -> &[Problem] {
         &self.problems
+    }
+
+    /// What a library says about a mistake.
+    pub fn message(&self, number: u32) -> &str {
+        self.messages.get(number as usize).map_or("", AsRef::as_ref)
     }
 
     /// The comments of a YAML document, each from its `#` to the end of the line.

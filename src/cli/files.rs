@@ -11,7 +11,7 @@ use std::sync::mpsc;
 use crate::cli::Error;
 use crate::compile::Compilation;
 use crate::document::DocumentKind;
-use crate::library::read;
+use crate::library::{limit, read};
 use crate::source::Source;
 
 /// A file to work on.
@@ -31,6 +31,7 @@ impl Input {
     /// It cannot be read, or is larger than `max_bytes`; in words.
     pub fn read(&self, max_bytes: u64) -> Result<Source, String> {
         let Some(path) = &self.path else {
+            let max_bytes = limit(&self.name, max_bytes);
             let mut bytes = Vec::new();
             io::stdin().lock().take(max_bytes + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
             if bytes.len() as u64 > max_bytes {

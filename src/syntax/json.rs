@@ -41,7 +41,7 @@ pub fn parse(source: Arc<Source>) -> Tree {
     problems.sort_by_key(|problem| problem.span);
     // What follows a string that ended too late is read twice.
     problems.dedup();
-    Tree { source, nodes, texts: HashMap::new(), problems, comments: Vec::new() }
+    Tree { source, nodes, texts: HashMap::new(), problems, comments: Vec::new(), messages: Vec::new() }
 }
 
 /// Reads a message as Python's `json.loads` would: strict JSON, and `NaN`, `Infinity` and unpaired surrogates.

@@ -83,7 +83,7 @@ pub fn parse(source: Arc<Source>) -> Tree {
     problems.sort_by_key(|problem| problem.span);
     problems.dedup();
     let comments = comments(source.text(), &composed.parts);
-    Tree { source, nodes, texts, problems, comments }
+    Tree { source, nodes, texts, problems, comments, messages: Vec::new() }
 }
 
 /// Where a range of a scalar's text stands in its source, if that is plain to see: it stands there as it is, and as
@@ -488,6 +488,13 @@ impl<'p> Writer<'p> {
         self.problems.push(Problem { kind, span, related: None });
     }
 
+    /// A problem of which one place is enough.
+    fn once(&mut self, kind: ProblemKind, span: Span) {
+        if !self.problems.iter().any(|problem| problem.kind == kind) {
+            self.problem(kind, span);
+        }
+    }
+
     /// Writes a part; `alias` is where it is named if it is written elsewhere.
     fn value(&mut self, part: usize, alias: Option<Span>) {
         let Part { span, shape } = &self.parts[part];
@@ -497,9 +504,7 @@ impl<'p> Writer<'p> {
             && (too_many || self.depth > MAX_DEPTH)
         {
             let kind = if too_many { ProblemKind::TooManyAliases } else { ProblemKind::TooDeep };
-            if !self.problems.iter().any(|problem| problem.kind == kind) {
-                self.problem(kind, through);
-            }
+            self.once(kind, through);
             self.push(Kind::Missing, span, Spelling::Plain);
             return;
         }
@@ -622,7 +627,7 @@ impl<'p> Writer<'p> {
         let parts = self.parts;
         let target = self.follow(value);
         if self.depth > MAX_DEPTH || self.copies > MOST_COPIES {
-            self.problem(ProblemKind::TooManyAliases, parts[value].span);
+            self.once(ProblemKind::TooManyAliases, parts[value].span);
             return Vec::new();
         }
         match &parts[target].shape {

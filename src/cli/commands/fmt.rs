@@ -47,7 +47,7 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
     each_in_order(&inputs, |input| lay_out(input, max_bytes, args.renumber), |input, result| {
         let (before, text) = match result {
             Ok((compilation, layout))
-                if input.found && (layout == Layout::None(Reason::Yaml) || !is_recipe(&compilation)) =>
+                if input.found && (layout == Layout::None(Reason::NotJson) || !is_recipe(&compilation)) =>
             {
                 passed_over += 1;
                 return Ok(());

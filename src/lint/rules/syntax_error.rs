@@ -198,7 +198,8 @@ fn describe(cx: &Context<'_>, problem: &Problem) -> Option<Diagnostic> {
         | P::UnknownTag
         | P::MistaggedValue
         | P::EqualsValue
-        | P::AmbiguousScalar => return None,
+        | P::AmbiguousScalar
+        | P::TomlSyntax(_) => return None,
     };
     Some(diagnostic)
 }
