@@ -12,7 +12,7 @@ use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use libyaml_safer::{Error, Event, EventData, Parser, ScalarStyle};
+use libyaml_safer::{Error, Event, EventData, Mark, Parser, ScalarStyle};
 
 pub use self::scalar::readings;
 use self::scalar::{Meaning, construct, resolve};
@@ -80,10 +80,20 @@ pub fn parse(source: Arc<Source>) -> Tree {
     }
     problems.append(&mut writer.problems);
     let Writer { nodes, texts, .. } = writer;
+    for problem in &mut problems {
+        problem.span = within(source.text(), problem.span);
+        problem.related = problem.related.map(|related| within(source.text(), related));
+    }
     problems.sort_by_key(|problem| problem.span);
     problems.dedup();
     let comments = comments(source.text(), &composed.parts);
     Tree { source, nodes, texts, problems, comments, messages: Vec::new() }
+}
+
+/// A span of whole characters of the text.
+fn within(text: &str, span: Span) -> Span {
+    let (start, end) = (text.floor_char_boundary(span.start as usize), text.ceil_char_boundary(span.end as usize));
+    Span::new(start.min(end), end)
 }
 
 /// Where a range of a scalar's text stands in its source, if that is plain to see: it stands there as it is, and as
@@ -148,7 +158,7 @@ impl Composed {
             let stumbled = || Mistake { kind: STUMBLED, at: last, from: last, context: None };
             let event = event.ok_or_else(stumbled).map_err(Stop::Mistake)?;
             let event = event.map_err(|error| Stop::Mistake(Mistake::new(text, &error)))?;
-            let span = self.span(&event);
+            let span = self.span(&event, whole);
             last = span.end as usize - self.base;
             match event.data {
                 EventData::StreamEnd => return Ok(()),
@@ -163,8 +173,9 @@ impl Composed {
         }
     }
 
-    fn span(&self, event: &Event) -> Span {
-        Span::new(self.base + event.start_mark.index as usize, self.base + event.end_mark.index as usize)
+    fn span(&self, event: &Event, text: &str) -> Span {
+        let at = |mark: Mark| self.base + (mark.index as usize).min(text.len() - usize::from(self.is_cut));
+        Span::new(at(event.start_mark), at(event.end_mark))
     }
 
     fn problem(&mut self, kind: ProblemKind, span: Span) {
@@ -347,7 +358,7 @@ impl Composed {
                 Some(b'&' | b'!') => at = skip(at, &|byte| byte.is_ascii_whitespace() || b",]}".contains(&byte)),
                 Some(b'#') => at = skip(at, &|byte| byte == b'\n'),
                 Some(byte) if byte.is_ascii_whitespace() => at = skip(at, &|byte| !byte.is_ascii_whitespace()),
-                _ => return (self.base + at) as u32,
+                _ => return (self.base + at.min(text.len() - usize::from(self.is_cut))) as u32,
             }
         }
     }
@@ -376,7 +387,7 @@ struct Mistake {
 
 impl Mistake {
     fn new(text: &[u8], error: &Error) -> Self {
-        let index = |mark: libyaml_safer::Mark| (mark.index as usize).min(text.len());
+        let index = |mark: Mark| (mark.index as usize).min(text.len());
         let at = match error.problem_mark() {
             Some(mark) => index(mark),
             // Only characters that YAML does not allow have no place.

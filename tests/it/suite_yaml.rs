@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use zrecipe::source::Source;
+use zrecipe::source::{Source, Span};
 use zrecipe::syntax::json::read_value;
-use zrecipe::syntax::yaml;
+use zrecipe::syntax::{Kind, yaml};
 use zrecipe::value::Value;
 
 /// YAML 1.2 that libyaml or PyYAML refuse, and texts without a value.
@@ -41,12 +41,17 @@ fn read(text: &str) -> Outcome {
     }
 }
 
-#[test]
-fn documents() {
+fn cases() -> Vec<serde_json::Value> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/suites/yaml/cases.json");
     let cases: Vec<serde_json::Value> =
         serde_json::from_slice(&std::fs::read(path).expect("is part of the project")).expect("is JSON");
     assert_eq!(cases.len(), 402, "the suite is complete");
+    cases
+}
+
+#[test]
+fn documents() {
+    let cases = cases();
     let mut found: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for case in &cases {
         let text = |key: &str| case[key].as_str();
@@ -67,4 +72,38 @@ fn documents() {
     assert_eq!(list("refused"), REFUSED, "refused");
     assert_eq!(list("different"), DIFFERENT, "different");
     assert_eq!(list("accepted"), ACCEPTED, "accepted");
+}
+
+/// Every span lies in the text and on character boundaries, and what is in something else comes behind it in the tree.
+fn check_tree(text: &str) {
+    let tree = yaml::parse(Arc::new(Source::from_text("case.yml", text)));
+    let is_place = |span: Span| span.start <= span.end && tree.source().text().get(span.range()).is_some();
+    for node in tree.nodes() {
+        assert!(is_place(node.span()), "{node:?} in {text:?}");
+        let is_text = node.kind() == Kind::String;
+        assert!(!is_text || is_place(node.text_span(0..node.text().len())), "the text of {node:?} in {text:?}");
+        assert!(node.members().all(|member| member.key.kind() == Kind::String), "{node:?} in {text:?}");
+    }
+    for problem in tree.problems() {
+        assert!(is_place(problem.span) && problem.related.is_none_or(is_place), "{problem:?} in {text:?}");
+    }
+    assert!(tree.comments().iter().all(|&comment| tree.source().slice(comment).starts_with('#')), "{text:?}");
+    // What is left out is left out for good.
+    tree.root().to_value();
+}
+
+#[test]
+fn broken_documents_have_places() {
+    const INSERTS: [&str; 12] = ["{", "[", "\"", "'", ": ", "- ", "\t", "&a ", "*a", "!x ", "|\n", "é"];
+    for case in &cases() {
+        let text = case["yaml"].as_str().expect("has a text");
+        check_tree(text);
+        let places: Vec<usize> = text.char_indices().map(|(at, _)| at).collect();
+        for (number, &at) in places.iter().enumerate().step_by(1 + places.len() / 12) {
+            check_tree(&text[..at]);
+            check_tree(&text[at..]);
+            let insert = INSERTS[(number + places.len()) % INSERTS.len()];
+            check_tree(&format!("{}{insert}{}", &text[..at], &text[at..]));
+        }
+    }
 }
