@@ -1,5 +1,6 @@
 //! The whole pipeline as one function: text in, recipe and findings out. Every front end calls this one.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::contract::{Contracts, Declared};
@@ -41,6 +42,8 @@ pub struct Options<'a> {
     pub files: &'a dyn Files,
     /// The site that a recipe is held against.
     pub site: Option<&'a Site>,
+    /// The names of all recipes of the site, if they are known.
+    pub recipes: Option<&'a BTreeSet<String>>,
 }
 
 impl Default for Options<'_> {
@@ -56,6 +59,7 @@ impl Default for Options<'_> {
             kind: None,
             files: &NoFiles,
             site: None,
+            recipes: None,
         }
     }
 }
@@ -112,6 +116,7 @@ pub fn compile(source: Arc<Source>, options: Options<'_>) -> Compilation {
     context.declared = options.declared;
     context.document = &document;
     context.site = options.site;
+    context.recipes = options.recipes;
     lint::run(options.rules, &context, &mut sink);
     let (found, dropped) = sink.finish();
     let (mut diagnostics, mut silenced) = suppress::apply(&recipe, options.suppressions, found, options.rules);

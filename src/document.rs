@@ -21,11 +21,14 @@ pub enum DocumentKind {
     Broker,
     /// Settings of zrecipe itself: `zrecipe.toml`.
     Settings,
+    /// A processing request, as sent to the dispatcher or kept in a drop file.
+    Request,
 }
 
 impl DocumentKind {
     /// Every kind there is.
-    pub const ALL: [Self; 6] = [Self::Recipe, Self::Contract, Self::Site, Self::Plugin, Self::Broker, Self::Settings];
+    pub const ALL: [Self; 7] =
+        [Self::Recipe, Self::Contract, Self::Site, Self::Plugin, Self::Broker, Self::Settings, Self::Request];
 
     /// Its name on the command line and in the settings.
     pub fn name(self) -> &'static str {
@@ -36,6 +39,7 @@ impl DocumentKind {
             Self::Plugin => "plugin",
             Self::Broker => "broker",
             Self::Settings => "settings",
+            Self::Request => "request",
         }
     }
 
@@ -68,10 +72,17 @@ impl DocumentKind {
             || ["groups", "bindings", "exchanges", "policies", "permissions"].into_iter().any(is_list)
         {
             Self::Broker
+        } else if request(root).get("recipes").is_some_and(|recipes| recipes.kind() == Kind::Array) {
+            Self::Request
         } else {
             Self::Recipe
         }
     }
+}
+
+/// The request in a document: it is one, or it is a drop file with one.
+pub fn request(root: NodeRef<'_>) -> NodeRef<'_> {
+    root.get("headers").and_then(|_| root.get("message")).unwrap_or(root)
 }
 
 /// A document's content as what it is.
@@ -89,6 +100,8 @@ pub enum Document {
     Broker,
     /// Settings.
     Settings,
+    /// A processing request.
+    Request,
 }
 
 impl Document {
@@ -101,6 +114,7 @@ impl Document {
             DocumentKind::Plugin => Self::Plugin,
             DocumentKind::Broker => Self::Broker,
             DocumentKind::Settings => Self::Settings,
+            DocumentKind::Request => Self::Request,
         }
     }
 
@@ -113,6 +127,7 @@ impl Document {
             Self::Plugin => DocumentKind::Plugin,
             Self::Broker => DocumentKind::Broker,
             Self::Settings => DocumentKind::Settings,
+            Self::Request => DocumentKind::Request,
         }
     }
 

@@ -27,6 +27,8 @@ pub struct Library {
     pub directories: Vec<PathBuf>,
     /// The largest recipe that is read, in bytes.
     pub max_bytes: u64,
+    /// Whether somebody has said which directories there are.
+    pub is_told: bool,
 }
 
 /// Why a recipe cannot be had.
@@ -123,8 +125,9 @@ impl Library {
         if let Some(path) = site {
             directories.extend(site_directory(path, settings.max_bytes())?);
         }
+        let is_told = !directories.is_empty();
         directories.push(PathBuf::from("recipes"));
-        Ok(Self { directories, max_bytes: settings.max_bytes() })
+        Ok(Self { directories, max_bytes: settings.max_bytes(), is_told })
     }
 
     /// The recipe that a user means: a path, or the name of a recipe.

@@ -1,7 +1,7 @@
 //! What a rule is, what it sees, and the runner. Each rule is one file in `lint/rules/`.
 
 use std::cell::OnceCell;
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use crate::contract::{Contract, Contracts, Declared};
 pub use crate::diagnostic::nearest;
@@ -61,6 +61,8 @@ pub struct Context<'a> {
     pub document: &'a Document,
     /// The site that the document is held against.
     pub site: Option<&'a Site>,
+    /// The names of all recipes of the site, if they are known.
+    pub recipes: Option<&'a BTreeSet<String>>,
     /// The contracts that the steps are under: several rules ask.
     under: OnceCell<Vec<Option<&'a Contract>>>,
     signature: OnceCell<Vec<Parameter>>,
@@ -92,6 +94,7 @@ impl<'a> Context<'a> {
             declared: None,
             document: &Document::Recipe,
             site: None,
+            recipes: None,
             under: OnceCell::new(),
             signature: OnceCell::new(),
             violations: OnceCell::new(),
@@ -452,6 +455,7 @@ rules! {
     undefined_replace,
     unknown_channel,
     unknown_parameter,
+    unknown_recipe,
     unknown_step,
     unreferenced_step,
     unresolved_destination,

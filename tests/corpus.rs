@@ -3,9 +3,11 @@
 //! see `cli.rs`.
 //!
 //! A fixture's bytes are the document, unchanged. Beside it, `<stem>.params` holds the parameters it is run with,
-//! `<stem>.contracts` a list of contracts, `<stem>.site` the types of parameters that the site's dispatcher adds, and
-//! `<stem>.beside` the recipes it is checked together with: a list of `[recipe, how many of them]`.
+//! `<stem>.contracts` a list of contracts, `<stem>.site` the types of parameters that the site's dispatcher adds,
+//! `<stem>.recipes` the names of the recipes that there are, and `<stem>.beside` the recipes it is checked together
+//! with: a list of `[recipe, how many of them]`.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
@@ -141,6 +143,8 @@ struct Fixture {
     parameters: Option<Object>,
     contracts: Option<Contracts>,
     declared: Option<Declared>,
+    /// The names of the recipes that there are.
+    recipes: Option<BTreeSet<String>>,
     /// The recipes it is checked together with.
     beside: Option<Set>,
 }
@@ -202,7 +206,12 @@ impl Fixture {
             None => None,
         };
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        Ok(Self { name, rule, parameters, contracts, declared, beside: others })
+        let names = |list: &Value| {
+            let names = list.as_array().unwrap_or_default().iter().filter_map(Value::as_str);
+            names.map(str::to_owned).collect()
+        };
+        let recipes = beside(path, "recipes")?.as_ref().map(names);
+        Ok(Self { recipes, name, rule, parameters, contracts, declared, beside: others })
     }
 
     fn check(&self, bytes: Vec<u8>) -> Compilation {
@@ -224,6 +233,7 @@ impl Fixture {
             parameters: self.parameters.as_ref(),
             declared: self.declared.as_ref(),
             set: set.as_ref(),
+            recipes: self.recipes.as_ref(),
             ..Options::default()
         };
         options.contracts = self.contracts.as_ref().unwrap_or(options.contracts);

@@ -116,6 +116,7 @@ const OF_YAML: &[&str] = &["ambiguous-scalar", "malformed-yaml"];
 /// Rules that look at more than one recipe by itself: contracts, parameters, other recipes. Their fixtures have what
 /// they need.
 const OF_PARAMETERS_OR_SETS: &[&str] = &[
+    "unknown-recipe",
     "conflicting-uses",
     "deprecated-parameter",
     "malformed-contract",

@@ -4,10 +4,11 @@
 //! Words after `json` at the head of a code block: `with k=v …` gives parameters that are texts (`k:=v`: JSON), `rules=<name>` runs
 //! only that rule, `in-latin-1` and `with-byte-order-mark` say how the text is stored, and `600-deep` and
 //! `5000-digits` put in what nobody wants to read. `beside-<n> <recipe>` checks it together with so many copies of
-//! another recipe.
+//! another recipe. `recipes=a,b` names the recipes that there are.
 //!
 //! A block that begins with `contract` instead holds a contract that is in force in the other blocks.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -52,6 +53,7 @@ fn block(section: &str) -> Result<(&str, &str), String> {
 fn speaking(words: &str, text: &str, contracts: &Contracts) -> Result<Vec<&'static str>, String> {
     let mut parameters = None;
     let mut only = None;
+    let mut recipes: Option<BTreeSet<String>> = None;
     let (mut mark, mut latin, mut set) = (false, false, false);
     let mut others = Set::default();
     let mut text = text.to_owned();
@@ -83,6 +85,9 @@ fn speaking(words: &str, text: &str, contracts: &Contracts) -> Result<Vec<&'stat
             "with-byte-order-mark" => mark = true,
             "600-deep" => text = replace(&text, "\"DEEP\"", &format!("{}{}", "[".repeat(600), "]".repeat(600)))?,
             "5000-digits" => text = replace(&text, "DIGITS", &"7".repeat(5000))?,
+            names if names.starts_with("recipes=") => {
+                recipes = Some(names["recipes=".len()..].split(',').map(str::to_owned).collect());
+            }
             other => match other.strip_prefix("rules=").map(lint::rule) {
                 Some(Some(rule)) => only = Some(rule),
                 _ => return Err(format!("has a block with `{other}`, which nobody knows")),
@@ -101,7 +106,14 @@ fn speaking(words: &str, text: &str, contracts: &Contracts) -> Result<Vec<&'stat
     let source = Arc::new(Source::from_bytes(name, bytes));
     others.add(&Facts::of(&compile(Arc::clone(&source), Options::default()).recipe));
     let set = set.then_some(&others);
-    let options = Options { rules, parameters: parameters.as_ref(), set, contracts, ..Options::default() };
+    let options = Options {
+        rules,
+        parameters: parameters.as_ref(),
+        set,
+        contracts,
+        recipes: recipes.as_ref(),
+        ..Options::default()
+    };
     let compilation = compile(source, options);
     let mut names: Vec<_> = compilation.diagnostics.iter().map(|found| found.rule).collect();
     names.dedup();
