@@ -110,6 +110,18 @@ impl Type {
         self.kinds & TEXT != 0
     }
 
+    /// Whether all text that a value of this type can become is text of this kind; numbers and booleans always are.
+    pub fn is_made_of(&self, kind: impl Fn(&str) -> bool) -> bool {
+        let fits = |value: &SchemaValue| match value {
+            SchemaValue::String(text) => kind(text),
+            value => !value.is_array() && !value.is_object(),
+        };
+        match &self.values {
+            Some(values) => values.iter().all(fits),
+            None => self.kinds & (ARRAY | OBJECT) == 0 && (self.kinds & TEXT == 0 || self.reading != Reading::Any),
+        }
+    }
+
     /// Whether a value is of this type.
     pub fn holds(&self, value: &Value) -> bool {
         let fits = match value {

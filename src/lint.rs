@@ -168,8 +168,7 @@ impl<'a> Context<'a> {
         let mut view = View::default();
         if let Some(parameters) = self.parameters {
             for node in part.descendants().filter(|node| node.has_braces()) {
-                let Ok(at) = self.templates.binary_search_by_key(&node.id(), |used| used.node) else { continue };
-                let Ok(template) = &self.templates[at].template else { continue };
+                let Some(template) = self.template(node) else { continue };
                 // What stays as it is, or is rejected, is the business of other rules.
                 let defined = template.fields().iter().all(|field| parameters.contains_key(&field.name));
                 if defined && let Ok(value) = template.apply(parameters) {
@@ -184,6 +183,12 @@ impl<'a> Context<'a> {
     /// A node of the document.
     pub fn node(&self, id: NodeId) -> NodeRef<'a> {
         self.tree.node(id)
+    }
+
+    /// The template that a string is.
+    pub fn template(&self, node: NodeRef<'_>) -> Option<&'a Template> {
+        let at = self.templates.binary_search_by_key(&node.id(), |used| used.node).ok()?;
+        self.templates[at].template.as_ref().ok()
     }
 
     /// The strings that are templates.
@@ -411,12 +416,14 @@ rules! {
     colliding_key,
     conflicting_uses,
     cycle,
+    delayed_exchange,
     delayed_topic,
     deprecated_parameter,
     duplicate_key,
     duplicate_step,
     empty_start,
     error_to_start,
+    foreign_braces,
     foreign_queue,
     invalid_utf8,
     lone_surrogate,
@@ -440,6 +447,7 @@ rules! {
     non_numeric_step,
     not_a_recipe,
     oversized_integer,
+    parameter_in_command,
     parameter_type,
     partial_replace,
     rare_parameter,
@@ -453,6 +461,7 @@ rules! {
     two_destinations,
     undefined_placeholder,
     undefined_replace,
+    unfollowed_error,
     unknown_channel,
     unknown_parameter,
     unknown_recipe,

@@ -13,6 +13,7 @@ use jsonschema::error::{TypeKind, ValidationErrorKind};
 use jsonschema::json::{Array, Json, JsonNumber, Node, NodeIdentity, Object};
 use jsonschema::paths::LocationSegment;
 use jsonschema::{JsonType, ValidationError, Validator};
+use regex_syntax::hir::{Class, Hir, HirKind, Look};
 
 use crate::diagnostic::nearest;
 use crate::source::Source;
@@ -524,6 +525,33 @@ fn coerce(node: NodeRef<'_>, rest: &[Segment], view: &View, types: &[JsonType]) 
         },
         _ => None,
     }
+}
+
+/// Whether a pattern lets through only text in which every part of it fits; what it says of characters beyond ASCII
+/// does not count.
+pub fn pattern_is_made_of(pattern: &str, fits: impl Fn(&str) -> bool + Copy) -> bool {
+    fn consists(hir: &Hir, fits: impl Fn(&str) -> bool + Copy) -> bool {
+        let fits_range = |start: u32, end: u32| {
+            (start..=end.min(127)).filter_map(char::from_u32).all(|c| fits(c.encode_utf8(&mut [0; 4])))
+        };
+        match hir.kind() {
+            HirKind::Empty | HirKind::Look(_) => true,
+            HirKind::Literal(text) => str::from_utf8(&text.0).is_ok_and(fits),
+            HirKind::Class(Class::Unicode(class)) => {
+                class.ranges().iter().all(|range| fits_range(range.start().into(), range.end().into()))
+            }
+            HirKind::Class(Class::Bytes(class)) => {
+                class.ranges().iter().all(|range| fits_range(range.start().into(), range.end().into()))
+            }
+            HirKind::Repetition(repeated) => consists(&repeated.sub, fits),
+            HirKind::Capture(group) => consists(&group.sub, fits),
+            HirKind::Concat(parts) | HirKind::Alternation(parts) => parts.iter().all(|part| consists(part, fits)),
+        }
+    }
+    regex_syntax::parse(pattern).is_ok_and(|hir| {
+        let (prefix, suffix) = (hir.properties().look_set_prefix(), hir.properties().look_set_suffix());
+        prefix.contains(Look::Start) && suffix.contains(Look::End) && consists(&hir, fits)
+    })
 }
 
 /// The number that text reads as.

@@ -396,6 +396,23 @@ impl Field {
         self.has_index() || (self.conversion.is_none() && !self.spec.is_empty())
     }
 
+    /// Whether this is not meant as a placeholder: no parameter has quotes, `$` or the like in its name, as JSON, awk
+    /// and the shell have between braces.
+    pub fn is_foreign(&self) -> bool {
+        let name = &self.name;
+        let is_replace = name.get(..8).is_some_and(|start| start.eq_ignore_ascii_case("$replace"));
+        !is_replace
+            && (name.trim() != name || name.contains(|c: char| c.is_control() || "\"'`$;,()=<>|&*/\\".contains(c)))
+    }
+
+    /// Why its format suits no value, of whatever type, if so.
+    pub fn unfit_format(&self) -> Option<python::FormatError> {
+        let [Piece::Literal(spec)] = self.spec.as_slice() else { return None };
+        let spec = python::parse_spec(spec);
+        let checked = spec.and_then(|spec| self.conversion.map_or(Ok(()), |_| spec.check(python::Kind::Text)));
+        checked.err()
+    }
+
     fn has_index(&self) -> bool {
         self.path.iter().any(|access| matches!(access, Access::Index(_)))
     }

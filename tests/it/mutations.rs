@@ -1,12 +1,17 @@
 //! Every recipe there is, broken in the way a rule is about: the rule speaks, at that place; unbroken, it is silent.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use serde_json::{Value, json};
-use zrecipe::compile::{Options, compile};
+use serde_json::{Map, Value, json};
+use zrecipe::compile::{Compilation, Options, compile};
+use zrecipe::contract::{self, Contracts};
+use zrecipe::evidence::{Facts, Set};
 use zrecipe::source::Source;
+use zrecipe::syntax::json::{parse, read_value};
+use zrecipe::template::Access;
+use zrecipe::value;
 
 /// A broken recipe, and the text that the finding must point at.
 struct Broken {
@@ -23,6 +28,13 @@ const MUTATIONS: &[(&str, Mutation)] = &[
     ("attribute-placeholder", |recipe| parameter(recipe, "{a.b}")),
     ("byte-order-mark", |recipe| vec![text(format!("\u{feff}{recipe}"), "\u{feff}")]),
     ("cycle", circle),
+    ("conflicting-uses", |recipe| key(recipe, "parameters", json!({"za": "{zz[a]}", "zb": "{zz:04d}"}), "{zz:04d}")),
+    ("delayed-exchange", |recipe| {
+        each_step(recipe, "\"x\"", |step| {
+            step.insert("exchange".to_owned(), json!("x"));
+            step.insert("transport-delay".to_owned(), json!(5));
+        })
+    }),
     ("delayed-topic", |recipe| {
         each_step(recipe, "5", |step| {
             step.remove("queue");
@@ -31,8 +43,14 @@ const MUTATIONS: &[(&str, Mutation)] = &[
         })
     }),
     ("duplicate-key", |recipe| textual(recipe, "\"parameters\":{", "\"parameters\":{\"zz\":1,\"zz\":2,", "\"zz\"")),
+    ("duplicate-step", |recipe| {
+        let last = *numbers(recipe).last().expect("has steps");
+        let twice = format!("\"0{last}\":{{\"queue\":\"q\"}},\"{last}\":{{");
+        textual(recipe, &format!("\"{last}\":{{"), &twice, &format!("\"0{last}\""))
+    }),
     ("empty-start", |recipe| vec![with(recipe, "start", json!([]), "[]")]),
     ("error-to-start", |recipe| vec![with(recipe, "error", json!(["start"]), "\"start\"")]),
+    ("foreign-braces", |recipe| parameter_at(recipe, "{'id': 1}", "{'id': 1}")),
     ("invalid-utf8", |recipe| {
         let mut bytes = recipe.to_string().into_bytes();
         bytes.extend(b"  \xff");
@@ -81,6 +99,12 @@ const MUTATIONS: &[(&str, Mutation)] = &[
         let digits = "7".repeat(5000);
         textual(recipe, "\"parameters\":{", &format!("\"parameters\":{{\"zz\":{digits},"), &digits)
     }),
+    ("parameter-in-command", |recipe| {
+        let cluster = json!({"cluster": {"commands": ["date", "process {zz} >/dev/null"]}});
+        let mut broken = key(recipe, "parameters", cluster, "{zz}");
+        broken.extend(key(recipe, "parameters", json!({"commands": "process {zz}"}), "{zz}"));
+        broken
+    }),
     ("partial-replace", |recipe| parameter_at(recipe, " {$REPLACE:a}", "{$REPLACE:a}")),
     ("repeated-link", |recipe| {
         let to = *numbers(recipe).last().expect("has steps");
@@ -96,6 +120,12 @@ const MUTATIONS: &[(&str, Mutation)] = &[
     ("two-destinations", |recipe| {
         let broken = key(recipe, "topic", json!("transient.too"), "\"transient.too\"");
         broken.into_iter().filter(|broken| String::from_utf8_lossy(&broken.bytes).contains("\"queue\"")).collect()
+    }),
+    ("unfollowed-error", |recipe| {
+        let last = *numbers(recipe).last().expect("has steps");
+        let mut broken = key(recipe, "error", json!([last]), &format!("[{last}]"));
+        broken.push(with(recipe, "error", json!([last]), &format!("[{last}]")));
+        broken
     }),
     ("unknown-step", |recipe| key(recipe, "output", json!(54_321), "54321")),
     ("unreferenced-step", |recipe| vec![with(recipe, "54321", json!({"queue": "q"}), "\"54321\"")]),
@@ -113,32 +143,305 @@ const MUTATIONS: &[(&str, Mutation)] = &[
 /// Rules about YAML: they are tried on JSON in a file that is to be YAML, which is nearly the same.
 const OF_YAML: &[&str] = &["ambiguous-scalar", "malformed-yaml"];
 
-/// Rules that look at more than one recipe by itself: contracts, parameters, other recipes. Their fixtures have what
-/// they need.
-const OF_PARAMETERS_OR_SETS: &[&str] = &[
-    "unknown-recipe",
-    "conflicting-uses",
-    "deprecated-parameter",
-    "malformed-contract",
-    "mismatched-payload",
-    "missing-parameter",
-    "parameter-type",
-    "unknown-channel",
-    "unknown-parameter",
-    "unwired-channel",
-    "wrong-queue",
-    "colliding-key",
-    "duplicate-step",
-    "foreign-queue",
-    "mismatched-channel",
-    "rare-parameter",
-    "rare-queue",
-    "rejected-placeholder",
-    "undefined-placeholder",
-    "undefined-replace",
-    "unresolved-destination",
-    "value-as-text",
+/// What a recipe is checked with.
+#[derive(Clone, Default)]
+struct With {
+    parameters: Option<Value>,
+    contracts: Vec<Value>,
+    /// Other recipes, as often as it takes.
+    beside: Vec<Value>,
+    /// The names of all recipes.
+    recipes: Option<BTreeSet<String>>,
+}
+
+/// A document in which the rule finds nothing, and the same document broken.
+struct Compared {
+    with: With,
+    sound: String,
+    broken: Broken,
+}
+
+type Comparison = fn(&Value) -> Vec<Compared>;
+
+/// Rules that look at more than a recipe by itself: contracts, parameters, other recipes.
+const COMPARISONS: &[(&str, Comparison)] = &[
+    ("colliding-key", |recipe| {
+        let sound = json!({"{za}": 1, "{zb}": 2});
+        given_values(recipe, json!({"za": "a", "zb": "b"}), &sound, &json!({"{za}": 1, "a": 2}), "\"{za}\"")
+    }),
+    ("deprecated-parameter", |recipe| {
+        let contract = json!({"parameters": {"properties": {"new": {}}}, "deprecated": {"old": "new"}});
+        under_contract(
+            recipe,
+            &contract,
+            &set("parameters", json!({"new": 1})),
+            &set("parameters", json!({"old": 1})),
+            "\"old\"",
+        )
+    }),
+    ("foreign-queue", |recipe| {
+        let named = |queue: &str| json!({"service": "Find spots", "queue": queue});
+        let beside =
+            json!({"1": named("spots"), "2": {"service": "Archive", "queue": "archive"}, "start": [[1, []], [2, []]]});
+        let with = With { beside: vec![beside], ..With::default() };
+        compared(
+            recipe,
+            &with,
+            &|step| step.extend(object(named("spots"))),
+            &|step| step.extend(object(named("archive"))),
+            "\"archive\"",
+        )
+    }),
+    ("malformed-contract", |recipe| {
+        let queues = steps(recipe).into_iter().filter_map(|id| recipe[id]["queue"].as_str().map(str::to_owned));
+        let contract = |queue: String, key: &str| json!({"names": [&queue], "queues": [queue], key: {}}).to_string();
+        let pair = |queue: String| {
+            (contract(queue.clone(), "parameters"), text(contract(queue, "paramters"), "\"paramters\""))
+        };
+        queues.map(pair).map(|(sound, broken)| Compared { with: With::default(), sound, broken }).collect()
+    }),
+    ("mismatched-channel", |recipe| {
+        let mut recipe = recipe.clone();
+        recipe["970"] = json!({"queue": "results"});
+        recipe["980"] = json!({"queue": "failures"});
+        let output = |good: u32, bad: u32| set("output", json!({"zz-good": good, "zz-bad": bad}));
+        let beside = json!({"1": {"queue": "a", "output": {"zz-good": 2, "zz-bad": 3}}, "2": {"queue": "results"}, "3": {"queue": "failures"}, "start": [[1, []]]});
+        let with = With { beside: vec![beside], ..With::default() };
+        compared(&recipe, &with, &output(970, 980), &output(980, 970), "980")
+    }),
+    ("mismatched-payload", |recipe| {
+        let mut recipe = recipe.clone();
+        recipe["970"] = json!({"queue": "numbers"});
+        let channels = json!({"words": {"payload": {"type": "string"}}, "counts": {"payload": {"type": "integer"}}});
+        let contracts = vec![
+            json!({"names": ["The service"], "queues": ["the.queue"], "channels": channels}),
+            json!({"names": ["Numbers"], "queues": ["numbers"], "payload": {"type": "integer"}, "values": "strict"}),
+        ];
+        let with = With { contracts, ..With::default() };
+        compared(&recipe, &with, &set("output", json!({"counts": 970})), &set("output", json!({"words": 970})), "970")
+    }),
+    ("missing-parameter", |recipe| {
+        let contract = json!({"parameters": {"required": ["zz"]}});
+        let mut cases = under_contract(
+            recipe,
+            &contract,
+            &set("parameters", json!({"zz": 1})),
+            &set("parameters", json!({"zy": 1})),
+            "{",
+        );
+        cases.extend(under_contract(
+            recipe,
+            &contract,
+            &set("parameters", json!({"zz": 1})),
+            &|step| {
+                step.remove("parameters");
+            },
+            "",
+        ));
+        cases
+    }),
+    ("parameter-type", |recipe| {
+        let contract = json!({"parameters": {"properties": {"zz": {"type": "integer"}}}});
+        under_contract(
+            recipe,
+            &contract,
+            &set("parameters", json!({"zz": "5"})),
+            &set("parameters", json!({"zz": "five"})),
+            "\"five\"",
+        )
+    }),
+    ("rare-parameter", |recipe| {
+        let named = |name: &str| set("parameters", json!({name: 1}));
+        compared_with_itself(recipe, &named("threshold"), &named("treshold"), "\"treshold\"")
+    }),
+    ("rare-queue", |recipe| {
+        let queue = |name: &str| set("queue", json!(name));
+        compared_with_itself(recipe, &queue("images.to.index"), &queue("images.to.indx"), "\"images.to.indx\"")
+    }),
+    ("rejected-placeholder", |recipe| {
+        given_values(recipe, json!({"zz": "text"}), &json!({"a": "{zz:>5}"}), &json!({"a": "{zz:05d}"}), "{zz:05d}")
+    }),
+    ("undefined-placeholder", |recipe| {
+        given_values(recipe, json!({"zz": 1}), &json!({"a": "{zz} ${HOME}"}), &json!({"a": "a {zy} ${HOME}"}), "{zy}")
+    }),
+    ("undefined-replace", |recipe| {
+        given_values(
+            recipe,
+            json!({"zz": 1}),
+            &json!({"a": "{$REPLACE:zz}"}),
+            &json!({"a": "{$REPLACE:zy}"}),
+            "{$REPLACE:zy}",
+        )
+    }),
+    ("unknown-channel", |recipe| {
+        let channels = json!({"right": {}, "other": {}});
+        on_channels(recipe, &channels, "right", "wrong", "\"wrong\"")
+    }),
+    ("unknown-parameter", |recipe| {
+        let contract = json!({"parameters": {"properties": {"right": {}}, "additionalProperties": false}});
+        under_contract(
+            recipe,
+            &contract,
+            &set("parameters", json!({"right": 1})),
+            &set("parameters", json!({"wrong": 1})),
+            "\"wrong\"",
+        )
+    }),
+    ("unknown-recipe", |recipe| {
+        let asks_for = |name: &str| {
+            let mut changed = recipe.clone();
+            changed[recipe["start"][0][0].to_string()] = json!({"queue": "processing_recipe"});
+            changed["start"][0][1] = json!({"recipes": [name]});
+            changed.to_string()
+        };
+        let with = With { recipes: Some(BTreeSet::from(["tomography".to_owned()])), ..With::default() };
+        vec![Compared { with, sound: asks_for("tomography"), broken: text(asks_for("tomografy"), "\"tomografy\"") }]
+    }),
+    ("unresolved-destination", |recipe| {
+        let with = With { parameters: Some(given(recipe, json!({"zz": "q"}))), ..With::default() };
+        compared(recipe, &with, &set("queue", json!("to.{zz}")), &set("queue", json!("to.{zy}")), "{zy}")
+    }),
+    ("unwired-channel", |recipe| {
+        let channels = json!({"right": {"fires": "always"}, "other": {}});
+        on_channels(recipe, &channels, "right", "other", "\"other\"")
+    }),
+    ("value-as-text", |recipe| {
+        given_values(recipe, json!({"zz": [1, 2]}), &json!({"a": "{$REPLACE:zz}"}), &json!({"a": "{zz}"}), "{zz}")
+    }),
+    ("wrong-queue", |recipe| {
+        let queue = |name: &str| {
+            let step = json!({"service": "The service", "queue": name});
+            move |members: &mut Map<String, Value>| members.extend(object(step.clone()))
+        };
+        under_contract(recipe, &json!({}), &queue("the.queue"), &queue("elsewhere"), "\"elsewhere\"")
+    }),
 ];
+
+/// A change to a step.
+type Change<'c> = &'c dyn Fn(&mut Map<String, Value>);
+
+fn object(value: Value) -> Map<String, Value> {
+    value.as_object().cloned().expect("is an object")
+}
+
+fn set(key: &'static str, value: Value) -> impl Fn(&mut Map<String, Value>) {
+    move |step| {
+        step.insert(key.to_owned(), value.clone());
+    }
+}
+
+/// Every step in turn, but 970 and 980 which some comparisons add, put on a queue of its own: sound, and broken.
+fn compared(recipe: &Value, with: &With, sound: Change<'_>, broken: Change<'_>, place: &str) -> Vec<Compared> {
+    let own = |id: &String| !["970", "980"].contains(&id.as_str());
+    let cases = steps(recipe).into_iter().filter(own).map(|id| {
+        let changed = |change: Change<'_>| {
+            let mut changed = recipe.clone();
+            let step = changed[&id].as_object_mut().expect("a step is an object");
+            step.retain(|key, _| !["service", "topic"].contains(&key.as_str()));
+            step.insert("queue".to_owned(), json!("the.queue"));
+            change(step);
+            changed.to_string()
+        };
+        Compared { with: with.clone(), sound: changed(sound), broken: text(changed(broken), place) }
+    });
+    cases.collect()
+}
+
+/// The same, beside copies of the recipe as it should be.
+fn compared_with_itself(recipe: &Value, sound: Change<'_>, broken: Change<'_>, place: &str) -> Vec<Compared> {
+    let mut cases = compared(recipe, &With::default(), sound, broken, place);
+    for case in &mut cases {
+        case.with.beside = vec![serde_json::from_str(&case.sound).expect("is JSON")];
+    }
+    cases
+}
+
+/// The same, under a contract that says more than names and queues.
+fn under_contract(recipe: &Value, more: &Value, sound: Change<'_>, broken: Change<'_>, place: &str) -> Vec<Compared> {
+    let mut contract = json!({"names": ["The service"], "queues": ["the.queue"]});
+    contract.as_object_mut().expect("is one").extend(object(more.clone()));
+    compared(recipe, &With { contracts: vec![contract], ..With::default() }, sound, broken, place)
+}
+
+/// The same, with an output on the one channel or on the other.
+fn on_channels(recipe: &Value, channels: &Value, right: &str, wrong: &str, place: &str) -> Vec<Compared> {
+    let mut recipe = recipe.clone();
+    recipe["970"] = json!({"queue": "results"});
+    let output = |channel: &str| set("output", json!({channel: 970}));
+    under_contract(&recipe, &json!({"channels": channels}), &output(right), &output(wrong), place)
+}
+
+/// The same, with parameters beside those that the recipe needs.
+fn given_values(recipe: &Value, more: Value, sound: &Value, broken: &Value, place: &str) -> Vec<Compared> {
+    let with = With { parameters: Some(given(recipe, more)), ..With::default() };
+    compared(recipe, &with, &set("parameters", sound.clone()), &set("parameters", broken.clone()), place)
+}
+
+/// Parameters that suit all placeholders of a recipe, and more.
+fn given(recipe: &Value, more: Value) -> Value {
+    let mut parameters = more;
+    let compilation = check(recipe.to_string().into_bytes(), &With::default());
+    let templates = compilation.templates.iter().filter_map(|used| used.template.as_ref().ok());
+    for field in templates.flat_map(|template| template.fields()) {
+        let mut at = &mut parameters[&field.name];
+        for access in &field.path {
+            match access {
+                Access::Key(key) if at.is_object() || at.is_null() => at = &mut at[key],
+                Access::Key(key) => panic!("{} has [{key}] and more", field.name),
+                Access::Index(index) => {
+                    *at = Value::Array(vec![json!("v"); index + 1]);
+                    at = &mut at[index];
+                }
+            }
+        }
+        if at.is_null() {
+            *at = json!("v");
+        }
+    }
+    parameters
+}
+
+fn check(bytes: Vec<u8>, with: &With) -> Compilation {
+    check_as("broken.json", bytes, with)
+}
+
+fn check_as(name: &str, bytes: Vec<u8>, with: &With) -> Compilation {
+    let source = |text: String| Arc::new(Source::from_text("beside.json", text));
+    let parameters: Option<value::Object> = with.parameters.as_ref().map(|parameters| {
+        let read = read_value(parameters.to_string().as_bytes()).expect("is JSON");
+        read.as_object().cloned().expect("is an object")
+    });
+    let contracts = Contracts::with_built_in(with.contracts.iter().map(|contract| {
+        let reading = contract::read(&parse(source(contract.to_string())));
+        Arc::new(reading.contract.unwrap_or_else(|| panic!("{contract}: {:?}", reading.faults)))
+    }));
+    let broken = Arc::new(Source::from_bytes(name, bytes));
+    let facts = |source| Facts::of(&compile(source, Options::default()).recipe);
+    let set = (!with.beside.is_empty()).then(|| {
+        let mut set = Set::default();
+        set.add(&facts(Arc::clone(&broken)));
+        for beside in &with.beside {
+            let facts = facts(source(beside.to_string()));
+            (0..6).for_each(|_| set.add(&facts));
+        }
+        set
+    });
+    let parameters = parameters.as_ref();
+    compile(broken, Options { parameters, set: set.as_ref(), contracts: &contracts, recipes: with.recipes.as_ref(), ..Options::default() })
+}
+
+/// What is wrong when the rule should point at a place and does not.
+fn missed(rule: &str, compilation: &Compilation, place: &str) -> Option<String> {
+    let source = &compilation.source;
+    let hit = |found: &&zrecipe::diagnostic::Diagnostic| {
+        found.rule == rule && (place.is_empty() || source.slice(found.primary.span).contains(place))
+    };
+    if compilation.diagnostics.iter().any(|found| hit(&found)) {
+        return None;
+    }
+    let said: Vec<_> = compilation.diagnostics.iter().map(|found| (found.rule, &found.message)).collect();
+    Some(format!("{rule} does not point at {place}: {said:?}\n{}", source.text()))
+}
 
 fn text(text: String, place: &str) -> Broken {
     Broken { bytes: text.into_bytes(), place: place.to_owned() }
@@ -228,42 +531,58 @@ fn recipes() -> BTreeMap<PathBuf, Value> {
         .collect()
 }
 
-#[test]
-fn every_recipe_broken_in_every_way_is_found_out() {
+/// Tries every rule of a table on every recipe; `judge` says what is wrong with each of its cases.
+fn try_all<T>(table: &[(&str, fn(&Value) -> Vec<T>)], judge: impl Fn(&str, T) -> Option<String>) {
     let recipes = recipes();
     assert!(recipes.len() >= 5, "the bundled recipes are there");
     let mut wrong = Vec::new();
-    for (rule, mutate) in MUTATIONS {
+    for (rule, cases) in table {
         let mut tried = 0;
         for (path, recipe) in &recipes {
-            for Broken { bytes, place } in mutate(recipe) {
+            for case in cases(recipe) {
                 tried += 1;
-                let name = if OF_YAML.contains(rule) { "broken.yml" } else { "broken.json" };
-                let source = Arc::new(Source::from_bytes(name, bytes));
-                let compilation = compile(Arc::clone(&source), Options::default());
-                let found: Vec<_> = compilation.diagnostics.iter().filter(|found| found.rule == *rule).collect();
-                let hit =
-                    found.iter().any(|found| place.is_empty() || source.slice(found.primary.span).contains(&place));
-                if !hit && wrong.len() < 20 {
-                    let said: Vec<_> =
-                        compilation.diagnostics.iter().map(|found| (found.rule, &found.message)).collect();
-                    wrong.push(format!(
-                        "{rule} does not point at {place} in {}: {said:?}\n{}",
-                        path.display(),
-                        source.text()
-                    ));
-                }
+                wrong.extend(judge(rule, case).map(|why| format!("{}: {why}", path.display())));
             }
         }
         assert!(tried > 0, "{rule} is tried on something");
     }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    let first: Vec<&str> = wrong.iter().take(5).map(String::as_str).collect();
+    assert!(first.is_empty(), "{} times:\n{}", wrong.len(), first.join("\n"));
+}
+
+#[test]
+fn every_recipe_broken_in_every_way_is_found_out() {
+    try_all(MUTATIONS, |rule, Broken { bytes, place }| {
+        let name = if OF_YAML.contains(&rule) { "broken.yml" } else { "broken.json" };
+        missed(rule, &check_as(name, bytes, &With::default()), &place)
+    });
+}
+
+#[test]
+fn what_differs_from_what_is_known_is_found_out() {
+    try_all(COMPARISONS, |rule, Compared { with, sound, broken }| {
+        let before = check(sound.into_bytes(), &with);
+        match before.diagnostics.iter().find(|found| found.rule == rule) {
+            Some(found) => Some(format!("{rule} says of what is sound: {}\n{}", found.message, before.source.text())),
+            None => missed(rule, &check(broken.bytes, &with), &broken.place),
+        }
+    });
+}
+
+/// The rules of the first table that are about recipes are silent as long as nothing is broken.
+#[test]
+fn nothing_is_found_in_what_is_not_broken() {
+    for (path, recipe) in recipes() {
+        let compilation = check(recipe.to_string().into_bytes(), &With::default());
+        let found = compilation.diagnostics.iter().filter(|found| found.level > zrecipe::diagnostic::Level::Note);
+        assert_eq!(found.map(|found| &found.message).collect::<Vec<_>>(), Vec::<&String>::new(), "{}", path.display());
+    }
 }
 
 #[test]
 fn every_rule_is_tried() {
     let tried: Vec<&str> =
-        MUTATIONS.iter().map(|(rule, _)| *rule).chain(OF_PARAMETERS_OR_SETS.iter().copied()).collect();
+        MUTATIONS.iter().map(|(rule, _)| *rule).chain(COMPARISONS.iter().map(|(rule, _)| *rule)).collect();
     let missing: Vec<&str> =
         zrecipe::lint::RULES.iter().map(|rule| rule.name).filter(|name| !tried.contains(name)).collect();
     assert!(missing.is_empty(), "add a mutation for {missing:?}");

@@ -9,7 +9,15 @@ use zrecipe::compile::{Options, compile};
 use zrecipe::source::{Source, Unit};
 
 /// What is found: the end of the file's path, the rule, and the text it points at.
-const EXPECTED: &[(&str, &str, &str)] = &[("pymca", "duplicate-key", "\"inputFile\"")];
+const EXPECTED: &[(&str, &str, &str)] = &[
+    ("pymca", "duplicate-key", "\"inputFile\""),
+    // A value with a space or a `;` in it does what nobody meant.
+    ("cryoem/ispyb-clem-align-and-merge", "parameter-in-command", "{config_file}"),
+    ("cryoem/ispyb-em-spa-class2d", "parameter-in-command", "{config_file}"),
+    ("cryoem/ispyb-em-spa-refine", "parameter-in-command", "{config_file}"),
+    ("cryoem/ispyb-em-spa-refine", "parameter-in-command", "{config_file}"),
+    ("examples/simple_service_commands", "parameter-in-command", "{input}"),
+];
 
 fn recipes(folder: &Path, found: &mut Vec<PathBuf>) {
     let entries = std::fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));

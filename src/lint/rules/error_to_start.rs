@@ -8,12 +8,12 @@ declare_rule! {
     /// `start` and `error` are no steps and cannot receive a message.
     ///
     /// # Example
-    /// ```json
+    /// ```json rules=error-to-start
     /// { "1": { "queue": "images" }, "start": [[1, []]], "error": ["start"] }
     /// ```
     ///
     /// # Instead
-    /// ```json
+    /// ```json rules=error-to-start
     /// { "1": { "queue": "images" }, "start": [[1, []]], "error": [1] }
     /// ```
     "error-to-start", Error

@@ -15,7 +15,7 @@ declare_rule! {
     /// ```
     ///
     /// # Instead
-    /// ```json
+    /// ```json rules=malformed-error
     /// { "1": { "queue": "images" }, "start": [[1, []]], "error": [1] }
     /// ```
     "malformed-error", Error

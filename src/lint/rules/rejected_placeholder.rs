@@ -2,12 +2,14 @@
 
 use crate::diagnostic::Sink;
 use crate::lint::Context;
+use crate::template::Field;
+use crate::template::python::FormatError;
 use crate::value::Value;
 
 declare_rule! {
     /// # Why
-    /// An item that is not there, or a format that does not suit the value, rejects the whole request. This is
-    /// checked when the parameters are known.
+    /// An item that is not there, or a format that does not suit the value, rejects the whole request. A format that
+    /// suits no value at all is found without parameters, the rest when they are known.
     ///
     /// # Example
     /// With the parameter `size` = `"large"`:
@@ -26,13 +28,26 @@ declare_rule! {
 const MOST_TEXT: usize = 64 << 20;
 
 fn check(cx: &Context<'_>, sink: &mut Sink) {
-    let Some(parameters) = cx.parameters else { return };
     let mut size = 0;
     for (node, template) in cx.parsed_templates() {
-        // `partial-replace` has said it already.
-        if template.fields().iter().any(|field| field.name.to_ascii_uppercase().starts_with("$REPLACE")) {
+        let fields = template.fields();
+        // `partial-replace` has said it already; or `foreign-braces`.
+        let foreign = |field: &&Field| field.is_foreign() && field.needs_definition() && !cx.is_given(&field.name);
+        let is_said = |field: &&Field| field.name.to_ascii_uppercase().starts_with("$REPLACE") || foreign(field);
+        if fields.iter().any(|field| is_said(&field)) {
             continue;
         }
+        let unfit = fields.iter().filter(|_| !template.replace).find_map(|field| Some((field, field.unfit_format()?)));
+        if let Some((field, error)) = unfit {
+            let message = match error {
+                FormatError::TooLong => format!("`{field}` would make more than 1 MiB of text"),
+                FormatError::Invalid { .. } => format!("the format in `{field}` suits no value"),
+            };
+            let diagnostic = RULE.at(node.text_span(field.span.clone()), message);
+            sink.report(diagnostic.help("change the format; for braces that are text write `{{` and `}}`").refused());
+            continue;
+        }
+        let Some(parameters) = cx.parameters else { continue };
         let filled = template.apply(parameters);
         if let Ok(Value::String(text)) = &filled {
             size += text.len();

@@ -9,12 +9,12 @@ declare_rule! {
     /// crash on it, so the dispatcher does not send it out.
     ///
     /// # Example
-    /// ```json
+    /// ```json rules=scalar-error
     /// { "1": { "queue": "images" }, "start": [[1, []]], "error": 1 }
     /// ```
     ///
     /// # Instead
-    /// ```json
+    /// ```json rules=scalar-error
     /// { "1": { "queue": "images" }, "start": [[1, []]], "error": [1] }
     /// ```
     "scalar-error", Note

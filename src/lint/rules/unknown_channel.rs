@@ -60,7 +60,7 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
             if key.has_braces() || contract.channel(&text).is_some() {
                 continue;
             }
-            let message = format!("{service} has no channel {}, so nothing comes on it to step `{name}`'s output", cx.show(key));
+            let message = format!("{service} has no channel {}, so this output of step `{name}` never gets anything", cx.show(key));
             let known: Vec<&str> = channels.iter().map(|channel| channel.name.as_str()).collect();
             let diagnostic = RULE.at(key.span(), message);
             sink.report(match nearest(&text, known.iter().copied()) {

@@ -1,0 +1,172 @@
+//! Parameters that become part of a command.
+
+use crate::diagnostic::{Diagnostic, Level, Sink};
+use crate::infer::Type;
+use crate::contract::Contracts;
+use crate::lint::Context;
+use crate::recipe::Step;
+use crate::schema::{Schema, SchemaValue, pattern_is_made_of};
+use crate::syntax::{Kind, NodeRef};
+use crate::template::{Field, Piece, Template};
+use crate::value::Value;
+
+declare_rule! {
+    /// # Why
+    /// What is put into a command becomes part of it. The Runner splits a command at spaces, so that a file name with
+    /// a space is two arguments. The commands of a cluster job are a shell script: with the value `a; rm -rf ~` for
+    /// `{file}` it does more than its author meant. Nothing is said about numbers, words from a list and values that
+    /// are known to be harmless, nor about a command that is given as a whole.
+    ///
+    /// # Example
+    /// ```json
+    /// {
+    ///   "1": { "queue": "cluster.submission", "parameters": { "cluster": { "commands": ["process {file}"] } } },
+    ///   "start": [[1, []]]
+    /// }
+    /// ```
+    ///
+    /// # Instead
+    /// ```json
+    /// {
+    ///   "1": {
+    ///     "queue": "cluster.submission",
+    ///     "parameters": { "cluster": { "commands": ["process \"$FILE\""], "environment": { "FILE": "{file}" } } }
+    ///   },
+    ///   "start": [[1, []]]
+    /// }
+    /// ```
+    "parameter-in-command", Note
+}
+
+/// Who reads a command.
+#[derive(Clone, Copy, PartialEq)]
+enum Reader {
+    /// A shell.
+    Shell,
+    /// The Runner, which splits it at spaces and needs no shell.
+    Runner,
+    /// A service of which that is not known.
+    Unknown,
+}
+
+fn check(cx: &Context<'_>, sink: &mut Sink) {
+    if cx.templates.is_empty() {
+        return;
+    }
+    for step in cx.recipe.steps() {
+        let Some(parameters) = step.parameters.map(|node| cx.node(node)) else { continue };
+        let script = parameters.get("cluster").and_then(|cluster| cluster.get("commands"));
+        for (reader, commands) in [(own_reader(cx, step), parameters.get("commands")), (Reader::Shell, script)] {
+            for command in commands.into_iter().flat_map(lines) {
+                if let Some(diagnostic) = judge(cx, step, reader, command) {
+                    sink.report(diagnostic);
+                }
+            }
+        }
+    }
+}
+
+/// Who reads `commands` among the parameters of a step.
+fn own_reader(cx: &Context<'_>, step: &Step) -> Reader {
+    let queue = cx.recipe.text(step.queue);
+    let contract = queue.and_then(|queue| Contracts::built_in().of_queue(&queue));
+    if contract.is_some_and(|contract| contract.name() == "Runner") { Reader::Runner } else { Reader::Unknown }
+}
+
+/// The commands that are text; a list of arguments is safe.
+fn lines(commands: NodeRef<'_>) -> impl Iterator<Item = NodeRef<'_>> {
+    let single = (commands.kind() == Kind::String).then_some(commands);
+    single.into_iter().chain(commands.items()).filter(|command| command.kind() == Kind::String)
+}
+
+/// What there is to say about a command, once for all that is put into it.
+fn judge(cx: &Context<'_>, step: &Step, reader: Reader, command: NodeRef<'_>) -> Option<Diagnostic> {
+    let template = cx.template(command)?;
+    if template.replace || template.whole().is_some() {
+        return None;
+    }
+    let text = command.text();
+    let mut found = cx.fields(template);
+    found.retain(|field| {
+        let of_shell = text[..field.span.start].ends_with('$');
+        !of_shell && !field.is_foreign() && !is_harmless(cx, field)
+    });
+    let (first, more) = found.split_first()?;
+    let names: Vec<String> = found.iter().map(|field| format!("`{}`", field.path_text())).collect();
+    let names = match names.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} and {last} become", rest.join(", ")),
+        _ => format!("{} becomes", names.concat()),
+    };
+    let kind = if reader == Reader::Shell { "shell command" } else { "command" };
+    let message = format!("{names} part of a {kind} of step `{}`", cx.recipe.name(step));
+    let mut diagnostic = RULE.at(command.text_span(first.span.clone()), message);
+    for field in more {
+        diagnostic = diagnostic.also(command.text_span(field.span.clone()), "part of it, too");
+    }
+    let runs = |field: &&Field| given_text(cx, field).is_some_and(|text| text.contains(RUNS));
+    if reader == Reader::Shell && found.iter().any(|field| runs(&field)) {
+        let diagnostic = diagnostic.level(Level::Warning).label("the value given has characters that mean something to the shell");
+        return Some(diagnostic.help(IN_THE_ENVIRONMENT));
+    }
+    Some(diagnostic.help(match reader {
+        Reader::Shell => IN_THE_ENVIRONMENT,
+        Reader::Runner => "a value with a space is several arguments, unless the command is written as a list of arguments",
+        Reader::Unknown => "what splits the command or runs it in a shell does so with the value, too",
+    }))
+}
+
+const IN_THE_ENVIRONMENT: &str =
+    "the shell may run what is put in, even in quotes: pass it in `environment`, and write `\"$NAME\"` here";
+
+/// Characters by which a shell runs, or reads and writes, something else.
+const RUNS: [char; 13] = [';', '|', '&', '$', '`', '<', '>', '(', ')', '\'', '"', '\\', '\n'];
+
+/// Whether a text is one word to every shell, as Python's `shlex.quote` has it.
+fn is_word(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "@%+=:,./_-".contains(c))
+}
+
+/// What is put in for a placeholder, where that is known.
+fn given_text(cx: &Context<'_>, field: &Field) -> Option<String> {
+    let parameters = cx.parameters.filter(|parameters| parameters.contains_key(&field.name))?;
+    let alone = Template { replace: false, pieces: vec![Piece::Field(field.clone())] };
+    match alone.apply(parameters) {
+        Ok(Value::String(text)) => Some(text),
+        _ => None,
+    }
+}
+
+/// Whether nothing that is put in for a placeholder can be more than one word.
+fn is_harmless(cx: &Context<'_>, field: &Field) -> bool {
+    if cx.parameters.is_some_and(|parameters| parameters.contains_key(&field.name)) {
+        // What is rejected, or is Python's text for a list, is the business of other rules.
+        let list = || cx.parameters.and_then(|p| p.get(&field.name)).is_some_and(|value| matches!(value, Value::Array(_) | Value::Object(_)));
+        return given_text(cx, field).is_none_or(|text| is_word(&text) || (field.path.is_empty() && list()));
+    }
+    // What is not given stays as text, and `undefined-placeholder` says it.
+    if cx.parameters.is_some() && !cx.is_given(&field.name) {
+        return true;
+    }
+    // The dispatcher makes the one and reads the others as whole numbers.
+    let name = &field.name;
+    if name == "guid" || (name.starts_with("ispyb_") && name.ends_with("id")) {
+        return true;
+    }
+    let makes_number = matches!(field.spec.last(), Some(Piece::Literal(spec)) if spec.ends_with(|c| "bdoxXeEfFgGn%".contains(c)));
+    if makes_number && field.conversion.is_none() {
+        return true;
+    }
+    if !field.path.is_empty() {
+        return false;
+    }
+    let schema = cx.declared.and_then(|declared| declared.get(name));
+    if let Some(schema) = schema.map(Schema::root) {
+        let pattern = schema.get("pattern").filter(|_| schema.get("type").is_some_and(|kind| kind == "string"));
+        let pattern_fits = pattern.and_then(SchemaValue::as_str).is_some_and(|text| pattern_is_made_of(text, is_word));
+        if pattern_fits || Type::of_schema(schema, schema).is_made_of(is_word) {
+            return true;
+        }
+    }
+    let parameter = cx.signature().iter().find(|parameter| parameter.name == *name);
+    parameter.is_some_and(|parameter| parameter.meets.is_made_of(is_word))
+}

@@ -1,0 +1,35 @@
+//! Links for errors, which nothing follows.
+
+use crate::diagnostic::Sink;
+use crate::lint::Context;
+use crate::recipe::Role;
+
+declare_rule! {
+    /// # Why
+    /// `error`, in a step or in the recipe, is held to the rules for links, and no service reads it: when something
+    /// fails, nothing is sent there. A failure is passed on where a service has a channel for it.
+    ///
+    /// # Example
+    /// ```json
+    /// { "1": { "queue": "images", "error": 2 }, "2": { "queue": "archiver" }, "start": [[1, []]] }
+    /// ```
+    ///
+    /// # Instead
+    /// ```json
+    /// { "1": { "queue": "images", "output": { "failure": 2 } }, "2": { "queue": "archiver" }, "start": [[1, []]] }
+    /// ```
+    "unfollowed-error", Note
+}
+
+fn check(cx: &Context<'_>, sink: &mut Sink) {
+    for step in cx.recipe.steps().iter().filter(|step| cx.recipe.links(step).iter().any(|link| link.role == Role::Error)) {
+        let Some(error) = cx.node(step.value).get("error") else { continue };
+        let message = format!("the `error` of step `{}` is never followed", cx.recipe.name(step));
+        sink.report(RULE.at(error.head(), message).help("connect a channel of the service in `output`, if it has one for failures"));
+    }
+    let error = cx.recipe.error().filter(|error| error.targets.iter().any(|(_, target)| target.id().is_some()));
+    if let Some(error) = error {
+        let diagnostic = RULE.at(cx.node(error.value).head(), "the recipe's `error` is never followed");
+        sink.report(diagnostic.help("connect channels for failures in the `output` of the steps that have them"));
+    }
+}
