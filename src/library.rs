@@ -90,14 +90,17 @@ pub fn matching(pattern: &Path) -> Result<Vec<PathBuf>, Error> {
     // Everything that matches lies below the part of the pattern without a wildcard.
     let is_fixed = |part: &std::path::Component<'_>| !part.as_os_str().to_string_lossy().contains(['*', '?', '[', '{']);
     let fixed: PathBuf = pattern.components().take_while(is_fixed).collect();
-    if !fixed.exists() {
+    let is_here = fixed.as_os_str().is_empty();
+    let below = if is_here { Path::new(".") } else { &fixed };
+    if !below.exists() {
         return Ok(Vec::new());
     }
     let mut files = Vec::new();
-    for entry in ignore::WalkBuilder::new(&fixed).standard_filters(false).sort_by_file_path(Ord::cmp).build() {
+    for entry in ignore::WalkBuilder::new(below).standard_filters(false).sort_by_file_path(Ord::cmp).build() {
         let entry = entry.map_err(|error| unreadable(std::io::Error::other(error)))?;
-        if entry.file_type().is_some_and(|kind| kind.is_file()) && glob.is_match(entry.path()) {
-            files.push(entry.into_path());
+        let path = if is_here { entry.path().strip_prefix(".").unwrap_or(entry.path()) } else { entry.path() };
+        if entry.file_type().is_some_and(|kind| kind.is_file()) && glob.is_match(path) {
+            files.push(path.to_owned());
         }
     }
     Ok(files)
@@ -179,12 +182,21 @@ impl Library {
         }
     }
 
+    /// The names of the recipes in the directories, in order.
+    pub fn own_names(&self) -> Vec<String> {
+        self.names_with(&[])
+    }
+
     /// All names there are, in order.
     pub fn names(&self) -> Vec<String> {
+        self.names_with(BUILT_IN)
+    }
+
+    fn names_with(&self, more: &[(&str, &str)]) -> Vec<String> {
         let files = self.directories.iter().filter_map(|directory| std::fs::read_dir(directory).ok()).flatten();
         let mut names: Vec<String> = files
             .filter_map(|entry| entry.ok()?.file_name().into_string().ok()?.strip_suffix(".json").map(str::to_owned))
-            .chain(BUILT_IN.iter().map(|(name, _)| (*name).to_owned()))
+            .chain(more.iter().map(|(name, _)| (*name).to_owned()))
             .collect();
         names.sort();
         names.dedup();

@@ -80,7 +80,8 @@ impl std::fmt::Display for Summary {
     }
 }
 
-fn count(n: usize, what: &str) -> String {
+/// `1 step`, `2 steps`.
+pub fn count(n: usize, what: &str) -> String {
     format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }
 

@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use crate::cli::{Error, Session, print, say};
 use crate::compile::Compilation;
 use crate::library::{self, read};
+use crate::lint::nearest;
 use crate::recipe::{Recipe, Role, Step};
+use crate::report::count as counted;
 use crate::schema::Schema;
 use crate::syntax::json::read_value;
 use crate::syntax::{Kind, NodeRef};
@@ -164,7 +166,7 @@ fn type_of(value: NodeRef<'_>) -> Option<&'static str> {
 
 fn draft(queues: &[String], from: &[String], session: &Session) -> Result<Value, Error> {
     let given: Vec<String> = if from.is_empty() {
-        session.library()?.names()
+        session.library()?.own_names()
     } else {
         let mut all = Vec::new();
         for pattern in from {
@@ -182,8 +184,12 @@ fn draft(queues: &[String], from: &[String], session: &Session) -> Result<Value,
     let mut channels: BTreeSet<String> = BTreeSet::new();
     let (mut parameters, mut job_parameters) = (Seen::default(), Seen::default());
     let mut count = 0;
+    let mut used: BTreeSet<String> = BTreeSet::new();
     for (recipe, step) in compiled.iter().flat_map(steps) {
-        if !recipe.text(step.queue).is_some_and(|queue| queues.iter().any(|known| *known == queue)) {
+        let Some(queue) = recipe.text(step.queue) else { continue };
+        let is_wanted = queues.iter().any(|wanted| *wanted == queue);
+        used.insert(queue.into_owned());
+        if !is_wanted {
             continue;
         }
         count += 1;
@@ -195,12 +201,18 @@ fn draft(queues: &[String], from: &[String], session: &Session) -> Result<Value,
         let links = recipe.links(step).iter().filter(|link| link.role == Role::Output);
         channels.extend(links.filter_map(|link| Some(recipe.node(link.channel?).text().into_owned())));
     }
-    if count == 0 {
-        let queues = queues.iter().map(|queue| format!("`{queue}`")).collect::<Vec<_>>().join(", ");
-        return Err(Error::new(format!("none of {} recipes has a step on {queues}", compiled.len()))
-            .hint("`--from` names recipes: paths, names or patterns"));
+    if let Some(queue) = queues.iter().find(|queue| !used.contains(*queue)) {
+        let error = match compiled.len() {
+            0 => Error::new("there are no recipes to draft from"),
+            1 => Error::new(format!("the recipe has no step on `{queue}`")),
+            all => Error::new(format!("none of the {all} recipes has a step on `{queue}`")),
+        };
+        return Err(match nearest(queue, used.iter().map(String::as_str)) {
+            Some(meant) => error.hint(format!("did you mean `{meant}`?")),
+            None => error.hint("`--from` says which recipes to look at: paths, names or patterns"),
+        });
     }
-    say(&format!("drafted from {count} steps in {} recipes", compiled.len()));
+    say(&format!("drafted from {} in {}", counted(count, "step"), counted(compiled.len(), "recipe")));
     let mut names: Vec<(String, usize)> = names.into_iter().collect();
     names.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
     let mut names: Vec<String> = names.into_iter().map(|(name, _)| name).collect();
