@@ -286,6 +286,11 @@ proptest! {
             prop_assert!(is_undone || fixed.unfinished, "{:?} is left in {:?}", found, after.source.text());
         }
         prop_assert!(!fixed.unfinished, "{:?} to {:?}", source.text(), after.source.text());
+        // What was undone may go well once everything else is as it should be.
+        if fixed.undone.is_empty() {
+            let again = fix(Arc::clone(&after.source), Options::default(), which);
+            prop_assert_eq!(again.applied, 0, "{:?} to {:?}", after.source.text(), again.compilation.source.text());
+        }
         for undone in &fixed.undone {
             prop_assert!(after.source.text().is_char_boundary(undone.at as usize), "{:?}", undone);
         }

@@ -8,8 +8,11 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use zrecipe::bind::{bind, merge};
 use zrecipe::compile::{Compilation, Options, compile};
+use zrecipe::contract::{self, Contracts, Declared};
 use zrecipe::diagnostic::Level;
+use zrecipe::evidence::{Facts, Set};
 use zrecipe::lint;
+use zrecipe::schema::Schema;
 use zrecipe::source::{Position, Source, Span, Unit};
 use zrecipe::syntax::json::{parse, read_value};
 use zrecipe::template;
@@ -72,6 +75,16 @@ const PIECES: &[&str] = &[
     "\"outptu\"",
     "\"parameters\"",
     "\"transport-delay\"",
+    "\"exchange\"",
+    "\"commands\"",
+    "\"cluster\"",
+    "\"names\"",
+    "\"queues\"",
+    "\"channels\"",
+    "\"runner.submission\"",
+    "\"${x}\"",
+    "\"{'a': 1}\"",
+    "\"ls {q} '{y}'\"",
     "\"images\"",
     "\"{x}\"",
     "\"{\"",
@@ -101,6 +114,8 @@ const RECIPES: &[&str] = &[
     "{\"1\": {\"queue\": \"a\", \"output\": 2}, \"2\": {\"topic\": \"b\"}, \"start\": [[1, []]]}",
     "{\n  \"1\": [\"why\"],\n  \"1\": {\"service\": \"Ünï\", \"queue\": \"{q}\", \"parameters\": {\"file\": \"{a[b]}/{c:05d}\"},\n    \"output\": {\"x\": 2, \"y\": [2, 3]}, \"error\": 3},\n  \"2\": {\"queue\": \"b\\u00e9\\t{x}\"},\n  \"3\": {\"queue\": \"😀\", \"transport-delay\": 5},\n  \"start\": [[1, {\"{k}\": \"{$REPLACE:list}\"}]],\n  \"error\": [3]\n}\n",
     "{\"1\": {\"queue\": \"a\", \"output\": [1, \"2\", 2.0, null]}, \"02\": {}, \"start\": [[\"1\", []], 1]}",
+    "{\"1\": {\"service\": \"Ünï\", \"queue\": \"images\", \"parameters\": {\"file\": \"\\u00e9{q}\", \"cuont\": \"{c}\", \"old\": 1, \"commands\": \"é {y} {q}\",\n    \"cluster\": {\"commands\": [\"\\u00e9 $\\u007by} {c:d} > {a[b]}\"]}}, \"output\": {\"reslut\": 2}},\n  \"2\": {\"queue\": \"runner.submission\", \"parameters\": {\"workingdir\": 5, \"commands\": [\"{'é': {q}}\", [\"{y}\"]]}},\n  \"start\": [[1, {\"payload\": 1}]]}",
+    "{\"names\": [\"Ünï\"], \"queues\": [\"images\"], \"parameters\": {\"type\": \"objekt\", \"properties\": {\"é\": {\"pattern\": \"[\"}}},\n  \"channels\": {\"a\": {\"default\": true}, \"b\": {\"default\": true, \"payload\": {\"type\": 5}}}, \"deprecated\": {\"old\": \"é\"}}",
 ];
 
 /// No files of its own beside the tests: an input that fails becomes a fixture.
@@ -130,6 +145,20 @@ fn mutated() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
+/// A recipe as there are many, one of them perhaps with a slip of the finger.
+fn set_member() -> impl Strategy<Value = String> {
+    let queue = select(&["image.analysis", "image.analysis", "image.analysis", "image.anlysis", "archiver"][..]);
+    let parameter = select(&["threshold", "threshold", "threshold", "treshold"][..]);
+    let service = select(&["Find spots", "Archive"][..]);
+    let channel = select(&["result", "failure"][..]);
+    (queue.clone(), queue, parameter, service, channel).prop_map(|(one, two, parameter, service, channel)| {
+        format!(
+            r#"{{"1": {{"service": "{service}", "queue": "{one}", "parameters": {{"{parameter}": 1}}, "output": {{"{channel}": 2}}}},
+            "2": {{"queue": "{two}"}}, "3": {{"queue": "archiver"}}, "start": [[1, []], [3, []]]}}"#
+        )
+    })
+}
+
 pub(super) fn any_bytes() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![vec(any::<u8>(), 0..300), pieces().prop_map(String::into_bytes), mutated()]
 }
@@ -148,6 +177,45 @@ fn compiled(bytes: &[u8], parameters: Option<&Object>) -> Compilation {
     compile(source, Options { parameters, ..Options::default() })
 }
 
+/// A contract for the second but last recipe, what a site adds, and a set: everything that more can be said with.
+struct Known {
+    parameters: Object,
+    contracts: Contracts,
+    declared: Declared,
+    set: Set,
+}
+
+impl Known {
+    fn new() -> Self {
+        let contract = r#"{"names": ["Ünï"], "queues": ["images"], "values": "strict", "deprecated": {"old": "new"},
+            "parameters": {"required": ["file"], "properties": {"file": {"type": "integer"}, "count": {"enum": ["é", 7]}, "new": {}}},
+            "payload": {"type": "string"}, "channels": {"result": {"fires": "always", "payload": {"type": "integer"}}}}"#;
+        let reading = contract::read(&parse(Arc::new(Source::from_text("contract", contract))));
+        let schema = |text: &str| Schema::new(serde_json::from_str(text).expect("is JSON")).expect("is a schema");
+        let declared = [("q", r#"{"type": "array"}"#), ("y", r#"{"type": "string", "pattern": "^[a-z]+$"}"#)];
+        let mut set = Set::default();
+        for recipe in RECIPES {
+            let facts = Facts::of(&compiled(recipe.as_bytes(), None).recipe);
+            (0..6).for_each(|_| set.add(&facts));
+        }
+        Self {
+            parameters: parameters(),
+            contracts: Contracts::with_built_in([Arc::new(reading.contract.expect("is a contract"))]),
+            declared: declared.into_iter().map(|(name, text)| (name.to_owned(), schema(text))).collect(),
+            set,
+        }
+    }
+
+    fn compiled(&self, bytes: &[u8], given: bool) -> Compilation {
+        let source = Arc::new(Source::from_bytes("recipe", bytes.to_vec()));
+        let mut set = self.set.clone();
+        set.add(&Facts::of(&compile(Arc::clone(&source), Options::default()).recipe));
+        let (contracts, declared) = (&self.contracts, Some(&self.declared));
+        let parameters = given.then_some(&self.parameters);
+        compile(source, Options { parameters, contracts, declared, set: Some(&set), ..Options::default() })
+    }
+}
+
 /// Whether a place is a piece of the text.
 fn is_in(text: &str, span: Span) -> bool {
     span.start <= span.end && text.get(span.range()).is_some()
@@ -159,9 +227,8 @@ proptest! {
     /// Of any bytes at all.
     #[test]
     fn places_lie_in_the_text(bytes in any_bytes()) {
-        let parameters = parameters();
-        for given in [None, Some(&parameters)] {
-            let compilation = compiled(&bytes, given);
+        let known = Known::new();
+        for compilation in [compiled(&bytes, None), known.compiled(&bytes, false), known.compiled(&bytes, true)] {
             let text = compilation.source.text();
             let mut spans: Vec<Span> = compilation.tree.nodes().map(|node| node.span()).collect();
             spans.extend(compilation.tree.nodes().map(|node| node.head()));
@@ -183,7 +250,7 @@ proptest! {
     /// Messages and labels are one clause on a line: they are read in lists.
     #[test]
     fn findings_are_readable(bytes in any_bytes()) {
-        for found in &compiled(&bytes, Some(&parameters())).diagnostics {
+        for found in &Known::new().compiled(&bytes, true).diagnostics {
             let texts = [&found.message, &found.primary.text].into_iter().chain(&found.help);
             for text in texts.chain(found.secondary.iter().map(|label| &label.text)) {
                 prop_assert!(text.chars().count() < 300, "{}", text);
@@ -214,10 +281,29 @@ proptest! {
     /// The same text gives the same findings, and in the order of the text.
     #[test]
     fn findings_are_the_same_again(bytes in any_bytes()) {
-        let first = compiled(&bytes, Some(&parameters())).diagnostics;
-        let again = compiled(&bytes, Some(&parameters())).diagnostics;
+        let first = Known::new().compiled(&bytes, true).diagnostics;
+        let again = Known::new().compiled(&bytes, true).diagnostics;
         prop_assert!(first.windows(2).all(|pair| pair[0].primary.span <= pair[1].primary.span));
         prop_assert_eq!(first, again);
+    }
+
+    /// It does not matter which of several recipes is read first.
+    #[test]
+    fn findings_are_the_same_in_another_order(recipes in vec(set_member(), 6..14), seed in any::<prop::sample::Index>()) {
+        let compile_all = |order: &[&String]| {
+            let mut set = Set::default();
+            order.iter().for_each(|text| set.add(&Facts::of(&compiled(text.as_bytes(), None).recipe)));
+            let findings = |text: &&String| {
+                let source = Arc::new(Source::from_text("recipe", text.as_str()));
+                compile(source, Options { set: Some(&set), ..Options::default() }).diagnostics
+            };
+            recipes.iter().map(|text| findings(&text)).collect::<Vec<_>>()
+        };
+        let mut order: Vec<&String> = recipes.iter().collect();
+        let before = compile_all(&order);
+        order.rotate_left(seed.index(recipes.len()));
+        order.reverse();
+        prop_assert_eq!(before, compile_all(&order));
     }
 
     /// Rules know nothing of each other: one alone finds what it finds among all.
@@ -695,6 +781,50 @@ proptest! {
             if !holds_whole_float(&value) && schema.check_value(&value, false).is_empty() {
                 prop_assert!(parameter.meets.holds(&value), "{} {}", parameter.meets.to_schema(), value.to_json());
             }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, ..config() })]
+
+    /// A format that is said to suit no value suits none, and what is taken for other text fails without a parameter.
+    #[test]
+    fn what_is_said_to_fail_fails(text in prop_oneof![templates(), "\\$?\\{[ x'\"a,]{1,4}(:[ a1-9{}\\[\\]_,%q>]{1,5}|\\[[0a]\\])?\\}"], x in values(), y in values()) {
+        let Ok(template) = template::parse(&text) else { return Ok(()) };
+        if template.replace {
+            return Ok(());
+        }
+        let given = Object::from_iter([("x".to_owned(), x), ("y".to_owned(), y)]);
+        let unfit = template.fields().iter().any(|field| field.unfit_format().is_some());
+        let foreign = template.fields().iter().any(|field| field.is_foreign() && field.needs_definition());
+        if unfit || foreign {
+            prop_assert!(template.apply(&given).is_err(), "{}", text);
+        }
+    }
+
+    /// A command of which nothing is said has as many words with the values in it as without them.
+    #[test]
+    fn commands_keep_their_words(
+        pieces in vec(select(&["ls", " ", "-d ", "{x}", "{y}", "{run[name]}", "'", "\"", "{n:d}", "{guid}", "/"][..]), 1..8),
+        values in vec("[a-z/ ;$'\"]{0,3}", 3),
+    ) {
+        let command = pieces.concat();
+        let object = |pairs: Vec<(&str, Value)>| pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect::<Object>();
+        let step = |parameters: Object| Value::Object(object(vec![("queue", Value::from("cluster")), ("parameters", Value::Object(parameters))]));
+        let cluster = object(vec![("commands", Value::from(vec![command.as_str()]))]);
+        let start = Value::from(vec![Value::from(vec![Value::from(1), Value::Array(vec![])])]);
+        let recipe = Value::Object(object(vec![("1", step(object(vec![("cluster", Value::Object(cluster))]))), ("start", start)]));
+        let text = |at: usize| Value::from(values[at].as_str());
+        let given = object(vec![("x", text(0)), ("y", text(1)), ("run", Value::Object(object(vec![("name", text(2))]))), ("n", Value::from(5)), ("guid", Value::from("1-2"))]);
+        let compilation = compiled(recipe.to_json().as_bytes(), Some(&given));
+        let said = compilation.diagnostics.iter().any(|found| found.rule == "parameter-in-command");
+        let whole = template::parse(&command).is_ok_and(|template| template.whole().is_some());
+        let Ok(Ok(Value::String(filled))) = template::parse(&command).map(|template| template.apply(&given)) else { return Ok(()) };
+        if !said && !whole {
+            prop_assert_eq!(filled.split_whitespace().count(), command.split_whitespace().count(), "{} becomes {}", command, filled);
+            let special = |text: &str| text.chars().filter(|c| ";$'\"".contains(*c)).count();
+            prop_assert_eq!(special(&filled), special(&command), "{} becomes {}", command, filled);
         }
     }
 }
