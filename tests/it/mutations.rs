@@ -19,10 +19,8 @@ struct Broken {
     place: String,
 }
 
-type Mutation = fn(&Value) -> Vec<Broken>;
-
 /// A rule and the ways to break a recipe that it is about.
-const MUTATIONS: &[(&str, Mutation)] = &[
+const MUTATIONS: &[Tried<Broken>] = &[
     ("ambiguous-replace", |recipe| parameter(recipe, "{$REPLACE:a}/{b}")),
     ("ambiguous-scalar", |recipe| textual(recipe, "\"parameters\":{", "\"parameters\":{\"zz\": off,", "off")),
     ("attribute-placeholder", |recipe| parameter(recipe, "{a.b}")),
@@ -161,10 +159,8 @@ struct Compared {
     broken: Broken,
 }
 
-type Comparison = fn(&Value) -> Vec<Compared>;
-
 /// Rules that look at more than a recipe by itself: contracts, parameters, other recipes.
-const COMPARISONS: &[(&str, Comparison)] = &[
+const COMPARISONS: &[Tried<Compared>] = &[
     ("colliding-key", |recipe| {
         let sound = json!({"{za}": 1, "{zb}": 2});
         given_values(recipe, json!({"za": "a", "zb": "b"}), &sound, &json!({"{za}": 1, "a": 2}), "\"{za}\"")
@@ -531,8 +527,11 @@ fn recipes() -> BTreeMap<PathBuf, Value> {
         .collect()
 }
 
+/// A rule, and the cases that it makes of a recipe.
+type Tried<T> = (&'static str, fn(&Value) -> Vec<T>);
+
 /// Tries every rule of a table on every recipe; `judge` says what is wrong with each of its cases.
-fn try_all<T>(table: &[(&str, fn(&Value) -> Vec<T>)], judge: impl Fn(&str, T) -> Option<String>) {
+fn try_all<T>(table: &[Tried<T>], judge: impl Fn(&str, T) -> Option<String>) {
     let recipes = recipes();
     assert!(recipes.len() >= 5, "the bundled recipes are there");
     let mut wrong = Vec::new();

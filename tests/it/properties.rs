@@ -754,9 +754,14 @@ proptest! {
     #[test]
     fn inference_agrees_with_substitution(texts in vec(templates(), 1..3), x in values(), y in values()) {
         let parameters: Vec<Value> = texts.iter().map(|text| Value::from(text.as_str())).collect();
-        let recipe = Value::from([
-            ("1", Value::from([("queue", Value::from("q")), ("parameters", Value::from([("all", Value::Array(parameters))]))])),
-            ("start", Value::from(vec![Value::from(vec![Value::from(1), Value::Array(vec![])])])),
+        let object = |pairs: Vec<(&str, Value)>| Value::Object(pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect());
+        let timeout = parameters[0].clone();
+        let run = object(vec![("workingdir", ".".into()), ("commands", vec!["date"].into()), ("timeout", timeout)]);
+        let start = Value::Array(vec![Value::from(1), object(vec![("payload", Value::Array(parameters.clone()))])]);
+        let recipe = object(vec![
+            ("1", object(vec![("queue", "q".into()), ("parameters", object(vec![("all", Value::Array(parameters))])), ("output", 2.into())])),
+            ("2", object(vec![("queue", "runner.submission".into()), ("parameters", run)])),
+            ("start", Value::Array(vec![start])),
         ]);
         let compilation = compiled(recipe.to_json().as_bytes(), None);
         let contracts = zrecipe::contract::Contracts::built_in();
@@ -773,6 +778,9 @@ proptest! {
             .collect();
         if fits {
             prop_assert!(applied.is_ok(), "{:?} with {} says {:?}", texts, Value::Object(given).to_json(), applied);
+            let bound = compiled(recipe.to_json().as_bytes(), Some(&given));
+            let refused: Vec<_> = bound.refusals().collect();
+            prop_assert!(refused.is_empty(), "{:?} with {} is refused: {:?}", texts, Value::Object(given).to_json(), refused);
         }
         // What the printed schema lets through is of the type. To JSON Schema 1.0 is an integer, and to Python it is not.
         for parameter in &signature {
@@ -822,11 +830,26 @@ proptest! {
         let whole = template::parse(&command).is_ok_and(|template| template.whole().is_some());
         let Ok(Ok(Value::String(filled))) = template::parse(&command).map(|template| template.apply(&given)) else { return Ok(()) };
         if !said && !whole {
-            prop_assert_eq!(filled.split_whitespace().count(), command.split_whitespace().count(), "{} becomes {}", command, filled);
-            let special = |text: &str| text.chars().filter(|c| ";$'\"".contains(*c)).count();
-            prop_assert_eq!(special(&filled), special(&command), "{} becomes {}", command, filled);
+            prop_assert_eq!(shell_words(&filled), shell_words(&command), "{} becomes {}", command, filled);
         }
     }
+}
+
+/// What a shell sees in a command: how many words, how many characters of its own, and the quotes open at the end.
+fn shell_words(command: &str) -> (usize, usize, Option<char>) {
+    let (mut words, mut special, mut quote, mut in_word) = (0, 0, None, false);
+    for c in command.chars() {
+        let ends_word = quote.is_none() && c.is_whitespace();
+        words += usize::from(!ends_word && !in_word);
+        in_word = !ends_word;
+        match (quote, c) {
+            (None, '\'' | '"') => quote = Some(c),
+            (Some(open), _) if open == c => quote = None,
+            (None, ';' | '$') | (Some('"'), '$') => special += 1,
+            _ => {}
+        }
+    }
+    (words, special, quote)
 }
 
 fn given_value(given: &Object, name: &str) -> Value {

@@ -38,6 +38,11 @@ declare_rule! {
     "parameter-in-command", Note
 }
 
+/// How many placeholders of a command are looked at.
+const MOST_FIELDS: usize = 50;
+/// How many of them are pointed at beside the first.
+const MOST_LABELS: usize = 5;
+
 /// Who reads a command.
 #[derive(Clone, Copy, PartialEq)]
 enum Reader {
@@ -86,27 +91,39 @@ fn judge(cx: &Context<'_>, step: &Step, reader: Reader, command: NodeRef<'_>) ->
         return None;
     }
     let text = command.text();
-    let mut found = cx.fields(template);
+    // Each of a name, because it may be in quotes at one place and not at another.
+    let mut found = template.fields();
+    found.truncate(MOST_FIELDS);
     found.retain(|field| {
         let of_shell = text[..field.span.start].ends_with('$');
-        !of_shell && !field.is_foreign() && !is_harmless(cx, field)
+        !of_shell && !field.is_foreign() && !is_harmless(cx, field, quote_around(reader, &text, field))
     });
-    let (first, more) = found.split_first()?;
-    let names: Vec<String> = found.iter().map(|field| format!("`{}`", field.path_text())).collect();
-    let names = match names.split_last() {
-        Some((last, rest)) if !rest.is_empty() => format!("{} and {last} become", rest.join(", ")),
-        _ => format!("{} becomes", names.concat()),
+    let runs = |field: &&Field| {
+        let special = special(quote_around(reader, &text, field));
+        reader == Reader::Shell && given_text(cx, field).is_some_and(|text| text.contains(special))
+    };
+    let culprit = found.iter().position(runs);
+    let first = found.get(culprit.unwrap_or_default())?;
+    let mut names: Vec<&str> = Vec::new();
+    for field in &found {
+        if !names.contains(&field.name.as_str()) {
+            names.push(&field.name);
+        }
+    }
+    let names = match names.as_slice() {
+        [only] => format!("`{only}` becomes"),
+        [one, two] => format!("`{one}` and `{two}` become"),
+        [one, two, three] => format!("`{one}`, `{two}` and `{three}` become"),
+        more => format!("`{}`, `{}` and {} more parameters become", more[0], more[1], more.len() - 2),
     };
     let kind = if reader == Reader::Shell { "shell command" } else { "command" };
     let message = format!("{names} part of a {kind} of step `{}`", cx.recipe.name(step));
     let mut diagnostic = RULE.at(command.text_span(first.span.clone()), message);
-    for field in more {
+    for field in found.iter().filter(|field| field.span != first.span).take(MOST_LABELS) {
         diagnostic = diagnostic.also(command.text_span(field.span.clone()), "part of it, too");
     }
-    let runs = |field: &&Field| given_text(cx, field).is_some_and(|text| text.contains(RUNS));
-    if reader == Reader::Shell && found.iter().any(|field| runs(&field)) {
-        let diagnostic = diagnostic.level(Level::Warning).label("the value given has characters that mean something to the shell");
-        return Some(diagnostic.help(IN_THE_ENVIRONMENT));
+    if culprit.is_some() {
+        diagnostic = diagnostic.level(Level::Warning).label("what is given has characters that mean something to the shell");
     }
     Some(diagnostic.help(match reader {
         Reader::Shell => IN_THE_ENVIRONMENT,
@@ -118,8 +135,26 @@ fn judge(cx: &Context<'_>, step: &Step, reader: Reader, command: NodeRef<'_>) ->
 const IN_THE_ENVIRONMENT: &str =
     "the shell may run what is put in, even in quotes: pass it in `environment`, and write `\"$NAME\"` here";
 
-/// Characters by which a shell runs, or reads and writes, something else.
-const RUNS: [char; 13] = [';', '|', '&', '$', '`', '<', '>', '(', ')', '\'', '"', '\\', '\n'];
+/// The quotes of the shell that a placeholder stands in.
+fn quote_around(reader: Reader, command: &str, field: &Field) -> Option<char> {
+    let mut quote = None;
+    for c in command[..field.span.start].chars().filter(|c| reader == Reader::Shell && matches!(c, '\'' | '"')) {
+        quote = match quote {
+            None => Some(c),
+            Some(open) => Some(open).filter(|&open| open != c),
+        };
+    }
+    quote
+}
+
+/// Characters by which a shell runs, or reads and writes, something else than it would without them.
+fn special(quote: Option<char>) -> &'static [char] {
+    match quote {
+        Some('\'') => &['\''],
+        Some(_) => &['"', '$', '`', '\\'],
+        None => &[';', '|', '&', '$', '`', '<', '>', '(', ')', '\'', '"', '\\', '\n'],
+    }
+}
 
 /// Whether a text is one word to every shell, as Python's `shlex.quote` has it.
 fn is_word(text: &str) -> bool {
@@ -137,15 +172,19 @@ fn given_text(cx: &Context<'_>, field: &Field) -> Option<String> {
 }
 
 /// Whether nothing that is put in for a placeholder can be more than one word.
-fn is_harmless(cx: &Context<'_>, field: &Field) -> bool {
-    if cx.parameters.is_some_and(|parameters| parameters.contains_key(&field.name)) {
-        // What is rejected, or is Python's text for a list, is the business of other rules.
-        let list = || cx.parameters.and_then(|p| p.get(&field.name)).is_some_and(|value| matches!(value, Value::Array(_) | Value::Object(_)));
-        return given_text(cx, field).is_none_or(|text| is_word(&text) || (field.path.is_empty() && list()));
-    }
-    // What is not given stays as text, and `undefined-placeholder` says it.
-    if cx.parameters.is_some() && !cx.is_given(&field.name) {
-        return true;
+fn is_harmless(cx: &Context<'_>, field: &Field, quote: Option<char>) -> bool {
+    let given = cx.parameters.and_then(|parameters| parameters.get(&field.name));
+    match given {
+        // `value-as-text` says it.
+        Some(Value::Array(_) | Value::Object(_)) if field.path.is_empty() => return true,
+        // What cannot be filled in is the business of another rule, too.
+        Some(_) => {
+            let in_quotes = |text: &str| quote.is_some() && !text.contains(special(quote));
+            return given_text(cx, field).is_none_or(|text| is_word(&text) || in_quotes(&text));
+        }
+        // It stays as text, and `undefined-placeholder` says it.
+        None if cx.parameters.is_some() && !cx.is_given(&field.name) => return true,
+        None => {}
     }
     // The dispatcher makes the one and reads the others as whole numbers.
     let name = &field.name;
@@ -167,6 +206,7 @@ fn is_harmless(cx: &Context<'_>, field: &Field) -> bool {
             return true;
         }
     }
-    let parameter = cx.signature().iter().find(|parameter| parameter.name == *name);
-    parameter.is_some_and(|parameter| parameter.meets.is_made_of(is_word))
+    let signature = cx.signature();
+    let place = signature.binary_search_by(|parameter| parameter.name.as_str().cmp(name));
+    place.is_ok_and(|place| signature[place].meets.is_made_of(is_word))
 }

@@ -32,9 +32,9 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
     for (node, template) in cx.parsed_templates() {
         let fields = template.fields();
         // `partial-replace` has said it already; or `foreign-braces`.
-        let foreign = |field: &&Field| field.is_foreign() && field.needs_definition() && !cx.is_given(&field.name);
-        let is_said = |field: &&Field| field.name.to_ascii_uppercase().starts_with("$REPLACE") || foreign(field);
-        if fields.iter().any(|field| is_said(&field)) {
+        let foreign = |field: &Field| field.is_foreign() && field.needs_definition() && !cx.is_given(&field.name);
+        let is_said = |field: &Field| field.name.to_ascii_uppercase().starts_with("$REPLACE") || foreign(field);
+        if fields.iter().any(|field| is_said(field)) {
             continue;
         }
         let unfit = fields.iter().filter(|_| !template.replace).find_map(|field| Some((field, field.unfit_format()?)));
