@@ -335,12 +335,13 @@ impl<'t> NodeRef<'t> {
     /// Where a diagnostic about it should point: the whole of a scalar, the opening bracket of anything larger
     /// than a line.
     pub fn head(self) -> Span {
-        let span = self.span();
-        let first_line = self.raw().find('\n');
-        match first_line {
-            Some(_) => Span { start: span.start, end: (span.start + 1).min(span.end) },
-            None => span,
-        }
+        if self.raw().contains('\n') { self.first() } else { self.span() }
+    }
+
+    /// Its first character: the opening bracket or quote, where it has one.
+    pub fn first(self) -> Span {
+        let Span { start, .. } = self.span();
+        Span { start, end: start + self.raw().chars().next().map_or(0, char::len_utf8) as u32 }
     }
 
     /// As written, quotes included.

@@ -115,6 +115,7 @@ const RECIPES: &[&str] = &[
     "{\n  \"1\": [\"why\"],\n  \"1\": {\"service\": \"Ünï\", \"queue\": \"{q}\", \"parameters\": {\"file\": \"{a[b]}/{c:05d}\"},\n    \"output\": {\"x\": 2, \"y\": [2, 3]}, \"error\": 3},\n  \"2\": {\"queue\": \"b\\u00e9\\t{x}\"},\n  \"3\": {\"queue\": \"😀\", \"transport-delay\": 5},\n  \"start\": [[1, {\"{k}\": \"{$REPLACE:list}\"}]],\n  \"error\": [3]\n}\n",
     "{\"1\": {\"queue\": \"a\", \"output\": [1, \"2\", 2.0, null]}, \"02\": {}, \"start\": [[\"1\", []], 1]}",
     "{\"1\": {\"service\": \"Ünï\", \"queue\": \"images\", \"parameters\": {\"file\": \"\\u00e9{q}\", \"cuont\": \"{c}\", \"old\": 1, \"commands\": \"é {y} {q}\",\n    \"cluster\": {\"commands\": [\"\\u00e9 $\\u007by} {c:d} > {a[b]}\"]}}, \"output\": {\"reslut\": 2}},\n  \"2\": {\"queue\": \"runner.submission\", \"parameters\": {\"workingdir\": 5, \"commands\": [\"{'é': {q}}\", [\"{y}\"]]}},\n  \"start\": [[1, {\"payload\": 1}]]}",
+    "1:\n  queue: images\n  parameters: {file: 'é''{q}', cuont: \"\\u00e9 {c}\", old: &a 1, workingdir: *a}\n  output:\n    reslut: 2\n2: {queue: runner.submission, error: 1}\nstart:\n- - 1\n  - payload: |\n      é {y}\n      {'a': 1}\n    \"{k}\": >-\n      ${q} {y}\n",
     "{\"names\": [\"Ünï\"], \"queues\": [\"images\"], \"parameters\": {\"type\": \"objekt\", \"properties\": {\"é\": {\"pattern\": \"[\"}}},\n  \"channels\": {\"a\": {\"default\": true}, \"b\": {\"default\": true, \"payload\": {\"type\": 5}}}, \"deprecated\": {\"old\": \"é\"}}",
 ];
 
@@ -207,7 +208,11 @@ impl Known {
     }
 
     fn compiled(&self, bytes: &[u8], given: bool) -> Compilation {
-        let source = Arc::new(Source::from_bytes("recipe", bytes.to_vec()));
+        self.compiled_as("recipe.json", bytes, given)
+    }
+
+    fn compiled_as(&self, name: &str, bytes: &[u8], given: bool) -> Compilation {
+        let source = Arc::new(Source::from_bytes(name, bytes.to_vec()));
         let mut set = self.set.clone();
         set.add(&Facts::of(&compile(Arc::clone(&source), Options::default()).recipe));
         let (contracts, declared) = (&self.contracts, Some(&self.declared));
@@ -228,7 +233,9 @@ proptest! {
     #[test]
     fn places_lie_in_the_text(bytes in any_bytes()) {
         let known = Known::new();
-        for compilation in [compiled(&bytes, None), known.compiled(&bytes, false), known.compiled(&bytes, true)] {
+        let yaml = |given: bool| known.compiled_as("recipe.yml", &bytes, given);
+        let json = [compiled(&bytes, None), known.compiled(&bytes, false), known.compiled(&bytes, true)];
+        for compilation in json.into_iter().chain([yaml(false), yaml(true)]) {
             let text = compilation.source.text();
             let mut spans: Vec<Span> = compilation.tree.nodes().map(|node| node.span()).collect();
             spans.extend(compilation.tree.nodes().map(|node| node.head()));

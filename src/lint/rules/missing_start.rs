@@ -2,7 +2,6 @@
 
 use crate::diagnostic::Sink;
 use crate::lint::Context;
-use crate::source::Span;
 
 declare_rule! {
     /// # Why
@@ -25,9 +24,7 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
     if !recipe.is_object() || recipe.start().is_some() || cx.tree.root().is_empty() {
         return;
     }
-    let root = cx.tree.root().span();
-    let brace = Span { start: root.start, end: root.start + 1 };
-    let diagnostic = RULE.at(brace, "the recipe has no `start`").refused();
+    let diagnostic = RULE.at(cx.tree.root().first(), "the recipe has no `start`").refused();
     // What looks missing may only be out of reach of the parser.
     if cx.is_broken() && cx.tree.source().text().contains("start") {
         return;
