@@ -265,9 +265,9 @@ proptest! {
 
     /// Of any bytes at all.
     #[test]
-    fn fixes_come_to_an_end(bytes in super::properties::any_bytes(), all in any::<bool>()) {
+    fn fixes_come_to_an_end(bytes in super::properties::any_bytes(), all in any::<bool>(), yaml in any::<bool>()) {
         let which = if all { Which::All } else { Which::Safe };
-        let source = Arc::new(Source::from_bytes("recipe", bytes));
+        let source = Arc::new(Source::from_bytes(if yaml { "recipe.yml" } else { "recipe.json" }, bytes));
         let before = compile(Arc::clone(&source), Options::default());
         let fixed = fix(Arc::clone(&source), Options::default(), which);
         let after = &fixed.compilation;
