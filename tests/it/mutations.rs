@@ -423,7 +423,16 @@ fn check_as(name: &str, bytes: Vec<u8>, with: &With) -> Compilation {
         set
     });
     let parameters = parameters.as_ref();
-    compile(broken, Options { parameters, set: set.as_ref(), contracts: &contracts, recipes: with.recipes.as_ref(), ..Options::default() })
+    compile(
+        broken,
+        Options {
+            parameters,
+            set: set.as_ref(),
+            contracts: &contracts,
+            recipes: with.recipes.as_ref(),
+            ..Options::default()
+        },
+    )
 }
 
 /// What is wrong when the rule should point at a place and does not.

@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 use zrecipe::compile::{Options, compile};
-use zrecipe::document::DocumentKind;
 use zrecipe::diagnostic::Level;
+use zrecipe::document::DocumentKind;
 use zrecipe::lint;
 use zrecipe::schema::Schema;
 use zrecipe::settings::{FILE_NAME, Settings};
