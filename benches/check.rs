@@ -1,13 +1,18 @@
 //! How long checking takes, against reading the same bytes into `serde_json::Value` in the same run.
 //!
-//! Prints ratios: below 1 means that checking is faster than bare reading.
+//! Prints ratios: below 1 means that checking is faster than bare reading. The last one is of the program itself: ten
+//! thousand recipes in files, under fifty contracts, and how much memory that takes.
 
 #![allow(clippy::print_stdout, reason = "a benchmark reports on standard output")]
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use serde_json::{Value, json};
 use zrecipe::compile::{Options, compile};
 use zrecipe::source::Source;
 
@@ -26,6 +31,7 @@ fn main() {
     compare(&format!("10,000 layers of two steps, {} bytes", layers[0].len()), &layers);
     let chain = vec![chain(100_000)];
     compare(&format!("a chain of 100,000 steps, {} bytes", chain[0].len()), &chain);
+    project(10_000, 50);
 }
 
 /// The best of several times of checking over the best of several times of reading.
@@ -114,4 +120,107 @@ fn chain(steps: usize) -> Vec<u8> {
     }
     text.push_str(&format!("\"{steps}\":{{\"queue\":\"q\"}},\"start\":[[1,[]]]}}"));
     text.into_bytes()
+}
+
+/// The program over a directory of recipes: the best of several times over that of reading the same bytes, which are
+/// in memory, and the most memory that it has had.
+fn project(recipes: usize, contracts: usize) {
+    let place = tempfile::tempdir().expect("there is room");
+    let texts = write_project(place.path(), recipes, contracts);
+    let bytes: usize = texts.iter().map(String::len).sum();
+    let (mut checking, mut reading) = (Duration::MAX, Duration::MAX);
+    for _ in 0..5 {
+        reading = reading.min(time(|| {
+            for text in &texts {
+                std::hint::black_box(serde_json::from_slice::<Value>(text.as_bytes()).expect("recipes are JSON"));
+            }
+        }));
+        checking = checking.min(time(|| {
+            let status = check(place.path()).status().expect("the program runs");
+            assert_eq!(status.code(), Some(0), "nothing is wrong with them");
+        }));
+    }
+    let ratio = checking.as_secs_f64() / reading.as_secs_f64();
+    let memory = peak_memory(place.path()) >> 10;
+    println!(
+        "zrecipe check of {recipes} files, {bytes} bytes, {contracts} contracts: {checking:.1?}, serde_json \
+         {reading:.1?}, ratio {ratio:.2}, peak memory {memory} MB"
+    );
+}
+
+fn check(place: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_zrecipe"));
+    command.args(["check", "recipes"]).current_dir(place).stdout(Stdio::null()).stderr(Stdio::null());
+    command
+}
+
+/// In kilobytes; 0 where the system does not tell.
+fn peak_memory(place: &Path) -> usize {
+    let mut child = check(place).spawn().expect("the program runs");
+    let mut most = 0;
+    while child.try_wait().expect("it is a child").is_none() {
+        let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next()?.parse().ok());
+        most = most.max(peak.unwrap_or_default());
+    }
+    most
+}
+
+/// Recipes of a site with several groups, each of which has its own queues and parameters, and their contracts.
+fn write_project(place: &Path, recipes: usize, contracts: usize) -> Vec<String> {
+    const GROUPS: usize = 4;
+    let read = |text: Vec<u8>| serde_json::from_slice::<Value>(&text).expect("recipes are JSON");
+    let originals: Vec<Value> = library(20).into_iter().map(read).collect();
+    fs::create_dir_all(place.join("recipes")).expect("can be made");
+    fs::create_dir_all(place.join("contracts")).expect("can be made");
+    fs::write(place.join("zrecipe.toml"), "contracts = [\"contracts/*.json\"]\n").expect("can be written");
+    let mut promised = BTreeMap::new();
+    let mut texts = Vec::new();
+    for number in 0..recipes {
+        let mut recipe = originals[number % originals.len()].clone();
+        let group = number / originals.len() % GROUPS;
+        for step in recipe.as_object_mut().into_iter().flat_map(|recipe| recipe.values_mut()) {
+            let Some(queue) = step.get("queue").and_then(Value::as_str) else { continue };
+            if queue.contains('{') {
+                continue;
+            }
+            let queue = format!("{queue}.group{group}");
+            step["queue"] = json!(queue);
+            if let Some(parameters) = step.get_mut("parameters").and_then(Value::as_object_mut) {
+                parameters.insert("label".to_owned(), json!(format!("run {number} of {{ispyb_dcid}}")));
+                parameters.insert("threshold".to_owned(), json!(number as f64 / 7.0));
+            }
+            let channels =
+                step.get("output").and_then(Value::as_object).into_iter().flat_map(|all| all.keys().cloned());
+            let parameters = step.get("parameters").and_then(Value::as_object).into_iter().flatten();
+            let (known, sent): &mut (BTreeMap<String, BTreeSet<&str>>, BTreeSet<String>) =
+                promised.entry(queue).or_default();
+            sent.extend(channels);
+            for (name, value) in parameters {
+                known.entry(name.clone()).or_default().insert(match value {
+                    Value::Number(_) => "number",
+                    Value::Array(_) => "array",
+                    Value::Object(_) => "object",
+                    Value::Bool(_) => "boolean",
+                    _ => "string",
+                });
+            }
+        }
+        let text = format!("{recipe:#}\n");
+        fs::write(place.join(format!("recipes/recipe-{number:05}.json")), &text).expect("can be written");
+        texts.push(text);
+    }
+    for (number, (queue, (parameters, channels))) in promised.into_iter().take(contracts).enumerate() {
+        let parameters: Value = parameters.into_iter().map(|(name, types)| (name, json!({ "type": types }))).collect();
+        let payload = json!({ "type": "object", "properties": { "file": { "type": "string", "minLength": 1 } } });
+        let channels: Value =
+            channels.into_iter().map(|name| (name, json!({ "fires": "sometimes", "payload": payload }))).collect();
+        let contract = json!({
+            "names": [format!("Service {number}")], "queues": [queue], "payload": payload,
+            "parameters": { "type": "object", "properties": parameters, "additionalProperties": false },
+            "channels": channels, "other_channels": true,
+        });
+        fs::write(place.join(format!("contracts/{number}.json")), format!("{contract:#}\n")).expect("can be written");
+    }
+    texts
 }

@@ -13,7 +13,7 @@ use clap::{Args, ColorChoice, Parser};
 
 use crate::bind::merge;
 use crate::compile::{Compilation, Options, compile};
-use crate::contract::{self, Contracts};
+use crate::contract::{self, Contract, Contracts};
 use crate::diagnostic::Level;
 use crate::diff::unified;
 use crate::library::{self, Library};
@@ -22,7 +22,7 @@ use crate::report::{self, FileReport, Report, Style};
 use crate::runtime::run;
 use crate::secret;
 use crate::settings::{self, Settings};
-use crate::source::Source;
+use crate::source::{Source, Unit};
 use crate::syntax::json::read_value;
 use crate::transport;
 use crate::value::{Object, Value};
@@ -40,7 +40,7 @@ struct Cli {
 }
 
 /// Options of every command.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Global options")]
 pub struct Common {
     /// Look recipes up by name in this directory first (repeatable).
@@ -66,7 +66,17 @@ pub struct Session {
     pub settings: Settings,
     /// Options of every command.
     pub common: Common,
-    contracts: OnceLock<Contracts>,
+    contracts: OnceLock<(Contracts, Vec<Unusable>)>,
+}
+
+/// A contract that the settings name and that cannot be used.
+pub struct Unusable {
+    /// The file.
+    pub path: PathBuf,
+    /// What to call it.
+    pub name: String,
+    /// What is wrong with it first, and where.
+    pub why: String,
 }
 
 /// The parameters to put into recipes.
@@ -250,12 +260,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(code);
         }
     };
-    let result = std::env::current_dir()
-        .map_err(|error| Error::new(format!("cannot use the working directory: {error}")))
-        .and_then(|directory| Ok(Settings::find(&directory)?))
-        .and_then(|settings| {
-            commands::run(cli.command, &Session { settings, common: cli.common, contracts: OnceLock::new() })
-        });
+    let result = Session::new(cli.common).and_then(|session| commands::run(cli.command, &session));
     let error = match result {
         Ok(()) => return ExitCode::SUCCESS,
         Err(error) => error,
@@ -287,6 +292,16 @@ pub fn say(line: &str) {
 }
 
 impl Session {
+    /// A session in the working directory.
+    ///
+    /// # Errors
+    /// The settings cannot be used.
+    pub fn new(common: Common) -> Result<Self, Error> {
+        let directory = std::env::current_dir()
+            .map_err(|error| Error::new(format!("cannot use the working directory: {error}")))?;
+        Ok(Self { settings: Settings::find(&directory)?, common, contracts: OnceLock::new() })
+    }
+
     /// Where recipes are looked up.
     ///
     /// # Errors
@@ -337,35 +352,58 @@ impl Session {
         Style { colour, width, unicode: !ascii }
     }
 
-    /// The contracts of the services: those that the settings name, and the built-in ones. They are read once.
-    ///
-    /// # Errors
-    /// One of them cannot be read, or is not right; then what is wrong has been shown.
-    pub fn contracts(&self) -> Result<&Contracts, Error> {
-        if let Some(contracts) = self.contracts.get() {
-            return Ok(contracts);
-        }
+    /// The contracts of the services: those that the settings name and that can be used, and the built-in ones; and
+    /// those that cannot be used. They are read once.
+    pub fn usable_contracts(&self) -> (&Contracts, &[Unusable]) {
         if self.settings.contracts.is_empty() {
-            return Ok(Contracts::built_in());
+            return (Contracts::built_in(), &[]);
         }
-        let (mut found, mut wrong) = (Vec::new(), Vec::new());
-        for pattern in &self.settings.contracts {
-            for path in library::matching(pattern)? {
-                let source = library::read(&path, &path.to_string_lossy(), self.settings.max_bytes())?;
-                let tree = crate::syntax::json::parse(Arc::new(source));
-                match contract::read(&tree).contract {
-                    Some(contract) => found.push(Arc::new(contract)),
-                    None => wrong.push(compile(Arc::clone(tree.source()), Options::default())),
+        let (contracts, unusable) = self.contracts.get_or_init(|| {
+            let (mut found, mut unusable) = (Vec::new(), Vec::new());
+            for pattern in &self.settings.contracts {
+                let paths = library::matching(pattern).unwrap_or_else(|_| vec![pattern.clone()]);
+                for contract in paths.iter().map(|path| self.read_contract(path)) {
+                    match contract {
+                        Ok(contract) => found.push(Arc::new(contract)),
+                        Err(contract) => unusable.push(contract),
+                    }
                 }
             }
-        }
-        if !wrong.is_empty() {
-            self.explain(&wrong);
-            let names: Vec<String> = wrong.iter().map(|wrong| format!("`{}`", wrong.source.name())).collect();
-            return Err(Error::new(format!("cannot use the contract {}", names.join(", ")))
-                .hint("`contracts` in zrecipe.toml names it; `zrecipe check` checks contracts, too"));
-        }
-        Ok(self.contracts.get_or_init(|| Contracts::with_built_in(found)))
+            (Contracts::with_built_in(found), unusable)
+        });
+        (contracts, unusable)
+    }
+
+    fn read_contract(&self, path: &Path) -> Result<Contract, Unusable> {
+        let here = std::env::current_dir().unwrap_or_default();
+        let name = path.strip_prefix(&here).unwrap_or(path).to_string_lossy().into_owned();
+        let unusable = |why| Unusable { path: path.to_owned(), name: name.clone(), why };
+        let source = library::read(Path::new(&name), &name, self.settings.max_bytes());
+        let source = Arc::new(source.map_err(|error| unusable(error.to_string()))?);
+        let tree = crate::syntax::json::parse(Arc::clone(&source));
+        let reading = contract::read(&tree);
+        reading.contract.ok_or_else(|| {
+            // In broken text the faults are not to be trusted.
+            let faults = reading.faults.into_iter().filter(|_| tree.problems().is_empty());
+            let faults = faults.map(|fault| (fault.span, fault.message));
+            let broken = compile(Arc::clone(&source), Options::default()).diagnostics.into_iter();
+            let broken = broken.map(|found| (found.primary.span, found.message));
+            let (span, message) = faults.chain(broken).next().unwrap_or_default();
+            let at = source.position(span.start, Unit::Char);
+            unusable(format!("cannot use the contract {name}:{}:{}: {message}", at.line, at.column))
+        })
+    }
+
+    /// The contracts of the services.
+    ///
+    /// # Errors
+    /// One of them cannot be used.
+    pub fn contracts(&self) -> Result<&Contracts, Error> {
+        let (contracts, unusable) = self.usable_contracts();
+        let Some(first) = unusable.first() else { return Ok(contracts) };
+        let hint =
+            format!("`contracts` in zrecipe.toml names it; `zrecipe check {}` shows all that is wrong", first.name);
+        Err(Error::new(&first.why).hint(hint))
     }
 
     /// What recipes are compiled with.
@@ -373,8 +411,13 @@ impl Session {
     /// # Errors
     /// As for [`Session::contracts`].
     pub fn options(&self) -> Result<Options<'_>, Error> {
+        Ok(self.options_under(self.contracts()?))
+    }
+
+    /// What recipes are compiled with under these contracts.
+    pub fn options_under<'s>(&'s self, contracts: &'s Contracts) -> Options<'s> {
         let declared = Some(&*self.settings.declared).filter(|declared| !declared.is_empty());
-        Ok(Options { contracts: self.contracts()?, declared, ..Options::default() })
+        Options { contracts, declared, ..Options::default() }
     }
 
     /// Reads and compiles recipes given by path or name. With parameters, they are checked as well.
@@ -526,6 +569,7 @@ pub fn with_guid(mut parameters: Object) -> (Object, String) {
 
 pub mod files;
 pub mod progress;
+pub mod watch;
 
 /// Declares the modules of `cli/commands/` and the subcommand of each.
 macro_rules! commands {

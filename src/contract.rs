@@ -162,7 +162,9 @@ pub struct Contracts {
 static BUILT_IN_CONTRACTS: LazyLock<Contracts> = LazyLock::new(|| {
     let read = |(name, text): &(&str, &str)| {
         let tree = json::parse(Arc::new(Source::from_text(*name, *text)));
-        read(&tree).contract.map(Arc::new)
+        Reader { root: tree.root(), faults: Vec::new(), schema: |value| Ok(Schema::trusted(value)) }
+            .contract()
+            .map(Arc::new)
     };
     Contracts::new(BUILT_IN.iter().filter_map(read))
 });
@@ -236,14 +238,14 @@ pub fn is_contract(tree: &Tree) -> bool {
 
 /// Reads a contract from a document.
 pub fn read(tree: &Tree) -> Reading {
-    static FORM: LazyLock<Option<Schema>> = LazyLock::new(|| Schema::new(serde_json::from_str(SCHEMA).ok()?).ok());
+    static FORM: LazyLock<Option<Schema>> = LazyLock::new(|| serde_json::from_str(SCHEMA).ok().map(Schema::trusted));
     let root = tree.root();
     let mut faults = Vec::new();
     let mut view = View { values: plain_texts(root), dropped: dropped(root) };
     for violation in FORM.iter().flat_map(|form| form.check(root, false, &mut view)) {
         faults.push(fault(tree, violation));
     }
-    let mut reader = Reader { root, faults };
+    let mut reader = Reader { root, faults, schema: Schema::new };
     let contract = reader.contract();
     let contract = contract
         .filter(|_| reader.faults.is_empty() && !tree.problems().iter().any(|problem| !problem.kind.is_python()));
@@ -286,6 +288,8 @@ fn fault(tree: &Tree, violation: Violation) -> Fault {
 struct Reader<'t> {
     root: NodeRef<'t>,
     faults: Vec<Fault>,
+    /// Makes a schema of a value.
+    schema: fn(SchemaValue) -> Result<Schema, Flaw>,
 }
 
 impl<'t> Reader<'t> {
@@ -362,7 +366,7 @@ impl<'t> Reader<'t> {
             // What is no JSON is reported as such; a number such as NaN has no place in a schema.
             Err(_) => return None,
         };
-        match Schema::new(value) {
+        match (self.schema)(value) {
             Ok(schema) => Some(schema),
             Err(Flaw { path, message }) => {
                 let at = path.iter().try_fold(node, |at, segment| match segment {

@@ -5,6 +5,7 @@
 //! counts of all the *others*, and speaks only when the others agree: a set without such mistakes is silent.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use crate::recipe::{Recipe, Role, Step};
 use crate::source::Span;
@@ -26,9 +27,9 @@ pub struct Facts {
 #[derive(Debug, Clone)]
 pub struct Output {
     /// The channel.
-    pub channel: String,
+    pub channel: Arc<str>,
     /// The queue of the step that it goes to.
-    pub queue: String,
+    pub queue: Arc<str>,
     /// The step that has the output.
     pub from: i64,
     /// The step that it goes to.
@@ -41,9 +42,9 @@ pub struct Output {
 #[derive(Debug, Clone)]
 pub struct Place {
     /// The queue.
-    pub queue: String,
+    pub queue: Arc<str>,
     /// The service, if it is named.
-    pub service: Option<String>,
+    pub service: Option<Arc<str>>,
     /// The step.
     pub step: i64,
     /// The queue's name in the text.
@@ -54,9 +55,9 @@ pub struct Place {
 #[derive(Debug, Clone)]
 pub struct Parameter {
     /// The queue of the step.
-    pub queue: String,
+    pub queue: Arc<str>,
     /// The parameter.
-    pub name: String,
+    pub name: Arc<str>,
     /// The step.
     pub step: i64,
     /// Its key.
@@ -67,20 +68,25 @@ pub struct Parameter {
 #[derive(Debug, Clone, Default)]
 pub struct Set {
     /// Channel, then queue that it goes to: how many outputs.
-    channels: HashMap<String, HashMap<String, usize>>,
+    channels: Named<Counts>,
     /// Queue: in how many recipes.
-    queues: HashMap<String, usize>,
+    queues: Counts,
     /// Service, then queue: how many steps.
-    services: HashMap<String, HashMap<String, usize>>,
+    services: Named<Counts>,
     /// Queue, then parameter: how many steps.
-    parameters: HashMap<String, HashMap<String, usize>>,
+    parameters: Named<Counts>,
 }
+
+/// What is kept under a name.
+type Named<V> = HashMap<Arc<str>, V, foldhash::fast::RandomState>;
+
+type Counts = Named<usize>;
 
 /// What the others do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Custom {
     /// The name they use.
-    pub name: String,
+    pub name: Arc<str>,
     /// How many of them.
     pub count: usize,
 }
@@ -89,24 +95,23 @@ impl Facts {
     /// The facts of a recipe. Names with placeholders are left out: nobody knows what they become.
     pub fn of(recipe: &Recipe) -> Self {
         let mut facts = Self::default();
-        let name =
-            |step: &Step| recipe.text(step.queue).filter(|queue| !has_braces(queue)).map(|queue| queue.into_owned());
+        let name = |step: &Step| recipe.text(step.queue).filter(|queue| !has_braces(queue)).map(Arc::from);
         for step in recipe.steps() {
             for link in recipe.links(step).iter().filter(|link| link.role == Role::Output) {
                 let target = link.target.id().and_then(|id| recipe.step(id));
                 if let (Some(channel), Some(target)) = (link.channel, target)
                     && let Some(queue) = name(target)
                 {
-                    let (channel, span) = (recipe.node(channel).text().into_owned(), recipe.span(link.node));
+                    let (channel, span) = (recipe.node(channel).text().into(), recipe.span(link.node));
                     facts.outputs.push(Output { channel, queue, from: step.id, to: target.id, span });
                 }
             }
             let (Some(queue), Some(node)) = (name(step), step.queue) else { continue };
-            let service = recipe.text(step.service).map(|service| service.into_owned());
             for key in step.parameters.into_iter().flat_map(|node| keys(recipe.node(node))) {
-                let (name, span) = (key.text().into_owned(), key.span());
-                facts.parameters.push(Parameter { queue: queue.clone(), name, step: step.id, span });
+                let (queue, name, span) = (Arc::clone(&queue), key.text().into(), key.span());
+                facts.parameters.push(Parameter { queue, name, step: step.id, span });
             }
+            let service = recipe.text(step.service).map(Arc::from);
             facts.places.push(Place { queue, service, step: step.id, span: recipe.span(node) });
         }
         facts
@@ -119,53 +124,50 @@ fn keys(parameters: NodeRef<'_>) -> impl Iterator<Item = NodeRef<'_>> {
 }
 
 impl Set {
-    /// Counts the facts of one more recipe.
-    pub fn add(&mut self, facts: &Facts) {
-        self.count(facts, |count| *count += 1);
+    /// Counts the facts of one more recipe. From now on these share their names with all others, so that many facts
+    /// need little memory.
+    pub fn add(&mut self, facts: &mut Facts) {
+        for output in &mut facts.outputs {
+            *entry(entry(&mut self.channels, &mut output.channel), &mut output.queue) += 1;
+        }
+        for parameter in &mut facts.parameters {
+            *entry(entry(&mut self.parameters, &mut parameter.queue), &mut parameter.name) += 1;
+        }
+        let mut queues: Vec<Arc<str>> = Vec::with_capacity(facts.places.len());
+        for place in &mut facts.places {
+            if let Some(service) = &mut place.service {
+                *entry(entry(&mut self.services, service), &mut place.queue) += 1;
+            }
+            if !queues.contains(&place.queue) {
+                *entry(&mut self.queues, &mut place.queue) += 1;
+                queues.push(Arc::clone(&place.queue));
+            }
+        }
     }
 
-    /// The counts of all recipes but this one, which has been counted.
-    fn count(&mut self, facts: &Facts, step: impl Fn(&mut usize)) {
-        let two = |counts: &mut HashMap<String, HashMap<String, usize>>, a: &str, b: &str| {
-            let counts = match counts.get_mut(a) {
-                Some(counts) => counts,
-                None => counts.entry(a.to_owned()).or_default(),
-            };
-            match counts.get_mut(b) {
-                Some(count) => step(count),
-                None => step(counts.entry(b.to_owned()).or_default()),
-            }
-        };
-        for output in &facts.outputs {
-            two(&mut self.channels, &output.channel, &output.queue);
-        }
-        for parameter in &facts.parameters {
-            two(&mut self.parameters, &parameter.queue, &parameter.name);
-        }
-        for place in &facts.places {
-            if let Some(service) = &place.service {
-                two(&mut self.services, service, &place.queue);
-            }
-        }
-        let mut queues: Vec<&str> = facts.places.iter().map(|place| place.queue.as_str()).collect();
-        queues.sort_unstable();
-        queues.dedup();
-        for queue in queues {
-            step(self.queues.entry(queue.to_owned()).or_default());
-        }
+    /// Whether the other recipes contradict this one in anything, so that a rule may have something to say.
+    pub fn contradicts(&self, facts: &Facts) -> bool {
+        facts.outputs.iter().any(|output| self.usual_queue_of_channel(facts, output).is_some())
+            || facts.places.iter().any(|place| {
+                self.usual_queue_of_service(facts, place).is_some() || self.nearly_the_queue(place).is_some()
+            })
+            || facts.parameters.iter().any(|parameter| self.nearly_the_parameter(facts, parameter).is_some())
     }
 
     /// Where the outputs of that name go in the other recipes, if nearly all go to one queue and none to this one.
     pub fn usual_queue_of_channel(&self, facts: &Facts, output: &Output) -> Option<Custom> {
         const ENOUGH: usize = 5;
         let own = |queue: &str| {
-            facts.outputs.iter().filter(|other| other.channel == output.channel && other.queue == queue).count()
+            facts.outputs.iter().filter(|other| other.channel == output.channel && &*other.queue == queue).count()
         };
-        let others = self.others(self.channels.get(&output.channel)?, own);
+        let counts = self.channels.get(&output.channel)?;
+        if counts.get(&output.queue).is_some_and(|&count| count > own(&output.queue)) {
+            return None;
+        }
+        let others = self.others(counts, own);
         let total: usize = others.iter().map(|custom| custom.count).sum();
         let custom = others.iter().max_by_key(|custom| custom.count)?;
-        let elsewhere = others.iter().any(|other| other.name == output.queue);
-        (total >= ENOUGH && custom.count * 10 >= total * 9 && !elsewhere).then(|| custom.clone())
+        (total >= ENOUGH && custom.count * 10 >= total * 9).then(|| custom.clone())
     }
 
     /// The queue that a service is on everywhere else, if the queue it is on here is another service's everywhere else.
@@ -173,11 +175,18 @@ impl Set {
         const ENOUGH: usize = 3;
         let service = place.service.as_ref()?;
         let own = |queue: &str| {
-            facts.places.iter().filter(|other| other.service.as_ref() == Some(service) && other.queue == queue).count()
+            facts
+                .places
+                .iter()
+                .filter(|other| other.service.as_ref() == Some(service) && &*other.queue == queue)
+                .count()
         };
-        let mut others = self.others(self.services.get(service)?, own);
-        let custom =
-            others.pop().filter(|custom| others.is_empty() && custom.count >= ENOUGH && custom.name != place.queue)?;
+        let counts = self.services.get(service)?;
+        if counts.get(&place.queue).is_some_and(|&count| count > own(&place.queue)) {
+            return None;
+        }
+        let mut others = self.others(counts, own);
+        let custom = others.pop().filter(|custom| others.is_empty() && custom.count >= ENOUGH)?;
         let shared = self
             .services
             .iter()
@@ -207,17 +216,25 @@ impl Set {
         (!has_both).then_some(custom)
     }
 
-    fn others(&self, counts: &HashMap<String, usize>, own: impl Fn(&str) -> usize) -> Vec<Custom> {
+    fn others(&self, counts: &Counts, own: impl Fn(&str) -> usize) -> Vec<Custom> {
         let others =
-            counts.iter().map(|(name, &count)| Custom { name: name.clone(), count: count - own(name).min(count) });
+            counts.iter().map(|(name, &count)| Custom { name: Arc::clone(name), count: count - own(name).min(count) });
         let mut others: Vec<Custom> = others.filter(|custom| custom.count > 0).collect();
         others.sort_by(|a, b| (a.count, &b.name).cmp(&(b.count, &a.name)));
         others
     }
 }
 
+/// What is kept under a name, which is the known one afterwards.
+fn entry<'k, V: Default>(known: &'k mut Named<V>, name: &mut Arc<str>) -> &'k mut V {
+    if let Some((known, _)) = known.get_key_value(name) {
+        *name = Arc::clone(known);
+    }
+    known.entry(Arc::clone(name)).or_default()
+}
+
 /// The frequent name that is a slip of the finger away. Names that differ in digits only are meant to differ.
-fn nearly(name: &str, known: &HashMap<String, usize>, enough: usize) -> Option<Custom> {
+fn nearly(name: &str, known: &Counts, enough: usize) -> Option<Custom> {
     let length = name.chars().count();
     let most = match length {
         0..5 => return None,
@@ -227,10 +244,12 @@ fn nearly(name: &str, known: &HashMap<String, usize>, enough: usize) -> Option<C
     let letters = |text: &str| text.chars().filter(|c| !c.is_ascii_digit()).collect::<String>();
     let mut found: Vec<Custom> = known
         .iter()
-        .filter(|(other, count)| **count >= enough && other.chars().count().abs_diff(length) <= most && *other != name)
+        .filter(|(other, count)| {
+            **count >= enough && other.chars().count().abs_diff(length) <= most && ***other != *name
+        })
         .filter(|(other, _)| letters(other) != letters(name))
         .filter(|(other, _)| strsim::damerau_levenshtein(other, name) <= most)
-        .map(|(other, &count)| Custom { name: other.clone(), count })
+        .map(|(other, &count)| Custom { name: Arc::clone(other), count })
         .collect();
     found.sort_by(|a, b| (a.count, &b.name).cmp(&(b.count, &a.name)));
     found.pop()

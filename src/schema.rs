@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use jsonschema::error::{TypeKind, ValidationErrorKind};
 use jsonschema::json::{Array, Json, JsonNumber, Node, NodeIdentity, Object};
@@ -27,7 +27,8 @@ pub use serde_json::Value as SchemaValue;
 #[derive(Debug)]
 pub struct Schema {
     root: SchemaValue,
-    validator: Validator<Notation>,
+    /// Nothing when it is not right after all.
+    validator: OnceLock<Option<Validator<Notation>>>,
 }
 
 /// Two schemas are the same when their text is.
@@ -110,10 +111,16 @@ impl Schema {
     /// # Errors
     /// It is no JSON Schema, or refers to something that is not in it.
     pub fn new(root: SchemaValue) -> Result<Self, Flaw> {
-        match jsonschema::options_for::<Notation>().build(&root) {
-            Ok(validator) => Ok(Self { root, validator }),
+        match compile(&root) {
+            Ok(validator) => Ok(Self { root, validator: OnceLock::from(Some(validator)) }),
             Err(error) => Err(flaw(&root, &error)),
         }
+    }
+
+    /// A schema that is known to be right: it is compiled when something is first held against it, which costs more
+    /// than all else that a small recipe needs. One that is not right after all lets everything pass.
+    pub fn trusted(root: SchemaValue) -> Self {
+        Self { root, validator: OnceLock::new() }
     }
 
     /// The schema itself.
@@ -125,10 +132,11 @@ impl Schema {
     pub fn check(&self, root: NodeRef<'_>, coerced: bool, view: &mut View) -> Vec<Violation> {
         // Of text that is coerced, each round makes values that the next one judges; they nest no deeper than this.
         const MOST_ROUNDS: usize = 8;
+        let Some(validator) = self.validator.get_or_init(|| compile(&self.root).ok()) else { return Vec::new() };
         let mut violations = Vec::new();
         for _ in 0..MOST_ROUNDS {
             let mut leaves = Vec::new();
-            for error in self.validator.iter_errors(Item::Node(root, view)) {
+            for error in validator.iter_errors(Item::Node(root, view)) {
                 flatten(&error, &mut leaves);
             }
             if leaves.is_empty() {
@@ -246,6 +254,10 @@ impl Schema {
         let properties = object.get("properties").and_then(SchemaValue::as_object);
         properties.into_iter().flatten().map(|(name, _)| name.as_str()).collect()
     }
+}
+
+fn compile(root: &SchemaValue) -> Result<Validator<Notation>, ValidationError<'static>> {
+    jsonschema::options_for::<Notation>().build(root)
 }
 
 /// The schema that a `$ref` within the document leads to.

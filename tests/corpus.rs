@@ -184,8 +184,8 @@ impl Fixture {
         let others = beside(path, "beside")?.map(|recipes| {
             let mut set = Set::default();
             for (recipe, count) in recipes.as_array().unwrap_or_default().iter().filter_map(pair) {
-                let facts = Facts::of(&compile(source(recipe.to_json().into_bytes()), Options::default()).recipe);
-                (0..count).for_each(|_| set.add(&facts));
+                let mut facts = Facts::of(&compile(source(recipe.to_json().into_bytes()), Options::default()).recipe);
+                (0..count).for_each(|_| set.add(&mut facts));
             }
             set
         });
@@ -225,7 +225,7 @@ impl Fixture {
     fn compile(&self, bytes: Vec<u8>, rules: &[&'static Rule]) -> Compilation {
         let set = self.beside.as_ref().map(|others| {
             let mut set = others.clone();
-            set.add(&Facts::of(&compile(self.source(bytes.clone()), Options::default()).recipe));
+            set.add(&mut Facts::of(&compile(self.source(bytes.clone()), Options::default()).recipe));
             set
         });
         let mut options = Options {

@@ -1,6 +1,6 @@
 //! The files that a command works on: which ones the arguments mean, reading them, and writing them back whole.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, fchown};
@@ -61,7 +61,7 @@ pub fn is_recipe(compilation: &Compilation) -> bool {
 /// A pattern or directory holds none, or cannot be read.
 pub fn gather(paths: &[String], stdin_name: &str) -> Result<Vec<Input>, Error> {
     let mut inputs = Vec::new();
-    let mut seen = BTreeSet::new();
+    let mut seen = HashSet::new();
     let mut add = |path: PathBuf, found: bool| {
         let path = path.strip_prefix("./").map_or_else(|_| path.clone(), Path::to_owned);
         if seen.insert(path.clone()) {
@@ -97,7 +97,7 @@ pub fn gather(paths: &[String], stdin_name: &str) -> Result<Vec<Input>, Error> {
 /// The JSON files below a directory, without those that git ignores.
 fn walk(directory: &Path) -> Result<Vec<PathBuf>, Error> {
     let mut files = Vec::new();
-    for entry in ignore::WalkBuilder::new(directory).sort_by_file_path(Ord::cmp).build() {
+    for entry in ignore::WalkBuilder::new(directory).sort_by_file_name(Ord::cmp).build() {
         let entry = entry.map_err(|error| Error::new(error.to_string()))?;
         let is_file = entry.file_type().is_some_and(|kind| kind.is_file());
         if is_file && entry.path().extension().is_some_and(|ending| ending == "json") {
@@ -121,7 +121,7 @@ fn expand(pattern: &str) -> Result<Vec<PathBuf>, Error> {
     if !root.exists() {
         return Ok(files);
     }
-    for entry in ignore::WalkBuilder::new(&root).standard_filters(false).sort_by_file_path(Ord::cmp).build() {
+    for entry in ignore::WalkBuilder::new(&root).standard_filters(false).sort_by_file_name(Ord::cmp).build() {
         let entry = entry.map_err(|error| Error::new(error.to_string()))?;
         let path = entry.path().strip_prefix("./").unwrap_or(entry.path());
         if entry.file_type().is_some_and(|kind| kind.is_file()) && matcher.is_match(path) {
@@ -144,17 +144,21 @@ pub fn each_in_order<T: Sync, R: Send>(
     if threads <= 1 {
         return items.iter().try_for_each(|item| take(item, work(item)));
     }
+    // A handful at a time: to hand over each by itself takes longer than to work on a small recipe.
+    const MOST_AT_ONCE: usize = 64;
+    let batches: Vec<&[T]> = items.chunks((items.len() / (16 * threads)).clamp(1, MOST_AT_ONCE)).collect();
     let next = AtomicUsize::new(0);
     std::thread::scope(|scope| {
         let (sender, results) = mpsc::sync_channel(4 * threads);
         for _ in 0..threads {
-            let (sender, next, work) = (sender.clone(), &next, &work);
+            let (sender, next, work, batches) = (sender.clone(), &next, &work, &batches);
             scope.spawn(move || {
                 loop {
                     let index = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(item) = items.get(index) else { return };
+                    let Some(batch) = batches.get(index) else { return };
+                    let results: Vec<R> = batch.iter().map(work).collect();
                     // Nobody listens any more when the output is closed.
-                    if sender.send((index, work(item))).is_err() {
+                    if sender.send((index, results)).is_err() {
                         return;
                     }
                 }
@@ -163,10 +167,10 @@ pub fn each_in_order<T: Sync, R: Send>(
         drop(sender);
         let mut waiting = BTreeMap::new();
         let mut due = 0;
-        for (index, result) in results {
-            waiting.insert(index, result);
-            while let Some(result) = waiting.remove(&due) {
-                take(&items[due], result)?;
+        for (index, results) in results {
+            waiting.insert(index, results);
+            while let Some(results) = waiting.remove(&due) {
+                batches[due].iter().zip(results).try_for_each(|(item, result)| take(item, result))?;
                 due += 1;
             }
         }
@@ -214,43 +218,4 @@ pub fn replace(path: &Path, before: &str, after: &str) -> Result<(), String> {
     // The content is safe; whether the name is, only the directory can tell, and not every file system lets it.
     let _ = fs::File::open(directory).and_then(|directory| directory.sync_all());
     Ok(())
-}
-
-/// Tells of changes in files, in directories and in what patterns may match.
-///
-/// # Errors
-/// They cannot be watched.
-pub fn watch(paths: &[String]) -> Result<mpsc::Receiver<()>, Error> {
-    use notify::{EventKind, RecursiveMode, Watcher as _};
-    let failed = |error: notify::Error| Error::new(format!("cannot watch: {error}"));
-    let (sender, changes) = mpsc::channel();
-    let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        // Reading a file is an event, too, and we are about to do that.
-        if event.is_ok_and(|event| !matches!(event.kind, EventKind::Access(_))) {
-            let _ = sender.send(());
-        }
-    })
-    .map_err(failed)?;
-    for path in paths {
-        let path = Path::new(path);
-        if path.is_dir() {
-            watcher.watch(path, RecursiveMode::Recursive).map_err(failed)?;
-        } else {
-            // Editors replace a file by another of its name, so its directory is watched.
-            let mut folder = path.parent().unwrap_or(Path::new(""));
-            while !folder.is_dir() && folder.parent().is_some() {
-                folder = folder.parent().unwrap_or(Path::new(""));
-            }
-            let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-            let mode = if path.to_string_lossy().contains('*') {
-                RecursiveMode::Recursive
-            } else {
-                RecursiveMode::NonRecursive
-            };
-            watcher.watch(folder, mode).map_err(failed)?;
-        }
-    }
-    // It watches for as long as the program runs.
-    std::mem::forget(watcher);
-    Ok(changes)
 }

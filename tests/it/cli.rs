@@ -153,24 +153,67 @@ fn wait_for(output: &mut impl std::io::Read, what: &str) -> String {
     text
 }
 
+/// Waits until a change of the file is sure to be seen in its times, whatever steps its file system counts in.
+fn settle(file: &Path) {
+    let age = || file.metadata().and_then(|found| found.modified()).ok()?.elapsed().ok();
+    while age().is_none_or(|age| age < std::time::Duration::from_secs(4)) {
+        std::thread::yield_now();
+    }
+}
+
 #[test]
-fn a_watched_file_is_checked_again_when_it_changes() {
+fn watched_files_are_checked_again_when_they_change() {
+    const GOOD: &str = r#"{"1": {"queue": "q"}, "start": [[1, []]]}"#;
+    const BAD: &str = r#"{"1": {"queue": "q", "output": 7}, "start": [[1, []]]}"#;
     let place = tempfile::tempdir().expect("a directory");
-    let file = place.path().join("r.json");
-    std::fs::write(&file, r#"{"1": {"queue": "q"}, "start": [[1, []]]}"#).expect("writes");
+    let file = |name: &str| place.path().join(name);
+    let write = |name: &str, text: &str| std::fs::write(file(name), text).expect("writes");
+    // As editors do.
+    let replace = |name: &str, text: &str| {
+        write(".new", text);
+        std::fs::rename(file(".new"), file(name)).expect("can be renamed");
+    };
+    std::fs::create_dir(file("recipes")).expect("can be made");
+    write("recipes/a.json", GOOD);
+    write("recipes/b.json", BAD);
+    settle(&file("recipes/b.json"));
     let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_zrecipe"))
-        .args(["check", "--watch", "--format", "concise", "r.json"])
+        .args(["check", "--watch", "--format", "human", "recipes", "single.json"])
         .current_dir(place.path())
-        .stdout(std::process::Stdio::null())
+        .stdout(std::process::Stdio::piped())
         .stderr(std::process::Stdio::piped())
         .spawn()
         .expect("starts");
+    let mut stdout = child.stdout.take().expect("is piped");
     let mut stderr = child.stderr.take().expect("is piped");
-    let first = wait_for(&mut stderr, "watching for changes");
-    assert!(first.contains("nothing found"), "{first}");
-    std::fs::write(&file, r#"{"1": {"queue": "q", "output": 7}, "start": [[1, []]]}"#).expect("writes");
-    let second = wait_for(&mut stderr, "watching for changes");
-    assert!(second.contains("1 error"), "{second}");
+    let mut round = || {
+        let said = wait_for(&mut stderr, "watching for changes");
+        (wait_for(&mut stdout, "checked ") + &wait_for(&mut stdout, "\n"), said)
+    };
+    let places =
+        |shown: &str| ["recipes/a.json:1:", "recipes/b.json:1:", "single.json:1:"].map(|place| shown.contains(place));
+    // One of the files is not there yet.
+    let (shown, said) = round();
+    assert!(said.contains("cannot read single.json"), "{said}");
+    assert_eq!(places(&shown), [false, true, false], "{shown}");
+    type Row<'r> = (&'r dyn Fn(), [bool; 3], &'r str);
+    let rows: [Row<'_>; 7] = [
+        (&|| write("recipes/a.json", BAD), [true, true, false], "2 errors"),
+        (&|| replace("recipes/a.json", GOOD), [false, true, false], "1 error"),
+        (&|| replace("single.json", BAD), [false, true, true], "2 errors"),
+        (&|| std::fs::remove_file(file("recipes/b.json")).expect("can be removed"), [false, false, true], "1 error"),
+        (&|| replace("zrecipe.toml", "[rules]\nunknown-step = \"allow\"\n"), [false, false, false], "nothing found"),
+        (&|| replace("recipes/b.json", BAD), [false, false, false], "nothing found"),
+        (&|| std::fs::remove_file(file("zrecipe.toml")).expect("can be removed"), [false, true, true], "2 errors"),
+    ];
+    for (number, (change, expected, summary)) in rows.into_iter().enumerate() {
+        change();
+        // A change can be seen in two parts.
+        let seen = std::iter::repeat_with(&mut round)
+            .take(4)
+            .find(|(shown, _)| places(shown) == expected && shown.contains(summary));
+        assert!(seen.is_some(), "change {number} has not led to what it should");
+    }
     child.kill().expect("can be killed");
     child.wait().expect("has ended");
 }

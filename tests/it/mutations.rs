@@ -415,10 +415,10 @@ fn check_as(name: &str, bytes: Vec<u8>, with: &With) -> Compilation {
     let facts = |source| Facts::of(&compile(source, Options::default()).recipe);
     let set = (!with.beside.is_empty()).then(|| {
         let mut set = Set::default();
-        set.add(&facts(Arc::clone(&broken)));
+        set.add(&mut facts(Arc::clone(&broken)));
         for beside in &with.beside {
             let facts = facts(source(beside.to_string()));
-            (0..6).for_each(|_| set.add(&facts));
+            (0..6).for_each(|_| set.add(&mut facts.clone()));
         }
         set
     });

@@ -199,7 +199,7 @@ impl Known {
         let mut set = Set::default();
         for recipe in RECIPES {
             let facts = Facts::of(&compiled(recipe.as_bytes(), None).recipe);
-            (0..6).for_each(|_| set.add(&facts));
+            (0..6).for_each(|_| set.add(&mut facts.clone()));
         }
         Self {
             parameters: parameters(),
@@ -216,7 +216,7 @@ impl Known {
     fn compiled_as(&self, name: &str, bytes: &[u8], given: bool) -> Compilation {
         let source = Arc::new(Source::from_bytes(name, bytes.to_vec()));
         let mut set = self.set.clone();
-        set.add(&Facts::of(&compile(Arc::clone(&source), Options::default()).recipe));
+        set.add(&mut Facts::of(&compile(Arc::clone(&source), Options::default()).recipe));
         let (contracts, declared) = (&self.contracts, Some(&self.declared));
         let parameters = given.then_some(&self.parameters);
         compile(source, Options { parameters, contracts, declared, set: Some(&set), ..Options::default() })
@@ -305,7 +305,7 @@ proptest! {
     fn findings_are_the_same_in_another_order(recipes in vec(set_member(), 6..14), seed in any::<prop::sample::Index>()) {
         let compile_all = |order: &[&String]| {
             let mut set = Set::default();
-            order.iter().for_each(|text| set.add(&Facts::of(&compiled(text.as_bytes(), None).recipe)));
+            order.iter().for_each(|text| set.add(&mut Facts::of(&compiled(text.as_bytes(), None).recipe)));
             let findings = |text: &&String| {
                 let source = Arc::new(Source::from_text("recipe", text.as_str()));
                 compile(source, Options { set: Some(&set), ..Options::default() }).diagnostics

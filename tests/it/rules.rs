@@ -78,8 +78,8 @@ fn speaking(words: &str, text: &str, contracts: &Contracts) -> Result<Vec<&'stat
                     beside["beside-".len()..].parse().map_err(|_| format!("`{beside}` has no number"))?;
                 let other = words.next().ok_or("names no recipe beside it")?;
                 let source = Arc::new(Source::from_text("other", other));
-                let other = Facts::of(&compile(source, Options::default()).recipe);
-                (0..count).for_each(|_| others.add(&other));
+                let mut other = Facts::of(&compile(source, Options::default()).recipe);
+                (0..count).for_each(|_| others.add(&mut other));
                 set = true;
             }
             "with-byte-order-mark" => mark = true,
@@ -104,7 +104,7 @@ fn speaking(words: &str, text: &str, contracts: &Contracts) -> Result<Vec<&'stat
     let only = only.map(|rule| [rule]);
     let rules = only.as_ref().map_or(lint::RULES, |only| only.as_slice());
     let source = Arc::new(Source::from_bytes(name, bytes));
-    others.add(&Facts::of(&compile(Arc::clone(&source), Options::default()).recipe));
+    others.add(&mut Facts::of(&compile(Arc::clone(&source), Options::default()).recipe));
     let set = set.then_some(&others);
     let options = Options {
         rules,

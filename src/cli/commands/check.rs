@@ -1,24 +1,26 @@
 //! `zrecipe check`: everything that can be said about recipes before they run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::{self, IsTerminal as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, mpsc};
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tempfile::NamedTempFile;
 
 use crate::baseline::Baseline;
-use crate::cli::files::{Input, each_in_order, gather, is_recipe, replace, watch};
-use crate::cli::{Error, LevelArgs, ParameterArgs, Session, difference, file_report, print, say};
-use crate::compile::{Options, compile};
+use crate::cli::files::{Input, each_in_order, gather, is_recipe, replace};
+use crate::cli::watch::{Changes, Stamp};
+use crate::cli::{Error, LevelArgs, ParameterArgs, Session, Unusable, difference, print, say};
+use crate::compile::{Compilation, Options, compile};
 use crate::diagnostic::Diagnostic;
 use crate::evidence::{Facts, Set};
-use crate::fix::{Fixed, Which, fix};
-use crate::library::read;
+use crate::fix::{Fixed, Undone, Which, fix};
+use crate::library::{matching, read};
 use crate::lint::Levels;
-use crate::report::{FORMATS, Report, format};
+use crate::report::{FORMATS, FileReport, Report, format};
+use crate::settings;
 use crate::source::{Source, Unit};
 
 /// Check recipes: every problem at once, at its place, with a way out
@@ -73,27 +75,62 @@ pub struct Args {
 /// # Errors
 /// See [`crate::cli`].
 pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
-    if !args.watch {
-        return check_all(args, session);
-    }
+    if args.watch { keep_checking(args, session) } else { check_all(args, session, &mut None) }
+}
+
+/// Checks again and again, each time only what has changed.
+fn keep_checking(args: &Args, first: &Session) -> Result<(), Error> {
     if args.paths.iter().any(|path| path == "-") {
         return Err(Error::new("standard input cannot be watched"));
     }
-    let changes = watch(&args.paths)?;
+    let (mut memory, mut before) = (None, None);
     loop {
-        if io::stdout().is_terminal() {
-            // Clears the screen and goes to its first line.
-            print("\x1b[2J\x1b[H")?;
+        let basis = basis(args, Session::new(first.common.clone()).ok())?;
+        let changes = Changes::of(args.paths.iter().map(Path::new).chain(basis.iter().map(PathBuf::as_path)))?;
+        // Everything is read after this, so that no change is missed.
+        let basis: Vec<Stamp> = basis.iter().map(|path| Stamp::of(path)).collect();
+        let files = gather(&args.paths, &args.stdin_filename).unwrap_or_default();
+        let files: Vec<Stamp> = files.iter().filter_map(|file| file.path.as_deref()).map(Stamp::of).collect();
+        let (same_basis, same_files) =
+            before.as_ref().map_or((false, false), |before: &(Vec<_>, Vec<_>)| (before.0 == basis, before.1 == files));
+        if !same_basis {
+            memory = Some(Memory::new());
         }
-        if let Err(error) = check_all(args, session) {
-            error.tell()?;
+        if !same_basis || !same_files {
+            if io::stdout().is_terminal() {
+                // Clears the screen and goes to its first line.
+                print("\x1b[2J\x1b[H")?;
+            }
+            if let Err(error) = Session::new(first.common.clone()).and_then(|session| check_all(args, &session, &mut memory)) {
+                error.tell()?;
+            }
+            say("watching for changes");
         }
-        say("watching for changes");
-        wait_for_change(&changes)?;
+        before = Some((basis, files));
+        changes.wait()?;
     }
 }
 
-fn check_all(args: &Args, session: &Session) -> Result<(), Error> {
+/// The files beside the recipes that a result depends on.
+fn basis(args: &Args, session: Option<Session>) -> Result<Vec<PathBuf>, Error> {
+    let folder = std::env::current_dir()?;
+    let mut paths: Vec<PathBuf> = folder.ancestors().map(|folder| folder.join(settings::FILE_NAME)).collect();
+    // Those above the one that holds do not matter, and without one only the nearest is likely to appear.
+    paths.truncate(paths.iter().position(|path| path.exists()).unwrap_or_default() + 1);
+    paths.extend(args.parameters.params.iter().chain(&args.baseline).cloned());
+    if let Some(session) = session {
+        paths.extend(session.site_path());
+        paths.extend(session.common.broker);
+        paths.extend(session.settings.baseline);
+        for pattern in session.settings.contracts {
+            paths.extend(matching(&pattern).unwrap_or_default());
+            paths.push(pattern);
+        }
+    }
+    Ok(paths)
+}
+
+fn check_all(args: &Args, session: &Session, memory: &mut Option<Memory>) -> Result<(), Error> {
     let inputs = gather(&args.paths, &args.stdin_filename)?;
     let chosen = format(&args.format).ok_or_else(|| Error::new(format!("there is no format `{}`", args.format)))?;
     // Standard output belongs to the fixed text of standard input, or to the diff.
@@ -110,41 +147,49 @@ fn check_all(args: &Args, session: &Session) -> Result<(), Error> {
     let mut known = read_baseline(args, session)?;
     let known_before = known.count();
     let parameters = args.parameters.given()?;
-    let options = Options { parameters: parameters.as_ref(), ..session.options()? };
+    let (contracts, unusable) = session.usable_contracts();
+    let unusable = tell_unusable(unusable, &inputs);
+    let options = Options { parameters: parameters.as_ref(), ..session.options_under(contracts) };
     output.write(&report.begin())?;
     let mut statistics = Statistics::default();
     let (mut unreadable, mut unwritable, mut passed_over) = (0, 0, 0);
     let (mut fixes, mut changed) = (0, 0);
     let mut written = Baseline::default();
-    let set = evidence(&inputs, session);
+    let check = |input: &Input, set| check(input, session, args, Options { set, ..options }, &levels);
+    let (set, alone) = look(&inputs, args, session, memory.as_ref(), |input| check(input, None))?;
     let set = (inputs.len() > 1).then_some(&set);
+    let inputs: Vec<(&Input, Option<Alone>)> = inputs.iter().zip(alone).collect();
     each_in_order(
         &inputs,
-        |input| check(input, session, args, Options { set, ..options }, &levels),
-        |input, result| {
+        |(input, alone)| match alone {
+            Some(alone) if !set.is_some_and(|set| set.contradicts(&alone.facts)) => Ok(Arc::clone(&alone.checked)),
+            _ => check(input, set).map(|(before, fixed)| Arc::new(Checked::new(before, fixed))),
+        },
+        |(input, _), result| {
             match result {
-                Ok((_, fixed)) if input.found && !is_recipe(&fixed.compilation) => passed_over += 1,
-                Ok((before, mut fixed)) => {
+                Ok(checked) if input.found && !checked.is_recipe => passed_over += 1,
+                Ok(checked) => {
                     if args.diff {
-                        let after = Arc::clone(&fixed.compilation.source);
+                        let (before, after) = (Arc::clone(&checked.before), Arc::clone(&checked.after));
                         print(&difference(&input.name, before, after, style.colour))?;
                     } else if args.fix
-                        && let Err(error) = write_back(input, &before, &fixed)?
+                        && let Err(error) = write_back(input, &checked)?
                     {
                         unwritable += 1;
                         say(&format!("error: {error}"));
                         return Ok(());
                     }
-                    fixes += fixed.applied;
-                    changed += usize::from(fixed.applied > 0);
-                    say_undone(&fixed);
-                    let compilation = &mut fixed.compilation;
-                    known.take_known(&input.name, &mut compilation.diagnostics);
+                    fixes += checked.applied;
+                    changed += usize::from(checked.applied > 0);
+                    say_undone(&checked);
+                    let mut diagnostics = checked.diagnostics.clone();
+                    known.take_known(&input.name, &mut diagnostics);
                     if args.write_baseline.is_some() {
-                        written.add(&input.name, &std::mem::take(&mut compilation.diagnostics));
+                        written.add(&input.name, &std::mem::take(&mut diagnostics));
                     }
-                    statistics.add(&compilation.diagnostics);
-                    let text = report.file(&file_report(compilation));
+                    statistics.add(&diagnostics);
+                    let (source, dropped) = (&checked.shown, checked.dropped);
+                    let text = report.file(&FileReport { source, diagnostics: &diagnostics, dropped });
                     if !text.is_empty() {
                         output.write(&text)?;
                     }
@@ -160,6 +205,10 @@ fn check_all(args: &Args, session: &Session) -> Result<(), Error> {
             Ok(())
         },
     )?;
+    if let Some(memory) = memory {
+        let kept = inputs.into_iter().filter_map(|(input, alone)| Some((input.path.clone()?, alone?)));
+        *memory = kept.collect();
+    }
     let summary = *report.summary();
     // Without any recipe "nothing found" would be the wrong thing to say to people.
     let says_nothing = args.format == "human" && (summary.files == 0 || args.write_baseline.is_some());
@@ -196,6 +245,8 @@ fn check_all(args: &Args, session: &Session) -> Result<(), Error> {
     let failed = if args.diff { changed } else { summary.errors };
     match (unreadable, failed) {
         (0, _) if unwritable > 0 => Err(Error::new(format!("{} could not be written", count(unwritable, "file")))),
+        (0, _) if unusable > 0 => Err(Error::new(format!("{} could not be used", count(unusable, "contract")))
+            .hint("`contracts` in zrecipe.toml names what has to be a contract")),
         (0, _) if summary.files == 0 => Err(Error::new("there is no recipe in what was given")),
         (0, 0) => Ok(()),
         (0, _) => Err(Error::findings()),
@@ -204,12 +255,19 @@ fn check_all(args: &Args, session: &Session) -> Result<(), Error> {
     }
 }
 
-/// Waits for something to happen, and until nothing more does for a moment: editors write in several steps.
-fn wait_for_change(changes: &mpsc::Receiver<()>) -> Result<(), Error> {
-    const MOMENT: Duration = Duration::from_millis(50);
-    changes.recv().map_err(|_| Error::new("files can no longer be watched"))?;
-    while changes.recv_timeout(MOMENT).is_ok() {}
-    Ok(())
+/// Says which contracts are not used, and why. Of those that are checked themselves it is found out anyway.
+fn tell_unusable(unusable: &[Unusable], inputs: &[Input]) -> usize {
+    let checked: HashSet<PathBuf> = match unusable {
+        [] => HashSet::new(),
+        _ => inputs.iter().filter_map(|input| input.path.as_ref()?.canonicalize().ok()).collect(),
+    };
+    let is_checked = |contract: &Unusable| contract.path.canonicalize().is_ok_and(|path| checked.contains(&path));
+    let told = unusable.iter().filter(|contract| !is_checked(contract));
+    told.inspect(|contract| {
+        say(&format!("error: {}", contract.why));
+        say(&format!("  help: `zrecipe check {}` shows all that is wrong with it", contract.name));
+    })
+    .count()
 }
 
 /// How many findings of each rule there are.
@@ -315,23 +373,86 @@ fn read_baseline(args: &Args, session: &Session) -> Result<Baseline, Error> {
     Baseline::parse(source.text()).map_err(broken)
 }
 
-/// What the recipes have in common. It costs a second reading, and keeps no more of a file than what it says.
-fn evidence(inputs: &[Input], session: &Session) -> Set {
-    let mut set = Set::default();
-    if inputs.len() > 1 {
-        let facts = |input: &Input| {
-            let source = read(input.path.as_ref()?, &input.name, session.settings.max_bytes()).ok()?;
-            let compilation = compile(Arc::new(source), Options { rules: &[], ..Options::default() });
-            Some(Facts::of(&compilation.recipe))
-        };
-        let counted = each_in_order(inputs, facts, |_, facts| {
-            facts.iter().for_each(|facts| set.add(facts));
-            Ok(())
-        });
-        // Nothing in it can fail.
-        debug_assert!(counted.is_ok());
+/// What checking a file has come to.
+struct Checked {
+    /// The text as it was.
+    before: Arc<Source>,
+    /// The text with fixes.
+    after: Arc<Source>,
+    /// The same without secrets, for reports.
+    shown: Arc<Source>,
+    is_recipe: bool,
+    diagnostics: Vec<Diagnostic>,
+    dropped: usize,
+    applied: usize,
+    undone: Vec<Undone>,
+    unfinished: bool,
+}
+
+impl Checked {
+    fn new(before: Arc<Source>, fixed: Fixed) -> Self {
+        let Fixed { compilation, applied, undone, unfinished } = fixed;
+        let is_recipe = is_recipe(&compilation);
+        let Compilation { source: after, shown, diagnostics, dropped, .. } = compilation;
+        Self { before, after, shown, is_recipe, diagnostics, dropped, applied, undone, unfinished }
     }
-    set
+}
+
+/// What is known of a file by itself, without the others.
+#[derive(Clone)]
+struct Alone {
+    facts: Facts,
+    checked: Arc<Checked>,
+    /// If it is to be remembered.
+    stamp: Option<Stamp>,
+}
+
+/// What is known from the time before, of files that have not changed since.
+type Memory = HashMap<PathBuf, Alone>;
+
+/// Looks at every file by itself, and counts what they have in common. What a file has come to is kept, as long as
+/// there is room: then most need no second look.
+fn look(
+    inputs: &[Input],
+    args: &Args,
+    session: &Session,
+    memory: Option<&Memory>,
+    check: impl Fn(&Input) -> Result<(Arc<Source>, Fixed), String> + Sync,
+) -> Result<(Set, Vec<Option<Alone>>), Error> {
+    /// Bytes of text.
+    const MOST_KEPT: usize = 32 << 20;
+    let (several, fixing) = (inputs.len() > 1, args.fix || args.diff);
+    let facts = |compilation: &Compilation| if several { Facts::of(&compilation.recipe) } else { Facts::default() };
+    let room = AtomicUsize::new(if fixing { 0 } else { MOST_KEPT });
+    let look = |input: &Input| {
+        // Standard input can be read only once.
+        let path = input.path.as_ref()?;
+        let stamp = memory.map(|_| Stamp::of(path));
+        let known = memory.and_then(|memory| memory.get(path)).filter(|known| known.stamp == stamp);
+        if let Some(known) = known {
+            return Some((known.facts.clone(), Some((Arc::clone(&known.checked), stamp))));
+        }
+        if room.load(Ordering::Relaxed) == 0 {
+            let source = several.then(|| input.read(session.settings.max_bytes()))?.ok()?;
+            let compilation = compile(Arc::new(source), Options { rules: &[], ..Options::default() });
+            return Some((facts(&compilation), None));
+        }
+        let (before, fixed) = check(input).ok()?;
+        let facts = facts(&fixed.compilation);
+        let size = before.text().len();
+        let _ = room.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |room| Some(room.saturating_sub(size)));
+        Some((facts, Some((Arc::new(Checked::new(before, fixed)), stamp))))
+    };
+    let mut set = Set::default();
+    let mut alone = Vec::with_capacity(inputs.len());
+    each_in_order(inputs, look, |_, found| {
+        alone.push(found.and_then(|(mut facts, checked)| {
+            set.add(&mut facts);
+            checked.map(|(checked, stamp)| Alone { facts, checked, stamp })
+        }));
+        Ok(())
+    })?;
+    Ok((set, alone))
 }
 
 /// The text as it was, and what became of it.
@@ -357,13 +478,13 @@ fn check(
 }
 
 /// Writes a text where it came from; the inner error is why a file cannot be written.
-fn write_back(input: &Input, before: &Source, fixed: &Fixed) -> Result<Result<(), String>, Error> {
-    let after = fixed.compilation.source.text();
-    if !before.undecodable().is_empty() {
+fn write_back(input: &Input, checked: &Checked) -> Result<Result<(), String>, Error> {
+    let after = checked.after.text();
+    if !checked.before.undecodable().is_empty() {
         return Ok(Err(format!("cannot fix {}: it is not UTF-8", input.name)));
     }
     match &input.path {
-        Some(path) if fixed.applied > 0 => Ok(replace(path, before.text(), after)),
+        Some(path) if checked.applied > 0 => Ok(replace(path, checked.before.text(), after)),
         Some(_) => Ok(Ok(())),
         None => print(after).map(Ok),
     }
@@ -377,17 +498,17 @@ fn count(n: usize, what: &str) -> String {
 const MOST_UNDONE: usize = 10;
 
 /// Says which fixes were not applied, and why.
-fn say_undone(fixed: &Fixed) {
-    let source = &fixed.compilation.source;
-    for undone in fixed.undone.iter().take(MOST_UNDONE) {
+fn say_undone(checked: &Checked) {
+    let source = &checked.after;
+    for undone in checked.undone.iter().take(MOST_UNDONE) {
         let at = source.position(undone.at, Unit::Char);
         let place = format!("{}:{}:{}", source.name(), at.line, at.column);
         say(&format!("{place}: not fixed, because {}: {}", undone.reason, undone.message));
     }
-    if let Some(more @ 1..) = fixed.undone.len().checked_sub(MOST_UNDONE) {
+    if let Some(more @ 1..) = checked.undone.len().checked_sub(MOST_UNDONE) {
         say(&format!("{}: {} more not fixed", source.name(), count(more, "finding")));
     }
-    if fixed.unfinished {
+    if checked.unfinished {
         say(&format!("{}: there is more to fix; run it again", source.name()));
     }
 }
