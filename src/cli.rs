@@ -3,6 +3,7 @@
 //! Results go to standard output, everything else to standard error. Exit codes: 0 clean, 1 findings or a failed
 //! run, 2 could not do it; a closed pipe is 0.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -16,6 +17,7 @@ use crate::compile::{Compilation, Options, compile};
 use crate::contract::{self, Contract, Contracts};
 use crate::diagnostic::Level;
 use crate::diff::unified;
+use crate::document::DocumentKind;
 use crate::library::{self, Library};
 use crate::lint::{Choice, Levels};
 use crate::report::{self, FileReport, Report, Style};
@@ -316,6 +318,15 @@ impl Session {
         given.or_else(|| self.settings.site.clone())
     }
 
+    /// The names of the recipes that the site has, if somebody has said where they are.
+    ///
+    /// # Errors
+    /// The site configuration cannot be used.
+    pub fn recipe_names(&self) -> Result<Option<BTreeSet<String>>, Error> {
+        let library = self.library()?;
+        Ok(library.is_told.then(|| library.names().into_iter().collect()))
+    }
+
     /// Where runs are kept.
     ///
     /// # Errors
@@ -380,11 +391,12 @@ impl Session {
         let unusable = |why| Unusable { path: path.to_owned(), name: name.clone(), why };
         let source = library::read(Path::new(&name), &name, self.settings.max_bytes());
         let source = Arc::new(source.map_err(|error| unusable(error.to_string()))?);
-        let tree = crate::syntax::json::parse(Arc::clone(&source));
+        let tree = crate::syntax::parse(Arc::clone(&source));
         let reading = contract::read(&tree);
         reading.contract.ok_or_else(|| {
             // In broken text the faults are not to be trusted.
-            let faults = reading.faults.into_iter().filter(|_| tree.problems().is_empty());
+            let faults =
+                reading.faults.into_iter().filter(|_| tree.problems().iter().all(|problem| problem.kind.is_python()));
             let faults = faults.map(|fault| (fault.span, fault.message));
             let broken = compile(Arc::clone(&source), Options::default()).diagnostics.into_iter();
             let broken = broken.map(|found| (found.primary.span, found.message));
@@ -502,7 +514,12 @@ pub fn difference(name: &str, before: Arc<Source>, after: Arc<Source>, colour: b
 
 /// A compilation as a report takes it.
 pub fn file_report(compilation: &Compilation) -> FileReport<'_> {
-    FileReport { source: &compilation.shown, diagnostics: &compilation.diagnostics, dropped: compilation.dropped }
+    FileReport {
+        source: &compilation.shown,
+        diagnostics: &compilation.diagnostics,
+        dropped: compilation.dropped,
+        is_recipe: compilation.document.kind() == DocumentKind::Recipe,
+    }
 }
 
 impl ParameterArgs {

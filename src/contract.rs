@@ -1,6 +1,6 @@
 //! Contracts: what a service promises. Reads one from a document, and finds the one that a recipe step is under.
 //!
-//! A contract is a JSON file of the form that `schemas/contract.schema.json` describes. Those of the services that
+//! A contract is a JSON or YAML file of the form that `schemas/contract.schema.json` describes. Those of the services that
 //! come with zrecipe are built in, and are what these services check their own parameters against.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -361,7 +361,7 @@ impl<'t> Reader<'t> {
 
     fn schema(&mut self, node: Option<NodeRef<'t>>) -> Option<Schema> {
         let node = node?;
-        let value = match serde_json::from_str(node.raw()) {
+        let value = match serde_json::from_str(&node.to_value().to_json()) {
             Ok(value) => value,
             // What is no JSON is reported as such; a number such as NaN has no place in a schema.
             Err(_) => return None,

@@ -16,6 +16,8 @@ pub struct FileReport<'a> {
     pub diagnostics: &'a [Diagnostic],
     /// How many further findings there are of which enough has been said.
     pub dropped: usize,
+    /// Whether it is a recipe.
+    pub is_recipe: bool,
 }
 
 /// How a report for people looks. Formats for machines ignore it.
@@ -40,6 +42,8 @@ impl Default for Style {
 pub struct Summary {
     /// Files.
     pub files: usize,
+    /// Files that are no recipes.
+    pub others: usize,
     /// Findings at error level.
     pub errors: usize,
     /// Findings at warning level.
@@ -54,6 +58,7 @@ impl Summary {
     /// Counts a file and its findings.
     pub fn add(&mut self, file: &FileReport<'_>) {
         self.files += 1;
+        self.others += usize::from(!file.is_recipe);
         self.dropped += file.dropped;
         for diagnostic in file.diagnostics {
             *match diagnostic.level {
@@ -68,7 +73,7 @@ impl Summary {
 /// The closing lines: `checked 12 recipes: 3 errors, 1 warning`.
 impl std::fmt::Display for Summary {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "checked {}: ", count(self.files, "recipe"))?;
+        write!(f, "checked {}: ", count(self.files, if self.others == 0 { "recipe" } else { "file" }))?;
         let counts = [(self.errors, "error"), (self.warnings, "warning"), (self.notes, "note")];
         let found: Vec<_> = counts.iter().filter(|(n, _)| *n > 0).map(|&(n, what)| count(n, what)).collect();
         f.write_str(if found.is_empty() { "nothing found" } else { "" })?;

@@ -12,6 +12,7 @@ use crate::cli::Error;
 use crate::compile::Compilation;
 use crate::document::DocumentKind;
 use crate::library::{limit, read};
+use crate::settings;
 use crate::source::Source;
 
 /// A file to work on.
@@ -43,8 +44,9 @@ impl Input {
     }
 }
 
-/// Whether a file in a directory is meant to be a recipe: it has steps or a start, or is broken and mentions them.
-pub fn is_recipe(compilation: &Compilation) -> bool {
+/// Whether a file in a directory is one of ours: it is of another kind, or a recipe: it has steps or a start, or is
+/// broken and mentions them.
+pub fn is_ours(compilation: &Compilation) -> bool {
     let recipe = &compilation.recipe;
     let has_step = recipe.steps().iter().any(|step| step.queue.is_some() || step.topic.is_some());
     let text = compilation.source.text();
@@ -89,18 +91,20 @@ pub fn gather(paths: &[String], stdin_name: &str) -> Result<Vec<Input>, Error> {
         inputs.push(Input { name: stdin_name.to_owned(), path: None, found: false });
     }
     if inputs.is_empty() {
-        return Err(Error::new("there is no `.json` file in what was given"));
+        return Err(Error::new("there is no JSON or YAML file in what was given"));
     }
     Ok(inputs)
 }
 
-/// The JSON files below a directory, without those that git ignores.
+/// The JSON and YAML files and the settings below a directory, without those that git ignores.
 fn walk(directory: &Path) -> Result<Vec<PathBuf>, Error> {
     let mut files = Vec::new();
     for entry in ignore::WalkBuilder::new(directory).sort_by_file_name(Ord::cmp).build() {
         let entry = entry.map_err(|error| Error::new(error.to_string()))?;
         let is_file = entry.file_type().is_some_and(|kind| kind.is_file());
-        if is_file && entry.path().extension().is_some_and(|ending| ending == "json") {
+        let ends = |ending: &str| entry.path().extension().is_some_and(|found| found == ending);
+        let is_settings = entry.file_name() == settings::FILE_NAME;
+        if is_file && (is_settings || ["json", "yml", "yaml"].into_iter().any(ends)) {
             files.push(entry.into_path());
         }
     }

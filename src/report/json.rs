@@ -112,7 +112,7 @@ fn file(file: &FileReport<'_>, before: &Summary, _: &Style) -> String {
 }
 
 fn end(summary: &Summary, _: &Style) -> String {
-    let &Summary { files, errors, warnings, notes, dropped } = summary;
+    let &Summary { files, errors, warnings, notes, dropped, .. } = summary;
     let counts = to_json(&Counts { files, errors, warnings, notes, dropped });
     let close = if files > 0 { "\n  ]" } else { "]" };
     format!("{close},\n  \"summary\": {counts}\n}}\n")

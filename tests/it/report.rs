@@ -28,7 +28,7 @@ fn found(marked: &str) -> (Source, Diagnostic) {
 fn human(source: &Source, finding: &Diagnostic, style: Style) -> String {
     let diagnostics = std::slice::from_ref(finding);
     let mut report = Report::new(format("human").expect("is a format"), style);
-    report.file(&FileReport { source, diagnostics, dropped: 0 })
+    report.file(&FileReport { source, diagnostics, dropped: 0, is_recipe: true })
 }
 
 fn rows() -> Vec<(&'static str, String)> {
@@ -151,6 +151,7 @@ fn a_recipe_in_every_format() {
             source: &file.source,
             diagnostics: &file.diagnostics,
             dropped: 3 * usize::from(file.has_errors()),
+            is_recipe: true,
         });
         let _ = writeln!(drawn, "# {name}\n{}", render(format(name).expect("is a format"), files, Style::default()));
     }
@@ -170,7 +171,7 @@ fn closing_lines() {
         ([2, 0, 0, 2, 9], "checked 2 recipes: 2 notes\n9 further findings of the same kinds not shown"),
     ];
     for ([files, errors, warnings, notes, dropped], expected) in rows {
-        assert_eq!(Summary { files, errors, warnings, notes, dropped }.to_string(), expected);
+        assert_eq!(Summary { files, errors, warnings, notes, dropped, others: 0 }.to_string(), expected);
     }
 }
 
@@ -183,7 +184,7 @@ fn concise_is_one_line_a_finding() {
     for (marked, message, expected) in rows {
         let (source, mut finding) = found(marked);
         finding.message = message.to_owned();
-        let file = FileReport { source: &source, diagnostics: &[finding], dropped: 0 };
+        let file = FileReport { source: &source, diagnostics: &[finding], dropped: 0, is_recipe: true };
         assert_eq!(render(format("concise").expect("is a format"), [file], Style::default()), expected);
     }
 }
@@ -202,8 +203,10 @@ fn json_follows_its_schema() {
         .into_iter()
         .map(|(source, finding)| (source, [finding.clone(), finding.help("\u{1b}").fix("do", Span::new(0, 1), "\"")]))
         .collect();
-    let files: Vec<_> =
-        findings.iter().map(|(source, diagnostics)| FileReport { source, diagnostics, dropped: 2 }).collect();
+    let files: Vec<_> = findings
+        .iter()
+        .map(|(source, diagnostics)| FileReport { source, diagnostics, dropped: 2, is_recipe: true })
+        .collect();
     for count in [0, 1, files.len()] {
         conforms(&as_json(&files[..count]), &schema, &schema, "report");
     }
@@ -258,7 +261,7 @@ fn places_on_a_long_line_are_those_of_the_source() {
     let spans = (0..source.text().len()).step_by(97).filter(|&at| source.text().is_char_boundary(at));
     let findings: Vec<_> =
         spans.map(|at| Diagnostic::new("some-rule", Level::Error, Span::empty(at), "wrong")).collect();
-    let report = as_json(&[FileReport { source: &source, diagnostics: &findings, dropped: 0 }]);
+    let report = as_json(&[FileReport { source: &source, diagnostics: &findings, dropped: 0, is_recipe: true }]);
     for found in report["files"][0]["diagnostics"].as_array().expect("is a list") {
         let at = found["span"]["start"].as_u64().expect("is a number") as u32;
         let Position { line, column } = source.position(at, Unit::Char);
@@ -274,7 +277,7 @@ fn a_thousand_findings_on_a_line_of_megabytes() {
     let findings: Vec<_> = (0..1000)
         .map(|n| Diagnostic::new("some-rule", Level::Error, Span::new(n * step, n * step + 4), "wrong"))
         .collect();
-    let file = FileReport { source: &source, diagnostics: &findings, dropped: 0 };
+    let file = FileReport { source: &source, diagnostics: &findings, dropped: 0, is_recipe: true };
     let drawn = render(format("human").expect("is a format"), [file], Style::default());
     assert!(drawn.len() < 400_000, "{}", drawn.len());
     assert_eq!(drawn.matches("error: wrong  [some-rule]").count(), 1000);

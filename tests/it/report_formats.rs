@@ -57,7 +57,7 @@ fn hostile() -> Vec<(Source, Vec<Diagnostic>)> {
 }
 
 fn reports(files: &[(Source, Vec<Diagnostic>)]) -> Vec<FileReport<'_>> {
-    files.iter().map(|(source, diagnostics)| FileReport { source, diagnostics, dropped: 0 }).collect()
+    files.iter().map(|(source, diagnostics)| FileReport { source, diagnostics, dropped: 0, is_recipe: true }).collect()
 }
 
 fn written(name: &str, files: &[FileReport<'_>]) -> String {
@@ -119,8 +119,12 @@ fn a_recipe_in_formats_for_programs() {
 "#;
     let broken = compile(Arc::new(Source::from_text("recipes/broken.json", text)), Options::default());
     let cut = compile(Arc::new(Source::from_text("recipes/cut off.json", "{\"1\":")), Options::default());
-    let files =
-        [&broken, &cut].map(|file| FileReport { source: &file.source, diagnostics: &file.diagnostics, dropped: 0 });
+    let files = [&broken, &cut].map(|file| FileReport {
+        source: &file.source,
+        diagnostics: &file.diagnostics,
+        dropped: 0,
+        is_recipe: true,
+    });
     let mut drawn = String::new();
     for name in ["github", "gitlab", "junit"] {
         let _ = writeln!(drawn, "# {name}\n{}", written(name, &files));
@@ -238,6 +242,7 @@ fn fingerprints_stay_and_are_unique() {
             source,
             diagnostics: &compiled.diagnostics,
             dropped: 0,
+            is_recipe: true,
         });
         let report = as_json(name, &files);
         let list = if name == "gitlab" { &report } else { &report["runs"][0]["results"] };
@@ -336,7 +341,7 @@ fn formats_for_programs_and_a_large_file() {
     let findings: Vec<_> = (0..1000)
         .map(|n| Diagnostic::new("cycle", Level::Error, Span::new(n * step, source.text().len()), "wrong"))
         .collect();
-    let files = [FileReport { source: &source, diagnostics: &findings, dropped: 0 }];
+    let files = [FileReport { source: &source, diagnostics: &findings, dropped: 0, is_recipe: true }];
     for name in ["sarif", "github", "gitlab", "junit"] {
         let text = written(name, &files);
         assert!(text.len() < 1_000_000, "{name}: {}", text.len());

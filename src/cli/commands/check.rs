@@ -1,6 +1,6 @@
 //! `zrecipe check`: everything that can be said about recipes before they run.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io::{self, IsTerminal as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -10,20 +10,23 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tempfile::NamedTempFile;
 
 use crate::baseline::Baseline;
-use crate::cli::files::{Input, each_in_order, gather, is_recipe, replace};
+use crate::cli::files::{Input, each_in_order, gather, is_ours, replace};
 use crate::cli::watch::{Changes, Stamp};
 use crate::cli::{Error, LevelArgs, ParameterArgs, Session, Unusable, difference, print, say};
 use crate::compile::{Compilation, Options, compile};
 use crate::diagnostic::Diagnostic;
+use crate::document::DocumentKind;
 use crate::evidence::{Facts, Set};
 use crate::fix::{Fixed, Undone, Which, fix};
-use crate::library::{matching, read};
+use crate::library::{Disk, matching, read};
 use crate::lint::Levels;
 use crate::report::{FORMATS, FileReport, Report, format};
 use crate::settings;
 use crate::source::{Source, Unit};
 
-/// Check recipes: every problem at once, at its place, with a way out
+/// Check recipes and configurations: every problem at once, at its place, with a way out
+///
+/// Contracts, site and broker configurations, plugin blocks, requests and zrecipe.toml are checked as well.
 ///
 /// Exit code 0: nothing at error level. 1: something is, or `--diff` has something to show. 2: a file could not be
 /// read or written.
@@ -36,6 +39,9 @@ pub struct Args {
     /// What to call standard input in messages.
     #[arg(long, value_name = "NAME", default_value = "<stdin>")]
     stdin_filename: String,
+    /// What the files are; without it, their content says it.
+    #[arg(long, value_name = "KIND", value_parser = DocumentKind::ALL.map(DocumentKind::name))]
+    kind: Option<String>,
     /// How to write findings.
     #[arg(long, value_name = "FORMAT", default_value = "human", value_parser = FORMATS.iter().map(|f| f.name).collect::<Vec<_>>())]
     format: String,
@@ -149,7 +155,14 @@ fn check_all(args: &Args, session: &Session, memory: &mut Option<Memory>) -> Res
     let parameters = args.parameters.given()?;
     let (contracts, unusable) = session.usable_contracts();
     let unusable = tell_unusable(unusable, &inputs);
-    let options = Options { parameters: parameters.as_ref(), ..session.options_under(contracts) };
+    let (recipes, is_site_unusable) = recipe_names(session, &inputs);
+    let disk = Disk { max_bytes: session.settings.max_bytes() };
+    let options = Options {
+        parameters: parameters.as_ref(),
+        recipes: recipes.as_ref(),
+        files: &disk,
+        ..session.options_under(contracts)
+    };
     output.write(&report.begin())?;
     let mut statistics = Statistics::default();
     let (mut unreadable, mut unwritable, mut passed_over) = (0, 0, 0);
@@ -167,7 +180,7 @@ fn check_all(args: &Args, session: &Session, memory: &mut Option<Memory>) -> Res
         },
         |(input, _), result| {
             match result {
-                Ok(checked) if input.found && !checked.is_recipe => passed_over += 1,
+                Ok(checked) if input.found && !checked.is_ours => passed_over += 1,
                 Ok(checked) => {
                     if args.diff {
                         let (before, after) = (Arc::clone(&checked.before), Arc::clone(&checked.after));
@@ -189,7 +202,8 @@ fn check_all(args: &Args, session: &Session, memory: &mut Option<Memory>) -> Res
                     }
                     statistics.add(&diagnostics);
                     let (source, dropped) = (&checked.shown, checked.dropped);
-                    let text = report.file(&FileReport { source, diagnostics: &diagnostics, dropped });
+                    let is_recipe = checked.kind == DocumentKind::Recipe;
+                    let text = report.file(&FileReport { source, diagnostics: &diagnostics, dropped, is_recipe });
                     if !text.is_empty() {
                         output.write(&text)?;
                     }
@@ -225,8 +239,8 @@ fn check_all(args: &Args, session: &Session, memory: &mut Option<Memory>) -> Res
     }
     match passed_over {
         0 => {}
-        1 => say("passed over 1 file that is no recipe"),
-        more => say(&format!("passed over {more} files that are no recipes")),
+        1 => say("passed over 1 file of another kind"),
+        more => say(&format!("passed over {more} files of other kinds")),
     }
     if let Some(path) = &args.write_baseline {
         std::fs::write(path, written.to_text()).map_err(|error| Error::new(format!("{}: {error}", path.display())))?;
@@ -247,11 +261,30 @@ fn check_all(args: &Args, session: &Session, memory: &mut Option<Memory>) -> Res
         (0, _) if unwritable > 0 => Err(Error::new(format!("{} could not be written", count(unwritable, "file")))),
         (0, _) if unusable > 0 => Err(Error::new(format!("{} could not be used", count(unusable, "contract")))
             .hint("`contracts` in zrecipe.toml names what has to be a contract")),
-        (0, _) if summary.files == 0 => Err(Error::new("there is no recipe in what was given")),
+        (0, _) if is_site_unusable => Err(Error::new("the site configuration could not be used")),
+        (0, _) if summary.files == 0 => Err(Error::new("there is no recipe or configuration in what was given")),
         (0, 0) => Ok(()),
         (0, _) => Err(Error::findings()),
         (1, _) => Err(Error::new("1 file could not be read")),
         (more, _) => Err(Error::new(format!("{more} files could not be read"))),
+    }
+}
+
+/// The names of the recipes that the site has, and whether its configuration cannot be used. If it is checked itself
+/// that is found out anyway.
+fn recipe_names(session: &Session, inputs: &[Input]) -> (Option<BTreeSet<String>>, bool) {
+    match session.recipe_names() {
+        Ok(names) => (names, false),
+        Err(error) => {
+            let real = |path: &PathBuf| path.canonicalize().ok();
+            let site = session.site_path().as_ref().and_then(real);
+            let is_checked = inputs.iter().any(|input| site.is_some() && input.path.as_ref().and_then(real) == site);
+            if !is_checked {
+                // It only says it.
+                let _ = error.tell();
+            }
+            (None, !is_checked)
+        }
     }
 }
 
@@ -381,7 +414,9 @@ struct Checked {
     after: Arc<Source>,
     /// The same without secrets, for reports.
     shown: Arc<Source>,
-    is_recipe: bool,
+    kind: DocumentKind,
+    /// It is one of ours.
+    is_ours: bool,
     diagnostics: Vec<Diagnostic>,
     dropped: usize,
     applied: usize,
@@ -392,9 +427,9 @@ struct Checked {
 impl Checked {
     fn new(before: Arc<Source>, fixed: Fixed) -> Self {
         let Fixed { compilation, applied, undone, unfinished } = fixed;
-        let is_recipe = is_recipe(&compilation);
+        let (kind, is_ours) = (compilation.document.kind(), is_ours(&compilation));
         let Compilation { source: after, shown, diagnostics, dropped, .. } = compilation;
-        Self { before, after, shown, is_recipe, diagnostics, dropped, applied, undone, unfinished }
+        Self { before, after, shown, kind, is_ours, diagnostics, dropped, applied, undone, unfinished }
     }
 }
 
@@ -467,7 +502,8 @@ fn check(
     let named = input.path.clone().unwrap_or_else(|| PathBuf::from(&input.name));
     let (mut decided, suppressions) = session.settings.decisions(&named);
     decided.extend(levels);
-    let options = Options { levels: Some(&decided), suppressions: &suppressions, ..options };
+    let kind = args.kind.as_deref().and_then(DocumentKind::parse).or_else(|| session.settings.kind_of(&named));
+    let options = Options { levels: Some(&decided), suppressions: &suppressions, kind, ..options };
     let fixed = if args.fix || args.diff {
         fix(Arc::clone(&source), options, if args.unsafe_fixes { Which::All } else { Which::Safe })
     } else {

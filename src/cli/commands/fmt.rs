@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal as _};
 use std::sync::Arc;
 
-use crate::cli::files::{Input, each_in_order, gather, is_recipe, replace};
+use crate::cli::files::{Input, each_in_order, gather, is_ours, replace};
 use crate::cli::{Error, Session, difference, print, say};
 use crate::compile::{Compilation, Options, compile};
 use crate::format::{Layout, Reason, format, renumber};
@@ -47,7 +47,7 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
     each_in_order(&inputs, |input| lay_out(input, max_bytes, args.renumber), |input, result| {
         let (before, text) = match result {
             Ok((compilation, layout))
-                if input.found && (layout == Layout::None(Reason::NotJson) || !is_recipe(&compilation)) =>
+                if input.found && (layout == Layout::None(Reason::NotJson) || !is_ours(&compilation)) =>
             {
                 passed_over += 1;
                 return Ok(());
