@@ -3,13 +3,13 @@
 //! A contract is a JSON or YAML file of the form that `schemas/contract.schema.json` describes. Those of the services that
 //! come with zrecipe are built in, and are what these services check their own parameters against.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, LazyLock};
 
 use crate::recipe::{Recipe, Step};
 use crate::schema::{Flaw, Problem, Schema, SchemaValue, Segment, View, Violation};
 use crate::source::{Source, Span};
-use crate::syntax::{Kind, NodeId, NodeRef, Tree, json};
+use crate::syntax::{Kind, NodeRef, Tree, json};
 use crate::value::{Object, Value};
 
 /// The JSON Schema of contract files.
@@ -241,7 +241,7 @@ pub fn read(tree: &Tree) -> Reading {
     static FORM: LazyLock<Option<Schema>> = LazyLock::new(|| serde_json::from_str(SCHEMA).ok().map(Schema::trusted));
     let root = tree.root();
     let mut faults = Vec::new();
-    let mut view = View { values: plain_texts(root), dropped: dropped(root) };
+    let mut view = View::plain(root);
     for violation in FORM.iter().flat_map(|form| form.check(root, false, &mut view)) {
         faults.push(fault(tree, violation));
     }
@@ -250,23 +250,6 @@ pub fn read(tree: &Tree) -> Reading {
     let contract = contract
         .filter(|_| reader.faults.is_empty() && !tree.problems().iter().any(|problem| !problem.kind.is_python()));
     Reading { contract, faults: reader.faults }
-}
-
-/// In a contract braces are braces.
-fn plain_texts(root: NodeRef<'_>) -> HashMap<NodeId, Value> {
-    root.descendants().filter(|node| node.has_braces()).map(|node| (node.id(), node.to_value())).collect()
-}
-
-/// Keys that a later one replaces.
-fn dropped(root: NodeRef<'_>) -> HashSet<NodeId> {
-    let mut dropped = HashSet::new();
-    for object in root.descendants().filter(|node| node.kind() == Kind::Object) {
-        let mut last = HashMap::new();
-        for member in object.members() {
-            dropped.extend(last.insert(member.key.text(), member.key.id()));
-        }
-    }
-    dropped
 }
 
 fn fault(tree: &Tree, violation: Violation) -> Fault {

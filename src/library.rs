@@ -254,13 +254,24 @@ impl Files for Disk {
         match read(&path, &path.to_string_lossy(), self.max_bytes) {
             Ok(source) => Look::File { tree: Arc::new(yaml::parse(Arc::new(source))), public },
             Err(Error::Unreadable { source, .. }) => match source.kind() {
-                std::io::ErrorKind::NotFound => Look::Missing,
+                std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory if is_elsewhere(&path) => {
+                    Look::Elsewhere
+                }
+                std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory => Look::Missing,
                 std::io::ErrorKind::IsADirectory => Look::Directory,
+                std::io::ErrorKind::PermissionDenied => Look::Denied,
                 _ => Look::Unreadable(describe(&source)),
             },
             Err(error) => Look::Unreadable(error.to_string()),
         }
     }
+}
+
+/// Whether not even the topmost directory of a path is on this machine.
+fn is_elsewhere(path: &Path) -> bool {
+    let mut parts = path.components();
+    let top: PathBuf = parts.by_ref().take(2).collect();
+    path.is_absolute() && parts.next().is_some() && !top.exists()
 }
 
 /// The site configuration in a file, with all that belongs to it.

@@ -12,11 +12,11 @@ use crate::graph::Graph;
 use crate::infer::{self, Parameter};
 use crate::recipe::{Recipe, Step};
 use crate::schema::{Problem, View, Violation};
-use crate::site::Site;
+use crate::site::{self, Site, Written};
 use crate::source::Span;
 use crate::syntax::{Kind, NodeId, NodeRef, ProblemKind, Tree};
 use crate::template::{Field, Template, TemplateUse, has_braces, parse};
-use crate::value::Object;
+use crate::value::{Object, write_string};
 
 /// A kind of finding.
 #[derive(Debug)]
@@ -233,6 +233,16 @@ impl<'a> Context<'a> {
         self.tree.problems().iter().any(|problem| cuts(problem.kind))
     }
 
+    /// The plugin blocks that are written in this document.
+    pub fn plugin_blocks(&self) -> Vec<Written<'a>> {
+        site::written(self.tree, self.document.site())
+    }
+
+    /// The site that the document configures, if all that belongs to it is known: what is not in it is missing.
+    pub fn whole_site(&self) -> Option<&'a Site> {
+        self.document.site().filter(|site| !self.is_broken() && site.is_complete())
+    }
+
     /// How to name a node's content in a message: short scalars as written, anything else by what it is.
     pub fn show(&self, node: NodeRef<'_>) -> String {
         let raw = node.raw();
@@ -246,6 +256,18 @@ impl<'a> Context<'a> {
             _ => format!("`{raw}`"),
         }
     }
+}
+
+/// A name as it is to be written in place of another: in quotes if that is, or if it needs them.
+pub fn respelled(written: &str, name: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_.-/".contains(c);
+    let is_plain = name.starts_with(|c: char| c.is_ascii_alphabetic()) && name.chars().all(plain);
+    if is_plain && !written.starts_with(['"', '\'']) {
+        return name.to_owned();
+    }
+    let mut quoted = String::new();
+    write_string(&mut quoted, name);
+    quoted
 }
 
 /// Strings of a recipe that go through substitution and have braces.
@@ -409,6 +431,8 @@ macro_rules! rules {
 }
 
 rules! {
+    absent_setting,
+    alias_cycle,
     ambiguous_replace,
     ambiguous_scalar,
     attribute_placeholder,
@@ -419,33 +443,43 @@ rules! {
     delayed_exchange,
     delayed_topic,
     deprecated_parameter,
+    deprecated_plugin,
     duplicate_key,
     duplicate_step,
     empty_start,
+    endless_include,
     error_to_start,
+    exposed_secret,
     foreign_braces,
     foreign_queue,
+    incomplete_environment,
     invalid_utf8,
     lone_surrogate,
     malformed_contract,
     malformed_delay,
     malformed_destination,
     malformed_error,
+    malformed_hosts,
     malformed_link,
     malformed_parameters,
     malformed_placeholder,
+    malformed_plugin,
+    malformed_site,
     malformed_start,
     malformed_step,
     malformed_yaml,
     mismatched_channel,
     mismatched_payload,
     missing_destination,
+    missing_file,
     missing_parameter,
+    missing_recipe_directory,
     missing_start,
     misspelt_key,
     non_finite_number,
     non_numeric_step,
     not_a_recipe,
+    number_as_text,
     oversized_integer,
     parameter_in_command,
     parameter_type,
@@ -456,18 +490,27 @@ rules! {
     repeated_link,
     scalar_error,
     self_referencing_start,
+    shadowed_block,
     syntax_error,
     too_deep,
     two_destinations,
+    undefined_block,
+    undefined_environment,
+    undefined_logging_part,
     undefined_placeholder,
     undefined_replace,
     unfollowed_error,
     unknown_channel,
     unknown_parameter,
+    unknown_plugin,
     unknown_recipe,
+    unknown_setting,
     unknown_step,
+    unknown_transport,
     unreferenced_step,
     unresolved_destination,
+    unused_block,
+    unused_logging_part,
     unused_suppression,
     unusual_step_number,
     unwired_channel,

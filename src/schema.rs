@@ -67,6 +67,21 @@ pub struct View {
     pub dropped: HashSet<NodeId>,
 }
 
+impl View {
+    /// What is known of a text in which braces are braces, and of a repeated key the last counts.
+    pub fn plain(root: NodeRef<'_>) -> Self {
+        let texts = root.descendants().filter(|node| node.has_braces());
+        let mut view = Self { values: texts.map(|node| (node.id(), node.to_value())).collect(), ..Self::default() };
+        for object in root.descendants().filter(|node| node.kind() == Kind::Object) {
+            let mut last = HashMap::new();
+            for member in object.members() {
+                view.dropped.extend(last.insert(member.key.text(), member.key.id()));
+            }
+        }
+        view
+    }
+}
+
 /// A value that does not fit its schema.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {

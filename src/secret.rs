@@ -11,11 +11,12 @@ use crate::value::Value;
 pub const MASK: &str = "•••";
 
 /// What the name of a setting that is secret has in it.
-const WORDS: [&str; 10] = [
+const WORDS: [&str; 11] = [
     "password",
     "passwd",
     "passphrase",
     "rabbit-pass",
+    "credentials",
     "secret",
     "token",
     "api_key",
@@ -36,6 +37,13 @@ const SHORT: usize = 4;
 pub fn is_secret(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     WORDS.iter().any(|word| name.contains(word))
+}
+
+/// Whether a text has the address of a server with the name of a user in it.
+pub fn has_user_info(text: &str) -> bool {
+    let mut found = Vec::new();
+    user_info(text, &mut found);
+    !found.is_empty()
 }
 
 /// The secrets of a document, in order of place. Where the document is broken everything up to the end of the line
@@ -196,7 +204,12 @@ pub fn scrub(diagnostic: &mut Diagnostic, source: &Source, secrets: &[Span]) {
     diagnostic.help.iter_mut().for_each(clean);
     let writes = |fix: &crate::diagnostic::Fix| {
         let said = fix.edits.iter().map(|edit| &edit.replacement).chain([&fix.title]);
-        said.into_iter().any(|said| texts.iter().any(|secret| said.contains(secret)))
+        // A short one is part of many words that have nothing to do with it.
+        let is_written = |said: &str, secret: &str| match secret.len() {
+            0..SHORT => said.split(|c: char| !c.is_alphanumeric()).any(|word| word == secret),
+            _ => said.contains(secret),
+        };
+        said.into_iter().any(|said| texts.iter().any(|secret| is_written(said, secret)))
     };
     if diagnostic.fix.as_ref().is_some_and(writes) {
         diagnostic.fix = None;

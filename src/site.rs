@@ -6,12 +6,31 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use crate::schema::Schema;
+use crate::secret::is_secret;
+use crate::source::Span;
 use crate::syntax::{Kind, NodeId, NodeRef, Tree};
 
 /// The names at the top level that are no plugin blocks.
 pub const RESERVED: [&str; 3] = ["version", "environments", "include"];
+
+/// The plugins that come with `zocalo` and `workflows`, and the JSON Schemas of their settings.
+const FORMS: [(&str, &str); 12] = [
+    ("graylog", include_str!("../schemas/site/graylog.schema.json")),
+    ("iris", include_str!("../schemas/site/slurm.schema.json")),
+    ("jmx", include_str!("../schemas/site/jmx.schema.json")),
+    ("logging", include_str!("../schemas/site/logging.schema.json")),
+    ("opentelemetry", include_str!("../schemas/site/opentelemetry.schema.json")),
+    ("pika", include_str!("../schemas/site/pika.schema.json")),
+    ("rabbitmqapi", include_str!("../schemas/site/rabbitmqapi.schema.json")),
+    ("slurm", include_str!("../schemas/site/slurm.schema.json")),
+    ("smtp", include_str!("../schemas/site/smtp.schema.json")),
+    ("stomp", include_str!("../schemas/site/stomp.schema.json")),
+    ("storage", include_str!("../schemas/site/storage.schema.json")),
+    ("transport", include_str!("../schemas/site/transport.schema.json")),
+];
 
 /// How many files may include one another, one in the other.
 const MOST_INCLUDES: usize = 16;
@@ -29,8 +48,12 @@ pub enum Look {
     Unknown,
     /// Nothing.
     Missing,
+    /// Nothing, and not even the topmost directory of its path: it may well be on another machine.
+    Elsewhere,
     /// A directory.
     Directory,
+    /// Something that this user may not read.
+    Denied,
     /// Something that cannot be read, and why.
     Unreadable(String),
     /// A file.
@@ -59,6 +82,33 @@ pub struct Site {
     blocks: Vec<Block>,
     environments: Vec<Environment>,
     includes: Vec<Include>,
+    recipe_directories: Vec<(NodeId, Look)>,
+}
+
+/// A plugin block that is written in the document at hand.
+#[derive(Debug, Clone)]
+pub struct Written<'t> {
+    /// Its name; nothing when it is a file of its own.
+    pub name: Option<Cow<'t, str>>,
+    /// Where a finding about all of it should point.
+    pub place: Span,
+    /// What it says.
+    pub content: NodeRef<'t>,
+    /// The plugin that it is for.
+    pub plugin: Cow<'t, str>,
+}
+
+/// A handler, formatter or filter that a logging configuration names.
+#[derive(Debug, Clone, Copy)]
+pub struct LoggingUse<'t> {
+    /// The configuration, the block itself or a step of `verbose`, that must define it.
+    pub scope: NodeRef<'t>,
+    /// Where it is defined: `handlers`, `formatters` or `filters`.
+    pub part: &'static str,
+    /// Its name.
+    pub name: NodeRef<'t>,
+    /// Whether it is an argument of a handler's class, which may mean something else by it.
+    pub is_argument: bool,
 }
 
 /// A plugin block.
@@ -170,8 +220,13 @@ impl Site {
         let name = tree.source().name();
         within.push(name.to_owned());
         let root = tree.root();
-        let mut site =
-            Self { blocks: Vec::new(), environments: Vec::new(), includes: Vec::new(), tree: Arc::clone(&tree) };
+        let mut site = Self {
+            blocks: Vec::new(),
+            environments: Vec::new(),
+            includes: Vec::new(),
+            recipe_directories: Vec::new(),
+            tree: Arc::clone(&tree),
+        };
         let mut last: HashMap<String, usize> = HashMap::new();
         for (at, member) in root.members().enumerate() {
             last.insert(member.key.text().into_owned(), at);
@@ -193,6 +248,13 @@ impl Site {
                 }
                 _ => {
                     let file = (value.kind() == Kind::String).then(|| files.look(name, &value.text()));
+                    let is_storage = plugin_of(value).is_some_and(|plugin| plugin == "storage");
+                    if is_storage && let Some(directory) = recipe_directory(value) {
+                        // The dispatcher takes it as it is: relative to wherever it runs.
+                        let absolute = directory.text().starts_with('/');
+                        let look = if absolute { files.look(name, &directory.text()) } else { Look::Unknown };
+                        site.recipe_directories.push((directory.id(), look));
+                    }
                     site.blocks.push(Block { name: key.into_owned(), key: member.key.id(), value: value.id(), file });
                 }
             }
@@ -226,6 +288,11 @@ impl Site {
         &self.includes
     }
 
+    /// The recipe directories that blocks of this file name, and what is there.
+    pub fn recipe_directories(&self) -> &[(NodeId, Look)] {
+        &self.recipe_directories
+    }
+
     /// This file and all that it includes, each before those that come before it.
     pub fn files(&self) -> Vec<&Site> {
         let mut all = vec![self];
@@ -254,6 +321,14 @@ impl Site {
             Some(Look::File { tree, .. }) => Some(tree.root()),
             Some(_) => None,
         }
+    }
+
+    /// Whether something else in the document takes from this value, by an alias or `<<`.
+    pub fn is_copied(&self, value: NodeId) -> bool {
+        let value = self.node(value);
+        let Span { start, end } = value.span();
+        let inside = |span: Span| start <= span.start && span.end <= end && span.start < span.end;
+        self.tree.nodes().any(|node| inside(node.span()) && !value.holds(node.id()))
     }
 
     /// The names of all environments, each once, in the order of the text.
@@ -366,6 +441,114 @@ impl Site {
 /// The name of the plugin that a block is for.
 pub fn plugin_of(block: NodeRef<'_>) -> Option<Cow<'_, str>> {
     block.get("plugin").filter(|plugin| plugin.kind() == Kind::String).map(NodeRef::text)
+}
+
+/// The names of the plugins that come with `zocalo` and `workflows`.
+pub fn plugins() -> impl Iterator<Item = &'static str> {
+    FORMS.iter().map(|(name, _)| *name)
+}
+
+/// What the settings of a plugin look like; nothing for one that the site has made.
+pub fn form_of(plugin: &str) -> Option<&'static Schema> {
+    static COMPILED: [OnceLock<Option<Schema>>; FORMS.len()] = [const { OnceLock::new() }; FORMS.len()];
+    let at = FORMS.iter().position(|(name, _)| *name == plugin)?;
+    COMPILED[at].get_or_init(|| Schema::new(serde_json::from_str(FORMS[at].1).ok()?).ok()).as_ref()
+}
+
+/// The keys in a block under which a secret itself is written, and not the path of a file that holds it.
+pub fn secrets(block: NodeRef<'_>) -> Vec<NodeRef<'_>> {
+    let objects = block.descendants().filter(|node| node.kind() == Kind::Object);
+    let is_written = |value: NodeRef<'_>| {
+        let text = value.text();
+        let is_path = text.starts_with(['/', '~', '.']);
+        let scalar = matches!(value.kind(), Kind::String | Kind::Number) && !text.is_empty() && !is_path;
+        scalar || value.items().next().is_some()
+    };
+    let members = objects.flat_map(|object| object.members());
+    members
+        .filter(|member| is_secret(&member.key.text()) && is_written(member.value))
+        .map(|member| member.key)
+        .collect()
+}
+
+/// The plugin blocks of a site configuration, or the one that a document is. A block that is written once and named
+/// twice is one.
+pub fn written<'t>(tree: &'t Tree, site: Option<&'t Site>) -> Vec<Written<'t>> {
+    let root = tree.root();
+    let Some(site) = site else {
+        let plugin = plugin_of(root);
+        let place = root.get("plugin").map_or(root.head(), NodeRef::span);
+        return plugin.map(|plugin| Written { name: None, place, content: root, plugin }).into_iter().collect();
+    };
+    let mut found: Vec<Written<'t>> = Vec::new();
+    for block in &site.blocks {
+        let content = site.node(block.value);
+        let Some(plugin) = plugin_of(content) else { continue };
+        if found.iter().all(|other| other.content.span() != content.span()) {
+            let name = Some(Cow::Borrowed(block.name.as_str()));
+            found.push(Written { name, place: site.node(block.key).span(), content, plugin });
+        }
+    }
+    found
+}
+
+impl<'t> Written<'t> {
+    /// What to call it in a message.
+    pub fn called(&self) -> String {
+        self.name.as_ref().map_or_else(|| "the block".to_owned(), |name| format!("`{name}`"))
+    }
+
+    /// The value of a setting that is written in this block.
+    pub fn own(&self, key: &str) -> Option<NodeRef<'t>> {
+        self.content.get(key).filter(|value| self.holds(*value))
+    }
+
+    /// Whether something is written in this block, and not taken from elsewhere by an alias or `<<`.
+    pub fn holds(&self, node: NodeRef<'_>) -> bool {
+        let (block, node) = (self.content.span(), node.span());
+        block.start <= node.start && node.end <= block.end
+    }
+}
+
+/// The parts of a logging configuration that define something by its name.
+pub const LOGGING_PARTS: [&str; 3] = ["handlers", "formatters", "filters"];
+
+/// What defines handlers, formatters and filters in a block of the plugin `logging`: it, and steps of `verbose` that
+/// configure everything anew.
+pub fn logging_scopes(block: NodeRef<'_>) -> Vec<NodeRef<'_>> {
+    let steps = block.get("verbose").into_iter().flat_map(NodeRef::items);
+    let incremental = |scope: &NodeRef<'_>| scope.get("incremental").and_then(NodeRef::as_bool);
+    let block = Some(block).filter(|block| incremental(block) != Some(true));
+    block.into_iter().chain(steps.filter(|step| incremental(step) == Some(false))).collect()
+}
+
+/// What a block of the plugin `logging` names.
+pub fn logging_uses<'t>(block: NodeRef<'t>) -> Vec<LoggingUse<'t>> {
+    let mut uses = Vec::new();
+    for scope in logging_scopes(block) {
+        let mut note = |part, node: Option<NodeRef<'t>>, is_argument| {
+            let names = node.into_iter().flat_map(|node| std::iter::once(node).chain(node.items()));
+            let names = names.filter(|name| name.kind() == Kind::String);
+            uses.extend(names.map(|name| LoggingUse { scope, part, name, is_argument }));
+        };
+        let values = |key: &str| scope.get(key).into_iter().flat_map(NodeRef::members).map(|member| member.value);
+        for logger in scope.get("root").into_iter().chain(values("loggers")) {
+            note("handlers", logger.get("handlers"), false);
+            note("filters", logger.get("filters"), false);
+        }
+        for handler in values("handlers") {
+            note("formatters", handler.get("formatter"), false);
+            note("filters", handler.get("filters"), false);
+            // Handlers that hand on to others.
+            note("handlers", handler.get("target"), true);
+            note("handlers", handler.get("handlers"), true);
+        }
+    }
+    uses
+}
+
+fn recipe_directory(block: NodeRef<'_>) -> Option<NodeRef<'_>> {
+    block.get("zocalo.recipe_directory").filter(|directory| directory.kind() == Kind::String)
 }
 
 fn environment(key: NodeRef<'_>, value: NodeRef<'_>) -> Environment {

@@ -4,8 +4,9 @@
 //!
 //! A fixture's bytes are the document, unchanged. Beside it, `<stem>.params` holds the parameters it is run with,
 //! `<stem>.contracts` a list of contracts, `<stem>.site` the types of parameters that the site's dispatcher adds,
-//! `<stem>.recipes` the names of the recipes that there are, and `<stem>.beside` the recipes it is checked together
-//! with: a list of `[recipe, how many of them]`.
+//! `<stem>.recipes` the names of the recipes that there are, `<stem>.beside` the recipes it is checked together with: a
+//! list of `[recipe, how many of them]`, and `<stem>.files` the files that it names: `{path: state}` or
+//! `{path: {"text": …, "public": true}}`, see `shared/files.rs`.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 use zrecipe::compile::{Compilation, Options, compile};
 use zrecipe::contract::{Contract, Contracts, Declared};
 use zrecipe::diagnostic::{Diagnostic, Fix};
+use zrecipe::document::DocumentKind;
 use zrecipe::evidence::{Facts, Set};
 use zrecipe::format::{self, Layout};
 use zrecipe::graph::Graph;
@@ -27,6 +29,8 @@ use zrecipe::syntax::{Kind, NodeRef, Tree};
 use zrecipe::value::{Object, Value};
 
 mod cli;
+#[path = "shared/files.rs"]
+mod files;
 
 datatest_stable::harness! {
     { test = silent, root = "tests/lint", pattern = r"/ok[^/]*\.(json|yml)$" },
@@ -147,6 +151,8 @@ struct Fixture {
     recipes: Option<BTreeSet<String>>,
     /// The recipes it is checked together with.
     beside: Option<Set>,
+    /// The files that it names.
+    files: files::Folder,
 }
 
 /// The JSON in a file beside a fixture, with the same stem.
@@ -165,6 +171,18 @@ fn pair(entry: &Value) -> Option<(&Value, i64)> {
         [recipe, count] => Some((recipe, count.as_i64()?)),
         _ => None,
     }
+}
+
+fn read_folder(description: &Value) -> Result<files::Folder, String> {
+    let mut folder = files::Folder::default();
+    for (path, file) in description.as_object().ok_or("the files of a fixture are an object")? {
+        match (file.as_str(), file.get("text").and_then(Value::as_str)) {
+            (Some(state), _) => folder.add_other(path, state)?,
+            (None, Some(text)) => folder.add(path, text, file.get("public").is_some_and(Value::is_truthy)),
+            (None, None) => return Err(format!("file `{path}` is neither a word nor has `text`")),
+        }
+    }
+    Ok(folder)
 }
 
 fn contract(value: &Value) -> Result<Arc<Contract>, String> {
@@ -211,7 +229,8 @@ impl Fixture {
             names.map(str::to_owned).collect()
         };
         let recipes = beside(path, "recipes")?.as_ref().map(names);
-        Ok(Self { recipes, name, rule, parameters, contracts, declared, beside: others })
+        let files = beside(path, "files")?.map_or_else(|| Ok(files::Folder::default()), |files| read_folder(&files))?;
+        Ok(Self { recipes, name, rule, parameters, contracts, declared, beside: others, files })
     }
 
     fn check(&self, bytes: Vec<u8>) -> Compilation {
@@ -228,8 +247,12 @@ impl Fixture {
             set.add(&mut Facts::of(&compile(self.source(bytes.clone()), Options::default()).recipe));
             set
         });
+        // What is hardly a site configuration is told to be one.
+        let kind = (self.rule.about == [DocumentKind::Site]).then_some(DocumentKind::Site);
         let mut options = Options {
             rules,
+            kind,
+            files: &self.files,
             parameters: self.parameters.as_ref(),
             declared: self.declared.as_ref(),
             set: set.as_ref(),

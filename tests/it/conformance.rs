@@ -5,10 +5,14 @@ use std::time::Duration;
 
 use zrecipe::bind::bind;
 use zrecipe::compile::{Compilation, Options, compile};
+use zrecipe::diagnostic::Level;
+use zrecipe::document::DocumentKind;
 use zrecipe::message::{Destination, Envelope, Outgoing, Output};
 use zrecipe::source::Source;
 use zrecipe::syntax::json::read_value;
 use zrecipe::value::{Object, Value};
+
+use crate::files::Folder;
 
 fn cases(name: &str) -> Vec<Object> {
     let path = format!("{}/tests/conformance/{name}.json", env!("CARGO_MANIFEST_DIR"));
@@ -137,6 +141,42 @@ fn hops() {
             }
         };
         compare(case, sent.map_err(|error| error.to_string()))
+    });
+}
+
+#[test]
+fn site_configuration() {
+    // Different on purpose: with two ports for one host nothing connects, which the reference finds out when it tries;
+    // and a repeated key loses what was written first.
+    let rejected_on_purpose =
+        |text: &str| text.contains("host: h, port: '1,2'") || text.starts_with("version: 1\nversion: 1");
+    let mut nothing = Folder::default();
+    nothing.add_other("x.yml", "missing").expect("is a state");
+    run("site_configuration", |case| {
+        let text = case["text"].as_str().expect("has a text");
+        let source = Arc::new(Source::from_text("site.yml", text));
+        let options = Options { kind: Some(DocumentKind::Site), files: &nothing, ..Options::default() };
+        let compilation = compile(source, options);
+        let errors = compilation.diagnostics.iter().filter(|found| found.level == Level::Error);
+        let errors: Vec<_> = errors.map(|found| (found.rule, &found.message)).collect();
+        let Some(expected) = case.get("result") else {
+            return if errors.is_empty() {
+                Err("is rejected by the reference and not by us".to_owned())
+            } else {
+                Ok(())
+            };
+        };
+        if errors.is_empty() == rejected_on_purpose(text) {
+            return Err(format!("is accepted by the reference, and we say {errors:?}"));
+        }
+        let site = compilation.document.site().expect("is one");
+        let names = site.environment_names().into_iter();
+        let environments: serde_json::Map<_, _> =
+            names.map(|name| (name.to_owned(), serde_json::json!(site.names_in(name).expect("is right")))).collect();
+        let mut plugins: Vec<&str> = site.blocks().iter().map(|block| &*block.name).collect();
+        plugins.sort_unstable();
+        let ours = serde_json::json!({"environments": environments, "plugins": plugins});
+        if ours == as_json(expected) { Ok(()) } else { Err(format!("we find {ours}")) }
     });
 }
 

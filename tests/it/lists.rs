@@ -142,7 +142,7 @@ fn files_beside_fixtures() {
         match path.extension().and_then(|extension| extension.to_str()) {
             Some("json" | "yml") if !is_rule || name.starts_with("bad") || name.starts_with("ok") => {}
             Some("json" | "yml") => wrong.push(format!("{shown} is never read: name it `bad…` or `ok…`")),
-            Some("snap" | "params" | "beside" | "contracts" | "site" | "recipes")
+            Some("snap" | "params" | "beside" | "contracts" | "site" | "recipes" | "files")
                 if ["json", "yml"].iter().any(|ending| path.with_extension(ending).exists()) => {}
             _ => wrong.push(format!("{shown} belongs to no fixture: remove it")),
         }

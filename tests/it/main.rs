@@ -3,6 +3,8 @@
 mod cli;
 mod conformance;
 mod draw;
+#[path = "../shared/files.rs"]
+mod files;
 mod fix;
 mod fmt;
 mod layers;
@@ -17,6 +19,8 @@ mod rules_page;
 mod run;
 mod schemas;
 mod secrets;
+mod site;
+mod site_mutations;
 mod suite;
 mod suite_yaml;
 mod transport;

@@ -6,6 +6,8 @@
 //! `5000-digits` put in what nobody wants to read. `beside-<n> <recipe>` checks it together with so many copies of
 //! another recipe. `recipes=a,b` names the recipes that there are.
 //!
+//! `missing=<path>` says that a file is not there, and a block that begins with `file <path>` holds one that is.
+//!
 //! A block that begins with `contract` instead holds a contract that is in force in the other blocks.
 
 use std::collections::BTreeSet;
@@ -19,6 +21,8 @@ use zrecipe::lint::{self, Rule};
 use zrecipe::source::Source;
 use zrecipe::syntax::json::{parse, read_value};
 use zrecipe::value::{Object, Value};
+
+use crate::files::Folder;
 
 /// The documentation as the tools show it: lines without the space after `///`.
 fn documentation(rule: &Rule) -> String {
@@ -50,7 +54,7 @@ fn block(section: &str) -> Result<(&str, &str), String> {
 }
 
 /// The names of the rules that speak about a block, each once.
-fn speaking(words: &str, text: &str, contracts: &Contracts) -> Result<Vec<&'static str>, String> {
+fn speaking(words: &str, text: &str, contracts: &Contracts, mut files: Folder) -> Result<Vec<&'static str>, String> {
     let mut parameters = None;
     let mut only = None;
     let mut recipes: Option<BTreeSet<String>> = None;
@@ -82,6 +86,7 @@ fn speaking(words: &str, text: &str, contracts: &Contracts) -> Result<Vec<&'stat
                 (0..count).for_each(|_| others.add(&mut other));
                 set = true;
             }
+            missing if missing.starts_with("missing=") => files.add_other(&missing["missing=".len()..], "missing")?,
             "with-byte-order-mark" => mark = true,
             "600-deep" => text = replace(&text, "\"DEEP\"", &format!("{}{}", "[".repeat(600), "]".repeat(600)))?,
             "5000-digits" => text = replace(&text, "DIGITS", &"7".repeat(5000))?,
@@ -103,6 +108,7 @@ fn speaking(words: &str, text: &str, contracts: &Contracts) -> Result<Vec<&'stat
     }
     let only = only.map(|rule| [rule]);
     let rules = only.as_ref().map_or(lint::RULES, |only| only.as_slice());
+    files.add(&name, &text, false);
     let source = Arc::new(Source::from_bytes(name, bytes));
     others.add(&mut Facts::of(&compile(Arc::clone(&source), Options::default()).recipe));
     let set = set.then_some(&others);
@@ -111,6 +117,7 @@ fn speaking(words: &str, text: &str, contracts: &Contracts) -> Result<Vec<&'stat
         parameters: parameters.as_ref(),
         set,
         contracts,
+        files: &files,
         recipes: recipes.as_ref(),
         ..Options::default()
     };
@@ -129,6 +136,16 @@ fn contracts(documentation: &str) -> Result<Contracts, String> {
     };
     let found: Result<Vec<_>, _> = documentation.split("```contract\n").skip(1).map(contract).collect();
     Ok(Contracts::with_built_in(found?))
+}
+
+/// The files in a rule's documentation.
+fn files(documentation: &str) -> Folder {
+    let mut folder = Folder::default();
+    for block in documentation.split("```file ").skip(1) {
+        let (path, text) = block.split("```").next().and_then(|block| block.split_once('\n')).unwrap_or_default();
+        folder.add(path, text, false);
+    }
+    folder
 }
 
 fn replace(text: &str, word: &str, with: &str) -> Result<String, String> {
@@ -151,7 +168,7 @@ fn untruths(name: &'static str, documentation: &str) -> Vec<String> {
         Err(why) => return vec![format!("`{name}` {why}")],
     };
     for ((heading, body), expect) in sections[1..].iter().zip([vec![name], vec![]]) {
-        match block(body).and_then(|(words, text)| speaking(words, text, &contracts)) {
+        match block(body).and_then(|(words, text)| speaking(words, text, &contracts, files(documentation))) {
             Ok(speaking) if speaking == expect => {}
             Ok(speaking) => found.push(format!("`{name}`: under {heading} {speaking:?} speak, and {expect:?} should")),
             Err(why) => found.push(format!("`{name}`: its section {heading} {why}")),

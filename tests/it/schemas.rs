@@ -239,10 +239,11 @@ fn the_settings_schema_lists_the_rules() {
     if std::env::var_os("UPDATE_DOCS").is_some() {
         let path = root().join("schemas/settings.schema.json");
         let text = std::fs::read_to_string(&path).expect("is there");
-        let (head, tail) = text.split_once("\"enum\": [\n        \"ambiguous-replace\"").expect("lists the rules");
+        let start = "\"The name of a rule.\",\n      \"enum\": [\n";
+        let (head, tail) = text.split_once(start).expect("lists the rules");
         let (_, tail) = tail.split_once("\n      ]").expect("ends the list");
         let list: Vec<String> = rules.iter().map(|rule| format!("        \"{rule}\"")).collect();
-        std::fs::write(&path, format!("{head}\"enum\": [\n{}\n      ]{tail}", list.join(",\n"))).expect("writes");
+        std::fs::write(&path, format!("{head}{start}{}\n      ]{tail}", list.join(",\n"))).expect("writes");
     }
     assert_eq!(schema("settings").pointer("/$defs/rule/enum"), Some(&rules.into()));
 }

@@ -1,0 +1,46 @@
+//! Settings that a plugin does without and its users do not.
+
+use crate::diagnostic::Sink;
+use crate::lint::Context;
+
+declare_rule! {
+    /// # Why
+    /// Some settings may be left out, and what uses them then fails: the Mailer asks for `from` with every mail, even if a
+    /// recipe names a sender, and without `user_token` nothing can be asked of Slurm.
+    ///
+    /// # Example
+    /// ```yaml
+    /// version: 1
+    /// environments: {live: [mail]}
+    /// mail: {plugin: smtp, host: mail.example.org, port: 25}
+    /// ```
+    ///
+    /// # Instead
+    /// ```yaml
+    /// version: 1
+    /// environments: {live: [mail]}
+    /// mail: {plugin: smtp, host: mail.example.org, port: 25, from: zocalo@example.org}
+    /// ```
+    "absent-setting", Warning, about [Site, Plugin]
+}
+
+/// Plugins, what they may lack, and what fails then.
+const NEEDED: [(&str, &str, &str); 3] = [
+    ("smtp", "from", "the Mailer fails with every mail, even if a recipe names a sender"),
+    ("slurm", "user_token", "no job can be submitted; it is a token, or better the path of a file that holds one"),
+    ("iris", "user_token", "no job can be submitted; it is a token, or better the path of a file that holds one"),
+];
+
+fn check(cx: &Context<'_>, sink: &mut Sink) {
+    if cx.is_broken() {
+        return;
+    }
+    for block in cx.plugin_blocks() {
+        for (plugin, key, why) in NEEDED {
+            if block.plugin == plugin && block.content.get(key).is_none() {
+                let message = format!("{}, of plugin `{plugin}`, has no `{key}`", block.called());
+                sink.report(RULE.at(block.place, message).help(why));
+            }
+        }
+    }
+}

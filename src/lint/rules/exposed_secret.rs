@@ -1,0 +1,66 @@
+//! Passwords that everybody can read.
+
+use crate::diagnostic::{Level, Sink};
+use crate::lint::Context;
+use crate::site::{Look, Site, secrets};
+
+declare_rule! {
+    /// # Why
+    /// A plugin block stands in a file of its own so that only services can read its password: a file that everyone on
+    /// the machine may read gives it away. The site configuration itself must be readable by all who use Zocalo, so
+    /// a password of the environments `default` and `live` is better kept in a file of its own.
+    ///
+    /// # Example
+    /// ```yaml
+    /// version: 1
+    /// environments: {live: [broker, places]}
+    /// places: {plugin: storage, zocalo.recipe_directory: /site/recipes}
+    /// broker: {plugin: pika, host: mq.example.org, port: 5672, username: zocalo, password: "example", vhost: /}
+    /// ```
+    ///
+    /// # Instead
+    /// ```yaml
+    /// version: 1
+    /// environments: {live: [broker, places]}
+    /// places: {plugin: storage, zocalo.recipe_directory: /site/recipes}
+    /// broker: secrets/broker.yml
+    /// ```
+    "exposed-secret", Warning, about [Site]
+}
+
+fn check(cx: &Context<'_>, sink: &mut Sink) {
+    let Some(site) = cx.document.site() else { return };
+    let everyday = everyday(site);
+    for block in site.blocks() {
+        let name = &block.name;
+        match &block.file {
+            Some(Look::File { tree, public: true }) => {
+                let Some(key) = secrets(tree.root()).into_iter().next() else { continue };
+                let path = site.node(block.value);
+                let message = format!("everyone on this machine can read the `{}` of block `{name}`", key.text());
+                sink.report(RULE.at(path.span(), message).help(format!("`chmod o-r {}`", path.text())));
+            }
+            None if everyday.contains(&&**name) => {
+                for key in secrets(site.node(block.value)) {
+                    let value = site.node(block.value).get(&key.text());
+                    // What every broker comes with is no secret.
+                    if value.is_some_and(|value| value.is("guest")) {
+                        continue;
+                    }
+                    let message = format!("everyone who uses this configuration can read the `{}` of block `{name}`", key.text());
+                    let help = format!(
+                        "move the block to a file that only services can read, and write the path of the file here: `{name}: secrets.yml`"
+                    );
+                    sink.report(RULE.at(key.span(), message).level(Level::Note).help(help));
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The blocks of the environments that are in use everywhere.
+fn everyday(site: &Site) -> Vec<&str> {
+    let environments = ["default", "live"].into_iter().filter_map(|name| site.names_in(name).ok());
+    environments.flatten().collect()
+}

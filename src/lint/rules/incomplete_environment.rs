@@ -1,0 +1,70 @@
+//! Environments for everyday use that lack what services need.
+
+use crate::diagnostic::Sink;
+use crate::lint::Context;
+use crate::site::{plugin_of, plugins};
+
+declare_rule! {
+    /// # Why
+    /// In an environment without a block of `storage` the dispatcher stops at its start, and in one without a broker
+    /// services look for one on their own machine. Only `default` and `live` are looked at, as other environments are
+    /// often added to one of these, and only where the site has a block of the kind that is missing.
+    ///
+    /// # Example
+    /// ```yaml
+    /// version: 1
+    /// environments:
+    ///   default: [broker]
+    ///   test: [broker, places]
+    /// broker: {plugin: stomp, host: mq.example.org, port: 61613, username: "", password: "", prefix: zocalo}
+    /// places: {plugin: storage, zocalo.recipe_directory: /site/recipes}
+    /// ```
+    ///
+    /// # Instead
+    /// ```yaml
+    /// version: 1
+    /// environments:
+    ///   default: [broker, places]
+    ///   test: [broker, places]
+    /// broker: {plugin: stomp, host: mq.example.org, port: 61613, username: "", password: "", prefix: zocalo}
+    /// places: {plugin: storage, zocalo.recipe_directory: /site/recipes}
+    /// ```
+    "incomplete-environment", Note, about [Site]
+}
+
+/// Plugins that say how a broker is reached, or that none is.
+const TRANSPORTS: [&str; 3] = ["pika", "stomp", "transport"];
+
+fn check(cx: &Context<'_>, sink: &mut Sink) {
+    let Some(site) = cx.whole_site() else { return };
+    let blocks = site.files().into_iter().flat_map(|site| site.blocks().iter().map(move |block| (site, block)));
+    let there: Vec<_> = blocks.filter_map(|(site, block)| plugin_of(site.content(block)?)).collect();
+    let site_has = |wanted: &[&str]| there.iter().any(|plugin| wanted.contains(&&**plugin));
+    for environment in site.environments().iter().filter(|found| ["default", "live"].contains(&&*found.name)) {
+        // One that is a name for another is reported as that one, if at all.
+        if environment.alias.as_deref().is_some_and(|alias| alias == "live" || alias == "default") {
+            continue;
+        }
+        let Ok(active) = site.activate(&environment.name) else { continue };
+        let found: Option<Vec<_>> = active.iter().map(|active| active.block.and_then(plugin_of)).collect();
+        // A plugin of the site's own may bring anything.
+        let Some(found) = found.filter(|found| found.iter().all(|plugin| plugins().any(|known| known == plugin)))
+        else {
+            continue;
+        };
+        let (name, key) = (&environment.name, site.node(environment.key).span());
+        let has_storage = found.iter().any(|plugin| plugin == "storage");
+        let has_transport = found.iter().any(|plugin| TRANSPORTS.contains(&&**plugin));
+        match (has_transport, has_storage) {
+            (true, false) if site_has(&["storage"]) => sink.report(
+                RULE.at(key, format!("environment `{name}` has a broker and no block of `storage`"))
+                    .help("the dispatcher does not start in it"),
+            ),
+            (false, true) if site_has(&TRANSPORTS) => sink.report(
+                RULE.at(key, format!("environment `{name}` has a block of `storage` and no broker"))
+                    .help("services look for one on their own machine, unless the command line says otherwise"),
+            ),
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! Files that a site configuration names and that are not there.
+
+use crate::diagnostic::{Diagnostic, Level, Sink};
+use crate::lint::Context;
+use crate::secret::{has_user_info, is_secret};
+use crate::site::Look;
+use crate::syntax::NodeRef;
+
+declare_rule! {
+    /// # Why
+    /// A plugin block in a file of its own is read when it is activated, so services fail in one environment and run
+    /// in another. An included file is read at once. A file that this user may not read is a note: credentials are
+    /// often for services only. So is one whose topmost directory is not on this machine.
+    ///
+    /// # Example
+    /// ```yaml missing=secrets/brokr.yml
+    /// version: 1
+    /// environments: {live: [broker]}
+    /// broker: secrets/brokr.yml
+    /// ```
+    ///
+    /// # Instead
+    /// ```yaml
+    /// version: 1
+    /// environments: {live: [broker]}
+    /// broker: secrets/broker.yml
+    /// ```
+    "missing-file", Error, about [Site]
+}
+
+fn check(cx: &Context<'_>, sink: &mut Sink) {
+    let Some(site) = cx.document.site() else { return };
+    for block in site.blocks() {
+        if let Some(look) = &block.file {
+            let what = format!("the file of block `{}`", block.name);
+            sink.extend(finding(&what, site.node(block.value), look, is_secret(&block.name)));
+        }
+    }
+    for include in site.includes() {
+        let found = finding("an included file", site.node(include.node), &include.look, false);
+        sink.extend(found.map(|found| match include.look {
+            Look::Denied => found.level(Level::Warning).help("all who use the configuration must be able to read it"),
+            _ => found,
+        }));
+    }
+}
+
+/// A setting that slipped out of its block looks like a path: a secret is not named.
+fn finding(what: &str, path: NodeRef<'_>, look: &Look, secret: bool) -> Option<Diagnostic> {
+    let text = path.text();
+    let named = if secret || has_user_info(&text) { what.to_owned() } else { format!("{what}, `{text}`,") };
+    let at = |rest: String| RULE.at(path.span(), format!("{named} {rest}"));
+    Some(match look {
+        Look::Unknown | Look::File { .. } => return None,
+        Look::Missing => {
+            let found = at("does not exist".to_owned());
+            if text.starts_with(['/', '~']) { found } else { found.help("it is looked up from where this file is") }
+        }
+        Look::Elsewhere => at("is not on this machine".to_owned()).level(Level::Note).help("nor is its topmost directory"),
+        Look::Directory => at("is a directory".to_owned()),
+        Look::Denied => at("may not be read by this user".to_owned())
+            .level(Level::Note)
+            .help("that is right for credentials; what is in it is not checked"),
+        Look::Unreadable(why) => at(format!("cannot be read: {why}")),
+    })
+}

@@ -1,0 +1,48 @@
+//! Recipe directories that are not there.
+
+use crate::diagnostic::{Level, Sink};
+use crate::lint::Context;
+use crate::site::Look;
+use crate::syntax::Kind;
+
+declare_rule! {
+    /// # Why
+    /// The dispatcher looks up recipes by name in `zocalo.recipe_directory`. It starts without that directory, and
+    /// every request for a recipe then becomes a dead letter. The path is taken as it stands: `~` means nothing in it,
+    /// and a relative one begins wherever the dispatcher was started.
+    ///
+    /// # Example
+    /// ```yaml missing=/site/recipies
+    /// version: 1
+    /// environments: {live: [places]}
+    /// places: {plugin: storage, zocalo.recipe_directory: /site/recipies}
+    /// ```
+    ///
+    /// # Instead
+    /// ```yaml
+    /// version: 1
+    /// environments: {live: [places]}
+    /// places: {plugin: storage, zocalo.recipe_directory: /site/recipes}
+    /// ```
+    "missing-recipe-directory", Warning, about [Site, Plugin]
+}
+
+fn check(cx: &Context<'_>, sink: &mut Sink) {
+    for (node, look) in cx.document.site().into_iter().flat_map(|site| site.recipe_directories()) {
+        let path = cx.node(*node);
+        let at = |rest: &str| RULE.at(path.span(), format!("the recipe directory `{}` {rest}", path.text()));
+        sink.extend(match look {
+            Look::Missing => Some(at("does not exist")),
+            Look::File { .. } => Some(at("is a file")),
+            Look::Elsewhere => Some(at("is not on this machine").level(Level::Note).help("nor is its topmost directory")),
+            Look::Unknown | Look::Directory | Look::Denied | Look::Unreadable(_) => None,
+        });
+    }
+    for block in cx.plugin_blocks().into_iter().filter(|block| block.plugin == "storage") {
+        let Some(path) = block.own("zocalo.recipe_directory") else { continue };
+        if path.kind() == Kind::String && path.text().starts_with('~') {
+            let message = format!("`~` means nothing in the recipe directory `{}`", path.text());
+            sink.report(RULE.at(path.span(), message).help("write the whole path"));
+        }
+    }
+}

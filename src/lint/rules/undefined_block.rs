@@ -1,0 +1,51 @@
+//! Environments that name plugin blocks which there are not.
+
+use crate::diagnostic::Sink;
+use crate::lint::{Context, nearest, respelled};
+use crate::site::{RESERVED, Site};
+
+declare_rule! {
+    /// # Why
+    /// An environment that names a block which is nowhere makes the whole configuration invalid: no service and no
+    /// tool starts, in whichever environment.
+    ///
+    /// # Example
+    /// ```yaml
+    /// version: 1
+    /// environments: {default: [plcaes]}
+    /// places: {plugin: storage, zocalo.recipe_directory: /site/recipes}
+    /// ```
+    ///
+    /// # Instead
+    /// ```yaml
+    /// version: 1
+    /// environments: {default: [places]}
+    /// places: {plugin: storage, zocalo.recipe_directory: /site/recipes}
+    /// ```
+    "undefined-block", Error, about [Site]
+}
+
+fn check(cx: &Context<'_>, sink: &mut Sink) {
+    let Some(site) = cx.whole_site() else { return };
+    let mut known: Vec<&str> = site.files().into_iter().flat_map(Site::blocks).map(|block| &*block.name).collect();
+    known.sort_unstable();
+    for environment in site.environments() {
+        for (name, node) in environment.groups.iter().flat_map(|group| &group.blocks) {
+            if RESERVED.contains(&&**name) || known.binary_search(&&**name).is_ok() {
+                continue;
+            }
+            let span = site.node(*node).span();
+            let found =
+                RULE.at(span, format!("environment `{}` names `{name}`, and there is no such block", environment.name)).refused();
+            sink.report(match nearest(name, known.iter().copied()) {
+                Some(meant) => found
+                    .help(format!("did you mean `{meant}`?"))
+                    .unsafe_fix(format!("write `{meant}`"), span, respelled(cx.tree.source().slice(span), meant)),
+                None if site.environment_names().contains(&&**name) => {
+                    found.help("that is an environment, and environments hold blocks only")
+                }
+                None => found,
+            });
+        }
+    }
+}
