@@ -18,7 +18,7 @@ use crate::contract::{self, Contract, Contracts};
 use crate::diagnostic::Level;
 use crate::diff::unified;
 use crate::document::DocumentKind;
-use crate::library::{self, Library};
+use crate::library::{self, Disk, Library};
 use crate::lint::{Choice, Levels};
 use crate::report::{self, FileReport, Report, Style};
 use crate::runtime::run;
@@ -69,6 +69,8 @@ pub struct Session {
     /// Options of every command.
     pub common: Common,
     contracts: OnceLock<(Contracts, Vec<Unusable>)>,
+    /// The files that configurations name.
+    files: Disk,
 }
 
 /// A contract that the settings name and that cannot be used.
@@ -301,7 +303,9 @@ impl Session {
     pub fn new(common: Common) -> Result<Self, Error> {
         let directory = std::env::current_dir()
             .map_err(|error| Error::new(format!("cannot use the working directory: {error}")))?;
-        Ok(Self { settings: Settings::find(&directory)?, common, contracts: OnceLock::new() })
+        let settings = Settings::find(&directory)?;
+        let files = Disk { max_bytes: settings.max_bytes() };
+        Ok(Self { settings, common, contracts: OnceLock::new(), files })
     }
 
     /// Where recipes are looked up.
@@ -429,7 +433,7 @@ impl Session {
     /// What recipes are compiled with under these contracts.
     pub fn options_under<'s>(&'s self, contracts: &'s Contracts) -> Options<'s> {
         let declared = Some(&*self.settings.declared).filter(|declared| !declared.is_empty());
-        Options { contracts, declared, ..Options::default() }
+        Options { contracts, declared, files: &self.files, ..Options::default() }
     }
 
     /// Reads and compiles recipes given by path or name. With parameters, they are checked as well.

@@ -133,7 +133,7 @@ pub fn compile(source: Arc<Source>, options: Options<'_>) -> Compilation {
         let secrets = secret::find(&tree);
         if !secrets.is_empty() {
             shown = Arc::new(secret::masked(&source, &secrets));
-            diagnostics.iter_mut().chain(&mut silenced).for_each(|found| secret::scrub(found, &source, &secrets));
+            diagnostics.iter_mut().chain(&mut silenced).for_each(|found| secret::scrub(found, &tree, &secrets));
         }
     }
     Compilation { source, shown, tree, recipe, graph, templates, document, diagnostics, silenced, dropped }

@@ -250,7 +250,7 @@ pub struct Disk {
 impl Files for Disk {
     fn look(&self, from: &str, path: &str) -> Look {
         let path = Path::new(from).parent().unwrap_or(Path::new("")).join(expand_home(path));
-        let public = path.metadata().is_ok_and(|found| found.permissions().mode() & 0o004 != 0);
+        let public = is_public(&path);
         match read(&path, &path.to_string_lossy(), self.max_bytes) {
             Ok(source) => Look::File { tree: Arc::new(yaml::parse(Arc::new(source))), public },
             Err(Error::Unreadable { source, .. }) => match source.kind() {
@@ -265,6 +265,13 @@ impl Files for Disk {
             Err(error) => Look::Unreadable(error.to_string()),
         }
     }
+}
+
+/// Whether every user of the machine may read a file, and pass through the directories above it.
+fn is_public(path: &Path) -> bool {
+    let allows = |path: &Path, bit| path.metadata().is_ok_and(|found| found.permissions().mode() & bit != 0);
+    let real = path.canonicalize();
+    real.is_ok_and(|path| allows(&path, 0o004) && path.ancestors().skip(1).all(|directory| allows(directory, 0o001)))
 }
 
 /// Whether not even the topmost directory of a path is on this machine.

@@ -56,13 +56,17 @@ pub fn find(tree: &Tree) -> Vec<Span> {
         }
     }
     let text = tree.source().text();
-    if tree.problems().iter().any(|problem| !problem.kind.is_python()) {
+    if is_broken(tree) {
         named(text, &mut found);
     }
     user_info(text, &mut found);
     found.sort();
     found.dedup();
     found
+}
+
+fn is_broken(tree: &Tree) -> bool {
+    tree.problems().iter().any(|problem| !problem.kind.is_python())
 }
 
 /// The document as it may be shown.
@@ -176,8 +180,16 @@ fn blot(character: char) -> char {
     }
 }
 
-/// Takes secrets out of everything that a finding says; a fix that would write one is not offered.
-pub fn scrub(diagnostic: &mut Diagnostic, source: &Source, secrets: &[Span]) {
+/// Takes secrets out of everything that a finding says about a place with one, or about a broken document; a fix that
+/// would write one is not offered. Elsewhere the same text is no secret, and a mask would tell that it is.
+pub fn scrub(diagnostic: &mut Diagnostic, tree: &Tree, secrets: &[Span]) {
+    let source = tree.source();
+    let labels = diagnostic.secondary.iter().chain([&diagnostic.primary]).map(|label| label.span);
+    let edits = diagnostic.fix.iter().flat_map(|fix| &fix.edits).map(|edit| edit.span);
+    let touches = |span: Span| secrets.iter().any(|secret| secret.start <= span.end && span.start <= secret.end);
+    if !is_broken(tree) && !labels.chain(edits).any(touches) {
+        return;
+    }
     let mut texts: Vec<&str> = Vec::new();
     for secret in secrets {
         let text = source.slice(*secret);

@@ -460,8 +460,9 @@ pub fn secrets(block: NodeRef<'_>) -> Vec<NodeRef<'_>> {
     let objects = block.descendants().filter(|node| node.kind() == Kind::Object);
     let is_written = |value: NodeRef<'_>| {
         let text = value.text();
-        let is_path = text.starts_with(['/', '~', '.']);
-        let scalar = matches!(value.kind(), Kind::String | Kind::Number) && !text.is_empty() && !is_path;
+        // What every broker comes with is no secret.
+        let is_known = text.starts_with(['/', '~', '.']) || text == "guest";
+        let scalar = matches!(value.kind(), Kind::String | Kind::Number) && !text.is_empty() && !is_known;
         scalar || value.items().next().is_some()
     };
     let members = objects.flat_map(|object| object.members());

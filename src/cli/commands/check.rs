@@ -18,7 +18,7 @@ use crate::diagnostic::Diagnostic;
 use crate::document::DocumentKind;
 use crate::evidence::{Facts, Set};
 use crate::fix::{Fixed, Undone, Which, fix};
-use crate::library::{Disk, matching, read};
+use crate::library::{matching, read};
 use crate::lint::Levels;
 use crate::report::{FORMATS, FileReport, Report, format};
 use crate::settings;
@@ -156,11 +156,9 @@ fn check_all(args: &Args, session: &Session, memory: &mut Option<Memory>) -> Res
     let (contracts, unusable) = session.usable_contracts();
     let unusable = tell_unusable(unusable, &inputs);
     let (recipes, is_site_unusable) = recipe_names(session, &inputs);
-    let disk = Disk { max_bytes: session.settings.max_bytes() };
     let options = Options {
         parameters: parameters.as_ref(),
         recipes: recipes.as_ref(),
-        files: &disk,
         ..session.options_under(contracts)
     };
     output.write(&report.begin())?;

@@ -42,11 +42,6 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
             }
             None if everyday.contains(&&**name) => {
                 for key in secrets(site.node(block.value)) {
-                    let value = site.node(block.value).get(&key.text());
-                    // What every broker comes with is no secret.
-                    if value.is_some_and(|value| value.is("guest")) {
-                        continue;
-                    }
                     let message = format!("everyone who uses this configuration can read the `{}` of block `{name}`", key.text());
                     let help = format!(
                         "move the block to a file that only services can read, and write the path of the file here: `{name}: secrets.yml`"
