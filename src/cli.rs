@@ -26,6 +26,7 @@ use crate::secret;
 use crate::settings::{self, Settings};
 use crate::source::{Source, Unit};
 use crate::syntax::json::read_value;
+use crate::topology::{self, Topology};
 use crate::transport;
 use crate::value::{Object, Value};
 
@@ -71,6 +72,7 @@ pub struct Session {
     contracts: OnceLock<(Contracts, Vec<Unusable>)>,
     /// The files that configurations name.
     files: Disk,
+    topology: OnceLock<Topology>,
 }
 
 /// A contract that the settings name and that cannot be used.
@@ -305,7 +307,7 @@ impl Session {
             .map_err(|error| Error::new(format!("cannot use the working directory: {error}")))?;
         let settings = Settings::find(&directory)?;
         let files = Disk { max_bytes: settings.max_bytes() };
-        Ok(Self { settings, common, contracts: OnceLock::new(), files })
+        Ok(Self { settings, common, contracts: OnceLock::new(), topology: OnceLock::new(), files })
     }
 
     /// Where recipes are looked up.
@@ -365,6 +367,40 @@ impl Session {
             ["LC_ALL", "LC_CTYPE", "LANG"].iter().find_map(|name| std::env::var(name).ok().filter(|v| !v.is_empty()));
         let ascii = matches!(locale.as_deref(), Some("C" | "POSIX")) && terminal;
         Style { colour, width, unicode: !ascii }
+    }
+
+    /// The broker configurations that are named: patterns.
+    pub fn broker_paths(&self) -> &[PathBuf] {
+        if self.common.broker.is_empty() { &self.settings.broker } else { &self.common.broker }
+    }
+
+    /// The broker that recipes are held against, if its configuration is named: on the command line, or in the
+    /// settings. It is read once.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn topology(&self) -> Result<Option<&Topology>, Error> {
+        if let Some(topology) = self.topology.get() {
+            return Ok(Some(topology));
+        }
+        let paths = self.broker_paths();
+        if paths.is_empty() {
+            return Ok(None);
+        }
+        let mut found = Topology::default();
+        for pattern in paths {
+            for path in library::matching(pattern)? {
+                let name = path.to_string_lossy();
+                let tree = crate::syntax::parse(Arc::new(library::read(&path, &name, self.settings.max_bytes())?));
+                if tree.problems().iter().any(|problem| !problem.kind.is_python()) {
+                    return Err(Error::new(format!("cannot use the broker configuration `{name}`")).hint(format!(
+                        "`--broker` or `broker` in zrecipe.toml names it; `zrecipe check {name}` says what is wrong"
+                    )));
+                }
+                found.add(topology::read(&tree));
+            }
+        }
+        Ok(Some(self.topology.get_or_init(|| found)))
     }
 
     /// The contracts of the services: those that the settings name and that can be used, and the built-in ones; and
@@ -623,6 +659,7 @@ commands! {
     check Check,
     fmt Fmt,
     config Config,
+    broker Broker,
     schema Schema,
     explain Explain,
     graph Graph,

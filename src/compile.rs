@@ -17,6 +17,7 @@ use crate::source::Source;
 use crate::suppress::{self, Pointed};
 use crate::syntax::{self, Tree};
 use crate::template::TemplateUse;
+use crate::topology::Topology;
 use crate::value::Object;
 
 /// What to compile with.
@@ -44,6 +45,8 @@ pub struct Options<'a> {
     pub site: Option<&'a Site>,
     /// The names of all recipes of the site, if they are known.
     pub recipes: Option<&'a BTreeSet<String>>,
+    /// The broker that a recipe is held against.
+    pub topology: Option<&'a Topology>,
 }
 
 impl Default for Options<'_> {
@@ -60,6 +63,7 @@ impl Default for Options<'_> {
             files: &NoFiles,
             site: None,
             recipes: None,
+            topology: None,
         }
     }
 }
@@ -117,6 +121,7 @@ pub fn compile(source: Arc<Source>, options: Options<'_>) -> Compilation {
     context.document = &document;
     context.site = options.site;
     context.recipes = options.recipes;
+    context.topology = options.topology;
     lint::run(options.rules, &context, &mut sink);
     let (found, dropped) = sink.finish();
     let (mut diagnostics, mut silenced) = suppress::apply(&recipe, options.suppressions, found, options.rules);

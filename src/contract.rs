@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, LazyLock};
 
 use crate::recipe::{Recipe, Step};
+pub use crate::schema::Fault;
 use crate::schema::{Flaw, Problem, Schema, SchemaValue, Segment, View, Violation};
 use crate::source::{Source, Span};
 use crate::syntax::{Kind, NodeRef, Tree, json};
@@ -55,17 +56,6 @@ pub struct Channel {
     pub default: bool,
     /// What is sent.
     pub payload: Option<Schema>,
-}
-
-/// Something wrong with a contract.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
-    /// Where.
-    pub span: Span,
-    /// What: a clause.
-    pub message: String,
-    /// What to do.
-    pub help: Option<String>,
 }
 
 /// A document read as a contract.
@@ -240,32 +230,12 @@ pub fn is_contract(tree: &Tree) -> bool {
 pub fn read(tree: &Tree) -> Reading {
     static FORM: LazyLock<Option<Schema>> = LazyLock::new(|| serde_json::from_str(SCHEMA).ok().map(Schema::trusted));
     let root = tree.root();
-    let mut faults = Vec::new();
-    let mut view = View::plain(root);
-    for violation in FORM.iter().flat_map(|form| form.check(root, false, &mut view)) {
-        faults.push(fault(tree, violation));
-    }
+    let faults = FORM.as_ref().map_or_else(Vec::new, |form| form.faults(tree, "the contract"));
     let mut reader = Reader { root, faults, schema: Schema::new };
     let contract = reader.contract();
     let contract = contract
         .filter(|_| reader.faults.is_empty() && !tree.problems().iter().any(|problem| !problem.kind.is_python()));
     Reading { contract, faults: reader.faults }
-}
-
-fn fault(tree: &Tree, violation: Violation) -> Fault {
-    let node = tree.node(violation.node);
-    let what = if violation.path.is_empty() { "the contract".to_owned() } else { format!("`{}`", violation.path) };
-    let did_you_mean = |meant: Option<String>| meant.map(|meant| format!("did you mean `{meant}`?"));
-    match violation.problem {
-        Problem::Missing(name) => Fault { span: node.head(), message: format!("{what} has no `{name}`"), help: None },
-        Problem::Unknown { name, key, meant } => {
-            let span = key.map_or(node.head(), |key| tree.node(key).span());
-            Fault { span, message: format!("{what} has the unknown key `{name}`"), help: did_you_mean(meant) }
-        }
-        Problem::Unfit { predicate, meant, .. } => {
-            Fault { span: node.head(), message: format!("{what} {predicate}"), help: did_you_mean(meant) }
-        }
-    }
 }
 
 struct Reader<'t> {

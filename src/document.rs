@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::contract::{self, Reading};
 use crate::site::{Files, Site};
 use crate::syntax::{Kind, NodeRef, Notation, Tree};
+use crate::topology::{self, Topology};
 
 /// What a file is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,7 +98,7 @@ pub enum Document {
     /// A plugin block.
     Plugin,
     /// The broker's configuration.
-    Broker,
+    Broker(Box<Topology>),
     /// Settings.
     Settings,
     /// A processing request.
@@ -112,7 +113,7 @@ impl Document {
             DocumentKind::Contract => Self::Contract(Box::new(contract::read(tree))),
             DocumentKind::Site => Self::Site(Site::with(Arc::clone(tree), files)),
             DocumentKind::Plugin => Self::Plugin,
-            DocumentKind::Broker => Self::Broker,
+            DocumentKind::Broker => Self::Broker(Box::new(topology::read(tree))),
             DocumentKind::Settings => Self::Settings,
             DocumentKind::Request => Self::Request,
         }
@@ -125,7 +126,7 @@ impl Document {
             Self::Contract(_) => DocumentKind::Contract,
             Self::Site(_) => DocumentKind::Site,
             Self::Plugin => DocumentKind::Plugin,
-            Self::Broker => DocumentKind::Broker,
+            Self::Broker(_) => DocumentKind::Broker,
             Self::Settings => DocumentKind::Settings,
             Self::Request => DocumentKind::Request,
         }
@@ -143,6 +144,14 @@ impl Document {
     pub fn site(&self) -> Option<&Site> {
         match self {
             Self::Site(site) => Some(site),
+            _ => None,
+        }
+    }
+
+    /// The broker configuration that it is.
+    pub fn broker(&self) -> Option<&Topology> {
+        match self {
+            Self::Broker(topology) => Some(topology),
             _ => None,
         }
     }

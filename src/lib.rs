@@ -29,6 +29,7 @@
 //!            contract
 //!            infer
 //!            site
+//!            topology     topology/
 //!            document
 //!            lint         lint/rules/
 //!            suppress
@@ -101,5 +102,6 @@ pub mod source;
 pub mod suppress;
 pub mod syntax;
 pub mod template;
+pub mod topology;
 pub mod transport;
 pub mod value;

@@ -16,6 +16,7 @@ use crate::site::{self, Site, Written};
 use crate::source::Span;
 use crate::syntax::{Kind, NodeId, NodeRef, ProblemKind, Tree};
 use crate::template::{Field, Template, TemplateUse, has_braces, parse};
+use crate::topology::Topology;
 use crate::value::{Object, write_string};
 
 /// A kind of finding.
@@ -63,6 +64,8 @@ pub struct Context<'a> {
     pub site: Option<&'a Site>,
     /// The names of all recipes of the site, if they are known.
     pub recipes: Option<&'a BTreeSet<String>>,
+    /// The broker that a recipe is held against.
+    pub topology: Option<&'a Topology>,
     /// The contracts that the steps are under: several rules ask.
     under: OnceCell<Vec<Option<&'a Contract>>>,
     signature: OnceCell<Vec<Parameter>>,
@@ -95,6 +98,7 @@ impl<'a> Context<'a> {
             document: &Document::Recipe,
             site: None,
             recipes: None,
+            topology: None,
             under: OnceCell::new(),
             signature: OnceCell::new(),
             violations: OnceCell::new(),
@@ -208,6 +212,12 @@ impl<'a> Context<'a> {
         const MOST: usize = 50;
         let mut names = HashSet::new();
         template.fields().into_iter().filter(|field| names.insert(&field.name)).take(MOST).collect()
+    }
+
+    /// The name of a queue, topic or exchange, if it is one and has no placeholders.
+    pub fn destination(&self, name: Option<NodeId>) -> Option<NodeRef<'a>> {
+        let name = self.node(name?);
+        (name.kind() == Kind::String && !name.has_braces() && !name.text().is_empty()).then_some(name)
     }
 
     /// Whether a string names the queue, topic or exchange of a step.
@@ -433,6 +443,7 @@ macro_rules! rules {
 rules! {
     absent_setting,
     alias_cycle,
+    ambiguous_policy,
     ambiguous_replace,
     ambiguous_scalar,
     attribute_placeholder,
@@ -440,12 +451,15 @@ rules! {
     colliding_key,
     conflicting_uses,
     cycle,
+    default_exchange_binding,
     delayed_exchange,
     delayed_topic,
     deprecated_parameter,
     deprecated_plugin,
+    duplicate_declaration,
     duplicate_key,
     duplicate_step,
+    empty_policy,
     empty_start,
     endless_include,
     error_to_start,
@@ -454,7 +468,9 @@ rules! {
     foreign_queue,
     incomplete_environment,
     invalid_utf8,
+    limited_dead_letters,
     lone_surrogate,
+    lossy_queue,
     malformed_contract,
     malformed_delay,
     malformed_destination,
@@ -462,14 +478,17 @@ rules! {
     malformed_hosts,
     malformed_link,
     malformed_parameters,
+    malformed_pattern,
     malformed_placeholder,
     malformed_plugin,
     malformed_site,
     malformed_start,
     malformed_step,
+    malformed_topology,
     malformed_yaml,
     mismatched_channel,
     mismatched_payload,
+    missing_dead_letter_queue,
     missing_destination,
     missing_file,
     missing_parameter,
@@ -484,8 +503,10 @@ rules! {
     parameter_in_command,
     parameter_type,
     partial_replace,
+    queue_without_dead_letters,
     rare_parameter,
     rare_queue,
+    refused_name,
     rejected_placeholder,
     repeated_link,
     scalar_error,
@@ -493,7 +514,12 @@ rules! {
     shadowed_block,
     syntax_error,
     too_deep,
+    transient_exchange,
     two_destinations,
+    unbound_queue,
+    undeclared_exchange,
+    undeclared_queue,
+    undeclared_vhost,
     undefined_block,
     undefined_environment,
     undefined_logging_part,
@@ -507,8 +533,11 @@ rules! {
     unknown_setting,
     unknown_step,
     unknown_transport,
+    unmatched_policy,
+    unread_setting,
     unreferenced_step,
     unresolved_destination,
+    unsupported_setting,
     unused_block,
     unused_logging_part,
     unused_suppression,

@@ -16,8 +16,8 @@ use jsonschema::{JsonType, ValidationError, Validator};
 use regex_syntax::hir::{Class, Hir, HirKind, Look};
 
 use crate::diagnostic::nearest;
-use crate::source::Source;
-use crate::syntax::{Kind, Member, NodeId, NodeRef, json};
+use crate::source::{Source, Span};
+use crate::syntax::{Kind, Member, NodeId, NodeRef, Tree, json};
 use crate::value::{self, Number, Value};
 
 /// The form in which schemas are held.
@@ -120,6 +120,17 @@ pub enum Problem {
     },
 }
 
+/// Something wrong with a file that is to be of a certain form.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// Where.
+    pub span: Span,
+    /// What: a clause.
+    pub message: String,
+    /// What to do.
+    pub help: Option<String>,
+}
+
 impl Schema {
     /// Compiles a schema. It reads no files and asks no network for what it refers to.
     ///
@@ -186,6 +197,22 @@ impl Schema {
         violations.sort_by_key(|violation| violation.node);
         violations.dedup();
         violations
+    }
+
+    /// What is wrong with a file of this form, in words; `whole` is what to call all of it.
+    pub fn faults(&self, tree: &Tree, whole: &str) -> Vec<Fault> {
+        let root = tree.root();
+        let mut view = View::default();
+        // Such a file is no recipe: braces in it are braces.
+        view.values
+            .extend(root.descendants().filter(|node| node.has_braces()).map(|node| (node.id(), node.to_value())));
+        for object in root.descendants().filter(|node| node.kind() == Kind::Object) {
+            let mut last = HashMap::new();
+            for member in object.members() {
+                view.dropped.extend(last.insert(member.key.text(), member.key.id()));
+            }
+        }
+        self.check(root, false, &mut view).into_iter().map(|violation| fault(tree, whole, violation)).collect()
     }
 
     /// What does not fit in a value that has no text.
@@ -307,6 +334,22 @@ pub fn to_schema_value(value: &Value) -> SchemaValue {
 fn to_number(text: &str) -> serde_json::Number {
     let number = Number::from_text(text);
     text.parse().ok().or_else(|| serde_json::Number::from_f64(number.as_f64())).unwrap_or_else(|| 0.into())
+}
+
+fn fault(tree: &Tree, whole: &str, violation: Violation) -> Fault {
+    let node = tree.node(violation.node);
+    let what = if violation.path.is_empty() { whole.to_owned() } else { format!("`{}`", violation.path) };
+    let did_you_mean = |meant: Option<String>| meant.map(|meant| format!("did you mean `{meant}`?"));
+    match violation.problem {
+        Problem::Missing(name) => Fault { span: node.head(), message: format!("{what} has no `{name}`"), help: None },
+        Problem::Unknown { name, key, meant } => {
+            let span = key.map_or(node.head(), |key| tree.node(key).span());
+            Fault { span, message: format!("{what} has the unknown key `{name}`"), help: did_you_mean(meant) }
+        }
+        Problem::Unfit { predicate, meant, .. } => {
+            Fault { span: node.head(), message: format!("{what} {predicate}"), help: did_you_mean(meant) }
+        }
+    }
 }
 
 fn flaw(root: &SchemaValue, error: &ValidationError<'_>) -> Flaw {

@@ -186,8 +186,11 @@ pub fn scrub(diagnostic: &mut Diagnostic, tree: &Tree, secrets: &[Span]) {
     let source = tree.source();
     let labels = diagnostic.secondary.iter().chain([&diagnostic.primary]).map(|label| label.span);
     let edits = diagnostic.fix.iter().flat_map(|fix| &fix.edits).map(|edit| edit.span);
+    let mut places = labels.chain(edits);
     let touches = |span: Span| secrets.iter().any(|secret| secret.start <= span.end && span.start <= secret.end);
-    if !is_broken(tree) && !labels.chain(edits).any(touches) {
+    let is_near = places.any(touches);
+    drop(places);
+    if !is_broken(tree) && !is_near {
         return;
     }
     let mut texts: Vec<&str> = Vec::new();

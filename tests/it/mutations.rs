@@ -11,12 +11,15 @@ use zrecipe::evidence::{Facts, Set};
 use zrecipe::source::Source;
 use zrecipe::syntax::json::{parse, read_value};
 use zrecipe::template::Access;
+use zrecipe::topology::{self, Topology};
 use zrecipe::value;
 
+use crate::broker_mutations;
+
 /// A broken recipe, and the text that the finding must point at.
-struct Broken {
-    bytes: Vec<u8>,
-    place: String,
+pub struct Broken {
+    pub bytes: Vec<u8>,
+    pub place: String,
 }
 
 /// A rule and the ways to break a recipe that it is about.
@@ -150,6 +153,8 @@ struct With {
     beside: Vec<Value>,
     /// The names of all recipes.
     recipes: Option<BTreeSet<String>>,
+    /// The broker.
+    broker: Option<Value>,
 }
 
 /// A document in which the rule finds nothing, and the same document broken.
@@ -187,6 +192,9 @@ const COMPARISONS: &[Tried<Compared>] = &[
             &|step| step.extend(object(named("archive"))),
             "\"archive\"",
         )
+    }),
+    ("lossy-queue", |recipe| {
+        on_broker(recipe, &set("queue", json!("safe")), &set("queue", json!("short")), "\"short\"")
     }),
     ("malformed-contract", |recipe| {
         let queues = steps(recipe).into_iter().filter_map(|id| recipe[id]["queue"].as_str().map(str::to_owned));
@@ -246,6 +254,9 @@ const COMPARISONS: &[Tried<Compared>] = &[
             "\"five\"",
         )
     }),
+    ("queue-without-dead-letters", |recipe| {
+        on_broker(recipe, &set("queue", json!("safe")), &set("queue", json!("limited")), "\"limited\"")
+    }),
     ("rare-parameter", |recipe| {
         let named = |name: &str| set("parameters", json!({name: 1}));
         compared_with_itself(recipe, &named("threshold"), &named("treshold"), "\"treshold\"")
@@ -256,6 +267,16 @@ const COMPARISONS: &[Tried<Compared>] = &[
     }),
     ("rejected-placeholder", |recipe| {
         given_values(recipe, json!({"zz": "text"}), &json!({"a": "{zz:>5}"}), &json!({"a": "{zz:05d}"}), "{zz:05d}")
+    }),
+    ("unbound-queue", |recipe| {
+        let delayed = |queue: &'static str| {
+            move |step: &mut Map<String, Value>| {
+                step.insert("queue".to_owned(), json!(queue));
+                step.insert("transport-delay".to_owned(), json!(77));
+                step.remove("exchange");
+            }
+        };
+        on_broker(recipe, &delayed("safe"), &delayed("short"), "77")
     }),
     ("undefined-placeholder", |recipe| {
         given_values(recipe, json!({"zz": 1}), &json!({"a": "{zz} ${HOME}"}), &json!({"a": "a {zy} ${HOME}"}), "{zy}")
@@ -359,6 +380,19 @@ fn under_contract(recipe: &Value, more: &Value, sound: Change<'_>, broken: Chang
     compared(recipe, &With { contracts: vec![contract], ..With::default() }, sound, broken, place)
 }
 
+/// With a broker that keeps what is in the queue `safe`, and not what is in `short` and `limited`.
+fn on_broker(recipe: &Value, sound: Change<'_>, broken: Change<'_>, place: &str) -> Vec<Compared> {
+    let group = |names: &[&str], settings: Value, bindings: &[&str]| json!({"names": names, "settings": {"queues": settings}, "bindings": bindings, "vhost": "/"});
+    let letters = json!({"type": "quorum", "dead-letter-routing-key-pattern": "dlq.{name}"});
+    let policy = |name: &str, definition: Value| json!({"name": name, "vhost": "/", "pattern": format!("^{name}$"), "definition": definition});
+    let broker = json!({
+        "policies": [policy("short", json!({"message-ttl": 0})), policy("limited", json!({"delivery-limit": 1}))],
+        "exchanges": [{"name": "delayed", "type": "x-delayed-message", "vhost": "/", "arguments": {"x-delayed-type": "direct"}}],
+        "groups": [group(&["safe"], letters, &["", "delayed"]), group(&["short", "limited"], json!({"type": "quorum"}), &[""])],
+    });
+    compared(recipe, &With { broker: Some(broker), ..With::default() }, sound, broken, place)
+}
+
 /// The same, with an output on the one channel or on the other.
 fn on_channels(recipe: &Value, channels: &Value, right: &str, wrong: &str, place: &str) -> Vec<Compared> {
     let mut recipe = recipe.clone();
@@ -423,6 +457,8 @@ fn check_as(name: &str, bytes: Vec<u8>, with: &With) -> Compilation {
         set
     });
     let parameters = parameters.as_ref();
+    let topology: Option<Topology> =
+        with.broker.as_ref().map(|broker| topology::read(&parse(source(broker.to_string()))));
     compile(
         broken,
         Options {
@@ -430,13 +466,14 @@ fn check_as(name: &str, bytes: Vec<u8>, with: &With) -> Compilation {
             set: set.as_ref(),
             contracts: &contracts,
             recipes: with.recipes.as_ref(),
+            topology: topology.as_ref(),
             ..Options::default()
         },
     )
 }
 
 /// What is wrong when the rule should point at a place and does not.
-fn missed(rule: &str, compilation: &Compilation, place: &str) -> Option<String> {
+pub fn missed(rule: &str, compilation: &Compilation, place: &str) -> Option<String> {
     let source = &compilation.source;
     let hit = |found: &&zrecipe::diagnostic::Diagnostic| {
         found.rule == rule && (place.is_empty() || source.slice(found.primary.span).contains(place))
@@ -448,19 +485,19 @@ fn missed(rule: &str, compilation: &Compilation, place: &str) -> Option<String> 
     Some(format!("{rule} does not point at {place}: {said:?}\n{}", source.text()))
 }
 
-fn text(text: String, place: &str) -> Broken {
+pub fn text(text: String, place: &str) -> Broken {
     Broken { bytes: text.into_bytes(), place: place.to_owned() }
 }
 
 /// The recipe with a top-level key set.
-fn with(recipe: &Value, key: &str, value: Value, place: &str) -> Broken {
+pub fn with(recipe: &Value, key: &str, value: Value, place: &str) -> Broken {
     let mut changed = recipe.clone();
     changed[key] = value;
     text(changed.to_string(), place)
 }
 
 /// One broken recipe for every place where `from` stands in the text.
-fn textual(recipe: &Value, from: &str, to: &str, place: &str) -> Vec<Broken> {
+pub fn textual(recipe: &Value, from: &str, to: &str, place: &str) -> Vec<Broken> {
     let whole = recipe.to_string();
     let places = whole.match_indices(from);
     places.map(|(at, _)| text(format!("{}{to}{}", &whole[..at], &whole[at + from.len()..]), place)).collect()
@@ -537,17 +574,22 @@ fn recipes() -> BTreeMap<PathBuf, Value> {
 }
 
 /// A rule, and the cases that it makes of a recipe.
-type Tried<T> = (&'static str, fn(&Value) -> Vec<T>);
+pub type Tried<T> = (&'static str, fn(&Value) -> Vec<T>);
 
-/// Tries every rule of a table on every recipe; `judge` says what is wrong with each of its cases.
-fn try_all<T>(table: &[Tried<T>], judge: impl Fn(&str, T) -> Option<String>) {
+/// The table, tried on every recipe.
+fn try_on_recipes<T>(table: &[Tried<T>], judge: impl Fn(&str, T) -> Option<String>) {
     let recipes = recipes();
     assert!(recipes.len() >= 5, "the bundled recipes are there");
+    try_all(table, &recipes, judge);
+}
+
+/// Tries every rule of a table on every document; `judge` says what is wrong with each of its cases.
+pub fn try_all<T>(table: &[Tried<T>], documents: &BTreeMap<PathBuf, Value>, judge: impl Fn(&str, T) -> Option<String>) {
     let mut wrong = Vec::new();
     for (rule, cases) in table {
         let mut tried = 0;
-        for (path, recipe) in &recipes {
-            for case in cases(recipe) {
+        for (path, document) in documents {
+            for case in cases(document) {
                 tried += 1;
                 wrong.extend(judge(rule, case).map(|why| format!("{}: {why}", path.display())));
             }
@@ -560,7 +602,7 @@ fn try_all<T>(table: &[Tried<T>], judge: impl Fn(&str, T) -> Option<String>) {
 
 #[test]
 fn every_recipe_broken_in_every_way_is_found_out() {
-    try_all(MUTATIONS, |rule, Broken { bytes, place }| {
+    try_on_recipes(MUTATIONS, |rule, Broken { bytes, place }| {
         let name = if OF_YAML.contains(&rule) { "broken.yml" } else { "broken.json" };
         missed(rule, &check_as(name, bytes, &With::default()), &place)
     });
@@ -568,7 +610,7 @@ fn every_recipe_broken_in_every_way_is_found_out() {
 
 #[test]
 fn what_differs_from_what_is_known_is_found_out() {
-    try_all(COMPARISONS, |rule, Compared { with, sound, broken }| {
+    try_on_recipes(COMPARISONS, |rule, Compared { with, sound, broken }| {
         let before = check(sound.into_bytes(), &with);
         match before.diagnostics.iter().find(|found| found.rule == rule) {
             Some(found) => Some(format!("{rule} says of what is sound: {}\n{}", found.message, before.source.text())),
@@ -590,12 +632,9 @@ fn nothing_is_found_in_what_is_not_broken() {
 #[test]
 fn every_rule_is_tried() {
     let of_sites = crate::site_mutations::MUTATIONS.iter().map(|(rule, _)| *rule);
-    let tried: Vec<&str> = MUTATIONS
-        .iter()
-        .map(|(rule, _)| *rule)
-        .chain(COMPARISONS.iter().map(|(rule, _)| *rule))
-        .chain(of_sites)
-        .collect();
+    let mutations = MUTATIONS.iter().chain(broker_mutations::MUTATIONS);
+    let tried: Vec<&str> =
+        mutations.map(|(rule, _)| *rule).chain(COMPARISONS.iter().map(|(rule, _)| *rule)).chain(of_sites).collect();
     let missing: Vec<&str> =
         zrecipe::lint::RULES.iter().map(|rule| rule.name).filter(|name| !tried.contains(name)).collect();
     assert!(missing.is_empty(), "add a mutation for {missing:?}");

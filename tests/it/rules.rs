@@ -20,6 +20,8 @@ use zrecipe::evidence::{Facts, Set};
 use zrecipe::lint::{self, Rule};
 use zrecipe::source::Source;
 use zrecipe::syntax::json::{parse, read_value};
+use zrecipe::syntax::yaml;
+use zrecipe::topology::{self, Topology};
 use zrecipe::value::{Object, Value};
 
 use crate::files::Folder;
@@ -54,7 +56,13 @@ fn block(section: &str) -> Result<(&str, &str), String> {
 }
 
 /// The names of the rules that speak about a block, each once.
-fn speaking(words: &str, text: &str, contracts: &Contracts, mut files: Folder) -> Result<Vec<&'static str>, String> {
+fn speaking(
+    words: &str,
+    text: &str,
+    contracts: &Contracts,
+    mut files: Folder,
+    topology: Option<&Topology>,
+) -> Result<Vec<&'static str>, String> {
     let mut parameters = None;
     let mut only = None;
     let mut recipes: Option<BTreeSet<String>> = None;
@@ -118,6 +126,7 @@ fn speaking(words: &str, text: &str, contracts: &Contracts, mut files: Folder) -
         set,
         contracts,
         files: &files,
+        topology,
         recipes: recipes.as_ref(),
         ..Options::default()
     };
@@ -148,6 +157,12 @@ fn files(documentation: &str) -> Folder {
     folder
 }
 
+/// The broker in a rule's documentation.
+fn topology(documentation: &str) -> Option<Topology> {
+    let block = documentation.split("```broker\n").nth(1)?.split("```").next()?;
+    Some(topology::read(&yaml::parse(Arc::new(Source::from_text("broker.yml", block)))))
+}
+
 fn replace(text: &str, word: &str, with: &str) -> Result<String, String> {
     if text.contains(word) { Ok(text.replace(word, with)) } else { Err(format!("has a block without {word}")) }
 }
@@ -167,8 +182,10 @@ fn untruths(name: &'static str, documentation: &str) -> Vec<String> {
         Ok(contracts) => contracts,
         Err(why) => return vec![format!("`{name}` {why}")],
     };
+    let topology = topology(documentation);
     for ((heading, body), expect) in sections[1..].iter().zip([vec![name], vec![]]) {
-        match block(body).and_then(|(words, text)| speaking(words, text, &contracts, files(documentation))) {
+        let files = files(documentation);
+        match block(body).and_then(|(words, text)| speaking(words, text, &contracts, files, topology.as_ref())) {
             Ok(speaking) if speaking == expect => {}
             Ok(speaking) => found.push(format!("`{name}`: under {heading} {speaking:?} speak, and {expect:?} should")),
             Err(why) => found.push(format!("`{name}`: its section {heading} {why}")),

@@ -39,6 +39,11 @@ const DOCUMENTS: &[(&str, &str, &str)] = &[
         "012",
     ),
     (
+        "plan.yml",
+        "policies: [{name: p, vhost: z, pattern: ^zz, definition: {uri: 'amqp://me:CANARY@host', token: CANARY}}]\nexchanges: []\ngroups: []\n",
+        "unmatched-policy",
+    ),
+    (
         "recipe.json",
         "{\"1\": {\"queue\": \"a\", \"topic\": \"b\", \"parameters\": {\"password\": \"CANARY\", \"url\": \"amqp://me:CANARY@host/\", \"password\": \"CANARY\"}}, \"start\": [[1, []]]}",
         "duplicate-key",
@@ -102,6 +107,15 @@ fn no_secret_is_ever_shown() {
         commands.push((vec!["config", "show", "--format", "json", "--site", name], None));
         commands.push((vec!["check", "--site", name, "--broker", name, "recipe.yml"], None));
         commands.push((vec!["contract", "init", "a", name], None));
+        commands.push((vec!["broker", "plan", name], None));
+        commands.push((vec!["broker", "plan", "plan.yml", name], None));
+    }
+    let user = format!("[rabbitmq]\nusername = janeway\npassword = {CANARY}\n");
+    std::fs::write(place.path().join("user.ini"), &user).expect("writes");
+    std::fs::write(place.path().join("wrong.ini"), format!("{user}{CANARY}\n{CANARY}% = {CANARY}%\n")).expect("writes");
+    for format in ["table", "json"] {
+        commands.push((vec!["broker", "plan", "--format", format, "plan.yml", "user.ini"], Some("janeway")));
+        commands.push((vec!["broker", "plan", "--format", format, "plan.yml", "wrong.ini"], Some("wrong.ini:4")));
     }
     for (arguments, said) in &commands {
         let shown = zrecipe(place.path(), arguments);

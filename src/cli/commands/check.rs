@@ -1,6 +1,6 @@
 //! `zrecipe check`: everything that can be said about recipes before they run.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::{self, IsTerminal as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -155,10 +155,13 @@ fn check_all(args: &Args, session: &Session, memory: &mut Option<Memory>) -> Res
     let parameters = args.parameters.given()?;
     let (contracts, unusable) = session.usable_contracts();
     let unusable = tell_unusable(unusable, &inputs);
-    let (recipes, is_site_unusable) = recipe_names(session, &inputs);
+    let site = session.site_path().into_iter().collect::<Vec<_>>();
+    let (recipes, no_site) = usable(session.recipe_names(), &site, &inputs);
+    let (topology, no_broker) = usable(session.topology(), session.broker_paths(), &inputs);
     let options = Options {
         parameters: parameters.as_ref(),
         recipes: recipes.as_ref(),
+        topology,
         ..session.options_under(contracts)
     };
     output.write(&report.begin())?;
@@ -259,7 +262,8 @@ fn check_all(args: &Args, session: &Session, memory: &mut Option<Memory>) -> Res
         (0, _) if unwritable > 0 => Err(Error::new(format!("{} could not be written", count(unwritable, "file")))),
         (0, _) if unusable > 0 => Err(Error::new(format!("{} could not be used", count(unusable, "contract")))
             .hint("`contracts` in zrecipe.toml names what has to be a contract")),
-        (0, _) if is_site_unusable => Err(Error::new("the site configuration could not be used")),
+        (0, _) if no_site => Err(Error::new("the site configuration could not be used")),
+        (0, _) if no_broker => Err(Error::new("the broker configuration could not be used")),
         (0, _) if summary.files == 0 => Err(Error::new("there is no recipe or configuration in what was given")),
         (0, 0) => Ok(()),
         (0, _) => Err(Error::findings()),
@@ -268,22 +272,22 @@ fn check_all(args: &Args, session: &Session, memory: &mut Option<Memory>) -> Res
     }
 }
 
-/// The names of the recipes that the site has, and whether its configuration cannot be used. If it is checked itself
-/// that is found out anyway.
-fn recipe_names(session: &Session, inputs: &[Input]) -> (Option<BTreeSet<String>>, bool) {
-    match session.recipe_names() {
-        Ok(names) => (names, false),
-        Err(error) => {
-            let real = |path: &PathBuf| path.canonicalize().ok();
-            let site = session.site_path().as_ref().and_then(real);
-            let is_checked = inputs.iter().any(|input| site.is_some() && input.path.as_ref().and_then(real) == site);
-            if !is_checked {
-                // It only says it.
-                let _ = error.tell();
-            }
-            (None, !is_checked)
-        }
+/// What files that are not checked are to be held against, and whether it cannot be had. If the configuration in
+/// question is checked itself that is found out anyway.
+fn usable<T>(found: Result<Option<T>, Error>, named: &[PathBuf], inputs: &[Input]) -> (Option<T>, bool) {
+    let error = match found {
+        Ok(found) => return (found, false),
+        Err(error) => error,
+    };
+    let named = named.iter().flat_map(|pattern| matching(pattern).unwrap_or_default());
+    let named: HashSet<PathBuf> = named.filter_map(|path| path.canonicalize().ok()).collect();
+    let is_named = |path: &PathBuf| path.canonicalize().is_ok_and(|path| named.contains(&path));
+    let is_checked = inputs.iter().any(|input| input.path.as_ref().is_some_and(is_named));
+    if !is_checked {
+        // It only says it.
+        let _ = error.tell();
     }
+    (None, !is_checked)
 }
 
 /// Says which contracts are not used, and why. Of those that are checked themselves it is found out anyway.

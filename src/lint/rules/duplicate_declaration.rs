@@ -1,0 +1,74 @@
+//! A queue, an exchange, a policy or a virtual host that is declared twice.
+
+use std::collections::HashMap;
+
+use crate::diagnostic::{Diagnostic, Level, Sink};
+use crate::lint::Context;
+use crate::topology::Word;
+use crate::value::Value;
+
+declare_rule! {
+    /// # Why
+    /// Zocalo refuses a configuration in which two groups name one queue, or two policies have one name, and applies
+    /// nothing of it. RabbitMQ refuses an exchange that is declared again as another one. Of two virtual hosts or two
+    /// permissions only the last counts.
+    ///
+    /// # Example
+    /// ```yaml
+    /// policies: []
+    /// exchanges: []
+    /// groups:
+    /// - names: [images, index]
+    ///   vhost: zocalo
+    /// - names: [trigger, images]
+    ///   vhost: zocalo
+    /// ```
+    ///
+    /// # Instead
+    /// ```yaml
+    /// policies: []
+    /// exchanges: []
+    /// groups:
+    /// - names: [images, index]
+    ///   vhost: zocalo
+    /// - names: [trigger]
+    ///   vhost: zocalo
+    /// ```
+    "duplicate-declaration", Error, about [Broker]
+}
+
+fn check(cx: &Context<'_>, sink: &mut Sink) {
+    let Some(topology) = cx.document.broker() else { return };
+    // What, where, and what would be the same when it is said twice.
+    let mut first = HashMap::new();
+    let mut declare = |what: &'static str, vhost: &str, name: &Word, same: Option<Value>| {
+        let before = first.insert((what, vhost.to_owned(), name.text.clone()), (name.node, same.clone()))?;
+        let level = if same.is_some() && same == before.1 { Level::Warning } else { Level::Error };
+        let diagnostic = RULE.at(cx.node(name.node).span(), format!("{what} `{}` is declared twice", name.text));
+        Some(diagnostic.also(cx.node(before.0).span(), "declared here, too").level(level))
+    };
+    for queue in &topology.queues {
+        let letters = topology.groups[queue.group].dead_letters.as_ref().filter(|_| queue.is_dead_letter_queue);
+        let Some(diagnostic) = declare("queue", &queue.vhost.text, &queue.name, None) else { continue };
+        sink.report(match letters {
+            Some(letters) => diagnostic
+                .also(cx.node(letters.pattern.node).span(), "what the names of dead-letter queues are made of")
+                .help("put `{name}` into the pattern, or set `dead-letter-queue-create: false` and declare it once"),
+            None => diagnostic.help("remove one of them"),
+        });
+    }
+    let mut found: Vec<Option<Diagnostic>> = Vec::new();
+    for exchange in &topology.exchanges {
+        found.push(declare("exchange", &exchange.vhost.text, &exchange.name, Some(exchange.definition())));
+    }
+    for policy in &topology.policies {
+        found.push(declare("policy", &policy.vhost.text, &policy.name, None));
+    }
+    for vhost in &topology.vhosts {
+        found.push(declare("virtual host", "", &vhost.name, Some(Value::Null)));
+    }
+    for rights in &topology.permissions {
+        found.push(declare("permission of", &rights.vhost.text, &rights.user, Some(Value::Null)));
+    }
+    sink.extend(found.into_iter().flatten().map(|diagnostic| diagnostic.help("remove one of them")));
+}

@@ -1,0 +1,62 @@
+//! Steps whose messages the broker drops when they wait too long or are too many.
+
+use std::collections::HashSet;
+
+use crate::diagnostic::Sink;
+use crate::lint::Context;
+
+declare_rule! {
+    /// # Why
+    /// A policy can limit how long messages wait in a queue, and how many. What is beyond the limit becomes a dead
+    /// letter. Where there are none it is gone without a word: with a `message-ttl` of 0, everything that no service
+    /// is ready to take at once.
+    ///
+    /// # Example
+    /// The broker drops what waits in the queue `images`:
+    /// ```broker
+    /// policies:
+    /// - name: immediate
+    ///   vhost: zocalo
+    ///   pattern: ^images$
+    ///   definition:
+    ///     message-ttl: 0
+    /// exchanges: []
+    /// groups:
+    /// - names: [images, trigger]
+    ///   settings:
+    ///     queues:
+    ///       type: quorum
+    ///   vhost: zocalo
+    /// - names: [archiver]
+    ///   settings:
+    ///     queues:
+    ///       type: quorum
+    ///       dead-letter-routing-key-pattern: dlq.{name}
+    ///   vhost: zocalo
+    /// ```
+    /// ```json
+    /// { "1": { "queue": "images" }, "start": [[1, []]] }
+    /// ```
+    ///
+    /// # Instead
+    /// ```json
+    /// { "1": { "queue": "archiver" }, "start": [[1, []]] }
+    /// ```
+    "lossy-queue", Warning
+}
+
+fn check(cx: &Context<'_>, sink: &mut Sink) {
+    let Some(topology) = cx.topology else { return };
+    let mut seen = HashSet::new();
+    for step in cx.recipe.steps() {
+        let Some(node) = cx.destination(step.queue) else { continue };
+        let Some(queue) = topology.queue(&node.text()) else { continue };
+        let Some(what) = topology.drops(queue).filter(|_| seen.insert(&queue.name.text)) else { continue };
+        let name = &queue.name.text;
+        let policy = topology.policy_of(queue).map_or("", |policy| &policy.name.text);
+        sink.report(
+            RULE.at(node.span(), format!("the broker drops messages in queue `{name}` {what}"))
+                .help(format!("that is what policy `{policy}` of the broker says; the queue has no dead letters")),
+        );
+    }
+}

@@ -1,0 +1,57 @@
+//! A broker configuration that is not of the form of one.
+
+use crate::diagnostic::Sink;
+use crate::lint::Context;
+use crate::topology;
+
+declare_rule! {
+    /// # Why
+    /// Zocalo stops at the first part of a broker configuration that is missing or of the wrong type, when the parts
+    /// before it have been applied already: `policies`, `exchanges` and `groups` have to be there, if only as empty
+    /// lists. The form is described by `schemas/broker.schema.json`.
+    ///
+    /// # Example
+    /// ```yaml
+    /// policies: []
+    /// exchanges: []
+    /// groups:
+    /// - names: [images]
+    ///   settings:
+    ///     queues:
+    ///       type: quorun
+    ///   vhost: zocalo
+    /// ```
+    ///
+    /// # Instead
+    /// ```yaml
+    /// policies: []
+    /// exchanges: []
+    /// groups:
+    /// - names: [images]
+    ///   settings:
+    ///     queues:
+    ///       type: quorum
+    ///   vhost: zocalo
+    /// ```
+    "malformed-topology", Error, about [Broker]
+}
+
+fn check(cx: &Context<'_>, sink: &mut Sink) {
+    let Some(topology) = cx.document.broker() else { return };
+    let letters = || topology.groups.iter().filter_map(|group| group.dead_letters.as_ref());
+    for fault in topology::faults(cx.tree) {
+        // A pattern that makes no names is the business of another rule.
+        if letters().any(|letters| letters.fault.is_some() && cx.node(letters.pattern.node).head() == fault.span) {
+            continue;
+        }
+        // What is missing may stand where the text is broken.
+        if cx.is_incomplete() && fault.message.contains(" has no ") {
+            continue;
+        }
+        let diagnostic = RULE.at(fault.span, fault.message);
+        sink.report(match fault.help {
+            Some(help) => diagnostic.help(help),
+            None => diagnostic,
+        });
+    }
+}

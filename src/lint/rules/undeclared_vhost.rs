@@ -1,0 +1,58 @@
+//! A virtual host that is used and not among those that the file declares.
+
+use std::collections::HashSet;
+
+use crate::diagnostic::{Sink, nearest};
+use crate::lint::Context;
+
+declare_rule! {
+    /// # Why
+    /// A file that lists virtual hosts describes all of them: Zocalo deletes every other one but `/`, with its queues
+    /// and their messages. What the file declares in a virtual host that it does not list cannot be created. A file
+    /// without the list leaves virtual hosts alone.
+    ///
+    /// # Example
+    /// ```yaml
+    /// vhosts:
+    /// - name: zocalo
+    /// policies: []
+    /// exchanges: []
+    /// groups:
+    /// - names: [images]
+    ///   vhost: zocallo
+    /// ```
+    ///
+    /// # Instead
+    /// ```yaml
+    /// vhosts:
+    /// - name: zocalo
+    /// policies: []
+    /// exchanges: []
+    /// groups:
+    /// - names: [images]
+    ///   vhost: zocalo
+    /// ```
+    "undeclared-vhost", Error, about [Broker]
+}
+
+fn check(cx: &Context<'_>, sink: &mut Sink) {
+    let Some(topology) = cx.document.broker().filter(|topology| !topology.vhosts.is_empty()) else { return };
+    let permissions = topology.permissions.iter().map(|rights| &rights.vhost);
+    let policies = topology.policies.iter().map(|policy| &policy.vhost);
+    let exchanges = topology.exchanges.iter().map(|exchange| &exchange.vhost);
+    let bindings = topology.bindings.iter().map(|binding| &binding.vhost);
+    let groups = topology.groups.iter().map(|group| &group.vhost);
+    let declared: HashSet<&str> = topology.vhosts.iter().map(|vhost| vhost.name.text.as_str()).collect();
+    let mut seen = HashSet::new();
+    for vhost in permissions.chain(policies).chain(exchanges).chain(bindings).chain(groups) {
+        let name = vhost.text.as_str();
+        if name == "/" || declared.contains(name) || !seen.insert(vhost.node) {
+            continue;
+        }
+        let diagnostic = RULE.at(cx.node(vhost.node).span(), format!("virtual host `{name}` is not declared"));
+        sink.report(match nearest(name, declared.iter().copied()) {
+            Some(meant) => diagnostic.help(format!("did you mean `{meant}`?")),
+            None => diagnostic.help("list it under `vhosts`, which describes all virtual hosts but `/`"),
+        });
+    }
+}
