@@ -72,6 +72,8 @@ pub struct Session {
     contracts: OnceLock<(Contracts, Vec<Unusable>)>,
     /// The files that configurations name.
     files: Disk,
+    /// Why the settings of the project cannot be used.
+    unsettled: Option<settings::Error>,
     topology: OnceLock<Topology>,
 }
 
@@ -196,12 +198,6 @@ impl From<io::Error> for Error {
     }
 }
 
-impl From<settings::Error> for Error {
-    fn from(error: settings::Error) -> Self {
-        Self::new(error.to_string())
-    }
-}
-
 impl From<library::Error> for Error {
     fn from(error: library::Error) -> Self {
         let said = Self::new(error.to_string());
@@ -266,7 +262,13 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(code);
         }
     };
-    let result = Session::new(cli.common).and_then(|session| commands::run(cli.command, &session));
+    let result = Session::new(cli.common).and_then(|session| {
+        // Whoever checks files wants to hear about this one as about any other.
+        if !matches!(cli.command, commands::Command::Check(_)) {
+            session.settled().map_err(|(error, _)| error)?;
+        }
+        commands::run(cli.command, &session)
+    });
     let error = match result {
         Ok(()) => return ExitCode::SUCCESS,
         Err(error) => error,
@@ -298,16 +300,30 @@ pub fn say(line: &str) {
 }
 
 impl Session {
-    /// A session in the working directory.
+    /// A session in the working directory; see [`Session::settled`].
     ///
     /// # Errors
-    /// The settings cannot be used.
+    /// There is no working directory.
     pub fn new(common: Common) -> Result<Self, Error> {
         let directory = std::env::current_dir()
             .map_err(|error| Error::new(format!("cannot use the working directory: {error}")))?;
-        let settings = Settings::find(&directory)?;
+        let (settings, unsettled) = match Settings::find(&directory) {
+            Ok(settings) => (settings, None),
+            Err(error) => (Settings::default(), Some(error)),
+        };
         let files = Disk { max_bytes: settings.max_bytes() };
-        Ok(Self { settings, common, contracts: OnceLock::new(), topology: OnceLock::new(), files })
+        Ok(Self { settings, common, contracts: OnceLock::new(), topology: OnceLock::new(), files, unsettled })
+    }
+
+    /// Whether the settings of the project are in force; the file that is broken if they are not.
+    ///
+    /// # Errors
+    /// They cannot be used.
+    pub fn settled(&self) -> Result<(), (Error, &Path)> {
+        self.unsettled.as_ref().map_or(Ok(()), |error| {
+            let hint = format!("`zrecipe check {}` shows all that is wrong", error.path().display());
+            Err((Error::new(error.to_string()).hint(hint), error.path()))
+        })
     }
 
     /// Where recipes are looked up.

@@ -481,6 +481,7 @@ rules! {
     malformed_pattern,
     malformed_placeholder,
     malformed_plugin,
+    malformed_settings,
     malformed_site,
     malformed_start,
     malformed_step,

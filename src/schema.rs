@@ -202,16 +202,7 @@ impl Schema {
     /// What is wrong with a file of this form, in words; `whole` is what to call all of it.
     pub fn faults(&self, tree: &Tree, whole: &str) -> Vec<Fault> {
         let root = tree.root();
-        let mut view = View::default();
-        // Such a file is no recipe: braces in it are braces.
-        view.values
-            .extend(root.descendants().filter(|node| node.has_braces()).map(|node| (node.id(), node.to_value())));
-        for object in root.descendants().filter(|node| node.kind() == Kind::Object) {
-            let mut last = HashMap::new();
-            for member in object.members() {
-                view.dropped.extend(last.insert(member.key.text(), member.key.id()));
-            }
-        }
+        let mut view = View::plain(root);
         self.check(root, false, &mut view).into_iter().map(|violation| fault(tree, whole, violation)).collect()
     }
 
@@ -496,7 +487,10 @@ fn flatten(error: &ValidationError<'_>, leaves: &mut Vec<Leaf>) {
         K::UniqueItems => LeafKind::Other("has an item more than once".to_owned()),
         K::Contains => LeafKind::Other("lacks an item that it must have".to_owned()),
         K::UnevaluatedItems { .. } => LeafKind::Other("has an item that it may not have".to_owned()),
-        K::PropertyNames { .. } => LeafKind::Other("has a key of a form that it may not have".to_owned()),
+        K::PropertyNames { error } => match error.instance().as_str() {
+            Some(name) => LeafKind::Unknown(vec![name.to_owned()]),
+            None => LeafKind::Other("has a key of a form that it may not have".to_owned()),
+        },
         K::FalseSchema => LeafKind::Other("may not be given".to_owned()),
         K::Not { .. } => LeafKind::Other("is a value that is ruled out".to_owned()),
         _ => LeafKind::Other("does not fit".to_owned()),

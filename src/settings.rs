@@ -11,7 +11,7 @@
 //!
 //! [[files]]                                 # what files are, where their content does not say it
 //! paths = ["config/*.yml"]
-//! kind = "site"                             # recipe, contract, site, plugin or broker
+//! kind = "site"                             # recipe, contract, site, plugin, broker, settings or request
 //!
 //! [parameters]                              # what the site's dispatcher adds, as JSON Schemas
 //! ispyb_dcid = { type = "integer" }
@@ -152,6 +152,15 @@ pub enum Error {
         /// What is wrong.
         message: String,
     },
+}
+
+impl Error {
+    /// The file.
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Unreadable { path, .. } | Self::Invalid { path, .. } => path,
+        }
+    }
 }
 
 /// What is wrong, and at which byte.

@@ -20,6 +20,7 @@ mod rules_page;
 mod run;
 mod schemas;
 mod secrets;
+mod settings_mutations;
 mod site;
 mod site_mutations;
 mod suite;

@@ -633,8 +633,12 @@ fn nothing_is_found_in_what_is_not_broken() {
 fn every_rule_is_tried() {
     let of_sites = crate::site_mutations::MUTATIONS.iter().map(|(rule, _)| *rule);
     let mutations = MUTATIONS.iter().chain(broker_mutations::MUTATIONS);
-    let tried: Vec<&str> =
-        mutations.map(|(rule, _)| *rule).chain(COMPARISONS.iter().map(|(rule, _)| *rule)).chain(of_sites).collect();
+    let tried: Vec<&str> = mutations
+        .map(|(rule, _)| *rule)
+        .chain(COMPARISONS.iter().map(|(rule, _)| *rule))
+        .chain(of_sites)
+        .chain([crate::settings_mutations::RULE])
+        .collect();
     let missing: Vec<&str> =
         zrecipe::lint::RULES.iter().map(|rule| rule.name).filter(|name| !tried.contains(name)).collect();
     assert!(missing.is_empty(), "add a mutation for {missing:?}");

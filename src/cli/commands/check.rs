@@ -155,6 +155,11 @@ fn check_all(args: &Args, session: &Session, memory: &mut Option<Memory>) -> Res
     let parameters = args.parameters.given()?;
     let (contracts, unusable) = session.usable_contracts();
     let unusable = tell_unusable(unusable, &inputs);
+    let (settled, broken) = match session.settled() {
+        Ok(()) => (Ok(None::<()>), None),
+        Err((error, path)) => (Err(error), Some(path.to_owned())),
+    };
+    let (_, no_settings) = usable(settled, broken.as_slice(), &inputs);
     let site = session.site_path().into_iter().collect::<Vec<_>>();
     let (recipes, no_site) = usable(session.recipe_names(), &site, &inputs);
     let (topology, no_broker) = usable(session.topology(), session.broker_paths(), &inputs);
@@ -262,6 +267,7 @@ fn check_all(args: &Args, session: &Session, memory: &mut Option<Memory>) -> Res
         (0, _) if unwritable > 0 => Err(Error::new(format!("{} could not be written", count(unwritable, "file")))),
         (0, _) if unusable > 0 => Err(Error::new(format!("{} could not be used", count(unusable, "contract")))
             .hint("`contracts` in zrecipe.toml names what has to be a contract")),
+        (0, _) if no_settings => Err(Error::new("the settings could not be used")),
         (0, _) if no_site => Err(Error::new("the site configuration could not be used")),
         (0, _) if no_broker => Err(Error::new("the broker configuration could not be used")),
         (0, _) if summary.files == 0 => Err(Error::new("there is no recipe or configuration in what was given")),
