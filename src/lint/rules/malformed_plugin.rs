@@ -31,9 +31,6 @@ declare_rule! {
     "malformed-plugin", Error, about [Site, Plugin]
 }
 
-/// What a Graylog handler of the plugin `logging` takes.
-const GRAYLOG_KEYS: [&str; 7] = ["()", "level", "formatter", "filters", ".", "host", "port"];
-
 /// The levels of Python's logging.
 const LEVELS: [&str; 6] = ["NOTSET", "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"];
 
@@ -141,7 +138,15 @@ fn describe<'t>(form: &Schema, block: NodeRef<'t>, violation: Violation) -> Vec<
     let within = if path.is_empty() { String::new() } else { format!(" of `{path}`") };
     let predicate = match violation.problem {
         Problem::Missing(name) => return one(format!("`{name}`{within} is missing"), None),
-        Problem::Unknown { name, .. } => return one(format!("`{name}`{within} is unknown"), None),
+        Problem::Unknown { name, key, .. } => {
+            let node = key.map_or(node, |key| node.tree().node(key));
+            // Of handlers only those of Graylog take nothing but what is known.
+            let what = match path.starts_with("handlers.") {
+                true => format!("`{name}`{within} is nothing that a Graylog handler takes"),
+                false => format!("`{name}`{within} is unknown"),
+            };
+            return vec![Fault { node, what, help: None, unquoted: false }];
+        }
         Problem::Unfit { predicate, meant, .. } => {
             let meant = meant.filter(|meant| meant.len() > 1).map(|meant| format!("did you mean `{meant}`?"));
             (predicate, meant)
@@ -157,12 +162,6 @@ fn describe<'t>(form: &Schema, block: NodeRef<'t>, violation: Violation) -> Vec<
         // The words of the schema quote the value.
         _ if path.split(['.', '[']).any(is_secret) || has_user_info(node.raw()) => {
             one(format!("`{path}` is not of the form that it must have"), None)
-        }
-        (predicate, _) if predicate.contains("a key of a form") => {
-            let strange = node.members().filter(|member| !GRAYLOG_KEYS.contains(&&*member.key.text()));
-            let what = |key: &str| format!("`{key}` of `{path}` is nothing that a Graylog handler takes");
-            let fault = |key: NodeRef<'t>| Fault { node: key, what: what(&key.text()), help: None, unquoted: false };
-            strange.map(|member| fault(member.key)).collect()
         }
         (predicate, _) if predicate == "may not be given" => one(
             format!("`{path}` has no place in an incremental configuration"),
