@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::contract::{self, Reading};
 use crate::site::{Files, Site};
 use crate::syntax::{Kind, NodeRef, Notation, Tree};
-use crate::topology::{self, Topology};
+use crate::topology::{self, Topology, users};
 
 /// What a file is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,12 +24,22 @@ pub enum DocumentKind {
     Settings,
     /// A processing request, as sent to the dispatcher or kept in a drop file.
     Request,
+    /// A user of the broker, in an `.ini` file.
+    Users,
 }
 
 impl DocumentKind {
     /// Every kind there is.
-    pub const ALL: [Self; 7] =
-        [Self::Recipe, Self::Contract, Self::Site, Self::Plugin, Self::Broker, Self::Settings, Self::Request];
+    pub const ALL: [Self; 8] = [
+        Self::Recipe,
+        Self::Contract,
+        Self::Site,
+        Self::Plugin,
+        Self::Broker,
+        Self::Settings,
+        Self::Request,
+        Self::Users,
+    ];
 
     /// Its name on the command line and in the settings.
     pub fn name(self) -> &'static str {
@@ -41,6 +51,7 @@ impl DocumentKind {
             Self::Broker => "broker",
             Self::Settings => "settings",
             Self::Request => "request",
+            Self::Users => "user",
         }
     }
 
@@ -52,8 +63,10 @@ impl DocumentKind {
     /// What a document seems to be.
     pub fn of(tree: &Tree) -> Self {
         let root = tree.root();
-        if Notation::of(tree.source().name()) == Notation::Toml {
-            return Self::Settings;
+        match Notation::of(tree.source().name()) {
+            Notation::Toml => return Self::Settings,
+            Notation::Ini => return Self::Users,
+            Notation::Json | Notation::Yaml => {}
         }
         if contract::is_contract(tree) {
             return Self::Contract;
@@ -103,6 +116,8 @@ pub enum Document {
     Settings,
     /// A processing request.
     Request,
+    /// A user of the broker.
+    Users(users::Reading),
 }
 
 impl Document {
@@ -116,6 +131,7 @@ impl Document {
             DocumentKind::Broker => Self::Broker(Box::new(topology::read(tree))),
             DocumentKind::Settings => Self::Settings,
             DocumentKind::Request => Self::Request,
+            DocumentKind::Users => Self::Users(users::read(tree.source())),
         }
     }
 
@@ -129,6 +145,7 @@ impl Document {
             Self::Broker(_) => DocumentKind::Broker,
             Self::Settings => DocumentKind::Settings,
             Self::Request => DocumentKind::Request,
+            Self::Users(_) => DocumentKind::Users,
         }
     }
 
@@ -144,6 +161,14 @@ impl Document {
     pub fn site(&self) -> Option<&Site> {
         match self {
             Self::Site(site) => Some(site),
+            _ => None,
+        }
+    }
+
+    /// The user of the broker that it describes.
+    pub fn users(&self) -> Option<&users::Reading> {
+        match self {
+            Self::Users(reading) => Some(reading),
             _ => None,
         }
     }

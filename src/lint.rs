@@ -486,6 +486,7 @@ rules! {
     malformed_start,
     malformed_step,
     malformed_topology,
+    malformed_user,
     malformed_yaml,
     mismatched_channel,
     mismatched_payload,

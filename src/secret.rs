@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::diagnostic::Diagnostic;
 use crate::source::{Source, Span};
-use crate::syntax::{Kind, NodeRef, Tree};
+use crate::syntax::{Kind, NodeRef, Notation, Tree};
 use crate::value::Value;
 
 /// What stands for a secret in a message.
@@ -56,7 +56,9 @@ pub fn find(tree: &Tree) -> Vec<Span> {
         }
     }
     let text = tree.source().text();
-    if is_broken(tree) {
+    if Notation::of(tree.source().name()) == Notation::Ini {
+        unless_public(text, &mut found);
+    } else if is_broken(tree) {
         named(text, &mut found);
     }
     user_info(text, &mut found);
@@ -66,7 +68,8 @@ pub fn find(tree: &Tree) -> Vec<Span> {
 }
 
 fn is_broken(tree: &Tree) -> bool {
-    tree.problems().iter().any(|problem| !problem.kind.is_python())
+    Notation::of(tree.source().name()) == Notation::Ini
+        || tree.problems().iter().any(|problem| !problem.kind.is_python())
 }
 
 /// The document as it may be shown.
@@ -128,6 +131,26 @@ fn named(text: &str, found: &mut Vec<Span>) {
         }
         below = if goes_on { below } else { start.map(|_| indent) };
         at += line.len();
+    }
+}
+
+/// Everything in the file of a user but comments, sections, the name and the tags.
+fn unless_public(text: &str, found: &mut Vec<Span>) {
+    let mut at = 0;
+    for line in text.split_inclusive('\n') {
+        let content = line.trim();
+        let start = at + (line.len() - line.trim_start().len());
+        at += line.len();
+        let (key, value) = content.split_once(['=', ':']).unwrap_or(("", content));
+        // A strange key or an indented line may be a piece of the password.
+        let lead = match key.trim().to_lowercase().as_str() {
+            _ if content.is_empty() || content.starts_with(['[', '#', ';']) => continue,
+            _ if line.starts_with([' ', '\t']) => 0,
+            "username" | "tags" => continue,
+            "password" => content.len() - value.trim_start().len(),
+            _ => 0,
+        };
+        found.push(Span::new(start + lead, start + content.len()));
     }
 }
 
@@ -245,6 +268,11 @@ mod tests {
             ("a.yml", "a: {password: x, url: 'amqp://me:pw@host/v'}", "a: {password: *, url: 'amqp://*****@host/v'}"),
             ("a.yml", "password: s3cret: bad\nx: 1", "password: ******* ***\nx: 1"),
             ("a.yml", "a: [\n  token: |\n    one\n    two\nx: 1", "a: [\n  token: *\n    ***\n    ***\nx: 1"),
+            (
+                "a.ini",
+                "[rabbitmq]\nusername = me\npassword = s3 cret\n  more\npasword: x",
+                "[rabbitmq]\nusername = me\npassword = ** ****\n  ****\n******** *",
+            ),
             ("a.json", r#"{"secret": "né中😀"}"#, r#"{"secret": **·•🔒*}"#),
             ("a.json", r#"{"password": "{pw}", "x": 1}"#, r#"{"password": "{pw}", "x": 1}"#),
             ("a.json", r#"{"password" "pw", "x": 1}"#, r#"{"password" ***** **** **"#),

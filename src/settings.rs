@@ -11,7 +11,7 @@
 //!
 //! [[files]]                                 # what files are, where their content does not say it
 //! paths = ["config/*.yml"]
-//! kind = "site"                             # recipe, contract, site, plugin, broker, settings or request
+//! kind = "site"                             # recipe, contract, site, plugin, broker, settings, request or user
 //!
 //! [parameters]                              # what the site's dispatcher adds, as JSON Schemas
 //! ispyb_dcid = { type = "integer" }

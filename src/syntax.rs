@@ -29,6 +29,8 @@ pub enum Notation {
     Yaml,
     /// TOML 1.1, for settings.
     Toml,
+    /// What Python's `configparser` reads, for users of the broker: the tree is empty, see [`crate::topology::users`].
+    Ini,
 }
 
 impl Notation {
@@ -37,6 +39,7 @@ impl Notation {
         match name.rsplit_once('.') {
             Some((_, "yml" | "yaml")) => Self::Yaml,
             Some((_, "toml")) => Self::Toml,
+            Some((_, "ini")) => Self::Ini,
             _ => Self::Json,
         }
     }
@@ -48,6 +51,7 @@ pub fn parse(source: Arc<Source>) -> Tree {
         Notation::Json => json::parse(source),
         Notation::Yaml => yaml::parse(source),
         Notation::Toml => toml::parse(source),
+        Notation::Ini => Tree::empty(source),
     }
 }
 
@@ -242,6 +246,15 @@ pub struct Tree {
 }
 
 impl Tree {
+    /// A tree of which only the text matters: an object without members.
+    fn empty(source: Arc<Source>) -> Self {
+        let end = source.text().len() as u32;
+        let spelling = Spelling::Plain;
+        let root = Node { kind: Kind::Object, spelling, open: true, braces: false, start: 0, end, next: 1 };
+        let (problems, comments, messages) = (Vec::new(), Vec::new(), Vec::new());
+        Self { source, nodes: vec![root], texts: HashMap::new(), problems, comments, messages }
+    }
+
     /// The text it was read from.
     pub fn source(&self) -> &Arc<Source> {
         &self.source

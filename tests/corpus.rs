@@ -35,12 +35,12 @@ mod cli;
 mod files;
 
 datatest_stable::harness! {
-    { test = silent, root = "tests/lint", pattern = r"/ok[^/]*\.(json|yml|toml)$" },
-    { test = finding, root = "tests/lint", pattern = r"/bad[^/]*\.(json|yml|toml)$" },
-    { test = syntax, root = "tests/syntax", pattern = r"\.(json|yml|toml)$" },
-    { test = lower, root = "tests/lower", pattern = r"\.(json|yml|toml)$" },
+    { test = silent, root = "tests/lint", pattern = r"/ok[^/]*\.(json|yml|toml|ini)$" },
+    { test = finding, root = "tests/lint", pattern = r"/bad[^/]*\.(json|yml|toml|ini)$" },
+    { test = syntax, root = "tests/syntax", pattern = r"\.(json|yml|toml|ini)$" },
+    { test = lower, root = "tests/lower", pattern = r"\.(json|yml|toml|ini)$" },
     { test = graph, root = "tests/graph", pattern = r"\.json$" },
-    { test = broker, root = "tests/topology", pattern = r"\.(json|yml|toml)$" },
+    { test = broker, root = "tests/topology", pattern = r"\.(json|yml|toml|ini)$" },
     { test = layout, root = "tests/format", pattern = r"\.json$" },
     { test = command, root = "tests/cli", pattern = r"/args$" },
 }

@@ -51,10 +51,13 @@ pub fn is_ours(compilation: &Compilation) -> bool {
     let has_step = recipe.steps().iter().any(|step| step.queue.is_some() || step.topic.is_some());
     let text = compilation.source.text();
     let mentions = |key: &str| text.contains(key);
-    compilation.document.kind() != DocumentKind::Recipe
-        || recipe.start().is_some()
-        || has_step
-        || (!recipe.is_object() && mentions("\"start\"") && mentions("\"queue\""))
+    match compilation.document.kind() {
+        DocumentKind::Recipe => {}
+        // Many programs have such files.
+        DocumentKind::Users => return text.contains("[rabbitmq]"),
+        _ => return true,
+    }
+    recipe.start().is_some() || has_step || (!recipe.is_object() && mentions("\"start\"") && mentions("\"queue\""))
 }
 
 /// The files that the arguments mean, each once, in order.
@@ -104,7 +107,7 @@ fn walk(directory: &Path) -> Result<Vec<PathBuf>, Error> {
         let is_file = entry.file_type().is_some_and(|kind| kind.is_file());
         let ends = |ending: &str| entry.path().extension().is_some_and(|found| found == ending);
         let is_settings = entry.file_name() == settings::FILE_NAME;
-        if is_file && (is_settings || ["json", "yml", "yaml"].into_iter().any(ends)) {
+        if is_file && (is_settings || ["json", "yml", "yaml", "ini"].into_iter().any(ends)) {
             files.push(entry.into_path());
         }
     }

@@ -140,10 +140,12 @@ fn files_beside_fixtures() {
         let name = stem(&path);
         let shown = path.strip_prefix(root()).unwrap_or(&path).display();
         match path.extension().and_then(|extension| extension.to_str()) {
-            Some("json" | "yml" | "toml") if !is_rule || name.starts_with("bad") || name.starts_with("ok") => {}
-            Some("json" | "yml" | "toml") => wrong.push(format!("{shown} is never read: name it `bad…` or `ok…`")),
+            Some("json" | "yml" | "toml" | "ini") if !is_rule || name.starts_with("bad") || name.starts_with("ok") => {}
+            Some("json" | "yml" | "toml" | "ini") => {
+                wrong.push(format!("{shown} is never read: name it `bad…` or `ok…`"))
+            }
             Some("snap" | "params" | "beside" | "contracts" | "site" | "broker" | "recipes" | "files")
-                if ["json", "yml", "toml"].iter().any(|ending| path.with_extension(ending).exists()) => {}
+                if ["json", "yml", "toml", "ini"].iter().any(|ending| path.with_extension(ending).exists()) => {}
             _ => wrong.push(format!("{shown} belongs to no fixture: remove it")),
         }
     }

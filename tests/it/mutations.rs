@@ -637,7 +637,7 @@ fn every_rule_is_tried() {
         .map(|(rule, _)| *rule)
         .chain(COMPARISONS.iter().map(|(rule, _)| *rule))
         .chain(of_sites)
-        .chain([crate::settings_mutations::RULE])
+        .chain(crate::settings_mutations::RULES)
         .collect();
     let missing: Vec<&str> =
         zrecipe::lint::RULES.iter().map(|rule| rule.name).filter(|name| !tried.contains(name)).collect();

@@ -47,7 +47,7 @@ fn sections(text: &str) -> Vec<(&str, &str)> {
 
 /// The one `json` or `yaml` block of a section: the words at its head with the notation, and its text.
 fn block(section: &str) -> Result<(&str, &str), String> {
-    let mut blocks = section.split("```").skip(1).step_by(2).filter(|block| block.starts_with(['j', 'y', 't']));
+    let mut blocks = section.split("```").skip(1).step_by(2).filter(|block| block.starts_with(['j', 'y', 't', 'i']));
     let (Some(block), None) = (blocks.next(), blocks.next()) else {
         return Err("has no `json` block, or several".to_owned());
     };

@@ -115,6 +115,8 @@ fn no_secret_is_ever_shown() {
     std::fs::write(place.path().join("wrong.ini"), format!("{user}{CANARY}\n{CANARY}% = {CANARY}%\n")).expect("writes");
     for format in ["table", "json"] {
         commands.push((vec!["broker", "plan", "--format", format, "plan.yml", "user.ini"], Some("janeway")));
+        commands.push((vec!["check", "--format", "human", "wrong.ini"], Some("malformed-user")));
+        commands.push((vec!["check", "--format", "sarif", "wrong.ini"], Some("malformed-user")));
         commands.push((vec!["broker", "plan", "--format", format, "plan.yml", "wrong.ini"], Some("wrong.ini:4")));
     }
     for (arguments, said) in &commands {

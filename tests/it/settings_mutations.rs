@@ -1,4 +1,5 @@
-//! Settings, broken in the way the rule about them is about: it speaks, at that place; unbroken, it is silent.
+//! Settings and users of the broker, broken in the way the rules about them are about: they speak, at that place;
+//! unbroken, they are silent.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -8,18 +9,24 @@ use zrecipe::source::Source;
 
 use crate::mutations::missed;
 
-/// The rule that is tried.
-pub const RULE: &str = "malformed-settings";
+/// The rules that are tried.
+pub const RULES: [&str; 2] = ["malformed-settings", "malformed-user"];
 
-fn check(text: String) -> Compilation {
-    compile(Arc::new(Source::from_text("zrecipe.toml", text)), Options::default())
+fn check(name: &str, text: String) -> Compilation {
+    compile(Arc::new(Source::from_text(name, text)), Options::default())
+}
+
+/// The text of a fixture in which nothing is found.
+fn sound(path: &str) -> String {
+    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lint").join(path));
+    let text = text.expect("is there");
+    assert_eq!(check(path, text.clone()).diagnostics, []);
+    text
 }
 
 #[test]
 fn every_line_broken_in_every_way_is_found_out() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lint/malformed-settings/ok.toml");
-    let sound = std::fs::read_to_string(path).expect("is there");
-    assert_eq!(check(sound.clone()).diagnostics, []);
+    let sound = sound("malformed-settings/ok.toml");
     let mut wrong = Vec::new();
     for line in sound.lines().filter(|line| line.contains('=')) {
         let (key, value) = line.split_once('=').expect("has one");
@@ -33,7 +40,21 @@ fn every_line_broken_in_every_way_is_found_out() {
             broken.push((format!("zz{line}"), "zz"));
         }
         for (broken, place) in broken {
-            wrong.extend(missed(RULE, &check(sound.replace(line, &broken)), place));
+            wrong.extend(missed(RULES[0], &check("zrecipe.toml", sound.replace(line, &broken)), place));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_line_of_a_user_broken_in_every_way_is_found_out() {
+    let sound = sound("malformed-user/ok.ini");
+    let mut wrong = Vec::new();
+    for line in sound.lines() {
+        let without = line.replace(['=', '[', ']'], "");
+        let twice = format!("{line}\n{line}");
+        for (broken, place) in [(without.clone(), ""), (twice, line), (format!("zz{line}"), "")] {
+            wrong.extend(missed(RULES[1], &check("user.ini", sound.replace(line, &broken)), place));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));

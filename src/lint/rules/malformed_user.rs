@@ -1,0 +1,31 @@
+//! Users of the broker whose files say too little or too much.
+
+use crate::diagnostic::Sink;
+use crate::lint::Context;
+
+declare_rule! {
+    /// # Why
+    /// `zocalo.configure_rabbitmq` makes a user of every `.ini` file, and deletes all that no file describes. It stops
+    /// at the first file that it cannot read, when other users have been changed already.
+    ///
+    /// # Example
+    /// ```ini
+    /// [rabbitmq]
+    /// username = custom
+    /// tags = administrator
+    /// ```
+    ///
+    /// # Instead
+    /// ```ini
+    /// [rabbitmq]
+    /// username = custom
+    /// password = 1f0b
+    /// tags = administrator
+    /// ```
+    "malformed-user", Error, about [Users]
+}
+
+fn check(cx: &Context<'_>, sink: &mut Sink) {
+    let faults = cx.document.users().into_iter().flat_map(|reading| &reading.faults);
+    sink.extend(faults.map(|fault| RULE.at(fault.span, fault.message.clone())));
+}
