@@ -6,10 +6,13 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use crate::compile::Compilation;
 use crate::recipe::{Recipe, Role, Step, Target};
 use crate::report::printable;
+use crate::secret;
+use crate::source::Source;
 use crate::syntax::{Kind, NodeId, NodeRef};
 
 /// A way to write diagrams down.
@@ -107,7 +110,8 @@ const MOST_PAYLOAD: usize = 24;
 impl Diagram {
     /// The diagram of a recipe. Of several steps with one number it shows the one that counts.
     pub fn new(name: &str, recipe: &Recipe) -> Self {
-        let mut builder = Builder { recipe, nodes: Vec::new(), arrows: Vec::new(), places: HashMap::new() };
+        let shown = secret::shown(recipe.tree());
+        let mut builder = Builder { recipe, shown, nodes: Vec::new(), arrows: Vec::new(), places: HashMap::new() };
         builder.starts();
         for (index, step) in recipe.steps().iter().enumerate() {
             if recipe.step_index(step.id) == Some(index) {
@@ -144,6 +148,8 @@ struct Arrow {
 
 struct Builder<'r> {
     recipe: &'r Recipe,
+    /// The text without what is secret.
+    shown: Arc<Source>,
     nodes: Vec<Node>,
     arrows: Vec<Arrow>,
     places: HashMap<Key, usize>,
@@ -164,11 +170,11 @@ impl Builder<'_> {
         for entry in &start.entries {
             match entry.pair {
                 Some((node, target, payload)) => {
-                    let payload = one_line(recipe.node(payload), MOST_PAYLOAD);
+                    let payload = self.one_line(recipe.node(payload), MOST_PAYLOAD);
                     self.arrow(Key::Start, node, target, EdgeKind::Start, Some(payload));
                 }
                 None => {
-                    let shown = one_line(recipe.node(entry.node), MOST_PAYLOAD);
+                    let shown = self.one_line(recipe.node(entry.node), MOST_PAYLOAD);
                     let to = Key::Missing(format!("malformed entry {shown}"));
                     self.arrows.push(Arrow { from: Key::Start, to, kind: EdgeKind::Broken, label: None });
                 }
@@ -184,19 +190,19 @@ impl Builder<'_> {
             (None, Some(_)) => NodeKind::Topic,
             (None, None) => NodeKind::Nowhere,
         };
-        let service = step.service.map(|node| text(recipe.node(node)));
+        let service = step.service.map(|node| self.text(recipe.node(node)));
         let mut lines =
             vec![[Some(step.id.to_string()), service].into_iter().flatten().collect::<Vec<_>>().join(" · ")];
         for (what, node) in [("queue", step.queue), ("topic", step.topic)] {
-            lines.extend(node.map(|node| format!("{what} {}", text(recipe.node(node)))));
+            lines.extend(node.map(|node| format!("{what} {}", self.text(recipe.node(node)))));
         }
         if let Some(delay) = recipe.node(step.value).get("transport-delay") {
             let unit = if delay.kind() == Kind::Number { " s" } else { "" };
-            lines.push(format!("delay {}{unit}", text(delay)));
+            lines.push(format!("delay {}{unit}", self.text(delay)));
         }
         self.add(Key::Number(step.id), kind, lines);
         for link in recipe.links(step) {
-            let channel = link.channel.map(|channel| text(recipe.node(channel)));
+            let channel = link.channel.map(|channel| self.text(recipe.node(channel)));
             let (kind, label) = match (link.role, channel) {
                 (Role::Output, channel) => (EdgeKind::Output, channel),
                 (Role::Error, None) => (EdgeKind::Error, Some("error".to_owned())),
@@ -223,7 +229,7 @@ impl Builder<'_> {
             // `null` ends a chain.
             None if matches!(node.kind(), Kind::Null | Kind::Missing) => return,
             None => {
-                let shown = target.id().map_or_else(|| one_line(node, MOST_PAYLOAD), |id| id.to_string());
+                let shown = target.id().map_or_else(|| self.one_line(node, MOST_PAYLOAD), |id| id.to_string());
                 (Key::Missing(format!("no step {shown}")), EdgeKind::Broken)
             }
         };
@@ -253,27 +259,28 @@ impl Builder<'_> {
         });
         (self.nodes, edges.collect())
     }
-}
 
-/// A name: a string's text if there is anything to see in it, anything else as written.
-fn text(node: NodeRef<'_>) -> String {
-    match node.text() {
-        text if node.kind() == Kind::String && !text.trim().is_empty() => printable(&text, MOST_NAME),
-        _ => one_line(node, MOST_NAME),
+    /// A name: a string's text if there is anything to see in it, anything else as written.
+    fn text(&self, node: NodeRef<'_>) -> String {
+        let is_shown = self.shown.slice(node.span()) == node.raw();
+        match node.text() {
+            text if is_shown && node.kind() == Kind::String && !text.trim().is_empty() => printable(&text, MOST_NAME),
+            _ => self.one_line(node, MOST_NAME),
+        }
     }
-}
 
-/// A value as written, white space shortened.
-fn one_line(node: NodeRef<'_>, most: usize) -> String {
-    let raw = node.raw();
-    // Enough to fill the line unless it is mostly white space; a payload may be megabytes.
-    let head = match raw.char_indices().nth(most * 20) {
-        Some((end, _)) => Cow::Owned(format!("{}…", &raw[..end])),
-        None => Cow::Borrowed(raw),
-    };
-    let is_text = node.kind() == Kind::String;
-    let shown = if is_text { head.into_owned() } else { head.split_whitespace().collect::<Vec<_>>().join(" ") };
-    printable(&shown, most)
+    /// A value as written, white space shortened.
+    fn one_line(&self, node: NodeRef<'_>, most: usize) -> String {
+        let raw = self.shown.slice(node.span());
+        // Enough to fill the line unless it is mostly white space; a payload may be megabytes.
+        let head = match raw.char_indices().nth(most * 20) {
+            Some((end, _)) => Cow::Owned(format!("{}…", &raw[..end])),
+            None => Cow::Borrowed(raw),
+        };
+        let is_text = node.kind() == Kind::String;
+        let shown = if is_text { head.into_owned() } else { head.split_whitespace().collect::<Vec<_>>().join(" ") };
+        printable(&shown, most)
+    }
 }
 
 /// Declares the modules of `draw/` and the list of their formats.

@@ -11,11 +11,15 @@ use crate::value::Value;
 pub const MASK: &str = "•••";
 
 /// What the name of a setting that is secret has in it.
-const WORDS: [&str; 11] = [
-    "password",
-    "passwd",
+const WORDS: [&str; 14] = [
+    // Misspelt, it is one all the same.
+    "passw",
+    "pasw",
     "passphrase",
-    "rabbit-pass",
+    "passcode",
+    "pwd",
+    "_pass",
+    "-pass",
     "credentials",
     "secret",
     "token",
@@ -62,6 +66,16 @@ pub fn find(tree: &Tree) -> Vec<Span> {
         named(text, &mut found);
     }
     user_info(text, &mut found);
+    found.sort();
+    // What is said beside a secret may well be the one before it.
+    let beside = |comment: &&Span| {
+        let start = comment.start as usize;
+        let line = memchr::memrchr(b'\n', &text.as_bytes()[..start]).map_or(0, |at| at + 1);
+        let last = found[..found.partition_point(|secret| secret.start < comment.start)].last();
+        last.is_some_and(|secret| secret.end as usize > line) && !text[start..].starts_with("# zrecipe:")
+    };
+    let comments: Vec<Span> = tree.comments().iter().filter(beside).copied().collect();
+    found.extend(comments);
     found.sort();
     found.dedup();
     found
@@ -165,13 +179,16 @@ fn value(line: &str) -> Option<usize> {
 
 /// The user-info of URLs: what stands between `://` and `@`.
 fn user_info(text: &str, found: &mut Vec<Span>) {
-    for at in memchr::memmem::find_iter(text.as_bytes(), b"://").map(|at| at + 3) {
+    let begin = |sign: &'static str| memchr::memmem::find_iter(text.as_bytes(), sign).map(|at| at + sign.len());
+    // A slash may be written as an escape.
+    for at in begin("://").chain(begin(":\\/\\/")) {
         let ends = |c: char| c.is_whitespace() || "/\"'<>,`".contains(c);
         let authority = text[at..].split(ends).next().unwrap_or_default();
         if let Some(length) = authority.rfind('@').filter(|&length| length > 0) {
             found.push(Span::new(at, at + length));
         }
     }
+    found.sort();
 }
 
 /// The document with its secrets blotted out; every character keeps its place.
@@ -206,6 +223,12 @@ fn blot(character: char) -> char {
 /// Takes secrets out of everything that a finding says about a place with one, or about a broken document; a fix that
 /// would write one is not offered. Elsewhere the same text is no secret, and a mask would tell that it is.
 pub fn scrub(diagnostic: &mut Diagnostic, tree: &Tree, secrets: &[Span]) {
+    let hide = |said: &mut String| {
+        let mut found = Vec::new();
+        user_info(said, &mut found);
+        found.iter().rev().for_each(|span| said.replace_range(span.range(), MASK));
+    };
+    each_text(diagnostic, hide);
     let source = tree.source();
     let labels = diagnostic.secondary.iter().chain([&diagnostic.primary]).map(|label| label.span);
     let edits = diagnostic.fix.iter().flat_map(|fix| &fix.edits).map(|edit| edit.span);
@@ -236,10 +259,7 @@ pub fn scrub(diagnostic: &mut Diagnostic, tree: &Tree, secrets: &[Span]) {
             }
         }
     };
-    clean(&mut diagnostic.message);
-    clean(&mut diagnostic.primary.text);
-    diagnostic.secondary.iter_mut().for_each(|label| clean(&mut label.text));
-    diagnostic.help.iter_mut().for_each(clean);
+    each_text(diagnostic, clean);
     let writes = |fix: &crate::diagnostic::Fix| {
         let said = fix.edits.iter().map(|edit| &edit.replacement).chain([&fix.title]);
         // A short one is part of many words that have nothing to do with it.
@@ -254,6 +274,14 @@ pub fn scrub(diagnostic: &mut Diagnostic, tree: &Tree, secrets: &[Span]) {
     }
 }
 
+/// Everything that a finding says.
+fn each_text(diagnostic: &mut Diagnostic, mut change: impl FnMut(&mut String)) {
+    change(&mut diagnostic.message);
+    change(&mut diagnostic.primary.text);
+    diagnostic.secondary.iter_mut().for_each(|label| change(&mut label.text));
+    diagnostic.help.iter_mut().for_each(change);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -263,7 +291,9 @@ mod tests {
     fn secrets_are_found_and_blotted_out() {
         for (name, text, expected) in [
             ("a.yml", "password: s3cret\nuser: me", "password: ******\nuser: me"),
-            ("a.yml", "password: 's3 cret' # why", "password: *** *****"),
+            ("a.yml", "password: 's3 cret' # why", "password: *** ***** * ***"),
+            ("a.yml", "password: 's3 cret' # zrecipe: allow(x)", "password: *** ***** # zrecipe: allow(x)"),
+            ("a.yml", "x: 1 # one\npassword: a\ny: 2 # two", "x: 1 # one\npassword: *\ny: 2 # two"),
             ("a.yml", "user_token: |\n  one\n  two\nx: 1", "user_token: *\n  ***\n  ***\nx: 1"),
             ("a.yml", "a: {password: x, url: 'amqp://me:pw@host/v'}", "a: {password: *, url: 'amqp://*****@host/v'}"),
             ("a.yml", "password: s3cret: bad\nx: 1", "password: ******* ***\nx: 1"),
@@ -273,6 +303,7 @@ mod tests {
                 "[rabbitmq]\nusername = me\npassword = s3 cret\n  more\npasword: x",
                 "[rabbitmq]\nusername = me\npassword = ** ****\n  ****\n******** *",
             ),
+            ("a.json", r#"{"url": "amqp:\/\/me:pw@host"}"#, r#"{"url": "amqp:\/\/*****@host"}"#),
             ("a.json", r#"{"secret": "né中😀"}"#, r#"{"secret": **·•🔒*}"#),
             ("a.json", r#"{"password": "{pw}", "x": 1}"#, r#"{"password": "{pw}", "x": 1}"#),
             ("a.json", r#"{"password" "pw", "x": 1}"#, r#"{"password" ***** **** **"#),

@@ -31,6 +31,27 @@ const DOCUMENTS: &[(&str, &str, &str)] = &[
         "0755",
     ),
     ("url.yml", "version: 1\napi: {plugin: rabbitmqapi, base_url: 'http://me:CANARY@host/', timeout: 1_0}\n", "1_0"),
+    ("octal.yml", "version: 1\nrabbit: {plugin: stomp, password: 0NUMBER, x: 0755}\n", "0755"),
+    (
+        "digits.yml",
+        "version: 1\nrabbit: {plugin: pika, password: 0b1000000101000101101011011101101101, mode: 0755}\n",
+        "0755",
+    ),
+    (
+        "names.yml",
+        "a: {plugin: x, pasword: CANARY, passwrod: CANARY, passcode: CANARY, pwd: CANARY, rabbit_pass: CANARY, x: 012}\n",
+        "012",
+    ),
+    (
+        "label.json",
+        "{\"1\": {\"queue\": \"amqp://me:CANARY@host\"}, \"2\": {\"queue\": \"a\"},\n \"start\": [[2, []]]}",
+        "unreferenced-step",
+    ),
+    (
+        "start.json",
+        "{\"1\": {\"queue\": \"a\", \"outptu\": 2},\n \"start\": [[1, {\"token\": \"CANARY\"}], [1, \"https://me:CANARY@host\"]]}",
+        "misspelt-key",
+    ),
     ("plugin.yml", "plugin: pika\npassword: CANARY\nport: 0755\n", "0755"),
     ("twice.yml", "plugin: pika\npassword: CANARY\npassword: CANARY2\n", "duplicate-key"),
     (

@@ -2,6 +2,7 @@
 
 use crate::diagnostic::Sink;
 use crate::lint::Context;
+use crate::secret;
 use crate::syntax::ProblemKind;
 use crate::syntax::yaml::readings;
 
@@ -26,12 +27,17 @@ declare_rule! {
 
 fn check(cx: &Context<'_>, sink: &mut Sink) {
     let source = cx.tree.source();
-    for problem in cx.tree.problems().iter().filter(|problem| problem.kind == ProblemKind::AmbiguousScalar) {
+    let mut found = cx.tree.problems().iter().filter(|problem| problem.kind == ProblemKind::AmbiguousScalar).peekable();
+    let secrets = if found.peek().is_some() { secret::find(cx.tree) } else { Vec::new() };
+    for problem in found {
         let text = source.slice(problem.span);
         let Some((here, elsewhere)) = readings(text) else { continue };
-        sink.report(
-            RULE.at(problem.span, format!("`{text}` is {here} here, and {elsewhere} in YAML 1.2"))
-                .help("put it in quotes if it is text"),
-        );
+        // What a secret is read as tells what it is.
+        let message = if secrets.iter().any(|secret| secret.start <= problem.span.start && problem.span.end <= secret.end) {
+            "a secret that is something else in YAML 1.2".to_owned()
+        } else {
+            format!("`{text}` is {here} here, and {elsewhere} in YAML 1.2")
+        };
+        sink.report(RULE.at(problem.span, message).help("put it in quotes if it is text"));
     }
 }
