@@ -21,6 +21,8 @@ use crate::source::{Source, Span};
 
 /// How many values aliases may stand for, in all.
 pub const MOST_COPIES: usize = 100_000;
+/// How much text they may stand for, in bytes.
+pub const MOST_COPIED: usize = 4 << 20;
 /// How often the text is read again after a mistake.
 const MOST_MISTAKES: usize = 20;
 /// Python refuses to read an integer of more digits.
@@ -480,6 +482,8 @@ struct Writer<'p> {
     problems: Vec<Problem>,
     /// How many nodes are copies.
     copies: usize,
+    /// How much text has been written; without copies never more than there is.
+    written: usize,
     depth: usize,
     /// The alias that is being followed.
     through: Option<Span>,
@@ -511,10 +515,12 @@ impl<'p> Writer<'p> {
         let Part { span, shape } = &self.parts[part];
         let span = alias.unwrap_or(*span);
         let too_many = self.copies > MOST_COPIES;
-        if let Some(through) = self.through
-            && (too_many || self.depth > MAX_DEPTH)
+        let too_long = self.written > self.text.len() + MOST_COPIED;
+        let through = self.through.or(too_long.then_some(span));
+        if let Some(through) = through
+            && (too_many || too_long || self.depth > MAX_DEPTH)
         {
-            let kind = if too_many { ProblemKind::TooManyAliases } else { ProblemKind::TooDeep };
+            let kind = if too_many || too_long { ProblemKind::TooManyAliases } else { ProblemKind::TooDeep };
             self.once(kind, through);
             self.push(Kind::Missing, span, Spelling::Plain);
             return;
@@ -552,6 +558,7 @@ impl<'p> Writer<'p> {
         let Shape::Scalar { text, open, .. } = &self.parts[part].shape else { return };
         let written = &self.text[self.parts[part].span.range()];
         let own = if *open { written } else { written.get(1..written.len() - 1).unwrap_or_default() };
+        self.written += own.len();
         let text = text.clone().or_else(|| (named && kind != Kind::Null).then(|| Arc::from(own)));
         let spelling = if text.is_some() { Spelling::Kept } else { Spelling::Plain };
         let id = self.push(kind, span, spelling);

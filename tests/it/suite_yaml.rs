@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use zrecipe::source::{Source, Span};
 use zrecipe::syntax::json::read_value;
-use zrecipe::syntax::{Kind, yaml};
+use zrecipe::syntax::{Kind, ProblemKind, yaml};
 use zrecipe::value::Value;
 
 /// YAML 1.2 that libyaml or PyYAML refuse, and texts without a value.
@@ -105,5 +105,15 @@ fn broken_documents_have_places() {
             let insert = INSERTS[(number + places.len()) % INSERTS.len()];
             check_tree(&format!("{}{insert}{}", &text[..at], &text[at..]));
         }
+    }
+}
+
+#[test]
+fn aliases_stand_for_so_much_text_only() {
+    for (times, is_too_much) in [(3, false), (50, true)] {
+        let text = format!("a: &a {}\nb: [{}]\n", "x".repeat(1 << 20), "*a, ".repeat(times));
+        let tree = yaml::parse(Arc::new(Source::from_text("a.yml", text)));
+        let found = tree.problems().iter().any(|problem| problem.kind == ProblemKind::TooManyAliases);
+        assert_eq!(found, is_too_much, "{times} times");
     }
 }
