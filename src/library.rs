@@ -250,6 +250,9 @@ pub struct Disk {
 impl Files for Disk {
     fn look(&self, from: &str, path: &str) -> Look {
         let path = Path::new(from).parent().unwrap_or(Path::new("")).join(expand_home(path));
+        if path.metadata().is_ok_and(|found| !found.is_file() && !found.is_dir()) {
+            return Look::Unreadable("it is a device or a pipe".to_owned());
+        }
         let public = is_public(&path);
         match read(&path, &path.to_string_lossy(), self.max_bytes) {
             Ok(source) => Look::File { tree: Arc::new(yaml::parse(Arc::new(source))), public },

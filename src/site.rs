@@ -5,7 +5,7 @@
 //! documented.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
 
 use crate::schema::Schema;
@@ -34,6 +34,9 @@ const FORMS: [(&str, &str); 12] = [
 
 /// How many files may include one another, one in the other.
 const MOST_INCLUDES: usize = 16;
+
+/// How many files may be included in all.
+const MOST_INCLUDED: usize = 100;
 
 /// The files that a configuration names.
 pub trait Files: Sync {
@@ -83,6 +86,8 @@ pub struct Site {
     environments: Vec<Environment>,
     includes: Vec<Include>,
     recipe_directories: Vec<(NodeId, Look)>,
+    /// The environments of all files, and what each is a name for.
+    aliases: OnceLock<HashMap<String, Option<String>>>,
 }
 
 /// A plugin block that is written in the document at hand.
@@ -213,18 +218,19 @@ impl Site {
 
     /// Reads a site configuration and the files that it names.
     pub fn with(tree: Arc<Tree>, files: &dyn Files) -> Self {
-        Self::read(tree, files, &mut Vec::new())
+        Self::read(tree, files, &mut Way::default())
     }
 
-    fn read(tree: Arc<Tree>, files: &dyn Files, within: &mut Vec<String>) -> Self {
+    fn read(tree: Arc<Tree>, files: &dyn Files, way: &mut Way) -> Self {
         let name = tree.source().name();
-        within.push(name.to_owned());
+        way.within.push(name.to_owned());
         let root = tree.root();
         let mut site = Self {
             blocks: Vec::new(),
             environments: Vec::new(),
             includes: Vec::new(),
             recipe_directories: Vec::new(),
+            aliases: OnceLock::new(),
             tree: Arc::clone(&tree),
         };
         let mut last: HashMap<String, usize> = HashMap::new();
@@ -243,7 +249,7 @@ impl Site {
                 }
                 "include" => {
                     for node in value.items().filter(|item| item.kind() == Kind::String) {
-                        site.includes.push(include(node, files, within));
+                        site.includes.push(include(node, files, way));
                     }
                 }
                 _ => {
@@ -259,7 +265,7 @@ impl Site {
                 }
             }
         }
-        within.pop();
+        way.within.pop();
         site
     }
 
@@ -333,13 +339,18 @@ impl Site {
 
     /// The names of all environments, each once, in the order of the text.
     pub fn environment_names(&self) -> Vec<&str> {
-        let mut names: Vec<&str> = Vec::new();
-        for environment in self.files().into_iter().flat_map(Site::environments) {
-            if !names.contains(&&*environment.name) {
-                names.push(&environment.name);
-            }
-        }
-        names
+        let mut seen = HashSet::new();
+        let names = self.files().into_iter().flat_map(Site::environments).map(|environment| &*environment.name);
+        names.filter(|name| seen.insert(*name)).collect()
+    }
+
+    /// What an environment is a name for, if it is one; nothing if there is no such environment.
+    pub fn alias(&self, name: &str) -> Option<Option<&str>> {
+        let aliases = self.aliases.get_or_init(|| {
+            let environments = self.files().into_iter().flat_map(Site::environments);
+            environments.map(|environment| (environment.name.clone(), environment.alias.clone())).collect()
+        });
+        aliases.get(name).map(Option::as_deref)
     }
 
     /// The environment that an environment is a name for, or itself.
@@ -348,16 +359,15 @@ impl Site {
     /// There is none of this name, or it is a name for itself.
     pub fn aliased<'s>(&'s self, name: &'s str) -> Result<&'s str, Fault> {
         let mut name = name;
-        let mut seen: Vec<&str> = Vec::new();
+        let (mut path, mut seen) = (Vec::new(), HashSet::new());
         loop {
-            let mut found =
-                self.files().into_iter().flat_map(Site::environments).filter(|found| found.name == name).peekable();
-            found.peek().ok_or_else(|| Fault::NoEnvironment(name.to_owned()))?;
-            let Some(alias) = found.last().and_then(|found| found.alias.as_deref()) else { return Ok(name) };
-            seen.push(name);
-            if seen.contains(&alias) {
-                seen.push(alias);
-                return Err(Fault::Circle(seen.into_iter().map(str::to_owned).collect()));
+            let alias = self.alias(name).ok_or_else(|| Fault::NoEnvironment(name.to_owned()))?;
+            let Some(alias) = alias else { return Ok(name) };
+            path.push(name);
+            seen.insert(name);
+            if seen.contains(alias) {
+                path.push(alias);
+                return Err(Fault::Circle(path.into_iter().map(str::to_owned).collect()));
             }
             name = alias;
         }
@@ -576,13 +586,28 @@ fn environment(key: NodeRef<'_>, value: NodeRef<'_>) -> Environment {
     Environment { name: key.text().into_owned(), key: key.id(), value: value.id(), alias, groups }
 }
 
-fn include(node: NodeRef<'_>, files: &dyn Files, within: &mut Vec<String>) -> Include {
-    let look = files.look(node.tree().source().name(), &node.text());
+/// How reading came to a file.
+#[derive(Default)]
+struct Way {
+    /// The files that are being read, one within the other.
+    within: Vec<String>,
+    /// How many files have been included.
+    included: usize,
+}
+
+fn include(node: NodeRef<'_>, files: &dyn Files, way: &mut Way) -> Include {
+    way.included += 1;
+    let look = if way.included > MOST_INCLUDED {
+        Look::Unreadable(format!("more than {MOST_INCLUDED} files are included"))
+    } else {
+        files.look(node.tree().source().name(), &node.text())
+    };
     let mut include = Include { node: node.id(), look, site: None, endless: false };
     if let Look::File { tree, .. } = &include.look {
-        include.endless = within.iter().any(|name| name == tree.source().name()) || within.len() == MOST_INCLUDES;
+        include.endless =
+            way.within.iter().any(|name| name == tree.source().name()) || way.within.len() == MOST_INCLUDES;
         if !include.endless {
-            include.site = Some(Box::new(Site::read(Arc::clone(tree), files, within)));
+            include.site = Some(Box::new(Site::read(Arc::clone(tree), files, way)));
         }
     }
     include
@@ -607,6 +632,22 @@ environments:
   about: round
   broken: [nosuch]
 ";
+
+    struct Thrice;
+
+    impl Files for Thrice {
+        fn look(&self, _: &str, path: &str) -> Look {
+            let next = format!("{path}x");
+            let text = format!("include: [{next}, {next}, {next}]");
+            Look::File { tree: Arc::new(yaml::parse(Arc::new(Source::from_text(path, text)))), public: false }
+        }
+    }
+
+    #[test]
+    fn includes_that_multiply_come_to_an_end() {
+        let tree = Arc::new(yaml::parse(Arc::new(Source::from_text("site.yml", "include: [a, a]"))));
+        assert!(Site::with(tree, &Thrice).files().len() <= MOST_INCLUDED + 1);
+    }
 
     struct Folder;
 

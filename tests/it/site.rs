@@ -127,6 +127,7 @@ fn files_are_what_they_are_on_the_disk() {
         ("nosuch.yml", "missing"),
         ("secret.yml/more", "missing"),
         ("/nosuch.yml", "missing"),
+        ("/dev/zero", "unreadable"),
         ("/no-such-folder-at-all/site.yml", "elsewhere"),
     ] {
         let found = match disk.look(&site, path) {

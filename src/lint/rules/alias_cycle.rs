@@ -1,8 +1,9 @@
 //! Environments that are names for each other.
 
+use std::collections::HashSet;
+
 use crate::diagnostic::Sink;
 use crate::lint::Context;
-use crate::site::Fault;
 
 declare_rule! {
     /// # Why
@@ -30,19 +31,25 @@ declare_rule! {
 
 fn check(cx: &Context<'_>, sink: &mut Sink) {
     let Some(site) = cx.document.site() else { return };
-    let mut told: Vec<String> = Vec::new();
+    let mut seen: HashSet<&str> = HashSet::new();
     for environment in site.environments() {
-        let Err(Fault::Circle(path)) = site.aliased(&environment.name) else { continue };
-        // Those that only lead to it are told with it.
-        if path.first() != path.last() || told.contains(&environment.name) {
-            continue;
+        let mut path: Vec<&str> = Vec::new();
+        let mut next = Some(&*environment.name);
+        while let Some(name) = next.filter(|name| seen.insert(name)) {
+            path.push(name);
+            next = site.alias(name).flatten();
         }
-        let names: Vec<String> = path.iter().map(|name| format!("`{name}`")).collect();
+        // Where it goes on has been looked at: just now, if it is a circle.
+        let Some(start) = next.and_then(|next| path.iter().position(|name| *name == next)) else { continue };
+        let circle: Vec<&str> = path[start..].iter().chain(&next).copied().collect();
+        let written = |name: &str| site.environments().iter().rfind(|environment| environment.name == name);
+        let Some(environment) = circle.iter().find_map(|name| written(name)) else { continue };
+        let names: Vec<String> = circle.iter().map(|name| format!("`{name}`")).collect();
         let message = format!("environments are names for each other: {}", names.join(" → "));
         sink.report(
             RULE.at(site.node(environment.value).span(), message)
-                .refused().help("one of them needs a list of blocks, or groups of them"),
+                .refused()
+                .help("one of them needs a list of blocks, or groups of them"),
         );
-        told.extend(path);
     }
 }
