@@ -78,7 +78,8 @@ impl DocumentKind {
         }
         let is_plugin = |value: NodeRef<'_>| value.get("plugin").is_some();
         let is_list = |key: &str| root.get(key).is_some_and(|value| value.kind() == Kind::Array);
-        if has("environments") || (has("version") && root.members().any(|member| is_plugin(member.value))) {
+        let has_parts = || is_list("include") || root.members().any(|member| is_plugin(member.value));
+        if has("environments") || (has("version") && has_parts()) {
             Self::Site
         } else if is_plugin(root) {
             Self::Plugin
