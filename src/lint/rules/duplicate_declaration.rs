@@ -1,9 +1,10 @@
 //! A queue, an exchange, a policy or a virtual host that is declared twice.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::diagnostic::{Diagnostic, Level, Sink};
 use crate::lint::Context;
+use crate::syntax::NodeId;
 use crate::topology::Word;
 use crate::value::Value;
 
@@ -47,16 +48,22 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
         let diagnostic = RULE.at(cx.node(name.node).span(), format!("{what} `{}` is declared twice", name.text));
         Some(diagnostic.also(cx.node(before.0).span(), "declared here, too").level(level))
     };
+    let mut queues: Vec<(NodeId, bool, Diagnostic)> = Vec::new();
     for queue in &topology.queues {
         let letters = topology.groups[queue.group].dead_letters.as_ref().filter(|_| queue.is_dead_letter_queue);
         let Some(diagnostic) = declare("queue", &queue.vhost.text, &queue.name, None) else { continue };
-        sink.report(match letters {
+        let diagnostic = match letters {
             Some(letters) => diagnostic
                 .also(cx.node(letters.pattern.node).span(), "what the names of dead-letter queues are made of")
                 .help("put `{name}` into the pattern, or set `dead-letter-queue-create: false` and declare it once"),
             None => diagnostic.help("remove one of them"),
-        });
+        };
+        queues.push((queue.name.node, letters.is_some(), diagnostic));
     }
+    // The dead-letter queue of a queue that is declared twice is so for that reason.
+    let twice: HashSet<NodeId> = queues.iter().filter(|(_, is_made, _)| !is_made).map(|(node, ..)| *node).collect();
+    let own = queues.into_iter().filter(|(node, is_made, _)| !is_made || !twice.contains(node));
+    sink.extend(own.map(|(.., diagnostic)| diagnostic));
     let mut found: Vec<Option<Diagnostic>> = Vec::new();
     for exchange in &topology.exchanges {
         found.push(declare("exchange", &exchange.vhost.text, &exchange.name, Some(exchange.definition())));
