@@ -179,6 +179,9 @@ fn describe(cx: &Context<'_>, problem: &Problem) -> Option<Diagnostic> {
             RULE.at(Span { end: first_line, ..span }, "text after the end of the recipe")
                 .help("a file holds one JSON object")
         }
+        P::UnknownCharacter if let Some(control) = text.chars().next().filter(|c| c.is_control()) => {
+            RULE.at(span, format!("the control character U+{:04X} means nothing in JSON", u32::from(control)))
+        }
         P::UnknownCharacter => RULE.at(span, format!("`{short}` means nothing in JSON")),
         P::Misplaced => RULE.at(span, format!("`{short}` does not belong here")).help("text stands in double quotes"),
         P::ConflictMarker => conflict(cx, problem),
