@@ -39,7 +39,7 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
         };
         let diagnostic = RULE.at(cx.node(found.violation.node).head(), message);
         sink.report(match schema.and_then(|schema| schema.description(missing)) {
-            Some(description) => diagnostic.help(format!("`{missing}` is {description}")),
+            Some(description) => diagnostic.help(format!("`{missing}`: {description}")),
             None => diagnostic.help(format!("add it: `\"{missing}\": …`")),
         });
     }

@@ -72,7 +72,7 @@ fn explain(diagnostic: Diagnostic, contract: &Contract, part: &str, top: Option<
     let schema = if part == "parameters" { &contract.parameters } else { &contract.job_parameters };
     let description = top.and_then(|top| Some((top, schema.as_ref()?.description(top)?)));
     match description {
-        Some((top, description)) => diagnostic.help(format!("`{top}` is {description}")),
+        Some((top, description)) => diagnostic.help(format!("`{top}`: {description}")),
         None => diagnostic.help(format!("the contract of {} asks for it", contract.name())),
     }
 }
