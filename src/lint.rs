@@ -14,7 +14,7 @@ use crate::recipe::{Recipe, Step};
 use crate::schema::{Problem, View, Violation};
 use crate::site::{self, Site, Written};
 use crate::source::Span;
-use crate::syntax::{Kind, NodeId, NodeRef, ProblemKind, Tree};
+use crate::syntax::{Kind, NodeId, NodeRef, Notation, ProblemKind, Tree};
 use crate::template::{Field, Template, TemplateUse, has_braces, parse};
 use crate::topology::Topology;
 use crate::value::{Object, write_string};
@@ -202,8 +202,8 @@ impl<'a> Context<'a> {
 
     /// Whether a top-level key is `start` with a slip of the finger: its value could be that of `start`.
     pub fn is_misspelt_start(&self, key: NodeRef<'_>) -> bool {
-        let value = self.tree.root().members().find(|member| member.key.id() == key.id()).map(|member| member.value);
-        value.is_some_and(|value| value.kind() == Kind::Array) && nearest(&key.text(), ["start"]).is_some()
+        let value = || self.tree.root().members().find(|member| member.key.id() == key.id()).map(|member| member.value);
+        nearest(&key.text(), ["start"]).is_some() && value().is_some_and(|value| value.kind() == Kind::Array)
     }
 
     /// The placeholders of a template for a rule to look at, each name once and no more than anybody reads: to find
@@ -278,6 +278,12 @@ pub fn respelled(written: &str, name: &str) -> String {
     let mut quoted = String::new();
     write_string(&mut quoted, name);
     quoted
+}
+
+/// A key as it is to be written in place of another: plain only in YAML, and there if the other is.
+pub fn renamed(key: NodeRef<'_>, name: &str) -> String {
+    let is_yaml = Notation::of(key.tree().source().name()) == Notation::Yaml;
+    respelled(if is_yaml { key.raw() } else { "\"" }, name)
 }
 
 /// Strings of a recipe that go through substitution and have braces.

@@ -1,8 +1,7 @@
 //! Parameters that the service's contract says not to use any more.
 
 use crate::diagnostic::Sink;
-use crate::lint::Context;
-use crate::value::write_string;
+use crate::lint::{Context, renamed};
 
 declare_rule! {
     /// # Why
@@ -36,13 +35,11 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
             let diagnostic = RULE.at(member.key.span(), message);
             sink.report(match new {
                 Some(new) if parameters.get(new).is_some() => diagnostic.help(format!("`{new}`, which takes its place, is there already: remove `{old}`")),
-                Some(new) => {
-                    let mut quoted = String::new();
-                    write_string(&mut quoted, new);
-                    diagnostic
-                        .help(format!("use `{new}`"))
-                        .unsafe_fix(format!("rename `{old}` to `{new}`"), member.key.span(), quoted)
-                }
+                Some(new) => diagnostic.help(format!("use `{new}`")).unsafe_fix(
+                    format!("rename `{old}` to `{new}`"),
+                    member.key.span(),
+                    renamed(member.key, new),
+                ),
                 None => diagnostic.help("remove it"),
             });
         }

@@ -1,7 +1,7 @@
 //! Steps without a queue or topic.
 
 use crate::diagnostic::Sink;
-use crate::lint::{Context, nearest};
+use crate::lint::{Context, nearest, renamed};
 use crate::syntax::Kind;
 
 declare_rule! {
@@ -39,7 +39,7 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
                 let meant = nearest(&key, ["queue", "topic"]).unwrap_or("queue");
                 diagnostic
                     .also(part.key.span(), format!("is this meant to be `{meant}`?"))
-                    .fix(format!("rename `{key}` to `{meant}`"), part.key.span(), format!("\"{meant}\""))
+                    .fix(format!("rename `{key}` to `{meant}`"), part.key.span(), renamed(part.key, meant))
             }
             None => diagnostic.help("add the queue that its service listens on: `\"queue\": \"…\"`"),
         };

@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 use std::collections::HashSet;
 
 use crate::diagnostic::Sink;
-use crate::lint::Context;
+use crate::lint::{Context, renamed};
 use crate::recipe::STEP_KEYS;
 
 declare_rule! {
@@ -58,9 +58,9 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
                 diagnostic
             } else if matches!(meant, "queue" | "topic") {
                 // There is another destination already: every message would be sent twice.
-                diagnostic.unsafe_fix(format!("rename it to `{meant}`"), span, format!("\"{meant}\""))
+                diagnostic.unsafe_fix(format!("rename it to `{meant}`"), span, renamed(part.key, meant))
             } else {
-                diagnostic.fix(format!("rename it to `{meant}`"), span, format!("\"{meant}\""))
+                diagnostic.fix(format!("rename it to `{meant}`"), span, renamed(part.key, meant))
             });
         }
     }

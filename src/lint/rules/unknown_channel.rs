@@ -1,9 +1,8 @@
 //! Channels that the service does not have.
 
 use crate::diagnostic::Sink;
-use crate::lint::{Context, nearest};
+use crate::lint::{Context, nearest, renamed};
 use crate::recipe::Role;
-use crate::value::write_string;
 
 declare_rule! {
     /// # Why
@@ -64,13 +63,9 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
             let known: Vec<&str> = channels.iter().map(|channel| channel.name.as_str()).collect();
             let diagnostic = RULE.at(key.span(), message);
             sink.report(match nearest(&text, known.iter().copied()) {
-                Some(meant) => {
-                    let mut quoted = String::new();
-                    write_string(&mut quoted, meant);
-                    diagnostic
-                        .help(format!("did you mean `{meant}`?"))
-                        .unsafe_fix(format!("rename it to `{meant}`"), key.span(), quoted)
-                }
+                Some(meant) => diagnostic
+                    .help(format!("did you mean `{meant}`?"))
+                    .unsafe_fix(format!("rename it to `{meant}`"), key.span(), renamed(key, meant)),
                 None if known.is_empty() => diagnostic.help("it sends nothing"),
                 None => {
                     let known: Vec<String> = known.iter().map(|name| format!("`{name}`")).collect();

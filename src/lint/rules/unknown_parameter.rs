@@ -1,11 +1,10 @@
 //! Parameters that the service does not know.
 
 use crate::diagnostic::{Level, Sink};
-use crate::lint::{Context, nearest};
+use crate::lint::{Context, nearest, renamed};
 use crate::recipe::Step;
 use crate::schema::{Problem, Schema};
 use crate::syntax::NodeRef;
-use crate::value::write_string;
 
 declare_rule! {
     /// # Why
@@ -87,9 +86,7 @@ fn look_alikes(
 }
 
 fn rename(diagnostic: crate::diagnostic::Diagnostic, name: &str, meant: &str, key: NodeRef<'_>) -> crate::diagnostic::Diagnostic {
-    let mut quoted = String::new();
-    write_string(&mut quoted, meant);
     diagnostic
         .help(format!("did you mean `{meant}`?"))
-        .unsafe_fix(format!("rename `{name}` to `{meant}`"), key.span(), quoted)
+        .unsafe_fix(format!("rename `{name}` to `{meant}`"), key.span(), renamed(key, meant))
 }
