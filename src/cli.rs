@@ -413,6 +413,11 @@ impl Session {
                         "`--broker` or `broker` in zrecipe.toml names it; `zrecipe check {name}` says what is wrong"
                     )));
                 }
+                let kind = DocumentKind::of(&tree);
+                if !matches!(kind, DocumentKind::Broker | DocumentKind::Recipe) {
+                    let message = format!("`{name}` is of kind {}, and no broker configuration", kind.name());
+                    return Err(Error::new(message).hint("`--broker` or `broker` in zrecipe.toml names it"));
+                }
                 found.add(topology::read(&tree));
             }
         }

@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::document::DocumentKind;
 use crate::lint::nearest;
 use crate::settings::Settings;
 use crate::site::{Files, Look, Site, plugin_of};
@@ -296,7 +297,13 @@ pub fn site(path: &Path, max_bytes: u64) -> Result<Site, Error> {
         let reason = format!("line {line} is not what YAML allows; `zrecipe check` says more");
         return Err(Error::Site { path: path.to_owned(), reason });
     }
-    Ok(Site::with(tree, &Disk { max_bytes }))
+    match DocumentKind::of(&tree) {
+        DocumentKind::Site | DocumentKind::Recipe => Ok(Site::with(tree, &Disk { max_bytes })),
+        kind => {
+            let reason = format!("it is of kind {}", kind.name());
+            Err(Error::Site { path: path.to_owned(), reason })
+        }
+    }
 }
 
 /// The environment that holds when none is chosen: ZOCALO_DEFAULT_ENV, else `default`, if there is one.
