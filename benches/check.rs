@@ -1,7 +1,8 @@
 //! How long checking takes, against reading the same bytes into `serde_json::Value` in the same run.
 //!
-//! Prints ratios: below 1 means that checking is faster than bare reading. The last one is of the program itself: ten
-//! thousand recipes in files, under fifty contracts, and how much memory that takes.
+//! Prints ratios: below 1 means that checking is faster than bare reading. The last ones are of the program itself, cold:
+//! ten thousand recipes in files, under fifty contracts, and how much memory that takes; one small recipe; and a long
+//! site configuration.
 
 #![allow(clippy::print_stdout, reason = "a benchmark reports on standard output")]
 
@@ -32,6 +33,7 @@ fn main() {
     let chain = vec![chain(100_000)];
     compare(&format!("a chain of 100,000 steps, {} bytes", chain[0].len()), &chain);
     project(10_000, 50);
+    small();
 }
 
 /// The best of several times of checking over the best of several times of reading.
@@ -128,35 +130,81 @@ fn project(recipes: usize, contracts: usize) {
     let place = tempfile::tempdir().expect("there is room");
     let texts = write_project(place.path(), recipes, contracts);
     let bytes: usize = texts.iter().map(String::len).sum();
-    let (mut checking, mut reading) = (Duration::MAX, Duration::MAX);
+    let files: Vec<_> = (0..recipes).map(|number| place.path().join(recipe_path(number))).collect();
+    let (mut checking, mut reading, mut opening) = (Duration::MAX, Duration::MAX, Duration::MAX);
     for _ in 0..5 {
+        opening = opening.min(time(|| {
+            for file in &files {
+                let bytes = fs::read(file).expect("is there");
+                std::hint::black_box(serde_json::from_slice::<Value>(&bytes).expect("recipes are JSON"));
+            }
+        }));
         reading = reading.min(time(|| {
             for text in &texts {
                 std::hint::black_box(serde_json::from_slice::<Value>(text.as_bytes()).expect("recipes are JSON"));
             }
         }));
         checking = checking.min(time(|| {
-            let status = check(place.path()).status().expect("the program runs");
+            let status = zrecipe(place.path(), &["check", "recipes"]).status().expect("the program runs");
             assert_eq!(status.code(), Some(0), "nothing is wrong with them");
         }));
     }
-    let ratio = checking.as_secs_f64() / reading.as_secs_f64();
+    let ratio = |other: Duration| checking.as_secs_f64() / other.as_secs_f64();
     let memory = peak_memory(place.path()) >> 10;
     println!(
-        "zrecipe check of {recipes} files, {bytes} bytes, {contracts} contracts: {checking:.1?}, serde_json \
-         {reading:.1?}, ratio {ratio:.2}, peak memory {memory} MB"
+        "zrecipe check of {recipes} files, {bytes} bytes, {contracts} contracts: {checking:.1?}, peak memory {memory} MB\n  \
+         one core, serde_json of the bytes in memory: {reading:.1?}, ratio {:.2}\n  \
+         one core, opening the files, too:            {opening:.1?}, ratio {:.2}",
+        ratio(reading),
+        ratio(opening)
     );
 }
 
-fn check(place: &Path) -> Command {
+/// How much longer the program takes for one file than to say its version.
+fn small() {
+    let place = tempfile::tempdir().expect("there is room");
+    fs::write(place.path().join("recipe.json"), &library(1)[0]).expect("can be written");
+    let site = site(5000);
+    fs::write(place.path().join("site.yml"), &site).expect("can be written");
+    let run = |arguments: &[&str]| {
+        let once = || time(|| assert!(zrecipe(place.path(), arguments).status().expect("the program runs").success()));
+        (0..30).map(|_| once()).min().unwrap_or_default()
+    };
+    let start = run(&["--version"]);
+    println!("zrecipe --version: {start:.1?}");
+    let lines = site.lines().count();
+    for (what, file) in [("one recipe".to_owned(), "recipe.json"), (format!("a site of {lines} lines"), "site.yml")] {
+        let checking = run(&["check", file]);
+        println!("zrecipe check of {what}: {checking:.1?}, {:.1?} more", checking.saturating_sub(start));
+    }
+}
+
+/// A site configuration with a block and an environment for every ten lines.
+fn site(lines: usize) -> String {
+    let (mut environments, mut blocks) = (String::new(), String::new());
+    for number in 0..lines / 10 {
+        environments.push_str(&format!("  beamline-{number}:\n    plugins:\n    - broker-{number}\n"));
+        blocks.push_str(&format!(
+            "broker-{number}:\n  plugin: stomp\n  host: broker{number}.example\n  port: 61613\n  vhost: zocalo\n  \
+             prefix: zocalo{number}\n\n"
+        ));
+    }
+    format!("version: 1\nenvironments:\n{environments}  default: beamline-0\n{blocks}")
+}
+
+fn zrecipe(place: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_zrecipe"));
-    command.args(["check", "recipes"]).current_dir(place).stdout(Stdio::null()).stderr(Stdio::null());
+    command.args(arguments).current_dir(place).stdout(Stdio::null()).stderr(Stdio::null());
     command
+}
+
+fn recipe_path(number: usize) -> String {
+    format!("recipes/recipe-{number:05}.json")
 }
 
 /// In kilobytes; 0 where the system does not tell.
 fn peak_memory(place: &Path) -> usize {
-    let mut child = check(place).spawn().expect("the program runs");
+    let mut child = zrecipe(place, &["check", "recipes"]).spawn().expect("the program runs");
     let mut most = 0;
     while child.try_wait().expect("it is a child").is_none() {
         let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
@@ -207,7 +255,7 @@ fn write_project(place: &Path, recipes: usize, contracts: usize) -> Vec<String> 
             }
         }
         let text = format!("{recipe:#}\n");
-        fs::write(place.join(format!("recipes/recipe-{number:05}.json")), &text).expect("can be written");
+        fs::write(place.join(recipe_path(number)), &text).expect("can be written");
         texts.push(text);
     }
     for (number, (queue, (parameters, channels))) in promised.into_iter().take(contracts).enumerate() {

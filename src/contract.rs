@@ -119,6 +119,17 @@ impl Contract {
         })
     }
 
+    /// What is wrong with a payload for the service, in words; `whole` is what to call it.
+    pub fn payload_faults(&self, payload: NodeRef<'_>, whole: &str) -> Vec<Fault> {
+        self.payload.as_ref().map_or_else(Vec::new, |schema| schema.faults(payload, whole))
+    }
+
+    /// Why the service refuses this payload, in words, if it does: the first fault.
+    pub fn payload_refusal(&self, payload: &Value, whole: &str) -> Option<String> {
+        let faults = self.payload.as_ref()?.faults_of_value(payload, whole);
+        faults.into_iter().next().map(|fault| fault.message)
+    }
+
     fn is_deprecated(&self, name: &str) -> bool {
         self.deprecated.iter().any(|(old, _)| old == name)
     }
@@ -143,11 +154,14 @@ fn matches(pattern: &str, name: &str) -> bool {
 #[derive(Debug, Default)]
 pub struct Contracts {
     list: Vec<Arc<Contract>>,
-    by_queue: HashMap<String, usize>,
+    by_queue: Named,
     /// Queues with a `*`.
     patterns: Vec<(String, usize)>,
-    by_name: HashMap<String, usize>,
+    by_name: Named,
 }
+
+/// Places in the list, by name: every step asks.
+type Named = HashMap<String, usize, foldhash::fast::RandomState>;
 
 static BUILT_IN_CONTRACTS: LazyLock<Contracts> = LazyLock::new(|| {
     let read = |(name, text): &(&str, &str)| {
@@ -230,7 +244,7 @@ pub fn is_contract(tree: &Tree) -> bool {
 pub fn read(tree: &Tree) -> Reading {
     static FORM: LazyLock<Option<Schema>> = LazyLock::new(|| serde_json::from_str(SCHEMA).ok().map(Schema::trusted));
     let root = tree.root();
-    let faults = FORM.as_ref().map_or_else(Vec::new, |form| form.faults(tree, "the contract"));
+    let faults = FORM.as_ref().map_or_else(Vec::new, |form| form.faults(root, "the contract"));
     let mut reader = Reader { root, faults, schema: Schema::new };
     let contract = reader.contract();
     let contract = contract

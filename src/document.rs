@@ -87,12 +87,19 @@ impl DocumentKind {
             || ["groups", "bindings", "exchanges", "policies", "permissions"].into_iter().any(is_list)
         {
             Self::Broker
-        } else if request(root).get("recipes").is_some_and(|recipes| recipes.kind() == Kind::Array) {
+        } else if is_request(request(root)) {
             Self::Request
         } else {
             Self::Recipe
         }
     }
+}
+
+/// Whether this asks for recipes: by a list of names, or by anything if there are parameters as well.
+fn is_request(root: NodeRef<'_>) -> bool {
+    let recipes = root.get("recipes");
+    recipes.is_some_and(|recipes| recipes.kind() == Kind::Array)
+        || (root.get("parameters").is_some() && recipes.or(root.get("custom_recipe")).is_some())
 }
 
 /// The request in a document: it is one, or it is a drop file with one.

@@ -4,8 +4,9 @@
 //! A [`Set`] counts them over all recipes that are checked together. A rule compares the facts of a recipe with the
 //! counts of all the *others*, and speaks only when the others agree: a set without such mistakes is silent.
 
-use std::collections::HashMap;
 use std::sync::Arc;
+
+use indexmap::IndexMap;
 
 use crate::recipe::{Recipe, Role, Step};
 use crate::source::Span;
@@ -78,7 +79,7 @@ pub struct Set {
 }
 
 /// What is kept under a name.
-type Named<V> = HashMap<Arc<str>, V, foldhash::fast::RandomState>;
+type Named<V> = IndexMap<Arc<str>, V, foldhash::fast::RandomState>;
 
 type Counts = Named<usize>;
 
@@ -94,7 +95,7 @@ pub struct Custom {
 impl Facts {
     /// The facts of a recipe. Names with placeholders are left out: nobody knows what they become.
     pub fn of(recipe: &Recipe) -> Self {
-        let mut facts = Self::default();
+        let mut facts = Self { places: Vec::with_capacity(recipe.steps().len()), ..Self::default() };
         let name = |step: &Step| recipe.text(step.queue).filter(|queue| !has_braces(queue)).map(Arc::from);
         for step in recipe.steps() {
             for link in recipe.links(step).iter().filter(|link| link.role == Role::Output) {
@@ -107,7 +108,9 @@ impl Facts {
                 }
             }
             let (Some(queue), Some(node)) = (name(step), step.queue) else { continue };
-            for key in step.parameters.into_iter().flat_map(|node| keys(recipe.node(node))) {
+            let keys = || step.parameters.into_iter().flat_map(|node| keys(recipe.node(node)));
+            facts.parameters.reserve(keys().count());
+            for key in keys() {
                 let (queue, name, span) = (Arc::clone(&queue), key.text().into(), key.span());
                 facts.parameters.push(Parameter { queue, name, step: step.id, span });
             }
@@ -227,10 +230,9 @@ impl Set {
 
 /// What is kept under a name, which is the known one afterwards.
 fn entry<'k, V: Default>(known: &'k mut Named<V>, name: &mut Arc<str>) -> &'k mut V {
-    if let Some((known, _)) = known.get_key_value(name) {
-        *name = Arc::clone(known);
-    }
-    known.entry(Arc::clone(name)).or_default()
+    let found = known.entry(Arc::clone(name));
+    *name = Arc::clone(found.key());
+    found.or_default()
 }
 
 /// The frequent name that is a slip of the finger away. Names that differ in digits only are meant to differ.

@@ -9,8 +9,7 @@
 //! order, then what comes first in the text. Steps stand in the order of their numbers, each after its comments;
 //! keys that are no steps stay in front of all steps, or come after all of them. Text that mentions a number is text.
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::HashMap;
 
 use crate::compile::Compilation;
 use crate::graph::Graph;
@@ -127,32 +126,15 @@ fn links(recipe: &Recipe) -> impl Iterator<Item = (NodeId, Target)> {
 
 /// Steps in the order of the links: of those that may come next what `start` names first, then the text.
 fn order(recipe: &Recipe, graph: &Graph) -> Option<Vec<usize>> {
-    let count = recipe.steps().len();
-    let mut rank: Vec<(usize, usize)> = (0..count).map(|step| (usize::MAX, step)).collect();
+    let mut rank = vec![usize::MAX; recipe.steps().len()];
     let entries = recipe.start().into_iter().flat_map(|start| &start.entries).enumerate();
     for (place, entry) in entries {
         let step = entry.pair.and_then(|(_, target, _)| recipe.step_index(target.id()?));
         if let Some(step) = step {
-            rank[step].0 = rank[step].0.min(place);
+            rank[step] = rank[step].min(place);
         }
     }
-    let mut waiting = vec![0usize; count];
-    for step in 0..count {
-        graph.outgoing(step).iter().for_each(|&(_, next)| waiting[next] += 1);
-    }
-    let mut ready: BinaryHeap<_> =
-        (0..count).filter(|&step| waiting[step] == 0).map(|step| Reverse(rank[step])).collect();
-    let mut order = Vec::with_capacity(count);
-    while let Some(Reverse((_, step))) = ready.pop() {
-        order.push(step);
-        for (_, next) in graph.outgoing(step) {
-            waiting[next] -= 1;
-            if waiting[next] == 0 {
-                ready.push(Reverse(rank[next]));
-            }
-        }
-    }
-    (order.len() == count).then_some(order)
+    graph.order_by(|step| rank[step])
 }
 
 /// What stands in the way of writing a document again without loss.

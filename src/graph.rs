@@ -94,17 +94,23 @@ impl Graph {
     /// Steps in an order in which every link points forward, if there is one: of the possible orders the one
     /// nearest to the order of the text.
     pub fn order(&self) -> Option<Vec<usize>> {
+        self.order_by(|_| 0)
+    }
+
+    /// The same, where of the steps that may come next those of the lowest rank come first, and then the text decides.
+    pub fn order_by(&self, rank: impl Fn(usize) -> usize) -> Option<Vec<usize>> {
+        let ranked = |step: usize| Reverse((rank(step), step));
         let count = self.edges.node_count();
         let sources = |step| self.edges.edges_directed(index(step), Direction::Incoming).count();
         let mut waiting: Vec<usize> = (0..count).map(sources).collect();
-        let mut ready: BinaryHeap<_> = (0..count).filter(|&step| waiting[step] == 0).map(Reverse).collect();
+        let mut ready: BinaryHeap<_> = (0..count).filter(|&step| waiting[step] == 0).map(ranked).collect();
         let mut order = Vec::with_capacity(count);
-        while let Some(Reverse(step)) = ready.pop() {
+        while let Some(Reverse((_, step))) = ready.pop() {
             order.push(step);
             for next in self.edges.neighbors(index(step)) {
                 waiting[next.index()] -= 1;
                 if waiting[next.index()] == 0 {
-                    ready.push(Reverse(next.index()));
+                    ready.push(ranked(next.index()));
                 }
             }
         }

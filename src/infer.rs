@@ -13,7 +13,7 @@ use crate::schema::{
     Schema, SchemaValue, Segment, reads_as_boolean, reads_as_number, resolve_reference, to_schema_value,
 };
 use crate::source::Span;
-use crate::syntax::{Kind, NodeId, NodeRef};
+use crate::syntax::{Kind, Member, NodeId, NodeRef};
 use crate::template::python::{self, parse_spec};
 use crate::template::{Access, Field, Piece, Template, TemplateUse};
 use crate::value::Value;
@@ -83,6 +83,11 @@ impl Type {
     /// Every value.
     pub fn any() -> Self {
         Self::of(ALL)
+    }
+
+    /// What becomes text in a placeholder.
+    pub fn scalar() -> Self {
+        Self::of(SCALAR)
     }
 
     /// Whether every value is of this type.
@@ -662,6 +667,77 @@ const LATER: [&str; 2] = ["payload", "pprint_payload"];
 
 /// The signature of a recipe: its parameters in the order of the alphabet.
 pub fn infer(recipe: &Recipe, templates: &[TemplateUse], contracts: &Contracts) -> Vec<Parameter> {
+    of_uses(recipe, templates, contracts)
+}
+
+/// The same with only those uses of parameters that ask for something: the others, which take any text, are most of
+/// them.
+pub fn demands(recipe: &Recipe, templates: &[TemplateUse], contracts: &Contracts) -> Vec<Parameter> {
+    let parts = demanding(recipe, contracts);
+    let is_in_one = |node: NodeId| {
+        let after = parts.partition_point(|&part| part <= node);
+        after.checked_sub(1).is_some_and(|last| recipe.node(parts[last]).holds(node))
+    };
+    let asks = |field: &Field| !field.path.is_empty() || !field.spec.is_empty();
+    of_uses(
+        recipe,
+        templates.iter().filter(|used| {
+            let in_form = used.template.as_ref().is_ok_and(|template| template.replace || template.any_field(asks));
+            in_form || is_in_one(used.node)
+        }),
+        contracts,
+    )
+}
+
+/// The parts of the steps where their contracts may ask for more than text, in the order of the document.
+fn demanding(recipe: &Recipe, contracts: &Contracts) -> Vec<NodeId> {
+    let mut found = Vec::new();
+    for step in recipe.steps() {
+        let Some(contract) = contracts.of_step(recipe, step) else { continue };
+        for (schema, part) in [(&contract.parameters, step.parameters), (&contract.job_parameters, step.job_parameters)]
+        {
+            let (Some(schema), Some(part)) = (schema, part) else { continue };
+            let may_have_braces = |node: NodeRef<'_>| match node.kind() {
+                Kind::Array | Kind::Object => !node.is_empty(),
+                _ => node.has_braces(),
+            };
+            let values = recipe.node(part).members().filter(|member| may_have_braces(member.value));
+            let asks =
+                |member: &Member<'_>| !takes_text(schema, &member.key.text(), member.value.kind() == Kind::String);
+            found.extend(values.filter(asks).map(|member| member.value.id()));
+        }
+    }
+    found.sort_unstable();
+    found
+}
+
+/// Whether it is plain to see that a schema takes any text as the value of a key, or, if that is no text itself,
+/// anywhere in it.
+fn takes_text(schema: &Schema, key: &str, is_text: bool) -> bool {
+    const SILENT: [&str; 6] = ["type", "title", "description", "default", "examples", "deprecated"];
+    const OF_OBJECTS: [&str; 4] = ["properties", "required", "additionalProperties", "$schema"];
+    let Some(root) = schema.root().as_object() else { return false };
+    let is_plain = |known: &str| SILENT.contains(&known) || OF_OBJECTS.contains(&known);
+    let named = root.get("properties").and_then(|properties| properties.get(key));
+    let says_text = |kind: &SchemaValue| kind.as_str() == Some("string");
+    let holds_text = |kinds: &SchemaValue| kinds.as_array().is_some_and(|kinds| kinds.iter().any(says_text));
+    root.keys().all(|known| is_plain(known))
+        && match named.map(SchemaValue::as_object) {
+            None => root.get("additionalProperties").is_none_or(SchemaValue::is_boolean),
+            Some(Some(named)) => {
+                let kinds = named.get("type");
+                named.keys().all(|known| SILENT.contains(&known.as_str()))
+                    && (!is_text || kinds.is_none_or(|kinds| says_text(kinds) || holds_text(kinds)))
+            }
+            Some(None) => false,
+        }
+}
+
+fn of_uses<'u>(
+    recipe: &Recipe,
+    templates: impl IntoIterator<Item = &'u TemplateUse>,
+    contracts: &Contracts,
+) -> Vec<Parameter> {
     let mut parameters: BTreeMap<&str, Parameter> = BTreeMap::new();
     for used in templates {
         let Ok(template) = &used.template else { continue };

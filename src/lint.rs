@@ -11,7 +11,7 @@ use crate::evidence::{Facts, Set};
 use crate::graph::Graph;
 use crate::infer::{self, Parameter};
 use crate::recipe::{Recipe, Step};
-use crate::schema::{Problem, View, Violation};
+use crate::schema::{Fault, Problem, View, Violation};
 use crate::site::{self, Site, Written};
 use crate::source::Span;
 use crate::syntax::{Kind, NodeId, NodeRef, Notation, ProblemKind, Tree};
@@ -37,6 +37,33 @@ impl Rule {
     /// A finding of this rule.
     pub fn at(&self, span: Span, message: impl Into<String>) -> Diagnostic {
         Diagnostic::new(self.name, self.level, span, message)
+    }
+
+    /// A finding of this rule that is a fault in the form of a file.
+    pub fn of_fault(&self, fault: &Fault) -> Diagnostic {
+        let diagnostic = self.at(fault.span, fault.message.clone());
+        match &fault.help {
+            Some(help) => diagnostic.help(help.clone()),
+            None => diagnostic,
+        }
+    }
+
+    /// Its documentation, line by line as it is to be read.
+    pub fn markdown(&self) -> impl Iterator<Item = &'static str> {
+        // What follows `///` begins with a space.
+        self.documentation.lines().map(|line| line.strip_prefix(' ').unwrap_or(line))
+    }
+
+    /// Why there is this rule: the first paragraph of its documentation.
+    pub fn why(&self) -> String {
+        let lines = self.markdown().skip_while(|line| line.is_empty() || line.starts_with('#'));
+        lines.take_while(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
+    }
+
+    /// The first sentence of that.
+    pub fn summary(&self) -> String {
+        let why = self.why();
+        why.find(". ").map_or(why.as_str(), |end| &why[..=end]).to_owned()
     }
 }
 
@@ -69,6 +96,7 @@ pub struct Context<'a> {
     /// The contracts that the steps are under: several rules ask.
     under: OnceCell<Vec<Option<&'a Contract>>>,
     signature: OnceCell<Vec<Parameter>>,
+    demands: OnceCell<Vec<Parameter>>,
     violations: OnceCell<Vec<StepViolation>>,
 }
 
@@ -101,6 +129,7 @@ impl<'a> Context<'a> {
             topology: None,
             under: OnceCell::new(),
             signature: OnceCell::new(),
+            demands: OnceCell::new(),
             violations: OnceCell::new(),
         }
     }
@@ -130,6 +159,11 @@ impl<'a> Context<'a> {
     /// The parameters of the recipe and their types.
     pub fn signature(&self) -> &[Parameter] {
         self.signature.get_or_init(|| infer::infer(self.recipe, self.templates, self.contracts))
+    }
+
+    /// The same with only those uses that ask for something.
+    pub fn demands(&self) -> &[Parameter] {
+        self.demands.get_or_init(|| infer::demands(self.recipe, self.templates, self.contracts))
     }
 
     /// What of the steps' parameters their services do not take, in the order of the steps.
@@ -210,8 +244,13 @@ impl<'a> Context<'a> {
     /// the place of one in a long string with escapes takes a walk through the string.
     pub fn fields<'t>(&self, template: &'t Template) -> Vec<&'t Field> {
         const MOST: usize = 50;
-        let mut names = HashSet::new();
-        template.fields().into_iter().filter(|field| names.insert(&field.name)).take(MOST).collect()
+        let mut fields = template.fields();
+        if fields.len() > 1 {
+            let mut names = HashSet::new();
+            fields.retain(|field| names.insert(&field.name));
+            fields.truncate(MOST);
+        }
+        fields
     }
 
     /// The name of a queue, topic or exchange, if it is one and has no placeholders.
@@ -487,6 +526,7 @@ rules! {
     malformed_pattern,
     malformed_placeholder,
     malformed_plugin,
+    malformed_request,
     malformed_settings,
     malformed_site,
     malformed_start,

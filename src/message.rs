@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+use crate::contract::Contracts;
 use crate::recipe::step_number;
 use crate::syntax::json::read_value;
 use crate::template::python;
@@ -403,31 +404,30 @@ pub struct Request {
 }
 
 impl Request {
-    /// Reads the body of a request.
+    /// Reads the body of a request, which is what the contract of the dispatcher says.
     ///
     /// # Errors
     /// What is wrong with it, in words; such a request can never be dealt with.
     pub fn read(body: &[u8]) -> Result<Self, String> {
-        let mut object = match read_value(body)? {
-            Value::Object(object) => object,
-            other => return Err(format!("a request is an object, and this is {}", other.describe())),
-        };
+        let body = read_value(body)?;
+        let contract = Contracts::built_in().of_queue(REQUEST_QUEUE);
+        if let Some(reason) = contract.and_then(|contract| contract.payload_refusal(&body, "the request")) {
+            return Err(reason);
+        }
+        // What the contract says is not said again here.
+        let Value::Object(mut object) = body else { return Err("the request is not an object".to_owned()) };
         let recipes = match object.shift_remove("recipes") {
-            None => Vec::new(),
             Some(Value::Array(items)) => {
                 let names = items.iter().map(|item| item.as_str().map(str::to_owned));
+                // Half a character is text for the contract and part of no name.
                 names.collect::<Option<_>>().ok_or("`recipes` holds something that is not a name")?
             }
-            Some(other) => return Err(format!("`recipes` is {}, not a list of names", other.describe())),
+            _ => Vec::new(),
         };
-        let custom_recipe = match object.shift_remove("custom_recipe") {
-            Some(recipe) if recipe.is_truthy() => Some(recipe),
-            _ => None,
-        };
+        let custom_recipe = object.shift_remove("custom_recipe").filter(Value::is_truthy);
         let parameters = match object.shift_remove("parameters") {
-            None => Object::new(),
             Some(Value::Object(parameters)) => parameters,
-            Some(other) => return Err(format!("`parameters` is {}, not an object", other.describe())),
+            _ => Object::new(),
         };
         Ok(Self { recipes, custom_recipe, parameters, rest: object })
     }

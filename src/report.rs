@@ -5,7 +5,7 @@
 //! them need no more memory than one; what a format writes depends on nothing but its arguments.
 
 use crate::diagnostic::{Diagnostic, Level};
-use crate::source::{Position, Source, Unit};
+use crate::source::Source;
 
 /// What there is to say about one file.
 #[derive(Debug, Clone, Copy)]
@@ -152,66 +152,6 @@ pub fn render<'a>(format: &'static Format, files: impl IntoIterator<Item = FileR
     files.into_iter().for_each(|file| text.push_str(&report.file(&file)));
     text.push_str(&report.end());
     text
-}
-
-/// Lines and columns of one file for many places.
-///
-/// [`Source::position`] counts from the start of the line, which is too slow for a thousand findings on one line of
-/// fifty megabytes. Here the characters before every block of bytes are counted once, if a place asks for it.
-struct Places<'a> {
-    source: &'a Source,
-    /// Characters, and those among them that are two units of UTF-16, before each block.
-    blocks: std::cell::OnceCell<Vec<(u32, u32)>>,
-}
-
-impl<'a> Places<'a> {
-    const BLOCK: usize = 4096;
-
-    fn new(source: &'a Source) -> Self {
-        Self { source, blocks: std::cell::OnceCell::new() }
-    }
-
-    fn position(&self, at: u32, unit: Unit) -> Position {
-        let text = self.source.text();
-        let mut at = (at as usize).min(text.len());
-        while !text.is_char_boundary(at) {
-            at -= 1;
-        }
-        let starts = self.source.line_starts();
-        let line = starts.partition_point(|&start| start as usize <= at) - 1;
-        let start = starts[line] as usize;
-        if at - start < Self::BLOCK || unit == Unit::Utf8 {
-            return self.source.position(at as u32, unit);
-        }
-        let ((chars, pairs), (chars_before, pairs_before)) = (self.before(at), self.before(start));
-        let units = chars - chars_before + if unit == Unit::Utf16 { pairs - pairs_before } else { 0 };
-        Position { line: line as u32 + 1, column: units + 1 }
-    }
-
-    /// The counts before byte `at`.
-    fn before(&self, at: usize) -> (u32, u32) {
-        let bytes = self.source.text().as_bytes();
-        let blocks = self.blocks.get_or_init(|| {
-            let mut sums = vec![(0, 0)];
-            let mut sum = (0, 0);
-            for block in bytes.chunks(Self::BLOCK) {
-                let (chars, pairs) = characters(block);
-                sum = (sum.0 + chars, sum.1 + pairs);
-                sums.push(sum);
-            }
-            sums
-        });
-        let block = at / Self::BLOCK;
-        let (chars, pairs) = characters(&bytes[block * Self::BLOCK..at]);
-        (blocks[block].0 + chars, blocks[block].1 + pairs)
-    }
-}
-
-/// How many characters begin in a piece of UTF-8, and how many of them are two units of UTF-16.
-fn characters(bytes: &[u8]) -> (u32, u32) {
-    bytes
-        .iter()
-        .fold((0, 0), |(chars, pairs), byte| (chars + u32::from(byte & 0xc0 != 0x80), pairs + u32::from(*byte >= 0xf0)))
 }
 
 /// What each finding of a file is known by from one report to the next: its file, its rule and its message, and a

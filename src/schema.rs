@@ -199,22 +199,22 @@ impl Schema {
         violations
     }
 
-    /// What is wrong with a file of this form, in words; `whole` is what to call all of it.
-    pub fn faults(&self, tree: &Tree, whole: &str) -> Vec<Fault> {
-        let root = tree.root();
-        let mut view = View::plain(root);
-        self.check(root, false, &mut view).into_iter().map(|violation| fault(tree, whole, violation)).collect()
+    /// What is wrong with a file of this form, in words; `whole` is what to call all of it. Such a file is no recipe:
+    /// braces in it are braces.
+    pub fn faults(&self, root: NodeRef<'_>, whole: &str) -> Vec<Fault> {
+        let violations = self.check(root, false, &mut View::plain(root)).into_iter();
+        violations.map(|violation| fault(root.tree(), whole, violation)).collect()
     }
 
-    /// What does not fit in a value that has no text.
+    /// What does not fit in a value that has no text. It is final: braces in it are braces.
     pub fn check_value(&self, value: &Value, coerced: bool) -> Vec<Violation> {
         let tree = json::parse(Arc::new(Source::from_text("", value.to_json())));
-        let mut view = View::default();
-        // A value has its final text: braces in it are braces.
-        for node in tree.root().descendants().filter(|node| node.has_braces()) {
-            view.values.insert(node.id(), node.to_value());
-        }
-        self.check(tree.root(), coerced, &mut view)
+        self.check(tree.root(), coerced, &mut View::plain(tree.root()))
+    }
+
+    /// The same in words, where text is text.
+    pub fn faults_of_value(&self, value: &Value, whole: &str) -> Vec<Fault> {
+        self.faults(json::parse(Arc::new(Source::from_text("", value.to_json()))).root(), whole)
     }
 
     /// The names of the properties at the top, with what the schema says about each.

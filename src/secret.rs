@@ -39,8 +39,12 @@ const SHORT: usize = 4;
 /// assert!(!zrecipe::secret::is_secret("username"));
 /// ```
 pub fn is_secret(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    WORDS.iter().any(|word| name.contains(word))
+    let name = name.as_bytes();
+    let is_at = |at: usize, word: &str| {
+        let first = name[at].to_ascii_lowercase() == word.as_bytes()[0];
+        first && name[at..].get(..word.len()).is_some_and(|part| part.eq_ignore_ascii_case(word.as_bytes()))
+    };
+    (0..name.len()).any(|at| WORDS.iter().any(|word| is_at(at, word)))
 }
 
 /// Whether a text has the address of a server with the name of a user in it.

@@ -238,6 +238,9 @@ impl Settings {
 
     /// What a file is said to be.
     pub fn kind_of(&self, path: &Path) -> Option<DocumentKind> {
+        if self.kinds.is_empty() {
+            return None;
+        }
         let path = self.relative(path);
         let said = self.kinds.iter().rev().find(|(paths, _)| paths.iter().any(|glob| glob.is_match(&path)));
         said.map(|&(_, kind)| kind)
@@ -250,8 +253,11 @@ impl Settings {
 
     /// What is decided about rules for a file, and where in it rules are silenced.
     pub fn decisions(&self, path: &Path) -> (Levels, Vec<Pointed>) {
-        let path = self.relative(path);
         let mut levels = self.levels.clone();
+        if self.overrides.is_empty() && self.suppressions.is_empty() {
+            return (levels, Vec::new());
+        }
+        let path = self.relative(path);
         for (paths, others) in &self.overrides {
             if paths.iter().any(|glob| glob.is_match(&path)) {
                 levels.extend(others);

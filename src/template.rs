@@ -195,7 +195,8 @@ impl Parser<'_> {
 
     /// Everything up to the end. `depth` is how many levels of placeholders may still be opened.
     fn pieces(&mut self, depth: usize) -> Result<Vec<Piece>, ParseError> {
-        let mut pieces = Vec::new();
+        // Most strings are one piece.
+        let mut pieces = Vec::with_capacity(1);
         let mut literal = String::new();
         while self.at < self.end {
             let rest = &self.text[self.at..self.end];
@@ -344,9 +345,14 @@ impl Template {
                 }
             }
         }
-        let mut fields = Vec::new();
+        let mut fields = Vec::with_capacity(1);
         collect(&self.pieces, &mut fields);
         fields
+    }
+
+    /// Whether any placeholder outside of format specifications is of this kind.
+    pub fn any_field(&self, is: impl Fn(&Field) -> bool) -> bool {
+        self.pieces.iter().any(|piece| matches!(piece, Piece::Field(field) if is(field)))
     }
 
     /// The placeholder that makes up the whole string, if one does.

@@ -277,7 +277,7 @@ static FORM: LazyLock<Option<Schema>> = LazyLock::new(|| serde_json::from_str(SC
 
 /// What of a document does not have the form of a broker configuration.
 pub fn faults(tree: &Tree) -> Vec<Fault> {
-    FORM.as_ref().map_or_else(Vec::new, |form| form.faults(tree, "the configuration"))
+    FORM.as_ref().map_or_else(Vec::new, |form| form.faults(tree.root(), "the configuration"))
 }
 
 /// A key that nobody reads.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{FileReport, Format, Places, Style, Summary, printable};
+use super::{FileReport, Format, Style, Summary, printable};
 use crate::source::Unit;
 
 /// The format of this file.
@@ -20,9 +20,9 @@ const MOST: usize = 4000;
 fn file(file: &FileReport<'_>, _: &Summary, _: &Style) -> String {
     let mut text = String::new();
     let path = printable(file.source.name(), MOST);
-    let places = Places::new(file.source);
+    let source = file.source;
     for found in file.diagnostics {
-        let at = places.position(found.primary.span.start, Unit::Char);
+        let at = source.position(found.primary.span.start, Unit::Char);
         let message = printable(&found.message, MOST);
         let _ = writeln!(text, "{path}:{}:{}: {}: {message} [{}]", at.line, at.column, found.level, found.rule);
     }

@@ -9,7 +9,7 @@
 
 use std::fmt::Write as _;
 
-use super::{FileReport, Format, Places, Style, Summary, printable, stand_in};
+use super::{FileReport, Format, Style, Summary, printable, stand_in};
 use crate::diagnostic::{Diagnostic, Level};
 use crate::source::Unit;
 
@@ -27,7 +27,7 @@ const MOST: usize = 4000;
 
 fn file(file: &FileReport<'_>, _: &Summary, _: &Style) -> String {
     let mut text = String::new();
-    let places = Places::new(file.source);
+    let source = file.source;
     let path = property(file.source.name());
     for found in file.diagnostics {
         let command = match found.level {
@@ -35,8 +35,8 @@ fn file(file: &FileReport<'_>, _: &Summary, _: &Style) -> String {
             Level::Warning => "warning",
             Level::Note => "notice",
         };
-        let start = places.position(found.primary.span.start, Unit::Char);
-        let end = places.position(found.primary.span.end, Unit::Char);
+        let start = source.position(found.primary.span.start, Unit::Char);
+        let end = source.position(found.primary.span.end, Unit::Char);
         let title = property(&format!("zrecipe ({})", found.rule));
         let _ = write!(text, "::{command} file={path},line={}", start.line);
         let _ = match start.line == end.line {

@@ -4,9 +4,9 @@
 
 use serde::Serialize;
 
-use super::{FileReport, Format, Places, Style, Summary, fingerprints, printable};
+use super::{FileReport, Format, Style, Summary, fingerprints, printable};
 use crate::diagnostic::{Diagnostic, Level};
-use crate::source::Unit;
+use crate::source::{Source, Unit};
 
 /// The format of this file.
 pub static FORMAT: Format = Format {
@@ -51,10 +51,10 @@ struct Point {
 
 fn file(file: &FileReport<'_>, before: &Summary, _: &Style) -> String {
     let mut text = String::new();
-    let places = Places::new(file.source);
+    let source = file.source;
     for (number, (found, fingerprint)) in file.diagnostics.iter().zip(fingerprints(file)).enumerate() {
         text.push_str(if number > 0 || has_findings(before) { ",\n  " } else { "\n  " });
-        let issue = issue(&places, found, fingerprint);
+        let issue = issue(source, found, fingerprint);
         // Nothing here has a key that is no string, so this cannot fail.
         text.push_str(&serde_json::to_string(&issue).unwrap_or_default());
     }
@@ -65,9 +65,9 @@ fn has_findings(summary: &Summary) -> bool {
     summary.errors + summary.warnings + summary.notes > 0
 }
 
-fn issue<'a>(places: &Places<'a>, found: &'a Diagnostic, fingerprint: String) -> Issue<'a> {
+fn issue<'a>(source: &'a Source, found: &'a Diagnostic, fingerprint: String) -> Issue<'a> {
     let point = |at| {
-        let position = places.position(at, Unit::Char);
+        let position = source.position(at, Unit::Char);
         Point { line: position.line, column: position.column }
     };
     let (begin, end) = (point(found.primary.span.start), point(found.primary.span.end));
@@ -86,7 +86,7 @@ fn issue<'a>(places: &Places<'a>, found: &'a Diagnostic, fingerprint: String) ->
             Level::Note => "info",
         },
         location: Location {
-            path: places.source.name(),
+            path: source.name(),
             lines: Range { begin: begin.line, end: end.line },
             positions: Range { begin, end },
         },

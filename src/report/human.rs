@@ -18,7 +18,7 @@ use std::fmt::Write as _;
 
 use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteSpanContents, ThemeCharacters, ThemeStyles};
 
-use super::{FileReport, Format, Places, Style, Summary, count, printable, stand_in};
+use super::{FileReport, Format, Style, Summary, count, printable, stand_in};
 use crate::diagnostic::{Diagnostic, Label, Level};
 use crate::source::{Source, Unit};
 
@@ -41,26 +41,26 @@ const TAB: usize = 4;
 
 fn file(file: &FileReport<'_>, _: &Summary, style: &Style) -> String {
     let mut text = String::new();
-    let places = Places::new(file.source);
+    let source = file.source;
     for found in file.diagnostics {
-        finding(&mut text, &places, found, style);
+        finding(&mut text, source, found, style);
         text.push('\n');
     }
     text
 }
 
-fn finding(out: &mut String, places: &Places<'_>, found: &Diagnostic, style: &Style) {
+fn finding(out: &mut String, source: &Source, found: &Diagnostic, style: &Style) {
     let paint = Paint { colour: style.colour };
     let chars = if style.unicode { ThemeCharacters::unicode() } else { ThemeCharacters::ascii() };
     let level = paint.level(found.level, found.level.as_str());
     let message = paint.bold(&show(&found.message, style));
     let _ = writeln!(out, "{level}{} {message}  {}", paint.bold(":"), paint.dim(&format!("[{}]", found.rule)));
 
-    let rows = rows(places.source, found, style);
+    let rows = rows(source, found, style);
     let number_width = rows.iter().map(|row| row.line.to_string().len()).max().unwrap_or(1);
     let margin = " ".repeat(number_width + 1);
-    let at = places.position(found.primary.span.start, Unit::Char);
-    let path = show(places.source.name(), style);
+    let at = source.position(found.primary.span.start, Unit::Char);
+    let path = show(source.name(), style);
     let _ = writeln!(out, "{margin}{}{}[{path}:{}:{}]", chars.ltop, chars.hbar, at.line, at.column);
     let mut previous = None;
     for row in &rows {

@@ -25,9 +25,9 @@
 
 use serde::Serialize;
 
-use super::{FileReport, Format, Places, Style, Summary};
+use super::{FileReport, Format, Style, Summary};
 use crate::diagnostic::{Diagnostic, Label};
-use crate::source::{Span, Unit};
+use crate::source::{Source, Span, Unit};
 
 /// The format of this file.
 pub static FORMAT: Format =
@@ -104,9 +104,9 @@ fn begin(_: &Style) -> String {
 }
 
 fn file(file: &FileReport<'_>, before: &Summary, _: &Style) -> String {
-    let places = Places::new(file.source);
+    let source = file.source;
     let path = file.source.name();
-    let diagnostics = file.diagnostics.iter().map(|found| finding(&places, path, found)).collect();
+    let diagnostics = file.diagnostics.iter().map(|found| finding(source, path, found)).collect();
     let comma = if before.files > 0 { "," } else { "" };
     format!("{comma}\n    {}", to_json(&File { path, diagnostics, dropped: file.dropped }))
 }
@@ -123,17 +123,17 @@ fn to_json(value: &impl Serialize) -> String {
     serde_json::to_string(value).unwrap_or_default()
 }
 
-fn finding<'a>(places: &Places<'_>, path: &'a str, found: &'a Diagnostic) -> Finding<'a> {
+fn finding<'a>(source: &Source, path: &'a str, found: &'a Diagnostic) -> Finding<'a> {
     let place = |label: &'a Label| Place {
         span: bytes(label.span),
-        start: point(places, label.span.start),
-        end: point(places, label.span.end),
+        start: point(source, label.span.start),
+        end: point(source, label.span.end),
         label: Some(label.text.as_str()).filter(|text| !text.is_empty()),
     };
     let edit = |edit: &'a crate::diagnostic::Edit| Edit {
         span: bytes(edit.span),
-        start: point(places, edit.span.start),
-        end: point(places, edit.span.end),
+        start: point(source, edit.span.start),
+        end: point(source, edit.span.end),
         replacement: &edit.replacement,
     };
     Finding {
@@ -157,8 +157,8 @@ fn bytes(span: Span) -> Bytes {
     Bytes { start: span.start, end: span.end }
 }
 
-fn point(places: &Places<'_>, at: u32) -> Point {
-    let position = places.position(at, Unit::Char);
-    let utf16_column = places.position(at, Unit::Utf16).column;
+fn point(source: &Source, at: u32) -> Point {
+    let position = source.position(at, Unit::Char);
+    let utf16_column = source.position(at, Unit::Utf16).column;
     Point { line: position.line, column: position.column, utf16_column }
 }

@@ -6,9 +6,9 @@
 
 use std::fmt::Write as _;
 
-use super::{FileReport, Format, Places, Style, Summary, count, printable};
+use super::{FileReport, Format, Style, Summary, count, printable};
 use crate::diagnostic::{Diagnostic, Level};
-use crate::source::Unit;
+use crate::source::{Source, Unit};
 
 /// The format of this file.
 pub static FORMAT: Format = Format {
@@ -24,10 +24,10 @@ const MOST: usize = 4000;
 
 fn file(file: &FileReport<'_>, _: &Summary, _: &Style) -> String {
     let name = escape(&printable(file.source.name(), MOST));
-    let places = Places::new(file.source);
+    let source = file.source;
     let (errors, others): (Vec<_>, Vec<_>) =
         file.diagnostics.iter().partition(|found: &&Diagnostic| found.level == Level::Error);
-    let mut output = lines(&places, &others);
+    let mut output = lines(source, &others);
     if file.dropped > 0 {
         let _ = writeln!(output, "{} of the same kinds not shown", count(file.dropped, "further finding"));
     }
@@ -36,7 +36,7 @@ fn file(file: &FileReport<'_>, _: &Summary, _: &Style) -> String {
         let more = if errors.len() > 1 { format!(", and {}", count(errors.len() - 1, "further error")) } else { String::new() };
         let message = escape(&format!("{}{more}", printable(&first.message, MOST)));
         let rule = first.rule;
-        let body = escape(&lines(&places, &errors));
+        let body = escape(&lines(source, &errors));
         let _ = writeln!(parts, "      <failure type=\"{rule}\" message=\"{message}\">{body}</failure>");
     }
     if !output.is_empty() {
@@ -51,11 +51,11 @@ fn file(file: &FileReport<'_>, _: &Summary, _: &Style) -> String {
 }
 
 /// Findings as lines, with what to do.
-fn lines(places: &Places<'_>, findings: &[&Diagnostic]) -> String {
+fn lines(source: &Source, findings: &[&Diagnostic]) -> String {
     let mut text = String::new();
-    let path = printable(places.source.name(), MOST);
+    let path = printable(source.name(), MOST);
     for found in findings {
-        let at = places.position(found.primary.span.start, Unit::Char);
+        let at = source.position(found.primary.span.start, Unit::Char);
         let message = printable(&found.message, MOST);
         let _ = writeln!(text, "{path}:{}:{}: {}: {message} [{}]", at.line, at.column, found.level, found.rule);
         if let Some(help) = &found.help {

@@ -10,10 +10,10 @@
 
 use serde::Serialize;
 
-use super::{FileReport, Format, Places, Style, Summary, count, fingerprints, printable};
+use super::{FileReport, Format, Style, Summary, count, fingerprints, printable};
 use crate::diagnostic::{Diagnostic, Label};
 use crate::lint::{RULES, Rule};
-use crate::source::{Span, Unit};
+use crate::source::{Source, Span, Unit};
 
 /// The format of this file.
 pub static FORMAT: Format =
@@ -170,11 +170,11 @@ fn begin(_: &Style) -> String {
 fn file(file: &FileReport<'_>, before: &Summary, _: &Style) -> String {
     let mut text = String::new();
     let artifact = Artifact { uri: &uri(file.source.name()) };
-    let places = Places::new(file.source);
+    let source = file.source;
     let mut is_first = before.errors + before.warnings + before.notes == 0;
     for (found, fingerprint) in file.diagnostics.iter().zip(fingerprints(file)) {
         text.push_str(if is_first { "\n" } else { ",\n" });
-        text.push_str(&to_json(&finding(&places, artifact, found, fingerprint)));
+        text.push_str(&to_json(&finding(source, artifact, found, fingerprint)));
         is_first = false;
     }
     text
@@ -194,15 +194,13 @@ fn to_json(value: &impl Serialize) -> String {
 }
 
 fn descriptor(rule: &Rule) -> Descriptor<'_> {
-    let lines = rule.documentation.lines().map(|line| line.strip_prefix(' ').unwrap_or(line));
-    let markdown = lines.map(|line| format!("{line}\n")).collect::<String>();
+    let markdown = rule.markdown().map(|line| format!("{line}\n")).collect::<String>();
     let why = markdown.trim_start_matches("# Why\n").split("\n# ").next().unwrap_or_default();
     let why = why.split_whitespace().collect::<Vec<_>>().join(" ");
-    let short = why.split_inclusive(". ").next().unwrap_or_default().trim().to_owned();
     Descriptor {
         id: rule.name,
         name: rule.name.split('-').map(capitalised).collect(),
-        short_description: Message { text: short },
+        short_description: Message { text: rule.summary() },
         full_description: Message { text: why },
         help: Help { text: markdown.clone(), markdown },
         default_configuration: Configuration { level: rule.level.as_str() },
@@ -217,10 +215,10 @@ fn capitalised(word: &str) -> String {
     word
 }
 
-fn finding<'a>(places: &Places<'_>, artifact: Artifact<'a>, found: &'a Diagnostic, fingerprint: String) -> Finding<'a> {
+fn finding<'a>(source: &Source, artifact: Artifact<'a>, found: &'a Diagnostic, fingerprint: String) -> Finding<'a> {
     let location = |id: Option<usize>, label: &Label| Location {
         id,
-        physical_location: PhysicalLocation { artifact_location: artifact, region: region(places, label.span) },
+        physical_location: PhysicalLocation { artifact_location: artifact, region: region(source, label.span) },
         message: Some(message(&label.text)).filter(|message| !message.text.is_empty()),
     };
     let fix = |fix: &'a crate::diagnostic::Fix| Fix {
@@ -231,7 +229,7 @@ fn finding<'a>(places: &Places<'_>, artifact: Artifact<'a>, found: &'a Diagnosti
                 .edits
                 .iter()
                 .map(|edit| Replacement {
-                    deleted_region: region(places, edit.span),
+                    deleted_region: region(source, edit.span),
                     inserted_content: Content { text: &edit.replacement },
                 })
                 .collect(),
@@ -262,10 +260,10 @@ fn message(text: &str) -> Message {
     Message { text }
 }
 
-fn region(places: &Places<'_>, span: Span) -> Region {
+fn region(source: &Source, span: Span) -> Region {
     let point = |at| {
-        let position = places.position(at, Unit::Utf16);
-        let is_after_mark = position.line == 1 && position.column > 1 && places.source.has_byte_order_mark();
+        let position = source.position(at, Unit::Utf16);
+        let is_after_mark = position.line == 1 && position.column > 1 && source.has_byte_order_mark();
         (position.line, position.column - u32::from(is_after_mark))
     };
     let ((start_line, start_column), (end_line, end_column)) = (point(span.start), point(span.end));

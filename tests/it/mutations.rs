@@ -204,6 +204,22 @@ const COMPARISONS: &[Tried<Compared>] = &[
         };
         queues.map(pair).map(|(sound, broken)| Compared { with: With::default(), sound, broken }).collect()
     }),
+    ("malformed-request", |recipe| {
+        let request = |key: &str, value: Value| {
+            let mut request = json!({"recipes": ["tomography"], "parameters": {}, "custom_recipe": recipe});
+            request[key] = value;
+            request.to_string()
+        };
+        let sound = request("recipes", json!([]));
+        let broken =
+            [("recipes", json!([77]), "77"), ("recipes", json!("zz"), "\"zz\""), ("parameters", json!([]), "[]")];
+        let case = |(key, value, place): (&str, Value, &str)| Compared {
+            with: With::default(),
+            sound: sound.clone(),
+            broken: text(request(key, value), place),
+        };
+        broken.into_iter().map(case).collect()
+    }),
     ("mismatched-channel", |recipe| {
         let mut recipe = recipe.clone();
         recipe["970"] = json!({"queue": "results"});

@@ -26,13 +26,9 @@ use zrecipe::value::{Object, Value};
 
 use crate::files::Folder;
 
-/// The documentation as the tools show it: lines without the space after `///`.
+/// The documentation as the tools show it.
 fn documentation(rule: &Rule) -> String {
-    rule.documentation
-        .lines()
-        .map(|line| line.strip_prefix(' ').unwrap_or(line))
-        .map(|line| format!("{line}\n"))
-        .collect()
+    rule.markdown().map(|line| format!("{line}\n")).collect()
 }
 
 /// The headings of the sections and what stands under them.

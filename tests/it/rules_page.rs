@@ -6,12 +6,11 @@ use std::path::Path;
 use zrecipe::diagnostic::Level;
 use zrecipe::lint::{RULES, Rule};
 
-/// The documentation of a rule as it stands under the heading of the rule, and its first sentence.
-fn section(rule: &Rule) -> (String, String) {
-    let (mut text, mut first) = (String::new(), String::new());
+/// The documentation of a rule as it stands under the heading of the rule.
+fn section(rule: &Rule) -> String {
+    let mut text = String::new();
     let mut in_code = false;
-    for line in rule.documentation.lines() {
-        let line = line.strip_prefix(' ').unwrap_or(line);
+    for line in rule.markdown() {
         if line.starts_with("```") {
             in_code = !in_code;
         }
@@ -23,17 +22,8 @@ fn section(rule: &Rule) -> (String, String) {
                 let _ = writeln!(text, "{line}");
             }
         }
-        if !in_code && !line.starts_with('#') && !has_end(&first) {
-            first.push_str(if first.is_empty() { "" } else { " " });
-            first.push_str(line);
-        }
     }
-    let first = first.split_inclusive(". ").next().unwrap_or_default().trim().to_owned();
-    (text.trim_end().to_owned(), first)
-}
-
-fn has_end(text: &str) -> bool {
-    text.contains(". ") || text.ends_with('.')
+    text.trim_end().to_owned()
 }
 
 fn page() -> String {
@@ -52,12 +42,12 @@ fn page() -> String {
         }
         let _ = writeln!(page, "\n| {level} | in short |\n| --- | --- |");
         for rule in rules {
-            let first = section(rule).1.replace('|', "\\|");
+            let first = rule.summary().replace('|', "\\|");
             let _ = writeln!(page, "| [`{0}`](#{0}) | {first} |", rule.name);
         }
     }
     for rule in RULES {
-        let _ = writeln!(page, "\n## {}\n\n*{}*\n\n{}", rule.name, rule.level, section(rule).0);
+        let _ = writeln!(page, "\n## {}\n\n*{}*\n\n{}", rule.name, rule.level, section(rule));
     }
     page
 }
@@ -86,7 +76,7 @@ fn the_page_is_whole() {
     for rule in RULES {
         assert_eq!(page.matches(&format!("](#{})", rule.name)).count(), 1, "{}", rule.name);
         assert_eq!(page.matches(&format!("\n## {}\n", rule.name)).count(), 1, "{}", rule.name);
-        let first = section(rule).1;
+        let first = rule.summary();
         assert!(first.ends_with('.') && !first.contains('\n'), "the first sentence of `{}`: {first}", rule.name);
     }
     assert_eq!(page.matches("```").count() % 2, 0);

@@ -249,7 +249,9 @@ fn check_all(args: &Args, session: &Session, memory: &mut Option<Memory>) -> Res
         more => say(&format!("passed over {more} files of other kinds")),
     }
     if let Some(path) = &args.write_baseline {
-        std::fs::write(path, written.to_text()).map_err(|error| Error::new(format!("{}: {error}", path.display())))?;
+        let mut file = Output::open(Some(path))?;
+        file.write(&written.to_text())?;
+        file.close()?;
         say(&format!("wrote {} findings to {}", written.count(), path.display()));
     }
     if known_before > known.count() {

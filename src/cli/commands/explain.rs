@@ -22,13 +22,7 @@ pub fn run(args: &Args, _session: &Session) -> Result<(), Error> {
     match &args.rule {
         None => {
             for rule in RULES {
-                // The first sentence of the documentation says what it is about.
-                let lines = rule.documentation.lines().map(str::trim);
-                let paragraph: Vec<&str> =
-                    lines.skip_while(|line| line.is_empty() || line.starts_with('#')).take_while(|line| !line.is_empty()).collect();
-                let paragraph = paragraph.join(" ");
-                let why = paragraph.find(". ").map_or(paragraph.as_str(), |end| &paragraph[..=end]);
-                let _ = writeln!(text, "{:<24} {:<8} {why}", rule.name, rule.level);
+                let _ = writeln!(text, "{:<24} {:<8} {}", rule.name, rule.level, rule.summary());
             }
         }
         Some(name) => {
@@ -40,8 +34,8 @@ pub fn run(args: &Args, _session: &Session) -> Result<(), Error> {
                 }
             })?;
             let _ = writeln!(text, "{} ({})\n", found.name, found.level);
-            for line in found.documentation.lines() {
-                let _ = writeln!(text, "{}", line.strip_prefix(' ').unwrap_or(line));
+            for line in found.markdown() {
+                let _ = writeln!(text, "{line}");
             }
         }
     }

@@ -2,7 +2,6 @@
 
 use crate::diagnostic::Sink;
 use crate::lint::Context;
-use crate::template::Piece;
 
 declare_rule! {
     /// # Why
@@ -30,18 +29,7 @@ declare_rule! {
 }
 
 fn check(cx: &Context<'_>, sink: &mut Sink) {
-    // Only an item that is taken out, a format, or a contract asks for a certain type.
-    let typed = |(_, template): (_, &crate::template::Template)| {
-        template.pieces.iter().any(|piece| matches!(piece, Piece::Field(field) if !field.path.is_empty() || !field.spec.is_empty()))
-    };
-    let under_contract = || cx.recipe.steps().iter().any(|step| cx.contract_of(step).is_some());
-    if cx.templates.len() < 2 && !cx.parsed_templates().any(typed) {
-        return;
-    }
-    if !cx.parsed_templates().any(typed) && !under_contract() {
-        return;
-    }
-    for parameter in cx.signature() {
+    for parameter in cx.demands() {
         let Some((later, earlier)) = parameter.conflict else { continue };
         let (later, earlier) = (&parameter.uses[later], &parameter.uses[earlier]);
         sink.report(

@@ -23,10 +23,6 @@ declare_rule! {
 
 fn check(cx: &Context<'_>, sink: &mut Sink) {
     for fault in cx.document.contract().iter().flat_map(|reading| &reading.faults) {
-        let diagnostic = RULE.at(fault.span, fault.message.clone());
-        sink.report(match &fault.help {
-            Some(help) => diagnostic.help(help.clone()),
-            None => diagnostic,
-        });
+        sink.report(RULE.of_fault(fault));
     }
 }

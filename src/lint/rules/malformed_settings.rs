@@ -40,15 +40,11 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
     }
     // What could not be read may be what is missing.
     if problems.is_empty() {
-        for fault in FORM.iter().flat_map(|form| form.faults(cx.tree, "the file")) {
-            let diagnostic = RULE.at(fault.span, fault.message);
+        for mut fault in FORM.iter().flat_map(|form| form.faults(cx.tree.root(), "the file")) {
             // The names of rules are the keys that the schema lists.
             let meant = || nearest(cx.tree.source().slice(fault.span), RULES.iter().map(|rule| rule.name));
-            let help = fault.help.or_else(|| meant().map(|meant| format!("did you mean `{meant}`?")));
-            sink.report(match help {
-                Some(help) => diagnostic.help(help),
-                None => diagnostic,
-            });
+            fault.help = fault.help.or_else(|| meant().map(|meant| format!("did you mean `{meant}`?")));
+            sink.report(RULE.of_fault(&fault));
         }
     }
 }

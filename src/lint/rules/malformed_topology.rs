@@ -48,10 +48,6 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
         if cx.is_incomplete() && fault.message.contains(" has no ") {
             continue;
         }
-        let diagnostic = RULE.at(fault.span, fault.message);
-        sink.report(match fault.help {
-            Some(help) => diagnostic.help(help),
-            None => diagnostic,
-        });
+        sink.report(RULE.of_fault(&fault));
     }
 }

@@ -206,7 +206,11 @@ fn is_harmless(cx: &Context<'_>, field: &Field, quote: Option<char>) -> bool {
             return true;
         }
     }
-    let signature = cx.signature();
-    let place = signature.binary_search_by(|parameter| parameter.name.as_str().cmp(name));
-    place.is_ok_and(|place| signature[place].meets.is_made_of(is_word))
+    let demands = cx.demands();
+    let place = demands.binary_search_by(|parameter| parameter.name.as_str().cmp(name));
+    place.is_ok_and(|place| {
+        let meets = &demands[place].meets;
+        let as_text = meets.meet(&Type::scalar());
+        if as_text.is_empty() { meets.is_made_of(is_word) } else { as_text.is_made_of(is_word) }
+    })
 }

@@ -35,10 +35,7 @@ declare_rule! {
 }
 
 fn check(cx: &Context<'_>, sink: &mut Sink) {
-    let mut said = HashSet::new();
-    if cx.recipe.steps().iter().any(|step| cx.contract_of(step).is_some()) {
-        said = text_where_none_fits(cx, sink);
-    }
+    let said = text_where_none_fits(cx, sink);
     for found in cx.violations() {
         let violation = &found.violation;
         let Problem::Unfit { predicate, meant, replacement } = &violation.problem else { continue };
@@ -80,7 +77,7 @@ fn explain(diagnostic: Diagnostic, contract: &Contract, part: &str, top: Option<
 /// Templates, which make text, in places where the service takes none.
 fn text_where_none_fits(cx: &Context<'_>, sink: &mut Sink) -> HashSet<NodeId> {
     let mut said = HashSet::new();
-    for (parameter, used) in cx.signature().iter().flat_map(|p| p.uses.iter().map(move |used| (p, used))) {
+    for (parameter, used) in cx.demands().iter().flat_map(|p| p.uses.iter().map(move |used| (p, used))) {
         let Some(wanted) = &used.never else { continue };
         if !said.insert(used.node) {
             continue;

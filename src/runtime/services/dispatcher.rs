@@ -26,9 +26,6 @@ const NOT_READY: Duration = Duration::from_secs(2);
 /// For how many seconds a request may be not ready, unless it says otherwise (`dispatcher_timeout`).
 const READY_TIMEOUT: f64 = 120.0;
 
-/// The limits of what one request may ask for.
-const MOST_RECIPES: usize = 100;
-
 /// Says whether a request can be dealt with yet.
 pub type Readiness = Arc<dyn Fn(&Request) -> bool + Send + Sync>;
 
@@ -86,10 +83,6 @@ impl Dispatcher {
             None => job.delivery.body.clone(),
         };
         let mut request = Request::read(&body).map_err(Refusal::Request)?;
-        if request.recipes.len() > MOST_RECIPES {
-            let count = request.recipes.len();
-            return Err(Refusal::Request(format!("it asks for {count} recipes, and the limit is {MOST_RECIPES}")));
-        }
         let recipe_id = recipe_id(&request.parameters, id)?;
         request.parameters.insert("guid".to_owned(), Value::from(recipe_id.as_str()));
         if !self.readiness.iter().all(|ready| ready(&request)) {

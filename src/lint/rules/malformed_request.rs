@@ -1,0 +1,40 @@
+//! Requests that the dispatcher cannot read.
+
+use crate::diagnostic::Sink;
+use crate::document::request;
+use crate::lint::Context;
+use crate::syntax::Kind;
+
+declare_rule! {
+    /// # Why
+    /// A request asks for recipes by their names, in a list, and gives parameters, in an object. The dispatcher rejects
+    /// one that is of another form, or that asks for nothing: no recipe is run. What it takes is in its contract.
+    ///
+    /// # Example
+    /// ```json
+    /// { "recipes": ["tomography"], "parameters": [["ispyb_dcid", 1234]] }
+    /// ```
+    ///
+    /// # Instead
+    /// ```json
+    /// { "recipes": ["tomography"], "parameters": { "ispyb_dcid": 1234 } }
+    /// ```
+    "malformed-request", Error, about [Request]
+}
+
+fn check(cx: &Context<'_>, sink: &mut Sink) {
+    let request = request(cx.tree.root());
+    // Where the text is broken, what was read of it says little.
+    if cx.is_broken() {
+        return;
+    }
+    if let Some(contract) = cx.contracts.of_service("Dispatcher") {
+        sink.extend(contract.payload_faults(request, "the request").iter().map(|fault| RULE.of_fault(fault).refused()));
+    }
+    let names_some = request.get("recipes").is_some_and(|recipes| recipes.kind() != Kind::Array || !recipes.is_empty());
+    let carries_one = request.get("custom_recipe").is_some_and(|recipe| recipe.to_value().is_truthy());
+    if request.kind() == Kind::Object && !names_some && !carries_one {
+        let diagnostic = RULE.at(request.head(), "the request names no recipe and carries none").refused();
+        sink.report(diagnostic.help("name recipes in `recipes`, or give one as `custom_recipe`"));
+    }
+}
