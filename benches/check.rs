@@ -185,8 +185,8 @@ fn site(lines: usize) -> String {
     for number in 0..lines / 10 {
         environments.push_str(&format!("  beamline-{number}:\n    plugins:\n    - broker-{number}\n"));
         blocks.push_str(&format!(
-            "broker-{number}:\n  plugin: stomp\n  host: broker{number}.example\n  port: 61613\n  vhost: zocalo\n  \
-             prefix: zocalo{number}\n\n"
+            "broker-{number}:\n  plugin: pika\n  host: broker{number}.example\n  port: 5672\n  username: zocalo\n  \
+             password: \"{number:08}\"\n  vhost: zocalo\n"
         ));
     }
     format!("version: 1\nenvironments:\n{environments}  default: beamline-0\n{blocks}")
