@@ -457,3 +457,25 @@ impl Request {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_are_what_the_contract_says() {
+        let many = format!("{{\"recipes\": [{}\"x\"]}}", "\"x\", ".repeat(100));
+        for (body, fault) in [
+            (r#"{"recipes": ["x"], "parameters": {"a": "{b"}, "more": 1}"#, None),
+            (r#"{"custom_recipe": null}"#, None),
+            ("[]", Some("the request is a list, not an object")),
+            (r#"{"recipes": "x"}"#, Some("`recipes` is the text `\"x\"`, not a list")),
+            (r#"{"recipes": ["x", 1]}"#, Some("`recipes[1]` is `1`, not a string")),
+            (r#"{"recipes": ["\ud800"]}"#, Some("`recipes` holds something that is not a name")),
+            (r#"{"parameters": null}"#, Some("`parameters` is null, not an object")),
+            (&many, Some("`recipes` has more than 100 items")),
+        ] {
+            assert_eq!(Request::read(body.as_bytes()).err().as_deref(), fault, "{body}");
+        }
+    }
+}

@@ -241,6 +241,23 @@ mod tests {
     }
 
     #[test]
+    fn columns_of_long_lines_are_counted_in_blocks() {
+        let line = "aé中😀".repeat(Source::BLOCK);
+        let source = Source::from_text("x", format!("first 😀\n{line}\n{line}"));
+        for (start, number) in [(11, 2), (12 + line.len(), 3)] {
+            for at in (0..line.len()).step_by(10 * 997) {
+                let before = &line[..at];
+                for (unit, units) in
+                    [(Unit::Utf16, before.encode_utf16().count()), (Unit::Char, before.chars().count())]
+                {
+                    let position = source.position(offset(start + at), unit);
+                    assert_eq!((position.line, position.column), (number, offset(units + 1)), "{at} {unit:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
     fn text_that_is_not_utf8_keeps_its_places() {
         let source = Source::from_bytes("x", b"a\xff\xfeb\xc3".to_vec());
         assert_eq!(source.text(), "a\u{fffd}\u{fffd}b\u{fffd}");
