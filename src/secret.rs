@@ -240,7 +240,9 @@ pub fn scrub(diagnostic: &mut Diagnostic, tree: &Tree, secrets: &[Span]) {
     let touches = |span: Span| secrets.iter().any(|secret| secret.start <= span.end && span.start <= secret.end);
     let is_near = places.any(touches);
     drop(places);
-    if !is_broken(tree) && !is_near {
+    // What is said about a user's file never has its words in it.
+    let is_user = Notation::of(source.name()) == Notation::Ini;
+    if is_user || (!is_broken(tree) && !is_near) {
         return;
     }
     let mut texts: Vec<&str> = Vec::new();
