@@ -408,7 +408,7 @@ impl Session {
             for path in library::matching(pattern)? {
                 let name = path.to_string_lossy();
                 let tree = crate::syntax::parse(Arc::new(library::read(&path, &name, self.settings.max_bytes())?));
-                if tree.problems().iter().any(|problem| !problem.kind.is_python()) {
+                if tree.is_broken() {
                     return Err(Error::new(format!("cannot use the broker configuration `{name}`")).hint(format!(
                         "`--broker` or `broker` in zrecipe.toml names it; `zrecipe check {name}` says what is wrong"
                     )));
@@ -456,8 +456,7 @@ impl Session {
         let reading = contract::read(&tree);
         reading.contract.ok_or_else(|| {
             // In broken text the faults are not to be trusted.
-            let faults =
-                reading.faults.into_iter().filter(|_| tree.problems().iter().all(|problem| problem.kind.is_python()));
+            let faults = reading.faults.into_iter().filter(|_| !tree.is_broken());
             let faults = faults.map(|fault| (fault.span, fault.message));
             let broken = compile(Arc::clone(&source), Options::default()).diagnostics.into_iter();
             let broken = broken.map(|found| (found.primary.span, found.message));

@@ -12,7 +12,7 @@ use crate::lint::{self, Context, Levels, Rule};
 use crate::lower::lower;
 use crate::recipe::Recipe;
 use crate::secret;
-use crate::site::{Files, NoFiles, Site};
+use crate::site::{Files, NoFiles};
 use crate::source::Source;
 use crate::suppress::{self, Pointed};
 use crate::syntax::{self, Tree};
@@ -41,8 +41,6 @@ pub struct Options<'a> {
     pub kind: Option<DocumentKind>,
     /// The files that a configuration names.
     pub files: &'a dyn Files,
-    /// The site that a recipe is held against.
-    pub site: Option<&'a Site>,
     /// The names of all recipes of the site, if they are known.
     pub recipes: Option<&'a BTreeSet<String>>,
     /// The broker that a recipe is held against.
@@ -61,7 +59,6 @@ impl Default for Options<'_> {
             declared: None,
             kind: None,
             files: &NoFiles,
-            site: None,
             recipes: None,
             topology: None,
         }
@@ -73,7 +70,7 @@ impl Default for Options<'_> {
 pub struct Compilation {
     /// The text.
     pub source: Arc<Source>,
-    /// The text as it may be shown to anybody: without passwords and tokens.
+    /// The text as reports show it: without passwords and tokens, if there is anything to say about it.
     pub shown: Arc<Source>,
     /// The document.
     pub tree: Arc<Tree>,
@@ -119,7 +116,6 @@ pub fn compile(source: Arc<Source>, options: Options<'_>) -> Compilation {
     context.set = facts.as_ref().zip(options.set);
     context.declared = options.declared;
     context.document = &document;
-    context.site = options.site;
     context.recipes = options.recipes;
     context.topology = options.topology;
     lint::run(options.rules, &context, &mut sink);
@@ -138,7 +134,7 @@ pub fn compile(source: Arc<Source>, options: Options<'_>) -> Compilation {
         let secrets = secret::find(&tree);
         if !secrets.is_empty() {
             shown = Arc::new(secret::masked(&source, &secrets));
-            diagnostics.iter_mut().chain(&mut silenced).for_each(|found| secret::scrub(found, &tree, &secrets));
+            secret::scrub(diagnostics.iter_mut().chain(&mut silenced), &tree, &secrets);
         }
     }
     Compilation { source, shown, tree, recipe, graph, templates, document, diagnostics, silenced, dropped }

@@ -242,13 +242,12 @@ pub fn is_contract(tree: &Tree) -> bool {
 
 /// Reads a contract from a document.
 pub fn read(tree: &Tree) -> Reading {
-    static FORM: LazyLock<Option<Schema>> = LazyLock::new(|| serde_json::from_str(SCHEMA).ok().map(Schema::trusted));
+    static FORM: LazyLock<Option<Schema>> = LazyLock::new(|| Schema::published(SCHEMA));
     let root = tree.root();
     let faults = FORM.as_ref().map_or_else(Vec::new, |form| form.faults(root, "the contract"));
     let mut reader = Reader { root, faults, schema: Schema::new };
     let contract = reader.contract();
-    let contract = contract
-        .filter(|_| reader.faults.is_empty() && !tree.problems().iter().any(|problem| !problem.kind.is_python()));
+    let contract = contract.filter(|_| reader.faults.is_empty() && !tree.is_broken());
     Reading { contract, faults: reader.faults }
 }
 

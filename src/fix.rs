@@ -303,7 +303,7 @@ impl<'c> Round<'c, '_> {
 }
 
 fn syntax_errors(compilation: &Compilation) -> usize {
-    compilation.tree.problems().iter().filter(|problem| !problem.kind.is_python()).count()
+    compilation.tree.mistakes().count()
 }
 
 /// How many definitions a later one replaces.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::document::DocumentKind;
 use crate::lint::nearest;
 use crate::settings::Settings;
-use crate::site::{Files, Look, Site, plugin_of};
+use crate::site::{Files, Look, Site};
 use crate::source::{Source, Unit};
 use crate::syntax::{Notation, yaml};
 
@@ -292,7 +292,7 @@ fn is_elsewhere(path: &Path) -> bool {
 pub fn site(path: &Path, max_bytes: u64) -> Result<Site, Error> {
     let source = Arc::new(read(path, &path.to_string_lossy(), max_bytes)?);
     let tree = Arc::new(yaml::parse(Arc::clone(&source)));
-    if let Some(problem) = tree.problems().iter().find(|problem| !problem.kind.is_python()) {
+    if let Some(problem) = tree.mistakes().next() {
         let line = source.position(problem.span.start, Unit::Char).line;
         let reason = format!("line {line} is not what YAML allows; `zrecipe check` says more");
         return Err(Error::Site { path: path.to_owned(), reason });
@@ -316,14 +316,13 @@ pub fn environment(site: &Site) -> Option<String> {
 fn site_directory(path: &Path, max_bytes: u64) -> Result<Option<PathBuf>, Error> {
     let site = site(path, max_bytes)?;
     let Some(environment) = environment(&site) else { return Ok(None) };
-    let active = site
-        .activate(&environment)
-        .map_err(|fault| Error::Site { path: path.to_owned(), reason: fault.to_string() })?;
     // Credentials live in files of their own; one that this user may not read is none of our business here.
-    let storage =
-        active.iter().filter_map(|active| active.block).filter(|&block| plugin_of(block).as_deref() == Some("storage"));
-    let directory = storage.rev().find_map(|block| block.get("zocalo.recipe_directory"));
-    Ok(directory.map(|directory| PathBuf::from(&*directory.text())))
+    let plugins = site
+        .resolve(&[&environment])
+        .map_err(|fault| Error::Site { path: path.to_owned(), reason: fault.to_string() })?;
+    let storage = plugins.iter().find(|(plugin, _)| plugin == "storage").map(|(_, settings)| settings);
+    let directory = storage.into_iter().flatten().find(|setting| setting.name == "zocalo.recipe_directory");
+    Ok(directory.map(|directory| PathBuf::from(&*directory.node.text())))
 }
 
 fn expand_home(path: &str) -> PathBuf {

@@ -16,7 +16,7 @@ use crate::site::{self, Site, Written};
 use crate::source::Span;
 use crate::syntax::{Kind, NodeId, NodeRef, Notation, ProblemKind, Tree};
 use crate::template::{Field, Template, TemplateUse, has_braces, parse};
-use crate::topology::Topology;
+use crate::topology::{Queue, Topology};
 use crate::value::{Object, write_string};
 
 /// A kind of finding.
@@ -87,8 +87,6 @@ pub struct Context<'a> {
     pub declared: Option<&'a Declared>,
     /// The document as what it is; a recipe is in `recipe`.
     pub document: &'a Document,
-    /// The site that the document is held against.
-    pub site: Option<&'a Site>,
     /// The names of all recipes of the site, if they are known.
     pub recipes: Option<&'a BTreeSet<String>>,
     /// The broker that a recipe is held against.
@@ -124,7 +122,6 @@ impl<'a> Context<'a> {
             contracts,
             declared: None,
             document: &Document::Recipe,
-            site: None,
             recipes: None,
             topology: None,
             under: OnceCell::new(),
@@ -259,6 +256,15 @@ impl<'a> Context<'a> {
         (name.kind() == Kind::String && !name.has_braces() && !name.text().is_empty()).then_some(name)
     }
 
+    /// The queues of the broker that steps send to, each once, where the first step names it.
+    pub fn broker_queues(&self) -> Vec<(NodeRef<'a>, &'a Queue)> {
+        let Some(topology) = self.topology else { return Vec::new() };
+        let mut seen = HashSet::new();
+        let named = self.recipe.steps().iter().filter_map(|step| self.destination(step.queue));
+        let known = named.filter_map(|node| Some((node, topology.queue(&node.text())?)));
+        known.filter(|(_, queue)| seen.insert(&queue.name.text)).collect()
+    }
+
     /// Whether a string names the queue, topic or exchange of a step.
     pub fn is_destination(&self, node: NodeRef<'_>) -> bool {
         let id = Some(node.id());
@@ -271,7 +277,7 @@ impl<'a> Context<'a> {
 
     /// Whether the text is broken, so that what is not in the tree may still be in the file.
     pub fn is_broken(&self) -> bool {
-        self.tree.problems().iter().any(|problem| !problem.kind.is_python())
+        self.tree.is_broken()
     }
 
     /// Whether parts of the text had to be left out of the tree, so that what seems to be missing may be there.

@@ -149,6 +149,11 @@ impl Schema {
         Self { root, validator: OnceLock::new() }
     }
 
+    /// One of our own, from its text: see [`Schema::trusted`].
+    pub fn published(text: &str) -> Option<Self> {
+        serde_json::from_str(text).ok().map(Self::trusted)
+    }
+
     /// The schema itself.
     pub fn root(&self) -> &SchemaValue {
         &self.root

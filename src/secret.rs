@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, Fix};
 use crate::source::{Source, Span};
 use crate::syntax::{Kind, NodeRef, Notation, Tree};
 use crate::value::Value;
@@ -66,7 +66,7 @@ pub fn find(tree: &Tree) -> Vec<Span> {
     let text = tree.source().text();
     if Notation::of(tree.source().name()) == Notation::Ini {
         unless_public(text, &mut found);
-    } else if is_broken(tree) {
+    } else if tree.is_broken() {
         named(text, &mut found);
     }
     user_info(text, &mut found);
@@ -83,11 +83,6 @@ pub fn find(tree: &Tree) -> Vec<Span> {
     found.sort();
     found.dedup();
     found
-}
-
-fn is_broken(tree: &Tree) -> bool {
-    Notation::of(tree.source().name()) == Notation::Ini
-        || tree.problems().iter().any(|problem| !problem.kind.is_python())
 }
 
 /// The document as it may be shown.
@@ -114,14 +109,9 @@ pub fn hidden(name: &str, value: Value) -> Value {
         Value::Array(items) => Value::Array(items.into_iter().map(|item| hidden(name, item)).collect()),
         Value::Null | Value::Bool(_) => value,
         _ if is_secret(name) => Value::from(MASK),
-        Value::String(text) => {
-            let mut found = Vec::new();
-            user_info(&text, &mut found);
-            let shown = found.iter().rev().fold(text, |mut text, span| {
-                text.replace_range(span.range(), MASK);
-                text
-            });
-            Value::String(shown)
+        Value::String(mut text) => {
+            hide_user_info(&mut text);
+            Value::String(text)
         }
         other => other,
     }
@@ -195,6 +185,13 @@ fn user_info(text: &str, found: &mut Vec<Span>) {
     found.sort();
 }
 
+/// Masks the user-info of URLs in a text.
+fn hide_user_info(text: &mut String) {
+    let mut found = Vec::new();
+    user_info(text, &mut found);
+    found.iter().rev().for_each(|span| text.replace_range(span.range(), MASK));
+}
+
 /// The document with its secrets blotted out; every character keeps its place.
 pub fn masked(source: &Source, secrets: &[Span]) -> Source {
     let text = source.text();
@@ -224,27 +221,27 @@ fn blot(character: char) -> char {
     }
 }
 
-/// Takes secrets out of everything that a finding says about a place with one, or about a broken document; a fix that
+/// Takes secrets out of everything that findings say about places with one, or about a broken document; a fix that
 /// would write one is not offered. Elsewhere the same text is no secret, and a mask would tell that it is.
-pub fn scrub(diagnostic: &mut Diagnostic, tree: &Tree, secrets: &[Span]) {
-    let hide = |said: &mut String| {
-        let mut found = Vec::new();
-        user_info(said, &mut found);
-        found.iter().rev().for_each(|span| said.replace_range(span.range(), MASK));
-    };
-    each_text(diagnostic, hide);
-    let source = tree.source();
-    let labels = diagnostic.secondary.iter().chain([&diagnostic.primary]).map(|label| label.span);
-    let edits = diagnostic.fix.iter().flat_map(|fix| &fix.edits).map(|edit| edit.span);
-    let mut places = labels.chain(edits);
-    let touches = |span: Span| secrets.iter().any(|secret| secret.start <= span.end && span.start <= secret.end);
-    let is_near = places.any(touches);
-    drop(places);
+pub fn scrub<'d>(diagnostics: impl Iterator<Item = &'d mut Diagnostic>, tree: &Tree, secrets: &[Span]) {
+    let texts = texts(tree.source(), secrets);
+    let is_broken = tree.is_broken();
     // What is said about a user's file never has its words in it.
-    let is_user = Notation::of(source.name()) == Notation::Ini;
-    if is_user || (!is_broken(tree) && !is_near) {
-        return;
+    let is_user = Notation::of(tree.source().name()) == Notation::Ini;
+    let touches = |span: Span| secrets.iter().any(|secret| secret.start <= span.end && span.start <= secret.end);
+    for diagnostic in diagnostics {
+        each_text(diagnostic, hide_user_info);
+        let labels = diagnostic.secondary.iter().chain([&diagnostic.primary]).map(|label| label.span);
+        let edits = diagnostic.fix.iter().flat_map(|fix| &fix.edits).map(|edit| edit.span);
+        let is_near = labels.chain(edits).any(touches);
+        if !is_user && (is_broken || is_near) {
+            hide_texts(diagnostic, &texts);
+        }
     }
+}
+
+/// The texts of secrets, as a message may have them.
+fn texts<'t>(source: &'t Source, secrets: &[Span]) -> Vec<&'t str> {
     let mut texts: Vec<&str> = Vec::new();
     for secret in secrets {
         let text = source.slice(*secret);
@@ -255,18 +252,21 @@ pub fn scrub(diagnostic: &mut Diagnostic, tree: &Tree, secrets: &[Span]) {
         );
     }
     texts.retain(|text| !text.is_empty());
+    texts
+}
+
+fn hide_texts(diagnostic: &mut Diagnostic, texts: &[&str]) {
     let tells = |said: &str, secret: &str| {
         if secret.len() < SHORT { said.contains(&format!("`{secret}`")) } else { said.contains(secret) }
     };
-    let clean = |said: &mut String| {
-        for secret in &texts {
+    each_text(diagnostic, |said| {
+        for secret in texts {
             if tells(said, secret) {
                 *said = said.replace(secret, MASK);
             }
         }
-    };
-    each_text(diagnostic, clean);
-    let writes = |fix: &crate::diagnostic::Fix| {
+    });
+    let writes = |fix: &Fix| {
         let said = fix.edits.iter().map(|edit| &edit.replacement).chain([&fix.title]);
         // A short one is part of many words that have nothing to do with it.
         let is_written = |said: &str, secret: &str| match secret.len() {

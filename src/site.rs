@@ -308,8 +308,9 @@ impl Site {
 
     /// Whether everything that belongs to the configuration is known.
     pub fn is_complete(&self) -> bool {
-        let broken = |site: &Site| site.tree.problems().iter().any(|problem| !problem.kind.is_python());
-        self.files().iter().all(|site| !broken(site) && site.includes.iter().all(|include| include.site.is_some()))
+        self.files()
+            .iter()
+            .all(|site| !site.tree.is_broken() && site.includes.iter().all(|include| include.site.is_some()))
     }
 
     /// The block of this name: included files come before the including one, later ones before earlier ones.
@@ -462,7 +463,7 @@ pub fn plugins() -> impl Iterator<Item = &'static str> {
 pub fn form_of(plugin: &str) -> Option<&'static Schema> {
     static COMPILED: [OnceLock<Option<Schema>>; FORMS.len()] = [const { OnceLock::new() }; FORMS.len()];
     let at = FORMS.iter().position(|(name, _)| *name == plugin)?;
-    COMPILED[at].get_or_init(|| Schema::new(serde_json::from_str(FORMS[at].1).ok()?).ok()).as_ref()
+    COMPILED[at].get_or_init(|| Schema::published(FORMS[at].1)).as_ref()
 }
 
 /// The keys in a block under which a secret itself is written, and not the path of a file that holds it.

@@ -265,6 +265,16 @@ impl Tree {
         &self.problems
     }
 
+    /// What was wrong with the text and stops Python's readers, in order of place.
+    pub fn mistakes(&self) -> impl Iterator<Item = &Problem> {
+        self.problems.iter().filter(|problem| !problem.kind.is_python())
+    }
+
+    /// Whether Python's readers do not read it, so that what is not in the tree may still be in the file.
+    pub fn is_broken(&self) -> bool {
+        self.mistakes().next().is_some()
+    }
+
     /// What a library says about a mistake.
     pub fn message(&self, number: u32) -> &str {
         self.messages.get(number as usize).map_or("", AsRef::as_ref)

@@ -273,7 +273,7 @@ pub fn read(tree: &Tree) -> Topology {
     topology
 }
 
-static FORM: LazyLock<Option<Schema>> = LazyLock::new(|| serde_json::from_str(SCHEMA).ok().map(Schema::trusted));
+static FORM: LazyLock<Option<Schema>> = LazyLock::new(|| Schema::published(SCHEMA));
 
 /// What of a document does not have the form of a broker configuration.
 pub fn faults(tree: &Tree) -> Vec<Fault> {

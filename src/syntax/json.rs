@@ -57,7 +57,7 @@ pub fn read_value(bytes: &[u8]) -> Result<Value, String> {
         return Err("begins with a byte order mark".to_owned());
     }
     let tree = parse(source);
-    match tree.problems().iter().find(|problem| !problem.kind.is_python()) {
+    match tree.mistakes().next() {
         Some(problem) => Err(format!("not JSON, from byte {} on", problem.span.start)),
         None => Ok(tree.root().to_value()),
     }

@@ -157,7 +157,7 @@ impl Composed {
         parser.set_input_string(&mut input);
         loop {
             let event = guarded(|| parser.parse());
-            let stumbled = || Mistake { kind: STUMBLED, at: last, from: last, context: None };
+            let stumbled = || Mistake { kind: STUMBLED, at: last, context: None };
             let event = event.ok_or_else(stumbled).map_err(Stop::Mistake)?;
             let event = event.map_err(|error| Stop::Mistake(Mistake::new(text, &error)))?;
             let span = self.span(&event, whole);
@@ -228,16 +228,12 @@ impl Composed {
             }
             self.anchors.insert(anchor, (index, place));
         }
-        if opens {
-            if self.open.len() == MAX_DEPTH {
-                self.problem(ProblemKind::TooDeep, Span { end: value.start + 1, ..value });
-                return Err(Stop::Here);
-            }
-            self.attach(index);
-            self.open.push((index, None));
-        } else {
-            self.attach(index);
+        if opens && self.open.len() == MAX_DEPTH {
+            self.problem(ProblemKind::TooDeep, Span { end: value.start + 1, ..value });
+            return Err(Stop::Here);
         }
+        self.attach(index);
+        self.open.extend(opens.then_some((index, None)));
         Ok(())
     }
 
@@ -338,7 +334,7 @@ impl Composed {
                 (Kind::String, None)
             }
             Meaning::Text | Meaning::Date | Meaning::Merge => {
-                let inner = if quoted { written.get(1..written.len() - 1).unwrap_or_default() } else { written };
+                let inner = if quoted { unquoted(written) } else { written };
                 (Kind::String, (decoded != inner).then(|| Arc::from(decoded.as_str())))
             }
         };
@@ -366,6 +362,11 @@ impl Composed {
     }
 }
 
+/// A quoted scalar without its quotes.
+fn unquoted(written: &str) -> &str {
+    written.get(1..written.len() - 1).unwrap_or_default()
+}
+
 /// What all tags of YAML itself begin with.
 const YAML_TAG: &str = "tag:yaml.org,2002:";
 /// Those of scalars.
@@ -382,8 +383,7 @@ fn trimmed(span: Span, base: usize, text: &str) -> Span {
 struct Mistake {
     kind: &'static str,
     at: usize,
-    /// The line in which what it spoils begins.
-    from: usize,
+    /// Where what it spoils begins, if that is not where it is.
     context: Option<usize>,
 }
 
@@ -398,7 +398,7 @@ impl Mistake {
         let inside =
             error.context().is_some_and(|context| ["flow", "quoted", "key"].iter().any(|w| context.contains(w)));
         let context = error.context_mark().map(index).filter(|_| inside);
-        Self { kind: error.problem(), at, from: context.unwrap_or(at), context }
+        Self { kind: error.problem(), at, context }
     }
 
     fn problem(&self, base: usize) -> Problem {
@@ -413,7 +413,7 @@ impl Mistake {
         let line_end =
             |text: &[u8], at: usize| memchr::memchr(b'\n', &text[at..]).map_or(text.len(), |found| at + found);
         let is_blank = |line: &[u8]| line.iter().all(u8::is_ascii_whitespace);
-        let start = line_start(text, self.from.min(text.len()));
+        let start = line_start(text, self.context.unwrap_or(self.at).min(text.len()));
         let indent = text[start..].iter().take_while(|&&byte| byte == b' ').count();
         let mut end = line_end(text, start);
         while end < text.len() {
@@ -557,7 +557,7 @@ impl<'p> Writer<'p> {
     fn scalar(&mut self, part: usize, kind: Kind, span: Span, named: bool) {
         let Shape::Scalar { text, open, .. } = &self.parts[part].shape else { return };
         let written = &self.text[self.parts[part].span.range()];
-        let own = if *open { written } else { written.get(1..written.len() - 1).unwrap_or_default() };
+        let own = if *open { written } else { unquoted(written) };
         self.written += own.len();
         let text = text.clone().or_else(|| (named && kind != Kind::Null).then(|| Arc::from(own)));
         let spelling = if text.is_some() { Spelling::Kept } else { Spelling::Plain };
@@ -602,7 +602,7 @@ impl<'p> Writer<'p> {
             _ if *kind == Kind::Null => "null",
             Some(text) => text,
             None if *open => written,
-            None => written.get(1..written.len() - 1).unwrap_or_default(),
+            None => unquoted(written),
         })
     }
 

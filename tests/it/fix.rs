@@ -276,7 +276,7 @@ proptest! {
             return Ok(());
         }
         let errors = |compilation: &zrecipe::compile::Compilation| {
-            compilation.tree.problems().iter().filter(|problem| !problem.kind.is_python()).count()
+            compilation.tree.mistakes().count()
         };
         prop_assert!(errors(after) <= errors(&before));
         prop_assert!(before.is_refused() || !after.is_refused(), "{:?} to {:?}", source.text(), after.source.text());

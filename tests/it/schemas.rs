@@ -17,16 +17,7 @@ use zrecipe::schema::Schema;
 use zrecipe::settings::{FILE_NAME, Settings};
 use zrecipe::source::Source;
 
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-fn entries(folder: &Path) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
-    let mut entries: Vec<_> = entries.map(|entry| entry.expect("can be read").path()).collect();
-    entries.sort();
-    entries
-}
+use crate::lists::{entries, root};
 
 fn read(path: &Path) -> Value {
     let text = std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));

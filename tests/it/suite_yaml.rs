@@ -35,7 +35,7 @@ enum Outcome {
 
 fn read(text: &str) -> Outcome {
     let tree = yaml::parse(Arc::new(Source::from_text("case.yml", text)));
-    match tree.problems().iter().any(|problem| !problem.kind.is_python()) {
+    match tree.is_broken() {
         true => Outcome::Refused,
         false => Outcome::Value(tree.root().to_value()),
     }

@@ -1,7 +1,5 @@
 //! Steps whose messages the broker drops when they wait too long or are too many.
 
-use std::collections::HashSet;
-
 use crate::diagnostic::Sink;
 use crate::lint::Context;
 
@@ -47,11 +45,8 @@ declare_rule! {
 
 fn check(cx: &Context<'_>, sink: &mut Sink) {
     let Some(topology) = cx.topology else { return };
-    let mut seen = HashSet::new();
-    for step in cx.recipe.steps() {
-        let Some(node) = cx.destination(step.queue) else { continue };
-        let Some(queue) = topology.queue(&node.text()) else { continue };
-        let Some(what) = topology.drops(queue).filter(|_| seen.insert(&queue.name.text)) else { continue };
+    for (node, queue) in cx.broker_queues() {
+        let Some(what) = topology.drops(queue) else { continue };
         let name = &queue.name.text;
         let policy = topology.policy_of(queue).map_or("", |policy| &policy.name.text);
         sink.report(

@@ -101,8 +101,7 @@ fn helped(found: Diagnostic, help: Option<String>) -> Diagnostic {
 fn in_file(tree: &Tree) -> Vec<Fault<'_>> {
     let root = tree.root();
     let fault = |what: &str| Fault { node: root, what: what.to_owned(), help: None, unquoted: false };
-    let mut problems = tree.problems().iter().filter(|problem| !problem.kind.is_python()).peekable();
-    match problems.peek() {
+    match tree.mistakes().next() {
         Some(problem) if problem.kind == ProblemKind::Empty => vec![fault("there is nothing")],
         Some(_) => vec![fault("something is not YAML")],
         None => no_plugin(root).map_or_else(|| faults(root), |fault| vec![fault]),

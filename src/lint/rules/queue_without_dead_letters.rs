@@ -1,7 +1,5 @@
 //! Steps whose messages are gone when they fail too often.
 
-use std::collections::HashSet;
-
 use crate::diagnostic::Sink;
 use crate::lint::Context;
 
@@ -46,14 +44,11 @@ declare_rule! {
 
 fn check(cx: &Context<'_>, sink: &mut Sink) {
     let Some(topology) = cx.topology else { return };
-    let mut seen = HashSet::new();
-    for step in cx.recipe.steps() {
-        let Some(node) = cx.destination(step.queue) else { continue };
-        let Some(queue) = topology.queue(&node.text()) else { continue };
+    for (node, queue) in cx.broker_queues() {
         // A queue for dead letters has none itself, and one that drops messages on purpose is found as such.
         let is_meant = queue.is_dead_letter_queue || topology.drops(queue).is_some();
         let is_limited = topology.setting(queue, "delivery-limit").is_some();
-        if is_meant || !is_limited || topology.dead_letters(queue).is_some() || !seen.insert(&queue.name.text) {
+        if is_meant || !is_limited || topology.dead_letters(queue).is_some() {
             continue;
         }
         let name = &queue.name.text;
