@@ -234,7 +234,6 @@ impl ProblemKind {
 }
 
 /// A document.
-#[derive(Debug)]
 pub struct Tree {
     source: Arc<Source>,
     nodes: Vec<Node>,
@@ -243,6 +242,13 @@ pub struct Tree {
     problems: Vec<Problem>,
     comments: Vec<Span>,
     messages: Vec<Box<str>>,
+}
+
+/// Without the texts, which may be secrets.
+impl std::fmt::Debug for Tree {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?}, {} nodes, {:?}", self.source, self.nodes.len(), self.problems)
+    }
 }
 
 impl Tree {

@@ -23,12 +23,19 @@ pub struct Template {
 }
 
 /// A string with braces, and where it stands.
-#[derive(Debug)]
 pub struct TemplateUse {
     /// The string.
     pub node: NodeId,
     /// The template, or why it is none.
     pub template: Result<Template, ParseError>,
+}
+
+/// Without its text, which may be a secret.
+impl fmt::Debug for TemplateUse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let fields = self.template.as_ref().map(|template| template.fields().len());
+        write!(f, "template at {:?}: {:?} fields", self.node, fields.ok())
+    }
 }
 
 /// A part of a template.

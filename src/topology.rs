@@ -12,6 +12,7 @@ use std::ops::Range;
 use std::sync::LazyLock;
 
 use crate::schema::{Fault, Schema, SchemaValue, resolve_reference};
+use crate::secret::hidden;
 use crate::syntax::{Kind, NodeId, NodeRef, Tree};
 use crate::template;
 use crate::value::{Object, Value};
@@ -142,7 +143,7 @@ pub struct Policy {
     /// The pattern in the file; nothing for the one that holds when none is given.
     pub pattern_node: Option<NodeId>,
     /// The settings.
-    pub definition: Object,
+    pub definition: Arguments,
     /// The settings in the file.
     pub definition_node: Option<NodeId>,
     /// Of several that match, that with the greatest counts.
@@ -171,13 +172,31 @@ pub struct Exchange {
     /// Whether only exchanges can publish to it.
     pub internal: bool,
     /// Its arguments.
-    pub arguments: Object,
+    pub arguments: Arguments,
     /// Its arguments in the file.
     pub arguments_node: Option<NodeId>,
     /// The group that declares it: its place in [`Topology::groups`].
     pub group: Option<usize>,
     /// The place of the policy that counts for it.
     policy: Option<usize>,
+}
+
+/// What is said about a part of the broker by name. It may hold secrets, so its debug output is masked.
+#[derive(Clone, Default, PartialEq)]
+pub struct Arguments(Object);
+
+impl std::ops::Deref for Arguments {
+    type Target = Object;
+
+    fn deref(&self) -> &Object {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Arguments {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        hidden("", Value::Object(self.0.clone())).fmt(f)
+    }
 }
 
 /// A queue.
@@ -188,7 +207,7 @@ pub struct Queue {
     /// The virtual host.
     pub vhost: Word,
     /// Its arguments.
-    pub arguments: Object,
+    pub arguments: Arguments,
     /// Whether it is there for dead letters.
     pub is_dead_letter_queue: bool,
     /// The group that declares it: its place in [`Topology::groups`].
@@ -222,7 +241,7 @@ pub struct Binding {
     /// Which messages.
     pub routing_key: String,
     /// Its arguments.
-    pub arguments: Object,
+    pub arguments: Arguments,
     /// The group that declares it: its place in [`Topology::groups`].
     pub group: Option<usize>,
 }
@@ -352,10 +371,10 @@ fn is_truthy(node: Option<NodeRef<'_>>) -> bool {
     node.is_some_and(|node| node.to_value().is_truthy())
 }
 
-fn object(node: Option<NodeRef<'_>>) -> Object {
+fn arguments(node: Option<NodeRef<'_>>) -> Arguments {
     match node.map(NodeRef::to_value) {
-        Some(Value::Object(object)) => object,
-        _ => Object::new(),
+        Some(Value::Object(object)) => Arguments(object),
+        _ => Arguments::default(),
     }
 }
 
@@ -388,7 +407,7 @@ fn policy(node: NodeRef<'_>) -> Option<Policy> {
         vhost: Word::of(node, "vhost")?,
         pattern_node: pattern.as_ref().map(|pattern| pattern.node),
         pattern: Pattern::new(pattern.map_or("^amq.".to_owned(), |pattern| pattern.text)),
-        definition: object(node.get("definition")),
+        definition: arguments(node.get("definition")),
         definition_node: node.get("definition").map(NodeRef::id),
         priority: node.get("priority").and_then(NodeRef::as_integer).unwrap_or(0),
         of_queues: apply_to.is_none() || is_for("queues"),
@@ -405,7 +424,7 @@ fn exchange(node: NodeRef<'_>) -> Option<Exchange> {
         says_durable: node.get("durable").is_some(),
         auto_delete: is_truthy(node.get("auto_delete")),
         internal: is_truthy(node.get("internal")),
-        arguments: object(node.get("arguments")),
+        arguments: arguments(node.get("arguments")),
         arguments_node: node.get("arguments").map(NodeRef::id),
         group: None,
         policy: None,
@@ -423,7 +442,7 @@ fn binding(node: NodeRef<'_>) -> Option<Binding> {
             _ => Destination::Queue,
         },
         vhost: Word::of(node, "vhost")?,
-        arguments: object(node.get("arguments")),
+        arguments: arguments(node.get("arguments")),
         group: None,
     })
 }
@@ -466,7 +485,7 @@ fn group(topology: &mut Topology, node: NodeRef<'_>) {
             says_durable: true,
             auto_delete: false,
             internal: false,
-            arguments: Object::new(),
+            arguments: Arguments::default(),
             arguments_node: None,
             group: Some(index),
             policy: None,
@@ -479,7 +498,7 @@ fn group(topology: &mut Topology, node: NodeRef<'_>) {
     let queue = |name: Word, arguments, is_dead_letter_queue| Queue {
         name,
         vhost: vhost.clone(),
-        arguments,
+        arguments: Arguments(arguments),
         is_dead_letter_queue,
         group: index,
         policy: None,
@@ -516,7 +535,7 @@ fn group(topology: &mut Topology, node: NodeRef<'_>) {
             kind: Destination::Queue,
             vhost: vhost.clone(),
             routing_key: name.text.clone(),
-            arguments: Object::new(),
+            arguments: Arguments::default(),
             group: Some(index),
         }));
     }
@@ -781,7 +800,7 @@ impl Queue {
             ("name", Value::from(self.name.text.as_str())),
             ("durable", Value::Bool(true)),
             ("auto_delete", Value::Bool(false)),
-            ("arguments", Value::from(self.arguments.clone())),
+            ("arguments", Value::Object((*self.arguments).clone())),
             ("vhost", Value::from(self.vhost.text.as_str())),
         ])
     }
@@ -796,7 +815,7 @@ impl Exchange {
             ("durable", Value::Bool(self.durable)),
             ("auto_delete", Value::Bool(self.auto_delete)),
             ("internal", Value::Bool(self.internal)),
-            ("arguments", Value::from(self.arguments.clone())),
+            ("arguments", Value::Object((*self.arguments).clone())),
             ("vhost", Value::from(self.vhost.text.as_str())),
         ])
     }
@@ -815,7 +834,7 @@ impl Binding {
             ("destination_type", Value::from(kind)),
             ("vhost", Value::from(self.vhost.text.as_str())),
             ("routing_key", Value::from(self.routing_key.as_str())),
-            ("arguments", Value::from(self.arguments.clone())),
+            ("arguments", Value::Object((*self.arguments).clone())),
         ])
     }
 }

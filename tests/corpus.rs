@@ -540,7 +540,7 @@ fn dump_topology(tree: &Tree, topology: &Topology) -> String {
     for policy in &topology.policies {
         let (pattern, priority) = (policy.pattern.as_str(), policy.priority);
         let what = format!("policy {} {pattern} {priority}", policy.vhost.text);
-        rows(&what, Value::from(policy.definition.clone()), policy.name.node);
+        rows(&what, Value::Object((*policy.definition).clone()), policy.name.node);
     }
     topology.exchanges.iter().for_each(|exchange| rows("exchange", exchange.definition(), exchange.name.node));
     topology.bindings.iter().for_each(|binding| rows("binding", binding.definition(), binding.destination.node));

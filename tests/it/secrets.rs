@@ -2,6 +2,10 @@
 
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+use zrecipe::compile::{Options, compile};
+use zrecipe::source::Source;
 
 /// The secret. Of a part of it the rest could be guessed, so that no part of it is shown either.
 const CANARY: &str = "kanarienvogel";
@@ -148,4 +152,15 @@ fn no_secret_is_ever_shown() {
         }
     }
     assert!(leaks.is_empty(), "{} of {}\n{}", leaks.len(), commands.len(), leaks.join("\n"));
+}
+
+/// What is known of a document, and the settings of its parts, are printed in a fault or a log without it.
+#[test]
+fn no_secret_is_in_debug_output() {
+    for (name, text, _) in DOCUMENTS {
+        let text = text.replace("CANARY", CANARY).replace("NUMBER", NUMBER);
+        let compilation = compile(Arc::new(Source::from_text(*name, text)), Options::default());
+        let shown = format!("{compilation:?}");
+        assert!(![CANARY, NUMBER].iter().any(|secret| shown.contains(secret)), "{name}: {shown}");
+    }
 }

@@ -185,7 +185,7 @@ fn json(topology: &Topology, users: &[(User, String)]) -> Value {
             ("pattern", text(policy.pattern.as_str())),
             ("apply-to", text(apply_to(policy))),
             ("priority", Value::from(policy.priority)),
-            ("definition", Value::Object(policy.definition.clone())),
+            ("definition", Value::Object((*policy.definition).clone())),
             ("queues", Value::from(queues)),
             ("exchanges", Value::from(exchanges)),
         ])
