@@ -5,6 +5,7 @@
 //! message whose settling was not reported is delivered again. Message ids are deterministic
 //! (see [`crate::message`]), so that a receiver recognises what it has seen.
 
+pub mod amqp;
 pub mod embedded;
 
 use std::time::{Duration, SystemTime};
@@ -16,7 +17,7 @@ pub use crate::message::{Destination, Outgoing};
 use crate::value::{Object, Value};
 
 /// The transports there are, by the name that settings use. One file each.
-pub const TRANSPORTS: &[&str] = &["embedded"];
+pub const TRANSPORTS: &[&str] = &["amqp", "embedded"];
 
 /// A message that a broker has handed to a consumer and that waits to be settled.
 #[derive(Debug, Clone, PartialEq)]
@@ -54,8 +55,8 @@ pub enum Verdict {
         /// Why; travels with the dead letter.
         reason: String,
     },
-    /// It was not looked at (the service is shutting down): back to its place at the head of the queue.
-    /// Does not count as a delivery.
+    /// It was not looked at (the service is shutting down): back to its queue. Where the broker lets us, it takes its
+    /// place at the head again and this does not count as a delivery.
     Release,
 }
 
@@ -81,20 +82,40 @@ pub struct Subscription {
 }
 
 /// The messages of one subscription. Dropping it ends the subscription; unsettled messages are released.
-#[derive(Debug)]
 pub struct Deliveries {
     receiver: mpsc::Receiver<Delivery>,
+    is_held: Option<IsHeld>,
 }
+
+/// Whether a delivery is still ours, by its tag.
+type IsHeld = Box<dyn Fn(u64) -> bool + Send + Sync>;
 
 impl Deliveries {
     /// Wraps the receiving end of a transport's channel.
     pub fn new(receiver: mpsc::Receiver<Delivery>) -> Self {
-        Self { receiver }
+        Self { receiver, is_held: None }
+    }
+
+    /// The same for a transport that may lose what it has delivered: what is no longer `is_held` is not handed out,
+    /// because it will come again or is with somebody else.
+    pub fn checked(receiver: mpsc::Receiver<Delivery>, is_held: impl Fn(u64) -> bool + Send + Sync + 'static) -> Self {
+        Self { receiver, is_held: Some(Box::new(is_held)) }
     }
 
     /// The next message; nothing once the transport is closed or the subscription is lost.
     pub async fn next(&mut self) -> Option<Delivery> {
-        self.receiver.recv().await
+        loop {
+            let delivery = self.receiver.recv().await?;
+            if self.is_held.as_ref().is_none_or(|is_held| is_held(delivery.tag)) {
+                return Some(delivery);
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Deliveries {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Deliveries").finish_non_exhaustive()
     }
 }
 
@@ -104,6 +125,9 @@ pub enum Error {
     /// The destination does not exist, so the message would be lost.
     #[error("there is no queue `{0}`")]
     NoSuchQueue(String),
+    /// The topic does not exist, so nobody could ever hear the message.
+    #[error("there is no topic `{0}`")]
+    NoSuchTopic(String),
     /// The broker did not take the message.
     #[error("the broker refused a message to `{destination}`: {reason}")]
     Refused {
@@ -111,6 +135,12 @@ pub enum Error {
         destination: String,
         /// The broker's words.
         reason: String,
+    },
+    /// Whether the broker has the message is not known; sending it again with the same id is safe.
+    #[error("the broker has not confirmed a message to `{destination}` in time")]
+    Unconfirmed {
+        /// Queue or topic name.
+        destination: String,
     },
     /// The delivery is no longer ours: it was settled before, or the connection it came by is gone.
     #[error("this delivery is no longer held")]

@@ -11,7 +11,7 @@ const PLUGINS: [&str; 6] = ["lint/rules/", "report/", "draw/", "transport/", "ru
 /// Words that may stand only in certain files: what, where (a file, or a folder ending in `/`), and why.
 const FENCES: &[(&[&str], &[&str], &str)] = &[
     (&["rusqlite"], &["transport/embedded.rs", "transport/embedded/"], "SQL stays in the embedded transport"),
-    (&["lapin"], &["transport/amqp.rs"], "AMQP stays in its transport"),
+    (&["lapin"], &["transport/amqp.rs", "transport/amqp/"], "AMQP stays in its transport"),
     (&["jsonschema"], &["schema.rs"], "the validator stays behind `schema`"),
     (&["fancy_regex"], &["topology/pattern.rs"], "what RabbitMQ makes of a pattern is known in one place"),
     (&["clap"], &["cli.rs", "cli/"], "options are the business of the command line"),

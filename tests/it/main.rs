@@ -3,6 +3,8 @@
 mod broker_mutations;
 mod cli;
 mod conformance;
+#[path = "../contract.rs"]
+mod contract;
 mod draw;
 #[path = "../shared/files.rs"]
 mod files;

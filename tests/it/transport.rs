@@ -1,415 +1,50 @@
-//! What a transport promises: one contract for all of them, and what only the embedded broker promises.
+//! What only the embedded broker promises, and that it keeps the contract of all transports.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
 use std::process::Stdio;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::timeout;
 use zrecipe::transport::embedded::{Broker, Census, Embedded, Options, State};
-use zrecipe::transport::{
-    Deliveries, Delivery, Destination, Error, Outgoing, Settlement, Subscription, Transport, Verdict,
+use zrecipe::transport::{Error, Outgoing, Settlement, Transport, Verdict};
+use zrecipe::value::Value;
+
+use crate::contract::{
+    Ability, MOMENT, Stage, accept, check_contract, death, deaths, ending, message, next, nothing_comes, queue, reject,
+    retry, subscribe, topic, within,
 };
-use zrecipe::value::{Number, Object, Value};
 
-/// Far longer than anything here takes.
-const PATIENCE: Duration = Duration::from_secs(20);
-/// How long we watch for what must not happen.
-const MOMENT: Duration = Duration::from_millis(80);
-
-// Messages
-
-fn queue(name: &str) -> Destination {
-    Destination::Queue(name.to_owned())
+/// Embedded brokers, each in a file of its own.
+struct Files {
+    directory: tempfile::TempDir,
+    count: AtomicUsize,
 }
 
-fn topic(name: &str) -> Destination {
-    Destination::Topic(name.to_owned())
-}
-
-fn message(id: &str, destination: Destination) -> Outgoing {
-    Outgoing {
-        id: id.to_owned(),
-        destination,
-        exchange: None,
-        delay: None,
-        expiration: None,
-        headers: Object::new(),
-        body: id.as_bytes().to_vec(),
+#[async_trait::async_trait]
+impl Stage for Files {
+    fn can(&self, ability: Ability) -> bool {
+        matches!(ability, Ability::Whole | Ability::AsWritten | Ability::FreeRelease)
     }
-}
 
-fn ending(verdict: Verdict) -> Settlement {
-    Settlement { verdict, outputs: Vec::new(), note: None }
-}
-
-fn accept(outputs: Vec<Outgoing>) -> Settlement {
-    Settlement { verdict: Verdict::Accept, outputs, note: None }
-}
-
-fn retry(after: Duration) -> Settlement {
-    ending(Verdict::Retry { after, reason: "not now".to_owned() })
-}
-
-fn reject(reason: &str) -> Settlement {
-    ending(Verdict::DeadLetter { reason: reason.to_owned() })
-}
-
-async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
-    match timeout(PATIENCE, future).await {
-        Ok(value) => value,
-        Err(_) => panic!("waited too long: {what}"),
+    async fn fresh(&self) -> Arc<dyn Transport> {
+        let number = self.count.fetch_add(1, Ordering::Relaxed);
+        let path = self.directory.path().join(format!("{number}.db"));
+        let options = Options { delivery_limit: 2, ..Options::default() };
+        let broker = Broker::open(&path, options).await.expect("open");
+        Arc::new(broker.namespace("test"))
     }
-}
-
-async fn subscribe(transport: &dyn Transport, source: Destination, prefetch: u16) -> Deliveries {
-    transport.subscribe(Subscription { source, prefetch }).await.expect("subscribe")
-}
-
-async fn next(deliveries: &mut Deliveries) -> Delivery {
-    within("a delivery", deliveries.next()).await.expect("the subscription lives")
-}
-
-async fn nothing_comes(deliveries: &mut Deliveries) {
-    if let Ok(delivery) = timeout(MOMENT, deliveries.next()).await {
-        panic!("nothing was to come, and this came: {delivery:?}");
-    }
-}
-
-/// Where a dead letter died, newest first: reason, queue, count.
-fn deaths(headers: &Object) -> Vec<(String, String, i64)> {
-    let text = |entry: &Value, key| entry.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let deaths = headers.get("x-death").and_then(Value::as_array).unwrap_or_default();
-    deaths
-        .iter()
-        .map(|entry| {
-            let count = entry.get("count").and_then(Value::as_i64).unwrap_or_default();
-            (text(entry, "reason"), text(entry, "queue"), count)
-        })
-        .collect()
-}
-
-fn death(reason: &str, queue: &str) -> Vec<(String, String, i64)> {
-    vec![(reason.to_owned(), queue.to_owned(), 1)]
-}
-
-fn zrecipe_reason(delivery: &Delivery) -> Option<&str> {
-    delivery.headers.get("zrecipe-reason").and_then(Value::as_str)
-}
-
-// ---------------------------------------------------------------------------------------------------------------
-// The contract. A transport is given to each scenario fresh, with a delivery limit of 2.
-
-type Scenario = fn(Arc<dyn Transport>) -> Pin<Box<dyn Future<Output = ()> + Send>>;
-
-const CONTRACT: &[(&str, Scenario)] = &[
-    ("a message comes as it was sent", |t| Box::pin(round_trip(t))),
-    ("messages come in order", |t| Box::pin(order(t))),
-    ("what is accepted is gone", |t| Box::pin(accepted(t))),
-    ("what is rejected is a dead letter", |t| Box::pin(rejected(t))),
-    ("a retry comes again, later and counted", |t| Box::pin(retried(t))),
-    ("a release comes again and does not count", |t| Box::pin(released(t))),
-    ("after too many retries it is a dead letter", |t| Box::pin(limited(t))),
-    ("prefetch bounds what is unsettled", |t| Box::pin(prefetch(t))),
-    ("two subscriptions share a queue", |t| Box::pin(shared(t))),
-    ("settling sends the outputs", |t| Box::pin(outputs(t))),
-    ("settling fails whole", |t| Box::pin(outputs_missing(t))),
-    ("sending fails whole", |t| Box::pin(missing(t))),
-    ("a delayed message comes when it is due", |t| Box::pin(delayed(t))),
-    ("everyone hears a broadcast once", |t| Box::pin(broadcast(t))),
-    ("the same id is taken in once", |t| Box::pin(duplicate(t))),
-    ("what expires is a dead letter", |t| Box::pin(expired(t))),
-    ("settling twice does nothing", |t| Box::pin(twice(t))),
-    ("dropping deliveries releases them", |t| Box::pin(dropped(t))),
-    ("closing ends subscriptions", |t| Box::pin(closed(t))),
-];
-
-/// Runs the whole contract; every failing scenario is named.
-async fn check_contract(fresh: impl AsyncFn() -> Arc<dyn Transport>) {
-    let mut failed = Vec::new();
-    for (name, scenario) in CONTRACT {
-        let transport = fresh().await;
-        if tokio::spawn(scenario(transport)).await.is_err() {
-            failed.push(*name);
-        }
-    }
-    assert_eq!(failed, Vec::<&str>::new(), "scenarios that failed; their panics are above");
-}
-
-async fn round_trip(transport: Arc<dyn Transport>) {
-    let mut deliveries = subscribe(&*transport, queue("q"), 1).await;
-    let mut sent = message("m", queue("q"));
-    sent.headers = Object::from_iter([
-        ("zebra".to_owned(), Value::from("é \"quoted\" \n line")),
-        ("number".to_owned(), Value::Number(Number::from_text("123456789012345678901234567890.50e3"))),
-        ("nan".to_owned(), Value::from(f64::NAN)),
-        ("surrogate".to_owned(), Value::Raw("\"\\ud800\"".into())),
-        ("ant".to_owned(), Value::from(vec![Value::Null, Value::from(true), Value::from(-7), Value::from([("a", 1)])])),
-    ]);
-    sent.body = vec![0, 255, b'{', 10];
-    let before = SystemTime::now() - Duration::from_secs(1);
-    transport.send(vec![sent.clone()]).await.expect("send");
-    let got = next(&mut deliveries).await;
-    assert_eq!((got.id, got.source, got.deliveries), ("m".to_owned(), queue("q"), 1));
-    assert_eq!(got.body, sent.body);
-    assert_eq!(got.headers, sent.headers);
-    assert_eq!(
-        got.headers.keys().collect::<Vec<_>>(),
-        ["zebra", "number", "nan", "surrogate", "ant"],
-        "headers keep their order"
-    );
-    assert!(got.sent >= before && got.sent <= SystemTime::now() + Duration::from_secs(1));
-}
-
-async fn order(transport: Arc<dyn Transport>) {
-    let mut deliveries = subscribe(&*transport, queue("q"), 1).await;
-    let ids: Vec<String> = (0..20).map(|n| n.to_string()).collect();
-    transport.send(ids.iter().map(|id| message(id, queue("q"))).collect()).await.expect("send");
-    for id in ids {
-        let got = next(&mut deliveries).await;
-        assert_eq!(got.id, id);
-        transport.settle(&got, accept(vec![])).await.expect("settle");
-    }
-}
-
-async fn accepted(transport: Arc<dyn Transport>) {
-    let mut deliveries = subscribe(&*transport, queue("q"), 1).await;
-    transport.send(vec![message("m", queue("q"))]).await.expect("send");
-    let got = next(&mut deliveries).await;
-    transport.settle(&got, accept(vec![])).await.expect("settle");
-    drop(deliveries);
-    let mut deliveries = subscribe(&*transport, queue("q"), 1).await;
-    nothing_comes(&mut deliveries).await;
-}
-
-async fn rejected(transport: Arc<dyn Transport>) {
-    let mut deliveries = subscribe(&*transport, queue("q"), 1).await;
-    transport.send(vec![message("m", queue("q"))]).await.expect("send");
-    let got = next(&mut deliveries).await;
-    transport.settle(&got, reject("no such sample")).await.expect("settle");
-    let mut dead = subscribe(&*transport, queue("dlq.q"), 1).await;
-    let letter = next(&mut dead).await;
-    assert_eq!((letter.id.as_str(), letter.body.as_slice(), letter.deliveries), ("m", b"m".as_slice(), 1));
-    assert_eq!(deaths(&letter.headers), death("rejected", "q"));
-    assert_eq!(zrecipe_reason(&letter), Some("no such sample"));
-    // Sent back under its own id it is no duplicate, and its second death is counted.
-    let again = Outgoing { headers: letter.headers.clone(), ..message("m", queue("q")) };
-    transport.settle(&letter, accept(vec![again])).await.expect("settle");
-    let got = next(&mut deliveries).await;
-    assert_eq!(got.id, "m");
-    transport.settle(&got, reject("still none")).await.expect("settle");
-    let letter = next(&mut dead).await;
-    assert_eq!(deaths(&letter.headers), [("rejected".to_owned(), "q".to_owned(), 2)]);
-}
-
-async fn retried(transport: Arc<dyn Transport>) {
-    let mut deliveries = subscribe(&*transport, queue("q"), 1).await;
-    transport.send(vec![message("first", queue("q")), message("second", queue("q"))]).await.expect("send");
-    let got = next(&mut deliveries).await;
-    assert_eq!((got.id.as_str(), got.deliveries), ("first", 1));
-    transport.settle(&got, retry(Duration::from_millis(60))).await.expect("settle");
-    let got = next(&mut deliveries).await;
-    assert_eq!((got.id.as_str(), got.deliveries), ("second", 1), "the other one overtakes");
-    transport.settle(&got, accept(vec![])).await.expect("settle");
-    let got = next(&mut deliveries).await;
-    assert_eq!((got.id.as_str(), got.deliveries), ("first", 2));
-}
-
-async fn released(transport: Arc<dyn Transport>) {
-    let mut deliveries = subscribe(&*transport, queue("q"), 1).await;
-    transport.send(vec![message("first", queue("q")), message("second", queue("q"))]).await.expect("send");
-    for _ in 0..6 {
-        let got = next(&mut deliveries).await;
-        assert_eq!((got.id.as_str(), got.deliveries), ("first", 1), "back at the head, not counted");
-        transport.settle(&got, ending(Verdict::Release)).await.expect("settle");
-    }
-}
-
-async fn limited(transport: Arc<dyn Transport>) {
-    let mut deliveries = subscribe(&*transport, queue("q"), 1).await;
-    transport.send(vec![message("m", queue("q"))]).await.expect("send");
-    for count in 1..=3 {
-        let got = next(&mut deliveries).await;
-        assert_eq!(got.deliveries, count);
-        transport.settle(&got, retry(Duration::ZERO)).await.expect("settle");
-    }
-    let mut dead = subscribe(&*transport, queue("dlq.q"), 1).await;
-    let letter = next(&mut dead).await;
-    assert_eq!((letter.id.as_str(), letter.deliveries), ("m", 1), "counted from the start again");
-    assert_eq!(deaths(&letter.headers), death("delivery_limit", "q"));
-    assert_eq!(zrecipe_reason(&letter), Some("not now"));
-    nothing_comes(&mut deliveries).await;
-}
-
-async fn prefetch(transport: Arc<dyn Transport>) {
-    let mut deliveries = subscribe(&*transport, queue("q"), 2).await;
-    transport.send((0..5).map(|n| message(&n.to_string(), queue("q"))).collect()).await.expect("send");
-    let first = next(&mut deliveries).await;
-    let _second = next(&mut deliveries).await;
-    nothing_comes(&mut deliveries).await;
-    transport.settle(&first, accept(vec![])).await.expect("settle");
-    assert_eq!(next(&mut deliveries).await.id, "2");
-    nothing_comes(&mut deliveries).await;
-}
-
-async fn shared(transport: Arc<dyn Transport>) {
-    let mut one = subscribe(&*transport, queue("q"), 2).await;
-    let mut two = subscribe(&*transport, queue("q"), 2).await;
-    transport.send((0..4).map(|n| message(&n.to_string(), queue("q"))).collect()).await.expect("send");
-    let mut ids = Vec::new();
-    for deliveries in [&mut one, &mut two] {
-        ids.push(next(deliveries).await.id);
-        ids.push(next(deliveries).await.id);
-    }
-    ids.sort();
-    assert_eq!(ids, ["0", "1", "2", "3"]);
-}
-
-async fn outputs(transport: Arc<dyn Transport>) {
-    let mut inputs = subscribe(&*transport, queue("in"), 1).await;
-    let mut results = subscribe(&*transport, queue("out"), 10).await;
-    transport.send(vec![message("m", queue("in"))]).await.expect("send");
-    let got = next(&mut inputs).await;
-    let led_to = vec![message("a", queue("out")), message("b", queue("out"))];
-    transport.settle(&got, accept(led_to)).await.expect("settle");
-    assert_eq!(next(&mut results).await.id, "a");
-    assert_eq!(next(&mut results).await.id, "b");
-}
-
-async fn outputs_missing(transport: Arc<dyn Transport>) {
-    let mut inputs = subscribe(&*transport, queue("in"), 1).await;
-    let mut results = subscribe(&*transport, queue("out"), 10).await;
-    transport.send(vec![message("m", queue("in"))]).await.expect("send");
-    let got = next(&mut inputs).await;
-    let led_to = vec![message("a", queue("out")), message("b", queue("nowhere"))];
-    let refused = transport.settle(&got, accept(led_to)).await;
-    assert!(matches!(&refused, Err(Error::NoSuchQueue(name)) if name == "nowhere"), "{refused:?}");
-    nothing_comes(&mut results).await;
-    // It is still ours.
-    transport.settle(&got, accept(vec![message("a", queue("out"))])).await.expect("settle");
-    assert_eq!(next(&mut results).await.id, "a");
-}
-
-async fn missing(transport: Arc<dyn Transport>) {
-    let refused = transport.send(vec![message("m", queue("nowhere"))]).await;
-    assert!(matches!(&refused, Err(Error::NoSuchQueue(name)) if name == "nowhere"), "{refused:?}");
-    let mut deliveries = subscribe(&*transport, queue("q"), 1).await;
-    let refused = transport.send(vec![message("a", queue("q")), message("b", queue("nowhere"))]).await;
-    assert!(matches!(refused, Err(Error::NoSuchQueue(_))), "{refused:?}");
-    nothing_comes(&mut deliveries).await;
-    transport.send(vec![message("c", topic("nobody listens"))]).await.expect("a broadcast to nobody is no error");
-}
-
-async fn delayed(transport: Arc<dyn Transport>) {
-    let mut deliveries = subscribe(&*transport, queue("q"), 10).await;
-    let delay = Duration::from_millis(150);
-    let sent = tokio::time::Instant::now();
-    let late = Outgoing { delay: Some(delay), ..message("late", queue("q")) };
-    let later = Outgoing { delay: Some(delay * 2), ..message("later", queue("q")) };
-    transport.send(vec![later, late, message("now", queue("q"))]).await.expect("send");
-    assert_eq!(next(&mut deliveries).await.id, "now");
-    assert_eq!(next(&mut deliveries).await.id, "late");
-    assert!(sent.elapsed() >= delay);
-    assert_eq!(next(&mut deliveries).await.id, "later");
-    assert!(sent.elapsed() >= delay * 2);
-    assert!(sent.elapsed() < delay * 2 + Duration::from_secs(1));
-}
-
-async fn broadcast(transport: Arc<dyn Transport>) {
-    transport.send(vec![message("before", topic("t"))]).await.expect("send");
-    let mut one = subscribe(&*transport, topic("t"), 1).await;
-    let mut two = subscribe(&*transport, topic("t"), 1).await;
-    let mut other = subscribe(&*transport, topic("u"), 1).await;
-    transport.send(vec![message("m", topic("t"))]).await.expect("send");
-    for deliveries in [&mut one, &mut two] {
-        let got = next(deliveries).await;
-        assert_eq!((got.id.as_str(), got.source.clone()), ("m", topic("t")));
-        transport.settle(&got, accept(vec![])).await.expect("settle");
-        nothing_comes(deliveries).await;
-    }
-    nothing_comes(&mut other).await;
-}
-
-async fn duplicate(transport: Arc<dyn Transport>) {
-    let mut deliveries = subscribe(&*transport, queue("q"), 1).await;
-    transport.send(vec![message("m", queue("q")), message("m", queue("q"))]).await.expect("send");
-    transport.send(vec![message("m", queue("q"))]).await.expect("dropped while it is queued");
-    let got = next(&mut deliveries).await;
-    transport.settle(&got, accept(vec![message("n", queue("q"))])).await.expect("settle");
-    transport.send(vec![message("m", queue("q"))]).await.expect("dropped after it was accepted");
-    transport.send(vec![message("o", queue("q"))]).await.expect("send");
-    for id in ["n", "o"] {
-        let got = next(&mut deliveries).await;
-        assert_eq!(got.id, id);
-        transport.settle(&got, accept(vec![])).await.expect("settle");
-    }
-}
-
-async fn expired(transport: Arc<dyn Transport>) {
-    let mut busy = subscribe(&*transport, queue("q"), 1).await;
-    let soon = Outgoing { expiration: Some(Duration::from_millis(60)), ..message("soon", queue("q")) };
-    let never = message("never", queue("q"));
-    transport.send(vec![message("m", queue("q")), soon, never]).await.expect("send");
-    let got = next(&mut busy).await;
-    let mut dead = subscribe(&*transport, queue("dlq.q"), 1).await;
-    let letter = next(&mut dead).await;
-    assert_eq!(letter.id, "soon");
-    assert_eq!(deaths(&letter.headers), death("expired", "q"));
-    transport.settle(&got, accept(vec![])).await.expect("settle");
-    assert_eq!(next(&mut busy).await.id, "never");
-}
-
-async fn twice(transport: Arc<dyn Transport>) {
-    let mut deliveries = subscribe(&*transport, queue("q"), 1).await;
-    let mut results = subscribe(&*transport, queue("out"), 10).await;
-    transport.send(vec![message("m", queue("q"))]).await.expect("send");
-    let got = next(&mut deliveries).await;
-    transport.settle(&got, accept(vec![])).await.expect("settle");
-    let output = || accept(vec![message("a", queue("out"))]);
-    assert!(matches!(transport.settle(&got, output()).await, Err(Error::NotHeld)));
-    let stranger = Delivery { tag: 12345, ..got };
-    assert!(matches!(transport.settle(&stranger, output()).await, Err(Error::NotHeld)));
-    nothing_comes(&mut results).await;
-}
-
-async fn dropped(transport: Arc<dyn Transport>) {
-    let mut deliveries = subscribe(&*transport, queue("q"), 3).await;
-    transport.send((0..3).map(|n| message(&n.to_string(), queue("q"))).collect()).await.expect("send");
-    let got = next(&mut deliveries).await;
-    drop(deliveries);
-    let mut deliveries = subscribe(&*transport, queue("q"), 3).await;
-    for id in ["0", "1", "2"] {
-        let got = next(&mut deliveries).await;
-        assert_eq!((got.id.as_str(), got.deliveries), (id, 1));
-    }
-    assert!(matches!(transport.settle(&got, accept(vec![])).await, Err(Error::NotHeld)));
-}
-
-async fn closed(transport: Arc<dyn Transport>) {
-    let mut deliveries = subscribe(&*transport, queue("q"), 1).await;
-    transport.close().await.expect("close");
-    assert_eq!(within("the end", deliveries.next()).await, None);
-    assert!(matches!(transport.send(vec![message("m", queue("q"))]).await, Err(Error::Closed)));
-    transport.close().await.expect("closing twice is no error");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_embedded_broker_keeps_the_contract() {
     let directory = tempfile::tempdir().expect("a directory");
-    let count = std::sync::atomic::AtomicUsize::new(0);
-    let options = Options { delivery_limit: 2, ..Options::default() };
-    check_contract(async || {
-        let number = count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let path = directory.path().join(format!("{number}.db"));
-        let broker = Broker::open(&path, options.clone()).await.expect("open");
-        Arc::new(broker.namespace("test")) as Arc<dyn Transport>
-    })
-    .await;
+    check_contract(Arc::new(Files { directory, count: AtomicUsize::new(0) })).await;
 }
 
 // ---------------------------------------------------------------------------------------------------------------

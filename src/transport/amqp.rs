@@ -1,0 +1,411 @@
+//! RabbitMQ, by AMQP 0-9-1: as the embedded broker, beside services of any other kind.
+//!
+//! - A message is persistent, must reach a queue, and counts as sent when the broker has confirmed it.
+//! - A delivery is acknowledged when all that it led to is confirmed; nothing relies on AMQP's transactions, which lose
+//!   messages. Sending fails message by message, not as a whole.
+//! - What is to come later waits in the `delayed` exchange where the broker has one, else in a queue for each delay;
+//!   delays are rounded up to two digits, so that there are few.
+//! - A lost connection is made again at one of the hosts, and subscriptions go on. What was delivered by the lost one
+//!   is no longer held: it comes again, to us or to another.
+//! - The ids of accepted messages are remembered for a while in this process; the same message is not handed out
+//!   again. Messages of others that have no id get one for each delivery.
+//! - A retry counts towards our limit, a crash towards the queue's. A release counts there too before RabbitMQ 4.3.
+//!   Copies of broadcasts die with us: they are never dead letters, and a retry of one is not counted.
+//!
+//! Submodules: `address` (where and who), `link` (the connection), `publisher`, `consumer` and its
+//! `receipts`, `wire` (the messages).
+
+mod address;
+mod consumer;
+mod link;
+mod publisher;
+mod receipts;
+mod wire;
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use lapin::ExchangeKind;
+use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
+use lapin::types::{AMQPValue, FieldTable, ShortString};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout};
+
+pub use self::address::{Certificate, Host, Login, Options, Password, Tls};
+use self::consumer::{Held, Holdings, Reception};
+use self::link::{Link, State, explain, link};
+use self::publisher::{Request, is_missing};
+use self::wire::{DELAY, Parcel, short};
+use super::{Deliveries, Delivery, Destination, Error, Outgoing, Settlement, Subscription, Transport, Verdict};
+
+/// The exchange of the delayed-message plug-in, where there is one.
+const PLUGIN: &str = "delayed";
+/// How many sends may wait for their turn before those after them wait in line.
+const QUEUED: usize = 1_000;
+
+/// A connection to RabbitMQ, kept for as long as this or a clone of it lives.
+#[derive(Clone)]
+pub struct Amqp {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    options: Arc<Options>,
+    place: Arc<str>,
+    states: watch::Sender<State>,
+    requests: mpsc::Sender<Request>,
+    holdings: Arc<Holdings>,
+    waits: Mutex<Waits>,
+    /// One task for each subscription.
+    receptions: Mutex<JoinSet<()>>,
+}
+
+/// What is known of the places where messages wait, on one connection.
+#[derive(Default)]
+struct Waits {
+    epoch: u64,
+    /// Whether the broker has the plug-in's exchange.
+    plugin: Option<bool>,
+    declared: HashSet<String>,
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.states.send_replace(State::Closed);
+    }
+}
+
+impl Amqp {
+    /// Connects to one of the hosts.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] with what each host said; later losses are not errors but are made good.
+    pub async fn connect(options: Options) -> Result<Self, Error> {
+        let options = Arc::new(options);
+        let place: Arc<str> = options.place().into();
+        let unavailable = |reason| Error::Unavailable { place: place.to_string(), reason };
+        let first = link::connect(&options).await.map_err(unavailable)?;
+        let states = watch::Sender::new(State::Up(first.clone()));
+        let (requests, receiver) = mpsc::channel(QUEUED);
+        tokio::spawn(link::keep(options.clone(), states.clone(), first));
+        tokio::spawn(publisher::publish(states.clone(), place.clone(), receiver));
+        let holdings = Arc::new(Holdings::new(options.remember_ids));
+        let (waits, receptions) = (Mutex::default(), Mutex::default());
+        Ok(Self { shared: Arc::new(Shared { options, place, states, requests, holdings, waits, receptions }) })
+    }
+}
+
+#[async_trait]
+impl Transport for Amqp {
+    async fn subscribe(&self, subscription: Subscription) -> Result<Deliveries, Error> {
+        let shared = &self.shared;
+        shared.check_open()?;
+        let refused = |reason| Error::Refused { destination: subscription.source.name().to_owned(), reason };
+        short(subscription.source.name()).map_err(refused)?;
+        let (sender, receiver) = mpsc::channel(usize::from(subscription.prefetch.max(1)) * 2);
+        let reception =
+            Reception::new(subscription, sender, shared.states.clone(), shared.place.clone(), shared.holdings.clone());
+        let deadline = Instant::now() + shared.options.patience;
+        let opened = loop {
+            let link = shared.link(deadline).await?;
+            match reception.open(&link).await {
+                Ok(opened) => break opened,
+                Err(_) if !link.is_up() => {}
+                Err(error) => return Err(reception.explain(&error)),
+            }
+        };
+        let holdings = shared.holdings.clone();
+        let mut receptions = shared.receptions.lock().unwrap_or_else(PoisonError::into_inner);
+        while receptions.try_join_next().is_some() {}
+        receptions.spawn(reception.run(opened));
+        Ok(Deliveries::checked(receiver, move |tag| holdings.is_held(tag)))
+    }
+
+    async fn send(&self, messages: Vec<Outgoing>) -> Result<(), Error> {
+        self.shared.check_open()?;
+        let deadline = Instant::now() + self.shared.options.patience;
+        let parcels = self.shared.address(messages, deadline).await?;
+        self.shared.publish(parcels, deadline).await
+    }
+
+    async fn settle(&self, delivery: &Delivery, settlement: Settlement) -> Result<(), Error> {
+        let held = self.shared.holdings.take(delivery.tag).ok_or(Error::NotHeld)?;
+        let settled = self.shared.conclude(&held, delivery, settlement).await;
+        if settled.is_err() {
+            self.shared.holdings.put_back(delivery.tag, held);
+        }
+        settled
+    }
+
+    async fn close(&self) -> Result<(), Error> {
+        let shared = &self.shared;
+        shared.states.send_if_modified(|state| {
+            let link = match state {
+                State::Up(link) => Some(link.clone()),
+                State::Down(_) => None,
+                State::Closing(_) | State::Closed => return false,
+            };
+            *state = State::Closing(link);
+            true
+        });
+        let mut receptions = std::mem::take(&mut *shared.receptions.lock().unwrap_or_else(PoisonError::into_inner));
+        while receptions.join_next().await.is_some() {}
+        shared.states.send_replace(State::Closed);
+        Ok(())
+    }
+}
+
+impl Shared {
+    fn check_open(&self) -> Result<(), Error> {
+        if self.states.borrow().is_over() { Err(Error::Closed) } else { Ok(()) }
+    }
+
+    async fn link(&self, deadline: Instant) -> Result<Arc<Link>, Error> {
+        link(&self.states, &self.place, deadline).await
+    }
+
+    /// Publishes messages and waits for all confirmations.
+    async fn publish(&self, parcels: Vec<Parcel>, deadline: Instant) -> Result<(), Error> {
+        if parcels.is_empty() {
+            return Ok(());
+        }
+        let (reply, answer) = oneshot::channel();
+        self.requests.send(Request { parcels, reply, deadline }).await.map_err(|_| Error::Closed)?;
+        answer.await.map_err(|_| Error::Closed)?
+    }
+
+    /// Makes parcels of messages; finds a place to wait for those that are to come later.
+    async fn address(&self, messages: Vec<Outgoing>, deadline: Instant) -> Result<Vec<Parcel>, Error> {
+        let mut parcels = Vec::with_capacity(messages.len());
+        for message in messages {
+            let delay = message.delay.filter(|delay| !delay.is_zero());
+            let parcel = Parcel::new(message)?;
+            parcels.push(match delay {
+                None => parcel,
+                Some(delay) => self.hold_back(parcel, delay, deadline).await?,
+            });
+        }
+        Ok(parcels)
+    }
+
+    async fn conclude(&self, held: &Held, delivery: &Delivery, settlement: Settlement) -> Result<(), Error> {
+        let deadline = Instant::now() + self.options.patience;
+        let queue = match &delivery.source {
+            Destination::Queue(queue) => queue,
+            Destination::Topic(_) => return self.conclude_copy(held, settlement, deadline).await,
+        };
+        // Sent back to where it was, with its own id, it is not the same message once more.
+        let again = settlement.outputs.iter().filter(|output| output.id == delivery.id);
+        let again: Vec<String> = again.map(|output| output.destination.name().to_owned()).collect();
+        let mut parcels = self.address(settlement.outputs, deadline).await?;
+        match settlement.verdict {
+            Verdict::Release => return give_back(held).await,
+            Verdict::Accept => {
+                // Handed out twice before it was accepted once: what it led to is on its way.
+                if !self.holdings.has_accepted(queue, &delivery.id) {
+                    again.iter().for_each(|queue| self.holdings.sent_again(queue, &delivery.id));
+                    self.publish(parcels, deadline).await?;
+                }
+                if !again.contains(queue) {
+                    self.holdings.accepted(queue, &delivery.id);
+                }
+            }
+            Verdict::Retry { after, .. } if wire::retries(&held.properties) < self.options.delivery_limit => {
+                let (id, body) = (&delivery.id, &delivery.body);
+                let parcel = Parcel::again(queue, id, &held.properties, body)?;
+                parcels.push(if after.is_zero() { parcel } else { self.hold_back(parcel, after, deadline).await? });
+                self.publish(parcels, deadline).await?;
+            }
+            Verdict::Retry { reason, .. } => {
+                let kind = ("delivery_limit", reason.as_str());
+                self.bury(held, delivery, queue, kind, parcels, deadline).await?;
+            }
+            Verdict::DeadLetter { reason } => {
+                self.bury(held, delivery, queue, ("rejected", &reason), parcels, deadline).await?;
+            }
+        }
+        acknowledge(held).await
+    }
+
+    /// Puts a copy among the dead letters of its queue.
+    async fn bury(
+        &self,
+        held: &Held,
+        delivery: &Delivery,
+        queue: &str,
+        kind: (&str, &str),
+        mut parcels: Vec<Parcel>,
+        deadline: Instant,
+    ) -> Result<(), Error> {
+        let way = (held.exchange.as_str(), held.key.as_str());
+        let letter = Parcel::dead(queue, &delivery.id, &held.properties, &delivery.body, way, kind)?;
+        parcels.push(letter.clone());
+        let dead_letters = wire::dead_letter_queue(queue);
+        match self.publish(parcels, deadline).await {
+            Err(Error::NoSuchQueue(missing)) if missing == dead_letters => {}
+            published => return published,
+        }
+        // Nothing may be lost because a queue was forgotten when the broker was set up.
+        let link = self.link(deadline).await?;
+        let refused = |error: lapin::Error| letter.refused(explain(&error));
+        let channel = link.channel().await.map_err(refused)?;
+        let options = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
+        channel.queue_declare(letter.key.clone(), options, quorum(None)).await.map_err(refused)?;
+        self.publish(vec![letter], deadline).await
+    }
+
+    /// Settles a copy of a broadcast.
+    async fn conclude_copy(&self, held: &Held, settlement: Settlement, deadline: Instant) -> Result<(), Error> {
+        let parcels = self.address(settlement.outputs, deadline).await?;
+        self.publish(parcels, deadline).await?;
+        match settlement.verdict {
+            Verdict::Release => give_back(held).await,
+            Verdict::Accept | Verdict::DeadLetter { .. } => acknowledge(held).await,
+            Verdict::Retry { after, .. } => {
+                let (receipts, tag) = (Arc::clone(&held.receipts), held.tag);
+                tokio::spawn(async move {
+                    sleep(after).await;
+                    receipts.give_back(tag).await;
+                });
+                Ok(())
+            }
+        }
+    }
+
+    /// Sends a message by way of a place where it waits.
+    async fn hold_back(&self, parcel: Parcel, delay: Duration, deadline: Instant) -> Result<Parcel, Error> {
+        let link = self.link(deadline).await?;
+        let unavailable = |reason| Error::Unavailable { place: self.place.to_string(), reason };
+        let remaining = deadline.saturating_duration_since(Instant::now());
+        match timeout(remaining, self.prepare(&link, &parcel, delay)).await {
+            Err(_) => Err(unavailable("it did not answer in time".to_owned())),
+            Ok(Err(error)) if !link.is_up() => Err(unavailable(explain(&error))),
+            Ok(Err(error)) => Err(match &parcel.destination {
+                Destination::Queue(queue) if is_missing(&error) => Error::NoSuchQueue(queue.clone()),
+                Destination::Topic(topic) if is_missing(&error) => Error::NoSuchTopic(topic.clone()),
+                _ => parcel.refused(format!("there is no place for it to wait: {}", explain(&error))),
+            }),
+            Ok(Ok(None)) => Ok(parcel.by_plugin(PLUGIN.into(), delay)),
+            Ok(Ok(Some(place))) => {
+                // A topic has no routing key of its own; the queue's is the queue, and stays.
+                let key = parcel.key.clone();
+                Ok(parcel.by_way_of(place, key))
+            }
+        }
+    }
+
+    /// Makes sure that the destination and a place to wait exist. The place's exchange, or nothing where the plug-in
+    /// does it.
+    async fn prepare(&self, link: &Link, parcel: &Parcel, delay: Duration) -> lapin::Result<Option<ShortString>> {
+        // The broker would confirm a message that waits for what is not there.
+        let channel = link.channel().await?;
+        let target = match &parcel.destination {
+            Destination::Queue(_) => {
+                let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+                channel.queue_declare(parcel.key.clone(), passive, FieldTable::default()).await?;
+                // The plug-in's way, which the reference goes too, has no room for another exchange.
+                if self.has_plugin(link).await? {
+                    return Ok(None);
+                }
+                ShortString::default()
+            }
+            Destination::Topic(_) => {
+                let passive = ExchangeDeclareOptions { passive: true, ..ExchangeDeclareOptions::default() };
+                let (exchange, kind) = (parcel.exchange.clone(), ExchangeKind::Fanout);
+                channel.exchange_declare(exchange, kind, passive, FieldTable::default()).await?;
+                parcel.exchange.clone()
+            }
+        };
+        let millis = rounded(wire::millis(delay));
+        let name = match target.as_str() {
+            "" => format!("{DELAY}{millis}"),
+            exchange => format!("{DELAY}{millis}.{exchange}"),
+        };
+        let short_name = short(&name).unwrap_or_default();
+        if !self.waits(link).declared.contains(&name) {
+            let durable = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
+            let (none, name_of) = (FieldTable::default, || short_name.clone());
+            channel.exchange_declare(name_of(), ExchangeKind::Topic, durable, none()).await?;
+            let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
+            channel.queue_declare(name_of(), durable, quorum(Some((millis, target)))).await?;
+            channel.queue_bind(name_of(), name_of(), "#".into(), QueueBindOptions::default(), none()).await?;
+            self.waits(link).declared.insert(name);
+        }
+        let _ = channel.close(200, "".into()).await;
+        Ok(Some(short_name))
+    }
+
+    async fn has_plugin(&self, link: &Link) -> lapin::Result<bool> {
+        if let Some(known) = self.waits(link).plugin {
+            return Ok(known);
+        }
+        // A question about what is not there costs its channel.
+        let channel = link.channel().await?;
+        let passive = ExchangeDeclareOptions { passive: true, ..ExchangeDeclareOptions::default() };
+        let kind = ExchangeKind::Custom("x-delayed-message".to_owned());
+        let there = match channel.exchange_declare(PLUGIN.into(), kind, passive, FieldTable::default()).await {
+            Ok(()) => true,
+            Err(error) if is_missing(&error) => false,
+            Err(error) => return Err(error),
+        };
+        self.waits(link).plugin = Some(there);
+        Ok(there)
+    }
+
+    fn waits(&self, link: &Link) -> std::sync::MutexGuard<'_, Waits> {
+        let mut waits = self.waits.lock().unwrap_or_else(PoisonError::into_inner);
+        if waits.epoch != link.epoch {
+            *waits = Waits { epoch: link.epoch, ..Waits::default() };
+        }
+        waits
+    }
+}
+
+async fn acknowledge(held: &Held) -> Result<(), Error> {
+    if held.receipts.acknowledge(held.tag).await { Ok(()) } else { Err(Error::NotHeld) }
+}
+
+async fn give_back(held: &Held) -> Result<(), Error> {
+    if held.receipts.give_back(held.tag).await { Ok(()) } else { Err(Error::NotHeld) }
+}
+
+/// What a quorum queue is declared with; one to wait in passes messages on after so many milliseconds, and keeps them
+/// for as long as they cannot be.
+fn quorum(wait: Option<(u64, ShortString)>) -> FieldTable {
+    let text = |text: &str| AMQPValue::LongString(text.into());
+    let mut arguments = BTreeMap::from([("x-queue-type".into(), text("quorum"))]);
+    if let Some((millis, exchange)) = wait {
+        let millis = i64::try_from(millis).unwrap_or(i64::MAX);
+        arguments.insert("x-message-ttl".into(), AMQPValue::LongLongInt(millis));
+        arguments.insert("x-dead-letter-exchange".into(), text(exchange.as_str()));
+        arguments.insert("x-dead-letter-strategy".into(), text("at-least-once"));
+        arguments.insert("x-overflow".into(), text("reject-publish"));
+    }
+    arguments.into()
+}
+
+/// Two digits and zeros, no less than it was.
+fn rounded(millis: u64) -> u64 {
+    let mut unit = 1;
+    while millis.div_ceil(unit) > 99 {
+        unit *= 10;
+    }
+    millis.div_ceil(unit) * unit
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn delays_are_few_and_never_shorter() {
+        for (millis, expected) in
+            [(1, 1), (99, 99), (100, 100), (101, 110), (2_000, 2_000), (12_345, 13_000), (9_999, 10_000)]
+        {
+            assert_eq!(rounded(millis), expected, "{millis}");
+        }
+    }
+}

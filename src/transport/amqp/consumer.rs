@@ -1,0 +1,319 @@
+//! Receives the messages of one subscription, on as many connections as it takes.
+//!
+//! Each subscription has a channel of its own. What it has handed out and what is not settled yet is in [`Holdings`];
+//! when the channel is gone, all of that is no longer ours and comes again.
+
+use std::collections::{HashMap, VecDeque};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_core::Stream as _;
+use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, QueueBindOptions, QueueDeclareOptions};
+use lapin::types::{FieldTable, ShortString};
+use lapin::{BasicProperties, Channel, Consumer};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep, timeout};
+use uuid::Uuid;
+
+use super::link::{Link, State, explain, jitter, link, reached};
+use super::publisher::is_missing;
+use super::receipts::Receipts;
+use super::wire::{self, DEAD_LETTERS, short};
+use crate::message::Destination;
+use crate::transport::{Delivery, Error, Subscription};
+
+/// How long we wait before we subscribe again: at first, and at most.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
+/// How long the end of a subscription may take.
+const FAREWELL: Duration = Duration::from_secs(10);
+/// How many ids are remembered at most.
+const MOST_IDS: usize = 200_000;
+
+/// A delivery that waits to be settled.
+pub(super) struct Held {
+    subscription: u64,
+    pub(super) receipts: Arc<Receipts>,
+    /// The broker's tag; it means something on this channel only.
+    pub(super) tag: u64,
+    pub(super) properties: BasicProperties,
+    pub(super) exchange: ShortString,
+    pub(super) key: ShortString,
+}
+
+/// What is handed out and not settled, by our own tags, and the ids of what was accepted lately.
+pub(super) struct Holdings {
+    next: AtomicU64,
+    held: Mutex<HashMap<u64, Held>>,
+    inbox: Mutex<Inbox>,
+    remember: Duration,
+}
+
+/// Which messages were accepted from which queue, and when.
+#[derive(Default)]
+struct Inbox {
+    known: HashMap<Uuid, Instant>,
+    by_age: VecDeque<(Instant, Uuid)>,
+}
+
+/// A message of a queue in the inbox.
+fn entry(queue: &str, id: &str) -> Uuid {
+    Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("{queue}\n{id}").as_bytes())
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Holdings {
+    pub(super) fn new(remember: Duration) -> Self {
+        Self { next: AtomicU64::new(1), held: Mutex::default(), inbox: Mutex::default(), remember }
+    }
+
+    fn hold(&self, held: Held) -> u64 {
+        let tag = self.next.fetch_add(1, Ordering::Relaxed);
+        lock(&self.held).insert(tag, held);
+        tag
+    }
+
+    /// Takes a delivery, to settle it; whoever comes next finds nothing.
+    pub(super) fn take(&self, tag: u64) -> Option<Held> {
+        lock(&self.held).remove(&tag).filter(|held| held.receipts.is_open())
+    }
+
+    /// Puts back what could not be settled.
+    pub(super) fn put_back(&self, tag: u64, held: Held) {
+        if held.receipts.is_open() {
+            lock(&self.held).insert(tag, held);
+        }
+    }
+
+    pub(super) fn is_held(&self, tag: u64) -> bool {
+        lock(&self.held).get(&tag).is_some_and(|held| held.receipts.is_open())
+    }
+
+    fn forget(&self, subscription: u64) {
+        lock(&self.held).retain(|_, held| held.subscription != subscription);
+    }
+
+    /// Remembers that a message was accepted. A dead letter may die again, and be another with the same id.
+    pub(super) fn accepted(&self, queue: &str, id: &str) {
+        if queue.starts_with(DEAD_LETTERS) {
+            return;
+        }
+        let (now, entry) = (Instant::now(), entry(queue, id));
+        let mut inbox = lock(&self.inbox);
+        inbox.known.insert(entry, now);
+        inbox.by_age.push_back((now, entry));
+        while let Some((then, entry)) = inbox.by_age.front().copied()
+            && (inbox.by_age.len() > MOST_IDS || then.elapsed() > self.remember)
+        {
+            if inbox.known.get(&entry) == Some(&then) {
+                inbox.known.remove(&entry);
+            }
+            inbox.by_age.pop_front();
+        }
+    }
+
+    /// Whether this message was accepted before.
+    pub(super) fn has_accepted(&self, queue: &str, id: &str) -> bool {
+        lock(&self.inbox).known.get(&entry(queue, id)).is_some_and(|then| then.elapsed() <= self.remember)
+    }
+
+    /// Forgets it again: it is sent to its queue once more on purpose.
+    pub(super) fn sent_again(&self, queue: &str, id: &str) {
+        lock(&self.inbox).known.remove(&entry(queue, id));
+    }
+}
+
+/// A subscription that is being served.
+pub(super) struct Reception {
+    number: u64,
+    subscription: Subscription,
+    sender: mpsc::Sender<Delivery>,
+    states: watch::Sender<State>,
+    place: Arc<str>,
+    holdings: Arc<Holdings>,
+}
+
+/// Why one consumer ended.
+enum End {
+    /// Nobody wants any more.
+    Unwanted,
+    /// The channel or the connection is gone, or the broker has ended it.
+    Lost,
+}
+
+impl Reception {
+    pub(super) fn new(
+        subscription: Subscription,
+        sender: mpsc::Sender<Delivery>,
+        states: watch::Sender<State>,
+        place: Arc<str>,
+        holdings: Arc<Holdings>,
+    ) -> Self {
+        static NUMBERS: AtomicU64 = AtomicU64::new(1);
+        let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
+        Self { number, subscription, sender, states, place, holdings }
+    }
+
+    /// Subscribes on the connection that there is.
+    pub(super) async fn open(&self, link: &Link) -> Result<(Channel, Consumer), lapin::Error> {
+        let channel = link.channel().await?;
+        channel.basic_qos(self.subscription.prefetch.max(1), BasicQosOptions::default()).await?;
+        let name = short(self.subscription.source.name()).unwrap_or_default();
+        let (queue, exclusive) = match &self.subscription.source {
+            Destination::Queue(_) => (name, false),
+            Destination::Topic(_) => {
+                // A copy of everything from now on, for as long as we are there.
+                let options = QueueDeclareOptions { exclusive: true, auto_delete: true, ..Default::default() };
+                let queue = channel.queue_declare("".into(), options, FieldTable::default()).await?.name().clone();
+                let options = QueueBindOptions::default();
+                channel.queue_bind(queue.clone(), name, "".into(), options, FieldTable::default()).await?;
+                (queue, true)
+            }
+        };
+        let options = BasicConsumeOptions { exclusive, ..BasicConsumeOptions::default() };
+        let consumer = channel.basic_consume(queue, "".into(), options, FieldTable::default()).await?;
+        Ok((channel, consumer))
+    }
+
+    /// What is wrong with a subscription that could not begin.
+    pub(super) fn explain(&self, error: &lapin::Error) -> Error {
+        match &self.subscription.source {
+            Destination::Queue(queue) if is_missing(error) => Error::NoSuchQueue(queue.clone()),
+            Destination::Topic(topic) if is_missing(error) => Error::NoSuchTopic(topic.clone()),
+            _ => Error::Unavailable { place: self.place.to_string(), reason: explain(error) },
+        }
+    }
+
+    /// Hands out what comes until nobody wants it any more, the queue is gone or the transport is closed.
+    pub(super) async fn run(self, first: (Channel, Consumer)) {
+        let (mut channel, mut consumer) = first;
+        let mut pause = PAUSES.0;
+        let mut states = self.states.subscribe();
+        loop {
+            let began = Instant::now();
+            let receipts = Arc::new(Receipts::new(channel.clone()));
+            let end = self.pump(&receipts, &mut consumer).await;
+            if matches!(end, End::Unwanted) {
+                return self.leave(&channel, &consumer).await;
+            }
+            self.holdings.forget(self.number);
+            if began.elapsed() > PAUSES.1 {
+                pause = PAUSES.0;
+            }
+            (channel, consumer) = loop {
+                let opened = tokio::select! {
+                    opened = self.resume() => opened,
+                    () = self.sender.closed() => return,
+                };
+                match opened {
+                    Ok(opened) => break opened,
+                    // The queue was deleted: whoever waits for its messages must know.
+                    Err(Error::NoSuchQueue(_) | Error::NoSuchTopic(_) | Error::Closed) => return,
+                    Err(_) => {}
+                }
+                tokio::select! {
+                    () = sleep(jitter(pause)) => {}
+                    () = reached(&mut states, State::is_over) => return,
+                }
+                pause = (pause * 2).min(PAUSES.1);
+            };
+        }
+    }
+
+    async fn resume(&self) -> Result<(Channel, Consumer), Error> {
+        let link = link(&self.states, &self.place, Instant::now() + PAUSES.1).await?;
+        if self.states.borrow().is_over() {
+            return Err(Error::Closed);
+        }
+        self.open(&link).await.map_err(|error| self.explain(&error))
+    }
+
+    async fn pump(&self, receipts: &Arc<Receipts>, consumer: &mut Consumer) -> End {
+        let mut states = self.states.subscribe();
+        loop {
+            let next = std::future::poll_fn(|cx| Pin::new(&mut *consumer).poll_next(cx));
+            let message = tokio::select! {
+                biased;
+                () = self.sender.closed() => return End::Unwanted,
+                () = reached(&mut states, State::is_over) => return End::Unwanted,
+                message = next => match message {
+                    Some(Ok(message)) => message,
+                    Some(Err(_)) | None => return End::Lost,
+                },
+            };
+            let id = message.properties.message_id().as_ref().map(|id| id.as_str().to_owned());
+            if let (Some(id), Destination::Queue(queue)) = (&id, &self.subscription.source)
+                && self.holdings.has_accepted(queue, id)
+            {
+                // The same message once more: it is dealt with.
+                if !receipts.acknowledge(message.delivery_tag).await {
+                    return End::Lost;
+                }
+                continue;
+            }
+            let delivery = Delivery {
+                tag: 0,
+                // Others send without an id. Two messages that look the same may be meant to be two.
+                id: id.unwrap_or_else(|| Uuid::new_v4().to_string()),
+                source: self.subscription.source.clone(),
+                headers: wire::headers(&message.properties),
+                body: message.data,
+                deliveries: wire::deliveries(&message.properties, message.redelivered),
+                sent: wire::sent(&message.properties),
+            };
+            let tag = self.holdings.hold(Held {
+                subscription: self.number,
+                receipts: Arc::clone(receipts),
+                tag: message.delivery_tag,
+                properties: message.properties,
+                exchange: message.exchange,
+                key: message.routing_key,
+            });
+            tokio::select! {
+                sent = self.sender.send(Delivery { tag, ..delivery }) => if sent.is_err() { return End::Unwanted },
+                () = reached(&mut states, State::is_over) => return End::Unwanted,
+            }
+        }
+    }
+
+    /// Ends the subscription. What is not settled goes back to the queue.
+    async fn leave(&self, channel: &Channel, consumer: &Consumer) {
+        self.holdings.forget(self.number);
+        let _ = timeout(FAREWELL, async {
+            channel.basic_cancel(consumer.tag(), BasicCancelOptions::default()).await?;
+            // The answer to this says that the acknowledgements before it have arrived; closing alone does not.
+            channel.basic_qos(1, BasicQosOptions::default()).await?;
+            channel.close(200, "".into()).await
+        })
+        .await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_accepted_is_known_until_it_is_sent_again_or_old() {
+        let holdings = Holdings::new(Duration::from_secs(3_600));
+        for (queue, id) in [("q", "m"), ("dlq.q", "m")] {
+            holdings.accepted(queue, id);
+        }
+        let known = |holdings: &Holdings| {
+            let messages = [("q", "m"), ("q", "n"), ("other", "m"), ("dlq.q", "m")];
+            messages.map(|(queue, id)| holdings.has_accepted(queue, id))
+        };
+        assert_eq!(known(&holdings), [true, false, false, false]);
+        holdings.sent_again("q", "m");
+        assert_eq!(known(&holdings), [false; 4]);
+        for n in 0..MOST_IDS + 10 {
+            holdings.accepted("q", &n.to_string());
+        }
+        assert_eq!(lock(&holdings.inbox).known.len(), MOST_IDS);
+        assert_eq!((holdings.has_accepted("q", "0"), holdings.has_accepted("q", "10")), (false, true));
+    }
+}

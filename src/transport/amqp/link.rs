@@ -1,0 +1,273 @@
+//! The connection: made at one of several hosts, watched, and made again when it is lost.
+//!
+//! The client library could recover connections by itself. We do it here, because what was delivered by a lost
+//! connection belongs to others now, and its tags must never be used on the next one.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use futures_core::Stream;
+use lapin::auth::AuthProvider;
+use lapin::protocol::{AMQPErrorKind, AMQPHardError, AMQPSoftError};
+use lapin::tcp::{OwnedIdentity, OwnedTLSConfig};
+use lapin::types::{LongString, ShortString};
+use lapin::uri::{AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo};
+use lapin::{Channel, Connection, ConnectionProperties, ErrorKind, Event};
+use tokio::sync::watch;
+use tokio::time::{Instant, interval, sleep, timeout, timeout_at};
+use uuid::Uuid;
+
+use super::address::{Host, Login, Options, Tls};
+use crate::transport::Error;
+
+/// How long one host may take.
+const CONNECT: Duration = Duration::from_secs(15);
+/// How long we wait between rounds of attempts: at first, and at most.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(15));
+/// How often we look whether a connection that says nothing is still one.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// One connection.
+pub(super) struct Link {
+    connection: Connection,
+    /// Tells connections of this process apart.
+    pub(super) epoch: u64,
+}
+
+impl Link {
+    pub(super) async fn channel(&self) -> lapin::Result<Channel> {
+        self.connection.create_channel().await
+    }
+
+    pub(super) fn is_up(&self) -> bool {
+        self.connection.status().connected()
+    }
+}
+
+/// How things are with the broker.
+#[derive(Clone)]
+pub(super) enum State {
+    /// There is no connection, and why.
+    Down(String),
+    /// There is one.
+    Up(Arc<Link>),
+    /// Subscriptions are to end; the connection is still there.
+    Closing(Option<Arc<Link>>),
+    /// There will be none any more.
+    Closed,
+}
+
+impl State {
+    pub(super) fn is_over(&self) -> bool {
+        matches!(self, State::Closing(_) | State::Closed)
+    }
+}
+
+/// The connection that there is, or the next one.
+///
+/// # Errors
+/// Nothing came until `deadline`, or the transport was closed.
+pub(super) async fn link(states: &watch::Sender<State>, place: &str, deadline: Instant) -> Result<Arc<Link>, Error> {
+    let mut states = states.subscribe();
+    let up = states.wait_for(|state| match state {
+        State::Up(link) => link.is_up(),
+        State::Down(_) => false,
+        State::Closing(_) | State::Closed => true,
+    });
+    let found = timeout_at(deadline, up).await.map(|state| state.map(|state| state.clone()));
+    match found {
+        Ok(Ok(State::Up(link) | State::Closing(Some(link)))) => Ok(link),
+        Ok(_) => Err(Error::Closed),
+        Err(_) => {
+            let reason = match &*states.borrow() {
+                State::Down(reason) => reason.clone(),
+                _ => "there was no connection for too long".to_owned(),
+            };
+            Err(Error::Unavailable { place: place.to_owned(), reason })
+        }
+    }
+}
+
+/// Waits until things are so.
+pub(super) async fn reached(states: &mut watch::Receiver<State>, wanted: fn(&State) -> bool) {
+    let _ = states.wait_for(wanted).await;
+}
+
+/// Tries every host once, in random order.
+///
+/// # Errors
+/// What each of them said.
+pub(super) async fn connect(options: &Options) -> Result<Arc<Link>, String> {
+    static EPOCHS: AtomicU64 = AtomicU64::new(1);
+    let mut hosts: Vec<&Host> = options.hosts.iter().collect();
+    hosts.sort_by_cached_key(|_| Uuid::new_v4());
+    let mut said = Vec::new();
+    for host in hosts {
+        let attempt = match options.objection(host) {
+            Some(objection) => Err(objection),
+            None => attempt(options, host).await,
+        };
+        match attempt {
+            Ok(connection) => {
+                let epoch = EPOCHS.fetch_add(1, Ordering::Relaxed);
+                return Ok(Arc::new(Link { connection, epoch }));
+            }
+            Err(reason) if options.hosts.len() == 1 => said.push(reason),
+            Err(reason) => said.push(format!("{host}: {reason}")),
+        }
+    }
+    Err(if said.is_empty() { "no host is named".to_owned() } else { said.join("; ") })
+}
+
+async fn attempt(options: &Options, host: &Host) -> Result<Connection, String> {
+    let heartbeat = u16::try_from(options.heartbeat.as_secs()).unwrap_or(u16::MAX);
+    let uri = AMQPUri {
+        scheme: if options.tls.is_some() { AMQPScheme::AMQPS } else { AMQPScheme::AMQP },
+        authority: AMQPAuthority {
+            // The library shows its URIs in its logs: the password goes another way.
+            userinfo: AMQPUserInfo { username: String::new(), password: String::new() },
+            host: host.name.clone(),
+            port: host.port,
+        },
+        vhost: options.vhost.clone(),
+        query: AMQPQueryString { heartbeat: Some(heartbeat), ..AMQPQueryString::default() },
+    };
+    let properties = ConnectionProperties::default()
+        .with_connection_name(options.name.as_str().into())
+        .with_client_property("product".into(), "zrecipe".into())
+        .with_client_property("version".into(), env!("CARGO_PKG_VERSION").into())
+        .with_auth_provider(Answer(options.login.clone()));
+    let tls = options.tls.as_ref().map(tls).unwrap_or_default();
+    let runtime = lapin::runtime::default_runtime().map_err(|error| error.to_string())?;
+    match timeout(CONNECT, lapin::Connect::connect_with_config(uri, properties, tls, runtime)).await {
+        Ok(Ok(connection)) => Ok(connection),
+        Ok(Err(error)) => Err(explain(&error)),
+        Err(_) => Err(format!("no answer within {} s", CONNECT.as_secs())),
+    }
+}
+
+fn tls(tls: &Tls) -> OwnedTLSConfig {
+    OwnedTLSConfig {
+        identity: tls.certificate.as_ref().map(|certificate| OwnedIdentity::PKCS8 {
+            pem: certificate.chain.clone().into_bytes(),
+            key: certificate.key.reveal().as_bytes().to_vec(),
+        }),
+        cert_chain: tls.authorities.clone(),
+    }
+}
+
+/// Why there is no connection, in words that help.
+pub(super) fn explain(error: &lapin::Error) -> String {
+    match error.kind() {
+        ErrorKind::ProtocolError(said) => match said.kind() {
+            AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED) => {
+                format!("the user or the password is wrong ({})", said.get_message())
+            }
+            AMQPErrorKind::Hard(AMQPHardError::NOTALLOWED) => {
+                format!("this user may not use this virtual host, or there is none ({})", said.get_message())
+            }
+            _ => said.get_message().to_string(),
+        },
+        ErrorKind::IOError(error) => match error.kind() {
+            std::io::ErrorKind::ConnectionRefused => "nobody listens there".to_owned(),
+            std::io::ErrorKind::ConnectionAborted => "the broker hung up while we introduced ourselves".to_owned(),
+            _ => error.to_string(),
+        },
+        _ => error.to_string(),
+    }
+}
+
+/// Says who we are when the broker asks.
+struct Answer(Login);
+
+impl AuthProvider for Answer {
+    fn mechanism(&self) -> ShortString {
+        match self.0 {
+            Login::Password { .. } => "PLAIN".into(),
+            Login::Certificate => "EXTERNAL".into(),
+        }
+    }
+
+    fn auth_starter(&self) -> Result<LongString, String> {
+        Ok(match &self.0 {
+            Login::Password { user, password } => format!("\0{user}\0{}", password.reveal()).into(),
+            Login::Certificate => LongString::default(),
+        })
+    }
+}
+
+/// Watches the connection and makes the next one when it is lost, until the transport is closed.
+pub(super) async fn keep(options: Arc<Options>, states: watch::Sender<State>, first: Arc<Link>) {
+    let mut closed = states.subscribe();
+    let mut link = first;
+    loop {
+        let reason = tokio::select! {
+            reason = lost(&link) => reason,
+            () = reached(&mut closed, |state| matches!(state, State::Closed)) => {
+                let _ = timeout(CONNECT, link.connection.close(200, "".into())).await;
+                return;
+            }
+        };
+        if !change(&states, State::Down(reason)) {
+            return;
+        }
+        let mut pause = PAUSES.0;
+        link = loop {
+            let attempt = tokio::select! {
+                attempt = connect(&options) => attempt,
+                () = reached(&mut closed, State::is_over) => return,
+            };
+            match attempt {
+                Ok(link) => break link,
+                Err(reason) => change(&states, State::Down(reason)),
+            };
+            tokio::select! {
+                () = sleep(jitter(pause)) => {}
+                () = reached(&mut closed, State::is_over) => return,
+            }
+            pause = (pause * 2).min(PAUSES.1);
+        };
+        if !change(&states, State::Up(link.clone())) {
+            return;
+        }
+    }
+}
+
+/// Says how things are, unless the transport is being closed; then its end is all that there is to say.
+fn change(states: &watch::Sender<State>, state: State) -> bool {
+    states.send_if_modified(|now| {
+        match now {
+            State::Closed => return false,
+            State::Closing(link) => *link = None,
+            State::Up(_) | State::Down(_) => *now = state,
+        }
+        true
+    });
+    !states.borrow().is_over()
+}
+
+/// Waits until the connection is no more; says why.
+async fn lost(link: &Link) -> String {
+    let mut events = pin!(link.connection.events_listener());
+    let mut look = interval(LOOK);
+    let mut last = String::from("the connection is lost");
+    while link.is_up() {
+        tokio::select! {
+            event = std::future::poll_fn(|cx| events.as_mut().poll_next(cx)) => match event {
+                Some(Event::Error(error)) => last = format!("the connection is lost: {}", explain(&error)),
+                Some(_) => {}
+                None => break,
+            },
+            _ = look.tick() => {}
+        }
+    }
+    last
+}
+
+/// About as long, so that not all clients of a broker that comes back are there at once.
+pub(super) fn jitter(pause: Duration) -> Duration {
+    let part = (Uuid::new_v4().as_u128() & 0xff) as u32;
+    pause / 2 + pause / 512 * part
+}

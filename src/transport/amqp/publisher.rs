@@ -1,0 +1,338 @@
+//! Sends messages and waits until the broker has confirmed them. What is lost with a connection is sent again on the
+//! next one, with the same ids.
+//!
+//! Sends go in batches: while one batch waits for its confirmations, the next one gathers. A message that the broker
+//! sends back is known by its id and its key, because the library may attach it to the confirmation of another message
+//! of the channel; so a channel has one batch at a time, and nothing counts as sent before all that the broker has said
+//! on the channel so far is looked at. A queue that does not confirm keeps its batch and its channel waiting, and no
+//! other.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use lapin::message::BasicReturnMessage;
+use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
+use lapin::protocol::{AMQPErrorKind, AMQPHardError, AMQPSoftError};
+use lapin::{Channel, Confirmation, ErrorKind, PublisherConfirm};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::link::{State, explain, link, reached};
+use super::wire::Parcel;
+use crate::message::Destination;
+use crate::transport::Error;
+
+/// How many messages go before their confirmations are waited for.
+const BATCH: usize = 500;
+/// How long we wait before we try once more on the same connection.
+const PAUSE: Duration = Duration::from_millis(100);
+/// When confirmations are late: others are not kept waiting for them any longer.
+const LATE: Duration = Duration::from_secs(1);
+/// How far apart the library may tell us what the broker has told it in one.
+const APART: Duration = Duration::from_millis(50);
+/// How many batches may be late at once.
+const MOST_LANES: usize = 16;
+
+/// Messages that belong together, and who waits for them.
+pub(super) struct Request {
+    pub(super) parcels: Vec<Parcel>,
+    pub(super) reply: oneshot::Sender<Result<(), Error>>,
+    pub(super) deadline: Instant,
+}
+
+/// Takes requests, and gives them to lanes.
+pub(super) async fn publish(states: watch::Sender<State>, place: Arc<str>, mut requests: mpsc::Receiver<Request>) {
+    let mut over = states.subscribe();
+    let (mut idle, mut busy) = (Vec::new(), JoinSet::new());
+    loop {
+        let first = tokio::select! {
+            first = requests.recv() => first,
+            () = reached(&mut over, |state| matches!(state, State::Closed)) => None,
+        };
+        let Some(first) = first else { return };
+        let mut size = first.parcels.len();
+        let mut batch = vec![first];
+        while size < BATCH
+            && let Ok(next) = requests.try_recv()
+        {
+            size += next.parcels.len();
+            batch.push(next);
+        }
+        let mut lane =
+            idle.pop().unwrap_or_else(|| Lane { states: states.clone(), place: place.clone(), channel: None });
+        busy.spawn(async move {
+            lane.deliver(batch).await;
+            lane
+        });
+        // The next batch gathers until this one is done, or late.
+        tokio::select! {
+            Some(done) = busy.join_next() => idle.extend(done),
+            () = sleep(LATE), if busy.len() < MOST_LANES => {}
+        }
+    }
+}
+
+/// A channel, and what is sent on it.
+struct Lane {
+    states: watch::Sender<State>,
+    place: Arc<str>,
+    /// The channel and the connection that it belongs to.
+    channel: Option<(u64, Channel)>,
+}
+
+/// How one attempt with one request ended.
+enum Attempt {
+    Done,
+    Failed(Error),
+    /// Nobody knows whether the broker has it.
+    Unknown,
+    /// The broker has closed the channel, or hung up: one of the batch was at fault.
+    Closed(lapin::Error),
+}
+
+/// What came of a message: whether the broker has taken it.
+enum Receipt {
+    Pending(PublisherConfirm),
+    Known(lapin::Result<bool>),
+}
+
+/// A request and the receipts of its messages.
+struct Sent {
+    request: Request,
+    receipts: Vec<Receipt>,
+}
+
+/// What is to be sent once more.
+#[derive(Default)]
+struct Again {
+    requests: Vec<Request>,
+    /// One of them makes the broker close the channel.
+    alone: bool,
+}
+
+impl Again {
+    fn conclude(&mut self, request: Request, attempt: Attempt, was_alone: bool) {
+        let verdict = match attempt {
+            Attempt::Done => Ok(()),
+            Attempt::Failed(error) => Err(error),
+            Attempt::Closed(error) if was_alone => Err(closed(&request.parcels, &error)),
+            Attempt::Closed(_) | Attempt::Unknown if Instant::now() < request.deadline => {
+                self.alone |= matches!(attempt, Attempt::Closed(_));
+                self.requests.push(request);
+                return;
+            }
+            Attempt::Closed(_) | Attempt::Unknown => Err(unconfirmed(&request.parcels)),
+        };
+        let _ = request.reply.send(verdict);
+    }
+}
+
+impl Lane {
+    /// Sends a batch until each of its requests has an answer.
+    async fn deliver(&mut self, mut batch: Vec<Request>) {
+        let mut alone = false;
+        while !batch.is_empty() {
+            // Whoever makes the broker close the channel must not take others with him.
+            let rest = if alone { batch.split_off(1) } else { Vec::new() };
+            let again = self.attempt(batch, alone).await;
+            alone |= again.alone;
+            batch = again.requests;
+            batch.extend(rest);
+        }
+    }
+
+    /// Sends the batch once.
+    async fn attempt(&mut self, batch: Vec<Request>, alone: bool) -> Again {
+        let mut again = Again::default();
+        let Some(deadline) = batch.iter().map(|request| request.deadline).min() else { return again };
+        let channel = match self.channel(deadline).await {
+            Ok(Some(channel)) => channel,
+            Ok(None) => {
+                sleep(PAUSE).await;
+                batch.into_iter().for_each(|request| again.conclude(request, Attempt::Unknown, alone));
+                return again;
+            }
+            Err(error) => {
+                for request in batch {
+                    // One that came with an earlier one that has run out of time has its own.
+                    let has_time = Instant::now() < request.deadline && !matches!(error, Error::Closed);
+                    let attempt = if has_time { Attempt::Unknown } else { Attempt::Failed(repeat(&error)) };
+                    again.conclude(request, attempt, alone);
+                }
+                return again;
+            }
+        };
+        let mut sent: Vec<Sent> = batch.into_iter().map(|request| Sent { request, receipts: Vec::new() }).collect();
+        // It does not end while the broker takes nothing, for want of memory or of space on its disk.
+        let _ = timeout_at(deadline, send(&channel, &mut sent)).await;
+        let mut returned = Vec::new();
+        for until in [deadline.min(Instant::now() + LATE), deadline] {
+            let all = timeout_at(until, wait(&mut sent, &mut returned)).await.is_ok();
+            let known: Vec<bool> = sent.iter_mut().map(|sent| sent.is_known(&mut returned)).collect();
+            if !all {
+                sleep(APART).await;
+                sent.iter_mut().for_each(|sent| _ = sent.is_known(&mut returned));
+            }
+            let mut late = Vec::new();
+            for (sent, is_known) in sent.into_iter().zip(known) {
+                if is_known {
+                    let (request, attempt) = sent.attempt(&returned);
+                    if matches!(attempt, Attempt::Closed(_) | Attempt::Unknown) {
+                        self.channel = None;
+                    }
+                    again.conclude(request, attempt, alone);
+                } else {
+                    late.push(sent);
+                }
+            }
+            sent = late;
+        }
+        for sent in sent {
+            // Late confirmations must not be taken for those of the next batch.
+            self.channel = None;
+            again.conclude(sent.request, Attempt::Unknown, alone);
+        }
+        again
+    }
+
+    /// The channel on the connection that there is; nothing if it could not be opened this time.
+    async fn channel(&mut self, deadline: Instant) -> Result<Option<Channel>, Error> {
+        let link = link(&self.states, &self.place, deadline).await?;
+        if let Some((epoch, channel)) = &self.channel
+            && *epoch == link.epoch
+            && channel.status().connected()
+        {
+            return Ok(Some(channel.clone()));
+        }
+        self.channel = None;
+        let opening = async {
+            let channel = link.channel().await?;
+            channel.confirm_select(ConfirmSelectOptions::default()).await?;
+            Ok::<_, lapin::Error>(channel)
+        };
+        if let Ok(Ok(channel)) = timeout_at(deadline, opening).await {
+            self.channel = Some((link.epoch, channel.clone()));
+            return Ok(Some(channel));
+        }
+        Ok(None)
+    }
+}
+
+async fn send(channel: &Channel, sent: &mut [Sent]) {
+    for Sent { request, receipts } in sent {
+        for parcel in &request.parcels {
+            let options = BasicPublishOptions { mandatory: parcel.mandatory, ..BasicPublishOptions::default() };
+            let (exchange, key) = (parcel.exchange.clone(), parcel.key.clone());
+            let sent = channel.basic_publish(exchange, key, options, &parcel.body, parcel.properties.clone()).await;
+            receipts.push(match sent {
+                Ok(confirmation) => Receipt::Pending(confirmation),
+                Err(error) => Receipt::Known(Err(error)),
+            });
+        }
+    }
+}
+
+/// Waits until all is known.
+async fn wait(sent: &mut [Sent], returned: &mut Vec<BasicReturnMessage>) {
+    for receipt in sent.iter_mut().flat_map(|sent| &mut sent.receipts) {
+        std::future::poll_fn(|cx| if receipt.poll(cx, returned) { Poll::Ready(()) } else { Poll::Pending }).await;
+    }
+}
+
+impl Receipt {
+    /// Whether it is known what came of the message; keeps what the broker has sent back.
+    fn poll(&mut self, cx: &mut Context<'_>, returned: &mut Vec<BasicReturnMessage>) -> bool {
+        if let Receipt::Pending(confirmation) = self {
+            let Poll::Ready(end) = Pin::new(confirmation).poll(cx) else { return false };
+            *self = Receipt::Known(end.map(|confirmation: Confirmation| {
+                let is_taken = confirmation.is_ack();
+                returned.extend(confirmation.take_message());
+                is_taken
+            }));
+        }
+        true
+    }
+}
+
+impl Sent {
+    /// Whether all is known now.
+    fn is_known(&mut self, returned: &mut Vec<BasicReturnMessage>) -> bool {
+        let mut cx = Context::from_waker(Waker::noop());
+        let unknown = self.receipts.iter_mut().filter_map(|receipt| (!receipt.poll(&mut cx, returned)).then_some(()));
+        unknown.count() == 0 && self.receipts.len() == self.request.parcels.len()
+    }
+
+    /// How it ended.
+    fn attempt(self, returned: &[BasicReturnMessage]) -> (Request, Attempt) {
+        let mut attempt = Attempt::Done;
+        for (parcel, receipt) in self.request.parcels.iter().zip(self.receipts) {
+            let sent_back = returned.iter().any(|message| parcel.is(&message.routing_key, &message.properties));
+            let this = match receipt {
+                _ if sent_back => Attempt::Failed(no_route(parcel)),
+                Receipt::Known(Ok(true)) => Attempt::Done,
+                Receipt::Known(Ok(false)) => Attempt::Failed(parcel.refused("its queue is full or has no leader")),
+                Receipt::Known(Err(error)) if is_our_fault(&error) => Attempt::Closed(error),
+                Receipt::Known(Err(_)) | Receipt::Pending(_) => Attempt::Unknown,
+            };
+            // The first thing that is wrong is what is said, and what is wrong for good before what may pass.
+            attempt = match (attempt, this) {
+                (before @ Attempt::Failed(_), _) | (before, Attempt::Done) => before,
+                (before @ Attempt::Closed(_), Attempt::Unknown) => before,
+                (_, this) => this,
+            };
+        }
+        (self.request, attempt)
+    }
+}
+
+/// Whether the broker has closed the channel or the connection over something that we sent.
+fn is_our_fault(error: &lapin::Error) -> bool {
+    match error.kind() {
+        ErrorKind::ProtocolError(said) => !matches!(said.kind(), AMQPErrorKind::Hard(AMQPHardError::CONNECTIONFORCED)),
+        _ => false,
+    }
+}
+
+/// Whether what we asked for does not exist. A queue whose node is down does.
+pub(super) fn is_missing(error: &lapin::Error) -> bool {
+    match error.kind() {
+        ErrorKind::ProtocolError(said) => {
+            matches!(said.kind(), AMQPErrorKind::Soft(AMQPSoftError::NOTFOUND))
+                && said.get_message().as_str().contains("NOT_FOUND - no ")
+        }
+        _ => false,
+    }
+}
+
+fn no_route(parcel: &Parcel) -> Error {
+    match &parcel.destination {
+        Destination::Queue(queue) if parcel.exchange.as_str().is_empty() => Error::NoSuchQueue(queue.clone()),
+        _ => parcel.refused(format!("exchange `{}` leads it to no queue", parcel.exchange)),
+    }
+}
+
+fn closed(parcels: &[Parcel], error: &lapin::Error) -> Error {
+    let Some(parcel) = parcels.first() else { return Error::Closed };
+    match (&parcel.destination, parcels) {
+        (Destination::Topic(topic), [only]) if is_missing(error) && only.exchange.as_str() == topic => {
+            Error::NoSuchTopic(topic.clone())
+        }
+        _ => parcel.refused(explain(error)),
+    }
+}
+
+fn unconfirmed(parcels: &[Parcel]) -> Error {
+    let destination = parcels.first().map_or("", |parcel| parcel.destination.name());
+    Error::Unconfirmed { destination: destination.to_owned() }
+}
+
+/// The same error for each request of a batch.
+fn repeat(error: &Error) -> Error {
+    match error {
+        Error::Unavailable { place, reason } => Error::Unavailable { place: place.clone(), reason: reason.clone() },
+        _ => Error::Closed,
+    }
+}

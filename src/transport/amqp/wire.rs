@@ -1,0 +1,368 @@
+//! Our messages as AMQP knows them and back: headers, properties, and the story of a dead letter.
+//!
+//! AMQP has no JSON: a number that fits none of its types, and text that is no Unicode, travel as JSON text. Headers
+//! lose their order.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use lapin::BasicProperties;
+use lapin::types::{AMQPValue, FieldTable, ShortString};
+
+use crate::message::{Destination, Outgoing};
+use crate::transport::Error;
+use crate::value::{Number, Object, Value};
+
+/// How often we have sent a message once more to its queue.
+const RETRIES: &str = "zrecipe-retries";
+/// Why a message is a dead letter.
+const REASON: &str = "zrecipe-reason";
+/// The deaths of a message, newest first.
+const DEATHS: &str = "x-death";
+/// How often a quorum queue had the message come back.
+const BROKER_COUNT: &str = "x-delivery-count";
+/// What brokers write for their own use; not the sender's.
+const BOOKKEEPING: [&str; 4] = [RETRIES, BROKER_COUNT, "x-acquired-count", "x-delay"];
+/// Exchanges and queues in which messages wait have names that begin so.
+pub(super) const DELAY: &str = "zrecipe.delay.";
+/// What the queue for the dead letters of another one is called before that one's name.
+pub(super) const DEAD_LETTERS: &str = "dlq.";
+/// Longer ones cannot be named.
+const LONGEST_NAME: usize = 255;
+/// Headers beyond this do not fit a frame, and the broker would close the connection.
+const MOST_HEADER_BYTES: usize = 100_000;
+
+/// A message as it is published.
+#[derive(Clone)]
+pub(super) struct Parcel {
+    pub(super) exchange: ShortString,
+    pub(super) key: ShortString,
+    /// Whether it must reach a queue.
+    pub(super) mandatory: bool,
+    pub(super) properties: BasicProperties,
+    pub(super) body: Vec<u8>,
+    pub(super) destination: Destination,
+}
+
+impl Parcel {
+    /// Addresses a message. Its delay is the caller's business.
+    pub(super) fn new(message: Outgoing) -> Result<Self, Error> {
+        let refused = |reason: String| Error::Refused { destination: message.destination.name().to_owned(), reason };
+        let headers = to_table(&message.headers).map_err(refused)?;
+        let (exchange, key, mandatory) = match (&message.destination, &message.exchange) {
+            (Destination::Queue(queue), exchange) => (exchange.as_deref().unwrap_or_default(), queue.as_str(), true),
+            (Destination::Topic(topic), None) => (topic.as_str(), "", false),
+            (Destination::Topic(topic), Some(exchange)) => (exchange.as_str(), topic.as_str(), false),
+        };
+        let mut properties = BasicProperties::default()
+            .with_delivery_mode(2)
+            .with_message_id(short(&message.id).map_err(refused)?)
+            .with_timestamp(seconds(SystemTime::now()))
+            .with_headers(headers);
+        if let Some(expiration) = message.expiration {
+            properties = properties.with_expiration(short(&millis(expiration).to_string()).map_err(refused)?);
+        }
+        Ok(Self {
+            exchange: short(exchange).map_err(refused)?,
+            key: short(key).map_err(refused)?,
+            mandatory,
+            properties,
+            body: message.body,
+            destination: message.destination,
+        })
+    }
+
+    /// A delivered message once more for the same queue.
+    pub(super) fn again(queue: &str, id: &str, found: &BasicProperties, body: &[u8]) -> Result<Self, Error> {
+        let mut headers = own_headers(found);
+        headers.insert(RETRIES.to_owned(), AMQPValue::LongLongInt(i64::from(retries(found)) + 1));
+        Self::copy(queue, id, found, body, headers)
+    }
+
+    /// A delivered message for the dead letters of its queue. It tells its story as RabbitMQ would, and why it died.
+    pub(super) fn dead(
+        queue: &str,
+        id: &str,
+        found: &BasicProperties,
+        body: &[u8],
+        (exchange, key): (&str, &str),
+        (kind, reason): (&str, &str),
+    ) -> Result<Self, Error> {
+        let mut headers = own_headers(found);
+        let text = |text: &str| AMQPValue::LongString(text.into());
+        let mut deaths: Vec<AMQPValue> = match headers.remove(DEATHS) {
+            Some(AMQPValue::FieldArray(deaths)) => deaths.as_slice().to_vec(),
+            _ => Vec::new(),
+        };
+        let same = deaths.iter().position(|death| death_is(death, "queue", queue) && death_is(death, "reason", kind));
+        let before = same.map(|place| deaths.remove(place));
+        let count =
+            before.as_ref().and_then(|death| field(death, "count")).map_or(0, |count| integer(count).unwrap_or(0));
+        let death = BTreeMap::from([
+            ("count".into(), AMQPValue::LongLongInt(count + 1)),
+            ("exchange".into(), text(exchange)),
+            ("queue".into(), text(queue)),
+            ("reason".into(), text(kind)),
+            ("routing-keys".into(), AMQPValue::FieldArray(vec![text(key)].into())),
+            ("time".into(), AMQPValue::Timestamp(seconds(SystemTime::now()))),
+        ]);
+        deaths.insert(0, AMQPValue::FieldTable(death.into()));
+        headers.insert(DEATHS.to_owned(), AMQPValue::FieldArray(deaths.into()));
+        for (name, value) in [("exchange", exchange), ("queue", queue), ("reason", kind)] {
+            headers.entry(format!("x-first-death-{name}")).or_insert_with(|| text(value));
+        }
+        // Whatever a service says, the message has to get there.
+        let cut = reason.floor_char_boundary(10_000);
+        headers.insert(REASON.to_owned(), text(&reason[..cut]));
+        Self::copy(&dead_letter_queue(queue), id, found, body, headers)
+    }
+
+    fn copy(
+        queue: &str,
+        id: &str,
+        found: &BasicProperties,
+        body: &[u8],
+        headers: BTreeMap<String, AMQPValue>,
+    ) -> Result<Self, Error> {
+        let refused = |reason: String| Error::Refused { destination: queue.to_owned(), reason };
+        let headers: BTreeMap<ShortString, AMQPValue> = headers
+            .into_iter()
+            .map(|(name, value)| Ok((short(&name)?, value)))
+            .collect::<Result<_, _>>()
+            .map_err(refused)?;
+        let mut properties = fresh(found).with_delivery_mode(2).with_headers(headers.into());
+        if found.message_id().is_none() {
+            properties = properties.with_message_id(short(id).map_err(refused)?);
+        }
+        Ok(Self {
+            exchange: ShortString::default(),
+            key: short(queue).map_err(refused)?,
+            mandatory: true,
+            properties,
+            body: body.to_vec(),
+            destination: Destination::Queue(queue.to_owned()),
+        })
+    }
+
+    /// The same by way of an exchange that holds it back.
+    pub(super) fn by_way_of(mut self, exchange: ShortString, key: ShortString) -> Self {
+        (self.exchange, self.key) = (exchange, key);
+        self
+    }
+
+    /// The same by way of the plug-in's exchange. It cannot say whether a message will reach a queue.
+    pub(super) fn by_plugin(mut self, exchange: ShortString, delay: Duration) -> Self {
+        let mut headers = self.properties.headers().clone().unwrap_or_default();
+        let millis = i32::try_from(millis(delay)).unwrap_or(i32::MAX);
+        headers.insert("x-delay".into(), AMQPValue::LongInt(millis));
+        self.properties = self.properties.with_headers(headers);
+        (self.exchange, self.mandatory) = (exchange, false);
+        self
+    }
+
+    /// Whether this is the message that the broker sent back.
+    pub(super) fn is(&self, key: &ShortString, properties: &BasicProperties) -> bool {
+        self.key == *key && self.properties.message_id() == properties.message_id()
+    }
+
+    pub(super) fn refused(&self, reason: impl Into<String>) -> Error {
+        Error::Refused { destination: self.destination.name().to_owned(), reason: reason.into() }
+    }
+}
+
+/// Where dead letters of a queue go.
+pub(super) fn dead_letter_queue(queue: &str) -> String {
+    format!("{DEAD_LETTERS}{queue}")
+}
+
+/// The sender's headers.
+pub(super) fn headers(properties: &BasicProperties) -> Object {
+    own_headers(properties).iter().map(|(name, value)| (name.clone(), from_amqp(value))).collect()
+}
+
+/// How often we have retried the message.
+pub(super) fn retries(properties: &BasicProperties) -> u32 {
+    count(properties, RETRIES).unwrap_or(0)
+}
+
+/// How often the message was delivered, this time included.
+pub(super) fn deliveries(properties: &BasicProperties, redelivered: bool) -> u32 {
+    // A classic queue says only that it was.
+    let by_broker = count(properties, BROKER_COUNT).unwrap_or(u32::from(redelivered));
+    retries(properties).saturating_add(by_broker).saturating_add(1)
+}
+
+fn count(properties: &BasicProperties, header: &str) -> Option<u32> {
+    let value = properties.headers().as_ref()?.inner().get(header)?;
+    u32::try_from(integer(value)?.max(0)).ok()
+}
+
+/// When it was sent, as far as is known.
+pub(super) fn sent(properties: &BasicProperties) -> SystemTime {
+    let given = properties.timestamp().and_then(|seconds| UNIX_EPOCH.checked_add(Duration::from_secs(seconds)));
+    given.unwrap_or_else(SystemTime::now)
+}
+
+/// A name or an id for the wire.
+pub(super) fn short(text: &str) -> Result<ShortString, String> {
+    ShortString::try_new(text).map_err(|_| {
+        let start: String = text.chars().take(40).collect();
+        format!("`{start}…` has {} bytes, and a name on the wire has {LONGEST_NAME} at most", text.len())
+    })
+}
+
+pub(super) fn millis(duration: Duration) -> u64 {
+    // Later rather than sooner.
+    u64::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
+}
+
+fn seconds(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// What its sender said of a message and what still holds when somebody else sends it on: it has been taken, so it does
+/// not expire any more, and its user is not who we are.
+fn fresh(properties: &BasicProperties) -> BasicProperties {
+    let mut copy = BasicProperties::default();
+    macro_rules! keep {
+        ($($property:ident: $with:ident),*) => {
+            $(if let Some(value) = properties.$property() { copy = copy.$with(value.clone()); })*
+        };
+    }
+    keep!(
+        content_type: with_content_type, content_encoding: with_content_encoding, priority: with_priority,
+        correlation_id: with_correlation_id, reply_to: with_reply_to, message_id: with_message_id,
+        timestamp: with_timestamp, kind: with_type, app_id: with_app_id
+    );
+    copy
+}
+
+/// Headers without what brokers and we ourselves have written for our own use.
+fn own_headers(properties: &BasicProperties) -> BTreeMap<String, AMQPValue> {
+    let all = properties.headers().iter().flat_map(FieldTable::inner);
+    let mut headers: BTreeMap<String, AMQPValue> =
+        all.map(|(name, value)| (name.as_str().to_owned(), value.clone())).collect();
+    for name in BOOKKEEPING {
+        headers.remove(name);
+    }
+    // A wait is no death.
+    if let Some(AMQPValue::FieldArray(deaths)) = headers.get(DEATHS) {
+        let real: Vec<AMQPValue> =
+            deaths.as_slice().iter().filter(|death| !is_wait(field(death, "queue"))).cloned().collect();
+        if real.is_empty() {
+            headers.retain(|name, _| name != DEATHS && !name.starts_with("x-last-death-"));
+        } else {
+            headers.insert(DEATHS.to_owned(), AMQPValue::FieldArray(real.into()));
+        }
+    }
+    for which in ["x-first-death-", "x-last-death-"] {
+        if is_wait(headers.get(&format!("{which}queue"))) {
+            headers.retain(|name, _| !name.starts_with(which));
+        }
+    }
+    headers
+}
+
+fn is_wait(queue: Option<&AMQPValue>) -> bool {
+    queue.and_then(bytes).is_some_and(|name| name.starts_with(DELAY.as_bytes()))
+}
+
+fn field<'d>(death: &'d AMQPValue, name: &str) -> Option<&'d AMQPValue> {
+    match death {
+        AMQPValue::FieldTable(table) => table.inner().get(name),
+        _ => None,
+    }
+}
+
+fn death_is(death: &AMQPValue, name: &str, value: &str) -> bool {
+    field(death, name).and_then(bytes).is_some_and(|found| found == value.as_bytes())
+}
+
+fn bytes(value: &AMQPValue) -> Option<&[u8]> {
+    match value {
+        AMQPValue::LongString(text) => Some(text.as_bytes()),
+        AMQPValue::ShortString(text) => Some(text.as_str().as_bytes()),
+        _ => None,
+    }
+}
+
+fn integer(value: &AMQPValue) -> Option<i64> {
+    Some(match *value {
+        AMQPValue::ShortShortInt(n) => i64::from(n),
+        AMQPValue::ShortShortUInt(n) => i64::from(n),
+        AMQPValue::ShortInt(n) => i64::from(n),
+        AMQPValue::ShortUInt(n) => i64::from(n),
+        AMQPValue::LongInt(n) => i64::from(n),
+        AMQPValue::LongUInt(n) => i64::from(n),
+        AMQPValue::LongLongInt(n) => n,
+        _ => return None,
+    })
+}
+
+fn to_table(headers: &Object) -> Result<FieldTable, String> {
+    let mut size = 0;
+    let table = table(headers, &mut size)?;
+    if size > MOST_HEADER_BYTES {
+        return Err(format!(
+            "its headers have {size} bytes, and {MOST_HEADER_BYTES} fit; put large things in the body"
+        ));
+    }
+    Ok(table)
+}
+
+fn table(members: &Object, size: &mut usize) -> Result<FieldTable, String> {
+    let mut table = FieldTable::default();
+    for (name, value) in members {
+        *size += name.len() + 1;
+        table.insert(short(name)?, to_amqp(value, size)?);
+    }
+    Ok(table)
+}
+
+fn to_amqp(value: &Value, size: &mut usize) -> Result<AMQPValue, String> {
+    let mut text = |text: &str| {
+        *size += text.len();
+        AMQPValue::LongString(text.into())
+    };
+    let value = match value {
+        Value::Null => AMQPValue::Void,
+        Value::Bool(value) => AMQPValue::Boolean(*value),
+        Value::String(value) => text(value),
+        Value::Raw(value) => text(value),
+        Value::Number(number) => match (number.as_i64(), number.as_f64()) {
+            (Some(integer), _) => AMQPValue::LongLongInt(integer),
+            // What would not come out as it went in goes as it is written; so does `NaN`, at which RabbitMQ hangs up.
+            (None, float) if float.is_finite() && Value::from(float) == *value => AMQPValue::Double(float),
+            _ => text(number.as_str()),
+        },
+        Value::Array(items) => {
+            let items: Vec<AMQPValue> = items.iter().map(|item| to_amqp(item, size)).collect::<Result<_, _>>()?;
+            AMQPValue::FieldArray(items.into())
+        }
+        Value::Object(members) => AMQPValue::FieldTable(table(members, size)?),
+    };
+    *size += 9;
+    Ok(value)
+}
+
+fn from_amqp(value: &AMQPValue) -> Value {
+    let text = |bytes: &[u8]| Value::String(String::from_utf8_lossy(bytes).into_owned());
+    match value {
+        AMQPValue::Boolean(value) => Value::from(*value),
+        AMQPValue::Float(value) => Value::from(f64::from(*value)),
+        AMQPValue::Double(value) => Value::from(*value),
+        AMQPValue::DecimalValue(decimal) => {
+            let digits = Number::from_text(&format!("{}e-{}", decimal.value, decimal.scale));
+            Value::Number(digits)
+        }
+        AMQPValue::ShortString(value) => Value::from(value.as_str()),
+        AMQPValue::LongString(value) => text(value.as_bytes()),
+        AMQPValue::ByteArray(value) => text(value.as_slice()),
+        AMQPValue::Timestamp(value) => Value::Number(Number::from_text(&value.to_string())),
+        AMQPValue::FieldArray(items) => Value::Array(items.as_slice().iter().map(from_amqp).collect()),
+        AMQPValue::FieldTable(table) => Value::Object(
+            table.inner().iter().map(|(name, value)| (name.as_str().to_owned(), from_amqp(value))).collect(),
+        ),
+        other => integer(other).map_or(Value::Null, Value::from),
+    }
+}

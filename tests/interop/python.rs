@@ -1,0 +1,114 @@
+//! The reference implementation at the other end: what either side sends, the other one reads.
+
+use std::path::PathBuf;
+use std::process::Stdio;
+
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
+use zrecipe::message::Envelope;
+use zrecipe::syntax::json::read_value;
+use zrecipe::transport::Transport;
+use zrecipe::value::{Object, Value};
+
+use crate::contract::{accept, next, queue, reject, subscribe, within};
+use crate::stage::Rabbit;
+
+/// What is hard to carry, as Python writes it: integers of any size, what is no JSON, what is not ASCII, and an order of keys.
+const PAYLOAD: &str = r#"{"z": 123456789012345678901234567890, "a": [NaN, -Infinity, 0.1, 1e+300, null, true],
+    "é": "中 😀 \"quoted\" \n"}"#;
+const RECIPE: &str = r#"{"1": {"queue": "q", "service": "Ping", "parameters": {"é": [1, 2.5]}, "output": {"result": 2}},
+    "2": {"queue": "out"}, "start": [[1, PAYLOAD]]}"#;
+
+fn recipe() -> Value {
+    read_value(RECIPE.replace("PAYLOAD", PAYLOAD).as_bytes()).expect("JSON")
+}
+
+/// A Python with the reference implementation.
+fn interpreter() -> PathBuf {
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("python/bin/python");
+    assert!(path.exists(), "{} is missing: `tests/interop/setup` makes it", path.display());
+    path
+}
+
+/// A Python process that plays a role of `python.py`.
+struct Python {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Python {
+    fn start(stage: &Rabbit, role: &str, place: &str) -> Self {
+        let mut child = Command::new(interpreter())
+            .arg(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/interop/python.py"))
+            .args([&stage.node.port.to_string(), role, place])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("Python starts");
+        let stdout = child.stdout.take().expect("its output");
+        Self { child, lines: BufReader::new(stdout).lines() }
+    }
+
+    async fn says(&mut self) -> Value {
+        let line = within("a line from Python", self.lines.next_line()).await.expect("output");
+        read_value(line.expect("Python has not failed").as_bytes()).expect("JSON")
+    }
+
+    async fn ends(mut self) {
+        let status = within("the end of Python", self.child.wait()).await.expect("wait");
+        assert!(status.success(), "Python has failed");
+    }
+}
+
+pub async fn messages_are_the_same(stage: &Rabbit, transport: &dyn Transport) {
+    let environment = Object::from_iter([("ID".to_owned(), Value::from("an-id"))]);
+    let ours = Envelope::start(recipe(), environment, "request").expect("starts");
+
+    // From us to Python and on to us.
+    let mut results = subscribe(transport, queue("out"), 1).await;
+    let mut python = Python::start(stage, "receive", "q");
+    assert_eq!(python.says().await, Value::from("ready"));
+    transport.send(ours.clone()).await.expect("send");
+    let read = python.says().await;
+    let payload = read_value(PAYLOAD.as_bytes()).expect("JSON");
+    for (part, expected) in [
+        ("payload", payload.clone()),
+        ("id", Value::from("an-id")),
+        ("pointer", Value::from(1)),
+        ("path", Value::Array(Vec::new())),
+        ("recipe", recipe()),
+    ] {
+        assert_eq!(read.get(part), Some(&expected), "{part}");
+    }
+    let got = next(&mut results).await;
+    let envelope = Envelope::read(&got.headers, &got.body).expect("a recipe message");
+    assert_eq!((envelope.pointer, envelope.path.as_slice()), (2, [Value::from(1)].as_slice()));
+    assert_eq!((envelope.id(), &envelope.payload), (Some("an-id"), &Value::from([("back", payload)])));
+    transport.settle(&got, accept(vec![])).await.expect("settle");
+    python.ends().await;
+
+    // What Python would have sent.
+    let mut deliveries = subscribe(transport, queue("q"), 1).await;
+    let mut python = Python::start(stage, "send", "q");
+    let asked = Value::from([("recipe", recipe()), ("id", Value::from("an-id"))]).to_json();
+    let mut stdin = python.child.stdin.take().expect("its input");
+    stdin.write_all(asked.as_bytes()).await.expect("write");
+    drop(stdin);
+    let got = next(&mut deliveries).await;
+    python.ends().await;
+    assert_eq!(got.headers, ours[0].headers);
+    let body = |body: &[u8]| read_value(body).expect("JSON");
+    assert_eq!(body(&got.body), body(&ours[0].body));
+
+    // Their tools read our dead letters.
+    transport.settle(&got, reject("bad: é")).await.expect("settle");
+    let mut python = Python::start(stage, "dead", "dlq.q");
+    assert_eq!(python.says().await, Value::from("ready"));
+    let letter = python.says().await;
+    for (part, expected) in [("queue", "q"), ("exchange", ""), ("reason", "rejected"), ("why", "bad: é")] {
+        assert_eq!(letter.get(part), Some(&Value::from(expected)), "{part}");
+    }
+    assert!(letter.get("year").and_then(Value::as_i64) > Some(2000));
+    python.ends().await;
+}

@@ -1,0 +1,207 @@
+//! Starts nodes of RabbitMQ on free ports, with data of their own, and ends them with the test however it ends.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use crate::contract::Fate;
+
+/// Starting takes 6 s on a quiet machine.
+const START: Duration = Duration::from_secs(120);
+
+/// Waits for the end of its input, which comes with the end of whoever started it, and then ends the node.
+const KEEPER: &str = r#"
+set -m
+"$0" </dev/null >"$RABBITMQ_LOG_BASE/out" 2>&1 &
+node=$!
+read -r _
+kill -9 -- "-$node"
+for _ in 1 2 3 4 5 6 7 8 9 10; do
+    epmd -port "$ERL_EPMD_PORT" -kill >/dev/null 2>&1 && break
+    sleep 0.2
+done
+"#;
+
+/// A running node.
+pub struct Node {
+    /// The port of AMQP.
+    pub port: u16,
+    /// The port of AMQP in TLS.
+    pub tls_port: u16,
+    name: String,
+    environment: Vec<(&'static str, String)>,
+    directory: Directory,
+    keeper: Option<Child>,
+}
+
+/// Where a node has its files: in a directory of its own, or in that of the node that it joins.
+enum Directory {
+    Own(TempDir),
+    Of(PathBuf),
+}
+
+impl Directory {
+    fn path(&self) -> &Path {
+        match self {
+            Directory::Own(directory) => directory.path(),
+            Directory::Of(path) => path,
+        }
+    }
+}
+
+/// A port that nobody listens at. Somebody may take it before we do, but hardly.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    listener.local_addr().expect("an address").port()
+}
+
+/// The programs, not the wrappers of the packages, which want to be root and change the user.
+fn program(name: &str) -> String {
+    let packaged = format!("/usr/lib/rabbitmq/bin/{name}");
+    if Path::new(&packaged).exists() { packaged } else { name.to_owned() }
+}
+
+impl Node {
+    /// Starts a node and waits until it answers; with `beside`, as another one of the same cluster to be.
+    pub async fn start(name: &str, beside: Option<&Node>) -> Self {
+        let directory = match beside {
+            None => Directory::Own(tempfile::tempdir().expect("a directory")),
+            Some(node) => Directory::Of(node.directory.path().to_owned()),
+        };
+        let home = directory.path();
+        let own = home.join(name);
+        for folder in [own.join("data"), own.join("log")] {
+            std::fs::create_dir_all(folder).expect("a folder");
+        }
+        let (port, tls_port) = (free_port(), free_port());
+        if beside.is_none() {
+            crate::tls::write_certificates(home);
+        }
+        let file = |name: &str| home.join(name).display().to_string();
+        let configuration = format!(
+            "listeners.tcp.1 = 127.0.0.1:{port}\n\
+             listeners.ssl.1 = 127.0.0.1:{tls_port}\n\
+             ssl_options.cacertfile = {}\n\
+             ssl_options.certfile = {}\n\
+             ssl_options.keyfile = {}\n\
+             ssl_options.verify = verify_peer\n\
+             ssl_options.fail_if_no_peer_cert = false\n\
+             ssl_cert_login_from = common_name\n\
+             auth_mechanisms.1 = PLAIN\n\
+             auth_mechanisms.2 = EXTERNAL\n\
+             log.console = false\n\
+             vm_memory_high_watermark.absolute = 512MiB\n\
+             disk_free_limit.absolute = 50MB\n",
+            file("authority.pem"),
+            file("server.pem"),
+            file("server.key"),
+        );
+        std::fs::write(own.join("rabbitmq.conf"), configuration).expect("write");
+        std::fs::write(own.join("plugins"), "[rabbitmq_auth_mechanism_ssl].\n").expect("write");
+        std::fs::write(own.join("none"), "").expect("write");
+        let at = |name: &str| own.join(name).display().to_string();
+        let mappers = beside.and_then(|node| node.environment.iter().find(|(name, _)| *name == "ERL_EPMD_PORT"));
+        let mapper = mappers.map_or_else(|| free_port().to_string(), |(_, port)| port.clone());
+        let node_name = format!("zrecipe-{name}-{port}@localhost");
+        let environment = vec![
+            // The cookie that nodes of a cluster share lies there.
+            ("HOME", home.display().to_string()),
+            ("RABBITMQ_NODENAME", node_name.clone()),
+            ("RABBITMQ_MNESIA_BASE", at("data")),
+            ("RABBITMQ_LOG_BASE", at("log")),
+            ("RABBITMQ_CONFIG_FILE", at("rabbitmq.conf")),
+            ("RABBITMQ_CONF_ENV_FILE", at("none")),
+            ("RABBITMQ_ENABLED_PLUGINS_FILE", at("plugins")),
+            ("RABBITMQ_PID_FILE", at("pid")),
+            ("RABBITMQ_DIST_PORT", free_port().to_string()),
+            ("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", "-kernel inet_dist_use_interface {127,0,0,1}".to_owned()),
+            ("ERL_EPMD_PORT", mapper),
+            ("ERL_EPMD_ADDRESS", "127.0.0.1".to_owned()),
+        ];
+        let keeper = Command::new("bash")
+            .args(["-c", KEEPER, &program("rabbitmq-server")])
+            .envs(environment.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("bash starts");
+        let mut node = Self { port, tls_port, name: node_name, environment, directory, keeper: Some(keeper) };
+        node.wait(&own).await;
+        node
+    }
+
+    /// Waits until the node answers, or fails with what it said.
+    async fn wait(&mut self, own: &Path) {
+        let begun = Instant::now();
+        let said = || {
+            let text = std::fs::read_to_string(own.join("log/out")).unwrap_or_default();
+            format!("RabbitMQ does not start: {}\n`tests/interop/setup` installs it if it is missing", text.trim())
+        };
+        loop {
+            let url = format!("amqp://guest:guest@127.0.0.1:{}", self.port);
+            if lapin::Connection::connect(&url, lapin::ConnectionProperties::default()).await.is_ok() {
+                return;
+            }
+            let is_gone = std::fs::read_to_string(own.join("log/out")).is_ok_and(|text| text.contains("not found"));
+            assert!(!is_gone && begun.elapsed() < START, "{}", said());
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// Where the files of the cluster lie.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Runs `rabbitmqctl`; its output.
+    pub fn control(&self, arguments: &[&str]) -> String {
+        let output = Command::new(program("rabbitmqctl"))
+            .args(["--node", &self.name])
+            .args(arguments)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null())
+            .output()
+            .expect("rabbitmqctl runs");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "rabbitmqctl {arguments:?}: {said}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// Makes this node one of the cluster of another.
+    pub fn join(&self, other: &Node) {
+        self.control(&["stop_app"]);
+        self.control(&["join_cluster", &other.name]);
+        self.control(&["start_app"]);
+    }
+
+    /// Stops the node, lets it go on, or ends it as a power failure would.
+    pub fn meet(&mut self, fate: Fate) {
+        let signal = match fate {
+            Fate::Freezes => Signal::STOP,
+            Fate::Thaws => Signal::CONT,
+            Fate::Dies => return self.kill(),
+        };
+        let file = self.environment.iter().find(|(name, _)| *name == "RABBITMQ_PID_FILE").expect("a file");
+        let text = std::fs::read_to_string(&file.1).expect("it is running");
+        let pid = text.trim().parse().ok().and_then(Pid::from_raw).expect("a process");
+        kill_process(pid, signal).expect("it is ours");
+    }
+
+    fn kill(&mut self) {
+        if let Some(mut keeper) = self.keeper.take() {
+            drop(keeper.stdin.take());
+            let _ = keeper.wait();
+        }
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
