@@ -45,6 +45,7 @@
 //!            bind
 //!            message
 //!            transport    transport/
+//!            telemetry    telemetry/
 //!            runtime      runtime/  runtime/services/
 //! front end  cli          cli/commands/
 //! ```
@@ -101,6 +102,7 @@ pub mod site;
 pub mod source;
 pub mod suppress;
 pub mod syntax;
+pub mod telemetry;
 pub mod template;
 pub mod topology;
 pub mod transport;

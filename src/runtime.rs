@@ -3,10 +3,14 @@
 //! A delivery is settled once, last, and together with everything it led to. A service that fails on a message
 //! (by returning so, or by a panic) does not take its neighbours with it.
 
+pub mod health;
+pub mod instance;
 pub mod journal;
+pub mod metrics;
 pub mod process;
 pub mod run;
 pub mod services;
+pub mod status;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -14,8 +18,10 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
+use tracing::Instrument as _;
 
 use crate::message::{self, Destination, Envelope, Outgoing, Output};
+use crate::telemetry::traces::Tracing;
 use crate::transport::{Delivery, Error, Settlement, Subscription, Transport, Verdict};
 use crate::value::{Object, Value};
 
@@ -30,6 +36,9 @@ pub trait Service: Send + Sync + 'static {
 
     /// Whether this service deals with the messages of a queue.
     fn serves(&self, queue: &str) -> bool;
+
+    /// The queues it takes messages from when nothing else is said.
+    fn queues(&self) -> Vec<String>;
 
     /// How many messages of a queue it takes at a time.
     fn prefetch(&self) -> u16 {
@@ -145,6 +154,8 @@ pub enum Event {
         service: String,
         /// The recipe step, if there is one.
         step: Option<i64>,
+        /// The recipe ID, if there is one.
+        recipe_id: Option<String>,
         /// How often the message has been delivered.
         deliveries: u32,
     },
@@ -160,6 +171,15 @@ pub enum Event {
         outcome: &'static str,
         /// Why, where it did not go well.
         reason: Option<String>,
+        /// How many messages it led to.
+        sent: usize,
+        /// How long the service was at it.
+        took: Duration,
+    },
+    /// A message could not be settled: it is no longer ours, or the broker is gone. It is delivered again.
+    Abandoned {
+        /// The message's id.
+        id: String,
     },
     /// Something is not as it should be, and nothing else says so.
     Warning(String),
@@ -173,6 +193,7 @@ pub struct Host {
     /// How many messages are dealt with at a time, over all queues.
     places: Arc<Semaphore>,
     stop: watch::Receiver<bool>,
+    tracing: Option<Arc<Tracing>>,
 }
 
 impl Host {
@@ -185,7 +206,14 @@ impl Host {
         events: mpsc::UnboundedSender<Event>,
         stop: watch::Receiver<bool>,
     ) -> Self {
-        Self { transport, services, events, places: Arc::new(Semaphore::new(places.max(1))), stop }
+        Self { transport, services, events, places: Arc::new(Semaphore::new(places.max(1))), stop, tracing: None }
+    }
+
+    /// Makes spans of what is done.
+    #[must_use]
+    pub fn traced(mut self, tracing: Option<Arc<Tracing>>) -> Self {
+        self.tracing = tracing;
+        self
     }
 
     /// The service that deals with the messages of a queue.
@@ -198,6 +226,14 @@ impl Host {
     /// # Errors
     /// The broker failed. Messages under way are released.
     pub async fn serve(&self, queues: &[String]) -> Result<(), Error> {
+        self.serve_when_ready(queues, || {}).await
+    }
+
+    /// The same; says when it is subscribed to all queues.
+    ///
+    /// # Errors
+    /// As for [`Host::serve`].
+    pub async fn serve_when_ready(&self, queues: &[String], ready: impl FnOnce()) -> Result<(), Error> {
         let mut tasks = JoinSet::new();
         for queue in queues {
             let Some(service) = self.service_for(queue) else { continue };
@@ -209,10 +245,12 @@ impl Host {
                 service: Arc::clone(service),
                 events: self.events.clone(),
                 places: Arc::clone(&self.places),
+                tracing: self.tracing.clone(),
             };
             let stop = self.stop.clone();
             tasks.spawn(worker.consume(deliveries, stop));
         }
+        ready();
         while let Some(task) = tasks.join_next().await {
             match task {
                 Ok(result) => result?,
@@ -229,6 +267,7 @@ struct Worker {
     service: Arc<dyn Service>,
     events: mpsc::UnboundedSender<Event>,
     places: Arc<Semaphore>,
+    tracing: Option<Arc<Tracing>>,
 }
 
 impl Worker {
@@ -260,7 +299,6 @@ impl Worker {
 
     async fn deal_with(&self, delivery: Delivery) -> Result<(), Error> {
         let Ok(_place) = self.places.acquire().await else { return Ok(()) };
-        let started = SystemTime::now();
         let (job, step, early) = match self.open(&delivery) {
             Ok(job) => {
                 let step = job.envelope.as_ref().map(|envelope| envelope.pointer);
@@ -271,17 +309,61 @@ impl Worker {
                 (job, None, Some(Outcome::Bad { reason }))
             }
         };
+        let span = self.span(&job, step);
+        self.settle(delivery, job, step, early).instrument(span).await
+    }
+
+    /// What every log line about a message says.
+    fn span(&self, job: &Job, step: Option<i64>) -> tracing::Span {
+        tracing::info_span!(
+            "message",
+            service = self.service.name(),
+            recipe_ID = job.envelope.as_ref().and_then(Envelope::id),
+            step,
+            queue = job.delivery.source.name(),
+            message_id = job.delivery.id,
+        )
+    }
+
+    async fn settle(
+        &self,
+        delivery: Delivery,
+        job: Job,
+        step: Option<i64>,
+        early: Option<Outcome>,
+    ) -> Result<(), Error> {
+        let started = SystemTime::now();
         let name = self.service.name().to_owned();
         let (id, deliveries) = (delivery.id.clone(), delivery.deliveries);
-        let _ = self.events.send(Event::Started { id, service: name.clone(), step, deliveries });
+        let recipe_id = job.envelope.as_ref().and_then(Envelope::id).map(str::to_owned);
+        let traced = self.tracing.as_ref();
+        let traced =
+            traced.map(|tracing| tracing.receive(&delivery.headers, delivery.source.name(), recipe_id.as_deref()));
+        let _ = self.events.send(Event::Started { id, service: name.clone(), step, recipe_id, deliveries });
         let outcome = match early {
             Some(outcome) => outcome,
             None => self.run(&job).await,
         };
-        let (settlement, outcome, reason) = self.settlement(&job, step, started, outcome);
-        self.transport.settle(&delivery, settlement).await?;
+        let (mut settlement, outcome, reason) = self.settlement(&job, step, started, outcome);
+        let sent = settlement.outputs.len();
+        if let Some(span) = &traced {
+            settlement.outputs.iter_mut().for_each(|output| span.send(output));
+        }
+        if let Err(error) = self.transport.settle(&delivery, settlement).await {
+            tracing::warn!("not settled, so it is delivered again: {error}");
+            let _ = self.events.send(Event::Abandoned { id: delivery.id });
+            return Err(error);
+        }
         self.service.settled(&job).await;
-        let _ = self.events.send(Event::Settled { id: delivery.id, service: name, step, outcome, reason });
+        let took = started.elapsed().unwrap_or_default();
+        if let Some(span) = traced {
+            span.end(reason.as_deref());
+        }
+        match &reason {
+            Some(reason) => tracing::warn!(outcome, sent, took = ?took, "{reason}"),
+            None => tracing::info!(outcome, sent, took = ?took, "settled"),
+        }
+        let _ = self.events.send(Event::Settled { id: delivery.id, service: name, step, outcome, reason, sent, took });
         Ok(())
     }
 
@@ -298,7 +380,8 @@ impl Worker {
     /// Lets the service deal with it. A panic is the service's fault, not the message's: it comes back.
     async fn run(&self, job: &Job) -> Outcome {
         let (service, copy) = (Arc::clone(&self.service), job.clone());
-        let mut task = AbortOnDrop(tokio::spawn(async move { service.handle(&copy).await }));
+        let handling = async move { service.handle(&copy).await };
+        let mut task = AbortOnDrop(tokio::spawn(handling.in_current_span()));
         match (&mut task.0).await {
             Ok(outcome) => outcome,
             Err(error) => {
@@ -377,6 +460,7 @@ impl Worker {
         let named = matches!(envelope.step().get("output"), Some(Value::Object(channels)) if !channels.is_empty());
         if named && self.service.default_channel().is_none() && outputs.iter().any(|output| output.channel.is_none()) {
             let (service, step) = (self.service.name(), envelope.pointer);
+            tracing::warn!("it sends without a channel name, and the step has only named channels: dropped");
             let _ = self.events.send(Event::Warning(format!(
                 "service {service} sends without a channel name, and step `{step}` has only named channels: dropped"
             )));

@@ -133,20 +133,21 @@ async fn watch_events(mut events: mpsc::UnboundedReceiver<Event>, steps: BTreeMa
     let mut done = 0;
     while let Some(event) = events.recv().await {
         match event {
-            Event::Started { id, service, step, deliveries } => {
+            Event::Started { id, service, step, deliveries, .. } => {
                 let name = name(step, &service);
                 if deliveries > 1 {
                     line(format!("{name}: delivered for the {} time", ordinal(deliveries)));
                 }
                 under_way.insert(id, (name, SystemTime::now()));
             }
-            Event::Settled { id, service, step, outcome, reason } => {
+            Event::Settled { id, service, step, outcome, reason, .. } => {
                 let begun = under_way.remove(&id).map(|(_, begun)| begun);
                 let took = begun.and_then(|begun| begun.elapsed().ok()).unwrap_or_default();
                 let reason = reason.map_or(String::new(), |reason| format!(": {reason}"));
                 line(format!("{}: {outcome} in {}{reason}", name(step, &service), duration(took)));
                 done += usize::from(step.is_some());
             }
+            Event::Abandoned { id } => _ = under_way.remove(&id),
             Event::Warning(text) => line(format!("warning: {text}")),
         }
         let names: Vec<&str> = under_way.values().map(|(name, _)| name.as_str()).collect();

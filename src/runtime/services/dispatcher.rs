@@ -152,6 +152,10 @@ impl Service for Dispatcher {
         queue == REQUEST_QUEUE
     }
 
+    fn queues(&self) -> Vec<String> {
+        vec![REQUEST_QUEUE.to_owned()]
+    }
+
     fn takes_plain_messages(&self) -> bool {
         true
     }

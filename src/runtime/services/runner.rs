@@ -76,6 +76,10 @@ impl Service for Runner {
         Contracts::built_in().of_queue(QUEUE).is_some_and(|contract| contract.serves(queue))
     }
 
+    fn queues(&self) -> Vec<String> {
+        vec![QUEUE.to_owned()]
+    }
+
     fn prefetch(&self) -> u16 {
         self.prefetch
     }

@@ -1,0 +1,160 @@
+//! Numbers about services for Prometheus.
+//!
+//! Those that begin with `workflows_` mean what they mean in `workflows.transport.middleware.prometheus` (3.3), so that
+//! a site's dashboards go on; `source` is the service's name there. Times are in seconds.
+
+use std::sync::Arc;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::runtime::Event;
+use crate::runtime::instance::Observer;
+
+#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Source {
+    source: String,
+}
+
+#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Outcome {
+    service: String,
+    outcome: &'static str,
+}
+
+/// The numbers of this process.
+pub struct Metrics {
+    registry: Registry,
+    processing: Family<Source, Histogram>,
+    acknowledged: Family<Source, Counter>,
+    refused: Family<Source, Counter>,
+    sent: Family<Source, Counter>,
+    outcomes: Family<Outcome, Counter>,
+    redelivered: Family<Source, Counter>,
+    abandoned: Family<Source, Counter>,
+    active: Family<Source, Gauge>,
+}
+
+impl Metrics {
+    /// All at zero.
+    pub fn new() -> Arc<Self> {
+        const BOUNDS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0, 600.0, 3600.0];
+        let mut registry = Registry::default();
+        let processing = Family::<Source, Histogram>::new_with_constructor(|| Histogram::new(BOUNDS));
+        let (acknowledged, refused, sent) = (Family::default(), Family::default(), Family::default());
+        let (outcomes, redelivered, abandoned) = (Family::default(), Family::default(), Family::default());
+        let active = Family::default();
+        registry.register_with_unit(
+            "workflows_callback_processing_time",
+            "How long messages were dealt with",
+            Unit::Seconds,
+            processing.clone(),
+        );
+        registry.register("workflows_transport_ack", "Messages acknowledged", acknowledged.clone());
+        registry.register("workflows_transport_nack", "Messages refused or sent back", refused.clone());
+        registry.register("workflows_transport_send", "Messages sent", sent.clone());
+        registry.register("zrecipe_messages", "Messages settled, by outcome", outcomes.clone());
+        registry.register("zrecipe_redelivered", "Messages that had been delivered before", redelivered.clone());
+        registry.register("zrecipe_abandoned", "Messages that could not be settled and come again", abandoned.clone());
+        registry.register("zrecipe_messages_in_progress", "Messages that are dealt with now", active.clone());
+        Arc::new(Self { registry, processing, acknowledged, refused, sent, outcomes, redelivered, abandoned, active })
+    }
+
+    /// Counts what happens.
+    pub fn observer(self: &Arc<Self>) -> Observer {
+        let metrics = Arc::clone(self);
+        Arc::new(move |identity, event| metrics.count(&identity.service, event))
+    }
+
+    fn count(&self, service: &str, event: &Event) {
+        let source = Source { source: service.to_owned() };
+        match event {
+            Event::Started { deliveries, .. } => {
+                self.active.get_or_create(&source).inc();
+                if *deliveries > 1 {
+                    self.redelivered.get_or_create(&source).inc();
+                }
+            }
+            Event::Settled { outcome, sent, took, .. } => {
+                self.active.get_or_create(&source).dec();
+                self.processing.get_or_create(&source).observe(took.as_secs_f64());
+                let kind =
+                    if matches!(*outcome, "retry" | "dead-lettered") { &self.refused } else { &self.acknowledged };
+                kind.get_or_create(&source).inc();
+                self.sent.get_or_create(&source).inc_by(*sent as u64);
+                self.outcomes.get_or_create(&Outcome { service: service.to_owned(), outcome }).inc();
+            }
+            Event::Abandoned { .. } => {
+                self.active.get_or_create(&source).dec();
+                self.abandoned.get_or_create(&source).inc();
+            }
+            Event::Warning(_) => {}
+        }
+    }
+
+    /// The text that Prometheus reads.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        // Writing to a string does not fail.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn what_happens_is_counted() {
+        let metrics = Metrics::new();
+        let started = |id: &str, deliveries| Event::Started {
+            id: id.to_owned(),
+            service: "Runner".to_owned(),
+            step: None,
+            recipe_id: None,
+            deliveries,
+        };
+        let settled = |outcome, sent| Event::Settled {
+            id: "a".to_owned(),
+            service: "Runner".to_owned(),
+            step: None,
+            outcome,
+            reason: None,
+            sent,
+            took: Duration::from_millis(20),
+        };
+        for event in [
+            started("a", 1),
+            settled("done", 2),
+            started("b", 2),
+            settled("dead-lettered", 0),
+            started("c", 1),
+            Event::Abandoned { id: "c".to_owned() },
+            started("d", 1),
+        ] {
+            metrics.count("Runner", &event);
+        }
+        let text = metrics.text();
+        for line in [
+            "workflows_callback_processing_time_seconds_count{source=\"Runner\"} 2",
+            "workflows_callback_processing_time_seconds_bucket{le=\"0.01\",source=\"Runner\"} 0",
+            "workflows_callback_processing_time_seconds_bucket{le=\"0.025\",source=\"Runner\"} 2",
+            "workflows_transport_ack_total{source=\"Runner\"} 1",
+            "workflows_transport_nack_total{source=\"Runner\"} 1",
+            "workflows_transport_send_total{source=\"Runner\"} 2",
+            "zrecipe_messages_total{service=\"Runner\",outcome=\"dead-lettered\"} 1",
+            "zrecipe_redelivered_total{source=\"Runner\"} 1",
+            "zrecipe_abandoned_total{source=\"Runner\"} 1",
+            "zrecipe_messages_in_progress{source=\"Runner\"} 1",
+        ] {
+            assert!(text.contains(line), "{line}\n{text}");
+        }
+    }
+}
