@@ -14,6 +14,7 @@ use clap::{Args, ColorChoice, Parser};
 
 use crate::bind::merge;
 use crate::compile::{Compilation, Options, compile};
+use crate::connection;
 use crate::contract::{self, Contract, Contracts};
 use crate::diagnostic::Level;
 use crate::diff::unified;
@@ -24,10 +25,11 @@ use crate::report::{self, FileReport, Report, Style};
 use crate::runtime::run;
 use crate::secret;
 use crate::settings::{self, Settings};
+use crate::site::{Fault, Site};
 use crate::source::{Source, Unit};
 use crate::syntax::json::read_value;
 use crate::topology::{self, Topology};
-use crate::transport;
+use crate::transport::{self, amqp};
 use crate::value::{Object, Value};
 
 /// Compiler, linter and runtime for Zocalo recipes.
@@ -228,6 +230,24 @@ impl From<transport::Error> for Error {
     }
 }
 
+impl From<connection::Error> for Error {
+    fn from(error: connection::Error) -> Self {
+        let said = Self::new(error.to_string());
+        match error {
+            connection::Error::ClearText { .. } => {
+                said.hint("encrypt with `ssl: true` beside `host` (and usually port 5671)").hint(
+                    "`clear-text: true` beside `host` allows it, for networks where nobody listens; the Python packages \
+                     always do it, and pass over both settings",
+                )
+            }
+            connection::Error::NoBroker(_) | connection::Error::Setting { .. } => {
+                said.hint("`zrecipe config show -e ENV` shows what an environment comes to")
+            }
+            connection::Error::Site(_) | connection::Error::File { .. } => said,
+        }
+    }
+}
+
 impl From<run::Error> for Error {
     fn from(error: run::Error) -> Self {
         let said = Self::new(error.to_string());
@@ -338,6 +358,51 @@ impl Session {
     pub fn site_path(&self) -> Option<PathBuf> {
         let given = self.common.site.clone().filter(|path| !path.as_os_str().is_empty());
         given.or_else(|| self.settings.site.clone())
+    }
+
+    /// The site configuration that is named, which a command cannot do without.
+    ///
+    /// # Errors
+    /// None is named, or it cannot be used.
+    pub fn site(&self) -> Result<Site, Error> {
+        let path = self.site_path().ok_or_else(|| {
+            Error::new("no site configuration is given").hint("`--site FILE` or ZOCALO_CONFIG names one")
+        })?;
+        Ok(library::site(&path, self.settings.max_bytes())?)
+    }
+
+    /// The environments of a site that are meant: the given ones, or the one that holds when none is chosen.
+    ///
+    /// # Errors
+    /// None is chosen, and there is no `default`; or one of them cannot be activated.
+    pub fn environments(&self, given: &[String], site: &Site) -> Result<Vec<String>, Error> {
+        let chosen = match library::environment(site) {
+            _ if !given.is_empty() => given.to_vec(),
+            Some(environment) => vec![environment],
+            None => {
+                let fault = Fault::NoEnvironment("default".to_owned());
+                return Err(of_fault(fault, site).hint("`-e ENV` chooses one"));
+            }
+        };
+        let names: Vec<&str> = chosen.iter().map(String::as_str).collect();
+        match site.resolve(&names) {
+            Ok(_) => Ok(chosen),
+            Err(fault) => Err(of_fault(fault, site)),
+        }
+    }
+
+    /// How to reach the broker of these environments. Says so when others can read the password.
+    ///
+    /// # Errors
+    /// They name none, or what they say cannot be used.
+    pub fn broker(&self, site: &Site, environments: &[&str]) -> Result<amqp::Options, Error> {
+        let options = connection::of_site(site, environments)?;
+        for path in connection::exposed(site, environments)? {
+            let path = path.display();
+            say(&format!("warning: everyone on this machine can read the password or the key in {path}"));
+            say(&format!("  help: `chmod o-r {path}`"));
+        }
+        Ok(options)
     }
 
     /// The names of the recipes that the site has, if somebody has said where they are.
@@ -548,6 +613,19 @@ impl Session {
     pub fn refuse(&self, compiled: &[Compilation]) -> Result<(), Error> {
         self.explain(compiled);
         if compiled.iter().any(Compilation::is_refused) { Err(Error::findings()) } else { Ok(()) }
+    }
+}
+
+/// Why an environment cannot be activated, and what there is.
+fn of_fault(fault: Fault, site: &Site) -> Error {
+    let error = Error::new(fault.to_string());
+    match fault {
+        Fault::NoEnvironment(_) => match site.environment_names() {
+            none if none.is_empty() => error.hint("the configuration has no environments"),
+            names => error.hint(format!("there are `{}`", names.join("`, `"))),
+        },
+        Fault::Circle(names) => error.hint(format!("`{}`", names.join("` → `"))),
+        Fault::NoBlock { .. } => error.hint("`zrecipe check` says more"),
     }
 }
 

@@ -46,6 +46,7 @@
 //!            message
 //!            transport    transport/
 //!            telemetry    telemetry/
+//!            connection
 //!            runtime      runtime/  runtime/services/
 //! front end  cli          cli/commands/
 //! ```
@@ -78,6 +79,7 @@ pub mod baseline;
 pub mod bind;
 pub mod cli;
 pub mod compile;
+pub mod connection;
 pub mod contract;
 pub mod diagnostic;
 pub mod diff;

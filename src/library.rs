@@ -250,7 +250,7 @@ pub struct Disk {
 
 impl Files for Disk {
     fn look(&self, from: &str, path: &str) -> Look {
-        let path = Path::new(from).parent().unwrap_or(Path::new("")).join(expand_home(path));
+        let path = beside(from, path);
         if path.metadata().is_ok_and(|found| !found.is_file() && !found.is_dir()) {
             return Look::Unreadable("it is a device or a pipe".to_owned());
         }
@@ -271,8 +271,13 @@ impl Files for Disk {
     }
 }
 
+/// The file that is meant by a path in the file `from`.
+pub fn beside(from: &str, path: &str) -> PathBuf {
+    Path::new(from).parent().unwrap_or(Path::new("")).join(expand_home(path))
+}
+
 /// Whether every user of the machine may read a file, and pass through the directories above it.
-fn is_public(path: &Path) -> bool {
+pub fn is_public(path: &Path) -> bool {
     let allows = |path: &Path, bit| path.metadata().is_ok_and(|found| found.permissions().mode() & bit != 0);
     let real = path.canonicalize();
     real.is_ok_and(|path| allows(&path, 0o004) && path.ancestors().skip(1).all(|directory| allows(directory, 0o001)))

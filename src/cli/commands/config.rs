@@ -1,13 +1,11 @@
 //! `zrecipe config`: what a site configuration comes to.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
 
 use crate::cli::progress::align;
 use crate::cli::{Error, Session, print};
-use crate::library;
 use crate::secret::hidden;
-use crate::site::{Fault, Setting, Site};
+use crate::site::Setting;
 use crate::source::Unit;
 use crate::syntax::NodeRef;
 use crate::value::Value;
@@ -43,13 +41,10 @@ struct Show {
 /// See [`crate::cli`].
 pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
     let Command::Show(args) = &args.command;
-    let path: PathBuf = session.site_path().ok_or_else(|| {
-        Error::new("no site configuration is given").hint("`--site FILE` or ZOCALO_CONFIG names one")
-    })?;
-    let site = library::site(&path, session.settings.max_bytes())?;
-    let environments = chosen(args, &site)?;
+    let site = session.site()?;
+    let environments = session.environments(&args.environments, &site)?;
     let names: Vec<&str> = environments.iter().map(String::as_str).collect();
-    let plugins = site.resolve(&names).map_err(|fault| told(fault, &site))?;
+    let plugins = site.resolve(&names).map_err(|fault| Error::new(fault.to_string()))?;
     let mut text = String::new();
     if args.format == "json" {
         let plugins = plugins.iter().map(|(plugin, settings)| {
@@ -93,27 +88,4 @@ fn row(setting: &Setting<'_>) -> [String; 4] {
 fn place(node: NodeRef<'_>) -> (&str, u32) {
     let source = node.tree().source();
     (source.name(), source.position(node.span().start, Unit::Char).line)
-}
-
-/// The environments that are meant.
-fn chosen(args: &Show, site: &Site) -> Result<Vec<String>, Error> {
-    if !args.environments.is_empty() {
-        return Ok(args.environments.clone());
-    }
-    match library::environment(site) {
-        Some(environment) => Ok(vec![environment]),
-        None => Err(told(Fault::NoEnvironment("default".to_owned()), site).hint("`-e ENV` chooses one")),
-    }
-}
-
-fn told(fault: Fault, site: &Site) -> Error {
-    let error = Error::new(fault.to_string());
-    match fault {
-        Fault::NoEnvironment(_) => match site.environment_names() {
-            none if none.is_empty() => error.hint("the configuration has no environments"),
-            names => error.hint(format!("there are `{}`", names.join("`, `"))),
-        },
-        Fault::Circle(names) => error.hint(format!("`{}`", names.join("` → `"))),
-        Fault::NoBlock { .. } => error.hint("`zrecipe check` says more"),
-    }
 }

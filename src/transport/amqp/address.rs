@@ -39,7 +39,7 @@ impl std::fmt::Display for Host {
 
 impl Host {
     /// Whether what goes there does not leave this machine.
-    fn is_here(&self) -> bool {
+    pub fn is_here(&self) -> bool {
         self.name == "localhost" || self.name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
     }
 }
