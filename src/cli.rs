@@ -722,6 +722,7 @@ pub fn with_guid(mut parameters: Object) -> (Object, String) {
     (parameters, guid)
 }
 
+pub mod broker;
 pub mod files;
 pub mod progress;
 pub mod watch;
@@ -766,6 +767,8 @@ commands! {
     expand Expand,
     emit Emit,
     run Run,
+    service Service,
+    shutdown Shutdown,
     runs Runs,
     show Show,
     resume Resume,

@@ -1,9 +1,10 @@
 //! Recipes by name: the directories where they are looked up, and those built into the program.
 
+use std::collections::HashMap;
 use std::io::Read as _;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::document::DocumentKind;
 use crate::lint::nearest;
@@ -174,6 +175,16 @@ impl Library {
         }
     }
 
+    /// Where the recipe of this name is, and what its file is like; nothing for one that is built in.
+    fn place(&self, name: &str) -> Option<Stamp> {
+        let paths = self.directories.iter().map(|directory| directory.join(format!("{name}.json")));
+        paths.into_iter().find_map(|path| {
+            let metadata = path.metadata().ok()?;
+            let file = (metadata.dev(), metadata.ino(), metadata.len());
+            Some(Stamp { path, file, modified: (metadata.mtime(), metadata.mtime_nsec()) })
+        })
+    }
+
     /// A link inside a recipe directory must not lead out of it.
     fn confine(&self, directory: &Path, path: &Path, name: &str) -> Result<(), Error> {
         let real = |path: &Path| path.canonicalize().ok();
@@ -202,6 +213,49 @@ impl Library {
         names.sort();
         names.dedup();
         names
+    }
+}
+
+/// A file as it was when it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Stamp {
+    path: PathBuf,
+    /// Device, number and size.
+    file: (u64, u64, u64),
+    /// Seconds and nanoseconds.
+    modified: (i64, i64),
+}
+
+/// A library whose recipes are kept in memory, and read again when their files change.
+#[derive(Debug, Default)]
+pub struct Shelf {
+    library: Library,
+    kept: Mutex<HashMap<String, (Option<Stamp>, Arc<Source>)>>,
+}
+
+impl Shelf {
+    /// Nothing is kept yet.
+    pub fn new(library: Library) -> Self {
+        Self { library, kept: Mutex::default() }
+    }
+
+    /// The recipe of this name.
+    ///
+    /// # Errors
+    /// As for [`Library::find`].
+    pub fn find(&self, name: &str) -> Result<Arc<Source>, Error> {
+        if !is_name(name) {
+            return Err(Error::BadName(name.to_owned()));
+        }
+        // Looked at before it is read: what changes meanwhile is read again next time.
+        let place = self.library.place(name);
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, source)) = kept.get(name).filter(|(then, _)| *then == place) {
+            return Ok(Arc::clone(source));
+        }
+        let source = Arc::new(self.library.find(name)?);
+        kept.insert(name.to_owned(), (place, Arc::clone(&source)));
+        Ok(source)
     }
 }
 

@@ -3,6 +3,7 @@
 //! A delivery is settled once, last, and together with everything it led to. A service that fails on a message
 //! (by returning so, or by a panic) does not take its neighbours with it.
 
+pub mod ask;
 pub mod health;
 pub mod instance;
 pub mod journal;

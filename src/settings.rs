@@ -17,6 +17,12 @@
 //! ispyb_dcid = { type = "integer" }
 //! ispyb_beamline = "string"                 # short for { type = "string" }
 //!
+//! [dispatcher]                              # how requests are dealt with by `zrecipe service -s Dispatcher`
+//! custom-recipes = true                     # whether requests may carry a recipe
+//! ready = [["data-is-there", "--beamline"]] # programs that say whether a request can be dealt with
+//! filters = [["look-up-in-database"]]       # programs that change requests: add parameters, for example
+//! time-limit = 30                           # seconds that each of them may take
+//!
 //! [rules]                                  # allow, note, warning or error
 //! two-destinations = "allow"
 //!
@@ -36,6 +42,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use globset::{GlobBuilder, GlobMatcher};
 use serde::Deserialize;
@@ -70,12 +77,44 @@ pub struct Settings {
     pub broker: Vec<PathBuf>,
     /// The types of the parameters that the site's dispatcher adds.
     pub declared: Arc<Declared>,
+    /// How requests are dealt with.
+    pub dispatching: Dispatching,
     /// The directory of the settings file, which paths are relative to.
     base: PathBuf,
     levels: Levels,
     overrides: Vec<(Vec<GlobMatcher>, Levels)>,
     suppressions: Vec<(GlobMatcher, Pointed)>,
     kinds: Vec<(Vec<GlobMatcher>, DocumentKind)>,
+}
+
+/// How a dispatcher deals with requests.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dispatching {
+    /// Whether requests may carry a recipe.
+    pub custom_recipes: bool,
+    /// Programs with their arguments that say whether a request can be dealt with.
+    pub ready: Vec<Vec<String>>,
+    /// Programs with their arguments that change requests.
+    pub filters: Vec<Vec<String>>,
+    /// How long each of them may take.
+    pub time_limit: Duration,
+}
+
+impl Default for Dispatching {
+    fn default() -> Self {
+        Self { custom_recipes: true, ready: Vec::new(), filters: Vec::new(), time_limit: Duration::from_secs(30) }
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct WrittenDispatcher {
+    custom_recipes: Option<bool>,
+    #[serde(default)]
+    ready: Vec<Spanned<Vec<String>>>,
+    #[serde(default)]
+    filters: Vec<Spanned<Vec<String>>>,
+    time_limit: Option<Spanned<f64>>,
 }
 
 /// The file as written.
@@ -96,6 +135,8 @@ struct Written {
     files: Vec<WrittenFiles>,
     #[serde(default)]
     parameters: BTreeMap<String, Spanned<serde_json::Value>>,
+    #[serde(default)]
+    dispatcher: WrittenDispatcher,
     #[serde(default)]
     rules: WrittenLevels,
     #[serde(default)]
@@ -224,6 +265,7 @@ impl Settings {
             broker: written.broker.iter().map(|path| base.join(path)).collect(),
             kinds: kinds.collect::<Result<_, Problem>>()?,
             declared: Arc::new(declared.collect::<Result<Declared, Problem>>()?),
+            dispatching: dispatching(written.dispatcher, &base)?,
             levels: levels(&written.rules)?,
             overrides: overrides.collect::<Result<_, Problem>>()?,
             suppressions: suppressions.collect::<Result<_, Problem>>()?,
@@ -272,6 +314,35 @@ fn glob(written: &Spanned<String>) -> Result<GlobMatcher, Problem> {
     let pattern = written.get_ref().strip_prefix("./").unwrap_or(written.get_ref());
     let glob = GlobBuilder::new(pattern).literal_separator(true).build();
     Ok(glob.map_err(|error| (written.span().start, error.to_string()))?.compile_matcher())
+}
+
+fn dispatching(written: WrittenDispatcher, base: &Path) -> Result<Dispatching, Problem> {
+    let default = Dispatching::default();
+    let program = |command: Spanned<Vec<String>>| {
+        let span = command.span();
+        let mut command = command.into_inner();
+        match command.first_mut() {
+            Some(program) if !program.is_empty() => {
+                // With a slash it is a path, as everywhere in this file; without, PATH has it.
+                if program.contains('/') {
+                    *program = base.join(&*program).to_string_lossy().into_owned();
+                }
+                Ok(command)
+            }
+            _ => Err((span.start, "a program has a name".to_owned())),
+        }
+    };
+    let programs = |commands: Vec<Spanned<Vec<String>>>| commands.into_iter().map(program).collect::<Result<_, _>>();
+    let time_limit = written.time_limit.map_or(Ok(default.time_limit), |limit| {
+        let time = Duration::try_from_secs_f64(*limit.get_ref()).ok().filter(|time| !time.is_zero());
+        time.ok_or_else(|| (limit.span().start, "a time limit is a number of seconds above 0".to_owned()))
+    })?;
+    Ok(Dispatching {
+        custom_recipes: written.custom_recipes.unwrap_or(default.custom_recipes),
+        ready: programs(written.ready)?,
+        filters: programs(written.filters)?,
+        time_limit,
+    })
 }
 
 /// The type of a parameter: a JSON Schema, or the name of a type.

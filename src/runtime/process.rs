@@ -1,4 +1,4 @@
-//! Runs a program with limits: its own process group, no standard input, its output in a file, an end for all of it.
+//! Runs a program with limits: its own process group, its input and output in files, an end for all of it.
 
 use std::io;
 use std::os::unix::process::ExitStatusExt as _;
@@ -30,8 +30,12 @@ pub struct Program<'p> {
     pub arguments: &'p [String],
     /// Where it runs.
     pub directory: &'p Path,
-    /// Where its standard output and error go.
+    /// What it reads on standard input; none: nothing.
+    pub input: Option<std::fs::File>,
+    /// Where its standard output goes.
     pub output: std::fs::File,
+    /// Where its standard error goes; none: to the output.
+    pub errors: Option<std::fs::File>,
     /// When it is stopped.
     pub limit: Duration,
 }
@@ -48,9 +52,9 @@ pub async fn run(program: Program<'_>) -> io::Result<Ending> {
     command
         .args(arguments)
         .current_dir(program.directory)
-        .stdin(Stdio::null())
+        .stdin(program.input.map_or_else(Stdio::null, Stdio::from))
         .stdout(program.output.try_clone()?)
-        .stderr(program.output)
+        .stderr(program.errors.unwrap_or(program.output))
         .process_group(0)
         .kill_on_drop(true);
     let mut child = command.spawn()?;

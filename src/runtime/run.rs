@@ -17,7 +17,7 @@ use crate::transport::{self, Transport};
 use crate::value::{Object, Value};
 
 /// The broker's file in the state directory.
-const DATABASE: &str = "zrecipe.db";
+pub const DATABASE: &str = "zrecipe.db";
 
 /// How the namespaces of runs are called.
 const PREFIX: &str = "run-";

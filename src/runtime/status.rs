@@ -92,6 +92,11 @@ pub struct Identity {
     pub tag: Option<String>,
 }
 
+/// What this machine calls itself.
+pub fn hostname() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
 /// `uk.ac.diamond.ws123` for `ws123.diamond.ac.uk`.
 pub fn reversed(hostname: &str) -> String {
     hostname.split('.').rev().collect::<Vec<_>>().join(".")

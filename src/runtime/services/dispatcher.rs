@@ -3,6 +3,11 @@
 //! It reads the recipes that the request names or carries, checks them, puts the parameters in, merges them, and
 //! sends what `start` says. The request is settled together with the first messages, so it is dispatched whole or
 //! not at all. What it refuses goes to the dead letters with the reason; the sender's mistake is never retried.
+//!
+//! Programs of the site may have a say (`[dispatcher]` in zrecipe.toml). Each gets the request as JSON on standard
+//! input. One of `ready` says by its exit status whether the request can be dealt with: 0, or 1 for not yet. One of
+//! `filters` prints the request that is to be dealt with instead, usually with more parameters; exit status 75 means
+//! that it cannot tell now, any other that the request is refused, with the last line of standard error as the reason.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,9 +19,12 @@ use uuid::Uuid;
 use crate::bind::bind;
 use crate::compile::{Compilation, Options, compile};
 use crate::diagnostic::Diagnostic;
-use crate::library::{self, Library};
+use crate::library::{self, Library, Shelf};
 use crate::message::{Destination, Envelope, Outgoing, REQUEST_QUEUE, Request, message_id};
+use crate::runtime::ask::{Answer, ask};
+use crate::runtime::process::Ending;
 use crate::runtime::{Job, Outcome, Service};
+use crate::settings::Dispatching;
 use crate::source::{Source, Unit};
 use crate::value::{Object, Value};
 
@@ -26,57 +34,41 @@ const NOT_READY: Duration = Duration::from_secs(2);
 /// For how many seconds a request may be not ready, unless it says otherwise (`dispatcher_timeout`).
 const READY_TIMEOUT: f64 = 120.0;
 
-/// Says whether a request can be dealt with yet.
-pub type Readiness = Arc<dyn Fn(&Request) -> bool + Send + Sync>;
+/// The exit status with which a filter says that it cannot tell now (`EX_TEMPFAIL`).
+const NOT_NOW: i32 = 75;
 
-/// Changes a request before its recipes are loaded: adds parameters, for example.
-pub type Filter = Arc<dyn Fn(Request) -> Result<Request, String> + Send + Sync>;
+/// How long to wait after a fault of the surroundings.
+const FAULT: Duration = Duration::from_secs(5);
 
 /// The service.
 #[derive(Clone)]
 pub struct Dispatcher {
-    library: Library,
+    shelf: Arc<Shelf>,
     logbook: Option<PathBuf>,
-    readiness: Vec<Readiness>,
-    filters: Vec<Filter>,
+    policy: Dispatching,
 }
 
 impl Dispatcher {
     /// A dispatcher that looks recipes up in a library.
     pub fn new(library: Library) -> Self {
-        Self { library, logbook: None, readiness: Vec::new(), filters: Vec::new() }
+        Self { shelf: Arc::new(Shelf::new(library)), logbook: None, policy: Dispatching::default() }
     }
 
     /// Writes a file about every request into this directory.
     #[must_use]
-    pub fn with_logbook(mut self, directory: PathBuf) -> Self {
-        self.logbook = Some(directory);
+    pub fn with_logbook(mut self, directory: Option<PathBuf>) -> Self {
+        self.logbook = directory;
         self
     }
 
-    /// Makes requests wait until `ready` says so.
+    /// Does as a site wants it.
     #[must_use]
-    pub fn with_readiness(mut self, ready: Readiness) -> Self {
-        self.readiness.push(ready);
+    pub fn with_policy(mut self, policy: Dispatching) -> Self {
+        self.policy = policy;
         self
     }
 
-    /// Changes requests before their recipes are loaded.
-    #[must_use]
-    pub fn with_filter(mut self, filter: Filter) -> Self {
-        self.filters.push(filter);
-        self
-    }
-
-    fn dispatch(&self, job: &Job) -> Outcome {
-        match self.try_dispatch(job) {
-            Ok(outcome) => outcome,
-            Err(Refusal::Request(reason)) => Outcome::Bad { reason },
-            Err(Refusal::World(reason)) => Outcome::Later { reason, after: Duration::from_secs(5) },
-        }
-    }
-
-    fn try_dispatch(&self, job: &Job) -> Result<Outcome, Refusal> {
+    async fn try_dispatch(&self, job: &Job) -> Result<Outcome, Refusal> {
         let id = &job.delivery.id;
         let body = match &job.envelope {
             Some(envelope) => envelope.payload.to_json().into_bytes(),
@@ -85,24 +77,68 @@ impl Dispatcher {
         let mut request = Request::read(&body).map_err(Refusal::Request)?;
         let recipe_id = recipe_id(&request.parameters, id)?;
         request.parameters.insert("guid".to_owned(), Value::from(recipe_id.as_str()));
-        if !self.readiness.iter().all(|ready| ready(&request)) {
+        if !self.is_ready(&request).await? {
             return Ok(not_ready(request, id));
         }
-        let original = request.clone();
-        for filter in &self.filters {
-            request = filter(request).map_err(Refusal::Request)?;
+        if request.custom_recipe.is_some() && !self.policy.custom_recipes {
+            return Err(Refusal::Request("requests with a recipe of their own are not taken here".to_owned()));
         }
-        let compiled = self.compile(&request)?;
+        let original = request.clone();
+        for filter in &self.policy.filters {
+            request = self.filter(filter, &request).await?;
+        }
+        let (dispatcher, job) = (self.clone(), job.clone());
+        // Files are read and large recipes compiled: not on the threads that serve everybody.
+        let dispatching = move || dispatcher.start(&job, &original, &request, recipe_id);
+        tokio::task::spawn_blocking(dispatching).await.map_err(|error| Refusal::World(error.to_string()))?
+    }
+
+    /// Whether all programs say that a request can be dealt with: by exit status 0, or 1 for not yet.
+    async fn is_ready(&self, request: &Request) -> Result<bool, Refusal> {
+        for program in &self.policy.ready {
+            let answer = self.ask(program, request).await?;
+            match answer.ending {
+                Ending::Exited(0) => {}
+                Ending::Exited(1) => return Ok(false),
+                _ => return Err(Refusal::World(failed(program, &answer))),
+            }
+        }
+        Ok(true)
+    }
+
+    /// What a filter makes of a request.
+    async fn filter(&self, program: &[String], request: &Request) -> Result<Request, Refusal> {
+        let answer = self.ask(program, request).await?;
+        match answer.ending {
+            Ending::Exited(0) => Request::read(&answer.output).map_err(|reason| {
+                Refusal::World(format!("the answer of filter `{}` is no request: {reason}", name(program)))
+            }),
+            Ending::Exited(status) if status != NOT_NOW => Err(Refusal::Request(failed(program, &answer))),
+            _ => Err(Refusal::World(failed(program, &answer))),
+        }
+    }
+
+    async fn ask(&self, program: &[String], request: &Request) -> Result<Answer, Refusal> {
+        let text = request.to_value().to_json() + "\n";
+        let answer = ask(program, &text, self.policy.time_limit).await;
+        answer.map_err(|error| Refusal::World(format!("`{}` cannot be started: {error}", name(program))))
+    }
+
+    /// The first messages of a request's recipes.
+    fn start(&self, job: &Job, original: &Request, request: &Request, recipe_id: String) -> Result<Outcome, Refusal> {
+        let compiled = self.compile(request)?;
         if compiled.is_empty() {
             return Err(Refusal::Request("the request names no recipe and carries none".to_owned()));
         }
         let recipe = bind(&compiled, &request.parameters);
         let environment = Object::from_iter([("ID".to_owned(), Value::from(recipe_id.as_str()))]);
-        let messages =
-            Envelope::start(recipe.clone(), environment, id).map_err(|error| Refusal::Request(error.to_string()))?;
+        let messages = Envelope::start(recipe.clone(), environment, &job.delivery.id)
+            .map_err(|error| Refusal::Request(error.to_string()))?;
         if let Some(directory) = &self.logbook {
-            write_logbook(directory, &recipe_id, job, &original, &request, &recipe)
-                .map_err(|error| Refusal::World(format!("cannot write the logbook: {error}")))?;
+            // The experiment does not wait for its book.
+            if let Err(error) = write_logbook(directory, &recipe_id, job, original, request, &recipe) {
+                tracing::warn!("request {recipe_id} is not in the logbook: {error}");
+            }
         }
         let sent: Vec<Value> = messages
             .iter()
@@ -114,10 +150,12 @@ impl Dispatcher {
 
     /// The recipes of a request: the one it carries, then those it names.
     fn compile(&self, request: &Request) -> Result<Vec<Compilation>, Refusal> {
-        let custom =
-            request.custom_recipe.iter().map(|recipe| Ok(Source::from_text("custom_recipe", recipe.to_json())));
+        let custom = request
+            .custom_recipe
+            .iter()
+            .map(|recipe| Ok(Arc::new(Source::from_text("custom_recipe", recipe.to_json()))));
         let named = request.recipes.iter().map(|name| {
-            self.library.find(name).map_err(|error| match error {
+            self.shelf.find(name).map_err(|error| match error {
                 library::Error::Unreadable { .. } => Refusal::World(error.to_string()),
                 _ => Refusal::Request(error.to_string()),
             })
@@ -126,7 +164,7 @@ impl Dispatcher {
         custom
             .chain(named)
             .map(|source| {
-                let compilation = compile(Arc::new(source?), Options { parameters, ..Options::default() });
+                let compilation = compile(source?, Options { parameters, ..Options::default() });
                 let refusal = compilation.refusals().next().map(|refusal| describe(&compilation, refusal));
                 refusal.map_or(Ok(compilation), |reason| Err(Refusal::Request(reason)))
             })
@@ -156,18 +194,37 @@ impl Service for Dispatcher {
         vec![REQUEST_QUEUE.to_owned()]
     }
 
+    /// Requests are small and soon dealt with; many at a time are confirmed together.
+    fn prefetch(&self) -> u16 {
+        100
+    }
+
     fn takes_plain_messages(&self) -> bool {
         true
     }
 
     async fn handle(&self, job: &Job) -> Outcome {
-        let (dispatcher, job) = (self.clone(), job.clone());
-        // Files are read and large recipes compiled: not on the threads that serve everybody.
-        match tokio::task::spawn_blocking(move || dispatcher.dispatch(&job)).await {
+        match self.try_dispatch(job).await {
             Ok(outcome) => outcome,
-            Err(error) => Outcome::Later { reason: error.to_string(), after: Duration::from_secs(5) },
+            Err(Refusal::Request(reason)) => Outcome::Bad { reason },
+            Err(Refusal::World(reason)) => Outcome::Later { reason, after: FAULT },
         }
     }
+}
+
+fn name(program: &[String]) -> &str {
+    program.first().map_or("", String::as_str)
+}
+
+/// Why a program's answer does not count.
+fn failed(program: &[String], answer: &Answer) -> String {
+    let how = match answer.ending {
+        Ending::Exited(status) => format!("ended with exit status {status}"),
+        Ending::Signalled(signal) => format!("was ended by signal {signal}"),
+        Ending::TimedOut => "took too long".to_owned(),
+    };
+    let complaint = if answer.complaint.is_empty() { String::new() } else { format!(": {}", answer.complaint) };
+    format!("`{}` {how}{complaint}", name(program))
 }
 
 /// The recipe ID: the request's `guid`, or a new one that is the same when the request comes again.

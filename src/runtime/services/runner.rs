@@ -229,7 +229,9 @@ async fn run_commands(order: &Order, pointer: i64, output: fs::File, entry: &Ent
         let program = Program {
             arguments: &arguments,
             directory: &order.directory,
+            input: None,
             output: output.try_clone()?,
+            errors: None,
             limit: order.limit,
         };
         let shown = arguments.join(" ");

@@ -1,0 +1,247 @@
+//! `zrecipe service`: services on a broker, beside those of others.
+
+use std::io::IsTerminal as _;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::cli::broker::{Environment, EnvironmentArgs};
+use crate::cli::progress::block_on;
+use crate::cli::{Error, Session, say};
+use crate::lint::nearest;
+use crate::runtime::Service;
+use crate::runtime::health::{self, Health};
+use crate::runtime::instance::Instance;
+use crate::runtime::journal::Journal;
+use crate::runtime::metrics::Metrics;
+use crate::runtime::services::SERVICES;
+use crate::runtime::services::dispatcher::Dispatcher;
+use crate::runtime::services::runner::Runner;
+use crate::runtime::status::{Board, Identity, host_id, hostname};
+use crate::telemetry::traces::{Collector, Tracing};
+use crate::telemetry::{Guard, Logging};
+use crate::transport::{self, Transport};
+
+/// Take messages from a broker and let services deal with them
+///
+/// Services stand beside those of the Python packages: same queues, same messages, same status broadcasts, same
+/// commands. SIGTERM or ctrl-c, or `zrecipe shutdown`, lets them finish what they have begun; a second signal stops
+/// at once, and what was under way is delivered again. Without a site configuration they work on the embedded broker.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The service to start: Dispatcher or Runner (repeatable).
+    #[arg(short, long = "service", value_name = "NAME", required = true)]
+    services: Vec<String>,
+    #[command(flatten)]
+    environment: EnvironmentArgs,
+    /// How many instances of each service, each with its own identity.
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 1)]
+    instances: usize,
+    /// Take messages from this queue instead of the service's own (repeatable).
+    #[arg(short, long = "queue", value_name = "QUEUE")]
+    queues: Vec<String>,
+    /// Go on trying when the broker or a queue is not there at the start.
+    #[arg(short, long)]
+    restart: bool,
+    /// Call these instances something in their status.
+    #[arg(long, value_name = "TAG")]
+    tag: Option<String>,
+    /// Tell metrics (`/metrics`) and health (`/livez`, `/readyz`) over HTTP at this address.
+    #[arg(long, value_name = "ADDR")]
+    http: Option<SocketAddr>,
+    /// Log more (repeatable).
+    #[arg(short, long, action = clap::ArgAction::Count)]
+    verbose: u8,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// See [`crate::cli`].
+pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
+    let environment = args.environment.read(session)?;
+    let services = services(args, session, &environment)?;
+    block_on(async {
+        let guard = log(args, session, &environment);
+        let served = serve(args, &environment, services).await;
+        guard.finish();
+        served
+    })
+}
+
+/// Each service and the queues it is to take messages from.
+type Served = Vec<(Arc<dyn Service>, Vec<String>)>;
+
+fn services(args: &Args, session: &Session, environment: &Environment) -> Result<Served, Error> {
+    let mut served = Served::new();
+    for name in &args.services {
+        let service: Arc<dyn Service> = match name.to_ascii_lowercase().as_str() {
+            "dispatcher" => Arc::new(
+                Dispatcher::new(session.library()?)
+                    .with_policy(session.settings.dispatching.clone())
+                    .with_logbook(environment.storage("zocalo.dispatcher.logbook_location")),
+            ),
+            "runner" => {
+                let here = std::env::current_dir()?;
+                Arc::new(Runner::new(Journal::new(session.state_directory()?.join("journal")), here, 1))
+            }
+            _ => return Err(unknown(name)),
+        };
+        if served.iter().any(|(other, _)| other.name() == service.name()) {
+            return Err(Error::new(format!("service `{name}` is named twice")).hint("`--instances N` starts several"));
+        }
+        let queues: Vec<String> = match args.queues.as_slice() {
+            [] => service.queues(),
+            given => given.iter().filter(|queue| service.serves(queue)).cloned().collect(),
+        };
+        if queues.is_empty() {
+            let message = format!("service `{name}` takes messages from none of these queues");
+            return Err(Error::new(message).hint(format!("its own is `{}`", service.queues().join("`, `"))));
+        }
+        served.push((service, queues));
+    }
+    if let Some(queue) = args.queues.iter().find(|queue| served.iter().all(|(service, _)| !service.serves(queue))) {
+        return Err(Error::new(format!("none of these services takes messages from queue `{queue}`")));
+    }
+    Ok(served)
+}
+
+fn unknown(name: &str) -> Error {
+    let error = Error::new(format!("there is no service `{name}`"));
+    match nearest(&name.to_ascii_lowercase(), SERVICES.iter().copied()) {
+        Some(meant) => error.hint(format!("did you mean `{meant}`?")),
+        None => error.hint(format!("the services are `{}`", SERVICES.join("`, `"))),
+    }
+}
+
+/// Begins to log as the site wants it.
+fn log(args: &Args, session: &Session, environment: &Environment) -> Guard {
+    let logging = Logging::of_site(&environment.plugins(), usize::from(args.verbose));
+    let facts = [
+        ("host", hostname()),
+        ("_facility", "zrecipe".to_owned()),
+        ("_pid", std::process::id().to_string()),
+        ("_workflows_host", host_id(&hostname(), 1)),
+        ("_zrecipe_version", env!("CARGO_PKG_VERSION").to_owned()),
+    ];
+    let guard = logging.start(session.style(std::io::stderr().is_terminal()).colour, &facts);
+    for ignored in &logging.ignored {
+        tracing::warn!("the site's configuration: {ignored}");
+    }
+    guard
+}
+
+async fn serve(args: &Args, environment: &Environment, services: Served) -> Result<(), Error> {
+    let collector = Collector::of_site(&environment.plugins());
+    let metrics = Metrics::new();
+    let mut instances: Vec<Instance> = Vec::new();
+    let mut traced: Vec<Arc<Tracing>> = Vec::new();
+    for (service, queues) in &services {
+        let tracing = collector.as_ref().map(|collector| Tracing::new(collector, service.name()));
+        let tracing = tracing.transpose().map_err(|reason| {
+            Error::new(format!("traces cannot be sent: {reason}")).hint("`endpoint` of plugin `opentelemetry` says where to")
+        })?;
+        let tracing = tracing.map(Arc::new);
+        traced.extend(tracing.clone());
+        for _ in 0..args.instances.max(1) {
+            let identity = Identity {
+                host: host_id(&hostname(), instances.len() + 1),
+                service: service.name().to_owned(),
+                class: service.name().to_owned(),
+                tag: args.tag.clone(),
+            };
+            let instance = Instance::new(Arc::clone(service), queues.clone(), identity, metrics.observer());
+            instances.push(instance.patient(args.restart).traced(tracing.clone()));
+        }
+    }
+    let boards: Vec<Board> = instances.iter().map(|instance| instance.board().clone()).collect();
+    let (stop, stopped) = watch::channel(false);
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let mut signalled = async || {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    if let Some(address) = args.http {
+        let served = health::serve(address, Health { metrics, boards: boards.clone() }).await;
+        let (address, serving) = served.map_err(|error| Error::new(format!("cannot listen at {address}: {error}")))?;
+        tracing::info!("metrics and health at http://{address}");
+        tokio::spawn(serving);
+    }
+    let names = services.iter().map(|(service, _)| service.name()).collect::<Vec<_>>().join(", ");
+    let queues: Vec<String> = services.iter().flat_map(|(_, queues)| queues.clone()).collect();
+    let connecting = connect(args, environment, &names, &queues);
+    let transport = tokio::select! {
+        transport = connecting => transport?,
+        () = signalled() => return Ok(()),
+    };
+    tracing::info!("connected to {}", environment.place());
+    let mut running = JoinSet::new();
+    for instance in instances {
+        tracing::info!("{} is {}", instance.board().identity().service, instance.board().identity().host);
+        running.spawn(instance.run(Arc::clone(&transport), stopped.clone()));
+    }
+    let mut ended = Ok(());
+    let mut signals = 0;
+    loop {
+        tokio::select! {
+            finished = running.join_next() => match finished {
+                None => break,
+                Some(Ok(Ok(()))) => {}
+                Some(failed) => {
+                    let error = match failed {
+                        Ok(Err(error)) => describe(error),
+                        Ok(Ok(())) => continue,
+                        Err(error) => Error::new(error.to_string()),
+                    };
+                    if ended.is_ok() {
+                        ended = Err(error);
+                    }
+                    let _ = stop.send(true);
+                }
+            },
+            () = signalled() => {
+                signals += 1;
+                if signals > 1 {
+                    return Err(Error::new("stopped at once").hint("what was under way is delivered again"));
+                }
+                tracing::info!("finishing what is under way; a second signal stops at once");
+                let _ = stop.send(true);
+            }
+        }
+    }
+    transport.close().await?;
+    tokio::task::spawn_blocking(move || traced.iter().for_each(|tracing| tracing.finish())).await.ok();
+    tracing::info!("stopped");
+    ended
+}
+
+fn describe(error: transport::Error) -> Error {
+    let is_queue = matches!(error, transport::Error::NoSuchQueue(_));
+    let error = Error::from(error);
+    if is_queue { error.hint("queues are made when the broker is set up; `--restart` waits for them") } else { error }
+}
+
+/// Connects; patiently if the user wants it.
+async fn connect(
+    args: &Args,
+    environment: &Environment,
+    who: &str,
+    queues: &[String],
+) -> Result<Arc<dyn Transport>, Error> {
+    const PAUSE: std::time::Duration = std::time::Duration::from_secs(5);
+    loop {
+        match environment.connect(who, queues).await {
+            Err(error) if args.restart => {
+                error.tell()?;
+                say("trying again in 5 s");
+                tokio::time::sleep(PAUSE).await;
+            }
+            connected => return connected.map_err(|error| error.hint("`--restart` waits for the broker")),
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! `zrecipe shutdown`: tells services to finish and stop.
+
+use crate::cli::broker::EnvironmentArgs;
+use crate::cli::progress::block_on;
+use crate::cli::{Error, Session, say};
+use crate::runtime::instance::COMMANDS;
+use crate::runtime::status::{broadcast, hostname, reversed};
+use crate::value::Value;
+
+/// Tell services to finish what they have begun and stop
+///
+/// Services of the Python packages obey as well as ours. Success means that the broker has told everybody who listens;
+/// `zrecipe service` tells in its status when it has stopped.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Instances, as they are called in their status: `uk.ac.diamond.ws123.4567`, or `ws123.4567` for one in our domain.
+    #[arg(value_name = "HOST", required_unless_present = "services")]
+    hosts: Vec<String>,
+    /// All instances of this service (repeatable); `none` means those that have no service.
+    #[arg(short, long = "service", value_name = "NAME")]
+    services: Vec<String>,
+    #[command(flatten)]
+    environment: EnvironmentArgs,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// See [`crate::cli`].
+pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
+    let environment = args.environment.read(session)?;
+    block_on(async {
+        let transport = environment.connect("shutdown", &[]).await?;
+        for host in &args.hosts {
+            let host = in_our_domain(host, &hostname());
+            let command = Value::from([("command", "shutdown"), ("host", &host)]);
+            transport.send(vec![broadcast(COMMANDS, &command, None)]).await?;
+            say(&format!("told {host} to stop"));
+        }
+        for service in &args.services {
+            let is_none = service.eq_ignore_ascii_case("none");
+            let named = if is_none { Value::Null } else { Value::from(service.as_str()) };
+            let command = Value::from([("command", Value::from("shutdown")), ("service", named)]);
+            transport.send(vec![broadcast(COMMANDS, &command, None)]).await?;
+            let whom = if is_none { "without a service".to_owned() } else { format!("of {service}") };
+            say(&format!("told all instances {whom} to stop"));
+        }
+        transport.close().await?;
+        Ok(())
+    })
+}
+
+/// `ws123.4567` is in the domain of this host (`zocalo.cli.shutdown`).
+fn in_our_domain(host: &str, own: &str) -> String {
+    match own.split_once('.') {
+        Some((_, domain)) if host.matches('.').count() == 1 => format!("{}.{host}", reversed(domain)),
+        _ => host.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_may_be_named_in_short() {
+        for (host, own, expected) in [
+            ("ws123.4567", "ws001.diamond.ac.uk", "uk.ac.diamond.ws123.4567"),
+            ("ws123.4567", "laptop", "ws123.4567"),
+            ("uk.ac.diamond.ws123.4567", "ws001.diamond.ac.uk", "uk.ac.diamond.ws123.4567"),
+        ] {
+            assert_eq!(in_our_domain(host, own), expected);
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! Programs that a site lets decide about requests: JSON in on standard input, the answer on standard output.
+
+use std::io::{self, Read as _, Seek as _, Write as _};
+use std::path::Path;
+use std::time::Duration;
+
+use crate::runtime::process::{Ending, Program, run};
+
+/// The most that is read of an answer, in bytes.
+const MOST: u64 = 16 << 20;
+
+/// What a program said.
+#[derive(Debug)]
+pub struct Answer {
+    /// How it ended.
+    pub ending: Ending,
+    /// What it wrote to standard output.
+    pub output: Vec<u8>,
+    /// The last line that it wrote to standard error.
+    pub complaint: String,
+}
+
+/// Runs a program on a text and takes its answer.
+///
+/// # Errors
+/// It cannot be started, or there is no room for its answer.
+pub async fn ask(arguments: &[String], text: &str, limit: Duration) -> io::Result<Answer> {
+    let mut input = tempfile::tempfile()?;
+    input.write_all(text.as_bytes())?;
+    input.rewind()?;
+    let (output, errors) = (tempfile::tempfile()?, tempfile::tempfile()?);
+    let program = Program {
+        arguments,
+        directory: Path::new("."),
+        input: Some(input),
+        output: output.try_clone()?,
+        errors: Some(errors.try_clone()?),
+        limit,
+    };
+    let ending = run(program).await?;
+    let output = read(output)?;
+    let errors = read(errors)?;
+    let errors = String::from_utf8_lossy(&errors);
+    let complaint = errors.lines().rev().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default().to_owned();
+    Ok(Answer { ending, output, complaint })
+}
+
+fn read(mut file: std::fs::File) -> io::Result<Vec<u8>> {
+    file.rewind()?;
+    let mut bytes = Vec::new();
+    file.take(MOST).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
