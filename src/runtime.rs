@@ -22,12 +22,15 @@ use tokio::task::JoinSet;
 use tracing::Instrument as _;
 
 use crate::message::{self, Destination, Envelope, Outgoing, Output};
-use crate::telemetry::traces::Tracing;
+use crate::telemetry::traces::{Receiving, Tracing};
 use crate::transport::{Delivery, Error, Settlement, Subscription, Transport, Verdict};
 use crate::value::{Object, Value};
 
 /// How often a message may come back because of a fault of the surroundings before it is a dead letter.
 const MOST_RETRIES: u32 = 5;
+
+/// How long to wait before a message is dealt with again whose outputs the broker would not take.
+const REFUSED: Duration = Duration::from_secs(5);
 
 /// Something that deals with the messages of a queue.
 #[async_trait]
@@ -311,7 +314,7 @@ impl Worker {
             }
         };
         let span = self.span(&job, step);
-        self.settle(delivery, job, step, early).instrument(span).await
+        self.settle(job, step, early).instrument(span).await
     }
 
     /// What every log line about a message says.
@@ -326,37 +329,32 @@ impl Worker {
         )
     }
 
-    async fn settle(
-        &self,
-        delivery: Delivery,
-        job: Job,
-        step: Option<i64>,
-        early: Option<Outcome>,
-    ) -> Result<(), Error> {
+    async fn settle(&self, job: Job, step: Option<i64>, early: Option<Outcome>) -> Result<(), Error> {
         let started = SystemTime::now();
         let name = self.service.name().to_owned();
-        let (id, deliveries) = (delivery.id.clone(), delivery.deliveries);
+        let (id, deliveries) = (job.delivery.id.clone(), job.delivery.deliveries);
         let recipe_id = job.envelope.as_ref().and_then(Envelope::id).map(str::to_owned);
         let traced = self.tracing.as_ref();
-        let traced =
-            traced.map(|tracing| tracing.receive(&delivery.headers, delivery.source.name(), recipe_id.as_deref()));
-        let _ = self.events.send(Event::Started { id, service: name.clone(), step, recipe_id, deliveries });
+        let traced = traced.map(|tracing| {
+            tracing.receive(&job.delivery.headers, job.delivery.source.name(), recipe_id.as_deref())
+        });
+        let event = Event::Started { id: id.clone(), service: name.clone(), step, recipe_id, deliveries };
+        let _ = self.events.send(event);
         let outcome = match early {
             Some(outcome) => outcome,
             None => self.run(&job).await,
         };
-        let (mut settlement, outcome, reason) = self.settlement(&job, step, started, outcome);
-        let sent = settlement.outputs.len();
-        if let Some(span) = &traced {
-            settlement.outputs.iter_mut().for_each(|output| span.send(output));
-        }
-        if let Err(error) = self.transport.settle(&delivery, settlement).await {
-            tracing::warn!("not settled, so it is delivered again: {error}");
-            let _ = self.events.send(Event::Abandoned { id: delivery.id });
-            return Err(error);
-        }
-        self.service.settled(&job).await;
+        let settling = self.conclude(&job, step, started, outcome, traced.as_ref()).await;
         let took = started.elapsed().unwrap_or_default();
+        let (outcome, reason, sent) = match settling {
+            Ok(settled) => settled,
+            Err(error) => {
+                tracing::warn!("not settled, so it is delivered again: {error}");
+                let _ = self.events.send(Event::Abandoned { id });
+                return Err(error);
+            }
+        };
+        self.service.settled(&job).await;
         if let Some(span) = traced {
             span.end(reason.as_deref());
         }
@@ -364,8 +362,42 @@ impl Worker {
             Some(reason) => tracing::warn!(outcome, sent, took = ?took, "{reason}"),
             None => tracing::info!(outcome, sent, took = ?took, "settled"),
         }
-        let _ = self.events.send(Event::Settled { id: delivery.id, service: name, step, outcome, reason, sent, took });
+        let _ = self.events.send(Event::Settled { id, service: name, step, outcome, reason, sent, took });
         Ok(())
+    }
+
+    /// Settles a message with what it led to. If that cannot be sent, the message is refused, or comes back.
+    async fn conclude(
+        &self,
+        job: &Job,
+        step: Option<i64>,
+        started: SystemTime,
+        outcome: Outcome,
+        traced: Option<&Receiving<'_>>,
+    ) -> Result<(&'static str, Option<String>, usize), Error> {
+        let (mut settlement, outcome, reason) = self.settlement(job, step, started, outcome);
+        let sent = settlement.outputs.len();
+        if let Some(span) = traced {
+            settlement.outputs.iter_mut().for_each(|output| span.send(output));
+        }
+        let Err(error) = self.transport.settle(&job.delivery, settlement).await else {
+            return Ok((outcome, reason, sent));
+        };
+        let reason = error.to_string();
+        let otherwise = match &error {
+            Error::NoSuchQueue(_) | Error::NoSuchTopic(_) => Outcome::Bad { reason },
+            Error::Refused { .. } => Outcome::Later { reason, after: REFUSED },
+            Error::Unconfirmed { .. } | Error::Unavailable { .. } => {
+                let release = Settlement { verdict: Verdict::Release, outputs: Vec::new(), note: None };
+                // If this fails, too, the broker gives it to somebody else by itself.
+                let _ = self.transport.settle(&job.delivery, release).await;
+                return Err(error);
+            }
+            Error::NotHeld | Error::Closed | Error::Store(_) => return Err(error),
+        };
+        let (settlement, outcome, reason) = self.settlement(job, step, started, otherwise);
+        self.transport.settle(&job.delivery, settlement).await?;
+        Ok((outcome, reason, 0))
     }
 
     /// Reads the message.
@@ -486,8 +518,8 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
 
 fn settled(finished: Result<Result<(), Error>, tokio::task::JoinError>) -> Result<(), Error> {
     match finished {
-        // It was settled or released by somebody else meanwhile; there is nothing left to do about it here.
-        Ok(Err(Error::NotHeld)) => Ok(()),
+        // It comes again, or has been settled by somebody else meanwhile; there is nothing left to do about it here.
+        Ok(Err(error)) if !matches!(error, Error::Closed | Error::Store(_)) => Ok(()),
         Ok(result) => result,
         Err(error) => Err(Error::Store(Box::new(error))),
     }

@@ -8,6 +8,7 @@ mod contract;
 mod proxy;
 mod python;
 mod rabbitmq;
+mod services;
 mod stage;
 mod tls;
 

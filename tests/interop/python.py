@@ -3,12 +3,14 @@
 python.py PORT receive QUEUE      prints the first recipe message of the queue as a line of JSON, and sends its payload on
 python.py PORT send QUEUE         starts the recipe that its input names: {"recipe": …, "id": …}
 python.py PORT dead QUEUE         prints what the reference's tools read of the first dead letter of the queue
+python.py PORT serve QUEUE        sends on what comes, with `by` in the payload, until its input ends
 """
 
 import functools
 import json
 import queue
 import sys
+import threading
 
 import workflows.recipe
 from workflows.transport.pika_transport import PikaTransport
@@ -51,6 +53,14 @@ if what == "receive":
             "recipe": wrapper.recipe.recipe,
         }
     )
+elif what == "serve":
+    take_all = functools.partial(workflows.recipe.wrap_subscribe, transport)
+    take_all(place, lambda *message: came.put(message), acknowledgement=True)
+    threading.Thread(target=lambda: (sys.stdin.read(), came.put(None)), daemon=True).start()
+    say("ready")
+    for wrapper, header, message in iter(came.get, None):
+        wrapper.send({"by": "Python", "got": message})
+        transport.ack(header)
 elif what == "send":
     asked = json.load(sys.stdin)
     wrapper = workflows.recipe.RecipeWrapper(recipe=asked["recipe"], transport=transport)

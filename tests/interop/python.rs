@@ -23,24 +23,24 @@ fn recipe() -> Value {
     read_value(RECIPE.replace("PAYLOAD", PAYLOAD).as_bytes()).expect("JSON")
 }
 
-/// A Python with the reference implementation.
-fn interpreter() -> PathBuf {
-    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("python/bin/python");
+/// A program of the environment with the reference implementation.
+pub fn program(name: &str) -> PathBuf {
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("python/bin").join(name);
     assert!(path.exists(), "{} is missing: `tests/interop/setup` makes it", path.display());
     path
 }
 
 /// A Python process that plays a role of `python.py`.
-struct Python {
-    child: Child,
+pub struct Python {
+    pub child: Child,
     lines: Lines<BufReader<ChildStdout>>,
 }
 
 impl Python {
-    fn start(stage: &Rabbit, role: &str, place: &str) -> Self {
-        let mut child = Command::new(interpreter())
+    pub fn start(port: u16, role: &str, place: &str) -> Self {
+        let mut child = Command::new(program("python"))
             .arg(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/interop/python.py"))
-            .args([&stage.node.port.to_string(), role, place])
+            .args([&port.to_string(), role, place])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
@@ -50,12 +50,12 @@ impl Python {
         Self { child, lines: BufReader::new(stdout).lines() }
     }
 
-    async fn says(&mut self) -> Value {
+    pub async fn says(&mut self) -> Value {
         let line = within("a line from Python", self.lines.next_line()).await.expect("output");
         read_value(line.expect("Python has not failed").as_bytes()).expect("JSON")
     }
 
-    async fn ends(mut self) {
+    pub async fn ends(mut self) {
         let status = within("the end of Python", self.child.wait()).await.expect("wait");
         assert!(status.success(), "Python has failed");
     }
@@ -67,7 +67,7 @@ pub async fn messages_are_the_same(stage: &Rabbit, transport: &dyn Transport) {
 
     // From us to Python and on to us.
     let mut results = subscribe(transport, queue("out"), 1).await;
-    let mut python = Python::start(stage, "receive", "q");
+    let mut python = Python::start(stage.node.port, "receive", "q");
     assert_eq!(python.says().await, Value::from("ready"));
     transport.send(ours.clone()).await.expect("send");
     let read = python.says().await;
@@ -90,7 +90,7 @@ pub async fn messages_are_the_same(stage: &Rabbit, transport: &dyn Transport) {
 
     // What Python would have sent.
     let mut deliveries = subscribe(transport, queue("q"), 1).await;
-    let mut python = Python::start(stage, "send", "q");
+    let mut python = Python::start(stage.node.port, "send", "q");
     let asked = Value::from([("recipe", recipe()), ("id", Value::from("an-id"))]).to_json();
     let mut stdin = python.child.stdin.take().expect("its input");
     stdin.write_all(asked.as_bytes()).await.expect("write");
@@ -103,7 +103,7 @@ pub async fn messages_are_the_same(stage: &Rabbit, transport: &dyn Transport) {
 
     // Their tools read our dead letters.
     transport.settle(&got, reject("bad: é")).await.expect("settle");
-    let mut python = Python::start(stage, "dead", "dlq.q");
+    let mut python = Python::start(stage.node.port, "dead", "dlq.q");
     assert_eq!(python.says().await, Value::from("ready"));
     let letter = python.says().await;
     for (part, expected) in [("queue", "q"), ("exchange", ""), ("reason", "rejected"), ("why", "bad: é")] {

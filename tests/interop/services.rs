@@ -1,0 +1,314 @@
+//! Our services beside those of the reference implementation, from outside: processes on one broker.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use lapin::ExchangeKind;
+use lapin::options::{BasicGetOptions, ExchangeDeclareOptions, QueueDeclareOptions};
+use lapin::types::{AMQPValue, FieldTable};
+use serde_json::json;
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+use zrecipe::message::Envelope;
+use zrecipe::syntax::json::read_value;
+use zrecipe::transport::amqp::{Amqp, Host, Options};
+use zrecipe::transport::{Deliveries, Outgoing, Transport};
+use zrecipe::value::{Object, Value};
+
+use crate::contract::{accept, message, next, queue, subscribe, topic, within};
+use crate::python::{Python, program};
+use crate::rabbitmq::Node;
+
+const QUEUES: [&str; 6] = ["processing_recipe", "runner.submission", "jsonlines", "py", "out", "errors"];
+
+/// A facility: a broker, a site configuration and recipes.
+pub struct Facility {
+    pub node: Node,
+    directory: TempDir,
+    channel: lapin::Channel,
+    pub transport: Amqp,
+}
+
+impl Facility {
+    pub async fn new() -> Self {
+        let node = Node::start("facility", None).await;
+        let directory = tempfile::tempdir().expect("a directory");
+        let here = directory.path().display();
+        for folder in ["recipes", "logbook", "drop", "work"] {
+            std::fs::create_dir(directory.path().join(folder)).expect("a folder");
+        }
+        let site = format!(
+            "version: 1\n\
+             rabbitmq: {{plugin: pika, host: 127.0.0.1, port: {}, username: guest, password: guest, vhost: /}}\n\
+             transport: {{plugin: transport, default: PikaTransport}}\n\
+             storage:\n  plugin: storage\n  zocalo.recipe_directory: {here}/recipes\n  \
+             zocalo.dispatcher.logbook_location: {here}/logbook\n  zocalo.go.fallback_location: {here}/drop\n  \
+             zocalo.default_transport: PikaTransport\n\
+             environments:\n  default: [rabbitmq, transport, storage]\n",
+            node.port
+        );
+        std::fs::write(directory.path().join("site.yml"), site).expect("write");
+        let url = format!("amqp://guest:guest@127.0.0.1:{}", node.port);
+        let connection = lapin::Connection::connect(&url, Default::default()).await.expect("connect");
+        let channel = connection.create_channel().await.expect("a channel");
+        let text = |text: &str| AMQPValue::LongString(text.into());
+        for name in QUEUES {
+            let dead = format!("dlq.{name}");
+            let durable = QueueDeclareOptions { durable: true, ..Default::default() };
+            let mut arguments = FieldTable::default();
+            arguments.insert("x-queue-type".into(), text("quorum"));
+            channel.queue_declare(dead.as_str().into(), durable, arguments.clone()).await.expect("declare");
+            arguments.insert("x-dead-letter-exchange".into(), text(""));
+            arguments.insert("x-dead-letter-routing-key".into(), text(&dead));
+            arguments.insert("x-delivery-limit".into(), AMQPValue::LongInt(5));
+            channel.queue_declare(name.into(), durable, arguments).await.expect("declare");
+        }
+        for name in ["transient.status", "command"] {
+            let durable = ExchangeDeclareOptions { durable: true, ..Default::default() };
+            let declared = channel.exchange_declare(name.into(), ExchangeKind::Fanout, durable, Default::default());
+            declared.await.expect("declare");
+        }
+        let options = Options::new(vec![Host { name: "127.0.0.1".to_owned(), port: node.port }]);
+        let transport = Amqp::connect(options).await.expect("connect");
+        Self { node, directory, channel, transport }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    pub fn recipe(&self, name: &str, recipe: &serde_json::Value) {
+        std::fs::write(self.path("recipes").join(format!("{name}.json")), recipe.to_string()).expect("write");
+    }
+
+    fn command(&self, program: impl AsRef<Path>, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program.as_ref());
+        command
+            .args(arguments)
+            .current_dir(self.path("work"))
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("HOME", self.directory.path())
+            .env("ZOCALO_CONFIG", self.path("site.yml"))
+            .env("ZRECIPE_STATE", self.path("state"))
+            .env("NO_COLOR", "1")
+            .stdin(Stdio::null())
+            .stdout(Stdio::inherit())
+            .kill_on_drop(true);
+        command
+    }
+
+    /// One of our commands.
+    pub fn ours(&self, arguments: &[&str]) -> Command {
+        self.command(env!("CARGO_BIN_EXE_zrecipe"), arguments)
+    }
+
+    /// One of the commands of the reference implementation.
+    pub fn theirs(&self, name: &str, arguments: &[&str]) -> Command {
+        self.command(program(name), arguments)
+    }
+
+    /// Waits until somebody takes messages from a queue.
+    pub async fn served(&self, name: &str) {
+        let consumers = async || {
+            let passive = QueueDeclareOptions { passive: true, ..Default::default() };
+            let declared = self.channel.queue_declare(name.into(), passive, Default::default()).await.expect("is there");
+            declared.consumer_count()
+        };
+        until(&format!("a consumer of {name}"), async || consumers().await > 0).await;
+    }
+
+    async fn dead(&self, name: &str) -> Option<(Object, Vec<u8>)> {
+        let options = BasicGetOptions { no_ack: true };
+        let got = self.channel.basic_get(format!("dlq.{name}").into(), options).await.expect("get")?;
+        let headers = got.properties.headers().clone().unwrap_or_default();
+        let reason = headers.inner().get("zrecipe-reason").map(|reason| match reason {
+            AMQPValue::LongString(text) => text.to_string(),
+            other => format!("{other:?}"),
+        });
+        let headers = reason.map(|reason| ("reason".to_owned(), Value::from(reason))).into_iter().collect();
+        Some((headers, got.delivery.data.clone()))
+    }
+}
+
+/// Waits until something is so.
+pub async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    within(what, async {
+        while !condition().await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+}
+
+async fn ends(what: &str, child: &mut Child) {
+    let status = within(what, child.wait()).await.expect("wait");
+    assert!(status.success(), "{what}: {status}");
+}
+
+/// The next status of a service.
+async fn status(statuses: &mut Deliveries, transport: &Amqp, class: &str, text: &str) -> Value {
+    loop {
+        let delivery = next(statuses).await;
+        transport.settle(&delivery, accept(vec![])).await.expect("settle");
+        let status = read_value(&delivery.body).expect("JSON");
+        let is = |key: &str, wanted: &str| status.get(key).and_then(Value::as_str) == Some(wanted);
+        if is("serviceclass", class) && is("statustext", text) {
+            return status;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn our_services_stand_beside_those_of_python() {
+    let facility = Facility::new().await;
+    let transport = &facility.transport;
+    let mut statuses = subscribe(transport, topic("transient.status"), 50).await;
+    let mut out = subscribe(transport, queue("out"), 10).await;
+    let mut services = facility.ours(&["service", "-s", "Dispatcher", "-s", "Runner"]).spawn().expect("starts");
+    for queue in ["processing_recipe", "runner.submission"] {
+        facility.served(queue).await;
+    }
+
+    a_chain_alternates(&facility, &mut out).await;
+    nothing_bad_is_lost(&facility, &mut out).await;
+
+    // What they tell of themselves has the same form.
+    let mut theirs = facility.theirs("zocalo.service", &["-s", "JSONLines"]).spawn().expect("starts");
+    let expected = status(&mut statuses, transport, "JSONLines", "idle").await;
+    let ours = status(&mut statuses, transport, "Runner", "idle").await;
+    let expected = expected.as_object().expect("an object");
+    for (key, value) in expected {
+        let found = ours.get(key).unwrap_or_else(|| panic!("`{key}` is missing: {}", ours.to_json()));
+        assert_eq!(found.describe(), value.describe(), "{key}");
+    }
+    assert_eq!(expected.len(), ours.as_object().map_or(0, Object::len), "{}", ours.to_json());
+    assert_eq!(ours.get("status"), expected.get("status"));
+
+    // Either side's tool stops the other side's services, and only those that are meant.
+    ends("our shutdown", &mut facility.ours(&["shutdown", "-s", "JSONLines"]).spawn().expect("starts")).await;
+    ends("a Python service", &mut theirs).await;
+    ends("their shutdown", &mut facility.theirs("zocalo.shutdown", &["-s", "Runner"]).spawn().expect("starts")).await;
+    status(&mut statuses, transport, "Runner", "shutdown").await;
+    let still = status(&mut statuses, transport, "Dispatcher", "idle").await;
+    let host = still.get("host").and_then(Value::as_str).expect("a host").to_owned();
+    // Theirs gets the host wrong where this machine has no domain.
+    ends("our shutdown", &mut facility.ours(&["shutdown", &host]).spawn().expect("starts")).await;
+    ends("our services", &mut services).await;
+    transport.close().await.expect("close");
+}
+
+/// Ten steps, dealt with by a Python service and by ours in turn, begun by the reference's own tool.
+async fn a_chain_alternates(facility: &Facility, out: &mut Deliveries) {
+    let mut recipe = serde_json::Map::new();
+    for step in 1..=10 {
+        let next = step + 1;
+        let body = if step % 2 == 1 {
+            json!({"queue": "py", "service": "Python", "output": next, "parameters": {"n": step}})
+        } else {
+            let commands = [format!("touch step-{step}")];
+            json!({"queue": "runner.submission", "service": "Runner", "output": next,
+                   "parameters": {"workingdir": "{where}", "commands": commands}})
+        };
+        recipe.insert(step.to_string(), body);
+    }
+    recipe.insert("11".to_owned(), json!({"queue": "out", "parameters": {"é": "{where}"}}));
+    recipe.insert("start".to_owned(), json!([[1, {"begun": "中"}]]));
+    facility.recipe("chain", &serde_json::Value::Object(recipe));
+    let mut python = Python::start(facility.node.port, "serve", "py");
+    assert_eq!(python.says().await, Value::from("ready"));
+    let place = facility.path("work").display().to_string();
+    let going = ["-n", "-r", "chain", "-s", &format!("where={place}"), "-s", "guid=chain-1"];
+    ends("zocalo.go", &mut facility.theirs("zocalo.go", &going).spawn().expect("starts")).await;
+    let last = next(out).await;
+    let envelope = Envelope::read(&last.headers, &last.body).expect("a recipe message");
+    let path: Vec<Value> = (1..=10).map(Value::from).collect();
+    assert_eq!((envelope.path.as_slice(), envelope.id()), (path.as_slice(), Some("chain-1")));
+    assert_eq!(envelope.payload, Value::from([("processed", true)]));
+    assert_eq!(envelope.parameters().get("é"), Some(&Value::from(place.as_str())));
+    for step in [2, 4, 6, 8, 10] {
+        assert!(facility.path("work").join(format!("step-{step}")).exists(), "step {step}");
+    }
+    facility.transport.settle(&last, accept(vec![])).await.expect("settle");
+    drop(python.child.stdin.take());
+    python.ends().await;
+    let month = std::fs::read_dir(facility.path("logbook")).expect("a logbook").next().expect("a month").expect("read");
+    let entry = std::fs::read_to_string(month.path().join("ch/ain-1")).expect("an entry");
+    for part in ["Incoming message header:", "Incoming message body:", "Parsed message body:", "Recipe object:"] {
+        assert!(entry.contains(part), "{part}");
+    }
+}
+
+/// Every request that the reference's dispatcher dies of, or loses: one dead letter each that says why, and the requests
+/// around it are dispatched.
+async fn nothing_bad_is_lost(facility: &Facility, out: &mut Deliveries) {
+    facility.recipe("good", &json!({"1": {"queue": "out"}, "start": [[1, "{n}"]]}));
+    facility.recipe("missing", &json!({"1": {"queue": "nosuch"}, "start": [[1, []]]}));
+    facility.recipe("unresolved", &json!({"1": {"queue": "{qq}"}, "start": [[1, []]]}));
+    facility.recipe(
+        "half",
+        &json!({"1": {"queue": "errors"}, "2": {"queue": "nosuch"}, "start": [[1, []], [2, []]]}),
+    );
+    let plain = |body: &str| (false, body.to_owned());
+    let bad: Vec<((bool, String), &str)> = vec![
+        (plain(r#"{"recipes": ["../../secret"]}"#), "../../secret"),
+        (plain(r#"{"recipes": ["/abs/path"]}"#), "/abs/path"),
+        (plain(r#"{"recipes": "good"}"#), "`recipes`"),
+        (plain("{}"), "names no recipe"),
+        (plain(r#"{"recipes": []}"#), "names no recipe"),
+        (plain(r#"{"recipes": ["nosuch"]}"#), "there is no recipe `nosuch`"),
+        (plain("[]"), "not an object"),
+        (plain(r#""hello""#), "not an object"),
+        (plain("null"), "not an object"),
+        (plain("5"), "not an object"),
+        (plain("{broken"), "not JSON"),
+        (plain(r#"{"recipes": ["good"], "parameters": [1]}"#), "`parameters`"),
+        (plain(r#"{"recipes": ["good"], "parameters": {"guid": 123}}"#), "`guid`"),
+        (plain(r#"{"recipes": ["good"], "parameters": {"guid": ["x"]}}"#), "`guid`"),
+        (plain(r#"{"recipes": ["missing"]}"#), "there is no queue `nosuch`"),
+        (plain(r#"{"recipes": ["unresolved"]}"#), "qq"),
+        (plain(r#"{"recipes": ["half"]}"#), "there is no queue `nosuch`"),
+        ((true, "{}".to_owned()), "recipe"),
+        ((true, "null".to_owned()), "recipe"),
+        ((true, r#"{"recipe": {"1": {}}, "recipe-pointer": 99}"#.to_owned()), "99"),
+        ((true, r#"{"recipe": {"1": {}}, "recipe-pointer": "abc"}"#.to_owned()), "recipe-pointer"),
+        ((true, r#"{"recipe": {"1": {}}}"#.to_owned()), "recipe-pointer"),
+    ];
+    let request = |n: usize| format!(r#"{{"recipes": ["good"], "parameters": {{"n": "{n}"}}}}"#);
+    let mut messages = Vec::new();
+    for (n, ((is_recipe, body), _)) in bad.iter().enumerate() {
+        let id = |kind: &str| message(&format!("{kind}-{n}"), queue("processing_recipe"));
+        messages.push(Outgoing { body: request(n).into_bytes(), ..id("good") });
+        let header = ("workflows-recipe".to_owned(), Value::Bool(true));
+        let headers = is_recipe.then_some(header).into_iter().collect();
+        messages.push(Outgoing { body: body.clone().into_bytes(), headers, ..id("bad") });
+    }
+    facility.transport.send(messages).await.expect("send");
+    let mut good = Vec::new();
+    for _ in &bad {
+        let delivery = next(out).await;
+        let envelope = Envelope::read(&delivery.headers, &delivery.body).expect("a recipe message");
+        good.push(envelope.payload.as_str().and_then(|n| n.parse::<usize>().ok()).expect("a number"));
+        facility.transport.settle(&delivery, accept(vec![])).await.expect("settle");
+    }
+    good.sort_unstable();
+    assert_eq!(good, (0..bad.len()).collect::<Vec<_>>());
+    let mut expected = bad.clone();
+    while !expected.is_empty() {
+        let mut letter = None;
+        until("a dead letter", async || {
+            letter = facility.dead("processing_recipe").await;
+            letter.is_some()
+        })
+        .await;
+        let (headers, body) = letter.expect("a letter");
+        let body = String::from_utf8(body).expect("is text");
+        let reason = headers.get("reason").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let at = expected.iter().position(|((_, sent), _)| *sent == body && !sent.is_empty());
+        let at = at.unwrap_or_else(|| panic!("one too many: {body} ({reason})"));
+        let (_, why) = expected.remove(at);
+        assert!(reason.contains(why), "{body}: `{reason}` says nothing of `{why}`");
+    }
+    assert!(facility.dead("processing_recipe").await.is_none(), "each is one dead letter");
+}
