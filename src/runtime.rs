@@ -319,14 +319,19 @@ impl Worker {
 
     /// What every log line about a message says.
     fn span(&self, job: &Job, step: Option<i64>) -> tracing::Span {
-        tracing::info_span!(
+        let span = tracing::info_span!(
             "message",
             service = self.service.name(),
-            recipe_ID = job.envelope.as_ref().and_then(Envelope::id),
+            recipe_ID = tracing::field::Empty,
             step,
             queue = job.delivery.source.name(),
             message_id = job.delivery.id,
-        )
+        );
+        // A request has none before it is read.
+        if let Some(id) = job.envelope.as_ref().and_then(Envelope::id) {
+            span.record("recipe_ID", id);
+        }
+        span
     }
 
     async fn settle(&self, job: Job, step: Option<i64>, early: Option<Outcome>) -> Result<(), Error> {
@@ -335,9 +340,8 @@ impl Worker {
         let (id, deliveries) = (job.delivery.id.clone(), job.delivery.deliveries);
         let recipe_id = job.envelope.as_ref().and_then(Envelope::id).map(str::to_owned);
         let traced = self.tracing.as_ref();
-        let traced = traced.map(|tracing| {
-            tracing.receive(&job.delivery.headers, job.delivery.source.name(), recipe_id.as_deref())
-        });
+        let traced = traced
+            .map(|tracing| tracing.receive(&job.delivery.headers, job.delivery.source.name(), recipe_id.as_deref()));
         let event = Event::Started { id: id.clone(), service: name.clone(), step, recipe_id, deliveries };
         let _ = self.events.send(event);
         let outcome = match early {

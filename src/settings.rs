@@ -325,7 +325,7 @@ fn dispatching(written: WrittenDispatcher, base: &Path) -> Result<Dispatching, P
             Some(program) if !program.is_empty() => {
                 // With a slash it is a path, as everywhere in this file; without, PATH has it.
                 if program.contains('/') {
-                    *program = base.join(&*program).to_string_lossy().into_owned();
+                    *program = base.join(program.trim_start_matches("./")).to_string_lossy().into_owned();
                 }
                 Ok(command)
             }

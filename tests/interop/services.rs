@@ -1,5 +1,7 @@
 //! Our services beside those of the reference implementation, from outside: processes on one broker.
 
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -28,6 +30,10 @@ pub struct Facility {
     directory: TempDir,
     channel: lapin::Channel,
     pub transport: Amqp,
+    /// What the environment `watched` logs to.
+    logs: UdpSocket,
+    /// What it sends its traces to.
+    traces: TcpListener,
 }
 
 impl Facility {
@@ -35,6 +41,8 @@ impl Facility {
         let node = Node::start("facility", None).await;
         let directory = tempfile::tempdir().expect("a directory");
         let here = directory.path().display();
+        let (logs, traces) = (UdpSocket::bind("127.0.0.1:0").expect("a port"), TcpListener::bind("127.0.0.1:0"));
+        let traces = traces.expect("a port");
         for folder in ["recipes", "logbook", "drop", "work"] {
             std::fs::create_dir(directory.path().join(folder)).expect("a folder");
         }
@@ -45,8 +53,12 @@ impl Facility {
              storage:\n  plugin: storage\n  zocalo.recipe_directory: {here}/recipes\n  \
              zocalo.dispatcher.logbook_location: {here}/logbook\n  zocalo.go.fallback_location: {here}/drop\n  \
              zocalo.default_transport: PikaTransport\n\
-             environments:\n  default: [rabbitmq, transport, storage]\n",
-            node.port
+             logs: {{plugin: graylog, protocol: UDP, host: 127.0.0.1, port: {}}}\n\
+             traces: {{plugin: opentelemetry, endpoint: 'http://127.0.0.1:{}/v1/traces'}}\n\
+             environments:\n  default: [rabbitmq, transport, storage]\n  watched: [rabbitmq, storage, logs, traces]\n",
+            node.port,
+            logs.local_addr().expect("is bound").port(),
+            traces.local_addr().expect("is bound").port(),
         );
         std::fs::write(directory.path().join("site.yml"), site).expect("write");
         let url = format!("amqp://guest:guest@127.0.0.1:{}", node.port);
@@ -71,7 +83,7 @@ impl Facility {
         }
         let options = Options::new(vec![Host { name: "127.0.0.1".to_owned(), port: node.port }]);
         let transport = Amqp::connect(options).await.expect("connect");
-        Self { node, directory, channel, transport }
+        Self { node, directory, channel, transport, logs, traces }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -113,7 +125,8 @@ impl Facility {
     pub async fn served(&self, name: &str) {
         let consumers = async || {
             let passive = QueueDeclareOptions { passive: true, ..Default::default() };
-            let declared = self.channel.queue_declare(name.into(), passive, Default::default()).await.expect("is there");
+            let declared =
+                self.channel.queue_declare(name.into(), passive, Default::default()).await.expect("is there");
             declared.consumer_count()
         };
         until(&format!("a consumer of {name}"), async || consumers().await > 0).await;
@@ -246,10 +259,7 @@ async fn nothing_bad_is_lost(facility: &Facility, out: &mut Deliveries) {
     facility.recipe("good", &json!({"1": {"queue": "out"}, "start": [[1, "{n}"]]}));
     facility.recipe("missing", &json!({"1": {"queue": "nosuch"}, "start": [[1, []]]}));
     facility.recipe("unresolved", &json!({"1": {"queue": "{qq}"}, "start": [[1, []]]}));
-    facility.recipe(
-        "half",
-        &json!({"1": {"queue": "errors"}, "2": {"queue": "nosuch"}, "start": [[1, []], [2, []]]}),
-    );
+    facility.recipe("half", &json!({"1": {"queue": "errors"}, "2": {"queue": "nosuch"}, "start": [[1, []], [2, []]]}));
     let plain = |body: &str| (false, body.to_owned());
     let bad: Vec<((bool, String), &str)> = vec![
         (plain(r#"{"recipes": ["../../secret"]}"#), "../../secret"),
@@ -311,4 +321,63 @@ async fn nothing_bad_is_lost(facility: &Facility, out: &mut Deliveries) {
         assert!(reason.contains(why), "{body}: `{reason}` says nothing of `{why}`");
     }
     assert!(facility.dead("processing_recipe").await.is_none(), "each is one dead letter");
+}
+
+/// The body of the next request to a collector, which is thanked.
+fn collect(collector: &TcpListener) -> Vec<u8> {
+    let (mut stream, _) = collector.accept().expect("somebody comes");
+    let (mut text, mut buffer) = (Vec::new(), [0; 4096]);
+    loop {
+        let read = stream.read(&mut buffer).expect("reads");
+        text.extend(&buffer[..read]);
+        let Some(end) = text.windows(4).position(|window| window == b"\r\n\r\n") else { continue };
+        let head = String::from_utf8_lossy(&text[..end]).to_ascii_lowercase();
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.trim().parse().ok());
+        if text.len() >= end + 4 + length.unwrap_or(0) {
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").expect("answers");
+            return text.split_off(end + 4);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn log_lines_and_traces_arrive() {
+    let facility = Facility::new().await;
+    facility.recipe("good", &json!({"1": {"queue": "out"}, "start": [[1, 1]]}));
+    let mut service = facility.ours(&["service", "-s", "Dispatcher", "-e", "watched"]).spawn().expect("starts");
+    let trace = "0af7651916cd43dd8448eb211c80319c";
+    let parent = Value::from(format!("00-{trace}-b7ad6b7169203331-01"));
+    let headers = Object::from_iter([("traceparent".to_owned(), parent.clone())]);
+    let body = br#"{"recipes": ["good"], "parameters": {"guid": "a-guid"}}"#.to_vec();
+    let request = Outgoing { body, headers, ..message("request", queue("processing_recipe")) };
+    facility.transport.send(vec![request]).await.expect("send");
+    let mut out = subscribe(&facility.transport, queue("out"), 1).await;
+    let delivery = next(&mut out).await;
+    facility.transport.settle(&delivery, accept(vec![])).await.expect("settle");
+    // The message is of the same trace, from another span.
+    let carried = delivery.headers.get("traceparent").expect("a context").clone();
+    assert!(carried.as_str().is_some_and(|carried| carried.starts_with(&format!("00-{trace}-"))));
+    assert_ne!(carried, parent);
+    ends("our shutdown", &mut facility.ours(&["shutdown", "-s", "Dispatcher"]).spawn().expect("starts")).await;
+    let traces = facility.traces.try_clone().expect("a socket");
+    let spans = within("the spans", tokio::task::spawn_blocking(move || collect(&traces))).await.expect("collects");
+    ends("our service", &mut service).await;
+    let has = |text: &[u8]| spans.windows(text.len()).any(|window| window == text);
+    for text in ["transport.subscribe", "transport.send", "service.name", "Dispatcher", "processing_recipe", "out"] {
+        assert!(has(text.as_bytes()), "{text}");
+    }
+    let bytes: Vec<u8> = (0..16).map(|at| u8::from_str_radix(&trace[at * 2..at * 2 + 2], 16).expect("hex")).collect();
+    assert!(has(&bytes), "the trace goes on");
+    // Each line about the request says which recipe it is about.
+    facility.logs.set_nonblocking(true).expect("can be set");
+    let (mut buffer, mut lines) = ([0; 2_000], Vec::new());
+    while let Ok(length) = facility.logs.recv(&mut buffer) {
+        lines.push(read_value(&buffer[..length]).expect("JSON"));
+    }
+    let text = |line: &Value, key: &str| line.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let about: Vec<&Value> = lines.iter().filter(|line| text(line, "_message_id") == "request").collect();
+    assert!(!about.is_empty());
+    for line in about {
+        assert_eq!((text(line, "_recipe_ID"), text(line, "_service")), ("a-guid".into(), "Dispatcher".into()));
+    }
 }

@@ -14,11 +14,19 @@ const FENCES: &[(&[&str], &[&str], &str)] = &[
     (&["lapin"], &["transport/amqp.rs", "transport/amqp/"], "AMQP stays in its transport"),
     (&["jsonschema"], &["schema.rs"], "the validator stays behind `schema`"),
     (&["fancy_regex"], &["topology/pattern.rs"], "what RabbitMQ makes of a pattern is known in one place"),
+    (
+        &["opentelemetry", "opentelemetry_sdk", "opentelemetry_otlp"],
+        &["telemetry/traces.rs"],
+        "traces are made in one place",
+    ),
+    (&["tracing_subscriber"], &["telemetry.rs", "telemetry/"], "log lines are written in one place"),
+    (&["axum"], &["runtime/health.rs"], "HTTP is spoken in one place"),
+    (&["prometheus_client"], &["runtime/metrics.rs"], "numbers are kept in one place"),
     (&["clap"], &["cli.rs", "cli/"], "options are the business of the command line"),
     (&["println", "eprintln", "print", "eprint"], &["cli.rs", "cli/"], "only the command line prints"),
     (
         &["tokio", "async_trait", "async", "await"],
-        &["transport.rs", "transport/", "runtime.rs", "runtime/", "cli.rs", "cli/"],
+        &["transport.rs", "transport/", "telemetry/traces.rs", "runtime.rs", "runtime/", "cli.rs", "cli/"],
         "async lives in the runtime and the front ends",
     ),
     (

@@ -22,6 +22,7 @@ mod rules_page;
 mod run;
 mod schemas;
 mod secrets;
+mod service;
 mod settings_mutations;
 mod site;
 mod site_mutations;

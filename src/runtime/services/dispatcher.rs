@@ -77,6 +77,7 @@ impl Dispatcher {
         let mut request = Request::read(&body).map_err(Refusal::Request)?;
         let recipe_id = recipe_id(&request.parameters, id)?;
         request.parameters.insert("guid".to_owned(), Value::from(recipe_id.as_str()));
+        tracing::Span::current().record("recipe_ID", &recipe_id);
         if !self.is_ready(&request).await? {
             return Ok(not_ready(request, id));
         }

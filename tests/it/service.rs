@@ -1,0 +1,333 @@
+//! Services on the embedded broker, from outside: what a site's programs decide, what is told over HTTP, and how a
+//! process ends.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use zrecipe::message::{Destination, Envelope, Outgoing, Request};
+use zrecipe::transport::embedded::{Broker, Embedded, Options};
+use zrecipe::transport::{Deliveries, Delivery, Settlement, Subscription, Transport as _, Verdict};
+use zrecipe::value::{Object, Value};
+
+/// Far longer than anything here takes.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+struct Place {
+    directory: tempfile::TempDir,
+    broker: Broker,
+    space: Embedded,
+}
+
+impl Place {
+    async fn new() -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        std::fs::create_dir_all(directory.path().join("state")).expect("a folder");
+        std::fs::create_dir_all(directory.path().join("recipes")).expect("a folder");
+        let file = directory.path().join("state/zrecipe.db");
+        let broker = Broker::open(&file, Options::default()).await.expect("opens");
+        let space = broker.namespace("zocalo");
+        for queue in ["processing_recipe", "runner.submission", "out", "errors"] {
+            space.declare(queue).await.expect("declares");
+        }
+        Self { directory, broker, space }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.path(name), text).expect("writes");
+    }
+
+    fn service(&self, arguments: &[&str]) -> Running {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_zrecipe"))
+            .arg("service")
+            .args(arguments)
+            .current_dir(self.directory.path())
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("ZRECIPE_STATE", self.path("state"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("starts");
+        let lines = BufReader::new(child.stderr.take().expect("its log"));
+        Running { child, lines }
+    }
+
+    async fn send(&self, queue: &str, id: &str, body: &str, headers: Object) {
+        let message = Outgoing {
+            id: id.to_owned(),
+            destination: Destination::Queue(queue.to_owned()),
+            exchange: None,
+            delay: None,
+            expiration: None,
+            headers,
+            body: body.as_bytes().to_vec(),
+        };
+        self.space.send(vec![message]).await.expect("sends");
+    }
+
+    async fn subscribe(&self, queue: &str) -> Deliveries {
+        let subscription = Subscription { source: Destination::Queue(queue.to_owned()), prefetch: 10 };
+        self.space.subscribe(subscription).await.expect("subscribes")
+    }
+
+    async fn take(&self, deliveries: &mut Deliveries) -> Delivery {
+        let next = tokio::time::timeout(PATIENCE, deliveries.next()).await.expect("in time").expect("lives");
+        let accept = Settlement { verdict: Verdict::Accept, outputs: Vec::new(), note: None };
+        self.space.settle(&next, accept).await.expect("settles");
+        next
+    }
+
+    /// The dead letters of the requests: the id and the reason of each, in order of ids.
+    async fn dead(&self, count: usize) -> Vec<(String, String)> {
+        let mut deliveries = self.subscribe("dlq.processing_recipe").await;
+        let mut found = Vec::new();
+        while found.len() < count {
+            let letter = self.take(&mut deliveries).await;
+            let reason = letter.headers.get("zrecipe-reason").and_then(Value::as_str).unwrap_or_default();
+            found.push((letter.id.clone(), reason.to_owned()));
+        }
+        found.sort();
+        found
+    }
+}
+
+/// A process of services, and what it logs.
+struct Running {
+    child: Child,
+    lines: BufReader<std::process::ChildStderr>,
+}
+
+impl Running {
+    /// The next line of the log in which this stands.
+    fn says(&mut self, what: &str) -> String {
+        let mut said = String::new();
+        loop {
+            let begin = said.len();
+            let read = self.lines.read_line(&mut said).expect("is text");
+            assert!(read > 0, "it has ended and not said `{what}`:\n{said}");
+            if said[begin..].contains(what) {
+                return said[begin..].trim_end().to_owned();
+            }
+        }
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).expect("it is ours");
+    }
+
+    fn ends(&mut self, code: i32) {
+        let begun = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().expect("waits") {
+                assert_eq!(status.code(), Some(code));
+                return;
+            }
+            assert!(begun.elapsed() < PATIENCE, "it does not end");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn request(recipe: &str, n: &str) -> String {
+    format!(r#"{{"recipes": ["{recipe}"], "parameters": {{"n": "{n}"}}}}"#)
+}
+
+const SETTINGS: &str = r#"
+[dispatcher]
+custom-recipes = false
+ready = [["sh", "ready.sh"]]
+filters = [["./filter", "one"]]
+time-limit = 2
+"#;
+
+/// Not ready the first time that it is asked about `late`.
+const READY: &str = r#"
+read -r request
+case $request in
+*late*) [ -e asked ] && exit 0; touch asked; exit 1;;
+*never*) exit 1;;
+esac
+"#;
+
+const FILTER: &str = r#"#!/bin/sh
+read -r request
+case $request in
+*refused*) echo "no such visit" >&2; exit 1;;
+*slow*) sleep 100;;
+*odd*) echo "{broken";;
+*) echo "$request" | sed "s/\"n\":\"/&$1 /";;
+esac
+"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn programs_of_the_site_decide_about_requests() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let place = Place::new().await;
+    place.write("zrecipe.toml", SETTINGS);
+    place.write("ready.sh", READY);
+    place.write("filter", FILTER);
+    let executable = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(place.path("filter"), executable).expect("can be set");
+    place.write("recipes/good.json", r#"{"1": {"queue": "out"}, "start": [[1, "{n}"]]}"#);
+    let mut service = place.service(&["-s", "Dispatcher"]);
+    let custom = r#"{"custom_recipe": {"1": {"queue": "out"}, "start": [[1, "custom"]]}, "recipes": []}"#;
+    let never = r#"{"recipes": ["good"], "parameters": {"n": "never", "dispatcher_timeout": 0}}"#;
+    let elsewhere = never.replace("0}", r#"0, "dispatcher_error_queue": "errors"}"#);
+    for (id, body) in [
+        ("fine", request("good", "fine")),
+        ("late", request("good", "late")),
+        ("refused", request("good", "refused")),
+        ("custom", custom.to_owned()),
+        ("never", never.to_owned()),
+        ("elsewhere", elsewhere),
+    ] {
+        place.send("processing_recipe", id, &body, Object::new()).await;
+    }
+    let mut out = place.subscribe("out").await;
+    for expected in ["one fine", "one late"] {
+        let delivery = place.take(&mut out).await;
+        let envelope = Envelope::read(&delivery.headers, &delivery.body).expect("a recipe message");
+        assert_eq!(envelope.payload, Value::from(expected));
+    }
+    let mut errors = place.subscribe("errors").await;
+    let sent = place.take(&mut errors).await;
+    assert!(Request::read(&sent.body).is_ok_and(|request| request.parameters.contains_key("dispatcher_expiration")));
+    let dead = place.dead(3).await;
+    let expected = [
+        ("custom", "requests with a recipe of their own are not taken here"),
+        ("never", "the request was never ready for processing"),
+        ("refused", "`./filter` ended with exit status 1: no such visit"),
+    ];
+    let path = place.path("filter").display().to_string();
+    let expected = expected.map(|(id, reason)| (id.to_owned(), reason.replace("./filter", &path)));
+    assert_eq!(dead, expected);
+    // A filter that is at fault itself: the request is not refused, but comes again.
+    for (n, reason) in [("slow", "took too long"), ("odd", "is no request")] {
+        place.send("processing_recipe", n, &request("good", n), Object::new()).await;
+        let line = service.says(reason);
+        assert!(line.contains("outcome=\"retry\""), "{line}");
+    }
+    service.signal(Signal::TERM);
+    service.ends(0);
+    place.broker.close().await.expect("closes");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_recipe_is_read_again_when_its_file_changes() {
+    let place = Place::new().await;
+    let mut out = place.subscribe("out").await;
+    let mut service = place.service(&["-s", "Dispatcher"]);
+    for (n, queue) in ["out", "errors", "out"].iter().enumerate() {
+        let recipe = format!(r#"{{"1": {{"queue": "{queue}"}}, "start": [[1, {n}]]}}"#);
+        // Replaced, as editors and deployments do it.
+        place.write("recipes/new", &recipe);
+        std::fs::rename(place.path("recipes/new"), place.path("recipes/good.json")).expect("renames");
+        place.send("processing_recipe", &n.to_string(), &request("good", ""), Object::new()).await;
+        service.says("outcome=\"done\"");
+    }
+    for n in [0, 2] {
+        let delivery = place.take(&mut out).await;
+        assert_eq!(Envelope::read(&delivery.headers, &delivery.body).expect("a message").payload, Value::from(n));
+    }
+}
+
+/// What an address says over HTTP: the status, and the body.
+fn get(address: &str, path: &str) -> (String, String) {
+    let mut stream = TcpStream::connect(address).expect("connects");
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").expect("asks");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("answers");
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
+    (head.split_whitespace().nth(1).expect("a status").to_owned(), body.to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn health_and_numbers_are_told_over_http() {
+    let place = Place::new().await;
+    place.write("recipes/good.json", r#"{"1": {"queue": "out"}, "start": [[1, 1]]}"#);
+    let mut service = place.service(&["-s", "Dispatcher", "-n", "2", "--http", "127.0.0.1:0"]);
+    let line = service.says("metrics and health at http://");
+    let address = line.rsplit("http://").next().expect("an address").to_owned();
+    place.send("processing_recipe", "one", &request("good", ""), Object::new()).await;
+    place.send("processing_recipe", "two", "[]", Object::new()).await;
+    let (mut done, mut dead) = (false, false);
+    while !(done && dead) {
+        let line = service.says("outcome=");
+        done |= line.contains("\"done\"");
+        dead |= line.contains("\"dead-lettered\"");
+    }
+    assert_eq!(get(&address, "/livez"), ("200".to_owned(), "alive\n".to_owned()));
+    assert_eq!(get(&address, "/readyz"), ("200".to_owned(), "ready\n".to_owned()));
+    assert_eq!(get(&address, "/other").0, "404");
+    let begun = Instant::now();
+    loop {
+        let (status, text) = get(&address, "/metrics");
+        assert_eq!(status, "200");
+        let expected = [
+            "workflows_transport_ack_total{source=\"Dispatcher\"} 1\n",
+            "workflows_transport_nack_total{source=\"Dispatcher\"} 1\n",
+            "zrecipe_messages_total{service=\"Dispatcher\",outcome=\"dead-lettered\"} 1\n",
+        ];
+        if expected.iter().all(|line| text.contains(line)) {
+            break;
+        }
+        // It is counted after it is logged.
+        assert!(begun.elapsed() < PATIENCE, "{text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_under_way_is_finished_and_a_second_signal_does_not_wait() {
+    let place = Place::new().await;
+    let recipe = |command: &str| {
+        let step = r#"{"1": {"queue": "runner.submission", "output": 2, "parameters": {"workingdir": ".", "commands": ["COMMAND"]}},
+            "2": {"queue": "out"}, "start": [[1, []]]}"#;
+        let recipe = zrecipe::syntax::json::read_value(step.replace("COMMAND", command).as_bytes()).expect("JSON");
+        Envelope::start(recipe, Object::new(), command).expect("starts").remove(0)
+    };
+    // A fifo holds a command until somebody writes.
+    let fifo = Command::new("mkfifo").arg(place.path("gate")).status().expect("runs");
+    assert!(fifo.success());
+    let mut out = place.subscribe("out").await;
+    place.space.send(vec![recipe("cat gate")]).await.expect("sends");
+    let mut service = place.service(&["-s", "Runner"]);
+    // Opening it waits for the reader.
+    let mut gate = std::fs::File::options().write(true).open(place.path("gate")).expect("opens");
+    place.space.send(vec![recipe("true")]).await.expect("sends");
+    service.signal(Signal::TERM);
+    service.says("finishing what is under way");
+    gate.write_all(b"go on\n").expect("writes");
+    drop(gate);
+    service.ends(0);
+    place.take(&mut out).await;
+    // What had not begun is for the next one; that one is in a hurry to end.
+    std::fs::remove_file(place.path("gate")).expect("removes");
+    assert!(Command::new("mkfifo").arg(place.path("gate")).status().expect("runs").success());
+    let mut service = place.service(&["-s", "Runner"]);
+    place.take(&mut out).await;
+    place.space.send(vec![Outgoing { id: "again".to_owned(), ..recipe("cat gate") }]).await.expect("sends");
+    let gate = std::fs::File::options().write(true).open(place.path("gate")).expect("opens");
+    service.signal(Signal::INT);
+    service.says("finishing what is under way");
+    service.signal(Signal::INT);
+    service.ends(2);
+    drop(gate);
+    let mut waiting = place.subscribe("runner.submission").await;
+    assert_eq!(place.take(&mut waiting).await.id, "again");
+}
