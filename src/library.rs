@@ -226,11 +226,14 @@ struct Stamp {
     modified: (i64, i64),
 }
 
+/// A recipe, and the file that it was read from.
+type Kept = (Option<Stamp>, Arc<Source>);
+
 /// A library whose recipes are kept in memory, and read again when their files change.
 #[derive(Debug, Default)]
 pub struct Shelf {
     library: Library,
-    kept: Mutex<HashMap<String, (Option<Stamp>, Arc<Source>)>>,
+    kept: Mutex<HashMap<String, Kept>>,
 }
 
 impl Shelf {

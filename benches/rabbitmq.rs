@@ -1,0 +1,369 @@
+//! What our services cost on top of a bare client, and beside Python's: a hop of a service that does nothing, and the
+//! dispatcher, on quorum queues of one node that this starts, in one run.
+//!
+//! `bound 1` is a loop on lapin that takes a message, sends one with confirm and acknowledges, one at a time; `bound 200`
+//! sends 200, waits for their confirms and acknowledges them as one. `tests/interop/setup` installs the rest.
+//! `cargo bench --bench rabbitmq`.
+
+#[path = "../tests/contract.rs"]
+mod contract;
+#[path = "../tests/interop/proxy.rs"]
+#[expect(dead_code, reason = "only what a stage needs is used")]
+mod proxy;
+#[path = "../tests/interop/rabbitmq.rs"]
+#[expect(dead_code, reason = "only what a stage needs is used")]
+mod rabbitmq;
+#[path = "../tests/interop/stage.rs"]
+#[expect(dead_code, reason = "only what a stage needs is used")]
+mod stage;
+#[path = "../tests/interop/tls.rs"]
+mod tls;
+
+use std::io::Write as _;
+use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use lapin::options::{
+    BasicAckOptions, BasicConsumeOptions, BasicPublishOptions, BasicQosOptions, ConfirmSelectOptions,
+    QueueDeclareOptions, QueuePurgeOptions,
+};
+use lapin::types::{AMQPValue, FieldTable};
+use lapin::{BasicProperties, Channel, Connection};
+use tokio::sync::{mpsc, watch};
+use zrecipe::message::{Envelope, Output};
+use zrecipe::runtime::{Host, Job, Outcome, Service, StepResult};
+use zrecipe::syntax::json::read_value;
+use zrecipe::transport::amqp::{Amqp, Host as Address, Options};
+use zrecipe::transport::{Destination, Outgoing, Transport as _};
+use zrecipe::value::{Object, Value};
+
+type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+const QUEUES: [&str; 3] = ["in", "out", "processing_recipe"];
+const RECIPE: &str = r#"{"1": {"queue": "in", "output": 2, "parameters": {"file": "/dls/i03/data/{guid}.cif"}},
+    "2": {"queue": "out"}, "start": [[1, {"n": 1}]]}"#;
+
+fn main() -> Result {
+    if cfg!(debug_assertions) {
+        return Err("run it with `cargo bench`".into());
+    }
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?.block_on(run())
+}
+
+async fn run() -> Result {
+    let place = Place::new().await?;
+    let mut out = std::io::stdout();
+    let (bound, batch) = (place.bare(3_000, 1).await?, place.bare(30_000, 200).await?);
+    writeln!(out, "{:<44}{bound:>9.0}/s", "bare client, one at a time (bound 1)")?;
+    writeln!(out, "{:<44}{batch:>9.0}/s", "bare client, batches of 200 (bound 200)")?;
+    let (one, many) = (place.hop(3_000, 1).await?, place.hop(30_000, 200).await?);
+    writeln!(out, "{:<44}{one:>9.0}/s  {:.2} of bound 1", "service that does nothing, prefetch 1", one / bound)?;
+    writeln!(out, "{:<44}{many:>9.0}/s  {:.2} of bound 200", "service that does nothing, prefetch 200", many / batch)?;
+    let python = place.python_hop(2_000).await?;
+    writeln!(
+        out,
+        "{:<44}{python:>9.0}/s  ours: {:.1} and {:.1} times",
+        "the same in Python",
+        one / python,
+        many / python
+    )?;
+    let (theirs, their_size) = place.dispatcher(place.theirs(), 500).await?;
+    let (ours, our_size) = place.dispatcher(place.ours(), 20_000).await?;
+    writeln!(out, "{:<44}{theirs:>9.0}/s  {their_size:.0} MB", "Python's dispatcher")?;
+    writeln!(out, "{:<44}{ours:>9.0}/s  {our_size:.0} MB, {:.0} times", "our dispatcher", ours / theirs)?;
+    writeln!(out, "{:<44}{:>9.1} MB", "our dispatcher, idle", place.idle().await?)?;
+    Ok(())
+}
+
+/// A node, queues, and a facility's files.
+struct Place {
+    node: rabbitmq::Node,
+    directory: tempfile::TempDir,
+    connection: Connection,
+}
+
+impl Place {
+    async fn new() -> Result<Self> {
+        let node = rabbitmq::Node::start("bench", None).await;
+        let directory = tempfile::tempdir()?;
+        let here = directory.path().display();
+        std::fs::create_dir(directory.path().join("recipes"))?;
+        std::fs::write(directory.path().join("recipes/one.json"), RECIPE)?;
+        std::fs::write(
+            directory.path().join("site.yml"),
+            format!(
+                "version: 1\n\
+                 rabbitmq: {{plugin: pika, host: 127.0.0.1, port: {}, username: guest, password: guest, vhost: /}}\n\
+                 transport: {{plugin: transport, default: PikaTransport}}\n\
+                 storage: {{plugin: storage, zocalo.recipe_directory: {here}/recipes, \
+                 zocalo.default_transport: PikaTransport}}\n\
+                 environments:\n  default: [rabbitmq, transport, storage]\n",
+                node.port
+            ),
+        )?;
+        let url = format!("amqp://guest:guest@127.0.0.1:{}", node.port);
+        let connection = Connection::connect(&url, Default::default()).await?;
+        let place = Self { node, directory, connection };
+        let channel = place.connection.create_channel().await?;
+        for queue in QUEUES {
+            let durable = QueueDeclareOptions { durable: true, ..Default::default() };
+            let mut arguments = FieldTable::default();
+            arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
+            channel.queue_declare(queue.into(), durable, arguments).await?;
+        }
+        for topic in ["transient.status", "command"] {
+            let fanout = lapin::ExchangeKind::Fanout;
+            channel.exchange_declare(topic.into(), fanout, Default::default(), Default::default()).await?;
+        }
+        Ok(place)
+    }
+
+    async fn transport(&self) -> Result<Amqp> {
+        Ok(Amqp::connect(Options::new(vec![Address { name: "127.0.0.1".to_owned(), port: self.node.port }])).await?)
+    }
+
+    /// Puts so many messages into a queue that was emptied.
+    async fn fill(&self, queue: &str, count: usize, message: impl Fn(usize) -> Outgoing) -> Result {
+        let channel = self.connection.create_channel().await?;
+        for queue in QUEUES {
+            channel.queue_purge(queue.into(), QueuePurgeOptions::default()).await?;
+        }
+        let transport = self.transport().await?;
+        let messages: Vec<Outgoing> = (0..count).map(message).collect();
+        for batch in messages.chunks(500) {
+            transport.send(batch.to_vec()).await?;
+        }
+        transport.close().await?;
+        assert_eq!(depth(&channel, queue).await? as usize, count);
+        Ok(())
+    }
+
+    /// Messages per second of a bare loop.
+    async fn bare(&self, count: usize, batch: usize) -> Result<f64> {
+        self.fill("in", count, hop).await?;
+        let channel = self.connection.create_channel().await?;
+        channel.confirm_select(ConfirmSelectOptions::default()).await?;
+        channel.basic_qos(batch as u16, BasicQosOptions::default()).await?;
+        let consumed =
+            channel.basic_consume("in".into(), "".into(), BasicConsumeOptions::default(), Default::default());
+        let begun = Instant::now();
+        let mut consumer = consumed.await?;
+        let mut done = 0;
+        while done < count {
+            let (mut confirms, mut last) = (Vec::new(), 0);
+            while confirms.len() < batch {
+                let delivery =
+                    std::future::poll_fn(|cx| futures_core::Stream::poll_next(std::pin::Pin::new(&mut consumer), cx));
+                let delivery = delivery.await.ok_or("the consumer has ended")??;
+                let options = BasicPublishOptions { mandatory: true, ..Default::default() };
+                let persistent = BasicProperties::default().with_delivery_mode(2);
+                let sent = channel.basic_publish("".into(), "out".into(), options, &delivery.data, persistent).await?;
+                confirms.push(sent);
+                last = delivery.delivery_tag;
+            }
+            for confirm in confirms {
+                confirm.await?;
+                done += 1;
+            }
+            channel.basic_ack(last, BasicAckOptions { multiple: true }).await?;
+        }
+        let took = begun.elapsed();
+        channel.close(200, "".into()).await?;
+        Ok(count as f64 / took.as_secs_f64())
+    }
+
+    /// Messages per second of a service that does nothing.
+    async fn hop(&self, count: usize, prefetch: u16) -> Result<f64> {
+        self.fill("in", count, hop).await?;
+        let transport = Arc::new(self.transport().await?);
+        let (events, mut received) = mpsc::unbounded_channel();
+        let (stop, stopped) = watch::channel(false);
+        let host =
+            Host::new(transport.clone(), vec![Arc::new(Nothing { prefetch })], usize::from(prefetch), events, stopped);
+        let begun = Instant::now();
+        let serving = tokio::spawn(async move { host.serve(&["in".to_owned()]).await });
+        let mut done = 0;
+        while done < count {
+            let event = received.recv().await.ok_or("the host has ended")?;
+            done += usize::from(matches!(event, zrecipe::runtime::Event::Settled { .. }));
+        }
+        let took = begun.elapsed();
+        stop.send(true)?;
+        serving.await??;
+        transport.close().await?;
+        Ok(count as f64 / took.as_secs_f64())
+    }
+
+    async fn python_hop(&self, count: usize) -> Result<f64> {
+        self.fill("in", count, hop).await?;
+        let mut child = Command::new(python("python"))
+            .arg(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/interop/python.py"))
+            .args([&self.node.port.to_string(), "serve", "in"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()?;
+        let rate = self.drained("in", count).await;
+        drop(child.stdin.take());
+        child.wait()?;
+        rate
+    }
+
+    /// Requests per second of a dispatcher, and its size in MB.
+    async fn dispatcher(&self, mut command: Command, count: usize) -> Result<(f64, f64)> {
+        self.fill("processing_recipe", count, |n| Outgoing {
+            body: format!(r#"{{"recipes": ["one"], "parameters": {{"guid": "g-{n}"}}}}"#).into_bytes(),
+            ..message(n, "processing_recipe")
+        })
+        .await?;
+        let mut child = command.spawn()?;
+        let rate = self.drained("processing_recipe", count).await;
+        let size = size(&child);
+        end(&mut child)?;
+        Ok((rate?, size?))
+    }
+
+    /// The size of our dispatcher when it has nothing to do.
+    async fn idle(&self) -> Result<f64> {
+        self.fill("processing_recipe", 0, |n| message(n, "in")).await?;
+        let mut child = self.ours().spawn()?;
+        let channel = self.connection.create_channel().await?;
+        while consumers(&channel, "processing_recipe").await? == 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let size = size(&child);
+        end(&mut child)?;
+        size
+    }
+
+    /// How many messages a second leave a queue, from a tenth of them on.
+    async fn drained(&self, queue: &str, count: usize) -> Result<f64> {
+        let channel = self.connection.create_channel().await?;
+        let mut begun = None;
+        loop {
+            let left = depth(&channel, queue).await? as usize;
+            let gone = count - left.min(count);
+            match begun {
+                None if gone >= count / 10 => begun = Some((Instant::now(), gone)),
+                Some((begun, before)) if left == 0 => {
+                    return Ok((gone - before) as f64 / Instant::elapsed(&begun).as_secs_f64());
+                }
+                _ => tokio::time::sleep(Duration::from_millis(5)).await,
+            }
+        }
+    }
+
+    fn command(&self, program: PathBuf) -> Command {
+        let mut command = Command::new(program);
+        command
+            .current_dir(self.directory.path())
+            .env("ZOCALO_CONFIG", self.directory.path().join("site.yml"))
+            .env("ZRECIPE_STATE", self.directory.path().join("state"))
+            .process_group(0)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        command
+    }
+
+    fn ours(&self) -> Command {
+        let mut command = self.command(env!("CARGO_BIN_EXE_zrecipe").into());
+        command.args(["service", "-s", "Dispatcher"]);
+        command
+    }
+
+    fn theirs(&self) -> Command {
+        let mut command = self.command(python("zocalo.service"));
+        command.args(["-s", "Dispatcher"]);
+        command
+    }
+}
+
+fn python(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("python/bin").join(name)
+}
+
+async fn depth(channel: &Channel, queue: &str) -> Result<u32> {
+    let passive = QueueDeclareOptions { passive: true, ..Default::default() };
+    Ok(channel.queue_declare(queue.into(), passive, FieldTable::default()).await?.message_count())
+}
+
+async fn consumers(channel: &Channel, queue: &str) -> Result<u32> {
+    let passive = QueueDeclareOptions { passive: true, ..Default::default() };
+    Ok(channel.queue_declare(queue.into(), passive, FieldTable::default()).await?.consumer_count())
+}
+
+fn end(child: &mut Child) -> Result {
+    let group = rustix::process::Pid::from_child(child);
+    rustix::process::kill_process_group(group, rustix::process::Signal::TERM)?;
+    child.wait()?;
+    // Python's service is a child of its own that goes on for a while.
+    while rustix::process::test_kill_process_group(group).is_ok() {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
+}
+
+/// What a process and its children hold in memory, in MB.
+fn size(child: &Child) -> Result<f64> {
+    let of = |pid: u32| -> Result<f64> {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).ok_or("no size")?;
+        Ok(line.split_whitespace().nth(1).ok_or("no size")?.parse::<f64>()? / 1024.0)
+    };
+    let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", child.id()))?;
+    let children = children.split_whitespace().filter_map(|pid| of(pid.parse().ok()?).ok());
+    Ok(of(child.id())? + children.sum::<f64>())
+}
+
+fn message(n: usize, queue: &str) -> Outgoing {
+    Outgoing {
+        id: format!("m-{n}-{}", std::process::id()),
+        destination: Destination::Queue(queue.to_owned()),
+        exchange: None,
+        delay: None,
+        expiration: None,
+        headers: Object::new(),
+        body: Vec::new(),
+    }
+}
+
+/// A message of the recipe for the service.
+fn hop(n: usize) -> Outgoing {
+    let recipe = read_value(RECIPE.replace("{guid}", "g").as_bytes()).unwrap_or_default();
+    let environment = Object::from_iter([("ID".to_owned(), Value::from("g"))]);
+    let mut messages = Envelope::start(recipe, environment, &n.to_string()).unwrap_or_default();
+    messages.remove(0)
+}
+
+/// Passes on what it gets.
+struct Nothing {
+    prefetch: u16,
+}
+
+#[async_trait]
+impl Service for Nothing {
+    fn name(&self) -> &str {
+        "Nothing"
+    }
+
+    fn serves(&self, _: &str) -> bool {
+        true
+    }
+
+    fn queues(&self) -> Vec<String> {
+        vec!["in".to_owned()]
+    }
+
+    fn prefetch(&self) -> u16 {
+        self.prefetch
+    }
+
+    async fn handle(&self, job: &Job) -> Outcome {
+        let outputs = vec![Output { channel: None, payload: job.payload(), headers: Object::new() }];
+        Outcome::Done { outputs, result: StepResult::Succeeded, detail: Value::Null }
+    }
+}
