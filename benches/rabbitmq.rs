@@ -5,16 +5,15 @@
 //! sends 200, waits for their confirms and acknowledges them as one. `tests/interop/setup` installs the rest.
 //! `cargo bench --bench rabbitmq`.
 
+#![allow(dead_code, reason = "of the modules of the tests only a part is used")]
+
 #[path = "../tests/contract.rs"]
 mod contract;
 #[path = "../tests/interop/proxy.rs"]
-#[expect(dead_code, reason = "only what a stage needs is used")]
 mod proxy;
 #[path = "../tests/interop/rabbitmq.rs"]
-#[expect(dead_code, reason = "only what a stage needs is used")]
 mod rabbitmq;
 #[path = "../tests/interop/stage.rs"]
-#[expect(dead_code, reason = "only what a stage needs is used")]
 mod stage;
 #[path = "../tests/interop/tls.rs"]
 mod tls;
