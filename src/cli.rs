@@ -150,6 +150,8 @@ pub struct Error {
 enum Kind {
     /// Everything has been said already; only the exit code is left to set.
     Findings,
+    /// The same, with the exit code of another program.
+    Exit(u8),
     /// Standard output is closed: nobody wants to know.
     ClosedPipe,
     /// Could not do it.
@@ -167,6 +169,11 @@ impl Error {
         Self { kind: Kind::Findings, hints: Vec::new() }
     }
 
+    /// A command that ends as the program it has run.
+    pub fn exit(code: u8) -> Self {
+        Self { kind: Kind::Exit(code), hints: Vec::new() }
+    }
+
     /// Says what it is, for a command that goes on all the same.
     ///
     /// # Errors
@@ -174,7 +181,7 @@ impl Error {
     pub fn tell(self) -> Result<(), Self> {
         match &self.kind {
             Kind::ClosedPipe => Err(self),
-            Kind::Findings => Ok(()),
+            Kind::Findings | Kind::Exit(_) => Ok(()),
             Kind::Failed(message) => {
                 say(&format!("error: {message}"));
                 self.hints.iter().for_each(|hint| say(&format!("  help: {hint}")));
@@ -296,6 +303,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let code = match &error.kind {
         Kind::ClosedPipe => ExitCode::SUCCESS,
         Kind::Findings => ExitCode::FAILURE,
+        Kind::Exit(code) => ExitCode::from(*code),
         Kind::Failed(_) => ExitCode::from(2),
     };
     // Nobody is left to hear that nobody is left.
@@ -769,6 +777,7 @@ commands! {
     run Run,
     service Service,
     shutdown Shutdown,
+    wrap Wrap,
     runs Runs,
     show Show,
     resume Resume,

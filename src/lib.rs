@@ -48,6 +48,7 @@
 //!            telemetry    telemetry/
 //!            connection
 //!            runtime      runtime/  runtime/services/
+//!            wrapper
 //! front end  cli          cli/commands/
 //! ```
 //!
@@ -109,3 +110,4 @@ pub mod template;
 pub mod topology;
 pub mod transport;
 pub mod value;
+pub mod wrapper;

@@ -23,6 +23,9 @@
 //! filters = [["look-up-in-database"]]       # programs that change requests: add parameters, for example
 //! time-limit = 30                           # seconds that each of them may take
 //!
+//! [wrappers]                                # the programs that `zrecipe wrap --wrap NAME` runs
+//! phasing = ["python3", "wrappers/phasing.py"]
+//!
 //! [rules]                                  # allow, note, warning or error
 //! two-destinations = "allow"
 //!
@@ -79,6 +82,8 @@ pub struct Settings {
     pub declared: Arc<Declared>,
     /// How requests are dealt with.
     pub dispatching: Dispatching,
+    /// Programs with their arguments that are wrapped, by name.
+    pub wrappers: BTreeMap<String, Vec<String>>,
     /// The directory of the settings file, which paths are relative to.
     base: PathBuf,
     levels: Levels,
@@ -137,6 +142,8 @@ struct Written {
     parameters: BTreeMap<String, Spanned<serde_json::Value>>,
     #[serde(default)]
     dispatcher: WrittenDispatcher,
+    #[serde(default)]
+    wrappers: BTreeMap<String, Spanned<Vec<String>>>,
     #[serde(default)]
     rules: WrittenLevels,
     #[serde(default)]
@@ -266,6 +273,9 @@ impl Settings {
             kinds: kinds.collect::<Result<_, Problem>>()?,
             declared: Arc::new(declared.collect::<Result<Declared, Problem>>()?),
             dispatching: dispatching(written.dispatcher, &base)?,
+            wrappers: (written.wrappers.into_iter())
+                .map(|(name, command)| Ok((name, program(command, &base)?)))
+                .collect::<Result<_, Problem>>()?,
             levels: levels(&written.rules)?,
             overrides: overrides.collect::<Result<_, Problem>>()?,
             suppressions: suppressions.collect::<Result<_, Problem>>()?,
@@ -316,23 +326,27 @@ fn glob(written: &Spanned<String>) -> Result<GlobMatcher, Problem> {
     Ok(glob.map_err(|error| (written.span().start, error.to_string()))?.compile_matcher())
 }
 
+/// A program with its arguments.
+fn program(written: Spanned<Vec<String>>, base: &Path) -> Result<Vec<String>, Problem> {
+    let span = written.span();
+    let mut command = written.into_inner();
+    match command.first_mut() {
+        Some(program) if !program.is_empty() => {
+            // With a slash it is a path, as everywhere in this file; without, PATH has it.
+            if program.contains('/') {
+                *program = base.join(program.trim_start_matches("./")).to_string_lossy().into_owned();
+            }
+            Ok(command)
+        }
+        _ => Err((span.start, "a program has a name".to_owned())),
+    }
+}
+
 fn dispatching(written: WrittenDispatcher, base: &Path) -> Result<Dispatching, Problem> {
     let default = Dispatching::default();
-    let program = |command: Spanned<Vec<String>>| {
-        let span = command.span();
-        let mut command = command.into_inner();
-        match command.first_mut() {
-            Some(program) if !program.is_empty() => {
-                // With a slash it is a path, as everywhere in this file; without, PATH has it.
-                if program.contains('/') {
-                    *program = base.join(program.trim_start_matches("./")).to_string_lossy().into_owned();
-                }
-                Ok(command)
-            }
-            _ => Err((span.start, "a program has a name".to_owned())),
-        }
+    let programs = |commands: Vec<Spanned<Vec<String>>>| {
+        commands.into_iter().map(|command| program(command, base)).collect::<Result<_, _>>()
     };
-    let programs = |commands: Vec<Spanned<Vec<String>>>| commands.into_iter().map(program).collect::<Result<_, _>>();
     let time_limit = written.time_limit.map_or(Ok(default.time_limit), |limit| {
         let time = Duration::try_from_secs_f64(*limit.get_ref()).ok().filter(|time| !time.is_zero());
         time.ok_or_else(|| (limit.span().start, "a time limit is a number of seconds above 0".to_owned()))

@@ -26,7 +26,16 @@ const FENCES: &[(&[&str], &[&str], &str)] = &[
     (&["println", "eprintln", "print", "eprint"], &["cli.rs", "cli/"], "only the command line prints"),
     (
         &["tokio", "async_trait", "async", "await"],
-        &["transport.rs", "transport/", "telemetry/traces.rs", "runtime.rs", "runtime/", "cli.rs", "cli/"],
+        &[
+            "transport.rs",
+            "transport/",
+            "telemetry/traces.rs",
+            "runtime.rs",
+            "runtime/",
+            "wrapper.rs",
+            "cli.rs",
+            "cli/",
+        ],
         "async lives in the runtime and the front ends",
     ),
     (

@@ -29,3 +29,4 @@ mod site_mutations;
 mod suite;
 mod suite_yaml;
 mod transport;
+mod wrap;

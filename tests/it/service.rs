@@ -16,14 +16,15 @@ use zrecipe::value::{Object, Value};
 /// Far longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-struct Place {
+/// A directory with a state and an embedded broker of its own.
+pub struct Place {
     directory: tempfile::TempDir,
     broker: Broker,
-    space: Embedded,
+    pub space: Embedded,
 }
 
 impl Place {
-    async fn new() -> Self {
+    pub async fn new() -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         std::fs::create_dir_all(directory.path().join("state")).expect("a folder");
         std::fs::create_dir_all(directory.path().join("recipes")).expect("a folder");
@@ -36,17 +37,23 @@ impl Place {
         Self { directory, broker, space }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
-    fn write(&self, name: &str, text: &str) {
+    pub fn write(&self, name: &str, text: &str) {
         std::fs::write(self.path(name), text).expect("writes");
     }
 
     fn service(&self, arguments: &[&str]) -> Running {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_zrecipe"))
-            .arg("service")
+        let mut child = self.command(arguments).spawn().expect("starts");
+        let lines = BufReader::new(child.stderr.take().expect("its log"));
+        Running { child, lines }
+    }
+
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_zrecipe"));
+        command
             .args(arguments)
             .current_dir(self.directory.path())
             .env_clear()
@@ -54,11 +61,8 @@ impl Place {
             .env("ZRECIPE_STATE", self.path("state"))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("starts");
-        let lines = BufReader::new(child.stderr.take().expect("its log"));
-        Running { child, lines }
+            .stderr(Stdio::piped());
+        command
     }
 
     async fn send(&self, queue: &str, id: &str, body: &str, headers: Object) {
@@ -74,12 +78,12 @@ impl Place {
         self.space.send(vec![message]).await.expect("sends");
     }
 
-    async fn subscribe(&self, queue: &str) -> Deliveries {
+    pub async fn subscribe(&self, queue: &str) -> Deliveries {
         let subscription = Subscription { source: Destination::Queue(queue.to_owned()), prefetch: 10 };
         self.space.subscribe(subscription).await.expect("subscribes")
     }
 
-    async fn take(&self, deliveries: &mut Deliveries) -> Delivery {
+    pub async fn take(&self, deliveries: &mut Deliveries) -> Delivery {
         let next = tokio::time::timeout(PATIENCE, deliveries.next()).await.expect("in time").expect("lives");
         let accept = Settlement { verdict: Verdict::Accept, outputs: Vec::new(), note: None };
         self.space.settle(&next, accept).await.expect("settles");
@@ -185,7 +189,7 @@ async fn programs_of_the_site_decide_about_requests() {
     let executable = std::fs::Permissions::from_mode(0o755);
     std::fs::set_permissions(place.path("filter"), executable).expect("can be set");
     place.write("recipes/good.json", r#"{"1": {"queue": "out"}, "start": [[1, "{n}"]]}"#);
-    let mut service = place.service(&["-s", "Dispatcher"]);
+    let mut service = place.service(&["service", "-s", "Dispatcher"]);
     let custom = r#"{"custom_recipe": {"1": {"queue": "out"}, "start": [[1, "custom"]]}, "recipes": []}"#;
     let never = r#"{"recipes": ["good"], "parameters": {"n": "never", "dispatcher_timeout": 0}}"#;
     let elsewhere = never.replace("0}", r#"0, "dispatcher_error_queue": "errors"}"#);
@@ -232,7 +236,7 @@ async fn programs_of_the_site_decide_about_requests() {
 async fn a_recipe_is_read_again_when_its_file_changes() {
     let place = Place::new().await;
     let mut out = place.subscribe("out").await;
-    let mut service = place.service(&["-s", "Dispatcher"]);
+    let mut service = place.service(&["service", "-s", "Dispatcher"]);
     for (n, queue) in ["out", "errors", "out"].iter().enumerate() {
         let recipe = format!(r#"{{"1": {{"queue": "{queue}"}}, "start": [[1, {n}]]}}"#);
         // Replaced, as editors and deployments do it.
@@ -261,7 +265,7 @@ fn get(address: &str, path: &str) -> (String, String) {
 async fn health_and_numbers_are_told_over_http() {
     let place = Place::new().await;
     place.write("recipes/good.json", r#"{"1": {"queue": "out"}, "start": [[1, 1]]}"#);
-    let mut service = place.service(&["-s", "Dispatcher", "-n", "2", "--http", "127.0.0.1:0"]);
+    let mut service = place.service(&["service", "-s", "Dispatcher", "-n", "2", "--http", "127.0.0.1:0"]);
     let line = service.says("metrics and health at http://");
     let address = line.rsplit("http://").next().expect("an address").to_owned();
     place.send("processing_recipe", "one", &request("good", ""), Object::new()).await;
@@ -306,7 +310,7 @@ async fn what_is_under_way_is_finished_and_a_second_signal_does_not_wait() {
     assert!(fifo.success());
     let mut out = place.subscribe("out").await;
     place.space.send(vec![recipe("cat gate")]).await.expect("sends");
-    let mut service = place.service(&["-s", "Runner"]);
+    let mut service = place.service(&["service", "-s", "Runner"]);
     // Opening it waits for the reader.
     let mut gate = std::fs::File::options().write(true).open(place.path("gate")).expect("opens");
     place.space.send(vec![recipe("true")]).await.expect("sends");
@@ -319,7 +323,7 @@ async fn what_is_under_way_is_finished_and_a_second_signal_does_not_wait() {
     // What had not begun is for the next one; that one is in a hurry to end.
     std::fs::remove_file(place.path("gate")).expect("removes");
     assert!(Command::new("mkfifo").arg(place.path("gate")).status().expect("runs").success());
-    let mut service = place.service(&["-s", "Runner"]);
+    let mut service = place.service(&["service", "-s", "Runner"]);
     place.take(&mut out).await;
     place.space.send(vec![Outgoing { id: "again".to_owned(), ..recipe("cat gate") }]).await.expect("sends");
     let gate = std::fs::File::options().write(true).open(place.path("gate")).expect("opens");

@@ -1,0 +1,166 @@
+//! `zrecipe wrap`: a program on behalf of a recipe step.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::cli::broker::{Environment, EnvironmentArgs};
+use crate::cli::progress::block_on;
+use crate::cli::{Error, Session, say};
+use crate::message::Envelope;
+use crate::runtime::status::Status;
+use crate::telemetry::Logging;
+use crate::value::Value;
+use crate::wrapper::{Record, read_file, report, run as run_program};
+
+/// Run a program on behalf of a recipe step and report its progress
+///
+/// Tells the status every three seconds, sends `starting`, then what the program says, then `success` or `failure`,
+/// then `completed`, and ends with the program's exit status. The program appends lines such as
+/// `{"channel": "updates", "payload": {"done": 10}}` to the file named by ZRECIPE_RESULTS; it finds the wrapper file in
+/// ZRECIPE_WRAPPER, the step as JSON in ZRECIPE_STEP and the recipe ID in ZRECIPE_RECIPE_ID. While the broker is away
+/// reports wait on disk. Signals are passed on.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// What is wrapped, as shown in the status; without COMMAND, one of `[wrappers]` in zrecipe.toml.
+    #[arg(long, value_name = "NAME", required_unless_present = "reap")]
+    wrap: Option<String>,
+    /// The file that says for which step of which recipe; without it nothing is reported but the status.
+    #[arg(long, value_name = "FILE")]
+    recipewrapper: Option<PathBuf>,
+    #[command(flatten)]
+    environment: EnvironmentArgs,
+    /// How many seconds to wait at the end for a broker that is away.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    linger: u64,
+    /// Report what other wrappers could not: those that were killed, or whose broker stayed away.
+    #[arg(long, conflicts_with_all = ["wrap", "recipewrapper", "command"])]
+    reap: bool,
+    /// Log more (repeatable).
+    #[arg(short, long, action = clap::ArgAction::Count)]
+    verbose: u8,
+    /// The program and its arguments.
+    #[arg(last = true, value_name = "COMMAND")]
+    command: Vec<String>,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// See [`crate::cli`]; the exit code is that of the program.
+pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
+    let environment = args.environment.read(session)?;
+    let directory = session.state_directory()?.join("wrap");
+    let logging = Logging::of_site(&environment.plugins(), usize::from(args.verbose));
+    let guard = logging.start(session.style(std::io::stderr().is_terminal()).colour, &[]);
+    let Some(name) = &args.wrap else { return block_on(reap(&environment, &directory)) };
+    let command = match (args.command.as_slice(), session.settings.wrappers.get(name)) {
+        ([], Some(command)) => command.clone(),
+        ([], None) => {
+            return Err(Error::new(format!("there is no program for `{name}`"))
+                .hint("name it after `--`, or in `[wrappers]` of zrecipe.toml"));
+        }
+        (command, _) => command.to_vec(),
+    };
+    let envelope = args.recipewrapper.as_deref().map(read).transpose()?;
+    let code = block_on(wrap(args, name, &command, envelope, &environment, &directory));
+    guard.finish();
+    match code? {
+        0 => Ok(()),
+        code => Err(Error::exit(code)),
+    }
+}
+
+fn read(path: &Path) -> Result<Envelope, Error> {
+    let text = std::fs::read(path).map_err(|error| Error::new(format!("cannot read {}: {error}", path.display())))?;
+    read_file(&text).map_err(|reason| {
+        Error::new(format!("{} is no recipe wrapper file: {reason}", path.display()))
+            .hint("Runner writes one with the parameter `recipewrapper`")
+    })
+}
+
+async fn wrap(
+    args: &Args,
+    name: &str,
+    command: &[String],
+    envelope: Option<Envelope>,
+    environment: &Environment,
+    directory: &Path,
+) -> Result<u8, Error> {
+    let failed = |error: std::io::Error| Error::new(format!("cannot keep reports in {}: {error}", directory.display()));
+    let mut step = tempfile::NamedTempFile::new()?;
+    let mut files: Vec<(&str, PathBuf)> = Vec::new();
+    if let (Some(envelope), Some(wrapper)) = (&envelope, &args.recipewrapper) {
+        step.write_all(Value::Object(envelope.step().clone()).to_json_pretty().as_bytes())?;
+        files.push(("ZRECIPE_STEP", step.path().to_owned()));
+        files.push(("ZRECIPE_WRAPPER", std::path::absolute(wrapper)?));
+    }
+    let files: Vec<(&str, &Path)> = files.iter().map(|(name, path)| (*name, path.as_path())).collect();
+    let record = Arc::new(Record::create(directory, name, envelope).map_err(failed)?);
+    record.add("starting", Value::from("Starting processing")).map_err(failed)?;
+    let (status, told) = watch::channel(Status::Starting);
+    let connect = async || match environment.connect(&format!("wrap {name}"), &[]).await {
+        Ok(transport) => Some(transport),
+        Err(error) => {
+            let _ = error.tell();
+            None
+        }
+    };
+    let linger = Duration::from_secs(args.linger);
+    let reporting = report(Arc::clone(&record), connect, told, linger);
+    let running = async {
+        status.send_replace(Status::Processing);
+        let ended = run_program(&record, command, &files).await;
+        let (end, channel, payload) = match &ended {
+            Ok(ended) if ended.code() == 0 => (Status::End, "success", Value::from("Finished processing")),
+            Ok(ended) => {
+                let reason = format!("`{}` ended with exit status {}", command.join(" "), ended.code());
+                let code = Value::from(i64::from(ended.code()));
+                (Status::End, "failure", Value::from([("exit_status", code), ("reason", Value::from(reason))]))
+            }
+            Err(error) => {
+                let reason = format!("`{}` cannot be run: {error}", command.join(" "));
+                (Status::Error, "failure", Value::from([("reason", reason)]))
+            }
+        };
+        let reported = record.add(channel, payload);
+        let reported = reported.and_then(|()| record.add("completed", Value::from("Finished processing")));
+        status.send_replace(end);
+        reported.map_err(failed)?;
+        ended.map_err(|error| Error::new(format!("cannot run `{}`: {error}", command.join(" "))))
+    };
+    let ((), ended) = tokio::join!(reporting, running);
+    if record.is_sent() {
+        if let Some(record) = Arc::into_inner(record) {
+            record.remove().map_err(failed)?;
+        }
+    } else {
+        say(&format!("warning: the broker stayed away; reports wait in {}", directory.display()));
+        say("  help: `zrecipe wrap --reap` sends them");
+    }
+    Ok(ended?.code())
+}
+
+/// Sends what others could not.
+async fn reap(environment: &Environment, directory: &Path) -> Result<(), Error> {
+    let failed = |error: std::io::Error| Error::new(format!("cannot read {}: {error}", directory.display()));
+    let records = Record::abandoned(directory).map_err(failed)?;
+    if records.is_empty() {
+        say("nothing waits");
+        return Ok(());
+    }
+    let transport = environment.connect("wrap --reap", &[]).await?;
+    for record in records {
+        let was_killed = !record.is_completed();
+        record.give_up().map_err(failed)?;
+        record.send(&*transport).await?;
+        let what = if was_killed { "was killed: reported as a failure" } else { "had reports left: sent" };
+        say(&format!("{} {what}", record.task()));
+        record.remove().map_err(failed)?;
+    }
+    transport.close().await?;
+    Ok(())
+}

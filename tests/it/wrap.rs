@@ -1,0 +1,191 @@
+//! Programs that are wrapped, from outside: what is reported, and that it is reported whatever happens.
+
+use std::process::{Command, Output, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+use zrecipe::message::{Envelope, RECIPE_HEADER};
+use zrecipe::syntax::json::read_value;
+use zrecipe::transport::{Deliveries, Destination, Subscription, Transport as _};
+use zrecipe::value::{Object, Value};
+
+use crate::service::Place;
+
+const WRAPPER: &str = r#"{"recipe": {
+    "1": {"service": "Phasing", "queue": "cluster.submission", "wrapper": {"task_information": "é 1"},
+        "output": {"starting": 2, "updates": 2, "result-individual-file": 2, "success": 2, "failure": 2, "completed": 2}},
+    "2": {"queue": "out"}, "start": [[1, []]]},
+    "recipe-pointer": "1", "recipe-path": [], "environment": {"ID": "a-guid"}, "payload": []}"#;
+
+/// Runs a shell script as a wrapped program.
+fn wrap(place: &Place, script: &str, arguments: &[&str]) -> Command {
+    place.write("rw.json", WRAPPER);
+    place.write("program", script);
+    let arguments = [&["wrap", "--wrap", "Phasing", "--recipewrapper", "rw.json"], arguments, &["--", "sh", "program"]];
+    place.command(&arguments.concat())
+}
+
+/// The channels' payloads as they come, up to the last.
+async fn reports(place: &Place, out: &mut Deliveries) -> Vec<String> {
+    let mut found = Vec::new();
+    loop {
+        let delivery = place.take(out).await;
+        let envelope = Envelope::read(&delivery.headers, &delivery.body).expect("a recipe message");
+        assert_eq!((envelope.id(), envelope.path.as_slice()), (Some("a-guid"), [Value::from(1)].as_slice()));
+        found.push(envelope.payload.to_json());
+        if found.last().is_some_and(|last| last.contains("Finished")) && found.len() > 1 {
+            let previous = &found[found.len() - 2];
+            if previous.contains("Finished") || previous.contains("reason") {
+                return found;
+            }
+        }
+    }
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// What waits to be reported.
+fn waiting(place: &Place) -> usize {
+    std::fs::read_dir(place.path("state/wrap")).map_or(0, Iterator::count)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_program_says_is_reported() {
+    let place = Place::new().await;
+    let mut out = place.subscribe("out").await;
+    let topic = Subscription { source: Destination::Topic("transient.status".to_owned()), prefetch: 10 };
+    let mut statuses = place.space.subscribe(topic).await.expect("subscribes");
+    let script = r#"
+echo "{\"channel\": \"updates\", \"payload\": {\"recipe\": \"$ZRECIPE_RECIPE_ID\"}}" >> "$ZRECIPE_RESULTS"
+echo 'no report' >> "$ZRECIPE_RESULTS"
+grep -q cluster.submission "$ZRECIPE_STEP" && grep -q recipe-pointer "$ZRECIPE_WRAPPER" || exit 1
+printf '{"channel": "result-individual-file", "payload": "x.mtz"}\n{"channel": "cut' >> "$ZRECIPE_RESULTS"
+"#;
+    let output = wrap(&place, script, &[]).output().expect("runs");
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert!(said(&output).contains("this is no report: no report"), "{}", said(&output));
+    let expected = [
+        r#""Starting processing""#,
+        r#"{"recipe":"a-guid"}"#,
+        r#""x.mtz""#,
+        r#""Finished processing""#,
+        r#""Finished processing""#,
+    ];
+    assert_eq!(reports(&place, &mut out).await, expected);
+    assert_eq!(waiting(&place), 0);
+    let status = read_value(&place.take(&mut statuses).await.body).expect("JSON");
+    let text = |key: &str| status.get(key).and_then(Value::as_str).unwrap_or_default();
+    assert_eq!((text("task"), text("recipe_ID")), ("Phasing (é 1)", "a-guid"));
+    assert!(["starting", "processing"].contains(&text("statustext")), "{}", status.to_json());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_exit_status_is_that_of_the_program() {
+    let place = Place::new().await;
+    let mut out = place.subscribe("out").await;
+    for (script, code, reason) in [
+        ("exit 3", 3, "`sh program` ended with exit status 3"),
+        ("kill -9 $$", 137, "`sh program` ended with exit status 137"),
+    ] {
+        let output = wrap(&place, script, &[]).output().expect("runs");
+        assert_eq!(output.status.code(), Some(code), "{}", said(&output));
+        let found = reports(&place, &mut out).await;
+        assert!(found[1].contains(&format!("\"exit_status\":{code}")) && found[1].contains(reason), "{found:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn signals_are_passed_on() {
+    let place = Place::new().await;
+    let mut out = place.subscribe("out").await;
+    let script = r#"
+trap 'exit 7' TERM
+echo '{"channel": "updates", "payload": "up"}' >> "$ZRECIPE_RESULTS"
+while :; do sleep 0.05; done
+"#;
+    let mut child = wrap(&place, script, &[]).stderr(Stdio::null()).spawn().expect("starts");
+    for expected in [r#""Starting processing""#, r#""up""#] {
+        let delivery = place.take(&mut out).await;
+        let envelope = Envelope::read(&delivery.headers, &delivery.body).expect("a recipe message");
+        assert_eq!(envelope.payload.to_json(), expected);
+    }
+    kill_process(Pid::from_child(&child), Signal::TERM).expect("it is ours");
+    assert_eq!(child.wait().expect("ends").code(), Some(7));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wrapper_that_is_killed_is_noticed() {
+    let place = Place::new().await;
+    let mut out = place.subscribe("out").await;
+    assert!(Command::new("mkfifo").arg(place.path("gate")).status().expect("runs").success());
+    let script =
+        r#"cat gate; echo '{"channel": "updates", "payload": "late"}' >> "$ZRECIPE_RESULTS"; echo done > done"#;
+    let mut child = wrap(&place, script, &[]).stderr(Stdio::null()).spawn().expect("starts");
+    place.take(&mut out).await;
+    // The program waits for this end of the fifo.
+    let gate = std::fs::File::options().write(true).open(place.path("gate")).expect("opens");
+    let output = place.command(&["wrap", "--reap"]).output().expect("runs");
+    assert!(said(&output).contains("nothing waits"), "one that lives is left alone: {}", said(&output));
+    child.kill().expect("it is ours");
+    child.wait().expect("ends");
+    drop(gate);
+    while !place.path("done").exists() {
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    let output = place.command(&["wrap", "--reap"]).output().expect("runs");
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert!(said(&output).contains("Phasing (é 1) was killed: reported as a failure"), "{}", said(&output));
+    let found = reports(&place, &mut out).await;
+    assert_eq!((found.len(), found[0].as_str()), (3, r#""late""#));
+    assert!(found[1].contains("the wrapper was killed"), "{found:?}");
+    assert_eq!(waiting(&place), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reports_wait_for_a_broker_that_is_away() {
+    let place = Place::new().await;
+    let mut out = place.subscribe("out").await;
+    let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("is bound").port();
+    place.write(
+        "site.yml",
+        &format!(
+            "version: 1\n\
+             far: {{plugin: pika, host: 127.0.0.1, port: {port}, username: u, password: p, vhost: /}}\n\
+             environments: {{default: [far]}}\n"
+        ),
+    );
+    let output = wrap(&place, "exit 4", &["--linger", "0", "--site", "site.yml"]).output().expect("runs");
+    assert_eq!(output.status.code(), Some(4), "{}", said(&output));
+    assert!(said(&output).contains("zrecipe wrap --reap"), "{}", said(&output));
+    assert_eq!(waiting(&place), 1);
+    // Here another broker will do.
+    let output = place.command(&["wrap", "--reap"]).output().expect("runs");
+    assert!(said(&output).contains("had reports left: sent"), "{}", said(&output));
+    let found = reports(&place, &mut out).await;
+    assert!(found.len() == 3 && found[1].contains("\"exit_status\":4"), "{found:?}");
+}
+
+#[test]
+fn wrapper_files_are_read_as_others_write_them() {
+    for (text, expected) in [
+        (WRAPPER, None),
+        (r#"{"recipe": {"1": {}}}"#, Some("`recipe-pointer` of the message is missing")),
+        ("[]", Some("not an object")),
+        ("{", Some("not JSON")),
+    ] {
+        let read = zrecipe::wrapper::read_file(text.as_bytes());
+        match expected {
+            None => {
+                let envelope = read.expect("is one");
+                let header = (RECIPE_HEADER.to_owned(), Value::Bool(true));
+                let again = Envelope::read(&Object::from_iter([header]), envelope.write().as_bytes());
+                assert_eq!(again.expect("is one"), envelope);
+            }
+            Some(reason) => {
+                let found = read.expect_err("is none");
+                assert!(found.contains(reason), "{found}");
+            }
+        }
+    }
+}
