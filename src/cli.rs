@@ -21,6 +21,7 @@ use crate::diff::unified;
 use crate::document::DocumentKind;
 use crate::library::{self, Disk, Library};
 use crate::lint::{Choice, Levels};
+use crate::ops::drop_files;
 use crate::report::{self, FileReport, Report, Style};
 use crate::runtime::run;
 use crate::secret;
@@ -216,8 +217,9 @@ impl From<library::Error> for Error {
                     Some(meant) => said.hint(format!("did you mean `{meant}`?")),
                     None => said,
                 };
-                let places: Vec<String> =
+                let mut places: Vec<String> =
                     searched.iter().map(|directory| format!("`{}`", directory.display())).collect();
+                places.dedup();
                 let places = places.join(", ");
                 said.hint(format!("looked in {places} and among the built-in recipes; a file is given by its path"))
             }
@@ -252,6 +254,12 @@ impl From<connection::Error> for Error {
             }
             connection::Error::Site(_) | connection::Error::File { .. } => said,
         }
+    }
+}
+
+impl From<drop_files::Error> for Error {
+    fn from(error: drop_files::Error) -> Self {
+        Self::new(error.to_string())
     }
 }
 
@@ -397,6 +405,23 @@ impl Session {
             Ok(_) => Ok(chosen),
             Err(fault) => Err(of_fault(fault, site)),
         }
+    }
+
+    /// Where recipes are looked up in these environments of a site.
+    ///
+    /// # Errors
+    /// One of them cannot be activated.
+    pub fn library_of(&self, site: &Site, environments: &[&str]) -> Result<Library, Error> {
+        let directory = self.storage(site, environments, "zocalo.recipe_directory")?;
+        Ok(Library::with(&self.common.recipe_dir, &self.settings, directory))
+    }
+
+    /// A directory that these environments of a site name.
+    ///
+    /// # Errors
+    /// One of them cannot be activated.
+    pub fn storage(&self, site: &Site, environments: &[&str], name: &str) -> Result<Option<PathBuf>, Error> {
+        library::storage(site, environments, name).map_err(|fault| of_fault(fault, site))
     }
 
     /// How to reach the broker of these environments. Says so when others can read the password.
@@ -583,7 +608,20 @@ impl Session {
         parameters: Option<&Object>,
         levels: &Levels,
     ) -> Result<Vec<Compilation>, Error> {
-        let library = self.library()?;
+        self.compile_in(&self.library()?, recipes, parameters, levels)
+    }
+
+    /// As [`Session::compile_with`], with recipes looked up elsewhere.
+    ///
+    /// # Errors
+    /// One of the recipes cannot be read.
+    pub fn compile_in(
+        &self,
+        library: &Library,
+        recipes: &[String],
+        parameters: Option<&Object>,
+        levels: &Levels,
+    ) -> Result<Vec<Compilation>, Error> {
         let compile = |recipe: &String| -> Result<Compilation, Error> {
             let source = library.open(recipe)?;
             let (decided, suppressions) = self.settings.decisions(Path::new(source.name()));
@@ -713,7 +751,11 @@ impl ParameterArgs {
     }
 }
 
-fn split<'s>(setting: &'s str, form: &str) -> Result<(&'s str, &'s str), Error> {
+/// The two sides of `key=value`; `form` is what should have been written.
+///
+/// # Errors
+/// It is not of this form.
+pub fn split<'s>(setting: &'s str, form: &str) -> Result<(&'s str, &'s str), Error> {
     match setting.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key, value)),
         _ => Err(Error::new(format!("`{setting}` is not of the form `key=value`")).hint(format!("write `{form}`"))),
@@ -732,7 +774,9 @@ pub fn with_guid(mut parameters: Object) -> (Object, String) {
 
 pub mod broker;
 pub mod files;
+pub mod follow;
 pub mod progress;
+pub mod submit;
 pub mod watch;
 
 /// Declares the modules of `cli/commands/` and the subcommand of each.
@@ -774,6 +818,8 @@ commands! {
     params Params,
     expand Expand,
     emit Emit,
+    go Go,
+    pickup Pickup,
     run Run,
     service Service,
     shutdown Shutdown,

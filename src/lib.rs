@@ -49,6 +49,7 @@
 //!            connection
 //!            runtime      runtime/  runtime/services/
 //!            wrapper
+//!            ops          ops/
 //! front end  cli          cli/commands/
 //! ```
 //!
@@ -95,6 +96,7 @@ pub mod library;
 pub mod lint;
 pub mod lower;
 pub mod message;
+pub mod ops;
 pub mod recipe;
 pub mod report;
 pub mod runtime;

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::document::DocumentKind;
 use crate::lint::nearest;
 use crate::settings::Settings;
-use crate::site::{Files, Look, Site};
+use crate::site::{Fault, Files, Look, Site};
 use crate::source::{Source, Unit};
 use crate::syntax::{Notation, yaml};
 
@@ -125,14 +125,18 @@ impl Library {
     /// # Errors
     /// The site configuration is named and cannot be used.
     pub fn new(given: &[PathBuf], settings: &Settings, site: Option<&Path>) -> Result<Self, Error> {
+        let site = site.map(|path| site_directory(path, settings.max_bytes())).transpose()?.flatten();
+        Ok(Self::with(given, settings, site))
+    }
+
+    /// The same with the recipe directory of a site, if it names one.
+    pub fn with(given: &[PathBuf], settings: &Settings, site: Option<PathBuf>) -> Self {
         let mut directories = given.to_vec();
         directories.extend(settings.recipe_directories.iter().cloned());
-        if let Some(path) = site {
-            directories.extend(site_directory(path, settings.max_bytes())?);
-        }
+        directories.extend(site);
         let is_told = !directories.is_empty();
         directories.push(PathBuf::from("recipes"));
-        Ok(Self { directories, max_bytes: settings.max_bytes(), is_told })
+        Self { directories, max_bytes: settings.max_bytes(), is_told }
     }
 
     /// The recipe that a user means: a path, or the name of a recipe.
@@ -140,10 +144,7 @@ impl Library {
     /// # Errors
     /// There is none, or it cannot be read.
     pub fn open(&self, recipe: &str) -> Result<Source, Error> {
-        let path = Path::new(recipe);
-        let is_path = recipe.contains(['/', '\\'])
-            || ["json", "yml", "yaml"].iter().any(|ending| path.extension().is_some_and(|found| found == *ending));
-        if is_path || path.is_file() { read(path, recipe, self.max_bytes) } else { self.find(recipe) }
+        if is_path(recipe) { read(Path::new(recipe), recipe, self.max_bytes) } else { self.find(recipe) }
     }
 
     /// The recipe of this name.
@@ -262,6 +263,13 @@ impl Shelf {
     }
 }
 
+/// Whether a user means a file and not the name of a recipe.
+pub fn is_path(recipe: &str) -> bool {
+    let path = Path::new(recipe);
+    let ending = path.extension().is_some_and(|ending| ["json", "yml", "yaml"].iter().any(|known| ending == *known));
+    recipe.contains(['/', '\\']) || ending || path.is_file()
+}
+
 /// Letters, digits, `.`, `_` and `-`, in parts with `/` between; no part `.` or `..`.
 fn is_name(name: &str) -> bool {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
@@ -378,13 +386,22 @@ pub fn environment(site: &Site) -> Option<String> {
 fn site_directory(path: &Path, max_bytes: u64) -> Result<Option<PathBuf>, Error> {
     let site = site(path, max_bytes)?;
     let Some(environment) = environment(&site) else { return Ok(None) };
+    storage(&site, &[&environment], "zocalo.recipe_directory")
+        .map_err(|fault| Error::Site { path: path.to_owned(), reason: fault.to_string() })
+}
+
+/// A directory that the plugin `storage` names in these environments. The reference takes it relative to wherever it
+/// runs.
+///
+/// # Errors
+/// One of the environments cannot be activated.
+pub fn storage(site: &Site, environments: &[&str], name: &str) -> Result<Option<PathBuf>, Fault> {
     // Credentials live in files of their own; one that this user may not read is none of our business here.
-    let plugins = site
-        .resolve(&[&environment])
-        .map_err(|fault| Error::Site { path: path.to_owned(), reason: fault.to_string() })?;
+    let plugins = site.resolve(environments)?;
     let storage = plugins.iter().find(|(plugin, _)| plugin == "storage").map(|(_, settings)| settings);
-    let directory = storage.into_iter().flatten().find(|setting| setting.name == "zocalo.recipe_directory");
-    Ok(directory.map(|directory| PathBuf::from(&*directory.node.text())))
+    let directory = storage.into_iter().flatten().find(|setting| setting.name == name);
+    let directory = directory.map(|directory| PathBuf::from(&*directory.node.text()));
+    Ok(directory.filter(|directory| !directory.as_os_str().is_empty()))
 }
 
 fn expand_home(path: &str) -> PathBuf {

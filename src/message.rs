@@ -350,8 +350,8 @@ impl Envelope {
     }
 }
 
-/// The recipe as a receiver holds it: a single unnamed output as a list.
-fn sanitise(mut recipe: Value) -> Value {
+/// The recipe as a receiver holds it, and as the reference sends it with a request: a single unnamed output as a list.
+pub fn sanitise(mut recipe: Value) -> Value {
     if let Value::Object(object) = &mut recipe {
         for (_, step) in object.iter_mut() {
             if let Value::Object(step) = step

@@ -99,7 +99,8 @@ fn past(outcome: &str) -> &str {
     }
 }
 
-async fn interrupted() {
+/// Waits until somebody wants the program to end.
+pub async fn interrupted() {
     use tokio::signal::unix::{SignalKind, signal};
     match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
         (Ok(mut interrupt), Ok(mut terminate)) => {

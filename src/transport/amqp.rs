@@ -96,6 +96,26 @@ impl Amqp {
         let (waits, receptions) = (Mutex::default(), Mutex::default());
         Ok(Self { shared: Arc::new(Shared { options, place, states, requests, holdings, waits, receptions }) })
     }
+
+    /// Whether a queue is there, for whoever wants to know before anything is sent.
+    ///
+    /// # Errors
+    /// It is not there, or the broker does not say.
+    pub async fn find_queue(&self, queue: &str) -> Result<(), Error> {
+        let refused = |reason| Error::Refused { destination: queue.to_owned(), reason };
+        let name = short(queue).map_err(refused)?;
+        let link = self.shared.link(Instant::now() + self.shared.options.patience).await?;
+        let asked = async {
+            let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+            let channel = link.channel().await?;
+            channel.queue_declare(name, passive, FieldTable::default()).await?;
+            channel.close(200, "".into()).await
+        };
+        asked.await.map_err(|error| match error {
+            error if is_missing(&error) => Error::NoSuchQueue(queue.to_owned()),
+            error => Error::Unavailable { place: self.shared.place.to_string(), reason: explain(&error) },
+        })
+    }
 }
 
 #[async_trait]

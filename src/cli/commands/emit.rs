@@ -2,7 +2,8 @@
 
 use crate::bind::{bind, merge};
 use crate::cli::{Error, ParameterArgs, Session, print, with_guid};
-use crate::message::{Destination, Envelope, Outgoing, Request, message_id, read_body};
+use crate::library::is_path;
+use crate::message::{Destination, Envelope, Outgoing, Request, message_id, read_body, sanitise};
 use crate::value::{Object, Value};
 
 /// Print the messages that would be sent, one JSON object a line
@@ -29,14 +30,13 @@ pub struct Args {
 pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
     let (parameters, guid) = with_guid(args.parameters.read()?);
     // As in a request: recipes that travel with it (files) come before those that it names.
-    let is_file = |recipe: &String| recipe.contains(['/', '\\']) || recipe.ends_with(".json") || std::path::Path::new(recipe).is_file();
-    let (files, names): (Vec<String>, Vec<String>) = args.recipes.iter().cloned().partition(is_file);
+    let (files, names): (Vec<String>, Vec<String>) = args.recipes.iter().cloned().partition(|recipe| is_path(recipe));
     let ordered: Vec<String> = files.iter().chain(&names).cloned().collect();
     let compiled = session.compile(&ordered, Some(&parameters))?;
     session.refuse(&compiled)?;
     let messages = if args.what == "request" {
         let custom = compiled[..files.len()].iter().map(|compilation| compilation.recipe.to_value());
-        let custom_recipe = (!files.is_empty()).then(|| merge(custom));
+        let custom_recipe = (!files.is_empty()).then(|| sanitise(merge(custom)));
         let parameters = args.parameters.read()?;
         let request = Request { recipes: names, custom_recipe, parameters, rest: Object::new() };
         vec![request.to_message(message_id(&guid, "request"), Object::new())]

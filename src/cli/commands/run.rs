@@ -1,23 +1,30 @@
-//! `zrecipe run`: a recipe to its end on the embedded broker.
+//! `zrecipe run`: a recipe to its end on the embedded broker, or to the dispatcher of a site.
 
 use std::collections::BTreeSet;
 
 use crate::bind::{bind, merge};
 use crate::cli::progress::{block_on, default_places, services, work};
-use crate::cli::{Error, ParameterArgs, Session, say, with_guid};
+use crate::cli::submit::{Target, headers, refusal};
+use crate::cli::{Error, ParameterArgs, Session, follow, print, say, with_guid};
 use crate::compile::Compilation;
 use crate::diagnostic::Level;
+use crate::library::is_path;
 use crate::lint::{Choice, Levels};
 use crate::message::{Destination, Request};
 use crate::runtime::run::{Plan, Runs, destinations};
 use crate::source::Unit;
+use crate::transport::Transport as _;
+use crate::transport::amqp::Amqp;
 use crate::value::{Object, Value};
 
-/// Run a recipe to its end on this machine
+/// Run a recipe to its end on this machine, or submit it
 ///
 /// Checks the recipe, dispatches it, runs every step, and ends when nothing of the run is outstanding. Needs no
 /// broker: messages are kept in a file of the state directory. Exit code 1: a step failed, was stopped at its time
 /// limit or was dead-lettered.
+///
+/// With -e the recipe is submitted to the dispatcher of a site: files travel with the request, names are looked up
+/// there. Prints the recipe ID when the broker has confirmed the request.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Paths or names of recipes; several are merged into one run.
@@ -28,6 +35,15 @@ pub struct Args {
     /// How many steps run at a time; without it, as many as there are processors.
     #[arg(short, long, value_name = "N")]
     jobs: Option<usize>,
+    /// Submit to the dispatcher of this environment of the site (repeatable: later ones come before earlier ones).
+    #[arg(short = 'e', long = "environment", value_name = "ENV", conflicts_with = "jobs")]
+    environments: Vec<String>,
+    /// With -e, show what services say of the run until Ctrl-C.
+    ///
+    /// Services of zrecipe say which run they work on. Those of Python do not: they are shown if a step of a recipe
+    /// has their name as its `service`, and marked.
+    #[arg(long, requires = "environments")]
+    follow: bool,
 }
 
 /// Runs the command.
@@ -36,6 +52,9 @@ pub struct Args {
 /// See [`crate::cli`].
 pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
     let (parameters, id) = with_guid(args.parameters.read()?);
+    if !args.environments.is_empty() {
+        return submit(args, session, parameters, &id);
+    }
     // A step that is given `{workingdir}` as text would make a directory of that name.
     let mut levels = Levels::default();
     levels.decide("undefined-placeholder", Choice::At(Level::Error)).map_err(Error::new)?;
@@ -58,6 +77,30 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
         }
         say(&format!("run {} of {}", run.plan.id, run.plan.title));
         work(session, &runs, &run, places).await
+    })
+}
+
+fn submit(args: &Args, session: &Session, parameters: Object, id: &str) -> Result<(), Error> {
+    let target = Target::new(session, &args.environments)?;
+    let (files, names): (Vec<String>, Vec<String>) = args.recipes.iter().cloned().partition(|recipe| is_path(recipe));
+    let (request, compiled) = target.request(&files, &names, parameters, &Levels::default())?;
+    let options = target.broker("run")?;
+    let place = options.place();
+    block_on(async {
+        let broker = Amqp::connect(options).await?;
+        // Whoever is quick is heard as well.
+        let status = if args.follow { follow::listen(&broker).await? } else { None };
+        let message = request.to_message(uuid::Uuid::new_v4().to_string(), headers());
+        broker.send(vec![message]).await.map_err(refusal)?;
+        say(&format!("submitted {} to {place}", args.recipes.join(" ")));
+        print(&format!("{id}\n"))?;
+        match status {
+            Some(status) => follow::follow(&broker, status, follow::Run::new(id, &compiled)).await?,
+            None if args.follow => say("note: no service has ever said how it is on this broker, so nothing is followed"),
+            None => {}
+        }
+        let _ = broker.close().await;
+        Ok(())
     })
 }
 

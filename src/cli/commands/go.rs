@@ -1,0 +1,160 @@
+//! `zrecipe go`: a processing request to the dispatcher of a site.
+
+use crate::cli::progress::block_on;
+use crate::cli::submit::{Target, headers, refusal, send};
+use crate::cli::{Error, LevelArgs, Session, print, say, split, with_guid};
+use crate::message::Outgoing;
+use crate::ops::drop_files;
+use crate::secret::hidden;
+use crate::transport;
+use crate::value::{Object, Value};
+
+/// Submit recipes to the dispatcher of a site
+///
+/// The options are those of `zocalo.go`. Recipes are checked first, and one with errors is not sent. Prints the recipe
+/// ID of the run when the broker has confirmed the request, and not before.
+///
+/// If the broker cannot be reached the request is kept in a directory of the site (`zocalo.go.fallback_location`), and
+/// `zrecipe pickup` sends it later; that is no failure. Without such a directory, and if the broker does not take the
+/// request, the exit code is 2.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The ID of the data collection, or with -p of the reprocessing task.
+    #[arg(value_name = "ID", value_parser = clap::value_parser!(i64).range(1..))]
+    id: Option<i64>,
+    /// The name of a recipe (repeatable).
+    #[arg(short, long = "recipe", value_name = "RECIPE")]
+    recipes: Vec<String>,
+    /// A file with a recipe, which travels with the request and comes before those with names.
+    #[arg(short, long, value_name = "FILE")]
+    file: Option<String>,
+    /// Set a parameter to a text (repeatable).
+    #[arg(short, long = "set", value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// There is no data collection.
+    #[arg(short, long, conflicts_with = "id")]
+    no_dcid: bool,
+    /// The ID is that of a reprocessing task, which says by itself what to run.
+    #[arg(short = 'p', long, conflicts_with = "no_dcid")]
+    reprocessing: bool,
+    /// The ID of a scaling by automatic processing, for recipes that come after it.
+    #[arg(
+        short,
+        long,
+        value_name = "ID",
+        value_parser = clap::value_parser!(i64).range(1..),
+        conflicts_with_all = ["no_dcid", "reprocessing"],
+    )]
+    autoprocscalingid: Option<i64>,
+    /// Keep the request for `zrecipe pickup`, whether or not the broker can be reached.
+    #[arg(long)]
+    drop: bool,
+    /// Check everything, look for the queue at the broker, and send nothing.
+    #[arg(long)]
+    dry_run: bool,
+    /// Show the request on standard error.
+    #[arg(short, long)]
+    verbose: bool,
+    /// The environment of the site (repeatable: later ones come before earlier ones); without it ZOCALO_DEFAULT_ENV or
+    /// `default`.
+    #[arg(short = 'e', long = "environment", value_name = "ENV")]
+    environments: Vec<String>,
+    #[command(flatten)]
+    levels: LevelArgs,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// See [`crate::cli`].
+pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
+    let (parameters, id) = with_guid(parameters(args)?);
+    let target = Target::new(session, &args.environments)?;
+    let files: Vec<String> = args.file.iter().cloned().collect();
+    let (request, _) = target.request(&files, &args.recipes, parameters, &args.levels.read()?)?;
+    if args.verbose {
+        say(&hidden("", request.to_value()).to_json_pretty());
+    }
+    // The file that it may be kept in has its ID as name, so that what is sent twice is recognised.
+    let message = request.to_message(uuid::Uuid::new_v4().to_string(), headers());
+    if args.drop {
+        return keep(args, &target, &message, &id);
+    }
+    let options = target.broker("go")?;
+    let place = options.place();
+    match block_on(async { Ok(send(options, vec![message.clone()], args.dry_run).await) })? {
+        Ok(()) if args.dry_run => {
+            say(&format!("would submit {} to {place}", title(args)));
+            Ok(())
+        }
+        Ok(()) => {
+            say(&format!("submitted {} to {place}", title(args)));
+            print(&(id + "\n"))
+        }
+        Err(
+            error @ (transport::Error::Unavailable { .. }
+            | transport::Error::Unconfirmed { .. }
+            | transport::Error::Closed),
+        ) => match target.fallback() {
+            Ok(_) => {
+                say(&format!("warning: {error}"));
+                keep(args, &target, &message, &id)
+            }
+            Err(_) => Err(refusal(error)
+                .hint("with `zocalo.go.fallback_location` in a block of plugin `storage` the request would be kept")),
+        },
+        Err(error) => Err(refusal(error)),
+    }
+}
+
+/// Writes the request to a file in the directory for requests that wait.
+fn keep(args: &Args, target: &Target<'_>, message: &Outgoing, id: &str) -> Result<(), Error> {
+    let directory = target.fallback()?;
+    if args.dry_run {
+        drop_files::try_write(&directory)?;
+        say(&format!("would keep the request in {}", directory.display()));
+        return Ok(());
+    }
+    let path = drop_files::write(&directory, message)?;
+    say(&format!("kept {} in {}; `zrecipe pickup` sends it", title(args), path.display()));
+    print(&format!("{id}\n"))
+}
+
+/// What is submitted, for people.
+fn title(args: &Args) -> String {
+    let recipes: Vec<&str> = args.file.iter().chain(&args.recipes).map(String::as_str).collect();
+    match (recipes.as_slice(), args.id) {
+        ([], Some(id)) => format!("reprocessing task {id}"),
+        _ => recipes.join(", "),
+    }
+}
+
+/// The parameters that the options make.
+fn parameters(args: &Args) -> Result<Object, Error> {
+    let mut parameters = Object::new();
+    for setting in &args.set {
+        let (key, text) = split(setting, "--set key=value")?;
+        parameters.insert(key.to_owned(), Value::from(text));
+    }
+    if args.recipes.is_empty() && args.file.is_none() && !args.reprocessing {
+        return Err(Error::new("no recipe is given").hint("`-r NAME` names one, `-f FILE` takes it from a file"));
+    }
+    match args.id {
+        Some(id) => {
+            let key = if args.reprocessing { "ispyb_process" } else { "ispyb_dcid" };
+            parameters.insert(key.to_owned(), Value::from(id));
+        }
+        None if args.no_dcid => {}
+        None if args.reprocessing => {
+            return Err(Error::new("no reprocessing task is given").hint("give its ID"));
+        }
+        None => {
+            let hint = "give its ID, or `-n` for recipes that need none";
+            return Err(Error::new("no data collection is given").hint(hint));
+        }
+    }
+    if let Some(id) = args.autoprocscalingid {
+        parameters.insert("ispyb_autoprocscalingid".to_owned(), Value::from(id));
+    }
+    Ok(parameters)
+}

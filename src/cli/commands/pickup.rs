@@ -1,0 +1,107 @@
+//! `zrecipe pickup`: requests that were kept while the broker could not be reached.
+
+use std::time::Duration;
+
+use crate::cli::progress::block_on;
+use crate::cli::submit::{Target, refusal};
+use crate::cli::{Error, Session, say};
+use crate::message::REQUEST_QUEUE;
+use crate::ops::drop_files::{self, DropFile};
+use crate::secret::hidden;
+use crate::transport::amqp::{Amqp, Options};
+use crate::transport::{self, Transport as _};
+use crate::value::Value;
+
+/// Send the requests that were kept while the broker could not be reached, oldest first
+///
+/// They are in the directory that the site names (`zocalo.go.fallback_location`), where `zrecipe go` and `zocalo.go`
+/// leave them. A file is removed when the broker has confirmed its request. One that cannot be used is left where it
+/// is and named, and the others are sent; the exit code is then 1.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Seconds to wait between requests.
+    #[arg(short, long, value_name = "SECONDS", default_value_t = 2)]
+    delay: u64,
+    /// Seconds to wait before the first one.
+    #[arg(short, long, value_name = "SECONDS", default_value_t = 0)]
+    wait: u64,
+    /// Say what would be sent, look for the queue at the broker, and send nothing.
+    #[arg(long)]
+    dry_run: bool,
+    /// Show each request on standard error.
+    #[arg(short, long)]
+    verbose: bool,
+    /// The environment of the site (repeatable: later ones come before earlier ones); without it ZOCALO_DEFAULT_ENV or
+    /// `default`.
+    #[arg(short = 'e', long = "environment", value_name = "ENV")]
+    environments: Vec<String>,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// See [`crate::cli`].
+pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
+    let target = Target::new(session, &args.environments)?;
+    let directory = target.fallback()?;
+    let _lock = drop_files::lock(&directory)?;
+    // What is younger than the wait may still be under way.
+    std::thread::sleep(Duration::from_secs(args.wait));
+    let (files, mut faults) = drop_files::list(&directory)?;
+    let count = files.len();
+    let plural = if count == 1 { "" } else { "s" };
+    say(&format!("{count} request{plural} in {}", directory.display()));
+    if !files.is_empty() {
+        let options = target.broker("pickup")?;
+        faults.extend(block_on(send(args, options, files))?);
+    }
+    faults.iter().for_each(|fault| say(&format!("error: {fault}")));
+    if faults.is_empty() { Ok(()) } else { Err(Error::findings()) }
+}
+
+/// Sends the files; which of them could not be sent, though others could.
+async fn send(args: &Args, options: Options, files: Vec<DropFile>) -> Result<Vec<drop_files::Error>, Error> {
+    let broker = Amqp::connect(options).await?;
+    if args.dry_run {
+        broker.find_queue(REQUEST_QUEUE).await.map_err(refusal)?;
+    }
+    let (mut refused, count) = (Vec::new(), files.len());
+    for (number, file) in (1..).zip(files) {
+        if args.verbose {
+            say(&hidden("", file.message.clone()).to_json_pretty());
+        }
+        let what = format!("{} ({number} of {count})", describe(&file));
+        if args.dry_run {
+            say(&format!("would send {what}"));
+            continue;
+        }
+        if number > 1 {
+            tokio::time::sleep(Duration::from_secs(args.delay)).await;
+        }
+        match broker.send(vec![file.to_message()]).await {
+            Ok(()) => {
+                file.remove()?;
+                say(&format!("sent {what}"));
+            }
+            Err(transport::Error::Refused { reason, .. }) => {
+                let reason = format!("the broker does not take it: {reason}");
+                refused.push(drop_files::Error::Malformed { path: file.path, reason });
+            }
+            // What holds for one holds for all.
+            Err(error) => return Err(refusal(error)),
+        }
+    }
+    let _ = broker.close().await;
+    Ok(refused)
+}
+
+/// A request for people: its file, where it comes from, and what it asks for.
+fn describe(file: &DropFile) -> String {
+    let names = file.message.get("recipes").and_then(Value::as_array).unwrap_or_default();
+    let names = names.iter().filter_map(Value::as_str).map(|name| format!("`{name}`"));
+    let custom = file.message.get("custom_recipe").is_some_and(Value::is_truthy);
+    let names: Vec<String> = custom.then(|| "a recipe of its own".to_owned()).into_iter().chain(names).collect();
+    let host = file.headers.get("zocalo.go.host").and_then(Value::as_str).unwrap_or("an unknown host");
+    let what = if names.is_empty() { String::new() } else { format!(": {}", names.join(", ")) };
+    format!("{} from {host}{what}", file.path.display())
+}

@@ -1,0 +1,144 @@
+//! A request on its way to the dispatcher of a site: what is checked before it is sent, where it goes, who sends it.
+
+use std::path::PathBuf;
+
+use super::{Error, Session, say};
+use crate::bind::merge;
+use crate::compile::Compilation;
+use crate::library::{self, Library};
+use crate::lint::Levels;
+use crate::message::{Outgoing, REQUEST_QUEUE, Request, sanitise};
+use crate::site::Site;
+use crate::transport;
+use crate::transport::Transport as _;
+use crate::transport::amqp::{Amqp, Options};
+use crate::value::{Object, Value};
+
+/// The environments of a site whose dispatcher is to have a request.
+pub struct Target<'s> {
+    session: &'s Session,
+    site: Site,
+    environments: Vec<String>,
+}
+
+impl<'s> Target<'s> {
+    /// The given environments, or the one that holds when none is.
+    ///
+    /// # Errors
+    /// There is no site configuration, or no such environment.
+    pub fn new(session: &'s Session, environments: &[String]) -> Result<Self, Error> {
+        let site = session.site()?;
+        let environments = session.environments(environments, &site)?;
+        Ok(Self { session, site, environments })
+    }
+
+    fn names(&self) -> Vec<&str> {
+        self.environments.iter().map(String::as_str).collect()
+    }
+
+    /// How to reach the broker; it will know us as this command.
+    ///
+    /// # Errors
+    /// The environments do not say it.
+    pub fn broker(&self, command: &str) -> Result<Options, Error> {
+        let options = self.session.broker(&self.site, &self.names())?;
+        let name = format!("zrecipe {command} of {} at {}, process {}", user(), hostname(), std::process::id());
+        Ok(Options { name, ..options })
+    }
+
+    /// Where requests wait for a broker that cannot be reached.
+    ///
+    /// # Errors
+    /// The environments name no directory for them.
+    pub fn fallback(&self) -> Result<PathBuf, Error> {
+        let directory = self.session.storage(&self.site, &self.names(), "zocalo.go.fallback_location")?;
+        directory.ok_or_else(|| {
+            let names = self.names().join("`, `");
+            Error::new(format!("the environment `{names}` has no directory for requests that wait"))
+                .hint("`zocalo.go.fallback_location` in a block of plugin `storage` names one")
+        })
+    }
+
+    /// A request for these recipes: files travel with it, names are for the dispatcher. All that is here is checked.
+    ///
+    /// # Errors
+    /// There is no such file or recipe, or one has errors.
+    pub fn request(
+        &self,
+        files: &[String],
+        names: &[String],
+        parameters: Object,
+        levels: &Levels,
+    ) -> Result<(Request, Vec<Compilation>), Error> {
+        let library = self.session.library_of(&self.site, &self.names())?;
+        let mut recipes = files.to_vec();
+        for name in names {
+            match library.find(name) {
+                Ok(_) => recipes.push(name.clone()),
+                Err(library::Error::NoSuchRecipe { .. }) if !has_directory(&library) => {
+                    say(&format!(
+                        "note: recipe `{name}` is not checked, because the site's recipes are not on this machine"
+                    ));
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        // What the dispatcher adds to the parameters is not known, so placeholders are not judged.
+        let compiled = self.session.compile_in(&library, &recipes, None, levels)?;
+        self.session.explain(&compiled);
+        if compiled.iter().any(|recipe| recipe.has_errors() || recipe.is_refused()) {
+            return Err(Error::findings());
+        }
+        let custom = compiled[..files.len()].iter().map(|compilation| compilation.recipe.to_value());
+        let custom_recipe = (!files.is_empty()).then(|| sanitise(merge(custom)));
+        Ok((Request { recipes: names.to_vec(), custom_recipe, parameters, rest: Object::new() }, compiled))
+    }
+}
+
+/// Whether any of the directories that somebody has named is on this machine.
+fn has_directory(library: &Library) -> bool {
+    let named = library.directories.len() - 1;
+    library.is_told && library.directories[..named].iter().any(|directory| directory.is_dir())
+}
+
+/// Sends messages to the queue of requests, or only looks whether that could be done.
+///
+/// # Errors
+/// The broker cannot be reached or does not take them.
+pub async fn send(options: Options, messages: Vec<Outgoing>, is_dry_run: bool) -> Result<(), transport::Error> {
+    let broker = Amqp::connect(options).await?;
+    let sent = if is_dry_run { broker.find_queue(REQUEST_QUEUE).await } else { broker.send(messages).await };
+    // What is confirmed is there, however the connection ends.
+    let _ = broker.close().await;
+    sent
+}
+
+/// What the sender is told when a request is not taken.
+pub fn refusal(error: transport::Error) -> Error {
+    let is_unset = matches!(&error, transport::Error::NoSuchQueue(queue) if queue == REQUEST_QUEUE);
+    let said = Error::from(error);
+    if is_unset {
+        said.hint("the dispatcher waits there; whoever runs the broker declares it, and only then can it be sent")
+    } else {
+        said
+    }
+}
+
+/// What the reference's tools write about where a request comes from.
+pub fn headers() -> Object {
+    Object::from_iter([
+        ("zocalo.go.user".to_owned(), Value::from(user())),
+        ("zocalo.go.host".to_owned(), Value::from(hostname())),
+    ])
+}
+
+/// The user, as Python's `getpass.getuser` finds him first.
+fn user() -> String {
+    let named = ["LOGNAME", "USER", "LNAME", "USERNAME"].into_iter().filter_map(|name| std::env::var(name).ok());
+    let mut named = named.filter(|name| !name.is_empty());
+    named.next().unwrap_or_else(|| rustix::process::getuid().as_raw().to_string())
+}
+
+fn hostname() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
