@@ -10,6 +10,7 @@ mod python;
 mod rabbitmq;
 mod services;
 mod stage;
+mod submit;
 mod tls;
 
 use std::sync::Arc;
@@ -27,6 +28,7 @@ async fn rabbitmq_keeps_the_contract_and_serves_python() {
     stage::the_plugin_is_used_where_it_is_there(&stage).await;
     stage::connections_say_who_they_are(&stage).await;
     tls::certificates_are_verified(&stage).await;
+    submit::requests_are_sent(&stage, &*transport).await;
     transport.close().await.expect("close");
     check_contract(stage).await;
 }

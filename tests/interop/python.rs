@@ -30,6 +30,11 @@ pub fn program(name: &str) -> PathBuf {
     path
 }
 
+/// Where our own Python is.
+pub fn directory_of_scripts() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/interop")
+}
+
 /// A Python process that plays a role of `python.py`.
 pub struct Python {
     pub child: Child,
@@ -39,7 +44,7 @@ pub struct Python {
 impl Python {
     pub fn start(port: u16, role: &str, place: &str) -> Self {
         let mut child = Command::new(program("python"))
-            .arg(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/interop/python.py"))
+            .arg(directory_of_scripts().join("python.py"))
             .args([&port.to_string(), role, place])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
