@@ -88,11 +88,11 @@ pub fn write(directory: &Path, request: &Outgoing) -> Result<PathBuf, Error> {
     part.write_all((document.to_json_pretty() + "\n").as_bytes()).map_err(failed)?;
     part.as_file().sync_all().map_err(failed)?;
     part.persist_noclobber(&path).map_err(|error| failed(error.error))?;
-    // The name is safe when the directory is. One that others may only write to cannot be asked.
-    match File::open(directory).and_then(|directory| directory.sync_all()) {
-        Err(error) if error.kind() != std::io::ErrorKind::PermissionDenied => Err(failed(error)),
-        _ => Ok(path),
+    // The name is safe when the directory is. Some cannot be asked, because users may only write to them.
+    if let Ok(directory) = File::open(directory) {
+        let _ = directory.sync_all();
     }
+    Ok(path)
 }
 
 /// Makes sure that a request could be kept in a directory.
@@ -109,12 +109,11 @@ pub fn try_write(directory: &Path) -> Result<(), Error> {
 /// # Errors
 /// Somebody is at it, or the directory cannot be read.
 pub fn lock(directory: &Path) -> Result<File, Error> {
-    let failed = |source| Error::Directory { path: directory.to_owned(), source };
-    let file = File::open(directory).map_err(failed)?;
+    let file = File::open(directory).map_err(|source| Error::Directory { path: directory.to_owned(), source })?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file),
         Err(Errno::WOULDBLOCK) => Err(Error::Busy(directory.to_owned())),
-        Err(error) => Err(failed(error.into())),
+        // Where directories have no locks (NFS) two may send the same request; it has the same ID.
+        _ => Ok(file),
     }
 }
 

@@ -160,11 +160,16 @@ impl Node {
 
     /// Runs `rabbitmqctl`; its output.
     pub fn control(&self, arguments: &[&str]) -> String {
+        self.control_with(arguments, Stdio::null())
+    }
+
+    /// The same with something to read.
+    pub fn control_with(&self, arguments: &[&str], input: Stdio) -> String {
         let output = Command::new(program("rabbitmqctl"))
             .args(["--node", &self.name])
             .args(arguments)
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
-            .stdin(Stdio::null())
+            .stdin(input)
             .output()
             .expect("rabbitmqctl runs");
         let said = String::from_utf8_lossy(&output.stderr);

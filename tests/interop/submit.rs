@@ -125,7 +125,8 @@ impl Desk {
     async fn expect(&self, arguments: &str, code: i32, said: &str) -> String {
         let ended = self.zrecipe(arguments).await;
         let is_right = ended.code == Some(code) && ended.stderr.contains(said);
-        assert!(is_right, "{arguments}: {:?}, expected {code} and {said}:\n{}", ended.code, ended.stderr);
+        let Ended { code: ended_with, stdout, stderr } = &ended;
+        assert!(is_right, "{arguments}: {ended_with:?}, expected {code} and {said}:\n{stdout}{stderr}");
         ended.stdout.trim().to_owned()
     }
 
@@ -207,6 +208,7 @@ pub async fn requests_are_sent(stage: &Rabbit, transport: &dyn Transport) {
     nothing_is_lost(stage, &desk, transport, &channel).await;
     connections_are_encrypted(&desk, transport).await;
     runs_are_followed(&desk, transport).await;
+    newcomers_can_paste(stage).await;
     channel.queue_purge("out".into(), QueuePurgeOptions::default()).await.expect("purge");
     a_request_runs(stage, &desk, transport).await;
     channel.queue_delete(REQUESTS.into(), QueueDeleteOptions::default()).await.expect("delete");
@@ -309,6 +311,31 @@ async fn nothing_is_lost(stage: &Rabbit, desk: &Desk, transport: &dyn Transport,
     declare(channel).await;
     desk.expect("pickup", 0, "sent").await;
     take(transport, 1).await;
+}
+
+/// What `README.md` tells newcomers to paste, between `<<'END'` and `END`.
+fn of_readme(file: &str) -> String {
+    let readme = include_str!("../../README.md");
+    let (_, text) = readme.split_once(&format!("cat >{file} <<")).expect("README.md has it");
+    let (_, text) = text.split_once('\n').expect("lines");
+    text.split_once("\nEND\n").expect("an end").0.to_owned() + "\n"
+}
+
+/// The section of `README.md` about RabbitMQ works as it is pasted, but for the port.
+async fn newcomers_can_paste(stage: &Rabbit) {
+    let desk = Desk::new(stage);
+    let home = desk.directory.path();
+    let write = |name: &str, text: String| std::fs::write(home.join(name), text).expect("write");
+    write("definitions.json", of_readme("definitions.json"));
+    let site = of_readme("site.yml").replace("$PWD", &home.to_string_lossy()).replace("change-me", CANARY);
+    write("site.yml", site.replace("5672", &stage.node.port.to_string()));
+    write("recipes/greet.json", of_readme("recipes/greet.json"));
+    let definitions = std::fs::File::open(home.join("definitions.json")).expect("open");
+    stage.node.control_with(&["import_definitions"], definitions.into());
+    stage.node.control(&["set_permissions", "-p", "zocalo", "zocalo", ".*", ".*", ".*"]);
+    desk.expect("check site.yml recipes/greet.json", 0, "").await;
+    desk.expect("go --dry-run -n -r greet -s workingdir=.", 0, "would submit greet").await;
+    assert_ne!(desk.expect("go -n -r greet -s workingdir=.", 0, "submitted greet").await, "");
 }
 
 async fn connections_are_encrypted(desk: &Desk, transport: &dyn Transport) {

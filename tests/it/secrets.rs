@@ -56,6 +56,16 @@ const DOCUMENTS: &[(&str, &str, &str)] = &[
         "{\"1\": {\"queue\": \"a\", \"outptu\": 2},\n \"start\": [[1, {\"token\": \"CANARY\"}], [1, \"https://me:CANARY@host\"]]}",
         "misspelt-key",
     ),
+    (
+        "address.yml",
+        "version: 1\nrabbit: {plugin: pika, host: 'amqp://me:CANARY@host', port: 1, username: u, password: CANARY, vhost: v, mode: 0755}\nenvironments: {default: [rabbit]}\n",
+        "0755",
+    ),
+    (
+        "nobody.yml",
+        "version: 1\nrabbit: {plugin: pika, host: localhost, port: 1, username: u, password: CANARY, vhost: v, mode: 0755}\nenvironments: {default: [rabbit]}\n",
+        "0755",
+    ),
     ("plugin.yml", "plugin: pika\npassword: CANARY\nport: 0755\n", "0755"),
     ("twice.yml", "plugin: pika\npassword: CANARY\npassword: CANARY2\n", "duplicate-key"),
     (
@@ -131,6 +141,10 @@ fn no_secret_is_ever_shown() {
         commands.push((vec!["config", "show", "--site", name], None));
         commands.push((vec!["config", "show", "--format", "json", "--site", name], None));
         commands.push((vec!["check", "--site", name, "--broker", name, "recipe.yml"], None));
+        commands.push((vec!["go", "-v", "-n", "-f", "recipe.yml", "-s", "token=kanarienvogel", "--site", name], None));
+        commands.push((vec!["go", "--drop", "-v", "-n", "-f", name, "--site", "nobody.yml"], None));
+        commands.push((vec!["pickup", "--site", name], None));
+        commands.push((vec!["run", "example", "-e", "default", "--site", name], None));
         commands.push((vec!["contract", "init", "a", name], None));
         commands.push((vec!["broker", "plan", name], None));
         commands.push((vec!["broker", "plan", "plan.yml", name], None));
@@ -143,6 +157,9 @@ fn no_secret_is_ever_shown() {
         commands.push((vec!["check", "--format", "human", "wrong.ini"], Some("malformed-user")));
         commands.push((vec!["check", "--format", "sarif", "wrong.ini"], Some("malformed-user")));
         commands.push((vec!["broker", "plan", "--format", format, "plan.yml", "wrong.ini"], Some("wrong.ini:4")));
+    }
+    for (site, said) in [("address.yml", "`host` is the name"), ("nobody.yml", "nobody listens there")] {
+        commands.push((vec!["run", "channels", "-e", "default", "--site", site], Some(said)));
     }
     for (arguments, said) in &commands {
         let shown = zrecipe(place.path(), arguments);
