@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::cli::{Error, Session};
+use crate::library::{self, Library};
 use crate::runtime::run::DATABASE;
 use crate::site::{Plugins, Site};
 use crate::transport::amqp::{self, Amqp};
@@ -18,7 +19,7 @@ const NAMESPACE: &str = "zocalo";
 pub struct EnvironmentArgs {
     /// The environment of the site (repeatable); without it ZOCALO_DEFAULT_ENV or `default`.
     #[arg(short = 'e', long = "environment", value_name = "ENV")]
-    environments: Vec<String>,
+    pub environments: Vec<String>,
 }
 
 /// Where a command works.
@@ -60,10 +61,14 @@ impl Environment {
 
     /// A setting of the plugin `storage`: a path.
     pub fn storage(&self, name: &str) -> Option<PathBuf> {
-        let plugins = self.plugins();
-        let (_, settings) = plugins.iter().find(|(plugin, _)| plugin == "storage")?;
-        let found = settings.iter().find(|setting| setting.name == name)?;
-        Some(found.node.text().into_owned()).filter(|text| !text.is_empty()).map(PathBuf::from)
+        let names: Vec<&str> = self.names.iter().map(String::as_str).collect();
+        self.site.as_ref().and_then(|site| library::storage(site, &names, name).ok()).flatten()
+    }
+
+    /// Where recipes are looked up in it.
+    pub fn library(&self, session: &Session) -> Library {
+        let directory = self.storage("zocalo.recipe_directory");
+        Library::with(&session.common.recipe_dir, &session.settings, directory)
     }
 
     /// Connects. `who` is what the broker's tools show; `queues` are those that the embedded broker must have.

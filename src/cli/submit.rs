@@ -8,6 +8,7 @@ use crate::compile::Compilation;
 use crate::library::{self, Library};
 use crate::lint::Levels;
 use crate::message::{Outgoing, REQUEST_QUEUE, Request, sanitise};
+use crate::runtime::status::hostname;
 use crate::site::Site;
 use crate::transport;
 use crate::transport::Transport as _;
@@ -137,8 +138,4 @@ fn user() -> String {
     let named = ["LOGNAME", "USER", "LNAME", "USERNAME"].into_iter().filter_map(|name| std::env::var(name).ok());
     let mut named = named.filter(|name| !name.is_empty());
     named.next().unwrap_or_else(|| rustix::process::getuid().as_raw().to_string())
-}
-
-fn hostname() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }

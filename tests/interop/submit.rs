@@ -3,6 +3,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::time::Duration;
 
 use lapin::options::{ExchangeDeclareOptions, QueueDeclareOptions, QueueDeleteOptions, QueuePurgeOptions};
 use lapin::types::FieldTable;
@@ -140,7 +141,8 @@ impl Desk {
     /// What `zocalo.go` would send for these options.
     async fn asked(&self, options: &[&[&str]]) -> Vec<Value> {
         let script = directory_of_scripts().join("go.py");
-        let mut command = self.command(&program("python"), &[&script.to_string_lossy(), &self.drop().to_string_lossy()]);
+        let mut command =
+            self.command(&program("python"), &[&script.to_string_lossy(), &self.drop().to_string_lossy()]);
         let mut child = command.stdin(Stdio::piped()).spawn().expect("Python starts");
         let options = options.iter().map(|row| Value::from(row.to_vec())).collect();
         let mut stdin = child.stdin.take().expect("its input");
@@ -334,8 +336,21 @@ async fn newcomers_can_paste(stage: &Rabbit) {
     stage.node.control_with(&["import_definitions"], definitions.into());
     stage.node.control(&["set_permissions", "-p", "zocalo", "zocalo", ".*", ".*", ".*"]);
     desk.expect("check site.yml recipes/greet.json", 0, "").await;
+    let command = ["service", "-s", "Dispatcher", "-s", "Runner", "-e", "default"];
+    let ours = Path::new(env!("CARGO_BIN_EXE_zrecipe"));
+    let mut services = desk.command(ours, &command).stderr(Stdio::null()).spawn().expect("it starts");
     desk.expect("go --dry-run -n -r greet -s workingdir=.", 0, "would submit greet").await;
-    assert_ne!(desk.expect("go -n -r greet -s workingdir=.", 0, "submitted greet").await, "");
+    let workingdir = home.display();
+    let id = desk.expect(&format!("go -n -r greet -s workingdir={workingdir}"), 0, "submitted greet").await;
+    assert_eq!(id.len(), 36);
+    let written = async {
+        while !std::fs::read_to_string(home.join("hello.txt")).is_ok_and(|text| text == "hello\n") {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    within("the end of the run", written).await;
+    kill_process(pid(&services), Signal::TERM).expect("it is ours");
+    assert!(within("the end", services.wait()).await.expect("wait").success());
 }
 
 async fn connections_are_encrypted(desk: &Desk, transport: &dyn Transport) {

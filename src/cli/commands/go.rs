@@ -1,5 +1,6 @@
 //! `zrecipe go`: a processing request to the dispatcher of a site.
 
+use crate::cli::broker::EnvironmentArgs;
 use crate::cli::progress::block_on;
 use crate::cli::submit::{Target, headers, refusal, send};
 use crate::cli::{Error, LevelArgs, Session, print, say, split, with_guid};
@@ -55,10 +56,8 @@ pub struct Args {
     /// Show the request on standard error.
     #[arg(short, long)]
     verbose: bool,
-    /// The environment of the site (repeatable: later ones come before earlier ones); without it ZOCALO_DEFAULT_ENV or
-    /// `default`.
-    #[arg(short = 'e', long = "environment", value_name = "ENV")]
-    environments: Vec<String>,
+    #[command(flatten)]
+    environment: EnvironmentArgs,
     #[command(flatten)]
     levels: LevelArgs,
 }
@@ -69,7 +68,7 @@ pub struct Args {
 /// See [`crate::cli`].
 pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
     let (parameters, id) = with_guid(parameters(args)?);
-    let target = Target::new(session, &args.environments)?;
+    let target = Target::new(session, &args.environment.environments)?;
     let files: Vec<String> = args.file.iter().cloned().collect();
     let (request, _) = target.request(&files, &args.recipes, parameters, &args.levels.read()?)?;
     if args.verbose {

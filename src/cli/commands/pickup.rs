@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::cli::broker::EnvironmentArgs;
 use crate::cli::progress::block_on;
 use crate::cli::submit::{Target, refusal};
 use crate::cli::{Error, Session, say};
@@ -31,10 +32,8 @@ pub struct Args {
     /// Show each request on standard error.
     #[arg(short, long)]
     verbose: bool,
-    /// The environment of the site (repeatable: later ones come before earlier ones); without it ZOCALO_DEFAULT_ENV or
-    /// `default`.
-    #[arg(short = 'e', long = "environment", value_name = "ENV")]
-    environments: Vec<String>,
+    #[command(flatten)]
+    environment: EnvironmentArgs,
 }
 
 /// Runs the command.
@@ -42,7 +41,7 @@ pub struct Args {
 /// # Errors
 /// See [`crate::cli`].
 pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
-    let target = Target::new(session, &args.environments)?;
+    let target = Target::new(session, &args.environment.environments)?;
     let directory = target.fallback()?;
     let _lock = drop_files::lock(&directory)?;
     // What is younger than the wait may still be under way.

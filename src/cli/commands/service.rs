@@ -80,7 +80,7 @@ fn services(args: &Args, session: &Session, environment: &Environment) -> Result
     for name in &args.services {
         let service: Arc<dyn Service> = match name.to_ascii_lowercase().as_str() {
             "dispatcher" => Arc::new(
-                Dispatcher::new(session.library()?)
+                Dispatcher::new(environment.library(session))
                     .with_policy(session.settings.dispatching.clone())
                     .with_logbook(environment.storage("zocalo.dispatcher.logbook_location")),
             ),
