@@ -9,12 +9,10 @@ use super::progress::{interrupted, timestamp};
 use super::{Error, say};
 use crate::compile::Compilation;
 use crate::message::Destination;
+use crate::runtime::status::TOPIC;
 use crate::syntax::json::read_value;
 use crate::transport::{self, Deliveries, Settlement, Subscription, Transport, Verdict};
 use crate::value::Value;
-
-/// Where services say how they are.
-const STATUS: &str = "transient.status";
 
 /// How many messages may be on their way.
 const PREFETCH: u16 = 200;
@@ -24,7 +22,7 @@ const PREFETCH: u16 = 200;
 /// # Errors
 /// The broker cannot be reached.
 pub async fn listen(broker: &dyn Transport) -> Result<Option<Deliveries>, transport::Error> {
-    let source = Destination::Topic(STATUS.to_owned());
+    let source = Destination::Topic(TOPIC.to_owned());
     match broker.subscribe(Subscription { source, prefetch: PREFETCH }).await {
         Ok(deliveries) => Ok(Some(deliveries)),
         Err(transport::Error::NoSuchTopic(_)) => Ok(None),
