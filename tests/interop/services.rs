@@ -54,13 +54,16 @@ impl Facility {
              zocalo.dispatcher.logbook_location: {here}/logbook\n  zocalo.go.fallback_location: {here}/drop\n  \
              zocalo.default_transport: PikaTransport\n\
              logs: {{plugin: graylog, protocol: UDP, host: 127.0.0.1, port: {}}}\n\
-             traces: {{plugin: opentelemetry, endpoint: 'http://127.0.0.1:{}/v1/traces'}}\n\
+             traces: traces.yml\n\
              environments:\n  default: [rabbitmq, transport, storage]\n  watched: [rabbitmq, storage, logs, traces]\n",
             node.port,
             logs.local_addr().expect("is bound").port(),
-            traces.local_addr().expect("is bound").port(),
         );
         std::fs::write(directory.path().join("site.yml"), site).expect("write");
+        // The reference knows another form of it, and refuses this one in the configuration itself.
+        let port = traces.local_addr().expect("is bound").port();
+        let block = format!("{{plugin: opentelemetry, endpoint: 'http://127.0.0.1:{port}/v1/traces'}}\n");
+        std::fs::write(directory.path().join("traces.yml"), block).expect("write");
         let url = format!("amqp://guest:guest@127.0.0.1:{}", node.port);
         let connection = lapin::Connection::connect(&url, Default::default()).await.expect("connect");
         let channel = connection.create_channel().await.expect("a channel");
@@ -315,7 +318,9 @@ async fn nothing_bad_is_lost(facility: &Facility, out: &mut Deliveries) {
         let (headers, body) = letter.expect("a letter");
         let body = String::from_utf8(body).expect("is text");
         let reason = headers.get("reason").and_then(Value::as_str).unwrap_or_default().to_owned();
-        let at = expected.iter().position(|((_, sent), _)| *sent == body && !sent.is_empty());
+        let is_it = |((_, sent), why): &((bool, String), &str)| *sent == body && reason.contains(why);
+        let same = |((_, sent), _): &((bool, String), &str)| *sent == body;
+        let at = expected.iter().position(is_it).or_else(|| expected.iter().position(same));
         let at = at.unwrap_or_else(|| panic!("one too many: {body} ({reason})"));
         let (_, why) = expected.remove(at);
         assert!(reason.contains(why), "{body}: `{reason}` says nothing of `{why}`");
