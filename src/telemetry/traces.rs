@@ -5,10 +5,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyper_rustls::HttpsConnectorBuilder;
 use opentelemetry::propagation::TextMapPropagator as _;
 use opentelemetry::trace::{SpanKind, Status, TraceContextExt as _, Tracer as _, TracerProvider as _};
 use opentelemetry::{Context, KeyValue};
-use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig as _};
+use opentelemetry_http::hyper::HyperClient;
+use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig as _, WithHttpConfig as _};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
@@ -32,11 +34,16 @@ pub struct Collector {
 }
 
 impl Collector {
-    /// What the plugin `opentelemetry` of a site says.
+    /// What the plugin `opentelemetry` of a site says: `host` and `port`, which stand for a path by HTTPS as in
+    /// `workflows.util.zocalo.configuration`, or the whole URL as `endpoint`, which only we read.
     pub fn of_site(plugins: &Plugins<'_>) -> Option<Self> {
         let (_, settings) = plugins.iter().find(|(plugin, _)| plugin == "opentelemetry")?;
         let find = |name: &str| settings.iter().find(|setting| setting.name == name).map(|setting| setting.node);
-        let endpoint = find("endpoint")?.text().into_owned();
+        let named = || {
+            let (host, port) = (find("host")?.text().into_owned(), find("port")?.text().into_owned());
+            Some(format!("https://{host}:{port}/v1/traces"))
+        };
+        let endpoint = find("endpoint").map(|endpoint| endpoint.text().into_owned()).or_else(named)?;
         let timeout = find("timeout").and_then(|timeout| Duration::try_from_secs_f64(timeout.as_f64()?).ok());
         Some(Self { endpoint, timeout: timeout.unwrap_or(TIMEOUT) })
     }
@@ -84,8 +91,11 @@ impl Tracing {
     /// # Errors
     /// The endpoint is no URL.
     pub fn new(collector: &Collector, service: &str) -> Result<Self, String> {
+        let connector = HttpsConnectorBuilder::new().with_native_roots().map_err(|error| error.to_string())?;
+        let connector = connector.https_or_http().enable_http1().build();
         let exporter = SpanExporter::builder()
             .with_http()
+            .with_http_client(HyperClient::new(connector, collector.timeout, None))
             .with_protocol(Protocol::HttpBinary)
             .with_endpoint(&collector.endpoint)
             .with_timeout(collector.timeout)
@@ -143,5 +153,37 @@ impl Receiving<'_> {
             self.context.span().set_status(Status::error(reason.to_owned()));
         }
         self.context.span().end();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::site::Site;
+    use crate::source::Source;
+    use crate::syntax::yaml;
+
+    #[test]
+    fn a_site_says_where_traces_go() {
+        let text = "
+version: 1
+python: {plugin: opentelemetry, host: traces.example, port: 4318}
+ours: {plugin: opentelemetry, endpoint: 'http://localhost:4318/v1/traces', timeout: 2}
+other: {plugin: jmx}
+environments: {python: [python], ours: [ours], other: [other]}
+";
+        let site = Site::new(Arc::new(yaml::parse(Arc::new(Source::from_text("site.yml", text)))));
+        for (environment, expected) in [
+            ("python", Some(("https://traces.example:4318/v1/traces", 10))),
+            ("ours", Some(("http://localhost:4318/v1/traces", 2))),
+            ("other", None),
+        ] {
+            let found = Collector::of_site(&site.resolve(&[environment]).expect("is there"));
+            let expected = expected.map(|(endpoint, seconds)| Collector {
+                endpoint: endpoint.to_owned(),
+                timeout: Duration::from_secs(seconds),
+            });
+            assert_eq!(found, expected, "{environment}");
+        }
     }
 }
