@@ -3,33 +3,31 @@
 //! Results go to standard output, everything else to standard error. Exit codes: 0 clean, 1 findings or a failed
 //! run, 2 could not do it; a closed pipe is 0.
 
-use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use clap::{Args, ColorChoice, Parser};
 
 use crate::bind::merge;
 use crate::compile::{Compilation, Options, compile};
 use crate::connection;
-use crate::contract::{self, Contract, Contracts};
+use crate::contract::Contracts;
 use crate::diagnostic::Level;
 use crate::diff::unified;
 use crate::document::DocumentKind;
-use crate::library::{self, Disk, Library};
+use crate::library::{self, Library};
 use crate::lint::{Choice, Levels};
 use crate::ops::drop_files;
+use crate::project::{self, Given, Project};
 use crate::report::{self, FileReport, Report, Style};
 use crate::runtime::run;
 use crate::secret;
-use crate::settings::{self, Settings};
 use crate::site::{Fault, Site};
-use crate::source::{Source, Unit};
+use crate::source::Source;
 use crate::syntax::json::read_value;
-use crate::topology::{self, Topology};
 use crate::transport::{self, amqp};
 use crate::value::{Object, Value};
 
@@ -66,28 +64,27 @@ pub struct Common {
     color: ColorChoice,
 }
 
-/// What a command works with.
-pub struct Session {
-    /// Settings of the project.
-    pub settings: Settings,
-    /// Options of every command.
-    pub common: Common,
-    contracts: OnceLock<(Contracts, Vec<Unusable>)>,
-    /// The files that configurations name.
-    files: Disk,
-    /// Why the settings of the project cannot be used.
-    unsettled: Option<settings::Error>,
-    topology: OnceLock<Topology>,
+impl Common {
+    /// What is named beside the settings.
+    pub fn given(&self) -> Given {
+        let Self { recipe_dir, site, broker, .. } = self.clone();
+        Given { recipe_directories: recipe_dir, site, broker }
+    }
 }
 
-/// A contract that the settings name and that cannot be used.
-pub struct Unusable {
-    /// The file.
-    pub path: PathBuf,
-    /// What to call it.
-    pub name: String,
-    /// What is wrong with it first, and where.
-    pub why: String,
+/// What a command works with.
+pub struct Session {
+    /// Options of every command.
+    pub common: Common,
+    project: Project,
+}
+
+impl std::ops::Deref for Session {
+    type Target = Project;
+
+    fn deref(&self) -> &Project {
+        &self.project
+    }
 }
 
 /// The parameters to put into recipes.
@@ -233,6 +230,19 @@ impl From<library::Error> for Error {
     }
 }
 
+impl From<project::Error> for Error {
+    fn from(error: project::Error) -> Self {
+        let said = Self::new(error.to_string());
+        match error {
+            project::Error::Library(error) => error.into(),
+            project::Error::BrokenBroker { name } => said.hint(format!(
+                "`--broker` or `broker` in zrecipe.toml names it; `zrecipe check {name}` says what is wrong"
+            )),
+            project::Error::NotTheBroker { .. } => said.hint("`--broker` or `broker` in zrecipe.toml names it"),
+        }
+    }
+}
+
 impl From<transport::Error> for Error {
     fn from(error: transport::Error) -> Self {
         Self::new(error.to_string())
@@ -299,7 +309,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let result = Session::new(cli.common).and_then(|session| {
         // Whoever checks files wants to hear about this one as about any other.
-        if !matches!(cli.command, commands::Command::Check(_)) {
+        if !matches!(cli.command, commands::Command::Check(_) | commands::Command::Lsp(_)) {
             session.settled().map_err(|(error, _)| error)?;
         }
         commands::run(cli.command, &session)
@@ -343,12 +353,7 @@ impl Session {
     pub fn new(common: Common) -> Result<Self, Error> {
         let directory = std::env::current_dir()
             .map_err(|error| Error::new(format!("cannot use the working directory: {error}")))?;
-        let (settings, unsettled) = match Settings::find(&directory) {
-            Ok(settings) => (settings, None),
-            Err(error) => (Settings::default(), Some(error)),
-        };
-        let files = Disk { max_bytes: settings.max_bytes() };
-        Ok(Self { settings, common, contracts: OnceLock::new(), topology: OnceLock::new(), files, unsettled })
+        Ok(Self { project: Project::in_directory(&directory, common.given()), common })
     }
 
     /// Whether the settings of the project are in force; the file that is broken if they are not.
@@ -356,24 +361,10 @@ impl Session {
     /// # Errors
     /// They cannot be used.
     pub fn settled(&self) -> Result<(), (Error, &Path)> {
-        self.unsettled.as_ref().map_or(Ok(()), |error| {
+        self.project.unsettled().map_or(Ok(()), |error| {
             let hint = format!("`zrecipe check {}` shows all that is wrong", error.path().display());
             Err((Error::new(error.to_string()).hint(hint), error.path()))
         })
-    }
-
-    /// Where recipes are looked up.
-    ///
-    /// # Errors
-    /// The site configuration cannot be used.
-    pub fn library(&self) -> Result<Library, Error> {
-        Ok(Library::new(&self.common.recipe_dir, &self.settings, self.site_path().as_deref())?)
-    }
-
-    /// The site configuration that is named: on the command line, by ZOCALO_CONFIG, or in the settings.
-    pub fn site_path(&self) -> Option<PathBuf> {
-        let given = self.common.site.clone().filter(|path| !path.as_os_str().is_empty());
-        given.or_else(|| self.settings.site.clone())
     }
 
     /// The site configuration that is named, which a command cannot do without.
@@ -413,7 +404,7 @@ impl Session {
     /// One of them cannot be activated.
     pub fn library_of(&self, site: &Site, environments: &[&str]) -> Result<Library, Error> {
         let directory = self.storage(site, environments, "zocalo.recipe_directory")?;
-        Ok(Library::with(&self.common.recipe_dir, &self.settings, directory))
+        Ok(Library::with(&self.common.recipe_dir, &self.settings, directory, Path::new("")))
     }
 
     /// A directory that these environments of a site name.
@@ -436,15 +427,6 @@ impl Session {
             say(&format!("  help: `chmod o-r {path}`"));
         }
         Ok(options)
-    }
-
-    /// The names of the recipes that the site has, if somebody has said where they are.
-    ///
-    /// # Errors
-    /// The site configuration cannot be used.
-    pub fn recipe_names(&self) -> Result<Option<BTreeSet<String>>, Error> {
-        let library = self.library()?;
-        Ok(library.is_told.then(|| library.names().into_iter().collect()))
     }
 
     /// Where runs are kept.
@@ -483,87 +465,6 @@ impl Session {
         Style { colour, width, unicode: !ascii }
     }
 
-    /// The broker configurations that are named: patterns.
-    pub fn broker_paths(&self) -> &[PathBuf] {
-        if self.common.broker.is_empty() { &self.settings.broker } else { &self.common.broker }
-    }
-
-    /// The broker that recipes are held against, if its configuration is named: on the command line, or in the
-    /// settings. It is read once.
-    ///
-    /// # Errors
-    /// It cannot be read.
-    pub fn topology(&self) -> Result<Option<&Topology>, Error> {
-        if let Some(topology) = self.topology.get() {
-            return Ok(Some(topology));
-        }
-        let paths = self.broker_paths();
-        if paths.is_empty() {
-            return Ok(None);
-        }
-        let mut found = Topology::default();
-        for pattern in paths {
-            for path in library::matching(pattern)? {
-                let name = path.to_string_lossy();
-                let tree = crate::syntax::parse(Arc::new(library::read(&path, &name, self.settings.max_bytes())?));
-                if tree.is_broken() {
-                    return Err(Error::new(format!("cannot use the broker configuration `{name}`")).hint(format!(
-                        "`--broker` or `broker` in zrecipe.toml names it; `zrecipe check {name}` says what is wrong"
-                    )));
-                }
-                let kind = DocumentKind::of(&tree);
-                if !matches!(kind, DocumentKind::Broker | DocumentKind::Recipe) {
-                    let message = format!("`{name}` is of kind {}, and no broker configuration", kind.name());
-                    return Err(Error::new(message).hint("`--broker` or `broker` in zrecipe.toml names it"));
-                }
-                found.add(topology::read(&tree));
-            }
-        }
-        Ok(Some(self.topology.get_or_init(|| found)))
-    }
-
-    /// The contracts of the services: those that the settings name and that can be used, and the built-in ones; and
-    /// those that cannot be used. They are read once.
-    pub fn usable_contracts(&self) -> (&Contracts, &[Unusable]) {
-        if self.settings.contracts.is_empty() {
-            return (Contracts::built_in(), &[]);
-        }
-        let (contracts, unusable) = self.contracts.get_or_init(|| {
-            let (mut found, mut unusable) = (Vec::new(), Vec::new());
-            for pattern in &self.settings.contracts {
-                let paths = library::matching(pattern).unwrap_or_else(|_| vec![pattern.clone()]);
-                for contract in paths.iter().map(|path| self.read_contract(path)) {
-                    match contract {
-                        Ok(contract) => found.push(Arc::new(contract)),
-                        Err(contract) => unusable.push(contract),
-                    }
-                }
-            }
-            (Contracts::with_built_in(found), unusable)
-        });
-        (contracts, unusable)
-    }
-
-    fn read_contract(&self, path: &Path) -> Result<Contract, Unusable> {
-        let here = std::env::current_dir().unwrap_or_default();
-        let name = path.strip_prefix(&here).unwrap_or(path).to_string_lossy().into_owned();
-        let unusable = |why| Unusable { path: path.to_owned(), name: name.clone(), why };
-        let source = library::read(Path::new(&name), &name, self.settings.max_bytes());
-        let source = Arc::new(source.map_err(|error| unusable(error.to_string()))?);
-        let tree = crate::syntax::parse(Arc::clone(&source));
-        let reading = contract::read(&tree);
-        reading.contract.ok_or_else(|| {
-            // In broken text the faults are not to be trusted.
-            let faults = reading.faults.into_iter().filter(|_| !tree.is_broken());
-            let faults = faults.map(|fault| (fault.span, fault.message));
-            let broken = compile(Arc::clone(&source), Options::default()).diagnostics.into_iter();
-            let broken = broken.map(|found| (found.primary.span, found.message));
-            let (span, message) = faults.chain(broken).next().unwrap_or_default();
-            let at = source.position(span.start, Unit::Char);
-            unusable(format!("cannot use the contract {name}:{}:{}: {message}", at.line, at.column))
-        })
-    }
-
     /// The contracts of the services.
     ///
     /// # Errors
@@ -582,12 +483,6 @@ impl Session {
     /// As for [`Session::contracts`].
     pub fn options(&self) -> Result<Options<'_>, Error> {
         Ok(self.options_under(self.contracts()?))
-    }
-
-    /// What recipes are compiled with under these contracts.
-    pub fn options_under<'s>(&'s self, contracts: &'s Contracts) -> Options<'s> {
-        let declared = Some(&*self.settings.declared).filter(|declared| !declared.is_empty());
-        Options { contracts, declared, files: &self.files, ..Options::default() }
     }
 
     /// Reads and compiles recipes given by path or name. With parameters, they are checked as well.
@@ -827,4 +722,5 @@ commands! {
     runs Runs,
     show Show,
     resume Resume,
+    lsp Lsp,
 }

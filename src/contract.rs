@@ -27,6 +27,8 @@ pub const BUILT_IN: &[(&str, &str)] = &[
 pub struct Contract {
     /// What recipes call it.
     pub names: Vec<String>,
+    /// What it does.
+    pub description: Option<String>,
     /// Where it listens; a `*` stands for any part of a name.
     pub queues: Vec<String>,
     /// What it takes as `parameters`.
@@ -50,6 +52,8 @@ pub struct Contract {
 pub struct Channel {
     /// Its name.
     pub name: String,
+    /// What it is for.
+    pub description: Option<String>,
     /// Whether something is sent on it for every message.
     pub always: bool,
     /// Whether outputs without names are connected to it.
@@ -203,6 +207,11 @@ impl Contracts {
         Self::new(contracts.into_iter().chain(Self::built_in().list.iter().cloned()))
     }
 
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Contract> {
+        self.list.iter().map(|contract| &**contract)
+    }
+
     /// The contract of the service that listens on a queue.
     pub fn of_queue(&self, queue: &str) -> Option<&Contract> {
         let exact = self.by_queue.get(queue).copied();
@@ -251,6 +260,11 @@ pub fn read(tree: &Tree) -> Reading {
     Reading { contract, faults: reader.faults }
 }
 
+fn description(node: NodeRef<'_>) -> Option<String> {
+    let text = node.get("description")?;
+    (text.kind() == Kind::String).then(|| text.text().into_owned())
+}
+
 struct Reader<'t> {
     root: NodeRef<'t>,
     faults: Vec<Fault>,
@@ -293,6 +307,7 @@ impl<'t> Reader<'t> {
         }
         Some(Contract {
             names: texts(self.root.get("names")),
+            description: description(self.root),
             queues: texts(self.root.get("queues")),
             parameters,
             job_parameters,
@@ -317,6 +332,7 @@ impl<'t> Reader<'t> {
             let payload = self.schema(member.value.get("payload"));
             found.push(Channel {
                 name: member.key.text().into_owned(),
+                description: description(member.value),
                 always: member.value.get("fires").is_some_and(|fires| fires.is("always")),
                 default: is_default,
                 payload,

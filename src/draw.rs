@@ -55,6 +55,8 @@ pub struct Node {
     pub kind: NodeKind,
     /// What is written in it.
     pub lines: Vec<String>,
+    /// The number of the step that it stands for.
+    pub step: Option<i64>,
 }
 
 /// What a box stands for.
@@ -157,8 +159,9 @@ struct Builder<'r> {
 
 impl Builder<'_> {
     fn add(&mut self, key: Key, kind: NodeKind, lines: Vec<String>) {
+        let step = if let Key::Number(id) = key { Some(id) } else { None };
         self.places.entry(key).or_insert_with(|| {
-            self.nodes.push(Node { kind, lines });
+            self.nodes.push(Node { kind, lines, step });
             self.nodes.len() - 1
         });
     }

@@ -4,7 +4,8 @@
 //! A [`Set`] counts them over all recipes that are checked together. A rule compares the facts of a recipe with the
 //! counts of all the *others*, and speaks only when the others agree: a set without such mistakes is silent.
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, OnceLock};
 
 use indexmap::IndexMap;
 
@@ -22,6 +23,8 @@ pub struct Facts {
     pub places: Vec<Place>,
     /// Parameters of steps.
     pub parameters: Vec<Parameter>,
+    /// How often each of them is there, if there are so many that to look through them for each takes too long.
+    counts: OnceLock<Box<Set>>,
 }
 
 /// An output on a named channel.
@@ -119,6 +122,63 @@ impl Facts {
         }
         facts
     }
+
+    /// Whether another recipe, or another state of this one, says the same: only the places may differ.
+    pub fn say_the_same(&self, other: &Self) -> bool {
+        self.outputs.len() == other.outputs.len()
+            && self.places.len() == other.places.len()
+            && self.parameters.len() == other.parameters.len()
+            && self
+                .outputs
+                .iter()
+                .zip(&other.outputs)
+                .all(|(a, b)| (&a.channel, &a.queue, a.from, a.to) == (&b.channel, &b.queue, b.from, b.to))
+            && self
+                .places
+                .iter()
+                .zip(&other.places)
+                .all(|(a, b)| (&a.queue, &a.service, a.step) == (&b.queue, &b.service, b.step))
+            && self
+                .parameters
+                .iter()
+                .zip(&other.parameters)
+                .all(|(a, b)| (&a.queue, &a.name, a.step) == (&b.queue, &b.name, b.step))
+    }
+
+    /// Takes the places from facts that say the same.
+    pub fn take_places(&mut self, other: Self) {
+        self.outputs.iter_mut().zip(other.outputs).for_each(|(own, other)| own.span = other.span);
+        self.places.iter_mut().zip(other.places).for_each(|(own, other)| own.span = other.span);
+        self.parameters.iter_mut().zip(other.parameters).for_each(|(own, other)| own.span = other.span);
+    }
+
+    fn counts(&self) -> Option<&Set> {
+        const MANY: usize = 64;
+        let count = || {
+            let mut counts = Set::default();
+            counts.add(&mut Self { counts: OnceLock::new(), ..self.clone() });
+            Box::new(counts)
+        };
+        (self.outputs.len().max(self.places.len()) > MANY).then(|| &**self.counts.get_or_init(count))
+    }
+
+    /// How many outputs on a channel go to a queue.
+    fn outputs_to(&self, channel: &str, queue: &str) -> usize {
+        let is_one = |output: &&Output| &*output.channel == channel && &*output.queue == queue;
+        match self.counts() {
+            Some(counts) => count(counts.channels.get(channel), queue),
+            None => self.outputs.iter().filter(is_one).count(),
+        }
+    }
+
+    /// How many steps of a service are on a queue.
+    fn places_on(&self, service: &str, queue: &str) -> usize {
+        let is_one = |place: &&Place| place.service.as_deref() == Some(service) && &*place.queue == queue;
+        match self.counts() {
+            Some(counts) => count(counts.services.get(service), queue),
+            None => self.places.iter().filter(is_one).count(),
+        }
+    }
 }
 
 fn keys(parameters: NodeRef<'_>) -> impl Iterator<Item = NodeRef<'_>> {
@@ -136,14 +196,33 @@ impl Set {
         for parameter in &mut facts.parameters {
             *entry(entry(&mut self.parameters, &mut parameter.queue), &mut parameter.name) += 1;
         }
-        let mut queues: Vec<Arc<str>> = Vec::with_capacity(facts.places.len());
+        let mut queues: HashSet<Arc<str>, foldhash::fast::RandomState> = HashSet::default();
         for place in &mut facts.places {
             if let Some(service) = &mut place.service {
                 *entry(entry(&mut self.services, service), &mut place.queue) += 1;
             }
             if !queues.contains(&place.queue) {
                 *entry(&mut self.queues, &mut place.queue) += 1;
-                queues.push(Arc::clone(&place.queue));
+                queues.insert(Arc::clone(&place.queue));
+            }
+        }
+    }
+
+    /// Takes the facts of a recipe out again.
+    pub fn remove(&mut self, facts: &Facts) {
+        for output in &facts.outputs {
+            forget(&mut self.channels, &output.channel, &output.queue);
+        }
+        for parameter in &facts.parameters {
+            forget(&mut self.parameters, &parameter.queue, &parameter.name);
+        }
+        let mut queues: HashSet<&str, foldhash::fast::RandomState> = HashSet::default();
+        for place in &facts.places {
+            if let Some(service) = &place.service {
+                forget(&mut self.services, service, &place.queue);
+            }
+            if queues.insert(&place.queue) {
+                less(&mut self.queues, &place.queue);
             }
         }
     }
@@ -160,9 +239,7 @@ impl Set {
     /// Where the outputs of that name go in the other recipes, if nearly all go to one queue and none to this one.
     pub fn usual_queue_of_channel(&self, facts: &Facts, output: &Output) -> Option<Custom> {
         const ENOUGH: usize = 5;
-        let own = |queue: &str| {
-            facts.outputs.iter().filter(|other| other.channel == output.channel && &*other.queue == queue).count()
-        };
+        let own = |queue: &str| facts.outputs_to(&output.channel, queue);
         let counts = self.channels.get(&output.channel)?;
         if counts.get(&output.queue).is_some_and(|&count| count > own(&output.queue)) {
             return None;
@@ -177,13 +254,7 @@ impl Set {
     pub fn usual_queue_of_service(&self, facts: &Facts, place: &Place) -> Option<Custom> {
         const ENOUGH: usize = 3;
         let service = place.service.as_ref()?;
-        let own = |queue: &str| {
-            facts
-                .places
-                .iter()
-                .filter(|other| other.service.as_ref() == Some(service) && &*other.queue == queue)
-                .count()
-        };
+        let own = |queue: &str| facts.places_on(service, queue);
         let counts = self.services.get(service)?;
         if counts.get(&place.queue).is_some_and(|&count| count > own(&place.queue)) {
             return None;
@@ -225,6 +296,27 @@ impl Set {
         let mut others: Vec<Custom> = others.filter(|custom| custom.count > 0).collect();
         others.sort_by(|a, b| (a.count, &b.name).cmp(&(b.count, &a.name)));
         others
+    }
+}
+
+fn count(counts: Option<&Counts>, name: &str) -> usize {
+    counts.and_then(|counts| counts.get(name)).copied().unwrap_or_default()
+}
+
+/// One less of a name under another.
+fn forget(known: &mut Named<Counts>, name: &str, inner: &str) {
+    let Some(counts) = known.get_mut(name) else { return };
+    less(counts, inner);
+    if counts.is_empty() {
+        known.swap_remove(name);
+    }
+}
+
+fn less(counts: &mut Counts, name: &str) {
+    let Some(count) = counts.get_mut(name) else { return };
+    *count -= 1;
+    if *count == 0 {
+        counts.swap_remove(name);
     }
 }
 

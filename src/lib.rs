@@ -34,6 +34,7 @@
 //!            lint         lint/rules/
 //!            suppress
 //!            compile
+//!            names
 //!            fix
 //!            format
 //!            baseline
@@ -42,6 +43,7 @@
 //!            diff
 //! runtime    settings
 //!            library
+//!            project
 //!            bind
 //!            message
 //!            transport    transport/
@@ -50,7 +52,8 @@
 //!            runtime      runtime/  runtime/services/
 //!            wrapper
 //!            ops          ops/
-//! front end  cli          cli/commands/
+//! front end  lsp          lsp/requests/
+//!            cli          cli/commands/
 //! ```
 //!
 //! # Invariants
@@ -95,8 +98,11 @@ pub mod infer;
 pub mod library;
 pub mod lint;
 pub mod lower;
+pub mod lsp;
 pub mod message;
+pub mod names;
 pub mod ops;
+pub mod project;
 pub mod recipe;
 pub mod report;
 pub mod runtime;

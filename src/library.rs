@@ -120,22 +120,22 @@ fn describe(error: &std::io::Error) -> String {
 
 impl Library {
     /// The library of this process: the given directories, those of the settings, that of the site configuration,
-    /// and `./recipes`.
+    /// and `recipes` in the directory `here`.
     ///
     /// # Errors
     /// The site configuration is named and cannot be used.
-    pub fn new(given: &[PathBuf], settings: &Settings, site: Option<&Path>) -> Result<Self, Error> {
+    pub fn new(given: &[PathBuf], settings: &Settings, site: Option<&Path>, here: &Path) -> Result<Self, Error> {
         let site = site.map(|path| site_directory(path, settings.max_bytes())).transpose()?.flatten();
-        Ok(Self::with(given, settings, site))
+        Ok(Self::with(given, settings, site, here))
     }
 
     /// The same with the recipe directory of a site, if it names one.
-    pub fn with(given: &[PathBuf], settings: &Settings, site: Option<PathBuf>) -> Self {
+    pub fn with(given: &[PathBuf], settings: &Settings, site: Option<PathBuf>, here: &Path) -> Self {
         let mut directories = given.to_vec();
         directories.extend(settings.recipe_directories.iter().cloned());
         directories.extend(site);
         let is_told = !directories.is_empty();
-        directories.push(PathBuf::from("recipes"));
+        directories.push(here.join("recipes"));
         Self { directories, max_bytes: settings.max_bytes(), is_told }
     }
 
@@ -184,6 +184,13 @@ impl Library {
             let file = (metadata.dev(), metadata.ino(), metadata.len());
             Some(Stamp { path, file, modified: (metadata.mtime(), metadata.mtime_nsec()) })
         })
+    }
+
+    /// The file of the recipe of this name, if it is in a directory.
+    pub fn path_of(&self, name: &str) -> Option<PathBuf> {
+        let paths = self.directories.iter().map(|directory| (directory, directory.join(format!("{name}.json"))));
+        let found = paths.filter(|(directory, path)| path.is_file() && self.confine(directory, path, name).is_ok());
+        found.map(|(_, path)| path).next().filter(|_| is_name(name))
     }
 
     /// A link inside a recipe directory must not lead out of it.

@@ -288,6 +288,16 @@ impl Settings {
         self.max_file_size.unwrap_or(Source::MAX_BYTES).min(u64::from(u32::MAX) - 1)
     }
 
+    /// Forgets the paths that do not pass.
+    pub fn keep_paths(&mut self, passes: impl Fn(&Path) -> bool) {
+        for paths in [&mut self.recipe_directories, &mut self.contracts, &mut self.broker] {
+            paths.retain(|path| passes(path));
+        }
+        for path in [&mut self.site, &mut self.baseline, &mut self.state_directory] {
+            *path = path.take().filter(|path| passes(path));
+        }
+    }
+
     /// What a file is said to be.
     pub fn kind_of(&self, path: &Path) -> Option<DocumentKind> {
         if self.kinds.is_empty() {

@@ -89,6 +89,12 @@ fn complain(own: &Rule, suppression: &Suppression, ran: &[&'static Rule]) -> Opt
     })
 }
 
+/// The names of rules that are written in the suppressions of a document, and where.
+pub fn written(recipe: &Recipe) -> Vec<(String, Span)> {
+    let all = in_comments(recipe).into_iter().chain(in_yaml(recipe.tree()));
+    all.filter_map(|suppression| Some((suppression.rule, suppression.place?))).collect()
+}
+
 /// The suppressions in the comments of steps.
 fn in_comments(recipe: &Recipe) -> Vec<Suppression> {
     let mut found = Vec::new();

@@ -1,6 +1,6 @@
 //! Which broker a command works with: that of a site's environment, or the embedded one.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::cli::{Error, Session};
@@ -68,7 +68,7 @@ impl Environment {
     /// Where recipes are looked up in it.
     pub fn library(&self, session: &Session) -> Library {
         let directory = self.storage("zocalo.recipe_directory");
-        Library::with(&session.common.recipe_dir, &session.settings, directory)
+        Library::with(&session.common.recipe_dir, &session.settings, directory, Path::new(""))
     }
 
     /// Connects. `who` is what the broker's tools show; `queues` are those that the embedded broker must have.

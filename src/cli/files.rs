@@ -1,18 +1,14 @@
 //! The files that a command works on: which ones the arguments mean, reading them, and writing them back whole.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::fs;
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, fchown};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc;
 
 use crate::cli::Error;
-use crate::compile::Compilation;
-use crate::document::DocumentKind;
 use crate::library::{limit, read};
-use crate::settings;
+use crate::project::walk;
 use crate::source::Source;
 
 /// A file to work on.
@@ -44,22 +40,6 @@ impl Input {
     }
 }
 
-/// Whether a file in a directory is one of ours: it is of another kind, or a recipe: it has steps or a start, or is
-/// broken and mentions them.
-pub fn is_ours(compilation: &Compilation) -> bool {
-    let recipe = &compilation.recipe;
-    let has_step = recipe.steps().iter().any(|step| step.queue.is_some() || step.topic.is_some());
-    let text = compilation.source.text();
-    let mentions = |key: &str| text.contains(key);
-    match compilation.document.kind() {
-        DocumentKind::Recipe => {}
-        // Many programs have such files.
-        DocumentKind::Users => return text.contains("[rabbitmq]"),
-        _ => return true,
-    }
-    recipe.start().is_some() || has_step || (!recipe.is_object() && mentions("\"start\"") && mentions("\"queue\""))
-}
-
 /// The files that the arguments mean, each once, in order.
 ///
 /// # Errors
@@ -79,7 +59,7 @@ pub fn gather(paths: &[String], stdin_name: &str) -> Result<Vec<Input>, Error> {
         if path == "-" {
             stdin = true;
         } else if Path::new(path).is_dir() {
-            walk(Path::new(path))?.into_iter().for_each(|file| add(file, true));
+            walk(Path::new(path)).map_err(Error::new)?.into_iter().for_each(|file| add(file, true));
         } else if path.contains(['*', '?', '[']) && !Path::new(path).exists() {
             let files = expand(path)?;
             if files.is_empty() {
@@ -97,21 +77,6 @@ pub fn gather(paths: &[String], stdin_name: &str) -> Result<Vec<Input>, Error> {
         return Err(Error::new("there is no JSON or YAML file in what was given"));
     }
     Ok(inputs)
-}
-
-/// The JSON and YAML files and the settings below a directory, without those that git ignores.
-fn walk(directory: &Path) -> Result<Vec<PathBuf>, Error> {
-    let mut files = Vec::new();
-    for entry in ignore::WalkBuilder::new(directory).sort_by_file_name(Ord::cmp).build() {
-        let entry = entry.map_err(|error| Error::new(error.to_string()))?;
-        let is_file = entry.file_type().is_some_and(|kind| kind.is_file());
-        let ends = |ending: &str| entry.path().extension().is_some_and(|found| found == ending);
-        let is_settings = entry.file_name() == settings::FILE_NAME;
-        if is_file && (is_settings || ["json", "yml", "yaml", "ini"].into_iter().any(ends)) {
-            files.push(entry.into_path());
-        }
-    }
-    Ok(files)
 }
 
 /// The files that match a pattern.
@@ -136,53 +101,6 @@ fn expand(pattern: &str) -> Result<Vec<PathBuf>, Error> {
         }
     }
     Ok(files)
-}
-
-/// Works on items with all cores and hands the results on in the order of the items.
-///
-/// # Errors
-/// The first that `take` returns; nothing is taken after it.
-pub fn each_in_order<T: Sync, R: Send>(
-    items: &[T],
-    work: impl Fn(&T) -> R + Sync,
-    mut take: impl FnMut(&T, R) -> Result<(), Error>,
-) -> Result<(), Error> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(items.len());
-    if threads <= 1 {
-        return items.iter().try_for_each(|item| take(item, work(item)));
-    }
-    // A handful at a time: to hand over each by itself takes longer than to work on a small recipe.
-    const MOST_AT_ONCE: usize = 64;
-    let batches: Vec<&[T]> = items.chunks((items.len() / (16 * threads)).clamp(1, MOST_AT_ONCE)).collect();
-    let next = AtomicUsize::new(0);
-    std::thread::scope(|scope| {
-        let (sender, results) = mpsc::sync_channel(4 * threads);
-        for _ in 0..threads {
-            let (sender, next, work, batches) = (sender.clone(), &next, &work, &batches);
-            scope.spawn(move || {
-                loop {
-                    let index = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(batch) = batches.get(index) else { return };
-                    let results: Vec<R> = batch.iter().map(work).collect();
-                    // Nobody listens any more when the output is closed.
-                    if sender.send((index, results)).is_err() {
-                        return;
-                    }
-                }
-            });
-        }
-        drop(sender);
-        let mut waiting = BTreeMap::new();
-        let mut due = 0;
-        for (index, results) in results {
-            waiting.insert(index, results);
-            while let Some(results) = waiting.remove(&due) {
-                batches[due].iter().zip(results).try_for_each(|(item, result)| take(item, result))?;
-                due += 1;
-            }
-        }
-        Ok(())
-    })
 }
 
 /// Puts a text in the place of a file's content: whole or not at all, under the same owner and permissions. A symbolic

@@ -19,7 +19,7 @@ fn render(diagrams: &[Diagram]) -> String {
             let _ = writeln!(out, "  subgraph cluster_{prefix} {{\n    label={}", quote([&diagram.name]));
         }
         for (place, node) in diagram.nodes.iter().enumerate() {
-            let Node { kind, lines } = node;
+            let Node { kind, lines, .. } = node;
             let _ = writeln!(out, "{indent}{prefix}n{place} [label={}{}]", quote(lines), shape(*kind));
         }
         for edge in &diagram.edges {

@@ -6,7 +6,8 @@
 use std::path::Path;
 
 /// Folders whose files are plug-ins: they never name each other.
-const PLUGINS: [&str; 6] = ["lint/rules/", "report/", "draw/", "transport/", "runtime/services/", "cli/commands/"];
+const PLUGINS: [&str; 7] =
+    ["lint/rules/", "report/", "draw/", "transport/", "runtime/services/", "lsp/requests/", "cli/commands/"];
 
 /// Words that may stand only in certain files: what, where (a file, or a folder ending in `/`), and why.
 const FENCES: &[(&[&str], &[&str], &str)] = &[
@@ -22,6 +23,7 @@ const FENCES: &[(&[&str], &[&str], &str)] = &[
     (&["tracing_subscriber"], &["telemetry.rs", "telemetry/"], "log lines are written in one place"),
     (&["axum"], &["runtime/health.rs"], "HTTP is spoken in one place"),
     (&["prometheus_client"], &["runtime/metrics.rs"], "numbers are kept in one place"),
+    (&["gen_lsp_types", "lsp_server"], &["lsp.rs", "lsp/"], "what editors speak is known to the language server alone"),
     (&["clap"], &["cli.rs", "cli/"], "options are the business of the command line"),
     (&["println", "eprintln", "print", "eprint"], &["cli.rs", "cli/"], "only the command line prints"),
     (
@@ -396,6 +398,8 @@ fn violations_are_found() {
         ("cli/commands/run.rs", "use crate::report::json;", ""),
         ("bind.rs", "use rusqlite::Connection;", "SQL stays in the embedded transport"),
         ("transport/embedded/sql.rs", "use rusqlite::Connection;", ""),
+        ("cli/commands/lsp.rs", "use lsp_server::Connection;", "known to the language server alone"),
+        ("lsp/requests/hover.rs", "use gen_lsp_types::Hover;", ""),
         ("runtime.rs", "use clap::Args;", "options are the business of the command line"),
         ("report/json.rs", "fn f() { println!(\"\"); }", "only the command line prints"),
         ("report/json.rs", "async fn f() {}", "async lives in the runtime"),

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use zrecipe::{cli, draw, lint, report, runtime, transport};
+use zrecipe::{cli, draw, lint, lsp, report, runtime, transport};
 
 pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -72,6 +72,11 @@ fn rules() {
     for pair in lint::RULES.windows(2) {
         assert!(pair[0].name < pair[1].name, "`{}` comes before `{}` in the alphabet", pair[1].name, pair[0].name);
     }
+}
+
+#[test]
+fn requests() {
+    check("lsp/requests", lsp::REQUESTS.iter().copied(), macro_line("requests", "lsp.rs"));
 }
 
 #[test]

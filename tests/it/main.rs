@@ -12,6 +12,7 @@ mod fix;
 mod fmt;
 mod layers;
 mod lists;
+mod lsp;
 mod mutations;
 mod properties;
 mod published;

@@ -10,9 +10,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tempfile::NamedTempFile;
 
 use crate::baseline::Baseline;
-use crate::cli::files::{Input, each_in_order, gather, is_ours, replace};
+use crate::cli::files::{Input, gather, replace};
 use crate::cli::watch::{Changes, Stamp};
-use crate::cli::{Error, LevelArgs, ParameterArgs, Session, Unusable, difference, print, say};
+use crate::cli::{Error, LevelArgs, ParameterArgs, Session, difference, print, say};
 use crate::compile::{Compilation, Options, compile};
 use crate::diagnostic::Diagnostic;
 use crate::document::DocumentKind;
@@ -20,6 +20,7 @@ use crate::evidence::{Facts, Set};
 use crate::fix::{Fixed, Undone, Which, fix};
 use crate::library::{matching, read};
 use crate::lint::Levels;
+use crate::project::{Unusable, each_in_order, is_ours};
 use crate::report::{FORMATS, FileReport, Report, format};
 use crate::settings;
 use crate::source::{Source, Unit};
@@ -126,11 +127,11 @@ fn basis(args: &Args, session: Option<Session>) -> Result<Vec<PathBuf>, Error> {
     paths.extend(args.parameters.params.iter().chain(&args.baseline).cloned());
     if let Some(session) = session {
         paths.extend(session.site_path());
-        paths.extend(session.common.broker);
-        paths.extend(session.settings.baseline);
-        for pattern in session.settings.contracts {
-            paths.extend(matching(&pattern).unwrap_or_default());
-            paths.push(pattern);
+        paths.extend(session.common.broker.iter().cloned());
+        paths.extend(session.settings.baseline.clone());
+        for pattern in &session.settings.contracts {
+            paths.extend(matching(pattern).unwrap_or_default());
+            paths.push(pattern.clone());
         }
     }
     Ok(paths)
@@ -196,7 +197,7 @@ fn check_all(args: &Args, session: &Session, memory: &mut Option<Memory>) -> Res
                     {
                         unwritable += 1;
                         say(&format!("error: {error}"));
-                        return Ok(());
+                        return Ok::<(), Error>(());
                     }
                     fixes += checked.applied;
                     changed += usize::from(checked.applied > 0);
@@ -282,10 +283,14 @@ fn check_all(args: &Args, session: &Session, memory: &mut Option<Memory>) -> Res
 
 /// What files that are not checked are to be held against, and whether it cannot be had. If the configuration in
 /// question is checked itself that is found out anyway.
-fn usable<T>(found: Result<Option<T>, Error>, named: &[PathBuf], inputs: &[Input]) -> (Option<T>, bool) {
+fn usable<T>(
+    found: Result<Option<T>, impl Into<Error>>,
+    named: &[PathBuf],
+    inputs: &[Input],
+) -> (Option<T>, bool) {
     let error = match found {
         Ok(found) => return (found, false),
-        Err(error) => error,
+        Err(error) => error.into(),
     };
     let named = named.iter().flat_map(|pattern| matching(pattern).unwrap_or_default());
     let named: HashSet<PathBuf> = named.filter_map(|path| path.canonicalize().ok()).collect();
@@ -495,7 +500,7 @@ fn look(
             set.add(&mut facts);
             checked.map(|(checked, stamp)| Alone { facts, checked, stamp })
         }));
-        Ok(())
+        Ok::<(), Error>(())
     })?;
     Ok((set, alone))
 }

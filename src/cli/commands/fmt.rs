@@ -3,10 +3,11 @@
 use std::io::{self, IsTerminal as _};
 use std::sync::Arc;
 
-use crate::cli::files::{Input, each_in_order, gather, is_ours, replace};
+use crate::cli::files::{Input, gather, replace};
 use crate::cli::{Error, Session, difference, print, say};
 use crate::compile::{Compilation, Options, compile};
 use crate::format::{Layout, Reason, format, renumber};
+use crate::project::{each_in_order, is_ours};
 use crate::source::Source;
 
 /// Write recipes in the one canonical layout; what they say stays the same
@@ -50,7 +51,7 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
                 if input.found && (layout == Layout::None(Reason::NotJson) || !is_ours(&compilation)) =>
             {
                 passed_over += 1;
-                return Ok(());
+                return Ok::<(), Error>(());
             }
             Ok((compilation, Layout::Text(text))) => (compilation.source, text),
             Ok((_, Layout::None(reason))) => {

@@ -1,0 +1,273 @@
+//! A folder of the workspace: its project, what its files say that others are held against, and the names in them.
+
+use std::collections::{BTreeSet, HashMap};
+use std::convert::Infallible;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::baseline::Baseline;
+use crate::compile::{Compilation, Options, compile};
+use crate::contract::Contracts;
+use crate::document::DocumentKind;
+use crate::evidence::{Facts, Set};
+use crate::library;
+use crate::lint::{self, Rule};
+use crate::names::{Name, names};
+use crate::project::{Given, Project, each_in_order, is_ours, walk};
+use crate::settings;
+use crate::source::Source;
+use crate::topology::Topology;
+
+/// What the files of a folder are compiled with.
+pub struct Basis {
+    /// The directory.
+    pub root: PathBuf,
+    /// Its settings and what they name.
+    pub project: Project,
+    /// The names of the recipes that there are, if somebody has said where they are.
+    pub recipes: Option<BTreeSet<String>>,
+    baseline: Baseline,
+}
+
+/// A folder.
+pub struct Folder {
+    /// What its files are compiled with.
+    pub basis: Arc<Basis>,
+    files: HashMap<PathBuf, File>,
+    /// What the recipes say together.
+    set: Set,
+    /// How often that has changed.
+    changes: u64,
+}
+
+/// What is kept of a file.
+pub struct File {
+    /// What it says that can be compared with others.
+    facts: Facts,
+    /// Whether the others contradict it, after so many changes.
+    contradicted: Option<(u64, bool)>,
+    /// The names in it that other files may have as well, in order.
+    pub names: Box<[Name]>,
+    /// What it is, if it is one of ours.
+    pub kind: Option<DocumentKind>,
+}
+
+impl Basis {
+    /// Reads the settings of a directory and what they name.
+    pub fn new(root: &Path, given: &Given, within: Option<&[PathBuf]>) -> Self {
+        let project = Project::of_directory(root, given.clone(), within);
+        let recipes = project.recipe_names().ok().flatten();
+        let path = project.settings.baseline.as_ref();
+        let source = path.and_then(|path| library::read(path, &path.to_string_lossy(), Source::MAX_BYTES).ok());
+        let baseline = source.and_then(|source| Baseline::parse(source.text()).ok()).unwrap_or_default();
+        Self { root: root.to_owned(), project, recipes, baseline }
+    }
+
+    /// What services promise.
+    pub fn contracts(&self) -> &Contracts {
+        self.project.usable_contracts().0
+    }
+
+    /// The broker, if its configuration is named and can be used.
+    pub fn topology(&self) -> Option<&Topology> {
+        self.project.topology().ok().flatten()
+    }
+
+    /// Whether a file is one that others are held against, so that after a change to it nothing is as it was.
+    pub fn holds(&self, path: &Path) -> bool {
+        let settings = &self.project.settings;
+        let site = self.project.site_path();
+        let named = settings.contracts.iter().chain(self.project.broker_paths()).chain(&site).chain(&settings.baseline);
+        let mut named = named.flat_map(|pattern| library::matching(pattern).unwrap_or_default());
+        path.file_name().is_some_and(|name| name == settings::FILE_NAME) || named.any(|found| found == path)
+    }
+
+    /// Everything that there is to say about a document; with a set, it is held against that.
+    fn compile(&self, path: &Path, source: Arc<Source>, set: Option<&Set>) -> Compilation {
+        let mut compilation = self.compile_with(path, source, lint::RULES, set);
+        if !self.is_told(path, &compilation) {
+            compilation.diagnostics.clear();
+        }
+        if self.baseline.count() > 0 {
+            let name = path.strip_prefix(&self.root).unwrap_or(path).to_string_lossy();
+            self.baseline.clone().take_known(&name, &mut compilation.diagnostics);
+        }
+        compilation
+    }
+
+    /// Whether anybody wants to hear about a file: others have JSON and YAML as well.
+    fn is_told(&self, path: &Path, compilation: &Compilation) -> bool {
+        is_ours(compilation) || self.project.settings.kind_of(path).is_some()
+    }
+
+    fn compile_with(
+        &self,
+        path: &Path,
+        source: Arc<Source>,
+        rules: &[&'static Rule],
+        set: Option<&Set>,
+    ) -> Compilation {
+        self.with_options(path, |options| compile(source, Options { rules, set, ..options }))
+    }
+
+    /// Does something with what a file is compiled with.
+    pub fn with_options<R>(&self, path: &Path, work: impl FnOnce(Options<'_>) -> R) -> R {
+        let settings = &self.project.settings;
+        let (levels, suppressions) = settings.decisions(path);
+        work(Options {
+            levels: Some(&levels),
+            suppressions: &suppressions,
+            kind: settings.kind_of(path),
+            recipes: self.recipes.as_ref(),
+            topology: self.topology(),
+            ..self.project.options_under(self.contracts())
+        })
+    }
+
+    /// Reads a file for its structure alone.
+    pub fn read(&self, path: &Path) -> Option<Compilation> {
+        let source = library::read(path, &path.to_string_lossy(), self.project.settings.max_bytes()).ok()?;
+        Some(self.compile_with(path, Arc::new(source), &[], None))
+    }
+
+    /// What there is to keep of a file on the disk.
+    pub fn look(&self, path: &Path) -> Option<File> {
+        let compilation = self.read(path)?;
+        let kind = self.is_told(path, &compilation).then(|| compilation.document.kind());
+        let mut found: Vec<Name> = match kind {
+            Some(_) => names(&compilation, self.contracts())
+                .into_iter()
+                .map(|found| found.name)
+                .filter(Name::is_shared)
+                .collect(),
+            None => Vec::new(),
+        };
+        found.sort_unstable();
+        found.dedup();
+        Some(File { facts: Facts::of(&compilation.recipe), contradicted: None, names: found.into(), kind })
+    }
+
+    /// Looks at all files of the folder and at those that its settings name, with all cores.
+    pub fn scan(&self) -> Vec<(PathBuf, File)> {
+        let mut paths: BTreeSet<PathBuf> = walk(&self.root).unwrap_or_default().into_iter().collect();
+        let named = self.project.settings.contracts.iter().chain(self.project.broker_paths()).cloned();
+        let named = named.chain(self.project.site_path());
+        paths.extend(named.flat_map(|pattern| library::matching(&pattern).unwrap_or_default()));
+        let paths: Vec<PathBuf> = paths.into_iter().collect();
+        let mut files = Vec::with_capacity(paths.len());
+        let look = |path: &PathBuf| self.look(path);
+        let Ok(()) = each_in_order(&paths, look, |path, file| {
+            files.extend(file.map(|file| (path.clone(), file)));
+            Ok::<(), Infallible>(())
+        });
+        files
+    }
+}
+
+impl File {
+    /// Whether it has a name.
+    pub fn has(&self, name: &Name) -> bool {
+        self.names.binary_search(name).is_ok()
+    }
+}
+
+impl Folder {
+    /// A folder whose files nobody has looked at yet.
+    pub fn new(basis: Basis) -> Self {
+        Self { basis: Arc::new(basis), files: HashMap::new(), set: Set::default(), changes: 0 }
+    }
+
+    /// Everything that there is to say about a document, which is kept in place of the file.
+    pub fn compile(&mut self, path: &Path, source: &Arc<Source>) -> Compilation {
+        let basis = Arc::clone(&self.basis);
+        let alone = basis.compile(path, Arc::clone(source), None);
+        if alone.document.kind() != DocumentKind::Recipe {
+            return alone;
+        }
+        self.keep_facts(path, Facts::of(&alone.recipe));
+        if self.contradicts(path) { basis.compile(path, Arc::clone(source), Some(&self.set)) } else { alone }
+    }
+
+    /// Keeps a file, in place of what was known of it.
+    pub fn keep(&mut self, path: &Path, mut file: File) {
+        if let Some(known) = self.files.get_mut(path)
+            && known.facts.say_the_same(&file.facts)
+        {
+            (known.names, known.kind) = (file.names, file.kind);
+            known.facts.take_places(file.facts);
+            return;
+        }
+        self.forget(path);
+        self.set.add(&mut file.facts);
+        self.changes += 1;
+        self.files.insert(path.to_owned(), file);
+    }
+
+    /// Keeps what an open document says; the names in it are looked for when somebody asks.
+    fn keep_facts(&mut self, path: &Path, facts: Facts) {
+        let (names, kind) = match self.files.get(path) {
+            Some(known) => (known.names.clone(), known.kind),
+            None => (Box::default(), None),
+        };
+        self.keep(path, File { facts, contradicted: None, names, kind });
+    }
+
+    /// Keeps the names in the file of a document that is open: the document itself is what counts.
+    pub fn keep_names(&mut self, path: &Path, file: File) {
+        match self.files.get_mut(path) {
+            Some(known) => (known.names, known.kind) = (file.names, file.kind),
+            None => self.keep(path, file),
+        }
+    }
+
+    /// How often what the recipes say together has changed.
+    pub fn changes(&self) -> u64 {
+        self.changes
+    }
+
+    /// Whether a file has been looked at.
+    pub fn knows(&self, path: &Path) -> bool {
+        self.files.contains_key(path)
+    }
+
+    /// Whether a file is one that others are held against.
+    pub fn is_basis(&self, path: &Path) -> bool {
+        let others = [
+            DocumentKind::Contract,
+            DocumentKind::Site,
+            DocumentKind::Plugin,
+            DocumentKind::Broker,
+            DocumentKind::Settings,
+        ];
+        let kind = self.files.get(path).and_then(|file| file.kind);
+        kind.is_some_and(|kind| others.contains(&kind)) || self.basis.holds(path)
+    }
+
+    /// Forgets a file that is not there any more.
+    pub fn forget(&mut self, path: &Path) {
+        if let Some(known) = self.files.remove(path) {
+            self.set.remove(&known.facts);
+            self.changes += 1;
+        }
+    }
+
+    /// Whether other files contradict this one.
+    pub fn contradicts(&mut self, path: &Path) -> bool {
+        let Some(file) = self.files.get_mut(path) else { return false };
+        match file.contradicted {
+            Some((changes, contradicted)) if changes == self.changes => contradicted,
+            _ => {
+                let contradicted = self.set.contradicts(&file.facts);
+                file.contradicted = Some((self.changes, contradicted));
+                contradicted
+            }
+        }
+    }
+
+    /// All files, in order.
+    pub fn files(&self) -> Vec<(&Path, &File)> {
+        let mut files: Vec<_> = self.files.iter().map(|(path, file)| (path.as_path(), file)).collect();
+        files.sort_unstable_by_key(|(path, _)| *path);
+        files
+    }
+}

@@ -1,0 +1,122 @@
+//! Where in a document a cursor stands: on which path of keys, in a key or in a value, and in which text.
+
+use super::session::View;
+use crate::source::Span;
+use crate::syntax::{Kind, NodeRef, Notation};
+
+/// A place in a document.
+pub struct Place<'v> {
+    /// The keys and indices that lead to it; the last of a place in a key is the object's.
+    pub path: Vec<Segment>,
+    /// Whether a key is to stand here, and not a value.
+    pub is_key: bool,
+    /// The text that the cursor is in, or that it ends.
+    pub text: Option<NodeRef<'v>>,
+    /// The object or list around it.
+    pub around: NodeRef<'v>,
+    /// Whether a value follows already, so that a key is to be written by itself.
+    pub has_value: bool,
+}
+
+/// A part of a path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Segment {
+    /// A member's key.
+    Key(String),
+    /// An item.
+    Item(usize),
+}
+
+impl Segment {
+    /// The key; nothing for an item.
+    pub fn key(&self) -> Option<&str> {
+        match self {
+            Self::Key(key) => Some(key),
+            Self::Item(_) => None,
+        }
+    }
+}
+
+impl<'v> Place<'v> {
+    /// The place of a byte.
+    pub fn at(view: &'v View, offset: u32) -> Self {
+        let tree = &view.compilation.tree;
+        let source = view.source();
+        let mut place = Self { path: Vec::new(), is_key: false, text: None, around: tree.root(), has_value: false };
+        let mut at = tree.root();
+        loop {
+            match at.kind() {
+                Kind::Object => {
+                    place.around = at;
+                    let before = at.members().take_while(|member| member.key.span().start <= offset);
+                    let Some(member) = before.last() else {
+                        place.is_key = true;
+                        return place;
+                    };
+                    let (key, value) = (member.key.span(), member.value.span());
+                    if offset <= key.end {
+                        place.is_key = true;
+                        place.text = is_inside(member.key, offset).then_some(member.key);
+                        place.has_value = source.text()[key.end as usize..].trim_start().starts_with(':');
+                        return place;
+                    }
+                    let between = source.slice(Span { start: key.end, end: offset });
+                    let is_missing = member.value.kind() == Kind::Missing;
+                    let ends = if is_missing {
+                        between.contains([',', '}']) || !between.contains([':', '='])
+                    } else {
+                        value.end < offset
+                    };
+                    if ends {
+                        place.is_key = true;
+                        return place;
+                    }
+                    place.path.push(Segment::Key(member.key.text().into_owned()));
+                    if is_missing || offset < value.start {
+                        return place;
+                    }
+                    at = member.value;
+                }
+                Kind::Array => {
+                    place.around = at;
+                    let before = at.items().enumerate().take_while(|(_, item)| item.span().start <= offset);
+                    match before.last() {
+                        Some((index, item)) if offset <= item.span().end => {
+                            place.path.push(Segment::Item(index));
+                            at = item;
+                        }
+                        last => {
+                            place.path.push(Segment::Item(last.map_or(0, |(index, _)| index + 1)));
+                            return place;
+                        }
+                    }
+                }
+                _ => {
+                    place.text = is_inside(at, offset).then_some(at);
+                    return place;
+                }
+            }
+        }
+    }
+
+    /// What of the document is replaced by what is put in: a text with its quotes, or nothing.
+    pub fn replaced(&self, offset: u32) -> Span {
+        self.text.map_or(Span::empty(offset as usize), NodeRef::span)
+    }
+}
+
+/// Whether a cursor is in a scalar: within the quotes, or at its end if it has none.
+fn is_inside(node: NodeRef<'_>, offset: u32) -> bool {
+    let span = node.span();
+    let quoted = node.raw().starts_with(['"', '\'']);
+    match (quoted, node.kind()) {
+        (_, Kind::Missing) => false,
+        (true, _) => span.start < offset && offset <= span.end,
+        (false, _) => span.start <= offset && offset <= span.end,
+    }
+}
+
+/// Whether a document is written in JSON, where every key and text has quotes.
+pub fn is_json(view: &View) -> bool {
+    Notation::of(view.source().name()) == Notation::Json
+}

@@ -1,0 +1,531 @@
+//! `textDocument/completion`: what may stand here, from contracts, configurations and the whole workspace.
+
+use std::collections::BTreeMap;
+
+use gen_lsp_types as lsp;
+
+use crate::contract::Contract;
+use crate::document::DocumentKind;
+use crate::infer;
+use crate::lint::{RULES, respelled};
+use crate::lsp::describe::{self, STEP_KEYS, of_parameter, schema_of};
+use crate::lsp::place::{Place, Segment, is_json};
+use crate::lsp::session::{Client, Error, Session, View};
+use crate::names::{self, Member, Name};
+use crate::recipe::Step;
+use crate::schema::{Schema, SchemaValue, resolve_reference};
+use crate::site;
+use crate::source::Span;
+use crate::syntax::Notation;
+
+/// The request.
+pub use gen_lsp_types::CompletionRequest as Method;
+
+/// What is offered.
+pub fn offer(offered: &mut lsp::ServerCapabilities, _client: &Client) {
+    offered.completion_provider = Some(lsp::CompletionOptions {
+        trigger_characters: Some(["\"", "{", ":", " "].map(str::to_owned).to_vec()),
+        ..Default::default()
+    });
+}
+
+/// The answer.
+///
+/// # Errors
+/// See [`Session::view`].
+pub fn run(session: &mut Session, params: lsp::CompletionParams) -> Result<Option<lsp::CompletionResponse>, Error> {
+    let at = params.text_document_position_params;
+    let view = session.view(&at.text_document.uri)?;
+    let offset = view.offset(at.position);
+    let known = Known::of(session, &view);
+    let snippets = session.client.snippets;
+    let items = if Notation::of(view.source().name()) == Notation::Toml {
+        in_settings(&view, offset)
+    } else {
+        let place = Place::at(&view, offset);
+        match placeholder(&view, &place, offset) {
+            Some(span) => placeholders(&view, &known, span),
+            None => {
+                let choices = choices(&view, &place, &known);
+                choices.into_iter().map(|choice| choice.item(&view, &place, offset, snippets)).collect()
+            }
+        }
+    };
+    Ok(Some(lsp::CompletionResponse::CompletionList(lsp::CompletionList {
+        is_incomplete: false,
+        items,
+        ..Default::default()
+    })))
+}
+
+/// Something that may stand in a place.
+struct Choice {
+    /// The text of a key or a string, or the value as JSON writes it.
+    text: String,
+    /// Whether it is a text, so that it stands in quotes.
+    is_text: bool,
+    /// Of a key: what is to stand as its value, with places to fill in.
+    value: Option<String>,
+    kind: lsp::CompletionItemKind,
+    detail: Option<String>,
+    documentation: Option<String>,
+    is_deprecated: bool,
+}
+
+impl Choice {
+    fn new(text: impl Into<String>, kind: lsp::CompletionItemKind) -> Self {
+        let (detail, documentation) = (None, None);
+        Self { text: text.into(), is_text: true, value: None, kind, detail, documentation, is_deprecated: false }
+    }
+
+    fn bare(text: impl Into<String>, kind: lsp::CompletionItemKind) -> Self {
+        Self { is_text: false, ..Self::new(text, kind) }
+    }
+
+    fn detail(mut self, detail: impl Into<String>) -> Self {
+        self.detail = Some(detail.into());
+        self
+    }
+
+    fn documentation(mut self, documentation: Option<String>) -> Self {
+        self.documentation = documentation;
+        self
+    }
+
+    fn value(mut self, value: impl Into<String>) -> Self {
+        self.value = Some(value.into());
+        self
+    }
+
+    fn item(self, view: &View, place: &Place<'_>, offset: u32, snippets: bool) -> lsp::CompletionItem {
+        let replaced = place.replaced(offset);
+        let written = if is_json(view) { "\"" } else { place.text.map_or("", |text| text.raw()) };
+        let text = if self.is_text { respelled(written, &self.text) } else { self.text.clone() };
+        let value = self.value.filter(|_| place.is_key && !place.has_value);
+        let is_snippet = value.as_ref().is_some_and(|value| value.contains('$')) && snippets;
+        let new_text = match value {
+            Some(value) if is_snippet => format!("{}: {value}", text.replace('\\', "\\\\").replace('$', "\\$")),
+            Some(value) => format!("{text}: {}", plain(&value)),
+            None => text.clone(),
+        };
+        lsp::CompletionItem {
+            label: self.text.clone(),
+            kind: Some(self.kind),
+            tags: self.is_deprecated.then(|| vec![lsp::CompletionItemTag::Deprecated]),
+            detail: self.detail,
+            documentation: self.documentation.map(|value| {
+                lsp::Documentation::MarkupContent(lsp::MarkupContent { kind: lsp::MarkupKind::Markdown, value })
+            }),
+            // What is replaced may begin with a quote, and what is offered has to begin like it.
+            filter_text: Some(text),
+            insert_text_format: Some(if is_snippet {
+                lsp::InsertTextFormat::Snippet
+            } else {
+                lsp::InsertTextFormat::PlainText
+            }),
+            text_edit: Some(lsp::CompletionItemTextEdit::TextEdit(lsp::TextEdit {
+                range: view.range(replaced),
+                new_text,
+            })),
+            ..Default::default()
+        }
+    }
+}
+
+/// A snippet without its places to fill in.
+fn plain(snippet: &str) -> String {
+    let mut out = String::new();
+    let mut rest = snippet;
+    while let Some(at) = rest.find('$') {
+        out.push_str(&rest[..at]);
+        rest = rest[at + 1..].trim_start_matches(|c: char| c.is_ascii_digit());
+        if let Some(inner) = rest.strip_prefix('{') {
+            let end = inner.find('}').unwrap_or(inner.len());
+            out.push_str(inner[..end].split_once(':').map_or("", |(_, text)| text));
+            rest = inner.get(end + 1..).unwrap_or_default();
+        }
+    }
+    out + rest
+}
+
+/// The names that there are in the workspace, and how many files have each.
+struct Known {
+    counts: BTreeMap<Name, usize>,
+    recipes: Vec<String>,
+}
+
+impl Known {
+    fn of(session: &Session, view: &View) -> Self {
+        let mut counts = BTreeMap::new();
+        let mut recipes: Vec<String> = view.basis.recipes.iter().flatten().cloned().collect();
+        for folder in session.folders().iter().filter(|folder| folder.basis.root == view.basis.root) {
+            for (path, file) in folder.files() {
+                file.names.iter().for_each(|name| *counts.entry(name.clone()).or_default() += 1);
+                if view.basis.recipes.is_none() && file.kind == Some(DocumentKind::Recipe) {
+                    recipes.extend(path.file_stem().map(|stem| stem.to_string_lossy().into_owned()));
+                }
+            }
+        }
+        view.names().iter().for_each(|found| *counts.entry(found.name.clone()).or_default() += 1);
+        recipes.sort();
+        recipes.dedup();
+        Self { counts, recipes }
+    }
+
+    /// The names that `pick` takes, each once.
+    fn texts<'k>(&'k self, pick: impl Fn(&'k Name) -> Option<&'k str>) -> Vec<(&'k str, usize)> {
+        self.counts.iter().filter_map(|(name, &count)| Some((pick(name)?, count))).collect()
+    }
+}
+
+fn files(count: usize) -> String {
+    format!("in {count} file{}", if count == 1 { "" } else { "s" })
+}
+
+/// What may stand in a place.
+fn choices(view: &View, place: &Place<'_>, known: &Known) -> Vec<Choice> {
+    match view.compilation.document.kind() {
+        DocumentKind::Recipe => in_recipe(view, place, known),
+        DocumentKind::Request => in_request(place, known),
+        DocumentKind::Site | DocumentKind::Plugin => in_site(view, place),
+        _ => Vec::new(),
+    }
+}
+
+fn in_request(place: &Place<'_>, known: &Known) -> Vec<Choice> {
+    let keys: Vec<Option<&str>> = place.path.iter().map(Segment::key).collect();
+    match keys.as_slice() {
+        [Some("recipes"), None] => {
+            known.recipes.iter().map(|name| Choice::new(name, lsp::CompletionItemKind::File)).collect()
+        }
+        [Some("parameters")] if place.is_key => {
+            let names = known.texts(|name| match name {
+                Name::Placeholder(name) => Some(name),
+                _ => None,
+            });
+            let choice = |(name, count): (&str, usize)| {
+                Choice::new(name, lsp::CompletionItemKind::Variable).detail(files(count)).value("$1")
+            };
+            names.into_iter().map(choice).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn in_site(view: &View, place: &Place<'_>) -> Vec<Choice> {
+    let keys: Vec<Option<&str>> = place.path.iter().map(Segment::key).collect();
+    if keys.last() == Some(&Some("plugin")) && !place.is_key {
+        return site::plugins().map(|plugin| Choice::new(plugin, lsp::CompletionItemKind::Module)).collect();
+    }
+    let Some(site) = view.compilation.document.site() else { return Vec::new() };
+    match keys.as_slice() {
+        [Some("environments"), Some(_)] if !place.is_key => {
+            let names = site.environment_names().into_iter();
+            names.map(|name| Choice::new(name, lsp::CompletionItemKind::Module)).collect()
+        }
+        [Some("environments"), Some(_), ..] if !place.is_key => {
+            let blocks = site.files().into_iter().flat_map(site::Site::blocks);
+            blocks.map(|block| Choice::new(&block.name, lsp::CompletionItemKind::Module)).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn in_recipe(view: &View, place: &Place<'_>, known: &Known) -> Vec<Choice> {
+    let recipe = &view.compilation.recipe;
+    let keys: Vec<Option<&str>> = place.path.iter().map(Segment::key).collect();
+    let step = keys.first().copied().flatten().and_then(|key| key.trim().parse().ok()).and_then(|id| recipe.step(id));
+    let is_new = |key: &str| place.around.get(key).is_none() || place.text.is_some_and(|text| text.is(key));
+    match (keys.as_slice(), place.is_key, step) {
+        ([], true, _) => {
+            let next = recipe.steps().iter().map(|step| step.id).max().unwrap_or(0) + 1;
+            let start = Choice::new("start", lsp::CompletionItemKind::Keyword).value("[[${1:1}, []]]");
+            let step = Choice::new(next.to_string(), lsp::CompletionItemKind::Class)
+                .detail("a new step")
+                .value("{\n  \"service\": \"$1\",\n  \"queue\": \"$2\"\n}");
+            [step, start].into_iter().filter(|choice| is_new(&choice.text)).collect()
+        }
+        ([_], true, Some(_)) => STEP_KEYS
+            .into_iter()
+            .filter(|(key, _)| is_new(key))
+            .map(|(key, text)| {
+                let value = match key {
+                    "parameters" | "job_parameters" | "wrapper" => "{$1}",
+                    "output" | "error" | "transport-delay" => "$1",
+                    _ => "\"$1\"",
+                };
+                Choice::new(key, lsp::CompletionItemKind::Keyword).documentation(Some(text.to_owned())).value(value)
+            })
+            .collect(),
+        ([_, Some("queue" | "topic")], false, Some(_)) => queues(view, known),
+        ([_, Some("service")], false, Some(_)) => services(view, known),
+        ([_, Some("exchange")], false, Some(_)) => {
+            let declared = view.basis.topology().into_iter().flat_map(|topology| &topology.exchanges);
+            declared.map(|found| Choice::new(&found.name.text, lsp::CompletionItemKind::Interface)).collect()
+        }
+        ([_, Some(part @ ("parameters" | "job_parameters"))], true, Some(step)) => {
+            parameters(view, place, step, part, known)
+        }
+        ([_, Some(part @ ("parameters" | "job_parameters")), Some(name)], false, Some(step)) => {
+            values(view, step, part, name)
+        }
+        ([_, Some("output")], true, Some(step)) => channels(view, place, step, known),
+        ([_, Some("output" | "error"), ..], false, Some(step)) if place.text.is_none_or(|text| !text.raw().starts_with('"')) => {
+            steps(view, Some(step))
+        }
+        ([Some("start"), None, None], false, _) if place.path.last() == Some(&Segment::Item(0)) => steps(view, None),
+        _ => Vec::new(),
+    }
+}
+
+fn queues(view: &View, known: &Known) -> Vec<Choice> {
+    let mut found: BTreeMap<&str, String> = BTreeMap::new();
+    let used = known.texts(|name| match name {
+        Name::Queue(queue) => Some(queue),
+        _ => None,
+    });
+    found.extend(used.into_iter().map(|(queue, count)| (queue, files(count))));
+    for queue in view.basis.topology().into_iter().flat_map(|topology| &topology.queues) {
+        found.entry(&queue.name.text).or_insert_with(|| "of the broker".to_owned());
+    }
+    for contract in view.basis.contracts().iter() {
+        for queue in contract.queues.iter().filter(|queue| !queue.contains('*')) {
+            found.insert(queue, contract.name().to_owned());
+        }
+    }
+    let choice = |(queue, detail): (&str, String)| {
+        Choice::new(queue, lsp::CompletionItemKind::Interface)
+            .detail(detail)
+            .documentation(describe::name(view, &Name::Queue(queue.to_owned()), None))
+    };
+    found.into_iter().map(choice).collect()
+}
+
+fn services(view: &View, known: &Known) -> Vec<Choice> {
+    let mut found: BTreeMap<&str, (Option<String>, Option<String>)> = BTreeMap::new();
+    let used = known.texts(|name| match name {
+        Name::Service(service) => Some(service),
+        _ => None,
+    });
+    found.extend(used.into_iter().map(|(service, count)| (service, (Some(files(count)), None))));
+    for contract in view.basis.contracts().iter() {
+        for name in &contract.names {
+            found.insert(name, (contract.queues.first().cloned(), contract.description.clone()));
+        }
+    }
+    let choice = |(service, (detail, documentation)): (&str, (Option<String>, Option<String>))| Choice {
+        detail,
+        documentation,
+        ..Choice::new(service, lsp::CompletionItemKind::Class)
+    };
+    found.into_iter().map(choice).collect()
+}
+
+/// The names that other steps of the same service have.
+fn of_others<'k>(view: &View, step: &Step, part: &str, known: &'k Known) -> Vec<(&'k str, usize)> {
+    let Some(owner) = names::owner(&view.compilation.recipe, step, view.basis.contracts()) else { return Vec::new() };
+    let pick = |member: &'k Member| (member.owner == owner && member.part == part).then_some(member.name.as_str());
+    known.texts(|name| match name {
+        Name::Parameter(member) | Name::Channel(member) => pick(member),
+        _ => None,
+    })
+}
+
+fn parameters(view: &View, place: &Place<'_>, step: &Step, part: &str, known: &Known) -> Vec<Choice> {
+    let is_new = |key: &str| place.around.get(key).is_none() || place.text.is_some_and(|text| text.is(key));
+    let contract = view.basis.contracts().of_step(&view.compilation.recipe, step);
+    let schema = contract.and_then(|contract| Some((contract, schema_of(contract, part)?)));
+    let mut choices: Vec<Choice> = Vec::new();
+    if let Some((contract, schema)) = schema {
+        choices.extend(schema.properties().filter(|(name, _)| is_new(name)).map(|(name, property)| {
+            let is_required = schema.required().any(|required| required == name);
+            Choice {
+                detail: is_required.then(|| "required".to_owned()),
+                documentation: of_parameter(contract, schema, name),
+                is_deprecated: contract.deprecated.iter().any(|(old, _)| old == name),
+                ..Choice::new(name, lsp::CompletionItemKind::Property).value(snippet(schema, property))
+            }
+        }));
+    }
+    for (name, count) in of_others(view, step, part, known) {
+        if is_new(name) && !choices.iter().any(|choice| choice.text == name) {
+            choices.push(Choice::new(name, lsp::CompletionItemKind::Property).detail(files(count)).value("$1"));
+        }
+    }
+    choices
+}
+
+/// A value of the right type to fill in.
+fn snippet(schema: &Schema, property: &SchemaValue) -> String {
+    let property = resolve_reference(schema.root(), property);
+    if let Some(default) = property.get("default").filter(|default| !default.is_object() && !default.is_array()) {
+        return format!("${{1:{}}}", default.to_string().replace(['}', '$', '\\'], ""));
+    }
+    let kind = match property.get("type") {
+        Some(SchemaValue::Array(kinds)) => kinds.iter().filter_map(SchemaValue::as_str).find(|kind| *kind != "null"),
+        kind => kind.and_then(SchemaValue::as_str),
+    };
+    match kind {
+        Some("string") => "\"$1\"",
+        Some("boolean") => "${1:true}",
+        Some("array") => "[$1]",
+        Some("object") => "{$1}",
+        _ => "$1",
+    }
+    .to_owned()
+}
+
+/// The values that a contract names for a parameter.
+fn values(view: &View, step: &Step, part: &str, name: &str) -> Vec<Choice> {
+    let contract: Option<&Contract> = view.basis.contracts().of_step(&view.compilation.recipe, step);
+    let Some(schema) = contract.and_then(|contract| schema_of(contract, part)) else { return Vec::new() };
+    let Some((_, property)) = schema.properties().find(|&(known, _)| known == name) else { return Vec::new() };
+    let property = resolve_reference(schema.root(), property);
+    let list = |key: &str| property.get(key).and_then(SchemaValue::as_array).into_iter().flatten();
+    let mut found: Vec<&SchemaValue> = list("enum").chain(property.get("const")).collect();
+    if found.is_empty() {
+        found = property.get("default").into_iter().chain(list("examples")).collect();
+        if property.get("type").and_then(SchemaValue::as_str) == Some("boolean") {
+            found.extend([&SchemaValue::Bool(true), &SchemaValue::Bool(false)]);
+        }
+    }
+    found.dedup();
+    let choice = |value: &SchemaValue| match value {
+        SchemaValue::String(text) => Choice::new(text, lsp::CompletionItemKind::EnumMember),
+        other => Choice::bare(other.to_string(), lsp::CompletionItemKind::EnumMember),
+    };
+    found.into_iter().map(choice).collect()
+}
+
+fn channels(view: &View, place: &Place<'_>, step: &Step, known: &Known) -> Vec<Choice> {
+    let is_new = |key: &str| place.around.get(key).is_none() || place.text.is_some_and(|text| text.is(key));
+    let contract = view.basis.contracts().of_step(&view.compilation.recipe, step);
+    let mut choices: Vec<Choice> = Vec::new();
+    for channel in contract.iter().flat_map(|contract| contract.channels.iter().flatten()) {
+        choices.push(
+            Choice::new(&channel.name, lsp::CompletionItemKind::Event)
+                .documentation(channel.description.clone())
+                .value("$1"),
+        );
+    }
+    for (name, count) in of_others(view, step, "channels", known) {
+        if !choices.iter().any(|choice| choice.text == name) {
+            choices.push(Choice::new(name, lsp::CompletionItemKind::Event).detail(files(count)).value("$1"));
+        }
+    }
+    choices.retain(|choice| is_new(&choice.text));
+    choices
+}
+
+/// The numbers of the steps, with what they do; not that of the step itself.
+fn steps(view: &View, own: Option<&Step>) -> Vec<Choice> {
+    let recipe = &view.compilation.recipe;
+    let others = recipe.steps().iter().filter(|step| own.is_none_or(|own| own.id != step.id));
+    let choice = |step: &Step| {
+        let purpose = recipe.purpose(step).map(|purpose| purpose.into_owned());
+        let choice = Choice::bare(step.id.to_string(), lsp::CompletionItemKind::Class);
+        Choice { detail: purpose, ..choice }.documentation(describe::name(view, &Name::Step(step.id), None))
+    };
+    others.map(choice).collect()
+}
+
+/// If the cursor is in a placeholder of a string: where its name is.
+fn placeholder(view: &View, place: &Place<'_>, offset: u32) -> Option<Span> {
+    let span = place.text.filter(|_| view.compilation.document.kind() == DocumentKind::Recipe)?.span();
+    let before = view.source().slice(Span { start: span.start, end: offset });
+    let open = before.rfind('{')?;
+    let written = &before[open + 1..];
+    let is_doubled = before[..open].ends_with('{');
+    let lead = if written.starts_with("$REPLACE:") { "$REPLACE:".len() } else { 0 };
+    let is_name = |c: char| c.is_alphanumeric() || c == '_' || c == '-';
+    if is_doubled || !written[lead..].chars().all(is_name) {
+        return None;
+    }
+    let start = span.start as usize + open + 1 + lead;
+    let after: usize =
+        view.source().text()[offset as usize..].chars().take_while(|&c| is_name(c)).map(char::len_utf8).sum();
+    Some(Span::new(start, offset as usize + after))
+}
+
+fn placeholders(view: &View, known: &Known, span: Span) -> Vec<lsp::CompletionItem> {
+    let compilation = &view.compilation;
+    let inferred = infer::infer(&compilation.recipe, &compilation.templates, view.basis.contracts());
+    let mut found: BTreeMap<&str, String> = BTreeMap::new();
+    let used = known.texts(|name| match name {
+        Name::Placeholder(name) => Some(name),
+        _ => None,
+    });
+    // The one that is being written is no suggestion.
+    let current = view.source().slice(span);
+    found.extend(used.into_iter().filter(|(name, count)| *name != current || *count > 1).map(|(name, count)| (name, files(count))));
+    for parameter in inferred.iter().filter(|parameter| parameter.name != current || parameter.uses.len() > 1) {
+        found.insert(&parameter.name, format!("{}, in this recipe", parameter.meets));
+    }
+    for (name, schema) in view.basis.project.settings.declared.iter() {
+        let kind = infer::Type::of_schema(schema.root(), schema.root());
+        found.insert(name, format!("{kind}, from the site's dispatcher"));
+    }
+    let closes = view.source().text()[span.end as usize..].starts_with(['}', '[', ':', '!']);
+    let item = |(name, detail): (&str, String)| lsp::CompletionItem {
+        label: name.to_owned(),
+        kind: Some(lsp::CompletionItemKind::Variable),
+        detail: Some(detail),
+        text_edit: Some(lsp::CompletionItemTextEdit::TextEdit(lsp::TextEdit {
+            range: view.range(span),
+            new_text: if closes { name.to_owned() } else { format!("{name}}}") },
+        })),
+        ..Default::default()
+    };
+    found.into_iter().filter(|(name, _)| !name.is_empty()).map(item).collect()
+}
+
+/// Rules and their levels in zrecipe.toml, and the settings themselves.
+fn in_settings(view: &View, offset: u32) -> Vec<lsp::CompletionItem> {
+    const SETTINGS: [&str; 8] = [
+        "recipe-directories",
+        "state-directory",
+        "max-file-size",
+        "baseline",
+        "contracts",
+        "site",
+        "broker",
+        "rules",
+    ];
+    let before = view.source().slice(Span { start: 0, end: offset });
+    let line = before.rsplit('\n').next().unwrap_or_default();
+    let table = before.lines().rev().skip(1).find(|line| line.trim_start().starts_with('['));
+    let table = table.map_or("", |line| line.trim().trim_matches(['[', ']']));
+    let typed = line.rsplit(|c: char| !(c.is_alphanumeric() || c == '-')).next().unwrap_or_default();
+    let span = Span { start: offset - typed.len() as u32, end: offset };
+    let is_value = line.contains('=');
+    let is_rules = table == "rules" || line.trim_start().starts_with("rules");
+    let (words, kind): (Vec<&str>, _) = match (is_value, table) {
+        (true, _) if is_rules && line.rfind(['=']) > line.rfind(['{', ',']) => {
+            (vec!["allow", "note", "warning", "error"], lsp::CompletionItemKind::EnumMember)
+        }
+        (true, _) if is_rules || line.trim_start().starts_with("rule ") || line.trim_start().starts_with("rule=") => {
+            (RULES.iter().map(|rule| rule.name).collect(), lsp::CompletionItemKind::Constant)
+        }
+        (true, _) if line.trim_start().starts_with("kind") => {
+            (DocumentKind::ALL.map(DocumentKind::name).to_vec(), lsp::CompletionItemKind::EnumMember)
+        }
+        (false, "rules") => (RULES.iter().map(|rule| rule.name).collect(), lsp::CompletionItemKind::Constant),
+        (false, "") => (SETTINGS.to_vec(), lsp::CompletionItemKind::Keyword),
+        (false, "overrides") => (vec!["paths", "rules"], lsp::CompletionItemKind::Keyword),
+        (false, "suppress") => (vec!["path", "pointer", "rule", "reason"], lsp::CompletionItemKind::Keyword),
+        (false, "files") => (vec!["paths", "kind"], lsp::CompletionItemKind::Keyword),
+        _ => return Vec::new(),
+    };
+    let quoted = line[..line.len() - typed.len()].ends_with('"');
+    let item = |word: &str| lsp::CompletionItem {
+        label: word.to_owned(),
+        kind: Some(kind),
+        documentation: crate::lint::rule(word).map(|rule| lsp::Documentation::String(rule.why())),
+        text_edit: Some(lsp::CompletionItemTextEdit::TextEdit(lsp::TextEdit {
+            range: view.range(span),
+            new_text: if is_value && !quoted { format!("\"{word}\"") } else { word.to_owned() },
+        })),
+        ..Default::default()
+    };
+    words.into_iter().map(item).collect()
+}

@@ -1,0 +1,48 @@
+//! `textDocument/definition`: where a step, queue, service, channel, parameter, block, environment or recipe comes from.
+
+use gen_lsp_types as lsp;
+
+use crate::lsp::convert;
+use crate::lsp::session::{Client, Error, Session};
+use crate::names::Name;
+
+/// The request.
+pub use gen_lsp_types::DefinitionRequest as Method;
+
+/// What is offered.
+pub fn offer(offered: &mut lsp::ServerCapabilities, _client: &Client) {
+    offered.definition_provider = Some(lsp::DefinitionProvider::Bool(true));
+}
+
+/// The answer.
+///
+/// # Errors
+/// See [`Session::view`].
+pub fn run(session: &mut Session, params: lsp::DefinitionParams) -> Result<Option<lsp::DefinitionResponse>, Error> {
+    let at = params.text_document_position_params;
+    let view = session.view(&at.text_document.uri)?;
+    let Some(name) = view.name_at(at.position).map(|found| found.name.clone()) else { return Ok(None) };
+    let mut places = Vec::new();
+    if let Name::Recipe(recipe) = &name {
+        let start = lsp::Range::default();
+        places.extend(
+            session.recipe_file(&view, recipe).map(|path| lsp::Location { uri: convert::uri(&path), range: start }),
+        );
+    }
+    let mut names = vec![name.clone()];
+    if let Name::Queue(queue) = &name {
+        // The contract may have a pattern for it.
+        names.extend(view.basis.contracts().of_queue(queue).map(|contract| Name::Service(contract.name().to_owned())));
+    }
+    for name in names {
+        if !places.is_empty() {
+            break;
+        }
+        for other in session.definitions(&view, &name)? {
+            let found = other.names().iter().filter(|found| found.is_definition && found.name == name);
+            places.extend(found.map(|found| other.location(found.span)));
+        }
+    }
+    let places = (!places.is_empty()).then_some(places);
+    Ok(places.map(|places| lsp::DefinitionResponse::Definition(lsp::Definition::LocationList(places))))
+}

@@ -1,0 +1,67 @@
+//! `textDocument/documentSymbol`: the outline of a document.
+
+use gen_lsp_types as lsp;
+
+use crate::lsp::describe;
+use crate::lsp::session::{Client, Error, Session, View};
+use crate::report::printable;
+use crate::source::Span;
+use crate::syntax::{Kind, Member};
+
+/// The request.
+pub use gen_lsp_types::DocumentSymbolRequest as Method;
+
+/// What is offered.
+pub fn offer(offered: &mut lsp::ServerCapabilities, _client: &Client) {
+    offered.document_symbol_provider = Some(lsp::DocumentSymbolProvider::Bool(true));
+}
+
+/// The answer.
+///
+/// # Errors
+/// See [`Session::view`].
+pub fn run(
+    session: &mut Session,
+    params: lsp::DocumentSymbolParams,
+) -> Result<Option<lsp::DocumentSymbolResponse>, Error> {
+    let view = session.view(&params.text_document.uri)?;
+    // Parts of parts of parts nobody looks for in an outline.
+    const LEVELS: usize = 3;
+    let members = view.compilation.tree.root().members();
+    let symbols = members.filter_map(|member| symbol(&view, member, LEVELS)).collect();
+    Ok(Some(lsp::DocumentSymbolResponse::DocumentSymbolList(symbols)))
+}
+
+fn symbol(view: &View, member: Member<'_>, levels: usize) -> Option<lsp::DocumentSymbol> {
+    let recipe = &view.compilation.recipe;
+    let step = recipe.steps().binary_search_by_key(&member.key.id(), |step| step.key).ok();
+    let step = step.map(|place| &recipe.steps()[place]);
+    let key = member.key.text();
+    let name = step.map_or_else(|| printable(&key, 80), |step| describe::title(recipe, step));
+    let detail = step.and_then(|step| recipe.text(step.queue).or_else(|| recipe.text(step.topic)));
+    let kind = match (step, member.value.kind()) {
+        (Some(_), _) => lsp::SymbolKind::Class,
+        (None, Kind::Object) => lsp::SymbolKind::Object,
+        (None, Kind::Array) => lsp::SymbolKind::Array,
+        (None, Kind::String) => lsp::SymbolKind::String,
+        (None, Kind::Number) => lsp::SymbolKind::Number,
+        (None, Kind::Bool) => lsp::SymbolKind::Boolean,
+        (None, Kind::Null | Kind::Missing) => lsp::SymbolKind::Null,
+    };
+    let children = (levels > 1).then(|| {
+        let members = member.value.members();
+        members.filter_map(|member| symbol(view, member, levels - 1)).collect::<Vec<_>>()
+    });
+    let span = Span { start: member.key.span().start, end: member.value.span().end.max(member.key.span().end) };
+    #[expect(deprecated, reason = "the field has to be there")]
+    (!name.is_empty()).then(|| lsp::DocumentSymbol {
+        name,
+        detail: detail.map(|detail| printable(&detail, 80)),
+        kind,
+        tags: None,
+        deprecated: None,
+        range: view.range(span),
+        selection_range: view.range(member.key.span()),
+        children: children.filter(|children| !children.is_empty()),
+    })
+}

@@ -1,0 +1,55 @@
+//! `zrecipe/graph`: the graph of a recipe as a drawing, and which box of it is which step.
+//!
+//! Parameters: `{ "textDocument": { "uri" }, "position"?, "format"? }`, the format one of `zrecipe graph --format`.
+//! The answer: `{ "format", "text", "boxes": [{ "box", "step", "range" }], "current" }`: of the boxes in the order of
+//! the drawing (`n0`, `n1`, … of a flowchart) those that are steps, and the box of the step at the position.
+
+use gen_lsp_types as lsp;
+use serde_json::{Value, json};
+
+use crate::draw::{Diagram, format};
+use crate::lsp::session::{Client, Error, Session};
+use crate::source::Span;
+
+/// The request.
+pub enum Method {}
+
+impl lsp::Request for Method {
+    const METHOD: lsp::LspRequestMethod<'static> = lsp::LspRequestMethod::Custom("zrecipe/graph");
+    const MESSAGE_DIRECTION: lsp::MessageDirection = lsp::MessageDirection::ClientToServer;
+    type Params = Value;
+    type Result = Value;
+}
+
+/// What is offered.
+pub fn offer(offered: &mut lsp::ServerCapabilities, _client: &Client) {
+    offered.experimental = Some(json!({ "zrecipeGraph": true }));
+}
+
+/// The answer.
+///
+/// # Errors
+/// See [`Session::view`]; or there is no such format.
+pub fn run(session: &mut Session, params: Value) -> Result<Value, Error> {
+    let uri = params.pointer("/textDocument/uri").and_then(Value::as_str);
+    let uri = uri.ok_or_else(|| Error::Invalid("`textDocument` has no `uri`".to_owned()))?;
+    let view = session.view(&uri.into())?;
+    let name = params.get("format").and_then(Value::as_str).unwrap_or("mermaid");
+    let chosen = format(name).ok_or_else(|| Error::Invalid(format!("there is no format `{name}`")))?;
+    let recipe = &view.compilation.recipe;
+    let title = view.path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
+    let diagram = Diagram::new(&title, recipe);
+    let position = params.get("position").and_then(|at| serde_json::from_value::<lsp::Position>(at.clone()).ok());
+    let here = position.and_then(|at| view.step_at(view.offset(at))).map(|step| step.id);
+    let boxes = diagram.nodes.iter().enumerate().filter_map(|(number, node)| {
+        let step = recipe.step(node.step?)?;
+        let span = Span { start: recipe.span(step.key).start, end: recipe.span(step.value).end };
+        Some((number, step.id, view.range(span)))
+    });
+    let boxes: Vec<_> = boxes.collect();
+    let current = boxes.iter().find(|(_, step, _)| Some(*step) == here).map(|(number, ..)| *number);
+    let boxes: Vec<Value> =
+        boxes.iter().map(|(number, step, range)| json!({ "box": number, "step": step, "range": range })).collect();
+    let text = (chosen.render)(&[diagram]);
+    Ok(json!({ "format": chosen.name, "text": text, "boxes": boxes, "current": current }))
+}

@@ -1,0 +1,32 @@
+//! `workspace/textDocumentContent`: documents that the server itself has, which are the pages of the rules.
+
+use gen_lsp_types as lsp;
+
+use crate::lsp::convert::SCHEME;
+use crate::lsp::describe::rule_page;
+use crate::lsp::session::{Client, Error, Session};
+
+/// The request.
+pub use gen_lsp_types::TextDocumentContentRequest as Method;
+
+/// What is offered.
+pub fn offer(offered: &mut lsp::ServerCapabilities, _client: &Client) {
+    let options = lsp::TextDocumentContentOptions { schemes: vec![SCHEME.to_owned()] };
+    if let Some(workspace) = &mut offered.workspace {
+        workspace.text_document_content = Some(lsp::TextDocumentContent::Options(options));
+    }
+}
+
+/// The answer.
+///
+/// # Errors
+/// There is no such document.
+pub fn run(
+    _session: &mut Session,
+    params: lsp::TextDocumentContentParams,
+) -> Result<lsp::TextDocumentContentResult, Error> {
+    let rest = params.uri.0.strip_prefix(SCHEME).and_then(|rest| rest.strip_prefix(":rules/"));
+    let text = rest.and_then(|rest| rest.strip_suffix(".md")).and_then(rule_page);
+    let text = text.ok_or_else(|| Error::Invalid(format!("there is no document {}", params.uri)))?;
+    Ok(lsp::TextDocumentContentResult { text })
+}

@@ -1,0 +1,729 @@
+//! What the server knows between two messages: open documents, the folders they belong to, and what the client can do.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use crossbeam_channel::Receiver;
+use gen_lsp_types as lsp;
+use gen_lsp_types::{Notification as _, Request as _};
+use lsp_server::{ErrorCode, Message, Notification, Request, RequestId, Response, ResponseError};
+
+use super::convert::{self, Lines};
+use super::folder::{Basis, Folder};
+use crate::compile::Compilation;
+use crate::document::DocumentKind;
+use crate::library;
+use crate::names::{self, Name, Occurrence};
+use crate::project::{Given, is_within};
+use crate::recipe::Step;
+use crate::source::{Source, Span, Unit};
+use crate::syntax::NodeRef;
+use crate::syntax::json::read_value;
+use crate::value::{Object, Value};
+
+/// What the client can do.
+#[derive(Debug, Clone, Copy)]
+pub struct Client {
+    /// How it counts columns.
+    pub unit: Unit,
+    /// It asks for findings itself.
+    pub pulls: bool,
+    /// It asks again when it is told to.
+    pub refreshes: bool,
+    /// It takes text with places to fill in.
+    pub snippets: bool,
+    /// It watches files for us.
+    pub watches: bool,
+    /// It shows what takes time.
+    pub progress: bool,
+    /// It takes edits that say of which version of a document they are.
+    pub versioned_edits: bool,
+    /// It knows what our commands in lenses mean.
+    pub commands: bool,
+}
+
+/// An open document.
+struct Document {
+    uri: lsp::Uri,
+    path: PathBuf,
+    version: i32,
+    source: Arc<Source>,
+    lines: Arc<Lines>,
+    /// Everything about it, since somebody asked.
+    view: Option<Arc<View>>,
+    /// What has been said about it last.
+    told: Option<Vec<lsp::Diagnostic>>,
+    /// Whether that may not be all any more.
+    stale: bool,
+}
+
+/// Everything that is known about a document: open, or a file on the disk.
+pub struct View {
+    /// What the client calls it.
+    pub uri: lsp::Uri,
+    /// The file.
+    pub path: PathBuf,
+    /// The version that the client has open.
+    pub version: Option<i32>,
+    /// What it is compiled with.
+    pub basis: Arc<Basis>,
+    /// What it says.
+    pub compilation: Compilation,
+    lines: Arc<Lines>,
+    names: OnceLock<Vec<Occurrence>>,
+}
+
+/// Why there is no answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Error {
+    /// The request is malformed, or about something that there is not.
+    Invalid(String),
+    /// It can be answered, and the answer is that it cannot be done; for the user to read.
+    Failed(String),
+    /// Nobody wants to know any more.
+    Cancelled,
+}
+
+impl From<Error> for ResponseError {
+    fn from(error: Error) -> Self {
+        let (code, message) = match error {
+            Error::Invalid(message) => (ErrorCode::InvalidParams, message),
+            Error::Failed(message) => (ErrorCode::RequestFailed, message),
+            Error::Cancelled => (ErrorCode::RequestCanceled, "cancelled".to_owned()),
+        };
+        Self { code: code as i32, message, data: None }
+    }
+}
+
+/// Messages of the client in their order.
+pub struct Inbox {
+    messages: Receiver<Message>,
+    waiting: VecDeque<Message>,
+    /// What is being answered.
+    current: Option<RequestId>,
+    cancelled: HashSet<RequestId>,
+}
+
+impl Inbox {
+    /// The messages that come from a channel.
+    pub fn new(messages: Receiver<Message>) -> Self {
+        Self { messages, waiting: VecDeque::new(), current: None, cancelled: HashSet::new() }
+    }
+
+    /// The channel, to wait for it.
+    pub fn channel(&self) -> &Receiver<Message> {
+        &self.messages
+    }
+
+    /// Takes what has come meanwhile.
+    pub fn poll(&mut self) {
+        while let Ok(message) = self.messages.try_recv() {
+            self.take(message);
+        }
+    }
+
+    /// Takes a message in.
+    pub fn take(&mut self, message: Message) {
+        let cancelled = match &message {
+            Message::Notification(note) if note.method == lsp::CancelNotification::METHOD.as_str() => {
+                note.params.get("id").and_then(|id| serde_json::from_value::<RequestId>(id.clone()).ok())
+            }
+            _ => {
+                self.waiting.push_back(message);
+                return;
+            }
+        };
+        let Some(id) = cancelled else { return };
+        let waits = |message: &Message| matches!(message, Message::Request(request) if request.id == id);
+        if self.current.as_ref() == Some(&id) || self.waiting.iter().any(waits) {
+            self.cancelled.insert(id);
+        }
+    }
+
+    /// The next message.
+    pub fn pop(&mut self) -> Option<Message> {
+        self.poll();
+        self.waiting.pop_front()
+    }
+
+    /// Begins with a request, unless it is cancelled already.
+    ///
+    /// # Errors
+    /// It is.
+    pub fn begin(&mut self, id: &RequestId) -> Result<(), Error> {
+        self.current = Some(id.clone());
+        self.go_on()
+    }
+
+    /// Whether what is being answered is still wanted.
+    ///
+    /// # Errors
+    /// It is not.
+    pub fn go_on(&mut self) -> Result<(), Error> {
+        self.poll();
+        let is_cancelled = self.current.as_ref().is_some_and(|id| self.cancelled.contains(id));
+        if is_cancelled { Err(Error::Cancelled) } else { Ok(()) }
+    }
+
+    /// Ends with a request.
+    pub fn end(&mut self) {
+        if let Some(id) = self.current.take() {
+            self.cancelled.remove(&id);
+        }
+    }
+}
+
+/// The server's state.
+pub struct Session {
+    /// What the client can do.
+    pub client: Client,
+    /// Its messages.
+    pub inbox: Inbox,
+    /// Messages to it that have not been sent yet.
+    pub outbox: Vec<Message>,
+    given: Given,
+    /// The folders that files may lead to; none if the user trusts them.
+    within: Option<Vec<PathBuf>>,
+    folders: Vec<Folder>,
+    documents: BTreeMap<String, Document>,
+    sent: i32,
+    /// The file with the parameters that the user has chosen.
+    parameters: Option<PathBuf>,
+}
+
+impl Session {
+    /// A session without documents. Files of folders that are not trusted count only as far as they lead nowhere else.
+    pub fn new(client: Client, inbox: Inbox, given: Given, roots: Vec<PathBuf>, trusted: bool) -> Self {
+        let within = (!trusted).then(|| roots.clone());
+        let mut session = Self {
+            client,
+            inbox,
+            outbox: Vec::new(),
+            given,
+            within,
+            folders: Vec::new(),
+            documents: BTreeMap::new(),
+            sent: 0,
+            parameters: None,
+        };
+        roots.iter().for_each(|root| session.add_folder(root));
+        session
+    }
+
+    fn basis(&self, root: &Path) -> Basis {
+        Basis::new(root, &self.given, self.within.as_deref())
+    }
+
+    /// Takes a folder into the workspace.
+    pub fn add_folder(&mut self, root: &Path) {
+        if self.folders.iter().any(|folder| folder.basis.root == root) {
+            return;
+        }
+        if let Some(within) = &mut self.within
+            && !within.iter().any(|known| known == root)
+        {
+            within.push(root.to_owned());
+        }
+        let basis = self.basis(root);
+        self.complain(&basis);
+        self.folders.push(Folder::new(basis));
+        self.forget_views();
+    }
+
+    /// Says what of the settings cannot be used.
+    fn complain(&mut self, basis: &Basis) {
+        let unsettled = basis.project.unsettled().map(ToString::to_string);
+        let unusable = basis.project.usable_contracts().1.iter().map(|contract| contract.why.clone());
+        let site = basis.project.recipe_names().err().map(|error| error.to_string());
+        let broker = basis.project.topology().err().map(|error| error.to_string());
+        let all: Vec<String> = unsettled.into_iter().chain(unusable).chain(site).chain(broker).collect();
+        all.into_iter().for_each(|message| self.log(lsp::MessageType::Warning, message));
+    }
+
+    /// Takes a folder out of the workspace.
+    pub fn remove_folder(&mut self, root: &Path) {
+        self.folders.retain(|folder| folder.basis.root != root);
+        self.forget_views();
+    }
+
+    /// The folders.
+    pub fn folders(&self) -> &[Folder] {
+        &self.folders
+    }
+
+    /// The folder of a file: of several the innermost. A file by itself gets one, and its neighbours are not looked at.
+    fn folder(&mut self, path: &Path) -> usize {
+        let inner = |(_, folder): &(usize, &Folder)| folder.basis.root.as_os_str().len();
+        let around = self.folders.iter().enumerate().filter(|(_, folder)| path.starts_with(&folder.basis.root));
+        if let Some((place, _)) = around.max_by_key(inner) {
+            return place;
+        }
+        let root = path.parent().unwrap_or(Path::new("/")).to_owned();
+        let within =
+            self.within.as_ref().map(|within| within.iter().cloned().chain([root.clone()]).collect::<Vec<_>>());
+        let basis = Basis::new(&root, &self.given, within.as_deref());
+        self.folders.push(Folder::new(basis));
+        self.folders.len() - 1
+    }
+
+    /// What a scan of a folder has found.
+    pub fn scanned(&mut self, root: &Path, files: Vec<(PathBuf, super::folder::File)>) {
+        let Some(folder) = self.folders.iter_mut().find(|folder| folder.basis.root == root) else { return };
+        let is_open = |path: &Path| self.documents.values().any(|document| document.path == path);
+        let seen: HashSet<PathBuf> = files.iter().map(|(path, _)| path.clone()).collect();
+        let gone: Vec<PathBuf> = folder
+            .files()
+            .into_iter()
+            .map(|(path, _)| path.to_owned())
+            .filter(|path| !seen.contains(path) && !is_open(path))
+            .collect();
+        gone.iter().for_each(|path| folder.forget(path));
+        for (path, file) in files {
+            // What is open is what counts.
+            if is_open(&path) { folder.keep_names(&path, file) } else { folder.keep(&path, file) }
+        }
+        self.forget_views();
+    }
+
+    /// Files have changed on the disk; returns the folders that have to be scanned again.
+    pub fn changed(&mut self, paths: &[PathBuf]) -> Vec<Arc<Basis>> {
+        let mut scans = Vec::new();
+        for place in 0..self.folders.len() {
+            let folder = &self.folders[place];
+            let root = folder.basis.root.clone();
+            let own: Vec<&PathBuf> =
+                paths.iter().filter(|path| path.starts_with(&root) || folder.basis.holds(path)).collect();
+            if own.is_empty() {
+                continue;
+            }
+            if own.iter().any(|path| folder.is_basis(path)) {
+                let basis = self.basis(&root);
+                self.complain(&basis);
+                self.folders[place].basis = Arc::new(basis);
+                scans.push(Arc::clone(&self.folders[place].basis));
+                continue;
+            }
+            let is_new = own.iter().any(|path| !folder.knows(path) || !path.exists());
+            if is_new {
+                let basis = self.basis(&root);
+                self.folders[place].basis = Arc::new(basis);
+            }
+            for path in own {
+                let is_open = self.documents.values().any(|document| document.path == *path);
+                let folder = &mut self.folders[place];
+                match folder.basis.look(path) {
+                    Some(file) if is_open => folder.keep_names(path, file),
+                    Some(file) => folder.keep(path, file),
+                    None if !is_open => folder.forget(path),
+                    None => {}
+                }
+            }
+        }
+        self.forget_views();
+        scans
+    }
+
+    /// Whether files of this name are any of our business.
+    pub fn is_relevant(path: &Path) -> bool {
+        let ends = |ending: &str| path.extension().is_some_and(|found| found == ending);
+        ["json", "yml", "yaml", "ini", "toml"].into_iter().any(ends)
+    }
+
+    /// What is known of the open documents may not be all any more.
+    fn forget_views(&mut self) {
+        for document in self.documents.values_mut() {
+            document.view = None;
+            document.stale = true;
+        }
+    }
+
+    /// A document is opened.
+    pub fn open(&mut self, uri: lsp::Uri, language: &str, version: i32, text: String) {
+        let path = convert::path(&uri).unwrap_or_else(|| {
+            // A text without a file: it is read as what the editor takes it for.
+            let root = self.folders.first().map_or(Path::new("/").to_owned(), |folder| folder.basis.root.clone());
+            root.join(if language == "yaml" { "untitled.yml" } else { "untitled.json" })
+        });
+        let (lines, source) = self.text(&path, text);
+        let document = Document { uri: uri.clone(), path, version, source, lines, view: None, told: None, stale: true };
+        self.documents.insert(uri.0, document);
+    }
+
+    fn text(&self, path: &Path, text: String) -> (Arc<Lines>, Arc<Source>) {
+        (Arc::new(Lines::new(self.client.unit)), Arc::new(Source::from_text(path.to_string_lossy(), text)))
+    }
+
+    /// A document is edited.
+    ///
+    /// # Errors
+    /// It is not open.
+    pub fn edit(
+        &mut self,
+        uri: &lsp::Uri,
+        version: i32,
+        changes: Vec<lsp::TextDocumentContentChangeEvent>,
+    ) -> Result<(), Error> {
+        for change in changes {
+            let document = self.documents.get(&uri.0).ok_or_else(|| Error::Invalid(format!("{uri} is not open")))?;
+            let text = match change {
+                lsp::TextDocumentContentChangeEvent::TextDocumentContentChangePartial(part) => {
+                    let (old, span) = (document.source.text(), document.lines.span(&document.source, part.range));
+                    let mut text = String::with_capacity(old.len() + part.text.len());
+                    text.push_str(&old[..span.start as usize]);
+                    text.push_str(&part.text);
+                    text.push_str(&old[span.end as usize..]);
+                    text
+                }
+                lsp::TextDocumentContentChangeEvent::TextDocumentContentChangeWholeDocument(whole) => whole.text,
+            };
+            let (lines, source) = self.text(&document.path, text);
+            if let Some(document) = self.documents.get_mut(&uri.0) {
+                (document.lines, document.source) = (lines, source);
+                (document.version, document.view, document.stale, document.told) = (version, None, true, None);
+            }
+        }
+        Ok(())
+    }
+
+    /// A document is closed: the file on the disk is what counts again. Returns whether it was open.
+    pub fn close(&mut self, uri: &lsp::Uri) -> Option<PathBuf> {
+        let document = self.documents.remove(&uri.0)?;
+        if !self.client.pulls {
+            self.publish(document.uri, None, Vec::new());
+        }
+        Some(document.path)
+    }
+
+    /// The path of an open document.
+    pub fn path_of(&self, uri: &lsp::Uri) -> Option<PathBuf> {
+        Some(self.documents.get(&uri.0)?.path.clone())
+    }
+
+    /// Everything about an open document.
+    ///
+    /// # Errors
+    /// It is not open.
+    pub fn view(&mut self, uri: &lsp::Uri) -> Result<Arc<View>, Error> {
+        let document = self.documents.get(&uri.0).ok_or_else(|| Error::Invalid(format!("{uri} is not open")))?;
+        if let Some(view) = &document.view {
+            return Ok(Arc::clone(view));
+        }
+        let (path, source, lines, version) =
+            (document.path.clone(), Arc::clone(&document.source), Arc::clone(&document.lines), document.version);
+        let place = self.folder(&path);
+        let folder = &mut self.folders[place];
+        let before = folder.changes();
+        let compilation = folder.compile(&path, &source);
+        let others_may_differ = folder.changes() != before;
+        let basis = Arc::clone(&folder.basis);
+        let root = basis.root.clone();
+        let names = OnceLock::new();
+        let view = Arc::new(View { uri: uri.clone(), path, version: Some(version), basis, compilation, lines, names });
+        for (key, other) in &mut self.documents {
+            if *key == uri.0 {
+                other.view = Some(Arc::clone(&view));
+            } else if others_may_differ && other.path.starts_with(&root) {
+                other.stale = true;
+            }
+        }
+        Ok(view)
+    }
+
+    /// Everything about a file, which is read from the disk if it is not open.
+    pub fn view_of(&mut self, path: &Path) -> Option<Arc<View>> {
+        let open = self.documents.values().find(|document| document.path == path).map(|document| document.uri.clone());
+        if let Some(uri) = open {
+            return self.view(&uri).ok();
+        }
+        let place = self.folder(path);
+        let basis = Arc::clone(&self.folders[place].basis);
+        let compilation = basis.read(path)?;
+        let (uri, lines, names) = (convert::uri(path), Arc::new(Lines::new(self.client.unit)), OnceLock::new());
+        Some(Arc::new(View { uri, path: path.to_owned(), version: None, basis, compilation, lines, names }))
+    }
+
+    /// The files of the folder of a document that have a name, the document itself first.
+    ///
+    /// # Errors
+    /// Nobody wants to know any more.
+    pub fn views_with(&mut self, own: &Arc<View>, name: &Name) -> Result<Vec<Arc<View>>, Error> {
+        let mut views = vec![Arc::clone(own)];
+        if !name.is_shared() {
+            return Ok(views);
+        }
+        let place = self.folder(&own.path);
+        let root = &self.folders[place].basis.root;
+        let files = self.folders[place].files().into_iter();
+        let mut paths: BTreeSet<PathBuf> =
+            files.filter(|(_, file)| file.has(name)).map(|(path, _)| path.to_owned()).collect();
+        paths.extend(
+            self.documents.values().map(|document| &document.path).filter(|path| path.starts_with(root)).cloned(),
+        );
+        paths.remove(&own.path);
+        for path in paths {
+            self.inbox.go_on()?;
+            views.extend(self.view_of(&path));
+        }
+        Ok(views)
+    }
+
+    /// The files of the folder that say what a name is.
+    ///
+    /// # Errors
+    /// Nobody wants to know any more.
+    pub fn definitions(&mut self, own: &Arc<View>, name: &Name) -> Result<Vec<Arc<View>>, Error> {
+        let here = own.names().iter().any(|found| found.is_definition && found.name == *name);
+        if here || !name.is_shared() {
+            return Ok(vec![Arc::clone(own)]);
+        }
+        let place = self.folder(&own.path);
+        let files = self.folders[place].files().into_iter();
+        // Recipes only use what others define.
+        let files =
+            files.filter(|(_, file)| file.kind.is_some_and(|kind| kind != DocumentKind::Recipe) && file.has(name));
+        let paths: Vec<PathBuf> = files.map(|(path, _)| path.to_owned()).collect();
+        let mut views = Vec::new();
+        for path in paths {
+            self.inbox.go_on()?;
+            views.extend(self.view_of(&path));
+        }
+        Ok(views)
+    }
+
+    /// Whether a path that is written in a document may be followed.
+    pub fn may_follow(&self, path: &Path) -> bool {
+        self.within.as_ref().is_none_or(|within| is_within(path, within))
+    }
+
+    /// The parameters of the file that the user has chosen.
+    pub fn parameters(&self) -> Option<Object> {
+        let root = self.folders.first().map_or(Path::new(""), |folder| &folder.basis.root);
+        let path = root.join(self.parameters.as_ref()?);
+        let source = library::read(&path, &path.to_string_lossy(), Source::MAX_BYTES).ok()?;
+        match read_value(source.text().as_bytes()) {
+            Ok(Value::Object(parameters)) => Some(parameters),
+            _ => None,
+        }
+    }
+
+    /// Takes the settings of the editor: `parameters` is the file with the parameters to show values of.
+    pub fn configure(&mut self, settings: &serde_json::Value) {
+        let path = settings.get("parameters").and_then(serde_json::Value::as_str);
+        self.parameters = path.filter(|path| !path.is_empty()).map(PathBuf::from);
+    }
+
+    /// The file of a recipe by its name: in the recipe directories, or a file of that name in the folder.
+    pub fn recipe_file(&mut self, own: &View, name: &str) -> Option<PathBuf> {
+        let library = own.basis.project.library().ok()?;
+        let path = library.path_of(name).filter(|path| self.may_follow(path));
+        path.or_else(|| {
+            let place = self.folder(&own.path);
+            let mut files = self.folders[place].files().into_iter();
+            files.find(|(path, _)| path.file_stem().is_some_and(|stem| stem == name)).map(|(path, _)| path.to_owned())
+        })
+    }
+
+    /// The findings of a document as the client takes them.
+    ///
+    /// # Errors
+    /// It is not open.
+    pub fn diagnostics(&mut self, uri: &lsp::Uri) -> Result<Vec<lsp::Diagnostic>, Error> {
+        let view = self.view(uri)?;
+        Ok(view.diagnostics())
+    }
+
+    /// Says what there is to say about one document that has changed; whether there was one.
+    pub fn tell_one(&mut self) -> bool {
+        // What the user looks at is most likely what has been edited; its findings are not told yet.
+        let stale = || self.documents.values().filter(|document| document.stale);
+        let next = stale().find(|document| document.told.is_none()).or_else(|| stale().next());
+        let Some(uri) = next.map(|document| document.uri.clone()) else { return false };
+        let unknown_before = self.documents.get(&uri.0).is_some_and(|document| document.told.is_none());
+        if let Some(document) = self.documents.get_mut(&uri.0)
+            && !unknown_before
+        {
+            document.view = None;
+        }
+        if self.client.pulls {
+            if let Some(document) = self.documents.get_mut(&uri.0) {
+                document.stale = false;
+                document.told.get_or_insert_default();
+            }
+            if !unknown_before && self.client.refreshes && !self.documents.values().any(|document| document.stale) {
+                self.request(lsp::DiagnosticRefreshRequest::METHOD.as_str(), serde_json::Value::Null);
+            }
+            return true;
+        }
+        let Ok(found) = self.diagnostics(&uri) else { return false };
+        let Some(document) = self.documents.get_mut(&uri.0) else { return false };
+        document.stale = false;
+        if document.told.as_ref() != Some(&found) {
+            let version = document.version;
+            document.told = Some(found.clone());
+            self.publish(uri, Some(version), found);
+        }
+        true
+    }
+
+    /// Marks a document as told although it could not be.
+    pub fn give_up(&mut self) {
+        self.documents.values_mut().for_each(|document| document.stale = false);
+    }
+
+    fn publish(&mut self, uri: lsp::Uri, version: Option<i32>, diagnostics: Vec<lsp::Diagnostic>) {
+        let params = lsp::PublishDiagnosticsParams { uri, version, diagnostics };
+        self.notify::<lsp::PublishDiagnosticsNotification>(params);
+    }
+
+    /// Sends a notification.
+    pub fn notify<N: lsp::Notification>(&mut self, params: N::Params) {
+        self.outbox.push(Message::Notification(Notification::new(N::METHOD.as_str().to_owned(), params)));
+    }
+
+    /// Sends a request; what the client answers does not matter.
+    pub fn request(&mut self, method: &str, params: serde_json::Value) {
+        self.sent += 1;
+        let id = RequestId::from(format!("zrecipe-{}", self.sent));
+        self.outbox.push(Message::Request(Request::new(id, method.to_owned(), params)));
+    }
+
+    /// Says something in the log of the client.
+    pub fn log(&mut self, kind: lsp::MessageType, message: String) {
+        self.notify::<lsp::LogMessageNotification>(lsp::LogMessageParams { kind, message });
+    }
+
+    /// Answers a request.
+    pub fn respond(&mut self, response: Response) {
+        self.outbox.push(Message::Response(response));
+    }
+}
+
+impl View {
+    /// The text.
+    pub fn source(&self) -> &Source {
+        &self.compilation.source
+    }
+
+    /// The byte of a position.
+    pub fn offset(&self, position: lsp::Position) -> u32 {
+        self.lines.offset(self.source(), position)
+    }
+
+    /// The span of a range.
+    pub fn span(&self, range: lsp::Range) -> Span {
+        self.lines.span(self.source(), range)
+    }
+
+    /// The range of a span.
+    pub fn range(&self, span: Span) -> lsp::Range {
+        self.lines.range(self.source(), span)
+    }
+
+    /// The position of a byte.
+    pub fn position(&self, at: u32) -> lsp::Position {
+        self.lines.position(self.source(), at)
+    }
+
+    /// The place of a span.
+    pub fn location(&self, span: Span) -> lsp::Location {
+        lsp::Location { uri: self.uri.clone(), range: self.range(span) }
+    }
+
+    /// An edit of the text.
+    pub fn edit(&self, edit: &crate::diagnostic::Edit) -> lsp::TextEdit {
+        self.lines.edit(self.source(), edit)
+    }
+
+    /// The edits that make another text of it: of what is between its first and its last difference.
+    pub fn change_to(&self, text: &str) -> Vec<lsp::TextEdit> {
+        let old = self.source().text();
+        if old == text {
+            return Vec::new();
+        }
+        let same = |(a, b): &((usize, char), char)| a.1 == *b;
+        let start = old
+            .char_indices()
+            .zip(text.chars())
+            .find(|pair| !same(pair))
+            .map_or(old.len().min(text.len()), |(a, _)| a.0);
+        // There is no position between the two halves of a line end.
+        let start = if old[..start].ends_with('\r') { start - 1 } else { start };
+        let (old_rest, new_rest) = (&old[start..], &text[start..]);
+        let ends = old_rest.chars().rev().zip(new_rest.chars().rev()).take_while(|(a, b)| a == b);
+        let end: usize = ends.map(|(a, _)| a.len_utf8()).sum();
+        let is_half = old[old.len() - end..].starts_with('\n') && old[..old.len() - end].ends_with('\r');
+        let end = end - usize::from(is_half);
+        let span = Span::new(start, old.len() - end);
+        let replacement = new_rest[..new_rest.len() - end].to_owned();
+        vec![self.edit(&crate::diagnostic::Edit { span, replacement })]
+    }
+
+    /// The findings as the client takes them.
+    pub fn diagnostics(&self) -> Vec<lsp::Diagnostic> {
+        let found = self.compilation.diagnostics.iter();
+        found.map(|found| self.lines.diagnostic(self.source(), &self.uri, found)).collect()
+    }
+
+    /// One finding as the client takes it.
+    pub fn diagnostic(&self, found: &crate::diagnostic::Diagnostic) -> lsp::Diagnostic {
+        self.lines.diagnostic(self.source(), &self.uri, found)
+    }
+
+    /// The names in it, in order.
+    pub fn names(&self) -> &[Occurrence] {
+        self.names.get_or_init(|| names::names(&self.compilation, self.basis.contracts()))
+    }
+
+    /// The name at a position.
+    pub fn name_at(&self, position: lsp::Position) -> Option<&Occurrence> {
+        names::at(self.names(), self.offset(position))
+    }
+
+    /// The innermost node at a byte, the byte behind it included.
+    pub fn node_at(&self, offset: u32) -> NodeRef<'_> {
+        let holds = |node: NodeRef<'_>| node.span().start <= offset && offset <= node.span().end;
+        let mut at = self.compilation.tree.root();
+        loop {
+            let children = at.items().chain(at.members().flat_map(|member| [member.key, member.value]));
+            // Of two that meet here, the one that begins here.
+            match children.filter(|&child| holds(child)).last() {
+                Some(child) => at = child,
+                None => return at,
+            }
+        }
+    }
+
+    /// The step whose definition is around a byte, its key included.
+    pub fn step_at(&self, offset: u32) -> Option<&Step> {
+        let recipe = &self.compilation.recipe;
+        let start = |step: &Step| recipe.span(step.key).start;
+        let after = recipe.steps().partition_point(|step| start(step) <= offset);
+        let step = &recipe.steps()[after.checked_sub(1)?];
+        (offset <= recipe.span(step.value).end).then_some(step)
+    }
+
+    /// Changes of this document as an edit of the workspace.
+    pub fn workspace_edit(&self, client: &Client, edits: Vec<lsp::TextEdit>) -> lsp::WorkspaceEdit {
+        workspace_edit(client, vec![(self, edits)])
+    }
+}
+
+/// Changes of several documents.
+pub fn workspace_edit(client: &Client, files: Vec<(&View, Vec<lsp::TextEdit>)>) -> lsp::WorkspaceEdit {
+    if client.versioned_edits {
+        let changes = files.into_iter().map(|(view, edits)| {
+            let identifier = lsp::TextDocumentIdentifier { uri: view.uri.clone() };
+            let text_document = lsp::OptionalVersionedTextDocumentIdentifier {
+                version: view.version,
+                text_document_identifier: identifier,
+            };
+            let edits = edits.into_iter().map(lsp::Edit::TextEdit).collect();
+            lsp::DocumentChange::TextDocumentEdit(lsp::TextDocumentEdit { text_document, edits })
+        });
+        lsp::WorkspaceEdit { document_changes: Some(changes.collect()), ..Default::default() }
+    } else {
+        let changes = files.into_iter().map(|(view, edits)| (view.uri.clone(), edits));
+        lsp::WorkspaceEdit { changes: Some(changes.collect()), ..Default::default() }
+    }
+}

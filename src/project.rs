@@ -1,0 +1,317 @@
+//! A project: its settings, and the contracts, site, broker and recipes that its files are held against.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock, mpsc};
+
+use crate::compile::{Compilation, Options, compile};
+use crate::contract::{self, Contract, Contracts};
+use crate::document::DocumentKind;
+use crate::library::{self, Disk, Library};
+use crate::settings::{self, Settings};
+use crate::site::{Files, Look};
+use crate::source::Unit;
+use crate::topology::{self, Topology};
+
+/// What the user has named beside the settings, and before them.
+#[derive(Debug, Clone, Default)]
+pub struct Given {
+    /// Where recipes are looked up first.
+    pub recipe_directories: Vec<PathBuf>,
+    /// The site configuration.
+    pub site: Option<PathBuf>,
+    /// The broker configurations: patterns.
+    pub broker: Vec<PathBuf>,
+}
+
+/// A project.
+pub struct Project {
+    /// Its settings.
+    pub settings: Settings,
+    given: Given,
+    /// Its `recipes` are looked up here; empty for the working directory.
+    directory: PathBuf,
+    /// The files that configurations name.
+    files: Box<dyn Files + Send>,
+    contracts: OnceLock<(Contracts, Vec<Unusable>)>,
+    topology: OnceLock<Topology>,
+    /// Why the settings cannot be used.
+    unsettled: Option<settings::Error>,
+}
+
+/// A contract that the settings name and that cannot be used.
+pub struct Unusable {
+    /// The file.
+    pub path: PathBuf,
+    /// What to call it.
+    pub name: String,
+    /// What is wrong with it first, and where.
+    pub why: String,
+}
+
+/// Why something that recipes are held against cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file cannot be used.
+    #[error(transparent)]
+    Library(#[from] library::Error),
+    /// The broker configuration is no JSON or YAML.
+    #[error("cannot use the broker configuration `{name}`")]
+    BrokenBroker {
+        /// The file.
+        name: String,
+    },
+    /// The file is something else.
+    #[error("`{name}` is of kind {kind}, and no broker configuration")]
+    NotTheBroker {
+        /// The file.
+        name: String,
+        /// What it is.
+        kind: &'static str,
+    },
+}
+
+impl Project {
+    /// The project of the working directory.
+    pub fn in_directory(directory: &Path, given: Given) -> Self {
+        let (settings, unsettled) = match Settings::find(directory) {
+            Ok(settings) => (settings, None),
+            Err(error) => (Settings::default(), Some(error)),
+        };
+        let files = Box::new(Disk { max_bytes: settings.max_bytes() });
+        let (contracts, topology) = (OnceLock::new(), OnceLock::new());
+        Self { settings, given, directory: PathBuf::new(), files, contracts, topology, unsettled }
+    }
+
+    /// The project of another directory. What its own files name counts only inside of the directories `within`, if
+    /// these are given: its author may be anybody.
+    pub fn of_directory(directory: &Path, given: Given, within: Option<&[PathBuf]>) -> Self {
+        let mut project = Self { directory: directory.to_owned(), ..Self::in_directory(directory, given) };
+        if let Some(within) = within {
+            project.settings.keep_paths(|path| is_within(path, within));
+            project.files =
+                Box::new(Confined { disk: Disk { max_bytes: project.settings.max_bytes() }, within: within.to_vec() });
+        }
+        project
+    }
+
+    /// Why the settings are not in force, if they are not.
+    pub fn unsettled(&self) -> Option<&settings::Error> {
+        self.unsettled.as_ref()
+    }
+
+    /// Where recipes are looked up.
+    ///
+    /// # Errors
+    /// The site configuration cannot be used.
+    pub fn library(&self) -> Result<Library, library::Error> {
+        let site = self.site_path();
+        Library::new(&self.given.recipe_directories, &self.settings, site.as_deref(), &self.directory)
+    }
+
+    /// The site configuration that is named: by the user, or in the settings.
+    pub fn site_path(&self) -> Option<PathBuf> {
+        let given = self.given.site.clone().filter(|path| !path.as_os_str().is_empty());
+        given.or_else(|| self.settings.site.clone())
+    }
+
+    /// The names of the recipes that the site has, if somebody has said where they are.
+    ///
+    /// # Errors
+    /// The site configuration cannot be used.
+    pub fn recipe_names(&self) -> Result<Option<BTreeSet<String>>, Error> {
+        let library = self.library()?;
+        Ok(library.is_told.then(|| library.names().into_iter().collect()))
+    }
+
+    /// The broker configurations that are named: patterns.
+    pub fn broker_paths(&self) -> &[PathBuf] {
+        if self.given.broker.is_empty() { &self.settings.broker } else { &self.given.broker }
+    }
+
+    /// The broker that recipes are held against, if its configuration is named: by the user, or in the settings. It is
+    /// read once.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn topology(&self) -> Result<Option<&Topology>, Error> {
+        if let Some(topology) = self.topology.get() {
+            return Ok(Some(topology));
+        }
+        let paths = self.broker_paths();
+        if paths.is_empty() {
+            return Ok(None);
+        }
+        let mut found = Topology::default();
+        for pattern in paths {
+            for path in library::matching(pattern)? {
+                let name = path.to_string_lossy();
+                let tree = crate::syntax::parse(Arc::new(library::read(&path, &name, self.settings.max_bytes())?));
+                if tree.is_broken() {
+                    return Err(Error::BrokenBroker { name: name.into_owned() });
+                }
+                let kind = DocumentKind::of(&tree);
+                if !matches!(kind, DocumentKind::Broker | DocumentKind::Recipe) {
+                    return Err(Error::NotTheBroker { name: name.into_owned(), kind: kind.name() });
+                }
+                found.add(topology::read(&tree));
+            }
+        }
+        Ok(Some(self.topology.get_or_init(|| found)))
+    }
+
+    /// The contracts of the services: those that the settings name and that can be used, and the built-in ones; and
+    /// those that cannot be used. They are read once.
+    pub fn usable_contracts(&self) -> (&Contracts, &[Unusable]) {
+        if self.settings.contracts.is_empty() {
+            return (Contracts::built_in(), &[]);
+        }
+        let (contracts, unusable) = self.contracts.get_or_init(|| {
+            let (mut found, mut unusable) = (Vec::new(), Vec::new());
+            for pattern in &self.settings.contracts {
+                let paths = library::matching(pattern).unwrap_or_else(|_| vec![pattern.clone()]);
+                for contract in paths.iter().map(|path| self.read_contract(path)) {
+                    match contract {
+                        Ok(contract) => found.push(Arc::new(contract)),
+                        Err(contract) => unusable.push(contract),
+                    }
+                }
+            }
+            (Contracts::with_built_in(found), unusable)
+        });
+        (contracts, unusable)
+    }
+
+    fn read_contract(&self, path: &Path) -> Result<Contract, Unusable> {
+        let here = std::env::current_dir().unwrap_or_default();
+        let name = path.strip_prefix(&here).unwrap_or(path).to_string_lossy().into_owned();
+        let unusable = |why| Unusable { path: path.to_owned(), name: name.clone(), why };
+        let source = library::read(Path::new(&name), &name, self.settings.max_bytes());
+        let source = Arc::new(source.map_err(|error| unusable(error.to_string()))?);
+        let tree = crate::syntax::parse(Arc::clone(&source));
+        let reading = contract::read(&tree);
+        reading.contract.ok_or_else(|| {
+            // In broken text the faults are not to be trusted.
+            let faults = reading.faults.into_iter().filter(|_| !tree.is_broken());
+            let faults = faults.map(|fault| (fault.span, fault.message));
+            let broken = compile(Arc::clone(&source), Options::default()).diagnostics.into_iter();
+            let broken = broken.map(|found| (found.primary.span, found.message));
+            let (span, message) = faults.chain(broken).next().unwrap_or_default();
+            let at = source.position(span.start, Unit::Char);
+            unusable(format!("cannot use the contract {name}:{}:{}: {message}", at.line, at.column))
+        })
+    }
+
+    /// What recipes are compiled with under these contracts.
+    pub fn options_under<'s>(&'s self, contracts: &'s Contracts) -> Options<'s> {
+        let declared = Some(&*self.settings.declared).filter(|declared| !declared.is_empty());
+        Options { contracts, declared, files: &*self.files, ..Options::default() }
+    }
+}
+
+/// The files of the machine inside of some directories; of others nobody knows.
+struct Confined {
+    disk: Disk,
+    within: Vec<PathBuf>,
+}
+
+impl Files for Confined {
+    fn look(&self, from: &str, path: &str) -> Look {
+        let whole = Path::new(from).parent().unwrap_or(Path::new("")).join(path);
+        let is_home = path.starts_with('~');
+        if !is_home && is_within(&whole, &self.within) { self.disk.look(from, path) } else { Look::Unknown }
+    }
+}
+
+/// Whether a path, or the existing part of it, leads into one of the directories, links followed.
+pub fn is_within(path: &Path, directories: &[PathBuf]) -> bool {
+    let goes_up = path.components().any(|part| part == std::path::Component::ParentDir);
+    let real = path.ancestors().find_map(|part| part.canonicalize().ok());
+    let is_in = |real: &PathBuf| {
+        directories.iter().any(|directory| directory.canonicalize().is_ok_and(|directory| real.starts_with(directory)))
+    };
+    // With `..` behind something that is not there nobody can tell.
+    real.as_ref().is_some_and(is_in) && (!goes_up || path.exists())
+}
+
+/// Whether a file in a directory is one of ours: it is of another kind, or a recipe: it has steps or a start, or is
+/// broken and mentions them.
+pub fn is_ours(compilation: &Compilation) -> bool {
+    let recipe = &compilation.recipe;
+    let has_step = recipe.steps().iter().any(|step| step.queue.is_some() || step.topic.is_some());
+    let text = compilation.source.text();
+    let mentions = |key: &str| text.contains(key);
+    match compilation.document.kind() {
+        DocumentKind::Recipe => {}
+        // Many programs have such files.
+        DocumentKind::Users => return text.contains("[rabbitmq]"),
+        _ => return true,
+    }
+    recipe.start().is_some() || has_step || (!recipe.is_object() && mentions("\"start\"") && mentions("\"queue\""))
+}
+
+/// The JSON and YAML files and the settings below a directory, without those that git ignores.
+///
+/// # Errors
+/// The directory cannot be read; in words.
+pub fn walk(directory: &Path) -> Result<Vec<PathBuf>, String> {
+    let mut files = Vec::new();
+    for entry in ignore::WalkBuilder::new(directory).sort_by_file_name(Ord::cmp).build() {
+        let entry = entry.map_err(|error| error.to_string())?;
+        let is_file = entry.file_type().is_some_and(|kind| kind.is_file());
+        let ends = |ending: &str| entry.path().extension().is_some_and(|found| found == ending);
+        let is_settings = entry.file_name() == settings::FILE_NAME;
+        if is_file && (is_settings || ["json", "yml", "yaml", "ini"].into_iter().any(ends)) {
+            files.push(entry.into_path());
+        }
+    }
+    Ok(files)
+}
+
+/// Works on items with all cores and hands the results on in the order of the items.
+///
+/// # Errors
+/// The first that `take` returns; nothing is taken after it.
+pub fn each_in_order<T: Sync, R: Send, E>(
+    items: &[T],
+    work: impl Fn(&T) -> R + Sync,
+    mut take: impl FnMut(&T, R) -> Result<(), E>,
+) -> Result<(), E> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(items.len());
+    if threads <= 1 {
+        return items.iter().try_for_each(|item| take(item, work(item)));
+    }
+    // A handful at a time: to hand over each by itself takes longer than to work on a small recipe.
+    const MOST_AT_ONCE: usize = 64;
+    let batches: Vec<&[T]> = items.chunks((items.len() / (16 * threads)).clamp(1, MOST_AT_ONCE)).collect();
+    let next = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        let (sender, results) = mpsc::sync_channel(4 * threads);
+        for _ in 0..threads {
+            let (sender, next, work, batches) = (sender.clone(), &next, &work, &batches);
+            scope.spawn(move || {
+                loop {
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(batch) = batches.get(index) else { return };
+                    let results: Vec<R> = batch.iter().map(work).collect();
+                    // Nobody listens any more when the output is closed.
+                    if sender.send((index, results)).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        drop(sender);
+        let mut waiting = BTreeMap::new();
+        let mut due = 0;
+        for (index, results) in results {
+            waiting.insert(index, results);
+            while let Some(results) = waiting.remove(&due) {
+                batches[due].iter().zip(results).try_for_each(|(item, result)| take(item, result))?;
+                due += 1;
+            }
+        }
+        Ok(())
+    })
+}

@@ -1,0 +1,240 @@
+//! Documents in step with the editor, and what is told about them.
+
+use super::*;
+
+const GOOD: &str = r#"{ "1": { "queue": "images", "output": 2 }, "2": { "queue": "archiver" }, "start": [[1, []]] }"#;
+
+#[test]
+fn a_session_begins_and_ends() {
+    let editor = Editor::new(&[]);
+    assert_eq!(editor.offered["serverInfo"]["name"], "zrecipe");
+    assert_eq!(editor.offered["capabilities"]["positionEncoding"], "utf-16");
+    assert_eq!(editor.leave(), Ok(End::Orderly));
+    let mut editor = Editor::with(&[], json!({ "general": { "positionEncodings": ["utf-16", "utf-8"] } }), json!({}));
+    assert_eq!(editor.offered["capabilities"]["positionEncoding"], "utf-8");
+    assert_eq!(editor.try_ask("no/such", json!({})).map_err(|error| error.0), Err(-32601));
+    assert_eq!(editor.try_ask("textDocument/hover", json!({ "x": 1 })).map_err(|error| error.0), Err(-32602));
+    editor.ask("shutdown", Value::Null);
+    let late = json!({ "textDocument": { "uri": "file:///x" }, "position": { "line": 0, "character": 0 } });
+    assert_eq!(editor.try_ask("textDocument/hover", late).map_err(|error| error.0), Err(-32600));
+    editor.notify("exit", Value::Null);
+    let abrupt = Editor::new(&[]);
+    abrupt
+        .connection
+        .sender
+        .send(Message::Notification(Notification::new("exit".to_owned(), Value::Null)))
+        .expect("listens");
+    let mut abrupt = abrupt;
+    assert_eq!(abrupt.server.take().expect("runs").join().expect("has not panicked"), Ok(End::Abrupt));
+}
+
+#[test]
+fn findings_are_told_with_all_that_is_known() {
+    let mut editor = Editor::new(&[]);
+    editor.open("é.json", "{ \"1\": { \"queue\": \"😀\", \"output\": 3 }, \"start\": [[1, []]] }");
+    let found = editor.findings("é.json");
+    assert_eq!(rules(&found), ["unknown-step"]);
+    let found = &found[0];
+    assert_eq!(
+        found["range"],
+        json!({ "start": { "line": 0, "character": 34 }, "end": { "line": 0, "character": 35 } })
+    );
+    assert_eq!(found["severity"], 1);
+    assert_eq!(found["source"], "zrecipe");
+    assert_eq!(found["codeDescription"]["href"], "zrecipe:rules/unknown-step.md");
+    editor.retype("é.json", r#"{ "1": { "queue": "a" }, "1": { "queue": "b" }, "start": [[1, []]] }"#);
+    let found = editor.findings("é.json");
+    let twice = found.as_array().expect("is a list").iter().find(|found| found["relatedInformation"].is_array());
+    let related = &twice.expect("is told")["relatedInformation"];
+    assert!(related[0]["location"]["range"]["start"]["character"].is_u64(), "{related}");
+    editor.retype("é.json", r#"{ "1": { "queue": "a" }, "2": { "queue": "b" }, "start": [[1, []]] }"#);
+    let found = editor.findings("é.json");
+    assert_eq!((found[0]["code"].as_str(), &found[0]["tags"]), (Some("unreferenced-step"), &json!([1])), "{found}");
+}
+
+#[test]
+fn edits_are_taken_in_their_order() {
+    let mut editor = Editor::new(&[]);
+    editor.open("a.json", "{\r\n  \"1\": { \"queue\": \"im中😀\", \"output\": 2 },\r\n  \"2\": { \"queue\": \"x\" },\r\n  \"start\": [[1, []]]\r\n}\r\n");
+    assert_eq!(editor.rules("a.json"), [""; 0]);
+    let range = |line: u32, start: u32, end: u32| json!({ "start": { "line": line, "character": start }, "end": { "line": line, "character": end } });
+    // Each edit is about the text after the one before it.
+    editor.change(
+        "a.json",
+        json!([
+            { "range": range(1, 21, 24), "text": "" },
+            { "range": range(1, 34, 35), "text": "7" },
+            { "range": range(2, 2, 2), "text": "\"3\": { \"queue\": \"y\" }, " },
+        ]),
+    );
+    assert_eq!(editor.rules("a.json"), ["unknown-step", "unreferenced-step", "unreferenced-step"]);
+    editor.notify(
+        "textDocument/didChange",
+        json!({ "textDocument": { "uri": "file:///nowhere", "version": 1 }, "contentChanges": [] }),
+    );
+    let other =
+        json!({ "textDocument": { "uri": "file:///nowhere", "version": 1 }, "contentChanges": [{ "text": "" }] });
+    editor.notify("textDocument/didChange", other);
+    editor.hear_until("the mistake is logged", |editor| {
+        editor.heard.iter().any(|(method, _)| method == "window/logMessage")
+    });
+    let uri = editor.uri("a.json");
+    editor.notify("textDocument/didClose", json!({ "textDocument": { "uri": uri } }));
+    editor.hear_until("the findings are gone", |editor| editor.told[&uri].0["diagnostics"] == json!([]));
+}
+
+#[test]
+fn what_is_none_of_our_business_is_left_alone() {
+    let mut editor = Editor::new(&[("zrecipe.toml", "[[files]]\npaths = [\"mine/*\"]\nkind = \"recipe\"\n")]);
+    for (name, text, expected) in [
+        ("package.json", r#"{ "name": "x", "version": "1" }"#, &[][..]),
+        ("tsconfig.json", "{ // comment\n }", &[]),
+        ("mine/x.json", r#"{ "name": "x" }"#, &["missing-start", "not-a-recipe"]),
+    ] {
+        editor.open(name, text);
+        let found = editor.rules(name);
+        assert_eq!(found.is_empty(), expected.is_empty(), "{name}: {found:?}");
+    }
+}
+
+#[test]
+fn every_kind_of_document_is_checked() {
+    let mut editor = Editor::new(&[]);
+    for (name, text, rule) in [
+        ("a.json", r#"{ "1": { "queue": "a", "output": 3 }, "start": [[1, []]] }"#, "unknown-step"),
+        ("a.yml", "'1': { queue: a, output: 3 }\nstart: [[1, []]]\n", "unknown-step"),
+        ("site.yml", "version: 1\nenvironments:\n  live: [nothing]\n", "undefined-block"),
+        (
+            "broker.yml",
+            "groups:\n  - vhost: /\n    names: [a]\n    settings: { queues: { type: quorum } }\n",
+            "malformed-topology",
+        ),
+        (
+            "contract.json",
+            r#"{ "names": ["A"], "queues": ["a"], "parameters": { "type": "objekt" } }"#,
+            "malformed-contract",
+        ),
+        ("zrecipe.toml", "[rules]\ncylce = \"allow\"\n", "malformed-settings"),
+        ("request.json", r#"{ "recipes": "a", "parameters": {} }"#, "malformed-request"),
+    ] {
+        editor.open(name, text);
+        let found = editor.rules(name);
+        assert!(found.iter().any(|found| found == rule), "{name}: {found:?}");
+    }
+}
+
+#[test]
+fn clients_that_ask_are_not_told() {
+    let can =
+        json!({ "textDocument": { "diagnostic": {} }, "workspace": { "diagnostics": { "refreshSupport": true } } });
+    let mut editor = Editor::with(&[], can, json!({}));
+    assert_eq!(editor.offered["capabilities"]["diagnosticProvider"]["interFileDependencies"], true);
+    editor.open("a.json", &GOOD.replace("2 }", "5 }"));
+    let uri = editor.uri("a.json");
+    let report = editor.ask("textDocument/diagnostic", json!({ "textDocument": { "uri": uri } }));
+    assert_eq!(
+        (&report["kind"], rules(&report["items"])),
+        (&json!("full"), vec!["unknown-step".to_owned(), "unreferenced-step".to_owned()])
+    );
+    assert!(editor.told.is_empty());
+}
+
+/// Six recipes send to a queue; the seventh differs until it is edited, or until the others are.
+#[test]
+fn documents_are_held_against_the_whole_workspace() {
+    let usual = r#"{ "1": { "queue": "images", "output": { "result": 2 } }, "2": { "queue": "archiver" }, "start": [[1, []]] }"#;
+    let files: Vec<(String, &str)> = (0..6).map(|number| (format!("recipes/{number}.json"), usual)).collect();
+    let files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (name.as_str(), *text)).collect();
+    let mut editor = Editor::new(&files);
+    let odd = usual.replace("archiver", "archivar");
+    editor.open("recipes/new.json", &odd);
+    assert_eq!(editor.rules("recipes/new.json"), ["rare-queue"]);
+    editor.retype("recipes/new.json", usual);
+    assert_eq!(editor.rules("recipes/new.json"), [""; 0]);
+    editor.retype("recipes/new.json", &odd);
+    assert_eq!(editor.rules("recipes/new.json"), ["rare-queue"]);
+    // The others change on the disk.
+    let uri = editor.uri("recipes/new.json");
+    let changes: Vec<Value> = (0..6)
+        .map(|number| {
+            let name = format!("recipes/{number}.json");
+            write(&editor.path(&name), &odd);
+            json!({ "uri": editor.uri(&name), "type": 2 })
+        })
+        .collect();
+    editor.notify("workspace/didChangeWatchedFiles", json!({ "changes": changes }));
+    editor.hear_until("the finding is gone", |editor| editor.told[&uri].0["diagnostics"] == json!([]));
+}
+
+#[test]
+fn settings_hold_as_soon_as_they_are_saved() {
+    let contract = |kind: &str| {
+        format!(
+            r#"{{ "names": ["A"], "queues": ["a"], "parameters": {{ "properties": {{ "n": {{ "type": "{kind}" }} }} }} }}"#
+        )
+    };
+    let mut editor = Editor::new(&[
+        ("zrecipe.toml", "contracts = [\"contracts/*.json\"]\n"),
+        ("contracts/a.json", &contract("integer")),
+    ]);
+    editor.open("a.json", r#"{ "1": { "queue": "a", "parameters": { "n": "x" } }, "start": [[1, []]] }"#);
+    assert_eq!(editor.rules("a.json"), ["parameter-type"]);
+    let uri = editor.uri("a.json");
+    let wait = |editor: &mut Editor, is_clean: bool| {
+        editor
+            .hear_until("the findings change", |editor| (editor.told[&uri].0["diagnostics"] == json!([])) == is_clean);
+    };
+    let changed = |editor: &mut Editor, name: &str, text: &str| {
+        write(&editor.path(name), text);
+        let changes = json!([{ "uri": editor.uri(name), "type": 2 }]);
+        editor.notify("workspace/didChangeWatchedFiles", json!({ "changes": changes }));
+    };
+    changed(&mut editor, "contracts/a.json", &contract("string"));
+    wait(&mut editor, true);
+    changed(&mut editor, "contracts/a.json", &contract("integer"));
+    wait(&mut editor, false);
+    changed(&mut editor, "zrecipe.toml", "contracts = [\"contracts/*.json\"]\n[rules]\nparameter-type = \"allow\"\n");
+    wait(&mut editor, true);
+}
+
+#[test]
+fn what_a_workspace_names_outside_of_itself_counts_if_it_is_trusted() {
+    let outside = tempfile::tempdir().expect("there is room");
+    let contract =
+        r#"{ "names": ["A"], "queues": ["a"], "parameters": { "properties": { "n": { "type": "integer" } } } }"#;
+    write(&outside.path().join("a.json"), contract);
+    let settings = format!("contracts = [\"{}/*.json\"]\n", outside.path().display());
+    for trusted in [false, true] {
+        let mut editor = Editor::with(&[("zrecipe.toml", &settings)], json!({}), json!({ "trusted": trusted }));
+        editor.open("a.json", r#"{ "1": { "queue": "a", "parameters": { "n": "x" } }, "start": [[1, []]] }"#);
+        assert_eq!(editor.rules("a.json").is_empty(), !trusted);
+    }
+}
+
+/// The server watches files where the client does not.
+#[test]
+fn files_are_watched_for_clients_that_do_not() {
+    let can = json!({ "workspace": { "didChangeWatchedFiles": { "dynamicRegistration": false } } });
+    let mut editor = Editor::with(&[("zrecipe.toml", "")], can, json!({}));
+    editor.open("a.json", &GOOD.replace("2 }", "5 }"));
+    assert_eq!(editor.rules("a.json"), ["unknown-step", "unreferenced-step"]);
+    let uri = editor.uri("a.json");
+    write(&editor.path("zrecipe.toml"), "[rules]\nall = \"allow\"\n");
+    editor.hear_until("the findings are gone", |editor| editor.told[&uri].0["diagnostics"] == json!([]));
+}
+
+#[test]
+fn requests_can_be_cancelled() {
+    let mut editor = Editor::new(&[]);
+    editor.open("a.json", GOOD);
+    let uri = editor.uri("a.json");
+    // The server takes in all that has come before it answers.
+    let params = json!({ "textDocument": { "uri": uri }, "position": { "line": 0, "character": 2 } });
+    let ids: Vec<RequestId> = (0..200).map(|_| editor.send("textDocument/hover", params.clone())).collect();
+    let last = ids.last().expect("there are some");
+    editor.notify("$/cancelRequest", json!({ "id": serde_json::to_value(last).expect("is JSON") }));
+    let outcomes: Vec<_> = ids.iter().map(|id| editor.result(id)).collect();
+    assert!(outcomes[..199].iter().all(Result::is_ok));
+    // It comes too late only if everything else has been answered meanwhile.
+    assert!(matches!(&outcomes[199], Err((-32800, _)) | Ok(_)), "{:?}", outcomes[199]);
+}

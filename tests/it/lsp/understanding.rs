@@ -1,0 +1,283 @@
+//! What the server knows about the thing under the cursor, and where else it is.
+
+use super::*;
+
+const SETTINGS: &str = "contracts = [\"contracts/*.json\"]\nbroker = [\"broker.yml\"]\n\n[parameters]\ndcid = { type = \"integer\", description = \"the data collection\" }\n";
+const CONTRACT: &str = r#"{
+  "names": ["Archiver"],
+  "description": "Keeps files on tape.",
+  "queues": ["archiver"],
+  "parameters": { "required": ["file"], "properties": {
+    "file": { "type": "string", "description": "what to keep" },
+    "dcid": { "type": "integer" }
+  } },
+  "channels": { "kept": { "fires": "always", "description": "it is on tape" } }
+}
+"#;
+const BROKER: &str = "vhosts: [{ name: / }]\ngroups:\n  - vhost: /\n    names: [archiver, images]\n    settings: { queues: { type: quorum } }\n";
+const OTHER: &str = r#"{ "1": { "queue": "archiver", "parameters": { "file": "{image}" } }, "start": [[1, []]] }"#;
+const RECIPE: &str = r#"{
+  "1": { "service": "Bilder 😀", "queue": "images", "output": { "new": 2 } },
+  "2": {
+    "service": "Archiver", "queue": "archiver",
+    "parameters": { "file": "/é/{image}", "dcid": "{$REPLACE:dcid}" },
+    "output": { "kept": 3 }
+  },
+  "3": { "queue": "done" },
+  "start": [[1, []]]
+}
+"#;
+
+fn workspace() -> Editor {
+    Editor::new(&[
+        ("zrecipe.toml", SETTINGS),
+        ("contracts/archiver.json", CONTRACT),
+        ("broker.yml", BROKER),
+        ("recipes/other.json", OTHER),
+    ])
+}
+
+/// The position in front of the `nth` occurrence of a text.
+fn find(text: &str, needle: &str, nth: usize) -> Value {
+    let at = text.match_indices(needle).nth(nth).unwrap_or_else(|| panic!("no {needle} in {text}")).0;
+    position(text, at + 1)
+}
+
+#[test]
+fn hovers_say_what_things_are() {
+    let mut editor = workspace();
+    editor.open("recipes/a.json", RECIPE);
+    for (needle, nth, expected) in [
+        (
+            "\"2\"",
+            0,
+            &[
+                "step 2 · Archiver",
+                "queue `archiver`",
+                "Keeps files on tape.",
+                "step 1 · Bilder 😀 on `new`",
+                "step 3 · done on `kept`",
+            ][..],
+        ),
+        (" 3 }", 0, &["step 3 · done", "comes from:\n- step 2"]),
+        (
+            "archiver\"",
+            0,
+            &["queue `archiver` of service `Archiver`", "listens on `archiver`", "quorum queue", "used by step 2"],
+        ),
+        ("Archiver\"", 0, &["service `Archiver`", "sends on:\n- `kept`: it is on tape"]),
+        ("kept\"", 0, &["channel `kept` of `Archiver`", "it is on tape", "for every message"]),
+        ("file\"", 0, &["`file`: text, required", "what to keep"]),
+        (
+            "dcid}",
+            0,
+            &[
+                "recipe parameter `dcid`: integer",
+                "`dcid` of step `2` must be an integer",
+                "dispatcher adds it: integer",
+                "the data collection",
+            ],
+        ),
+        ("image}", 0, &["recipe parameter `image`"]),
+        ("output\"", 0, &["The steps that results go to"]),
+    ] {
+        let hover = editor.at("textDocument/hover", "recipes/a.json", &find(RECIPE, needle, nth));
+        let text = hover["contents"]["value"].as_str().unwrap_or_else(|| panic!("nothing about {needle}"));
+        expected.iter().for_each(|expected| assert!(text.contains(expected), "{needle}: no {expected} in\n{text}"));
+    }
+    let nothing = editor.at("textDocument/hover", "recipes/a.json", &json!({ "line": 99, "character": 0 }));
+    assert_eq!(nothing, Value::Null);
+    editor.open("zrecipe.toml", SETTINGS);
+    editor.retype("zrecipe.toml", "[rules]\ncycle = \"allow\"\n");
+    let hover = editor.at("textDocument/hover", "zrecipe.toml", &json!({ "line": 1, "character": 2 }));
+    assert!(hover["contents"]["value"].as_str().is_some_and(|text| text.starts_with("# cycle (error)")), "{hover}");
+}
+
+#[test]
+fn hovers_show_values_of_the_chosen_file_but_no_secrets() {
+    let files = [("values.json", r#"{ "image": "a.cbf", "user_token": "geheim-1234" }"#)];
+    let mut editor = Editor::with(&files, json!({}), json!({ "parameters": "values.json" }));
+    let text = r#"{ "1": { "queue": "a", "parameters": { "x": "{image}{user_token}{none}" } }, "start": [[1, []]] }"#;
+    editor.open("a.json", text);
+    for (needle, expected) in
+        [("image", "value: `\"a.cbf\"`"), ("user_token", "value: `\"•••\"`"), ("none", "does not have it")]
+    {
+        let hover = editor.at("textDocument/hover", "a.json", &find(text, needle, 0));
+        let said = hover["contents"]["value"].as_str().expect("is there");
+        assert!(said.contains(expected) && !said.contains("geheim"), "{said}");
+    }
+    editor.notify("workspace/didChangeConfiguration", json!({ "settings": { "zrecipe": { "parameters": "" } } }));
+    let hover = editor.at("textDocument/hover", "a.json", &find(text, "image", 0));
+    assert!(!hover["contents"]["value"].as_str().expect("is there").contains("a.cbf"));
+}
+
+/// Places as `file:text:line`, lines from 1.
+fn places(editor: &Editor, found: &Value) -> Vec<String> {
+    let root = editor.uri("");
+    let place = |place: &Value| {
+        let name =
+            place["uri"].as_str().expect("has a uri").strip_prefix(&root).expect("is in the workspace").to_owned();
+        format!("{name}:{}", place["range"]["start"]["line"].as_u64().expect("is a number") + 1)
+    };
+    found.as_array().map_or_else(Vec::new, |found| found.iter().map(place).collect())
+}
+
+#[test]
+fn definitions_are_found_across_files() {
+    let mut editor = workspace();
+    editor.open("recipes/a.json", RECIPE);
+    for (needle, nth, expected) in [
+        ("3 }", 0, &["recipes/a.json:8"][..]),
+        ("archiver\"", 0, &["broker.yml:4", "contracts/archiver.json:4"]),
+        ("images\"", 0, &["broker.yml:4"]),
+        ("Archiver\"", 0, &["contracts/archiver.json:2"]),
+        ("kept\"", 0, &["contracts/archiver.json:9"]),
+        ("file\"", 0, &["contracts/archiver.json:6"]),
+        ("dcid}", 0, &["zrecipe.toml:5"]),
+        ("done\"", 0, &[]),
+    ] {
+        let found = editor.at("textDocument/definition", "recipes/a.json", &find(RECIPE, needle, nth));
+        assert_eq!(places(&editor, &found), expected, "{needle}");
+    }
+    let request = r#"{ "recipes": ["other"], "parameters": { "image": "x" } }"#;
+    editor.open("request.json", request);
+    let found = editor.at("textDocument/definition", "request.json", &find(request, "other", 0));
+    assert_eq!(places(&editor, &found), ["recipes/other.json:1"]);
+    let uri = editor.uri("request.json");
+    let links = editor.ask("textDocument/documentLink", json!({ "textDocument": { "uri": uri } }));
+    assert_eq!(links[0]["target"], editor.uri("recipes/other.json"));
+}
+
+#[test]
+fn references_are_found_across_files() {
+    let mut editor = workspace();
+    editor.open("recipes/a.json", RECIPE);
+    let uri = editor.uri("recipes/a.json");
+    for (needle, definition, expected) in [
+        ("\"2\"", true, &["recipes/a.json:2", "recipes/a.json:3"][..]),
+        ("\"2\"", false, &["recipes/a.json:2"]),
+        (
+            "archiver\"",
+            true,
+            &["recipes/a.json:4", "broker.yml:4", "contracts/archiver.json:4", "recipes/other.json:1"],
+        ),
+        ("file\"", false, &["recipes/a.json:5", "recipes/other.json:1"]),
+        ("image}", false, &["recipes/a.json:5", "recipes/other.json:1"]),
+    ] {
+        let params = json!({
+            "textDocument": { "uri": uri },
+            "position": find(RECIPE, needle, 0),
+            "context": { "includeDeclaration": definition },
+        });
+        let found = editor.ask("textDocument/references", params);
+        assert_eq!(places(&editor, &found), expected, "{needle}");
+    }
+    let found = editor.at("textDocument/documentHighlight", "recipes/a.json", &find(RECIPE, "\"2\"", 0));
+    let ranges = found.as_array().expect("is a list").iter().map(|found| found["range"].clone());
+    assert_eq!(texts_of(RECIPE, ranges), ["2", "2"]);
+}
+
+#[test]
+fn blocks_and_environments_lead_to_each_other() {
+    let mut editor = Editor::new(&[]);
+    let site = "version: 1\nstorage: &x\n  plugin: storage\n  zocalo.recipe_directory: /tmp\nenvironments:\n  live:\n    plugins:\n      - storage\n  default: live\n";
+    editor.open("site.yml", site);
+    for (line, character, expected) in [(7, 9, "site.yml:2"), (8, 12, "site.yml:6")] {
+        let found = editor.at("textDocument/definition", "site.yml", &json!({ "line": line, "character": character }));
+        assert_eq!(places(&editor, &found), [expected]);
+    }
+    let hover = editor.at("textDocument/hover", "site.yml", &json!({ "line": 7, "character": 9 }));
+    assert!(hover["contents"]["value"].as_str().is_some_and(|text| text.contains("plugin block `storage`")), "{hover}");
+}
+
+#[test]
+fn outlines_folds_and_selections_follow_the_structure() {
+    let mut editor = workspace();
+    editor.open("recipes/a.json", RECIPE);
+    let document = json!({ "textDocument": { "uri": editor.uri("recipes/a.json") } });
+    let symbols = editor.ask("textDocument/documentSymbol", document.clone());
+    let names: Vec<&str> = symbols
+        .as_array()
+        .expect("is a list")
+        .iter()
+        .map(|symbol| symbol["name"].as_str().expect("has a name"))
+        .collect();
+    assert_eq!(names, ["1 · Bilder 😀", "2 · Archiver", "3 · done", "start"]);
+    assert_eq!(symbols[1]["children"][2]["name"], "parameters");
+    let folds = editor.ask("textDocument/foldingRange", document.clone());
+    let folds: Vec<(u64, u64)> = folds
+        .as_array()
+        .expect("is a list")
+        .iter()
+        .map(|fold| (fold["startLine"].as_u64().expect("is"), fold["endLine"].as_u64().expect("is")))
+        .collect();
+    assert_eq!(folds, [(0, 8), (2, 5)]);
+    let params = json!({ "textDocument": document["textDocument"], "positions": [find(RECIPE, "image}", 0)] });
+    let mut selection = editor.ask("textDocument/selectionRange", params)[0].clone();
+    let mut texts = Vec::new();
+    while selection.is_object() {
+        texts.extend(texts_of(RECIPE, [selection["range"].clone()]));
+        selection = selection["parent"].clone();
+    }
+    assert_eq!(texts[..4], ["image", "/é/{image}", "\"/é/{image}\"", "\"file\": \"/é/{image}\""]);
+    assert_eq!(texts.len(), 10, "{texts:?}");
+    let found = editor.ask("workspace/symbol", json!({ "query": "archi" }));
+    let names: Vec<(&str, &str)> = found
+        .as_array()
+        .expect("is a list")
+        .iter()
+        .map(|symbol| (symbol["name"].as_str().expect("has"), symbol["containerName"].as_str().expect("has")))
+        .collect();
+    assert_eq!(names, [("archiver", "queue"), ("Archiver", "service")]);
+}
+
+#[test]
+fn steps_lead_to_each_other() {
+    let mut editor = workspace();
+    editor.open("recipes/a.json", RECIPE);
+    let items = editor.at("textDocument/prepareCallHierarchy", "recipes/a.json", &find(RECIPE, "archiver", 0));
+    assert_eq!((&items[0]["name"], &items[0]["detail"]), (&json!("2 · Archiver"), &json!("archiver")));
+    let params = json!({ "item": items[0] });
+    let calls = editor.ask("callHierarchy/incomingCalls", params.clone());
+    assert_eq!(
+        (&calls[0]["from"]["name"], texts_of(RECIPE, [calls[0]["fromRanges"][0].clone()])),
+        (&json!("1 · Bilder 😀"), vec!["2".to_owned()])
+    );
+    let calls = editor.ask("callHierarchy/outgoingCalls", params);
+    assert_eq!(
+        (&calls[0]["to"]["name"], texts_of(RECIPE, [calls[0]["fromRanges"][0].clone()])),
+        (&json!("3 · done"), vec!["3".to_owned()])
+    );
+}
+
+#[test]
+fn graphs_follow_the_cursor() {
+    let mut editor = workspace();
+    editor.open("recipes/a.json", RECIPE);
+    let uri = editor.uri("recipes/a.json");
+    let params = json!({ "textDocument": { "uri": uri }, "position": find(RECIPE, "Archiver", 0) });
+    let graph = editor.ask("zrecipe/graph", params);
+    assert_eq!((&graph["format"], &graph["current"]), (&json!("mermaid"), &json!(2)));
+    let text = graph["text"].as_str().expect("is text");
+    assert!(text.contains("n2[\"2 · Archiver"), "{text}");
+    let boxes: Vec<(u64, u64)> = graph["boxes"]
+        .as_array()
+        .expect("is a list")
+        .iter()
+        .map(|found| (found["box"].as_u64().expect("is"), found["step"].as_u64().expect("is")))
+        .collect();
+    assert_eq!(boxes, [(1, 1), (2, 2), (3, 3)]);
+    let other = json!({ "textDocument": { "uri": uri }, "format": "jpeg" });
+    assert_eq!(editor.try_ask("zrecipe/graph", other).map_err(|error| error.0), Err(-32602));
+}
+
+#[test]
+fn pages_of_rules_are_documents() {
+    let mut editor = Editor::new(&[]);
+    assert_eq!(editor.offered["capabilities"]["workspace"]["textDocumentContent"]["schemes"], json!(["zrecipe"]));
+    let page = editor.ask("workspace/textDocumentContent", json!({ "uri": "zrecipe:rules/cycle.md" }));
+    assert!(page["text"].as_str().is_some_and(|text| text.starts_with("# cycle (error)\n\n## Why\n")), "{page}");
+    for uri in ["zrecipe:rules/nothing.md", "file:///etc/passwd", "zrecipe:../x"] {
+        assert!(editor.try_ask("workspace/textDocumentContent", json!({ "uri": uri })).is_err(), "{uri}");
+    }
+}

@@ -1,0 +1,419 @@
+//! What the server writes: completions, actions, new names, hints, colours, layout.
+
+use super::*;
+
+const SETTINGS: &str = "contracts = [\"contracts/*.json\"]\n\n[parameters]\ndcid = \"integer\"\n";
+const CONTRACT: &str = r#"{
+  "names": ["Archiver"],
+  "queues": ["archiver"],
+  "parameters": { "required": ["file"], "properties": {
+    "file": { "type": "string", "description": "what to keep" },
+    "mode": { "enum": ["fast", "slow", 3] },
+    "old": { "type": "boolean" }
+  } },
+  "deprecated": { "old": "mode" },
+  "channels": { "kept": { "description": "it is on tape" }, "lost": {} }
+}
+"#;
+const OTHER: &str =
+    r#"{ "1": { "service": "Sender", "queue": "send.me", "parameters": { "to": "{visit}" } }, "start": [[1, []]] }"#;
+
+fn workspace() -> Editor {
+    Editor::new(&[("zrecipe.toml", SETTINGS), ("contracts/a.json", CONTRACT), ("recipes/other.json", OTHER)])
+}
+
+/// The text after an edit of a completion, its places to fill in as they are.
+fn chosen(text: &str, item: &Value) -> String {
+    edited(text, &json!([item["textEdit"]]))
+}
+
+#[test]
+fn completions_fit_the_place() {
+    let mut editor = workspace();
+    // A text with the cursor, what is offered among others, and the text with the first of that.
+    for (number, (marked, expected, after)) in [
+        (r#"{ "1": { "queue": "$0" } }"#, &["archiver", "send.me"][..], r#"{ "1": { "queue": "archiver" } }"#),
+        (r#"{ "1": { "queue": "é😀 ar$0" } }"#, &["archiver"], r#"{ "1": { "queue": "archiver" } }"#),
+        (r#"{ "1": { "queue": $0 } }"#, &["archiver"], r#"{ "1": { "queue": "archiver" } }"#),
+        (r#"{ "1": { "service": "$0" } }"#, &["Archiver", "Sender", "Runner"], r#"{ "1": { "service": "Archiver" } }"#),
+        (r#"{ "1": { "que$0" } }"#, &["queue", "output", "service"], r#"{ "1": { "queue": "$1" } }"#),
+        (r#"{ "1": { $0 } }"#, &["queue"], r#"{ "1": { "queue": "$1" } }"#),
+        (r#"{ "1": { "queue": "x", $0 } }"#, &["parameters"], r#"{ "1": { "queue": "x", "parameters": {$1} } }"#),
+        (r#"{ "1": { "qu$0": "x" } }"#, &["queue"], r#"{ "1": { "queue": "x" } }"#),
+        (
+            r#"{ "1": { "queue": "archiver", "parameters": { "$0" } } }"#,
+            &["file", "mode", "old"],
+            r#"{ "1": { "queue": "archiver", "parameters": { "file": "$1" } } }"#,
+        ),
+        (
+            r#"{ "1": { "queue": "send.me", "parameters": { "$0" } } }"#,
+            &["to"],
+            r#"{ "1": { "queue": "send.me", "parameters": { "to": $1 } } }"#,
+        ),
+        (
+            r#"{ "1": { "queue": "archiver", "parameters": { "mode": "$0" } } }"#,
+            &["fast", "slow", "3"],
+            r#"{ "1": { "queue": "archiver", "parameters": { "mode": "fast" } } }"#,
+        ),
+        (
+            r#"{ "1": { "queue": "archiver", "output": { "$0" } } }"#,
+            &["kept", "lost"],
+            r#"{ "1": { "queue": "archiver", "output": { "kept": $1 } } }"#,
+        ),
+        (
+            r#"{ "1": { "queue": "a", "output": $0 }, "2": { "queue": "b" } }"#,
+            &["2"],
+            r#"{ "1": { "queue": "a", "output": 2 }, "2": { "queue": "b" } }"#,
+        ),
+        (
+            r#"{ "1": { "queue": "a", "output": { "x": [3, $0] } }, "2": { "queue": "b" } }"#,
+            &["2"],
+            r#"{ "1": { "queue": "a", "output": { "x": [3, 2] } }, "2": { "queue": "b" } }"#,
+        ),
+        (
+            r#"{ "1": { "queue": "a" }, "start": [[$0, []]] }"#,
+            &["1"],
+            r#"{ "1": { "queue": "a" }, "start": [[1, []]] }"#,
+        ),
+        (
+            r#"{ "1": { "queue": "a", "parameters": { "x": "/é/{$0" } } }"#,
+            &["dcid", "visit"],
+            r#"{ "1": { "queue": "a", "parameters": { "x": "/é/{dcid}" } } }"#,
+        ),
+        (
+            r#"{ "1": { "queue": "a", "parameters": { "x": "{$REPLACE:vi$0}" } } }"#,
+            &["visit", "dcid"],
+            r#"{ "1": { "queue": "a", "parameters": { "x": "{$REPLACE:visit}" } } }"#,
+        ),
+        (
+            r#"{ "1": { "queue": "a" }, $0 }"#,
+            &["2", "start"],
+            "{ \"1\": { \"queue\": \"a\" }, \"2\": {\n  \"service\": \"$1\",\n  \"queue\": \"$2\"\n} }",
+        ),
+        (r#"{ "recipes": ["$0"], "parameters": {} }"#, &["other"], r#"{ "recipes": ["other"], "parameters": {} }"#),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let name = format!("c{number}.json");
+        let at = editor.open_at(&name, marked);
+        let text = marked.replacen("$0", "", 1);
+        let found = editor.at("textDocument/completion", &name, &at);
+        let items = found["items"].as_array().expect("is a list");
+        let item = |label: &str| items.iter().find(|item| item["label"] == label);
+        for label in expected {
+            assert!(item(label).is_some(), "{marked}: no {label} in {}", found["items"]);
+        }
+        let first = item(expected[0]).expect("is there");
+        assert_eq!(chosen(&text, first), after, "{marked}");
+        let is_snippet = first["insertTextFormat"] == 2;
+        assert_eq!(is_snippet, after.contains("$1"), "{marked}");
+    }
+}
+
+#[test]
+fn completions_say_what_they_are() {
+    let mut editor = workspace();
+    let at = editor.open_at("a.json", r#"{ "1": { "queue": "archiver", "parameters": { "$0" } } }"#);
+    let found = editor.at("textDocument/completion", "a.json", &at);
+    let item = |label: &str| {
+        found["items"].as_array().expect("is a list").iter().find(|item| item["label"] == label).expect("is offered")
+    };
+    let file = item("file");
+    assert_eq!(file["detail"], "required");
+    assert!(file["documentation"]["value"].as_str().is_some_and(|text| text.contains("what to keep")));
+    assert_eq!(item("old")["tags"], json!([1]));
+}
+
+#[test]
+fn completions_are_plain_for_clients_without_snippets() {
+    let can = json!({ "textDocument": { "completion": { "completionItem": { "snippetSupport": false } } } });
+    let mut editor = Editor::with(&[], can, json!({}));
+    let at = editor.open_at("a.json", r#"{ "1": { "que$0" } }"#);
+    let found = editor.at("textDocument/completion", "a.json", &at);
+    let item =
+        found["items"].as_array().expect("is a list").iter().find(|item| item["label"] == "queue").expect("is offered");
+    assert_eq!(chosen(r#"{ "1": { "que" } }"#, item), r#"{ "1": { "queue": "" } }"#);
+}
+
+#[test]
+fn settings_are_completed() {
+    let mut editor = Editor::new(&[]);
+    for (number, (marked, expected)) in [
+        ("sit$0", "site"),
+        ("[rules]\ncyc$0", "cycle"),
+        ("[rules]\ncycle = \"al$0\"", "allow"),
+        ("[[suppress]]\nrule = \"cyc$0\"", "cycle"),
+        ("[[files]]\nkind = \"si$0\"", "site"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let name = format!("{number}/zrecipe.toml");
+        let at = editor.open_at(&name, marked);
+        let found = editor.at("textDocument/completion", &name, &at);
+        assert!(found["items"].as_array().expect("is a list").iter().any(|item| item["label"] == expected), "{marked}");
+    }
+}
+
+/// The actions for all of a document, by title.
+fn actions(editor: &mut Editor, name: &str, range: Value, only: Value) -> BTreeMap<String, Value> {
+    let uri = editor.uri(name);
+    let mut context = json!({ "diagnostics": [] });
+    if only.is_array() {
+        context["only"] = only;
+    }
+    let params = json!({ "textDocument": { "uri": uri }, "range": range, "context": context });
+    let found = editor.ask("textDocument/codeAction", params);
+    let edits = |action: &Value| action["edit"]["changes"][&uri].clone();
+    found
+        .as_array()
+        .expect("is a list")
+        .iter()
+        .map(|action| (action["title"].as_str().expect("has").to_owned(), edits(action)))
+        .collect()
+}
+
+#[test]
+fn actions_change_the_text() {
+    let mut editor = workspace();
+    let all = json!({ "start": { "line": 0, "character": 0 }, "end": { "line": 999, "character": 0 } });
+    for (number, (text, title, after)) in [
+        (r#"{ "1": { "queue": "é", "output": "2" }, "2": { "queue": "b" }, "start": [[1, []]] }"#, "write `2`", r#"{ "1": { "queue": "é", "output": 2 }, "2": { "queue": "b" }, "start": [[1, []]] }"#),
+        (r#"{ "1": { "queue": "é", "output": "2" }, "2": { "queue": "b" }, "start": [["1", []]] }"#, "fix all that is safe to fix (2)", r#"{ "1": { "queue": "é", "output": 2 }, "2": { "queue": "b" }, "start": [[1, []]] }"#),
+        (
+            "{\n  \"1\": { \"queue\": \"a\", \"output\": 7 },\n  \"start\": [[1, []]]\n}\n",
+            "add the missing step 7",
+            "{\n  \"1\": { \"queue\": \"a\", \"output\": 7 },\n  \"7\": {\n    \"service\": \"\",\n    \"queue\": \"\"\n  },\n  \"start\": [[1, []]]\n}\n",
+        ),
+        (
+            "{\n  \"1\": { \"queue\": \"a\" },\n  \"2\": { \"queue\": \"b\" },\n  \"start\": [[1, []]]\n}\n",
+            "allow `unreferenced-step` here",
+            "{\n  \"1\": { \"queue\": \"a\" },\n  \"2\": [\"zrecipe: allow(unreferenced-step)\"],\n  \"2\": { \"queue\": \"b\" },\n  \"start\": [[1, []]]\n}\n",
+        ),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let name = format!("x{number}.json");
+        editor.open(&name, text);
+        let found = actions(&mut editor, &name, all.clone(), Value::Null);
+        let edits = found.get(title).unwrap_or_else(|| panic!("{text}: no {title} in {:?}", found.keys()));
+        assert_eq!(edited(text, edits), after, "{title}");
+        editor.retype(&name, after);
+        if title.starts_with("allow") {
+            assert_eq!(editor.rules(&name), [""; 0], "{after}");
+        }
+    }
+    // Only what is asked for.
+    editor.open("only.json", r#"{ "1": { "queue": "a", "output": "2" }, "2": { "queue": "b" }, "start": [[1, []]] }"#);
+    let found = actions(&mut editor, "only.json", all, json!(["source.fixAll"]));
+    assert_eq!(found.into_keys().collect::<Vec<_>>(), ["fix all that is safe to fix (1)"]);
+}
+
+#[test]
+fn suppressions_in_yaml_are_comments() {
+    let mut editor = Editor::new(&[]);
+    let text = "'1': { queue: a }\n'2': { queue: b } # why\nstart: [[1, []]]\n";
+    editor.open("a.yml", text);
+    let all = json!({ "start": { "line": 0, "character": 0 }, "end": { "line": 9, "character": 0 } });
+    let found = actions(&mut editor, "a.yml", all, Value::Null);
+    let after = edited(text, &found["allow `unreferenced-step` here"]);
+    assert_eq!(
+        after,
+        "'1': { queue: a }\n'2': { queue: b } # why zrecipe: allow(unreferenced-step)\nstart: [[1, []]]\n"
+    );
+    editor.retype("a.yml", &after);
+    assert_eq!(editor.rules("a.yml"), [""; 0]);
+}
+
+#[test]
+fn values_become_parameters() {
+    let mut editor = Editor::new(&[]);
+    for (number, (marked, after)) in [
+        (
+            r#"{ "1": { "queue": "a", "parameters": { "file": "/é$0/x" } } }"#,
+            r#"{ "1": { "queue": "a", "parameters": { "file": "{file}" } } }"#,
+        ),
+        (
+            r#"{ "1": { "queue": "a", "parameters": { "n": $012 } } }"#,
+            r#"{ "1": { "queue": "a", "parameters": { "n": "{$REPLACE:n}" } } }"#,
+        ),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let name = format!("x{number}.json");
+        let at = editor.open_at(&name, marked);
+        let found = actions(&mut editor, &name, json!({ "start": at, "end": at }), json!(["refactor"]));
+        let (title, edits) = found.into_iter().next().expect("there is an action");
+        assert!(title.starts_with("make it the parameter"), "{title}");
+        assert_eq!(edited(&marked.replacen("$0", "", 1), &edits), after);
+    }
+}
+
+#[test]
+fn names_are_changed_everywhere() {
+    let mut editor = workspace();
+    let text = r#"{ "1": { "service": "é😀", "queue": "archiver", "parameters": { "file": "{visit}/é{visit[0]}", "x": "{$REPLACE:visit}" }, "output": { "kept": 2, "lost": [2] } }, "2": { "queue": "send.me" }, "start": [[1, []], [2, []]], "error": [2] }"#;
+    editor.open("recipes/a.json", text);
+    let uri = editor.uri("recipes/a.json");
+    for (needle, new, after, others) in [
+        (
+            "2, \"lost",
+            "12",
+            text.replace("[2, []]", "[12, []]")
+                .replace("kept\": 2", "kept\": 12")
+                .replace("\"lost\": [2]", "\"lost\": [12]")
+                .replace("\"2\":", "\"12\":")
+                .replace("\"error\": [2]", "\"error\": [12]"),
+            &[][..],
+        ),
+        ("archiver", "keep\"er", text.replace("archiver", "keep\\\"er"), &["contracts/a.json"]),
+        ("file\"", "path", text.replace("file", "path"), &["contracts/a.json"]),
+        ("kept", "done", text.replace("kept", "done"), &["contracts/a.json"]),
+        ("visit}", "session", text.replace("visit", "session"), &[]),
+        ("send.me", "post", text.replace("send.me", "post"), &["recipes/other.json"]),
+    ] {
+        let at = position(text, text.find(needle).expect("is there"));
+        let prepared = editor.at("textDocument/prepareRename", "recipes/a.json", &at);
+        assert!(needle.starts_with(prepared["placeholder"].as_str().expect("is there")), "{prepared}");
+        let params = json!({ "textDocument": { "uri": uri }, "position": at, "newName": new });
+        let edit = editor.ask("textDocument/rename", params);
+        let changes = edit["changes"].as_object().expect("has changes");
+        assert_eq!(edited(text, &changes[&uri]), after, "{needle}");
+        let mut files: Vec<String> = changes.keys().filter(|file| **file != uri).cloned().collect();
+        files.sort();
+        assert_eq!(files, others.iter().map(|name| editor.uri(name)).collect::<Vec<_>>(), "{needle}");
+    }
+    for (needle, new) in [
+        ("2, \"lost", "1"),
+        ("2, \"lost", "02"),
+        ("2, \"lost", "x"),
+        ("kept", "lost"),
+        ("visit", "a b"),
+        ("archiver", "{x}"),
+    ] {
+        let at = position(text, text.find(needle).expect("is there"));
+        let params = json!({ "textDocument": { "uri": uri }, "position": at, "newName": new });
+        assert_eq!(
+            editor.try_ask("textDocument/rename", params).map_err(|error| error.0),
+            Err(-32803),
+            "{needle} {new}"
+        );
+    }
+    let nothing = json!({ "textDocument": { "uri": uri }, "position": { "line": 0, "character": 0 } });
+    assert!(editor.try_ask("textDocument/prepareRename", nothing).is_err());
+}
+
+#[test]
+fn edits_say_of_which_version_they_are() {
+    let can = json!({ "workspace": { "workspaceEdit": { "documentChanges": true } } });
+    let mut editor = Editor::with(&[], can, json!({}));
+    let text = r#"{ "1": { "queue": "a" }, "start": [[1, []]] }"#;
+    editor.open("a.json", text);
+    let uri = editor.uri("a.json");
+    let params = json!({ "textDocument": { "uri": uri }, "position": position(text, 3), "newName": "5" });
+    let edit = editor.ask("textDocument/rename", params);
+    assert_eq!(edit["documentChanges"][0]["textDocument"], json!({ "uri": uri, "version": 1 }));
+    assert_eq!(
+        edited(text, &edit["documentChanges"][0]["edits"]),
+        text.replace("\"1\"", "\"5\"").replace("[1,", "[5,")
+    );
+}
+
+#[test]
+fn hints_say_what_numbers_stand_for() {
+    let mut editor = workspace();
+    let text = r#"{ "1": { "queue": "é😀", "output": [2, 3] }, "2": { "service": "Archiver", "queue": "archiver", "parameters": { "file": "{x:>5}", "old": "{$REPLACE:flag}" } }, "start": [[1, []]] }"#;
+    editor.open("a.json", text);
+    let uri = editor.uri("a.json");
+    let params = json!({ "textDocument": { "uri": uri }, "range": { "start": { "line": 0, "character": 0 }, "end": { "line": 9, "character": 0 } } });
+    let hints = editor.ask("textDocument/inlayHint", params);
+    let mut shown = text.to_owned();
+    let edits: Vec<Value> = hints
+        .as_array()
+        .expect("is a list")
+        .iter()
+        .map(
+            |hint| json!({ "range": { "start": hint["position"], "end": hint["position"] }, "newText": hint["label"] }),
+        )
+        .collect();
+    shown = edited(&shown, &Value::Array(edits));
+    for expected in ["[2 Archiver, 3]", "[1 é😀, []]", "{$REPLACE:flag: boolean"] {
+        assert!(shown.contains(expected), "no {expected} in {shown}");
+    }
+}
+
+#[test]
+fn words_inside_of_strings_are_coloured() {
+    let mut editor = Editor::new(&[]);
+    let text = r#"{ "1": { "queue": "é", "parameters": { "x😀": "{a} $RECIPEWRAP", "y": "{$REPLACE:b}" } }, "start": [[1, []]] }"#;
+    editor.open("a.json", text);
+    let params = json!({ "textDocument": { "uri": editor.uri("a.json") } });
+    let legend = editor.offered["capabilities"]["semanticTokensProvider"]["legend"]["tokenTypes"].clone();
+    let tokens = editor.ask("textDocument/semanticTokens/full", params.clone());
+    let numbers: Vec<u64> =
+        tokens["data"].as_array().expect("is a list").iter().map(|number| number.as_u64().expect("is")).collect();
+    let units: Vec<u16> = text.encode_utf16().collect();
+    let (mut at, mut words) = (0, Vec::new());
+    for token in numbers.chunks(5) {
+        at += token[1] as usize;
+        let word = String::from_utf16(&units[at..at + token[2] as usize]).expect("whole characters");
+        words.push((word, legend[token[3] as usize].as_str().expect("is a text").to_owned()));
+    }
+    let words: Vec<(&str, &str)> = words.iter().map(|(word, kind)| (word.as_str(), kind.as_str())).collect();
+    assert_eq!(
+        words,
+        [
+            ("1", "class"),
+            ("é", "namespace"),
+            ("x😀", "property"),
+            ("a", "parameter"),
+            ("$RECIPEWRAP", "macro"),
+            ("y", "property"),
+            ("$REPLACE", "keyword"),
+            ("b", "parameter"),
+            ("1", "class")
+        ]
+    );
+    let part = json!({ "start": { "line": 0, "character": 40 }, "end": { "line": 0, "character": 60 } });
+    let params = json!({ "textDocument": params["textDocument"], "range": part });
+    let some = editor.ask("textDocument/semanticTokens/range", params);
+    assert!(some["data"].as_array().is_some_and(|data| !data.is_empty() && data.len() < numbers.len()), "{some}");
+}
+
+#[test]
+fn layout_is_that_of_fmt() {
+    let mut editor = Editor::new(&[]);
+    let text = "{\"1\":{\"queue\":\"é😀\"},\r\n\"start\":[[1,[]]]}\r\n";
+    editor.open("a.json", text);
+    let params =
+        json!({ "textDocument": { "uri": editor.uri("a.json") }, "options": { "tabSize": 8, "insertSpaces": false } });
+    let edits = editor.ask("textDocument/formatting", params.clone());
+    let after = edited(text, &edits);
+    assert_eq!(after, "{\r\n  \"1\": {\r\n    \"queue\": \"é😀\"\r\n  },\r\n  \"start\": [[1, []]]\r\n}\r\n");
+    editor.retype("a.json", &after);
+    assert_eq!(editor.ask("textDocument/formatting", params.clone()), json!([]));
+    editor.retype("a.json", "{");
+    assert_eq!(editor.try_ask("textDocument/formatting", params).map_err(|error| error.0), Err(-32803));
+}
+
+#[test]
+fn lenses_are_for_clients_that_know_our_commands() {
+    let can = json!({ "experimental": { "zrecipeCommands": true } });
+    let mut editor = Editor::with(&[], can, json!({}));
+    editor.open("a.json", r#"{ "1": { "queue": "a" }, "start": [[1, []]] }"#);
+    let params = json!({ "textDocument": { "uri": editor.uri("a.json") } });
+    let lenses = editor.ask("textDocument/codeLens", params.clone());
+    let commands: Vec<&str> = lenses
+        .as_array()
+        .expect("is a list")
+        .iter()
+        .map(|lens| lens["command"]["command"].as_str().expect("has"))
+        .collect();
+    assert_eq!(commands, ["zrecipe.run", "zrecipe.showGraph"]);
+    editor.retype("a.json", r#"{ "1": { "queue": "a", "output": 9 }, "start": [[1, []]] }"#);
+    assert_eq!(editor.ask("textDocument/codeLens", params).as_array().map(Vec::len), Some(1));
+    assert_eq!(Editor::new(&[]).offered["capabilities"]["codeLensProvider"], Value::Null);
+}
