@@ -719,6 +719,7 @@ commands! {
     service Service,
     shutdown Shutdown,
     wrap Wrap,
+    dlq Dlq,
     runs Runs,
     show Show,
     resume Resume,

@@ -1,3 +1,5 @@
 //! What an operator does to messages between programs and brokers.
 
+pub mod dead_letters;
 pub mod drop_files;
+pub mod management;

@@ -24,8 +24,10 @@ pub const TRANSPORTS: &[&str] = &["amqp", "embedded"];
 pub struct Delivery {
     /// The transport's handle for settling; it has no meaning elsewhere.
     pub tag: u64,
-    /// The id it was sent with.
+    /// The id it was sent with, or one that was made up for this delivery.
     pub id: String,
+    /// Whether it was sent with that id.
+    pub has_own_id: bool,
     /// The queue it was taken from, or the topic.
     pub source: Destination,
     /// Headers.

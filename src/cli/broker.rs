@@ -1,10 +1,12 @@
 //! Which broker a command works with: that of a site's environment, or the embedded one.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::cli::{Error, Session};
 use crate::library::{self, Library};
+use crate::ops::management::{Management, Queue};
 use crate::runtime::run::DATABASE;
 use crate::site::{Plugins, Site};
 use crate::transport::amqp::{self, Amqp};
@@ -96,6 +98,28 @@ impl Environment {
                 Ok(Arc::new(space))
             }
         }
+    }
+
+    /// The queues that the broker has.
+    ///
+    /// # Errors
+    /// The site does not say where the management API is, or it does not answer.
+    pub async fn queues(&self) -> Result<Vec<Queue>, Error> {
+        let Place::Embedded(directory) = &self.place else {
+            let management = Management::of_site(&self.plugins()).map_err(|error| Error::new(error.to_string()))?;
+            let management = management.ok_or_else(|| {
+                Error::new("the environment does not say where RabbitMQ's management API is")
+                    .hint("name the queues, or add a block of plugin `rabbitmqapi` to the environment")
+            })?;
+            return management.queues().await.map_err(|error| Error::new(error.to_string()));
+        };
+        let broker = Broker::open(&directory.join(DATABASE), embedded::Options::default()).await?;
+        let mut counts: BTreeMap<String, i64> = BTreeMap::new();
+        for message in broker.namespace(NAMESPACE).messages(None).await? {
+            *counts.entry(message.queue).or_default() += 1;
+        }
+        broker.close().await?;
+        Ok(counts.into_iter().map(|(name, messages)| Queue { name, messages, consumers: 0 }).collect())
     }
 
     /// The broker, for people.

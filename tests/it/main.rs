@@ -5,6 +5,7 @@ mod cli;
 mod conformance;
 #[path = "../contract.rs"]
 mod contract;
+mod dlq;
 mod draw;
 #[path = "../shared/files.rs"]
 mod files;

@@ -45,8 +45,8 @@ impl Place {
         std::fs::write(self.path(name), text).expect("writes");
     }
 
-    fn service(&self, arguments: &[&str]) -> Running {
-        let mut child = self.command(arguments).spawn().expect("starts");
+    pub fn service(&self, arguments: &[&str]) -> Running {
+        let mut child = self.command(arguments).stdout(Stdio::null()).spawn().expect("starts");
         let lines = BufReader::new(child.stderr.take().expect("its log"));
         Running { child, lines }
     }
@@ -60,12 +60,12 @@ impl Place {
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("ZRECIPE_STATE", self.path("state"))
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         command
     }
 
-    async fn send(&self, queue: &str, id: &str, body: &str, headers: Object) {
+    pub async fn send(&self, queue: &str, id: &str, body: &str, headers: Object) {
         let message = Outgoing {
             id: id.to_owned(),
             destination: Destination::Queue(queue.to_owned()),
@@ -105,14 +105,14 @@ impl Place {
 }
 
 /// A process of services, and what it logs.
-struct Running {
+pub struct Running {
     child: Child,
     lines: BufReader<std::process::ChildStderr>,
 }
 
 impl Running {
     /// The next line of the log in which this stands.
-    fn says(&mut self, what: &str) -> String {
+    pub fn says(&mut self, what: &str) -> String {
         let mut said = String::new();
         loop {
             let begin = said.len();
@@ -124,11 +124,11 @@ impl Running {
         }
     }
 
-    fn signal(&self, signal: Signal) {
+    pub fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).expect("it is ours");
     }
 
-    fn ends(&mut self, code: i32) {
+    pub fn ends(&mut self, code: i32) {
         let begun = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().expect("waits") {

@@ -257,6 +257,7 @@ impl Reception {
             }
             let delivery = Delivery {
                 tag: 0,
+                has_own_id: id.is_some(),
                 // Others send without an id. Two messages that look the same may be meant to be two.
                 id: id.unwrap_or_else(|| Uuid::new_v4().to_string()),
                 source: self.subscription.source.clone(),

@@ -815,6 +815,7 @@ impl Writer {
         let delivery = Delivery {
             tag,
             id: claim.id,
+            has_own_id: true,
             source: subscription.subscriber.source.clone(),
             headers: claim.headers,
             body: claim.body,

@@ -1,0 +1,484 @@
+//! `zrecipe dlq`: dead letters, and the way back.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io::{BufRead as _, IsTerminal as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::cli::broker::{Environment, EnvironmentArgs};
+use crate::cli::progress::{align, block_on};
+use crate::cli::{Error, Session, print, say};
+use crate::compile::{Options, compile};
+use crate::library::Library;
+use crate::message::{Envelope, REQUEST_QUEUE, Request};
+use crate::ops::dead_letters::{self, Fate, Letter, look, queue_of, reinject};
+use crate::secret;
+use crate::transport::Transport;
+use crate::value::Value;
+
+/// See dead letters, keep them in files, and send them back
+///
+/// A dead letter is a message that nobody could deal with. It lies in `dlq.<queue>` with the reason. Nothing here loses
+/// one: a letter leaves its queue when its file is safe on disk, and a file is removed when the broker has confirmed
+/// its message. Files of the Python tools are taken, and they take ours.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Count the dead letters by queue, reason and recipe step.
+    List(Look),
+    /// Show what dead letters hold.
+    Show(Look),
+    /// Count the dead letters of each queue; exit code 1 when there are any.
+    Check(Check),
+    /// Move dead letters to files, and print the paths.
+    Purge(Purge),
+    /// Send the letters in files back to where they died.
+    ///
+    /// Paths also come from standard input, as `purge` prints them.
+    Reinject(Reinject),
+    /// Say why letters died and whether sending them back can help.
+    Diagnose(Look),
+}
+
+#[derive(Debug, clap::Args)]
+struct Look {
+    /// Queues, with `dlq.` or without, or files; without, all queues of dead letters.
+    #[arg(value_name = "QUEUE|FILE")]
+    places: Vec<String>,
+    #[command(flatten)]
+    environment: EnvironmentArgs,
+    /// Look at so many letters of a queue at most.
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    limit: usize,
+    /// How many seconds to wait for another letter.
+    #[arg(long, value_name = "SECONDS", default_value_t = 1.0)]
+    wait: f64,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct Check {
+    /// Queues, with `dlq.` or without; without, all queues of dead letters.
+    #[arg(value_name = "QUEUE")]
+    queues: Vec<String>,
+    #[command(flatten)]
+    environment: EnvironmentArgs,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct Purge {
+    /// Queues, with `dlq.` or without; without, all queues of dead letters.
+    #[arg(value_name = "QUEUE")]
+    queues: Vec<String>,
+    #[command(flatten)]
+    environment: EnvironmentArgs,
+    /// The directory for the files; without it `zocalo.dlq.purge_location` of the site, else `DLQ`.
+    #[arg(long, value_name = "DIR")]
+    location: Option<PathBuf>,
+    /// How many seconds to wait for another letter.
+    #[arg(long, value_name = "SECONDS", default_value_t = 1.0)]
+    wait: f64,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct Reinject {
+    /// Files, or directories with files.
+    #[arg(value_name = "FILE")]
+    files: Vec<PathBuf>,
+    #[command(flatten)]
+    environment: EnvironmentArgs,
+    /// Send them to this queue instead.
+    #[arg(short, long, value_name = "QUEUE")]
+    destination: Option<String>,
+    /// Remove a file when the broker has confirmed its message.
+    #[arg(short, long)]
+    remove: bool,
+    /// How many seconds to wait between letters.
+    #[arg(short, long, value_name = "SECONDS", default_value_t = 0.0)]
+    wait: f64,
+    /// Say where each would go, and send nothing.
+    #[arg(long)]
+    dry_run: bool,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl From<dead_letters::Error> for Error {
+    fn from(error: dead_letters::Error) -> Self {
+        Self::new(error.to_string())
+    }
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// See [`crate::cli`].
+pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
+    match &args.command {
+        Command::List(args) => list(args, session),
+        Command::Show(args) => show(args, session),
+        Command::Check(args) => check(args, session),
+        Command::Purge(args) => purge(args, session),
+        Command::Reinject(args) => send_back(args, session),
+        Command::Diagnose(args) => diagnose(args, session),
+    }
+}
+
+fn seconds(seconds: f64) -> Result<Duration, Error> {
+    Duration::try_from_secs_f64(seconds).map_err(|_| Error::new(format!("`{seconds}` is no number of seconds")))
+}
+
+/// The queues that are meant, and how many letters each has, where that is known.
+async fn queues(given: &[String], environment: &Environment) -> Result<Vec<(String, Option<i64>)>, Error> {
+    if !given.is_empty() {
+        return Ok(given.iter().map(|name| (queue_of(name), None)).collect());
+    }
+    let queues = environment.queues().await?;
+    let dead = queues.into_iter().filter(|queue| queue.name.starts_with(dead_letters::PREFIX));
+    Ok(dead.map(|queue| (queue.name, Some(queue.messages))).collect())
+}
+
+/// The letters that are meant; they stay where they are.
+fn letters(args: &Look, session: &Session) -> Result<Vec<(String, Letter)>, Error> {
+    let (files, queues_given): (Vec<&String>, Vec<&String>) =
+        args.places.iter().partition(|place| place.contains('/') || Path::new(place.as_str()).exists());
+    let mut found = Vec::new();
+    for path in expand(files.into_iter().map(PathBuf::from))? {
+        found.push((path.display().to_string(), Letter::read(&path)?));
+    }
+    if !args.places.is_empty() && queues_given.is_empty() {
+        return Ok(found);
+    }
+    let environment = args.environment.read(session)?;
+    let wait = seconds(args.wait)?;
+    let given: Vec<String> = queues_given.into_iter().cloned().collect();
+    block_on(async {
+        let transport = environment.connect("dlq", &[]).await?;
+        for (queue, count) in queues(&given, &environment).await? {
+            if count == Some(0) {
+                continue;
+            }
+            let seen = look(&*transport, &queue, wait, args.limit, |delivery| {
+                found.push((queue.clone(), Letter::of(delivery)));
+                Ok::<_, Error>(Fate::Stays)
+            });
+            if seen.await? == args.limit {
+                say(&format!("note: {queue} may hold more than the {} that were looked at", args.limit));
+            }
+        }
+        transport.close().await?;
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+/// Files, and those in directories, in order.
+fn expand(paths: impl Iterator<Item = PathBuf>) -> Result<Vec<PathBuf>, Error> {
+    let mut found = Vec::new();
+    for path in paths {
+        if !path.is_dir() {
+            found.push(path);
+            continue;
+        }
+        let entries = std::fs::read_dir(&path).and_then(|entries| entries.collect::<Result<Vec<_>, _>>());
+        let entries = entries.map_err(|error| Error::new(format!("cannot read {}: {error}", path.display())))?;
+        let mut inside: Vec<PathBuf> = entries.iter().map(std::fs::DirEntry::path).collect();
+        // What is still being written begins with a dot.
+        inside.retain(|path| path.file_name().is_none_or(|name| !name.to_string_lossy().starts_with('.')));
+        inside.sort();
+        found.extend(expand(inside.into_iter())?);
+    }
+    Ok(found)
+}
+
+fn step_text(letter: &Letter) -> String {
+    match letter.step() {
+        Some((step, Some(service))) => format!("{step} ({service})"),
+        Some((step, None)) => step.to_string(),
+        None => "-".to_owned(),
+    }
+}
+
+fn list(args: &Look, session: &Session) -> Result<(), Error> {
+    let mut groups: BTreeMap<(String, String, String), usize> = BTreeMap::new();
+    for (place, letter) in letters(args, session)? {
+        let queue = letter.queue.clone().unwrap_or(place);
+        *groups.entry((queue, step_text(&letter), letter.reason())).or_default() += 1;
+    }
+    if args.json {
+        let groups = groups.into_iter().map(|((queue, step, reason), count)| {
+            Value::from([
+                ("queue", Value::from(queue)),
+                ("step", if step == "-" { Value::Null } else { Value::from(step) }),
+                ("reason", Value::from(reason)),
+                ("count", Value::from(count as i64)),
+            ])
+        });
+        return print(&(Value::Array(groups.collect()).to_json_pretty() + "\n"));
+    }
+    if groups.is_empty() {
+        say("there are no dead letters");
+        return Ok(());
+    }
+    let mut rows = vec![["count", "queue", "step", "reason"].map(str::to_owned)];
+    rows.extend(groups.into_iter().map(|((queue, step, reason), count)| [count.to_string(), queue, step, one_line(&reason)]));
+    print(&align(&rows))
+}
+
+/// A reason in a table.
+fn one_line(text: &str) -> String {
+    const MOST: usize = 200;
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    if line.len() <= MOST { line } else { format!("{}…", &line[..line.floor_char_boundary(MOST)]) }
+}
+
+/// A letter as it is shown: without secrets.
+fn shown(letter: &Letter) -> Value {
+    secret::hidden("", letter.to_value(&jiff::Zoned::now()))
+}
+
+fn show(args: &Look, session: &Session) -> Result<(), Error> {
+    let letters = letters(args, session)?;
+    let shown: Vec<Value> = letters.iter().map(|(_, letter)| shown(letter)).collect();
+    if args.json {
+        return print(&(Value::Array(shown).to_json_pretty() + "\n"));
+    }
+    let mut text = String::new();
+    for ((place, letter), shown) in letters.iter().zip(shown) {
+        let death = letter.death();
+        let _ = writeln!(text, "{place}: {}", letter.id.as_deref().unwrap_or("a message without an id"));
+        let _ = writeln!(text, "  reason  {}", letter.reason());
+        let _ = writeln!(text, "  died in {}", death.queue.as_deref().unwrap_or("an unknown queue"));
+        let _ = writeln!(text, "  step    {}", step_text(letter));
+        for part in ["header", "message"] {
+            let part_text = shown.get(part).map(Value::to_json_pretty).unwrap_or_default();
+            let _ = writeln!(text, "  {part:<7} {}", part_text.replace('\n', "\n          "));
+        }
+    }
+    print(&text)
+}
+
+fn check(args: &Check, session: &Session) -> Result<(), Error> {
+    let environment = args.environment.read(session)?;
+    let counts: Vec<(String, i64)> = block_on(async {
+        let all = environment.queues().await?;
+        let wanted: Vec<String> = args.queues.iter().map(|name| queue_of(name)).collect();
+        if let Some(missing) = wanted.iter().find(|name| all.iter().all(|queue| queue.name != **name)) {
+            return Err(Error::new(format!("there is no queue `{missing}`")));
+        }
+        let is_meant = |name: &String| {
+            if wanted.is_empty() { name.starts_with(dead_letters::PREFIX) } else { wanted.contains(name) }
+        };
+        let dead = all.into_iter().filter(|queue| is_meant(&queue.name) && queue.messages > 0);
+        Ok(dead.map(|queue| (queue.name, queue.messages)).collect())
+    })?;
+    if args.json {
+        let counts = counts.iter().map(|(queue, count)| (queue.clone(), Value::from(*count))).collect();
+        print(&(Value::Object(counts).to_json_pretty() + "\n"))?;
+    } else if counts.is_empty() {
+        say("there are no dead letters");
+    } else {
+        let rows: Vec<[String; 2]> = counts.iter().map(|(queue, count)| [count.to_string(), queue.clone()]).collect();
+        print(&align(&rows))?;
+    }
+    if counts.is_empty() { Ok(()) } else { Err(Error::findings()) }
+}
+
+fn purge(args: &Purge, session: &Session) -> Result<(), Error> {
+    let environment = args.environment.read(session)?;
+    let location = args.location.clone().or_else(|| environment.storage("zocalo.dlq.purge_location"));
+    let location = location.unwrap_or_else(|| PathBuf::from("DLQ"));
+    let wait = seconds(args.wait)?;
+    let mut written: Vec<(String, PathBuf)> = Vec::new();
+    let purged = block_on(async {
+        let transport = environment.connect("dlq purge", &[]).await?;
+        for (queue, _) in queues(&args.queues, &environment).await? {
+            let seen = look(&*transport, &queue, wait, usize::MAX, |delivery| {
+                let path = Letter::of(delivery).write(&location, delivery.deliveries > 1)?;
+                let path = std::path::absolute(&path).unwrap_or(path);
+                if !args.json {
+                    print(&format!("{}\n", path.display()))?;
+                }
+                written.push((queue.clone(), path));
+                Ok::<_, Error>(Fate::Goes)
+            });
+            let seen = seen.await?;
+            if seen > 0 {
+                say(&format!("{seen} dead letters of {queue} are in {}", location.display()));
+            }
+        }
+        transport.close().await?;
+        Ok(())
+    });
+    if args.json {
+        let files = written.iter().map(|(queue, path)| {
+            Value::from([("queue", Value::from(queue.as_str())), ("file", Value::from(path.to_string_lossy().into_owned()))])
+        });
+        print(&(Value::Array(files.collect()).to_json_pretty() + "\n"))?;
+    } else if written.is_empty() && purged.is_ok() {
+        say("there are no dead letters");
+    }
+    purged
+}
+
+/// Paths on standard input, one on a line. `zocalo.dlq_purge` indents them, among other lines.
+fn standard_input() -> Vec<PathBuf> {
+    let lines = std::io::stdin().lock().lines().map_while(Result::ok);
+    lines.filter(|line| line.trim_start().starts_with(['/', '.'])).map(|line| PathBuf::from(line.trim())).collect()
+}
+
+fn send_back(args: &Reinject, session: &Session) -> Result<(), Error> {
+    let mut files = args.files.clone();
+    if files.is_empty() && !std::io::stdin().is_terminal() {
+        files = standard_input();
+    }
+    if files.is_empty() {
+        return Err(Error::new("no file is given").hint("`zrecipe dlq purge` writes them and prints their paths"));
+    }
+    let environment = args.environment.read(session)?;
+    let wait = seconds(args.wait)?;
+    let mut results: Vec<Value> = Vec::new();
+    let mut failed = false;
+    let files = expand(files.into_iter())?;
+    block_on(async {
+        let transport = if args.dry_run { None } else { Some(environment.connect("dlq reinject", &[]).await?) };
+        for (number, path) in files.iter().enumerate() {
+            if number > 0 && !args.dry_run {
+                tokio::time::sleep(wait).await;
+            }
+            let sent = one_back(args, transport.as_deref(), path).await;
+            failed |= sent.is_err();
+            let file = path.display().to_string();
+            let (key, value) = match sent {
+                Ok(destination) => {
+                    let verb = if args.dry_run { "would go" } else { "went" };
+                    say(&format!("{file} {verb} to {destination}"));
+                    ("destination", destination)
+                }
+                Err(reason) => {
+                    say(&format!("error: {file}: {reason}"));
+                    ("error", reason)
+                }
+            };
+            results.push(Value::from([("file", Value::from(file)), (key, Value::from(value))]));
+        }
+        if let Some(transport) = transport {
+            transport.close().await?;
+        }
+        Ok(())
+    })?;
+    if args.json {
+        print(&(Value::Array(results).to_json_pretty() + "\n"))?;
+    }
+    if failed { Err(Error::findings()) } else { Ok(()) }
+}
+
+/// Sends one letter back; where it went.
+async fn one_back(args: &Reinject, transport: Option<&dyn Transport>, path: &Path) -> Result<String, String> {
+    let letter = Letter::read(path).map_err(|error| match error {
+        dead_letters::Error::Malformed { reason, .. } => reason,
+        dead_letters::Error::Io { source, .. } => source.to_string(),
+        dead_letters::Error::Transport(error) => error.to_string(),
+    })?;
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let message = letter.to_message(&name, args.destination.as_deref())?;
+    let destination = match transport {
+        None => message.destination,
+        Some(transport) => reinject(transport, &letter, message).await.map_err(|error| error.to_string())?,
+    };
+    if args.remove && !args.dry_run {
+        std::fs::remove_file(path).map_err(|error| format!("it was sent, but cannot be removed: {error}"))?;
+    }
+    Ok(destination.to_string())
+}
+
+/// Whether sending a letter back can help, and why.
+fn prospects(letter: &Letter, session: &Session, library: &Library) -> Result<(bool, String), Error> {
+    let death = letter.death();
+    let queue = death.queue.clone().unwrap_or_default();
+    let cannot = |why: String| Ok((false, why));
+    let can = |why: &str| Ok((true, why.to_owned()));
+    let envelope = match Envelope::read(&letter.headers, &letter.body) {
+        Ok(envelope) => Some(envelope),
+        Err(crate::message::Error::NotARecipe) => None,
+        Err(error) => return cannot(format!("{error}, and no service can deal with that")),
+    };
+    if queue == REQUEST_QUEUE {
+        let body = envelope.as_ref().map_or_else(|| letter.body.clone(), |envelope| envelope.payload.to_json().into_bytes());
+        let request = match Request::read(&body) {
+            Ok(request) => request,
+            Err(reason) => return cannot(reason),
+        };
+        for name in &request.recipes {
+            let source = match library.find(name) {
+                Ok(source) => source,
+                Err(error) => return cannot(error.to_string()),
+            };
+            let options = Options { parameters: Some(&request.parameters), ..session.options()? };
+            let compiled = compile(Arc::new(source), options);
+            if let Some(refusal) = compiled.refusals().next() {
+                return cannot(format!("recipe `{name}` is still refused: {} [{}]", refusal.message, refusal.rule));
+            }
+        }
+        if request.recipes.is_empty() && request.custom_recipe.is_none() {
+            return cannot("the request names no recipe and carries none".to_owned());
+        }
+    }
+    if let Some(envelope) = &envelope
+        && let Some(contract) = session.contracts()?.of_queue(&queue)
+        && let Some(reason) = contract.refusal(&envelope.parameters())
+    {
+        return cannot(format!("service {} refuses it: {reason}", contract.name()));
+    }
+    match death.reason.as_deref() {
+        Some("delivery_limit") => can("a service failed on it again and again: it can help when the cause is mended"),
+        Some("expired" | "maxlen") => can("it was never looked at"),
+        _ => can("nothing that is known here speaks against it"),
+    }
+}
+
+fn diagnose(args: &Look, session: &Session) -> Result<(), Error> {
+    let letters = letters(args, session)?;
+    let library = match args.environment.read(session) {
+        Ok(environment) => environment.library(session),
+        Err(_) => session.library()?,
+    };
+    let mut results = Vec::new();
+    let mut text = String::new();
+    for (place, letter) in &letters {
+        let (helps, why) = prospects(letter, session, &library)?;
+        let id = letter.id.as_deref().unwrap_or("a message without an id");
+        let verdict = if helps { "sending it back can help" } else { "sending it back does not help" };
+        let _ = writeln!(text, "{place}: {id}\n  died: {}\n  {verdict}: {why}", letter.reason());
+        results.push(Value::from([
+            ("place", Value::from(place.as_str())),
+            ("id", letter.id.clone().map_or(Value::Null, Value::from)),
+            ("reason", Value::from(letter.reason())),
+            ("helps", Value::Bool(helps)),
+            ("why", Value::from(why)),
+        ]));
+    }
+    if args.json {
+        return print(&(Value::Array(results).to_json_pretty() + "\n"));
+    }
+    if letters.is_empty() {
+        say("there are no dead letters");
+    }
+    print(&text)
+}

@@ -1,0 +1,472 @@
+//! Dead letters: what they say about their end, the files they are kept in, and the way back.
+//!
+//! The files are those of `zocalo.dlq_purge` and `zocalo.dlq_reinject` (`zocalo` 1.5.0):
+//! `{"exported": {"date", "time"}, "header": {…}, "message": …}`, named `msg-<yyyymmdd>-<hhmmss>-<ms>-<id>` in a folder
+//! for each day. What they cannot hold is in a part of its own, `zrecipe`: the id, the queue, and the body where it is no
+//! JSON. A letter leaves its queue when its file is safe, and a file goes when the broker has its message.
+
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, Zoned};
+use tokio::time::timeout;
+use uuid::Uuid;
+
+use crate::message::{Destination, Outgoing, RECIPE_HEADER, is_recipe, message_id};
+use crate::syntax::json::read_value;
+use crate::transport::{Delivery, Error as TransportError, Settlement, Subscription, Transport, Verdict};
+use crate::value::{Object, Value};
+
+/// What the name of a queue of dead letters begins with.
+pub const PREFIX: &str = "dlq.";
+/// How many letters are looked at together.
+const PREFETCH: u16 = 100;
+/// A letter that has been delivered so often is put back as a copy, before its queue's own limit drops it.
+const WORN: u32 = 10;
+/// What brokers and we write into the headers for each delivery; what comes back starts afresh.
+const BOOKKEEPING: [&str; 12] = [
+    "message-id",
+    "routing_key",
+    "redelivered",
+    "exchange",
+    "consumer_tag",
+    "delivery_mode",
+    "subscription",
+    "timestamp",
+    "destination",
+    "zrecipe-reason",
+    "content-length",
+    "expires",
+];
+
+/// A dead letter.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Letter {
+    /// The queue that it lies in; none when it is from a file that does not say so.
+    pub queue: Option<String>,
+    /// Its id, if it was sent with one.
+    pub id: Option<String>,
+    /// Headers.
+    pub headers: Object,
+    /// Body.
+    pub body: Vec<u8>,
+    /// When it was sent, as far as is known.
+    pub sent: SystemTime,
+}
+
+/// How a letter came to its end.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Death {
+    /// The queue in which it died.
+    pub queue: Option<String>,
+    /// The exchange by which it had come there.
+    pub exchange: String,
+    /// The broker's word: `rejected`, `delivery_limit`, `expired` or `maxlen`.
+    pub reason: Option<String>,
+    /// When, in seconds since 1970.
+    pub time: Option<i64>,
+}
+
+/// What is wrong with a file.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It cannot be read, written or removed.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// It holds something else.
+    #[error("{}: {reason}", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The broker.
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+}
+
+/// The queue of the dead letters of a queue; with the prefix or without.
+pub fn queue_of(name: &str) -> String {
+    format!("{PREFIX}{}", name.strip_prefix(PREFIX).unwrap_or(name))
+}
+
+impl Letter {
+    /// What a broker has delivered.
+    pub fn of(delivery: &Delivery) -> Self {
+        Self {
+            queue: Some(delivery.source.name().to_owned()),
+            id: delivery.has_own_id.then(|| delivery.id.clone()),
+            headers: delivery.headers.clone(),
+            body: delivery.body.clone(),
+            sent: delivery.sent,
+        }
+    }
+
+    /// How it came to its end. The newest death counts that is none of waiting.
+    pub fn death(&self) -> Death {
+        let deaths = self.headers.get("x-death").and_then(Value::as_array).unwrap_or_default();
+        let text = |death: &Value, key: &str| death.get(key).and_then(Value::as_str).map(str::to_owned);
+        let is_wait = |death: &&Value| text(death, "reason").as_deref() == Some("expired");
+        let death = deaths.iter().find(|death| !is_wait(death)).or_else(|| deaths.first());
+        let own = || self.queue.as_deref().and_then(|queue| queue.strip_prefix(PREFIX)).map(str::to_owned);
+        let Some(death) = death else { return Death { queue: own(), ..Death::default() } };
+        Death {
+            queue: text(death, "queue").or_else(own),
+            exchange: text(death, "exchange").unwrap_or_default(),
+            reason: text(death, "reason"),
+            time: death.get("time").and_then(|time| match time {
+                Value::Number(number) => Some(number.as_f64() as i64),
+                _ => None,
+            }),
+        }
+    }
+
+    /// Why it is here, in the words of who put it here.
+    pub fn reason(&self) -> String {
+        let said = self.headers.get("zrecipe-reason").and_then(Value::as_str).map(str::to_owned);
+        said.or_else(|| self.death().reason).unwrap_or_else(|| "unknown".to_owned())
+    }
+
+    /// The step that it was for, if it carries a recipe.
+    pub fn step(&self) -> Option<(i64, Option<String>)> {
+        if !is_recipe(&self.headers) {
+            return None;
+        }
+        let body = read_value(&self.body).ok()?;
+        let pointer = body.get("recipe-pointer")?;
+        let number = pointer.as_i64().or_else(|| pointer.as_str()?.trim().parse().ok())?;
+        let step = body.get("recipe").and_then(|recipe| recipe.get(&number.to_string()));
+        let service = step.and_then(|step| step.get("service")?.as_str().map(str::to_owned));
+        Some((number, service))
+    }
+
+    /// The letter as a file has it.
+    pub fn to_value(&self, now: &Zoned) -> Value {
+        let mut header = self.headers.clone();
+        header.insert("message-id".to_owned(), Value::from(self.id.as_deref().unwrap_or("")));
+        if is_recipe(&self.headers) {
+            // `True` is what Python's reader wants to see when it comes from a file.
+            header.insert(RECIPE_HEADER.to_owned(), Value::from("True"));
+        }
+        let read = read_value(&self.body).ok();
+        let text = String::from_utf8_lossy(&self.body);
+        let mut own = Object::new();
+        if let Some(queue) = &self.queue {
+            own.insert("queue".to_owned(), Value::from(queue.as_str()));
+        }
+        if let Some(id) = &self.id {
+            own.insert("id".to_owned(), Value::from(id.as_str()));
+        }
+        if read.is_none() {
+            match std::str::from_utf8(&self.body) {
+                Ok(text) => own.insert("text".to_owned(), Value::from(text)),
+                Err(_) => {
+                    let bytes = self.body.iter().map(|byte| Value::from(i64::from(*byte))).collect();
+                    own.insert("bytes".to_owned(), Value::Array(bytes))
+                }
+            };
+        }
+        Value::from([
+            (
+                "exported",
+                Value::from([
+                    ("date", Value::from(now.strftime("%Y-%m-%d").to_string())),
+                    ("time", Value::from(now.strftime("%H:%M:%S").to_string())),
+                ]),
+            ),
+            ("header", Value::Object(header)),
+            ("message", read.unwrap_or_else(|| Value::from(text.into_owned()))),
+            ("zrecipe", Value::Object(own)),
+        ])
+    }
+
+    /// Reads a file of ours or of the reference's tools.
+    ///
+    /// # Errors
+    /// It cannot be read, or is something else.
+    pub fn read(path: &Path) -> Result<Self, Error> {
+        let malformed = |reason: &str| Error::Malformed { path: path.to_owned(), reason: reason.to_owned() };
+        let text = std::fs::read(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
+        let file = read_value(&text).map_err(|reason| malformed(&format!("it is {reason}")))?;
+        let (Some(Value::Object(headers)), Some(message)) = (file.get("header"), file.get("message")) else {
+            return Err(malformed("it is no dead letter: one has `header` and `message`"));
+        };
+        let own = |key: &str| file.get("zrecipe").and_then(|own| own.get(key));
+        let text = |key: &str| own(key).and_then(Value::as_str).map(str::to_owned);
+        let byte = |byte: &Value| byte.as_i64().and_then(|byte| u8::try_from(byte).ok());
+        let body = match (own("bytes").and_then(Value::as_array), text("text")) {
+            (Some(bytes), _) => {
+                let bytes = bytes.iter().map(byte).collect::<Option<Vec<u8>>>();
+                bytes.ok_or_else(|| malformed("`bytes` are numbers from 0 to 255"))?
+            }
+            (None, Some(text)) => text.into_bytes(),
+            (None, None) => message.to_json().into_bytes(),
+        };
+        let sent = SystemTime::now();
+        Ok(Self { queue: text("queue"), id: text("id"), headers: headers.clone(), body, sent })
+    }
+
+    /// The message as it goes back: to where it died, or elsewhere. Its id follows from the one it had (or `name`) and its
+    /// death: brokers and services that have seen the old one take it, and sending it twice is sending it once.
+    ///
+    /// # Errors
+    /// Nobody knows where it died.
+    pub fn to_message(&self, name: &str, destination: Option<&str>) -> Result<Outgoing, String> {
+        let queue = destination.map(str::to_owned).or_else(|| self.death().queue);
+        let queue = queue.ok_or("it does not say in which queue it died; `--destination` says where it is to go")?;
+        let is_own = |key: &str| !BOOKKEEPING.contains(&key) && !key.starts_with("x-");
+        let mut headers: Object = self
+            .headers
+            .iter()
+            .filter(|(key, _)| is_own(key))
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect();
+        if is_recipe(&self.headers) {
+            headers.insert(RECIPE_HEADER.to_owned(), Value::Bool(true));
+        }
+        headers.insert("dlq-reinjected".to_owned(), Value::from("True"));
+        Ok(Outgoing {
+            id: message_id(self.id.as_deref().unwrap_or(name), &format!("reinjected {:?}", self.death().time)),
+            destination: Destination::Queue(queue),
+            exchange: None,
+            delay: None,
+            expiration: None,
+            headers,
+            body: self.body.clone(),
+        })
+    }
+
+    /// The name of its file, without what makes it unique.
+    fn file_name(&self) -> (String, String) {
+        let died = self.death().time.and_then(|time| Timestamp::from_second(time).ok());
+        let time = died.or_else(|| Timestamp::try_from(self.sent).ok()).unwrap_or_default();
+        let time = time.to_zoned(TimeZone::system());
+        let content = || {
+            let text = [self.queue.as_deref().unwrap_or_default().as_bytes(), b"\n", &self.body].concat();
+            Uuid::new_v5(&Uuid::NAMESPACE_OID, &text).to_string()
+        };
+        let id = self.id.clone().unwrap_or_else(content);
+        let allowed = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '_' };
+        let id: String = id.chars().map(allowed).take(100).collect();
+        let folder = time.strftime("%Y-%m-%d").to_string();
+        (folder, format!("msg-{}-000-{id}", time.strftime("%Y%m%d-%H%M%S")))
+    }
+
+    /// Writes it into a directory, safely; its file. The file that was written when the same letter came before, and
+    /// the tool was stopped before it could say so, is found again.
+    ///
+    /// # Errors
+    /// The directory cannot be written.
+    pub fn write(&self, directory: &Path, came_before: bool) -> Result<PathBuf, Error> {
+        let (folder, name) = self.file_name();
+        let folder = directory.join(folder);
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            move |source| Error::Io { path, source }
+        };
+        std::fs::create_dir_all(&folder).map_err(failed(&folder))?;
+        let text = self.to_value(&Zoned::now()).to_json_pretty() + "\n";
+        for number in 1.. {
+            let path = folder.join(if number == 1 { name.clone() } else { format!("{name}-{number}") });
+            let mut part = tempfile::NamedTempFile::new_in(&folder).map_err(failed(&path))?;
+            part.write_all(text.as_bytes()).map_err(failed(&path))?;
+            part.as_file().sync_all().map_err(failed(&path))?;
+            match part.persist_noclobber(&path) {
+                Ok(_) => {
+                    std::fs::File::open(&folder).and_then(|folder| folder.sync_all()).map_err(failed(&folder))?;
+                    return Ok(path);
+                }
+                Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => {
+                    // A file keeps what a body says, not how it is spaced.
+                    let said = |body: &[u8]| read_value(body).map_err(|_| body.to_vec());
+                    let same = |other: &Self| {
+                        (&other.queue, &other.id) == (&self.queue, &self.id) && said(&other.body) == said(&self.body)
+                    };
+                    // With an id it can only be this one; without, another may look the same.
+                    if (came_before || self.id.is_some()) && Self::read(&path).is_ok_and(|other| same(&other)) {
+                        return Ok(path);
+                    }
+                }
+                Err(error) => return Err(failed(&path)(error.error)),
+            }
+        }
+        Err(Error::Malformed { path: folder, reason: "it is full".to_owned() })
+    }
+}
+
+/// What becomes of a letter that was looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It stays.
+    Stays,
+    /// It goes.
+    Goes,
+}
+
+/// Looks at the letters of a queue, until none has come for `wait` or `most` have been seen; how many there were.
+///
+/// # Errors
+/// The broker failed, or `each` did.
+pub async fn look<E: From<TransportError>>(
+    transport: &dyn Transport,
+    queue: &str,
+    wait: Duration,
+    most: usize,
+    mut each: impl FnMut(&Delivery) -> Result<Fate, E>,
+) -> Result<usize, E> {
+    let source = Destination::Queue(queue.to_owned());
+    let prefetch = if most < usize::from(PREFETCH) { most.max(1) as u16 } else { PREFETCH };
+    // What stays must not come again before all have been seen.
+    let prefetch = if most == usize::MAX { prefetch } else { u16::try_from(most).unwrap_or(u16::MAX) };
+    let mut deliveries = transport.subscribe(Subscription { source, prefetch }).await?;
+    let mut staying: Vec<Delivery> = Vec::new();
+    let mut seen = 0;
+    while seen < most {
+        let Ok(Some(delivery)) = timeout(wait, deliveries.next()).await else { break };
+        seen += 1;
+        match each(&delivery)? {
+            Fate::Goes => transport.settle(&delivery, settled(Verdict::Accept)).await?,
+            Fate::Stays => staying.push(delivery),
+        }
+    }
+    for delivery in staying {
+        put_back(transport, delivery).await?;
+    }
+    Ok(seen)
+}
+
+/// Puts a letter back that was only looked at.
+async fn put_back(transport: &dyn Transport, delivery: Delivery) -> Result<(), TransportError> {
+    if delivery.deliveries < WORN {
+        return transport.settle(&delivery, settled(Verdict::Release)).await;
+    }
+    let copy = Outgoing {
+        id: delivery.id.clone(),
+        destination: delivery.source.clone(),
+        exchange: None,
+        delay: None,
+        expiration: None,
+        headers: delivery.headers.clone(),
+        body: delivery.body.clone(),
+    };
+    let settlement = Settlement { outputs: vec![copy], ..settled(Verdict::Accept) };
+    transport.settle(&delivery, settlement).await
+}
+
+fn settled(verdict: Verdict) -> Settlement {
+    Settlement { verdict, outputs: Vec::new(), note: None }
+}
+
+/// Sends a letter back, confirmed. Where its queue is gone and it had come by a topic, all who listen to that get it.
+///
+/// # Errors
+/// The broker did not take it.
+pub async fn reinject(
+    transport: &dyn Transport,
+    letter: &Letter,
+    message: Outgoing,
+) -> Result<Destination, TransportError> {
+    /// The exchange of the delayed-message plug-in.
+    const DELAYED: &str = "delayed";
+    let destination = message.destination.clone();
+    match transport.send(vec![message.clone()]).await {
+        Err(TransportError::NoSuchQueue(queue)) => {
+            let exchange = letter.death().exchange;
+            if exchange.is_empty() || exchange == DELAYED || letter.death().queue.as_ref() != Some(&queue) {
+                return Err(TransportError::NoSuchQueue(queue));
+            }
+            let topic = Destination::Topic(exchange);
+            transport.send(vec![Outgoing { destination: topic.clone(), ..message }]).await?;
+            Ok(topic)
+        }
+        sent => sent.map(|()| destination),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn letter(id: Option<&str>, body: &[u8]) -> Letter {
+        let death = Value::from([
+            ("queue", Value::from("images")),
+            ("reason", Value::from("rejected")),
+            ("exchange", Value::from("delayed")),
+            ("time", Value::from(1_700_000_000)),
+        ]);
+        let wait = Value::from([("queue", "zrecipe.delay.2s"), ("reason", "expired")]);
+        let headers = Object::from_iter([
+            ("x-death".to_owned(), Value::Array(vec![wait, death])),
+            ("zrecipe-reason".to_owned(), Value::from("no such file")),
+            (RECIPE_HEADER.to_owned(), Value::Bool(true)),
+            ("own".to_owned(), Value::from("é")),
+        ]);
+        let queue = Some("dlq.images".to_owned());
+        Letter { queue, id: id.map(str::to_owned), headers, body: body.to_vec(), sent: SystemTime::UNIX_EPOCH }
+    }
+
+    #[test]
+    fn letters_come_back_from_their_files_as_they_were() {
+        let directory = tempfile::tempdir().expect("a directory");
+        for (id, body) in [
+            (Some("a/../b"), br#"{"recipe-pointer": "2", "big": 123456789012345678901234567890, "n": NaN}"#.as_slice()),
+            (None, b"no JSON"),
+            (Some("bytes"), b"\xff\x00"),
+            (Some("zero"), b"0"),
+            (Some("empty"), b"{}"),
+        ] {
+            let letter = letter(id, body);
+            let path = letter.write(directory.path(), false).expect("is written");
+            assert!(
+                path.starts_with(directory.path()) && path.parent().and_then(Path::parent) == Some(directory.path())
+            );
+            let again = Letter::read(&path).expect("is read");
+            assert_eq!((&again.queue, &again.id), (&letter.queue, &letter.id));
+            let read = |body: &[u8]| read_value(body).map_err(|_| body.to_vec());
+            assert_eq!(read(&again.body), read(&letter.body));
+            let message = again.to_message("name", None).expect("knows where");
+            assert_eq!(message.destination, Destination::Queue("images".to_owned()));
+            let keys: Vec<&str> = message.headers.keys().map(String::as_str).collect();
+            assert_eq!(keys, [RECIPE_HEADER, "own", "dlq-reinjected"]);
+            assert_eq!(message.headers.get(RECIPE_HEADER), Some(&Value::Bool(true)));
+        }
+    }
+
+    #[test]
+    fn no_file_is_written_over_and_none_twice_for_the_same_letter() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let write = |id, body: &[u8], came_before| {
+            let path = letter(id, body).write(directory.path(), came_before).expect("is written");
+            path.file_name().expect("a name").to_string_lossy().into_owned()
+        };
+        let first = write(Some("m"), b"1", false);
+        assert_eq!(write(Some("m"), b"1", true), first, "the same that came before");
+        assert_eq!(write(Some("m"), b"2", false), format!("{first}-2"), "another with the same id");
+        let nameless = write(None, b"1", false);
+        assert_eq!(write(None, b"1", false), format!("{nameless}-2"), "two that look the same");
+        assert_eq!(write(None, b"1", true), nameless, "one that came before");
+    }
+
+    #[test]
+    fn the_newest_end_that_is_no_wait_counts() {
+        let death = letter(None, b"").death();
+        assert_eq!((death.queue.as_deref(), death.exchange.as_str()), (Some("images"), "delayed"));
+        let without = Letter { headers: Object::new(), ..letter(None, b"") };
+        assert_eq!(without.death().queue.as_deref(), Some("images"), "its queue says it");
+        assert_eq!(without.reason(), "unknown");
+        let nowhere = Letter { queue: None, ..without };
+        assert!(nowhere.to_message("x", None).is_err());
+        assert_eq!(
+            nowhere.to_message("x", Some("q")).expect("is told").destination,
+            Destination::Queue("q".to_owned())
+        );
+    }
+}

@@ -1,0 +1,146 @@
+//! Dead letters on the embedded broker, from outside: seen, kept in files, sent back, and none lost on the way.
+
+use std::process::{Command, Output};
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use zrecipe::transport::{Settlement, Verdict};
+
+use crate::service::Place;
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn run(place: &Place, arguments: &[&str], code: i32) -> Output {
+    let output = place.command(arguments).output().expect("runs");
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", text(&output.stderr));
+    output
+}
+
+fn json(output: &Output) -> Value {
+    serde_json::from_slice(&output.stdout).expect("is JSON")
+}
+
+/// Puts a dead letter in `dlq.out`.
+async fn bury(place: &Place, id: &str, reason: &str) {
+    place.send("out", id, &format!("{{\"id\": \"{id}\"}}"), Default::default()).await;
+    let mut deliveries = place.subscribe("out").await;
+    let delivery = deliveries.next().await.expect("comes");
+    let verdict = Verdict::DeadLetter { reason: reason.to_owned() };
+    let settlement = Settlement { verdict, outputs: Vec::new(), note: None };
+    zrecipe::transport::Transport::settle(&place.space, &delivery, settlement).await.expect("settles");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dead_letters_are_seen_kept_and_sent_back() {
+    let place = Place::new().await;
+    run(&place, &["dlq", "check"], 0);
+    for (id, reason) in [("a", "no such file"), ("b", "no such file"), ("c", "of\nno use")] {
+        bury(&place, id, reason).await;
+    }
+    // Looking changes nothing.
+    for _ in 0..2 {
+        assert_eq!(json(&run(&place, &["dlq", "check", "--json"], 1)), json!({"dlq.out": 3}));
+        let groups = json(&run(&place, &["dlq", "list", "--json", "--wait", "0.2"], 0));
+        let group =
+            |reason: &str, count: i64| json!({"queue": "dlq.out", "step": null, "reason": reason, "count": count});
+        assert_eq!(groups, json!([group("no such file", 2), group("of\nno use", 1)]));
+    }
+    let shown = json(&run(&place, &["dlq", "show", "out", "--json", "--wait", "0.2", "--limit", "1"], 0));
+    assert_eq!(shown[0]["message"], json!({"id": "a"}));
+    // To files, and back as `purge` prints them.
+    let purged = run(&place, &["dlq", "purge", "--wait", "0.2"], 0);
+    let paths: Vec<String> = text(&purged.stdout).lines().map(str::to_owned).collect();
+    assert_eq!(paths.len(), 3);
+    run(&place, &["dlq", "check"], 0);
+    let stdin = std::fs::File::open({
+        place.write("paths", &format!("Found 3 DLQ messages in dlq.out\n        {}\nDone.\n", paths.join("\n  ")));
+        place.path("paths")
+    });
+    let sending = place.command(&["dlq", "reinject", "-r"]).stdin(stdin.expect("opens")).output().expect("runs");
+    assert_eq!(sending.status.code(), Some(0), "{}", text(&sending.stderr));
+    assert!(paths.iter().all(|path| !std::path::Path::new(path).exists()));
+    let mut out = place.subscribe("out").await;
+    for id in ["a", "b", "c"] {
+        let delivery = place.take(&mut out).await;
+        assert_eq!(text(&delivery.body), format!("{{\"id\":\"{id}\"}}"));
+        assert_eq!(delivery.headers.keys().collect::<Vec<_>>(), ["dlq-reinjected"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_letter_whose_queue_is_gone_stays_in_its_file() {
+    let place = Place::new().await;
+    place.write("letter", r#"{"header": {"x-death": [{"queue": "nosuch", "reason": "rejected"}]}, "message": 0}"#);
+    let output = run(&place, &["dlq", "reinject", "-r", "letter"], 1);
+    assert!(text(&output.stderr).contains("there is no queue `nosuch`"), "{}", text(&output.stderr));
+    assert!(place.path("letter").exists());
+    run(&place, &["dlq", "reinject", "-r", "letter", "-d", "out"], 0);
+    assert!(!place.path("letter").exists());
+    let mut out = place.subscribe("out").await;
+    assert_eq!(place.take(&mut out).await.body, b"0");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn letters_say_whether_sending_them_back_can_help() {
+    let place = Place::new().await;
+    place.write("recipes/good.json", r#"{"1": {"queue": "{q}"}, "start": [[1, []]]}"#);
+    let mut service = place.service(&["service", "-s", "Dispatcher"]);
+    for (id, body) in [("fine", r#"{"recipes": ["later"]}"#), ("never", r#"{"recipes": ["good"]}"#), ("odd", r#"[]"#)] {
+        place.send("processing_recipe", id, body, Default::default()).await;
+        service.says("dead-lettered");
+    }
+    service.signal(Signal::TERM);
+    service.ends(0);
+    place.write("recipes/later.json", r#"{"1": {"queue": "out"}, "start": [[1, []]]}"#);
+    let found = json(&run(&place, &["dlq", "diagnose", "--json", "--wait", "0.2"], 0));
+    let helps = |id: &str| {
+        let letter = found.as_array().expect("a list").iter().find(|letter| letter["id"] == id).expect("is there");
+        (letter["helps"].as_bool().expect("says so"), letter["why"].as_str().expect("says why").to_owned())
+    };
+    assert_eq!(helps("fine"), (true, "nothing that is known here speaks against it".to_owned()));
+    let (can, why) = helps("never");
+    assert!(!can && why.contains("unresolved-destination"), "{why}");
+    assert!(!helps("odd").0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tool_that_is_killed_leaves_each_letter_in_one_place() {
+    let place = Place::new().await;
+    let mut ids: Vec<String> = (0..40).map(|n| format!("m-{n:02}")).collect();
+    for id in &ids {
+        bury(&place, id, "why").await;
+    }
+    for wait in [1, 5, 20, 50, 80, 120] {
+        let mut child = place.command(&["dlq", "purge", "--wait", "0.2"]).spawn().expect("starts");
+        std::thread::sleep(std::time::Duration::from_millis(wait));
+        let _ = child.kill();
+        child.wait().expect("ends");
+    }
+    run(&place, &["dlq", "purge", "--wait", "0.5"], 0);
+    run(&place, &["dlq", "check"], 0);
+    let found = Command::new("find").arg(place.path("DLQ")).args(["-name", "msg-*"]).output().expect("runs");
+    let mut found: Vec<String> = text(&found.stdout).lines().map(str::to_owned).collect();
+    found.sort_by_key(|path| path[path.len() - 4..].to_owned());
+    assert_eq!(found.len(), ids.len(), "{found:?}");
+    found.retain(|path| !ids.iter().any(|id| path.ends_with(id.as_str())));
+    assert!(found.is_empty(), "{found:?}");
+    // Killed while sending back: what was sent and is still in a file is sent again with the same id.
+    for wait in [5, 20, 40, 80] {
+        let mut child = place.command(&["dlq", "reinject", "-r", "DLQ"]).spawn().expect("starts");
+        std::thread::sleep(std::time::Duration::from_millis(wait));
+        let _ = child.kill();
+        child.wait().expect("ends");
+    }
+    let rest = place.command(&["dlq", "reinject", "-r", "DLQ"]).output().expect("runs");
+    assert!(matches!(rest.status.code(), Some(0 | 2)), "{}", text(&rest.stderr));
+    let mut out = place.subscribe("out").await;
+    let mut got = Vec::new();
+    while got.len() < ids.len() {
+        got.push(text(&place.take(&mut out).await.body));
+    }
+    got.sort();
+    ids.sort();
+    assert_eq!(got, ids.iter().map(|id| format!("{{\"id\":\"{id}\"}}")).collect::<Vec<_>>());
+}
