@@ -32,6 +32,8 @@ pub struct Node {
     pub port: u16,
     /// The port of AMQP in TLS.
     pub tls_port: u16,
+    /// The port of the management API.
+    pub api_port: u16,
     name: String,
     environment: Vec<(&'static str, String)>,
     directory: Directory,
@@ -77,7 +79,7 @@ impl Node {
         for folder in [own.join("data"), own.join("log")] {
             std::fs::create_dir_all(folder).expect("a folder");
         }
-        let (port, tls_port) = (free_port(), free_port());
+        let (port, tls_port, api_port) = (free_port(), free_port(), free_port());
         if beside.is_none() {
             crate::tls::write_certificates(home);
         }
@@ -93,6 +95,9 @@ impl Node {
              ssl_cert_login_from = common_name\n\
              auth_mechanisms.1 = PLAIN\n\
              auth_mechanisms.2 = EXTERNAL\n\
+             management.tcp.ip = 127.0.0.1\n\
+             management.tcp.port = {api_port}\n\
+             collect_statistics_interval = 1000\n\
              log.console = false\n\
              vm_memory_high_watermark.absolute = 512MiB\n\
              disk_free_limit.absolute = 50MB\n",
@@ -101,7 +106,7 @@ impl Node {
             file("server.key"),
         );
         std::fs::write(own.join("rabbitmq.conf"), configuration).expect("write");
-        std::fs::write(own.join("plugins"), "[rabbitmq_auth_mechanism_ssl].\n").expect("write");
+        std::fs::write(own.join("plugins"), "[rabbitmq_auth_mechanism_ssl,rabbitmq_management].\n").expect("write");
         std::fs::write(own.join("none"), "").expect("write");
         let at = |name: &str| own.join(name).display().to_string();
         let mappers = beside.and_then(|node| node.environment.iter().find(|(name, _)| *name == "ERL_EPMD_PORT"));
@@ -130,7 +135,7 @@ impl Node {
             .stderr(Stdio::null())
             .spawn()
             .expect("bash starts");
-        let mut node = Self { port, tls_port, name: node_name, environment, directory, keeper: Some(keeper) };
+        let mut node = Self { port, tls_port, api_port, name: node_name, environment, directory, keeper: Some(keeper) };
         node.wait(&own).await;
         node
     }

@@ -7,7 +7,9 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use lapin::ExchangeKind;
-use lapin::options::{BasicGetOptions, ExchangeDeclareOptions, QueueDeclareOptions};
+use lapin::options::{
+    BasicGetOptions, BasicNackOptions, BasicPublishOptions, ExchangeDeclareOptions, QueueDeclareOptions,
+};
 use lapin::types::{AMQPValue, FieldTable};
 use serde_json::json;
 use tempfile::TempDir;
@@ -18,7 +20,7 @@ use zrecipe::transport::amqp::{Amqp, Host, Options};
 use zrecipe::transport::{Deliveries, Outgoing, Transport};
 use zrecipe::value::{Object, Value};
 
-use crate::contract::{accept, message, next, queue, subscribe, topic, within};
+use crate::contract::{accept, message, next, queue, reject, subscribe, topic, within};
 use crate::python::{Python, program};
 use crate::rabbitmq::Node;
 
@@ -55,9 +57,11 @@ impl Facility {
              zocalo.default_transport: PikaTransport\n\
              logs: {{plugin: graylog, protocol: UDP, host: 127.0.0.1, port: {}}}\n\
              traces: traces.yml\n\
-             environments:\n  default: [rabbitmq, transport, storage]\n  watched: [rabbitmq, storage, logs, traces]\n",
+             api: {{plugin: rabbitmqapi, base_url: 'http://127.0.0.1:{}/api', username: guest, password: guest}}\n\
+             environments:\n  default: [rabbitmq, transport, storage, api]\n  watched: [rabbitmq, storage, logs, traces]\n",
             node.port,
             logs.local_addr().expect("is bound").port(),
+            node.api_port,
         );
         std::fs::write(directory.path().join("site.yml"), site).expect("write");
         // The reference knows another form of it, and refuses this one in the configuration itself.
@@ -385,4 +389,66 @@ async fn log_lines_and_traces_arrive() {
     for line in about {
         assert_eq!((text(line, "_recipe_ID"), text(line, "_service")), ("a-guid".into(), "Dispatcher".into()));
     }
+}
+
+/// What a command of ours or theirs prints.
+async fn prints(command: &mut Command, code: i32) -> String {
+    let output = within("a command", command.stdout(Stdio::piped()).output()).await.expect("runs");
+    assert_eq!(output.status.code(), Some(code), "{}", String::from_utf8_lossy(&output.stdout));
+    String::from_utf8(output.stdout).expect("is text")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dead_letters_go_through_the_tools_of_either_side() {
+    let facility = Facility::new().await;
+    let transport = &facility.transport;
+    let body = r#"{"é": [123456789012345678901234567890, NaN], "n": 1}"#.as_bytes().to_vec();
+    let headers = || Object::from_iter([("own".to_owned(), Value::from("é"))]);
+    let sent = || Outgoing { body: body.clone(), headers: headers(), ..message("m", queue("py")) };
+    let mut py = subscribe(transport, queue("py"), 1).await;
+
+    // Our dead letter, their purge, our way back.
+    transport.send(vec![sent()]).await.expect("send");
+    let delivery = next(&mut py).await;
+    transport.settle(&delivery, reject("no such file")).await.expect("settle");
+    let theirs = facility.path("theirs").display().to_string();
+    let said = prints(&mut facility.theirs("zocalo.dlq_purge", &["--location", &theirs, "py"]), 0).await;
+    assert!(said.contains("Found 1 DLQ messages in dlq.py"), "{said}");
+    prints(&mut facility.ours(&["dlq", "reinject", "-r", &theirs]), 0).await;
+    let delivery = next(&mut py).await;
+    assert_eq!(read_value(&delivery.body), read_value(&body));
+    assert_eq!(delivery.headers.get("own"), Some(&Value::from("é")));
+    assert_eq!(delivery.headers.get("dlq-reinjected"), Some(&Value::from("True")));
+
+    // The broker's dead letter, our purge, their way back.
+    transport.settle(&delivery, accept(vec![])).await.expect("settle");
+    drop(py);
+    let options = BasicPublishOptions::default();
+    let published = facility.channel.basic_publish("".into(), "py".into(), options, &body, Default::default());
+    published.await.expect("publish");
+    until("a message to refuse", async || {
+        let got = facility.channel.basic_get("py".into(), BasicGetOptions::default()).await.expect("get");
+        let Some(got) = got else { return false };
+        let refuse = BasicNackOptions { requeue: false, ..Default::default() };
+        facility.channel.basic_nack(got.delivery_tag, refuse).await.expect("nack");
+        true
+    })
+    .await;
+    // The broker counts its messages now and then.
+    let check = async || facility.ours(&["dlq", "check"]).output().await.expect("runs").status.code();
+    until("a dead letter that is counted", async || check().await == Some(1)).await;
+    let listed = prints(&mut facility.ours(&["dlq", "list", "--json"]), 0).await;
+    let listed = read_value(listed.as_bytes()).expect("JSON");
+    let reason = listed.as_array().and_then(|groups| groups.first()?.get("reason"));
+    assert_eq!(reason, Some(&Value::from("rejected")), "{}", listed.to_json());
+    let ours = facility.path("ours").display().to_string();
+    let paths = prints(&mut facility.ours(&["dlq", "purge", "py", "--location", &ours]), 0).await;
+    let paths: Vec<&str> = paths.lines().collect();
+    assert_eq!(paths.len(), 1, "{paths:?}");
+    prints(&mut facility.theirs("zocalo.dlq_reinject", &["-r", paths[0]]), 0).await;
+    let mut py = subscribe(transport, queue("py"), 1).await;
+    let delivery = next(&mut py).await;
+    assert_eq!(read_value(&delivery.body), read_value(&body));
+    assert!(!Path::new(paths[0]).exists());
+    transport.settle(&delivery, accept(vec![])).await.expect("settle");
 }
