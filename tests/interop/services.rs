@@ -452,3 +452,48 @@ async fn dead_letters_go_through_the_tools_of_either_side() {
     assert!(!Path::new(paths[0]).exists());
     transport.settle(&delivery, accept(vec![])).await.expect("settle");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn their_dispatcher_starts_our_runner_whose_job_reports_by_our_wrapper() {
+    let facility = Facility::new().await;
+    let mut out = subscribe(&facility.transport, queue("out"), 10).await;
+    let program = env!("CARGO_BIN_EXE_zrecipe");
+    let wrap = [program, "wrap", "--wrap", "Job", "--recipewrapper", "$RECIPEWRAP", "--", "sh", "job.sh"];
+    let channels = json!({"starting": 2, "updates": 2, "success": 2, "completed": 2});
+    facility.recipe(
+        "job",
+        &json!({
+            "1": {"service": "Runner", "queue": "runner.submission", "output": channels,
+                  "parameters": {"workingdir": "{where}", "recipewrapper": "rw.json", "commands": [wrap]}},
+            "2": {"queue": "out"},
+            "start": [[1, []]]
+        }),
+    );
+    let said = r#"echo '{"channel": "updates", "payload": "中"}' >> "$ZRECIPE_RESULTS""#;
+    std::fs::write(facility.path("work/job.sh"), said).expect("write");
+    let mut dispatcher = facility.theirs("zocalo.service", &["-s", "Dispatcher"]).spawn().expect("starts");
+    let mut runner = facility.ours(&["service", "-s", "Runner"]).spawn().expect("starts");
+    let place = format!("where={}", facility.path("work").display());
+    ends("zrecipe go", &mut facility.ours(&["go", "-n", "-r", "job", "-s", &place]).spawn().expect("starts")).await;
+    let mut found = Vec::new();
+    for _ in 0..4 {
+        let delivery = next(&mut out).await;
+        let envelope = Envelope::read(&delivery.headers, &delivery.body).expect("a recipe message");
+        found.push(envelope.payload);
+        facility.transport.settle(&delivery, accept(vec![])).await.expect("settle");
+    }
+    let expected = ["Starting processing", "中", "Finished processing", "Finished processing"];
+    assert_eq!(found, expected.map(Value::from));
+    // Their wrapper takes the file that our Runner has written.
+    let mut theirs = facility.theirs("zocalo.wrap", &["--wrap", "dummy", "--recipewrapper", "rw.json"]);
+    let mut theirs = theirs.spawn().expect("starts");
+    let delivery = next(&mut out).await;
+    let envelope = Envelope::read(&delivery.headers, &delivery.body).expect("a recipe message");
+    assert_eq!(envelope.payload, Value::from("Starting processing"));
+    facility.transport.settle(&delivery, accept(vec![])).await.expect("settle");
+    theirs.kill().await.expect("it is ours");
+    let mut shutdown = facility.ours(&["shutdown", "-s", "Dispatcher", "-s", "Runner"]);
+    ends("our shutdown", &mut shutdown.spawn().expect("starts")).await;
+    ends("their dispatcher", &mut dispatcher).await;
+    ends("our runner", &mut runner).await;
+}

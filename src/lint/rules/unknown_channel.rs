@@ -7,7 +7,8 @@ use crate::recipe::Role;
 declare_rule! {
     /// # Why
     /// The contract of the service lists the channels on which it sends. On any other nothing ever comes, and the
-    /// steps that are connected to it are never reached.
+    /// steps that are connected to it are never reached. A step with the parameter `recipewrapper` has a program report
+    /// on its behalf, which sends on channels of its own.
     ///
     /// # Example
     /// ```json
@@ -41,6 +42,9 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
     for step in cx.recipe.steps() {
         let Some(contract) = cx.contract_of(step).filter(|contract| !contract.other_channels) else { continue };
         let Some(channels) = &contract.channels else { continue };
+        if step.parameters.is_some_and(|parameters| cx.node(parameters).get("recipewrapper").is_some()) {
+            continue;
+        }
         let mut last = None;
         for link in cx.recipe.links(step).iter().filter(|link| link.role == Role::Output) {
             let (name, service) = (cx.recipe.name(step), contract.name());
