@@ -3,6 +3,7 @@
 //! Results go to standard output, everything else to standard error. Exit codes: 0 clean, 1 findings or a failed
 //! run, 2 could not do it; a closed pipe is 0.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -15,9 +16,10 @@ use crate::bind::merge;
 use crate::compile::{Compilation, Options, compile};
 use crate::connection;
 use crate::contract::Contracts;
-use crate::diagnostic::Level;
+use crate::diagnostic::{Level, nearest};
 use crate::diff::unified;
 use crate::document::DocumentKind;
+use crate::infer;
 use crate::library::{self, Library};
 use crate::lint::{Choice, Levels};
 use crate::ops::drop_files;
@@ -99,6 +101,32 @@ pub struct ParameterArgs {
     /// Take parameters from a file with a JSON object (repeatable).
     #[arg(long, value_name = "FILE")]
     params: Vec<PathBuf>,
+}
+
+/// The parameters that recipes use.
+#[derive(Default)]
+pub struct Used {
+    names: BTreeSet<String>,
+    /// How many recipes.
+    recipes: usize,
+    /// Whether parts of them could not be read, so that there may be more.
+    is_partial: bool,
+}
+
+impl Used {
+    /// Adds those of one more document.
+    pub fn add(&mut self, compilation: &Compilation) {
+        self.recipes += usize::from(compilation.document.kind() == DocumentKind::Recipe);
+        self.is_partial |= compilation.tree.is_broken();
+        self.names.extend(infer::names(&compilation.templates).map(str::to_owned));
+    }
+
+    /// Adds those of other recipes.
+    pub fn extend(&mut self, other: &Used) {
+        self.recipes += other.recipes;
+        self.is_partial |= other.is_partial;
+        self.names.extend(other.names.iter().cloned());
+    }
 }
 
 /// What to make of rules.
@@ -526,6 +554,41 @@ impl Session {
             Ok(compile(Arc::new(source), Options { parameters, levels, suppressions, ..self.options()? }))
         };
         recipes.iter().map(compile).collect()
+    }
+
+    /// Says which parameters are given and used by no recipe. Those that the settings declare may be for the dispatcher.
+    pub fn tell_unused(&self, given: &Object, used: &Used) {
+        if used.is_partial || used.recipes == 0 {
+            return;
+        }
+        let is_known =
+            |name: &str| name == "guid" || used.names.contains(name) || self.settings.declared.contains_key(name);
+        for name in given.keys().filter(|name| !is_known(name)) {
+            say(&format!("warning: no recipe uses the parameter `{name}`, which is given"));
+            let absent = used.names.iter().map(String::as_str).filter(|used| !given.contains_key(*used));
+            say(&match nearest(name, absent) {
+                Some(meant) => format!("  help: did you mean `{meant}`?"),
+                None => "  help: leave it out, or declare it under `[parameters]` in zrecipe.toml".to_owned(),
+            });
+        }
+    }
+
+    /// Compiles recipes as [`Session::compile_with`] does, to be run with these parameters, and says which of these
+    /// none of them uses.
+    ///
+    /// # Errors
+    /// One of the recipes cannot be read.
+    pub fn compile_for(
+        &self,
+        recipes: &[String],
+        parameters: &Object,
+        levels: &Levels,
+    ) -> Result<Vec<Compilation>, Error> {
+        let compiled = self.compile_with(recipes, Some(parameters), levels)?;
+        let mut used = Used::default();
+        compiled.iter().for_each(|compilation| used.add(compilation));
+        self.tell_unused(parameters, &used);
+        Ok(compiled)
     }
 
     /// The recipe that these are merged into when they run together.

@@ -665,6 +665,12 @@ pub struct Parameter {
 /// Names that services fill in themselves: the bodies of mails.
 const LATER: [&str; 2] = ["payload", "pprint_payload"];
 
+/// The names of all parameters that templates use.
+pub fn names(templates: &[TemplateUse]) -> impl Iterator<Item = &str> {
+    let templates = templates.iter().filter_map(|used| used.template.as_ref().ok());
+    templates.flat_map(Template::fields).map(|field| field.name.as_str())
+}
+
 /// The signature of a recipe: its parameters in the order of the alphabet.
 pub fn infer(recipe: &Recipe, templates: &[TemplateUse], contracts: &Contracts) -> Vec<Parameter> {
     of_uses(recipe, templates, contracts)

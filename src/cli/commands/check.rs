@@ -12,7 +12,7 @@ use tempfile::NamedTempFile;
 use crate::baseline::Baseline;
 use crate::cli::files::{Input, gather, replace};
 use crate::cli::watch::{Changes, Stamp};
-use crate::cli::{Error, LevelArgs, ParameterArgs, Session, difference, print, say};
+use crate::cli::{Error, LevelArgs, ParameterArgs, Session, Used, difference, print, say};
 use crate::compile::{Compilation, Options, compile};
 use crate::diagnostic::Diagnostic;
 use crate::document::DocumentKind;
@@ -24,6 +24,7 @@ use crate::project::{Unusable, each_in_order, is_ours};
 use crate::report::{FORMATS, FileReport, Report, format};
 use crate::settings;
 use crate::source::{Source, Unit};
+use crate::value::Object;
 
 /// Check recipes and configurations: every problem at once, at its place, with a way out
 ///
@@ -175,15 +176,16 @@ fn check_all(args: &Args, session: &Session, memory: &mut Option<Memory>) -> Res
     let (mut unreadable, mut unwritable, mut passed_over) = (0, 0, 0);
     let (mut fixes, mut changed) = (0, 0);
     let mut written = Baseline::default();
+    let mut used = Used::default();
     let check = |input: &Input, set| check(input, session, args, Options { set, ..options }, &levels);
-    let (set, alone) = look(&inputs, args, session, memory.as_ref(), |input| check(input, None))?;
+    let (set, alone) = look(&inputs, args, session, memory.as_ref(), options.parameters, |input| check(input, None))?;
     let set = (inputs.len() > 1).then_some(&set);
     let inputs: Vec<(&Input, Option<Alone>)> = inputs.iter().zip(alone).collect();
     each_in_order(
         &inputs,
         |(input, alone)| match alone {
             Some(alone) if !set.is_some_and(|set| set.contradicts(&alone.facts)) => Ok(Arc::clone(&alone.checked)),
-            _ => check(input, set).map(|(before, fixed)| Arc::new(Checked::new(before, fixed))),
+            _ => check(input, set).map(|(before, fixed)| Arc::new(Checked::new(before, fixed, options.parameters))),
         },
         |(input, _), result| {
             match result {
@@ -199,6 +201,7 @@ fn check_all(args: &Args, session: &Session, memory: &mut Option<Memory>) -> Res
                         say(&format!("error: {error}"));
                         return Ok::<(), Error>(());
                     }
+                    used.extend(&checked.used);
                     fixes += checked.applied;
                     changed += usize::from(checked.applied > 0);
                     say_undone(&checked);
@@ -264,6 +267,10 @@ fn check_all(args: &Args, session: &Session, memory: &mut Option<Memory>) -> Res
     if fixes > 0 {
         let verb = if args.diff { "would fix" } else { "fixed" };
         say(&format!("{verb} {} in {}", count(fixes, "finding"), count(changed, "file")));
+    }
+    // What could not be read may use any.
+    if let Some(parameters) = parameters.as_ref().filter(|_| unreadable == 0) {
+        session.tell_unused(parameters, &used);
     }
     let failed = if args.diff { changed } else { summary.errors };
     match (unreadable, failed) {
@@ -437,14 +444,19 @@ struct Checked {
     applied: usize,
     undone: Vec<Undone>,
     unfinished: bool,
+    used: Used,
 }
 
 impl Checked {
-    fn new(before: Arc<Source>, fixed: Fixed) -> Self {
+    fn new(before: Arc<Source>, fixed: Fixed, parameters: Option<&Object>) -> Self {
         let Fixed { compilation, applied, undone, unfinished } = fixed;
         let (kind, is_ours) = (compilation.document.kind(), is_ours(&compilation));
+        let mut used = Used::default();
+        if parameters.is_some() {
+            used.add(&compilation);
+        }
         let Compilation { source: after, shown, diagnostics, dropped, .. } = compilation;
-        Self { before, after, shown, kind, is_ours, diagnostics, dropped, applied, undone, unfinished }
+        Self { before, after, shown, kind, is_ours, diagnostics, dropped, applied, undone, unfinished, used }
     }
 }
 
@@ -467,6 +479,7 @@ fn look(
     args: &Args,
     session: &Session,
     memory: Option<&Memory>,
+    parameters: Option<&Object>,
     check: impl Fn(&Input) -> Result<(Arc<Source>, Fixed), String> + Sync,
 ) -> Result<(Set, Vec<Option<Alone>>), Error> {
     /// Bytes of text.
@@ -491,7 +504,7 @@ fn look(
         let facts = facts(&fixed.compilation);
         let size = before.text().len();
         let _ = room.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |room| Some(room.saturating_sub(size)));
-        Some((facts, Some((Arc::new(Checked::new(before, fixed)), stamp))))
+        Some((facts, Some((Arc::new(Checked::new(before, fixed, parameters)), stamp))))
     };
     let mut set = Set::default();
     let mut alone = Vec::with_capacity(inputs.len());

@@ -2,6 +2,7 @@
 
 use crate::bind::bind;
 use crate::cli::{Error, ParameterArgs, Session, print, with_guid};
+use crate::lint::Levels;
 
 /// Print the bound recipe as JSON: parameters put in, several recipes merged
 ///
@@ -21,7 +22,7 @@ pub struct Args {
 /// See [`crate::cli`].
 pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
     let (parameters, _) = with_guid(args.parameters.read()?);
-    let compiled = session.compile(&args.recipes, Some(&parameters))?;
+    let compiled = session.compile_for(&args.recipes, &parameters, &Levels::default())?;
     session.refuse(&compiled)?;
     print(&(bind(&compiled, &parameters).to_json_pretty() + "\n"))
 }
