@@ -786,5 +786,6 @@ commands! {
     runs Runs,
     show Show,
     resume Resume,
+    test Test,
     lsp Lsp,
 }

@@ -155,7 +155,7 @@ fn matches(pattern: &str, name: &str) -> bool {
 }
 
 /// Contracts, found by queue and by service.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct Contracts {
     list: Vec<Arc<Contract>>,
     by_queue: Named,

@@ -51,6 +51,7 @@
 //!            connection
 //!            runtime      runtime/  runtime/services/
 //!            wrapper
+//!            rehearsal
 //!            ops          ops/
 //! front end  lsp          lsp/requests/
 //!            cli          cli/commands/
@@ -104,6 +105,7 @@ pub mod names;
 pub mod ops;
 pub mod project;
 pub mod recipe;
+pub mod rehearsal;
 pub mod report;
 pub mod runtime;
 pub mod schema;

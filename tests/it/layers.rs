@@ -35,6 +35,7 @@ const FENCES: &[(&[&str], &[&str], &str)] = &[
             "runtime.rs",
             "runtime/",
             "wrapper.rs",
+            "rehearsal.rs",
             "ops/",
             "cli.rs",
             "cli/",

@@ -1,0 +1,212 @@
+//! `zrecipe test`: a recipe with services that do what a script says.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::bind::bind;
+use crate::cli::progress::{align, block_on};
+use crate::cli::{Error, ParameterArgs, Session, print, say, with_guid};
+use crate::contract::Contracts;
+use crate::lint::nearest;
+use crate::rehearsal::{Act, Edge, First, Played, Scenario, edges, play};
+use crate::syntax::yaml;
+use crate::value::{Object, Value};
+
+/// Play a recipe with services that do what a script says
+///
+/// Runs on an embedded broker of its own; no service is started and no program run. Without a script each step sends
+/// something on each of its channels, then the same with every message delivered again, then with a crash in the middle
+/// of every step. A script, `NAME.test.yaml` beside the recipe, has cases of its own. Shows which links of the recipe were
+/// exercised; exit code 1 when one was not, or when something came differently.
+///
+/// A script:
+///
+///   parameters: {workingdir: /tmp}
+///   cases:
+///     - name: a failure is mailed
+///       steps:
+///         1: {outputs: {failure: {reason: no file}}, first: crash}
+///         2: {refuse: no such address}
+///       reached: [1, 3]
+///       not-reached: [4]
+///       payloads: {3: {reason: no file}}
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct Args {
+    /// A path or the name of a recipe.
+    #[arg(value_name = "RECIPE")]
+    recipe: String,
+    #[command(flatten)]
+    parameters: ParameterArgs,
+    /// The script; without it, the file beside the recipe, if there is one.
+    #[arg(long, value_name = "FILE")]
+    script: Option<PathBuf>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// See [`crate::cli`].
+pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
+    let beside = Path::new(&args.recipe).with_extension("test.yaml");
+    let script = args.script.clone().or_else(|| Some(beside).filter(|path| path.is_file()));
+    let (mut parameters, cases) = match &script {
+        Some(path) => read(path)?,
+        None => (Object::new(), Vec::new()),
+    };
+    parameters.extend(args.parameters.read()?);
+    let (parameters, _) = with_guid(parameters);
+    let compiled = session.compile(std::slice::from_ref(&args.recipe), Some(&parameters))?;
+    session.refuse(&compiled)?;
+    let recipe = bind(&compiled, &parameters);
+    let contracts = contracts(session)?;
+    let mut scenarios = vec![
+        Scenario { name: "every channel".to_owned(), ..Scenario::default() },
+        general("every message is delivered again", First::Later),
+        general("every step crashes once", First::Crash),
+    ];
+    scenarios.extend(cases);
+    let played = block_on(async {
+        let mut all = Vec::new();
+        for scenario in scenarios {
+            let played = play(&recipe, Arc::clone(&contracts), &scenario).await?;
+            all.push((scenario.name, played));
+        }
+        Ok(all)
+    })?;
+    report(args, &recipe, &played)
+}
+
+fn general(name: &str, first: First) -> Scenario {
+    let otherwise = Act { first: Some(first), ..Act::default() };
+    Scenario { name: name.to_owned(), otherwise, ..Scenario::default() }
+}
+
+/// The contracts as several stubs may hold them.
+fn contracts(session: &Session) -> Result<Arc<Contracts>, Error> {
+    Ok(Arc::new(session.contracts()?.clone()))
+}
+
+fn report(args: &Args, recipe: &Value, played: &[(String, Played)]) -> Result<(), Error> {
+    let mut counts: BTreeMap<Edge, usize> = edges(recipe).into_iter().map(|edge| (edge, 0)).collect();
+    for (edge, count) in played.iter().flat_map(|(_, played)| &played.edges) {
+        *counts.entry(edge.clone()).or_default() += count;
+    }
+    let unused = counts.values().filter(|count| **count == 0).count();
+    let faults: usize = played.iter().map(|(_, played)| played.faults.len()).sum();
+    let from = |from: Option<i64>| from.map_or("start".to_owned(), |step| step.to_string());
+    if args.json {
+        let links = counts.iter().map(|((step, channel, to), count)| {
+            Value::from([
+                ("from", Value::from(from(*step))),
+                ("channel", channel.clone().map_or(Value::Null, Value::from)),
+                ("to", Value::from(*to)),
+                ("count", Value::from(*count as i64)),
+            ])
+        });
+        let cases = played.iter().map(|(name, played)| {
+            Value::from([("name", Value::from(name.as_str())), ("faults", Value::from(played.faults.clone()))])
+        });
+        let links = Value::Array(links.collect());
+        let document = Value::from([("version", Value::from(1)), ("links", links), ("cases", Value::Array(cases.collect()))]);
+        print(&(document.to_json_pretty() + "\n"))?;
+    } else {
+        for (name, played) in played {
+            say(&format!("{}: {name}", if played.faults.is_empty() { "passed" } else { "failed" }));
+            played.faults.iter().for_each(|fault| say(&format!("  {fault}")));
+        }
+        let mut rows = vec![["from", "channel", "to", "exercised"].map(str::to_owned)];
+        rows.extend(counts.iter().map(|((step, channel, to), count)| {
+            let count = if *count == 0 { "never".to_owned() } else { count.to_string() };
+            [from(*step), channel.clone().unwrap_or_else(|| "-".to_owned()), to.to_string(), count]
+        }));
+        print(&align(&rows))?;
+        say(&format!("{} of {} links were exercised", counts.len() - unused, counts.len()));
+    }
+    if unused + faults > 0 { Err(Error::findings()) } else { Ok(()) }
+}
+
+/// The parameters and the cases of a script.
+fn read(path: &Path) -> Result<(Object, Vec<Scenario>), Error> {
+    let wrong = |reason: String| {
+        Error::new(format!("cannot use the script {}: {reason}", path.display()))
+            .hint("`zrecipe test --help` shows what one looks like")
+    };
+    let source = crate::library::read(path, &path.to_string_lossy(), crate::source::Source::MAX_BYTES)?;
+    let tree = yaml::parse(Arc::new(source));
+    if tree.is_broken() {
+        return Err(wrong("it is no YAML".to_owned()));
+    }
+    let Value::Object(script) = tree.root().to_value() else { return Err(wrong("it is no mapping".to_owned())) };
+    known(&script, &["parameters", "cases"]).map_err(wrong)?;
+    let parameters = script.get("parameters").map_or(Ok(Object::new()), |given| {
+        given.as_object().cloned().ok_or_else(|| wrong("`parameters` is no mapping".to_owned()))
+    })?;
+    let cases = script.get("cases").and_then(Value::as_array).unwrap_or_default();
+    let cases: Result<Vec<Scenario>, String> = cases
+        .iter()
+        .enumerate()
+        .map(|(number, written)| case(written).map_err(|reason| format!("case {}: {reason}", number + 1)))
+        .collect();
+    Ok((parameters, cases.map_err(wrong)?))
+}
+
+/// Refuses keys that mean nothing here.
+fn known(mapping: &Object, keys: &[&str]) -> Result<(), String> {
+    match mapping.keys().find(|key| !keys.contains(&key.as_str())) {
+        None => Ok(()),
+        Some(key) => Err(match nearest(key, keys.iter().copied()) {
+            Some(meant) => format!("there is no `{key}`; did you mean `{meant}`?"),
+            None => format!("there is no `{key}`, only `{}`", keys.join("`, `")),
+        }),
+    }
+}
+
+fn case(written: &Value) -> Result<Scenario, String> {
+    let written = written.as_object().ok_or("it is no mapping")?;
+    known(written, &["name", "steps", "reached", "not-reached", "payloads"])?;
+    let number = |key: &str| key.trim().parse::<i64>().map_err(|_| format!("`{key}` is no number of a step"));
+    let mapping = |key: &str| written.get(key).and_then(Value::as_object).into_iter().flatten();
+    let list = |key: &str| -> Result<Vec<i64>, String> {
+        let items = written.get(key).and_then(Value::as_array).unwrap_or_default();
+        items.iter().map(|item| item.as_i64().ok_or_else(|| format!("`{key}` is a list of step numbers"))).collect()
+    };
+    let acts = mapping("steps").map(|(step, written)| {
+        let act = act(written).map_err(|reason| format!("step {step}: {reason}"))?;
+        Ok((number(step)?, act))
+    });
+    let payloads = mapping("payloads").map(|(step, payload)| Ok((number(step)?, payload.clone())));
+    Ok(Scenario {
+        name: written.get("name").and_then(Value::as_str).unwrap_or("a case without a name").to_owned(),
+        otherwise: Act::default(),
+        acts: acts.collect::<Result<_, String>>()?,
+        reached: list("reached")?,
+        unreached: list("not-reached")?,
+        payloads: payloads.collect::<Result<_, String>>()?,
+    })
+}
+
+fn act(written: &Value) -> Result<Act, String> {
+    let written = written.as_object().ok_or("it is no mapping")?;
+    known(written, &["first", "refuse", "outputs"])?;
+    let first = match written.get("first").map(|first| first.as_str()) {
+        None => None,
+        Some(Some("crash")) => Some(First::Crash),
+        Some(Some("later")) => Some(First::Later),
+        Some(_) => return Err("`first` is `crash` or `later`".to_owned()),
+    };
+    let outputs = written.get("outputs").map(|outputs| match outputs {
+        Value::Object(channels) => Ok(channels
+            .iter()
+            // A channel without a name.
+            .map(|(channel, payload)| (Some(channel.clone()).filter(|name| !name.is_empty()), payload.clone()))
+            .collect()),
+        _ => Err("`outputs` are payloads by channel".to_owned()),
+    });
+    let refuse = written.get("refuse").map(|reason| reason.as_str().unwrap_or("as the script says").to_owned());
+    Ok(Act { first, refuse, outputs: outputs.transpose()? })
+}
