@@ -86,29 +86,32 @@ pub struct Subscription {
 /// The messages of one subscription. Dropping it ends the subscription; unsettled messages are released.
 pub struct Deliveries {
     receiver: mpsc::Receiver<Delivery>,
-    is_held: Option<IsHeld>,
+    is_wanted: Option<IsWanted>,
 }
 
-/// Whether a delivery is still ours, by its tag.
-type IsHeld = Box<dyn Fn(u64) -> bool + Send + Sync>;
+/// Whether a delivery is to be handed out.
+type IsWanted = Box<dyn Fn(&Delivery) -> bool + Send + Sync>;
 
 impl Deliveries {
     /// Wraps the receiving end of a transport's channel.
     pub fn new(receiver: mpsc::Receiver<Delivery>) -> Self {
-        Self { receiver, is_held: None }
+        Self { receiver, is_wanted: None }
     }
 
-    /// The same for a transport that may lose what it has delivered: what is no longer `is_held` is not handed out,
-    /// because it will come again or is with somebody else.
-    pub fn checked(receiver: mpsc::Receiver<Delivery>, is_held: impl Fn(u64) -> bool + Send + Sync + 'static) -> Self {
-        Self { receiver, is_held: Some(Box::new(is_held)) }
+    /// The same for a transport that may lose what it has delivered, or deliver a message twice: what is not
+    /// `is_wanted` any more is not handed out, because it will come again, is with somebody else, or is dealt with.
+    pub fn checked(
+        receiver: mpsc::Receiver<Delivery>,
+        is_wanted: impl Fn(&Delivery) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        Self { receiver, is_wanted: Some(Box::new(is_wanted)) }
     }
 
     /// The next message; nothing once the transport is closed or the subscription is lost.
     pub async fn next(&mut self) -> Option<Delivery> {
         loop {
             let delivery = self.receiver.recv().await?;
-            if self.is_held.as_ref().is_none_or(|is_held| is_held(delivery.tag)) {
+            if self.is_wanted.as_ref().is_none_or(|is_wanted| is_wanted(&delivery)) {
                 return Some(delivery);
             }
         }

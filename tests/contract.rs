@@ -200,6 +200,7 @@ const CONTRACT: &[Scenario] = &[
     ("a delayed message comes when it is due", None, |_, t| Box::pin(delayed(t))),
     ("everyone hears a broadcast once", None, |_, t| Box::pin(broadcast(t))),
     ("the same id is taken in once", None, |_, t| Box::pin(duplicate(t))),
+    ("the same id that waits behind the first is not handed out", None, |_, t| Box::pin(duplicate_at_hand(t))),
     ("what expires is a dead letter", None, |_, t| Box::pin(expired(t))),
     ("settling twice does nothing", None, |_, t| Box::pin(twice(t))),
     ("dropping deliveries releases them", None, |s, t| Box::pin(dropped(s, t))),
@@ -217,6 +218,9 @@ const CONTRACT: &[Scenario] = &[
     ("headers that do not fit are refused", Some(Ability::Remote), |_, t| Box::pin(large_headers(t))),
     ("an exchange that there is not is an error", Some(Ability::Remote), |_, t| Box::pin(no_exchange(t))),
     ("a queue that does not answer keeps no other waiting", Some(Ability::Remote), |s, t| Box::pin(silent(s, t))),
+    ("whoever dies at a queue that does not answer loses nothing", Some(Ability::Remote), |s, t| {
+        Box::pin(silent_to_the_end(s, t))
+    }),
     ("a queue without leader refuses", Some(Ability::Remote), |s, t| Box::pin(headless(s, t))),
 ];
 
@@ -423,6 +427,9 @@ async fn outputs_missing(transport: Arc<dyn Transport>) {
     let got = next(&mut inputs).await;
     let refused = transport.settle(&got, accept(vec![message("b", queue("nowhere"))])).await;
     assert!(matches!(&refused, Err(Error::NoSuchQueue(name)) if name == "nowhere"), "{refused:?}");
+    let some = vec![message("a", queue("out")), message("b", queue("nowhere"))];
+    let refused = transport.settle(&got, accept(some)).await;
+    assert!(matches!(&refused, Err(Error::NoSuchQueue(name)) if name == "nowhere"), "{refused:?}");
     let late = Outgoing { delay: Some(Duration::from_millis(10)), ..message("c", queue("nowhere")) };
     let refused = transport.settle(&got, accept(vec![late])).await;
     assert!(matches!(&refused, Err(Error::NoSuchQueue(name)) if name == "nowhere"), "{refused:?}");
@@ -530,6 +537,19 @@ async fn duplicate(transport: Arc<dyn Transport>) {
         assert_eq!(got.id, id);
         transport.settle(&got, accept(vec![])).await.expect("settle");
     }
+}
+
+async fn duplicate_at_hand(transport: Arc<dyn Transport>) {
+    let mut deliveries = subscribe(&*transport, queue("q"), 10).await;
+    let mut others = subscribe(&*transport, queue("out"), 10).await;
+    transport.send(vec![message("m", queue("q")), message("m", queue("q"))]).await.expect("send");
+    let got = next(&mut deliveries).await;
+    // By the time when this comes, the second is most probably there.
+    transport.send(vec![message("x", queue("out"))]).await.expect("send");
+    next(&mut others).await;
+    transport.settle(&got, accept(vec![])).await.expect("settle");
+    transport.send(vec![message("n", queue("q"))]).await.expect("send");
+    assert_eq!(next(&mut deliveries).await.id, "n");
 }
 
 async fn expired(transport: Arc<dyn Transport>) {
@@ -752,6 +772,13 @@ async fn large_headers(transport: Arc<dyn Transport>) {
 }
 
 async fn no_exchange(transport: Arc<dyn Transport>) {
+    let mut inputs = subscribe(&*transport, queue("in"), 1).await;
+    transport.send(vec![message("m", queue("in"))]).await.expect("send");
+    let got = next(&mut inputs).await;
+    let heard = transport.settle(&got, accept(vec![message("n", topic("nowhere"))])).await;
+    assert!(matches!(&heard, Err(Error::NoSuchTopic(name)) if name == "nowhere"), "{heard:?}");
+    // The input is still ours.
+    transport.settle(&got, accept(vec![])).await.expect("settle");
     let heard = transport.send(vec![message("m", topic("nowhere"))]).await;
     assert!(matches!(&heard, Err(Error::NoSuchTopic(name)) if name == "nowhere"), "{heard:?}");
     let other = Outgoing { exchange: Some("nowhere".to_owned()), ..message("m", queue("q")) };
@@ -780,6 +807,22 @@ async fn silent(stage: Arc<dyn Stage>, transport: Arc<dyn Transport>) {
     assert!(others.is_ok(), "the others waited too long");
     assert!(is_silent && is_still_silent, "nobody has confirmed it");
     within("the confirmation", sending).await.expect("send");
+}
+
+async fn silent_to_the_end(stage: Arc<dyn Stage>, transport: Arc<dyn Transport>) {
+    stage.declare_elsewhere("silent").await;
+    let worker = stage.connect(Caller::Somewhere).await.expect("connect");
+    let mut inputs = subscribe(&*worker, queue("in"), 1).await;
+    transport.send(vec![message("m", queue("in"))]).await.expect("send");
+    let got = next(&mut inputs).await;
+    stage.happens_elsewhere(Fate::Freezes).await;
+    let is_silent =
+        timeout(MOMENT * 5, worker.settle(&got, accept(vec![message("n", queue("silent"))]))).await.is_err();
+    drop((inputs, worker));
+    stage.happens_elsewhere(Fate::Thaws).await;
+    assert!(is_silent, "nobody has confirmed it");
+    let mut inputs = subscribe(&*transport, queue("in"), 1).await;
+    assert_eq!(next(&mut inputs).await.id, "m");
 }
 
 async fn headless(stage: Arc<dyn Stage>, transport: Arc<dyn Transport>) {

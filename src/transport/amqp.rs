@@ -141,7 +141,7 @@ impl Transport for Amqp {
         let mut receptions = shared.receptions.lock().unwrap_or_else(PoisonError::into_inner);
         while receptions.try_join_next().is_some() {}
         receptions.spawn(reception.run(opened));
-        Ok(Deliveries::checked(receiver, move |tag| holdings.is_held(tag)))
+        Ok(Deliveries::checked(receiver, move |delivery| holdings.is_wanted(delivery)))
     }
 
     async fn send(&self, messages: Vec<Outgoing>) -> Result<(), Error> {

@@ -5,6 +5,8 @@
 
 #[path = "../contract.rs"]
 mod contract;
+mod crash;
+mod kills;
 mod proxy;
 mod python;
 mod rabbitmq;

@@ -127,24 +127,40 @@ impl Node {
             ("ERL_EPMD_PORT", mapper),
             ("ERL_EPMD_ADDRESS", "127.0.0.1".to_owned()),
         ];
-        let keeper = Command::new("bash")
-            .args(["-c", KEEPER, &program("rabbitmq-server")])
-            .envs(environment.iter().map(|(name, value)| (name, value)))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("bash starts");
-        let mut node = Self { port, tls_port, api_port, name: node_name, environment, directory, keeper: Some(keeper) };
-        node.wait(&own).await;
+        let mut node = Self { port, tls_port, api_port, name: node_name, environment, directory, keeper: None };
+        node.run().await;
         node
     }
 
+    /// Ends the node as a power failure would, and starts it again with what it has on its disk.
+    pub async fn restart(&mut self) {
+        self.kill();
+        self.run().await;
+    }
+
+    async fn run(&mut self) {
+        let keeper = Command::new("bash")
+            .args(["-c", KEEPER, &program("rabbitmq-server")])
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        self.keeper = Some(keeper.expect("bash starts"));
+        self.wait().await;
+    }
+
+    fn setting(&self, wanted: &str) -> &str {
+        let setting = self.environment.iter().find(|(name, _)| *name == wanted);
+        setting.map(|(_, value)| value.as_str()).expect("it is set")
+    }
+
     /// Waits until the node answers, or fails with what it said.
-    async fn wait(&mut self, own: &Path) {
+    async fn wait(&self) {
         let begun = Instant::now();
+        let out = Path::new(self.setting("RABBITMQ_LOG_BASE")).join("out");
         let said = || {
-            let text = std::fs::read_to_string(own.join("log/out")).unwrap_or_default();
+            let text = std::fs::read_to_string(&out).unwrap_or_default();
             format!("RabbitMQ does not start: {}\n`tests/interop/setup` installs it if it is missing", text.trim())
         };
         loop {
@@ -152,7 +168,7 @@ impl Node {
             if lapin::Connection::connect(&url, lapin::ConnectionProperties::default()).await.is_ok() {
                 return;
             }
-            let is_gone = std::fs::read_to_string(own.join("log/out")).is_ok_and(|text| text.contains("not found"));
+            let is_gone = std::fs::read_to_string(&out).is_ok_and(|text| text.contains("not found"));
             assert!(!is_gone && begun.elapsed() < START, "{}", said());
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
@@ -196,8 +212,7 @@ impl Node {
             Fate::Thaws => Signal::CONT,
             Fate::Dies => return self.kill(),
         };
-        let file = self.environment.iter().find(|(name, _)| *name == "RABBITMQ_PID_FILE").expect("a file");
-        let text = std::fs::read_to_string(&file.1).expect("it is running");
+        let text = std::fs::read_to_string(self.setting("RABBITMQ_PID_FILE")).expect("it is running");
         let pid = text.trim().parse().ok().and_then(Pid::from_raw).expect("a process");
         kill_process(pid, signal).expect("it is ours");
     }

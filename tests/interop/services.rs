@@ -30,7 +30,7 @@ const QUEUES: [&str; 6] = ["processing_recipe", "runner.submission", "jsonlines"
 pub struct Facility {
     pub node: Node,
     directory: TempDir,
-    channel: lapin::Channel,
+    pub channel: lapin::Channel,
     pub transport: Amqp,
     /// What the environment `watched` logs to.
     logs: UdpSocket,

@@ -89,8 +89,18 @@ impl Holdings {
         }
     }
 
-    pub(super) fn is_held(&self, tag: u64) -> bool {
-        lock(&self.held).get(&tag).is_some_and(|held| held.receipts.is_open())
+    /// Whether a delivery is to be handed out: it is still ours, and the same message was not accepted while this one
+    /// waited; then it is dealt with.
+    pub(super) fn is_wanted(&self, delivery: &Delivery) -> bool {
+        if let Destination::Queue(queue) = &delivery.source
+            && self.has_accepted(queue, &delivery.id)
+        {
+            if let Some(held) = self.take(delivery.tag) {
+                tokio::spawn(async move { held.receipts.acknowledge(held.tag).await });
+            }
+            return false;
+        }
+        lock(&self.held).get(&delivery.tag).is_some_and(|held| held.receipts.is_open())
     }
 
     fn forget(&self, subscription: u64) {
