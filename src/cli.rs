@@ -505,6 +505,17 @@ impl Session {
         Err(Error::new(&first.why).hint(hint))
     }
 
+    /// The contract in a file.
+    ///
+    /// # Errors
+    /// It cannot be used.
+    pub fn contract(&self, path: &Path) -> Result<Arc<Contract>, Error> {
+        let contract = self.read_contract(path).map_err(|contract| {
+            Error::new(&contract.why).hint(format!("`zrecipe check {}` shows all that is wrong", contract.name))
+        });
+        contract.map(Arc::new)
+    }
+
     /// What recipes are compiled with.
     ///
     /// # Errors

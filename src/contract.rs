@@ -4,7 +4,9 @@
 //! come with zrecipe are built in, and are what these services check their own parameters against.
 
 use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use crate::recipe::{Recipe, Step};
 pub use crate::schema::Fault;
@@ -45,6 +47,31 @@ pub struct Contract {
     pub deprecated: Vec<(String, Option<String>)>,
     /// Whether text counts as what it reads as.
     pub coerced: bool,
+    /// How it is run, if it is a program of the site.
+    pub invocation: Option<Invocation>,
+}
+
+/// How a service is run that is a program.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Invocation {
+    /// The program and its arguments; no shell is involved.
+    pub command: Vec<String>,
+    /// Where it runs: the directory of the contract.
+    pub directory: PathBuf,
+    /// Whether it stays, instead of being started for each message.
+    pub stays: bool,
+    /// Whether its standard output holds its results.
+    pub prints_results: bool,
+    /// How long it may take for a message.
+    pub time_limit: Duration,
+    /// How long it may take to start, if it stays.
+    pub start_limit: Duration,
+    /// How often it is asked whether it is well, and how long the answer may take, if it stays.
+    pub health: Duration,
+    /// How many processes there are of it, if it stays.
+    pub workers: u16,
+    /// How many messages it takes at a time: that many processes, or each that stays.
+    pub prefetch: u16,
 }
 
 /// A channel on which a service sends.
@@ -78,6 +105,17 @@ impl Contract {
     /// What to call the service in a message.
     pub fn name(&self) -> &str {
         self.names.first().or(self.queues.first()).map_or("the service", String::as_str)
+    }
+
+    /// Reads a contract from the text of its file.
+    ///
+    /// # Errors
+    /// What is wrong with it first, in words.
+    pub fn parse(name: &str, text: &str) -> Result<Self, String> {
+        let tree = crate::syntax::parse(Arc::new(Source::from_text(name, text)));
+        let reading = read(&tree);
+        let fault = reading.faults.first().map_or("it is no JSON", |fault| &fault.message);
+        reading.contract.ok_or_else(|| format!("the contract {name} cannot be used: {fault}"))
     }
 
     /// Whether it listens on a queue.
@@ -224,6 +262,11 @@ impl Contracts {
         self.by_name.get(name).map(|&index| &*self.list[index])
     }
 
+    /// The contracts of services that are programs.
+    pub fn programs(&self) -> impl Iterator<Item = &Arc<Contract>> {
+        self.list.iter().filter(|contract| contract.invocation.is_some())
+    }
+
     /// The contract that a step is under: that of its queue. A queue that is not known yet is that of its service.
     /// Where the two contradict each other no contract is sure to hold.
     pub fn of_step(&self, recipe: &Recipe, step: &Step) -> Option<&Contract> {
@@ -316,7 +359,31 @@ impl<'t> Reader<'t> {
             other_channels: self.root.get("other_channels").and_then(NodeRef::as_bool).unwrap_or(false),
             deprecated,
             coerced: !self.root.get("values").is_some_and(|values| values.is("strict")),
+            invocation: self.root.get("run").map(|run| self.invocation(run)),
         })
+    }
+
+    fn invocation(&self, run: NodeRef<'t>) -> Invocation {
+        let directory =
+            Path::new(self.root.tree().source().name()).parent().filter(|parent| !parent.as_os_str().is_empty());
+        let number = |key: &str| run.get(key).and_then(|value| value.as_json().parse::<f64>().ok());
+        let seconds = |key: &str, default: u64| {
+            let given = number(key).and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+            given.unwrap_or(Duration::from_secs(default))
+        };
+        let count = |key: &str| number(key).map_or(1, |count| count.clamp(1.0, f64::from(u16::MAX)) as u16);
+        let items = run.get("command").into_iter().flat_map(|command| command.items());
+        Invocation {
+            command: items.map(|item| item.text().into_owned()).collect(),
+            directory: directory.unwrap_or(Path::new(".")).to_owned(),
+            stays: run.get("mode").is_some_and(|mode| mode.is("worker")),
+            prints_results: run.get("results").is_some_and(|results| results.is("stdout")),
+            time_limit: seconds("time_limit", 60),
+            start_limit: seconds("start_limit", 60),
+            health: seconds("health", 10),
+            workers: count("workers"),
+            prefetch: count("prefetch"),
+        }
     }
 
     fn channels(&mut self, channels: NodeRef<'t>) -> Vec<Channel> {

@@ -137,6 +137,13 @@ pub struct Output {
     pub headers: Object,
 }
 
+impl Output {
+    /// A payload on a channel.
+    pub fn on(channel: &str, payload: impl Into<Value>) -> Self {
+        Self { channel: Some(channel.to_owned()), payload: payload.into(), headers: Object::new() }
+    }
+}
+
 /// Whether the headers say that the body is a recipe message: `true`, `"True"`, `"true"` or 1, as in the reference.
 pub fn is_recipe(headers: &Object) -> bool {
     match headers.get(RECIPE_HEADER) {

@@ -4,6 +4,7 @@
 //! (by returning so, or by a panic) does not take its neighbours with it.
 
 pub mod ask;
+pub mod foreign;
 pub mod health;
 pub mod instance;
 pub mod journal;
@@ -12,6 +13,7 @@ pub mod process;
 pub mod run;
 pub mod services;
 pub mod status;
+pub mod workers;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -21,6 +23,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use tracing::Instrument as _;
 
+use crate::contract::Contract;
 use crate::message::{self, Destination, Envelope, Outgoing, Output};
 use crate::telemetry::traces::{Receiving, Tracing};
 use crate::transport::{Delivery, Error, Settlement, Subscription, Transport, Verdict};
@@ -38,11 +41,21 @@ pub trait Service: Send + Sync + 'static {
     /// Its name for people.
     fn name(&self) -> &str;
 
+    /// What it promises. The host holds messages against it before the service sees them.
+    fn contract(&self) -> Option<&Contract> {
+        None
+    }
+
     /// Whether this service deals with the messages of a queue.
-    fn serves(&self, queue: &str) -> bool;
+    fn serves(&self, queue: &str) -> bool {
+        self.contract().is_some_and(|contract| contract.serves(queue))
+    }
 
     /// The queues it takes messages from when nothing else is said.
-    fn queues(&self) -> Vec<String>;
+    fn queues(&self) -> Vec<String> {
+        let queues = self.contract().into_iter().flat_map(|contract| &contract.queues);
+        queues.filter(|queue| !queue.contains('*')).cloned().collect()
+    }
 
     /// How many messages of a queue it takes at a time.
     fn prefetch(&self) -> u16 {
@@ -51,13 +64,19 @@ pub trait Service: Send + Sync + 'static {
 
     /// The channel that a recipe step with a single unnamed output is connected to.
     fn default_channel(&self) -> Option<&str> {
-        None
+        Some(&self.contract()?.default_channel()?.name)
     }
 
     /// Whether it also deals with messages that carry no recipe.
     fn takes_plain_messages(&self) -> bool {
         false
     }
+
+    /// Called before messages are taken from a queue, possibly more than once.
+    async fn begin(&self) {}
+
+    /// Called when no more messages are taken.
+    async fn finish(&self) {}
 
     /// Deals with a message.
     async fn handle(&self, job: &Job) -> Outcome;
@@ -76,6 +95,11 @@ pub struct Job {
 }
 
 impl Job {
+    /// The parameters of the recipe step; empty when there are none.
+    pub fn parameters(&self) -> Object {
+        self.envelope.as_ref().map(Envelope::parameters).unwrap_or_default()
+    }
+
     /// What the previous step sent, or the whole body of a message without a recipe.
     pub fn payload(&self) -> Value {
         match &self.envelope {
@@ -123,6 +147,13 @@ pub enum Outcome {
         /// When to come back.
         delay: Duration,
     },
+}
+
+impl Outcome {
+    /// It went well, and led to these outputs.
+    pub fn done(outputs: Vec<Output>) -> Self {
+        Self::Done { outputs, result: StepResult::Succeeded, detail: Value::Null }
+    }
 }
 
 /// How a step went.
@@ -243,6 +274,7 @@ impl Host {
             let Some(service) = self.service_for(queue) else { continue };
             let source = Destination::Queue(queue.clone());
             let subscription = Subscription { source, prefetch: service.prefetch() };
+            service.begin().await;
             let deliveries = self.transport.subscribe(subscription).await?;
             let worker = Worker {
                 transport: Arc::clone(&self.transport),
@@ -306,7 +338,8 @@ impl Worker {
         let (job, step, early) = match self.open(&delivery) {
             Ok(job) => {
                 let step = job.envelope.as_ref().map(|envelope| envelope.pointer);
-                (job, step, None)
+                let early = self.refusal(&job).map(|reason| Outcome::Bad { reason });
+                (job, step, early)
             }
             Err(reason) => {
                 let job = Job { delivery: delivery.clone(), envelope: None };
@@ -315,6 +348,13 @@ impl Worker {
         };
         let span = self.span(&job, step);
         self.settle(job, step, early).instrument(span).await
+    }
+
+    /// Why the contract of the service refuses a message, if it does.
+    fn refusal(&self, job: &Job) -> Option<String> {
+        let contract = self.service.contract()?;
+        let parameters = contract.refusal(&job.parameters());
+        parameters.or_else(|| contract.payload_refusal(&job.payload(), "the payload"))
     }
 
     /// What every log line about a message says.
@@ -448,6 +488,7 @@ impl Worker {
                 let sent = match &job.envelope {
                     Some(envelope) => {
                         self.warn_of_dropped(envelope, &outputs);
+                        self.warn_of_unknown(&outputs);
                         envelope.advance(id, &outputs, channel)
                     }
                     None => Ok(Vec::new()),
@@ -488,6 +529,22 @@ impl Worker {
                     }
                     Err(error) => dead(error.to_string(), note),
                 }
+            }
+        }
+    }
+
+    /// A service that sends on channels which its contract does not have.
+    fn warn_of_unknown(&self, outputs: &[Output]) {
+        let Some(contract) = self.service.contract().filter(|contract| !contract.other_channels) else { return };
+        if contract.channels.is_none() {
+            return;
+        }
+        for name in outputs.iter().filter_map(|output| output.channel.as_deref()) {
+            if contract.channel(name).is_none() {
+                let service = self.service.name();
+                tracing::warn!("its contract has no channel `{name}`, on which it sends");
+                let warning = format!("service {service} sends on channel `{name}`, which its contract does not have");
+                let _ = self.events.send(Event::Warning(warning));
             }
         }
     }

@@ -10,6 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tokio::sync::{mpsc, watch};
 
 use super::{Error, Session, print, say};
+use crate::runtime::foreign::Foreign;
 use crate::runtime::journal::Journal;
 use crate::runtime::run::{Report, Run, Runs};
 use crate::runtime::services::dispatcher::Dispatcher;
@@ -39,7 +40,11 @@ pub fn block_on<T>(future: impl Future<Output = Result<T, Error>>) -> Result<T, 
 pub fn services(session: &Session, runs: &Runs, run: &Run, places: usize) -> Result<Vec<Arc<dyn Service>>, Error> {
     let prefetch = u16::try_from(places).unwrap_or(u16::MAX);
     let runner = Runner::new(Journal::new(runs.journal()), run.plan.directory.clone(), prefetch);
-    Ok(vec![Arc::new(Dispatcher::new(session.library()?)), Arc::new(runner)])
+    let mut services: Vec<Arc<dyn Service>> = vec![Arc::new(Dispatcher::new(session.library()?)), Arc::new(runner)];
+    for program in session.contracts()?.programs().cloned().filter_map(Foreign::new) {
+        services.push(Arc::new(program));
+    }
+    Ok(services)
 }
 
 /// How many steps run at a time when nothing else is said.

@@ -11,6 +11,7 @@ mod draw;
 mod files;
 mod fix;
 mod fmt;
+mod foreign;
 mod layers;
 mod lists;
 mod lsp;

@@ -90,9 +90,9 @@ impl Place {
         next
     }
 
-    /// The dead letters of the requests: the id and the reason of each, in order of ids.
-    async fn dead(&self, count: usize) -> Vec<(String, String)> {
-        let mut deliveries = self.subscribe("dlq.processing_recipe").await;
+    /// The dead letters of a queue: the id and the reason of each, in order of ids.
+    pub async fn dead(&self, queue: &str, count: usize) -> Vec<(String, String)> {
+        let mut deliveries = self.subscribe(&format!("dlq.{queue}")).await;
         let mut found = Vec::new();
         while found.len() < count {
             let letter = self.take(&mut deliveries).await;
@@ -212,7 +212,7 @@ async fn programs_of_the_site_decide_about_requests() {
     let mut errors = place.subscribe("errors").await;
     let sent = place.take(&mut errors).await;
     assert!(Request::read(&sent.body).is_ok_and(|request| request.parameters.contains_key("dispatcher_expiration")));
-    let dead = place.dead(3).await;
+    let dead = place.dead("processing_recipe", 3).await;
     let expected = [
         ("custom", "requests with a recipe of their own are not taken here"),
         ("never", "the request was never ready for processing"),

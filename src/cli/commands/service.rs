@@ -12,7 +12,9 @@ use crate::cli::broker::{Environment, EnvironmentArgs};
 use crate::cli::progress::block_on;
 use crate::cli::{Error, Session, say};
 use crate::lint::nearest;
+use crate::contract::Contracts;
 use crate::runtime::Service;
+use crate::runtime::foreign::Foreign;
 use crate::runtime::health::{self, Health};
 use crate::runtime::instance::Instance;
 use crate::runtime::journal::Journal;
@@ -32,9 +34,12 @@ use crate::transport::{self, Transport};
 /// at once, and what was under way is delivered again. Without a site configuration they work on the embedded broker.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The service to start: Dispatcher or Runner (repeatable).
+    /// The service to start: Dispatcher, Runner, or one whose contract says how it is run (repeatable).
     #[arg(short, long = "service", value_name = "NAME", required = true)]
     services: Vec<String>,
+    /// A contract beside those of zrecipe.toml (repeatable).
+    #[arg(long = "contract", value_name = "FILE")]
+    contracts: Vec<std::path::PathBuf>,
     #[command(flatten)]
     environment: EnvironmentArgs,
     /// How many instances of each service, each with its own identity.
@@ -77,6 +82,9 @@ type Served = Vec<(Arc<dyn Service>, Vec<String>)>;
 
 fn services(args: &Args, session: &Session, environment: &Environment) -> Result<Served, Error> {
     let mut served = Served::new();
+    let given = args.contracts.iter().map(|path| session.contract(path)).collect::<Result<Vec<_>, _>>()?;
+    let given = Contracts::new(given);
+    let settled = session.contracts()?;
     for name in &args.services {
         let service: Arc<dyn Service> = match name.to_ascii_lowercase().as_str() {
             "dispatcher" => Arc::new(
@@ -88,7 +96,13 @@ fn services(args: &Args, session: &Session, environment: &Environment) -> Result
                 let here = std::env::current_dir()?;
                 Arc::new(Runner::new(Journal::new(session.state_directory()?.join("journal")), here, 1))
             }
-            _ => return Err(unknown(name)),
+            _ => {
+                let mut programs = given.programs().chain(settled.programs());
+                let is_meant = |known: &String| known.eq_ignore_ascii_case(name);
+                let contract = programs.find(|contract| contract.names.iter().any(is_meant));
+                let service = contract.and_then(|contract| Foreign::new(Arc::clone(contract)));
+                Arc::new(service.ok_or_else(|| unknown(name, &[&given, settled]))?)
+            }
         };
         if served.iter().any(|(other, _)| other.name() == service.name()) {
             return Err(Error::new(format!("service `{name}` is named twice")).hint("`--instances N` starts several"));
@@ -109,11 +123,18 @@ fn services(args: &Args, session: &Session, environment: &Environment) -> Result
     Ok(served)
 }
 
-fn unknown(name: &str) -> Error {
+fn unknown(name: &str, contracts: &[&Contracts]) -> Error {
+    let all = || contracts.iter().copied();
+    if all().any(|contracts| contracts.of_service(name).is_some()) {
+        return Error::new(format!("the contract of service `{name}` does not say how it is run"))
+            .hint("`run` in the contract says it: `\"run\": { \"command\": [\"python3\", \"service.py\"] }`");
+    }
+    let programs = all().flat_map(Contracts::programs).map(|contract| contract.name());
+    let known: Vec<&str> = SERVICES.iter().copied().chain(programs).collect();
     let error = Error::new(format!("there is no service `{name}`"));
-    match nearest(&name.to_ascii_lowercase(), SERVICES.iter().copied()) {
+    match nearest(&name.to_ascii_lowercase(), known.iter().copied()) {
         Some(meant) => error.hint(format!("did you mean `{meant}`?")),
-        None => error.hint(format!("the services are `{}`", SERVICES.join("`, `"))),
+        None => error.hint(format!("the services are `{}`", known.join("`, `"))),
     }
 }
 
@@ -213,6 +234,9 @@ async fn serve(args: &Args, environment: &Environment, services: Served) -> Resu
                 let _ = stop.send(true);
             }
         }
+    }
+    for (service, _) in &services {
+        service.finish().await;
     }
     transport.close().await?;
     tokio::task::spawn_blocking(move || traced.iter().for_each(|tracing| tracing.finish())).await.ok();

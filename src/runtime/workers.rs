@@ -1,0 +1,463 @@
+//! Programs that stay: they take lines of JSON on standard input and answer with lines of JSON on standard output.
+//!
+//! Every line for a worker has an `id`, which its answer repeats. `{"ping": 1}` is answered by `{"pong": 1}`: first
+//! when it has started, then from time to time while it has nothing to do. A worker that ends, does not answer, or
+//! takes too long is replaced; what it had not answered goes back to where it came from. Its standard error is logged.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::process::{Child, ChildStdin, Command};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+use crate::syntax::json::read_value;
+use crate::value::{Object, Value};
+
+/// How long to wait before a worker is started again: the first time, and at most.
+const BACK_OFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
+
+/// How long a worker may take to end when it is told to.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// The longest answer, in bytes.
+const MOST: u64 = 64 << 20;
+
+/// The longest line of a log, in bytes; what is longer is logged in pieces.
+const MOST_LOGGED: u64 = 16 << 10;
+
+/// Which workers there are to be.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The program and its arguments.
+    pub command: Vec<String>,
+    /// Where it runs.
+    pub directory: PathBuf,
+    /// How many there are.
+    pub count: u16,
+    /// How many questions each takes at a time.
+    pub prefetch: u16,
+    /// How long it may take to answer a question.
+    pub time_limit: Duration,
+    /// How long it may take to start.
+    pub start_limit: Duration,
+    /// How often it is asked whether it is well, and how long the answer may take.
+    pub health: Duration,
+}
+
+/// Why there is no answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fault {
+    /// It took too long.
+    TooLong,
+    /// The worker is gone, or there is none.
+    Gone(String),
+}
+
+/// Workers of a kind, started again whenever they end.
+pub struct Workers {
+    plan: Arc<Plan>,
+    questions: mpsc::UnboundedSender<Question>,
+    asked: Asked,
+    /// How many are well.
+    up: Arc<watch::Sender<usize>>,
+    stop: watch::Sender<bool>,
+    keepers: Mutex<JoinSet<()>>,
+}
+
+type Asked = Arc<tokio::sync::Mutex<mpsc::UnboundedReceiver<Question>>>;
+
+struct Question {
+    text: Object,
+    /// What its log lines are about.
+    span: tracing::Span,
+    taken: oneshot::Sender<()>,
+    answer: oneshot::Sender<Result<Value, Fault>>,
+}
+
+impl Workers {
+    /// Workers that start when they are needed.
+    pub fn new(plan: Plan) -> Self {
+        let (questions, asked) = mpsc::unbounded_channel();
+        Self {
+            plan: Arc::new(plan),
+            questions,
+            asked: Arc::new(tokio::sync::Mutex::new(asked)),
+            up: Arc::new(watch::Sender::new(0)),
+            stop: watch::Sender::new(false),
+            keepers: Mutex::default(),
+        }
+    }
+
+    /// Starts them, unless they have been.
+    pub fn begin(&self) {
+        let mut keepers = self.keepers.lock().unwrap_or_else(PoisonError::into_inner);
+        if keepers.is_empty() && !*self.stop.borrow() {
+            for _ in 0..self.plan.count.max(1) {
+                let keeper = Keeper {
+                    plan: Arc::clone(&self.plan),
+                    asked: Arc::clone(&self.asked),
+                    up: Arc::clone(&self.up),
+                    stop: self.stop.subscribe(),
+                };
+                keepers.spawn(keeper.keep());
+            }
+        }
+    }
+
+    /// Lets them end.
+    pub async fn finish(&self) {
+        self.stop.send_replace(true);
+        let mut keepers = std::mem::take(&mut *self.keepers.lock().unwrap_or_else(PoisonError::into_inner));
+        while keepers.join_next().await.is_some() {}
+    }
+
+    /// The answer of a worker to a question, which gets an `id`.
+    ///
+    /// # Errors
+    /// It took too long, or the worker has ended, or none can be started.
+    pub async fn ask(&self, text: Object) -> Result<Value, Fault> {
+        self.begin();
+        let (taken, is_taken) = oneshot::channel();
+        let (answer, answered) = oneshot::channel();
+        let gone = |why: &str| Fault::Gone(format!("worker `{}` {why}", self.plan.name()));
+        let question = Question { text, span: tracing::Span::current(), taken, answer };
+        self.questions.send(question).map_err(|_| gone("is not there any more"))?;
+        tokio::select! {
+            _ = is_taken => answered.await.unwrap_or_else(|_| Err(gone("has ended"))),
+            () = self.are_down() => Err(gone("does not run")),
+        }
+    }
+
+    /// Comes back when there has been no worker for as long as one may take to start.
+    async fn are_down(&self) {
+        let mut up = self.up.subscribe();
+        loop {
+            let _ = up.wait_for(|count| *count == 0).await;
+            if timeout(self.plan.start_limit, up.wait_for(|count| *count > 0)).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+impl Plan {
+    fn name(&self) -> &str {
+        self.command.first().map_or("", String::as_str)
+    }
+
+    /// The command, with a program that is a path found from where we are, not from where it runs.
+    fn spawn(&self) -> std::io::Result<Child> {
+        let [name, arguments @ ..] = &*self.command else { return Err(std::io::ErrorKind::InvalidInput.into()) };
+        let program = if name.contains('/') { std::path::absolute(self.directory.join(name))? } else { name.into() };
+        let mut command = Command::new(program);
+        command.args(arguments).current_dir(&self.directory).process_group(0).kill_on_drop(true);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn()
+    }
+}
+
+/// Keeps one worker running.
+struct Keeper {
+    plan: Arc<Plan>,
+    asked: Asked,
+    up: Arc<watch::Sender<usize>>,
+    stop: watch::Receiver<bool>,
+}
+
+impl Keeper {
+    async fn keep(mut self) {
+        let mut pause = BACK_OFF.0;
+        loop {
+            let (was_well, reason) = match self.plan.spawn() {
+                Ok(child) => {
+                    let mut worker = Worker::new(&self.plan, &self.up, child);
+                    match worker.work(&self.asked, &mut self.stop).await {
+                        Ok(()) => return worker.finish().await,
+                        Err(reason) => (worker.is_well, worker.give_up(reason)),
+                    }
+                }
+                Err(error) => (false, format!("worker `{}` cannot be started: {error}", self.plan.name())),
+            };
+            if was_well {
+                pause = BACK_OFF.0;
+            }
+            tracing::error!("{reason}; starting again in {:.1} s", pause.as_secs_f64());
+            tokio::select! {
+                () = sleep(pause) => {}
+                () = stopped(&mut self.stop) => return,
+            }
+            pause = (pause * 2).min(BACK_OFF.1);
+        }
+    }
+}
+
+/// What a worker says.
+enum Said {
+    Answer(Vec<u8>),
+    Complaint(Vec<u8>),
+    /// Its standard output is closed.
+    End,
+}
+
+/// A question that a worker is at.
+struct Pending {
+    deadline: Instant,
+    span: tracing::Span,
+    answer: oneshot::Sender<Result<Value, Fault>>,
+}
+
+/// A process.
+struct Worker<'k> {
+    plan: &'k Plan,
+    up: &'k watch::Sender<usize>,
+    child: Child,
+    group: Option<Pid>,
+    lines: mpsc::UnboundedSender<String>,
+    said: mpsc::Receiver<Said>,
+    /// Reading and writing; ends with the worker.
+    _streams: JoinSet<()>,
+    pending: HashMap<i64, Pending>,
+    /// The ping that is not answered yet.
+    ping: Option<Instant>,
+    heard: Instant,
+    next: i64,
+    is_well: bool,
+    complaint: String,
+}
+
+impl<'k> Worker<'k> {
+    fn new(plan: &'k Plan, up: &'k watch::Sender<usize>, mut child: Child) -> Self {
+        let (lines, to_write) = mpsc::unbounded_channel();
+        let (saying, said) = mpsc::channel(16);
+        let mut streams = JoinSet::new();
+        if let (Some(stdin), Some(stdout), Some(stderr)) =
+            (child.stdin.take(), child.stdout.take(), child.stderr.take())
+        {
+            streams.spawn(write(stdin, to_write));
+            streams.spawn(read(stderr, MOST_LOGGED, saying.clone(), Said::Complaint, None));
+            streams.spawn(read(stdout, MOST, saying, Said::Answer, Some(Said::End)));
+        }
+        let group = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+        let (heard, pending) = (Instant::now(), HashMap::new());
+        let mut worker = Self {
+            plan,
+            up,
+            child,
+            group,
+            lines,
+            said,
+            _streams: streams,
+            pending,
+            ping: None,
+            heard,
+            next: 1,
+            is_well: false,
+            complaint: String::new(),
+        };
+        worker.ping(plan.start_limit);
+        worker
+    }
+
+    /// Works until told to stop.
+    ///
+    /// # Errors
+    /// Why it cannot go on.
+    async fn work(&mut self, asked: &Asked, stop: &mut watch::Receiver<bool>) -> Result<(), String> {
+        loop {
+            let deadlines = self.pending.values().map(|pending| pending.deadline).chain(self.ping);
+            let due = deadlines.min().unwrap_or(self.heard + self.plan.health);
+            let has_room = self.is_well && self.pending.len() < usize::from(self.plan.prefetch.max(1));
+            tokio::select! {
+                biased;
+                said = self.said.recv() => match said {
+                    Some(Said::Answer(line)) => self.hear(&line),
+                    Some(Said::Complaint(line)) => self.complain(&line),
+                    Some(Said::End) | None => return Err(self.end().await),
+                },
+                () = stopped(stop) => return Ok(()),
+                () = sleep_until(due) => self.look()?,
+                question = take(asked), if has_room => match question {
+                    Some(question) => self.pass_on(question),
+                    None => return Ok(()),
+                },
+            }
+        }
+    }
+
+    fn pass_on(&mut self, question: Question) {
+        let id = self.number();
+        let mut text = Object::from_iter([("id".to_owned(), Value::from(id))]);
+        text.extend(question.text);
+        let _ = self.lines.send(Value::Object(text).to_json());
+        let _ = question.taken.send(());
+        let deadline = Instant::now() + self.plan.time_limit;
+        self.pending.insert(id, Pending { deadline, span: question.span, answer: question.answer });
+    }
+
+    fn number(&mut self) -> i64 {
+        self.next += 1;
+        self.next - 1
+    }
+
+    fn ping(&mut self, limit: Duration) {
+        let ping = Value::from([("ping", self.number())]);
+        let _ = self.lines.send(ping.to_json());
+        self.ping = Some(Instant::now() + limit);
+    }
+
+    fn hear(&mut self, line: &[u8]) {
+        self.heard = Instant::now();
+        let said = read_value(line).unwrap_or_default();
+        let number = |key: &str| said.get(key).and_then(Value::as_i64);
+        if number("pong").is_some() {
+            self.ping = None;
+            if !self.is_well {
+                self.is_well = true;
+                self.up.send_modify(|count| *count += 1);
+            }
+            return;
+        }
+        match number("id").and_then(|id| self.pending.remove(&id)) {
+            // Whoever has asked may be gone.
+            Some(pending) => drop(pending.answer.send(Ok(said))),
+            None => {
+                let line = String::from_utf8_lossy(&line[..line.len().min(200)]).trim_end().to_owned();
+                self.log(&format!("this is no answer of worker `{}`: {line}", self.plan.name()));
+            }
+        }
+    }
+
+    fn complain(&mut self, line: &[u8]) {
+        let line = String::from_utf8_lossy(line).trim_end().to_owned();
+        if !line.is_empty() {
+            self.log(&line);
+            self.complaint = line;
+        }
+    }
+
+    /// A log line; about a message if it can only be about that one.
+    fn log(&self, line: &str) {
+        let mut spans = self.pending.values().map(|pending| &pending.span);
+        match (spans.next(), spans.next()) {
+            (Some(span), None) => span.in_scope(|| tracing::info!("{line}")),
+            _ => tracing::info!("{line}"),
+        }
+    }
+
+    /// Something is due: an answer, or a ping.
+    fn look(&mut self) -> Result<(), String> {
+        let now = Instant::now();
+        let name = self.plan.name();
+        let late = self.pending.iter().find(|(_, pending)| pending.deadline <= now).map(|(&id, _)| id);
+        if let Some(pending) = late.and_then(|id| self.pending.remove(&id)) {
+            let _ = pending.answer.send(Err(Fault::TooLong));
+            return Err(format!("worker `{name}` took too long"));
+        }
+        match self.ping {
+            Some(due) if due <= now && self.is_well => return Err(format!("worker `{name}` does not answer")),
+            Some(due) if due <= now => return Err(format!("worker `{name}` does not answer the first `ping`")),
+            // While it is at something its time limit is what counts.
+            None if self.pending.is_empty() => self.ping(self.plan.health),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Why it has ended.
+    async fn end(&mut self) -> String {
+        let status = timeout(GRACE, self.child.wait()).await;
+        while let Ok(Some(said)) = timeout(Duration::from_millis(100), self.said.recv()).await {
+            if let Said::Complaint(line) = said {
+                self.complain(&line);
+            }
+        }
+        let how = match status {
+            Ok(Ok(status)) => {
+                status.code().map_or("was killed".to_owned(), |code| format!("ended with exit status {code}"))
+            }
+            _ => "has closed its standard output".to_owned(),
+        };
+        let complaint = if self.complaint.is_empty() { String::new() } else { format!(": {}", self.complaint) };
+        format!("worker `{}` {how}{complaint}", self.plan.name())
+    }
+
+    /// Gives back what it had not answered.
+    fn give_up(&mut self, reason: String) -> String {
+        for (_, pending) in self.pending.drain() {
+            let _ = pending.answer.send(Err(Fault::Gone(reason.clone())));
+        }
+        reason
+    }
+
+    /// Lets it end by itself: there is nothing more for it.
+    async fn finish(mut self) {
+        (self.lines, _) = mpsc::unbounded_channel();
+        let _ = timeout(GRACE, self.child.wait()).await;
+    }
+}
+
+impl Drop for Worker<'_> {
+    fn drop(&mut self) {
+        if self.is_well {
+            self.up.send_modify(|count| *count -= 1);
+        }
+        if let Some(group) = self.group {
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+    }
+}
+
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    // Whoever could say so is gone: then there is nobody to work for.
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+/// The next question that somebody still wants to be answered.
+async fn take(asked: &Asked) -> Option<Question> {
+    let mut asked = asked.lock().await;
+    loop {
+        match asked.recv().await {
+            Some(question) if question.answer.is_closed() => {}
+            question => return question,
+        }
+    }
+}
+
+async fn write(mut stdin: ChildStdin, mut lines: mpsc::UnboundedReceiver<String>) {
+    while let Some(mut line) = lines.recv().await {
+        line.push('\n');
+        // A worker that does not read any more is heard of when it ends.
+        if stdin.write_all(line.as_bytes()).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Passes lines on, and says when there are no more, or one is too long.
+async fn read(
+    stream: impl AsyncRead + Unpin,
+    most: u64,
+    said: mpsc::Sender<Said>,
+    what: fn(Vec<u8>) -> Said,
+    end: Option<Said>,
+) {
+    let mut stream = BufReader::new(stream);
+    loop {
+        let mut line = Vec::new();
+        let read = (&mut stream).take(most).read_until(b'\n', &mut line).await;
+        let is_cut = line.len() as u64 == most && end.is_some();
+        if !matches!(read, Ok(1..)) || is_cut || said.send(what(line)).await.is_err() {
+            break;
+        }
+    }
+    if let Some(end) = end {
+        let _ = said.send(end).await;
+    }
+}

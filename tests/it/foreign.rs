@@ -1,0 +1,272 @@
+//! Services in any language on the embedded broker: programs for each message, and workers that stay.
+
+use rustix::process::Signal;
+use zrecipe::message::{Envelope, Outgoing};
+use zrecipe::syntax::json::read_value;
+use zrecipe::transport::{Deliveries, Transport as _};
+use zrecipe::value::{Object, Value};
+
+use crate::service::Place;
+
+#[path = "../../examples/spot_finder.rs"]
+mod spot_finder;
+
+const SETTINGS: &str = "contracts = [\"services/*.json\"]\n";
+
+/// A recipe message for step 1 on a queue, with this payload; its id is the recipe ID.
+fn message(queue: &str, id: &str, parameters: &str, payload: &str) -> Outgoing {
+    let recipe = format!(
+        r#"{{"1": {{"queue": "{queue}", "parameters": {parameters}, "output": {{"result": 2, "failure": 2, "timeout": 2}}}},
+            "2": {{"queue": "out"}}, "start": [[1, {payload}]]}}"#
+    );
+    let recipe = read_value(recipe.as_bytes()).expect("JSON");
+    let environment = Object::from_iter([("ID".to_owned(), Value::from(id))]);
+    let message = Envelope::start(recipe, environment, id).expect("starts").remove(0);
+    Outgoing { id: id.to_owned(), ..message }
+}
+
+async fn site(files: &[(&str, &str)]) -> Place {
+    let place = Place::new().await;
+    std::fs::create_dir(place.path("services")).expect("a folder");
+    place.write("zrecipe.toml", SETTINGS);
+    files.iter().for_each(|(name, text)| place.write(&format!("services/{name}"), text));
+    place.space.declare("mine").await.expect("declares");
+    place
+}
+
+/// The payload that comes out.
+async fn result(place: &Place, out: &mut Deliveries) -> (String, Value) {
+    let delivery = place.take(out).await;
+    let envelope = Envelope::read(&delivery.headers, &delivery.body).expect("a recipe message");
+    (envelope.id().expect("an ID").to_owned(), envelope.payload)
+}
+
+fn reason(payload: &Value) -> String {
+    payload.get("reason").and_then(Value::as_str).unwrap_or_default().to_owned()
+}
+
+const PROGRAM: &str = r#"{
+  "names": ["Mine"],
+  "queues": ["mine"],
+  "parameters": { "type": "object", "required": ["n"], "properties": { "n": { "type": "integer" } } },
+  "payload": { "type": "string" },
+  "channels": { "result": { "default": true }, "failure": {}, "timeout": {} },
+  "run": { "command": ["sh", "mine.sh"], "time_limit": 1 }
+}"#;
+
+const SCRIPT: &str = r#"
+read -r payload
+echo "$payload in $ZRECIPE_RECIPE_ID" >&2
+send() { echo "{\"channel\": \"$1\", \"payload\": $2}" >>"$ZRECIPE_RESULTS"; }
+case $payload in
+*good*) send result "$(cat "$ZRECIPE_PARAMETERS")";;
+*odd*) send elsewhere 1; send result 2;;
+*bad*) echo "no such image" >&2; exit 65;;
+*later*) [ -e been ] || { touch been; exit 75; }; send result '"been"';;
+*fails*) send result '"half"'; echo "out of memory" >&2; exit 3;;
+*broken*) echo "{" >>"$ZRECIPE_RESULTS";;
+*slow*) sleep 100;;
+esac
+"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_program_for_each_message() {
+    let place = site(&[("mine.json", PROGRAM), ("mine.sh", SCRIPT)]).await;
+    let mut out = place.subscribe("out").await;
+    let mut service = place.service(&["service", "-s", "mine"]);
+    let send = async |id: &str, parameters: &str, payload: &str| {
+        place.space.send(vec![message("mine", id, parameters, payload)]).await.expect("sends");
+    };
+    // Nothing of a message is part of a command.
+    send("$(touch here)", r#"{"n": 1, "x": "; $(touch here)"}"#, r#""good `touch here`""#).await;
+    let line = service.says("in $(touch here)");
+    assert!(line.contains("recipe_ID"), "{line}");
+    let (_, payload) = result(&place, &mut out).await;
+    assert_eq!(payload.to_json(), r#"{"n":1,"x":"; $(touch here)"}"#);
+    assert!(!place.path("here").exists() && !place.path("services/here").exists());
+    for (payload, expected) in [
+        ("fails", "`sh` ended with exit status 3: out of memory"),
+        ("slow", "it was stopped after 1 s"),
+        ("broken", "line 1 of its results is "),
+    ] {
+        send(payload, r#"{"n": 1}"#, &format!("\"{payload}\"")).await;
+        let (id, found) = result(&place, &mut out).await;
+        assert_eq!(id, payload);
+        assert!(reason(&found).starts_with(expected), "{}", found.to_json());
+    }
+    send("odd", r#"{"n": 1}"#, "\"odd\"").await;
+    service.says("its contract has no channel `elsewhere`");
+    assert_eq!(result(&place, &mut out).await.1, Value::from(2));
+    // What can never be dealt with is said by the contract, or by the program.
+    send("bad", r#"{"n": 1}"#, "\"bad\"").await;
+    send("payload", r#"{"n": 1}"#, "1").await;
+    send("parameters", r#"{"n": "x"}"#, "\"good\"").await;
+    let dead = place.dead("mine", 3).await;
+    let expected = [
+        ("bad", "no such image"),
+        ("parameters", "parameter `n` is `\"x\"`, which does not read as an integer"),
+        ("payload", "the payload is `1`, not a string"),
+    ];
+    assert_eq!(dead, expected.map(|(id, reason)| (id.to_owned(), reason.to_owned())));
+    send("later", r#"{"n": 1}"#, "\"later\"").await;
+    service.says("cannot deal with it now");
+    assert_eq!(result(&place, &mut out).await.1, Value::from("been"));
+    service.signal(Signal::TERM);
+    service.ends(0);
+}
+
+const WORKER: &str = r#"{
+  "names": ["Mine"],
+  "queues": ["mine"],
+  "channels": { "result": { "default": true }, "failure": {} },
+  "run": { "command": ["python3", "mine.py"], "mode": "worker", "prefetch": 2, "time_limit": 2, "health": 0.5 }
+}"#;
+
+const LOOP: &str = r#"
+import json, os, sys, time
+
+def deal_with(message):
+    payload = message["payload"]
+    print("at", payload, "of", message["environment"]["ID"], file=sys.stderr, flush=True)
+    if payload == "dies" and not os.path.exists("died"):
+        open("died", "w").close()
+        sys.exit("ran out of something")
+    if payload == "hangs":
+        time.sleep(100)
+    if payload == "bad":
+        return {"bad": "no such image"}
+    if payload == "later" and not os.path.exists("been"):
+        open("been", "w").close()
+        return {"later": "not yet", "after": 0.1}
+    if payload == "again":
+        return {"checkpoint": "again, and again", "after": 0}
+    if payload == "fails":
+        return {"outputs": [{"channel": "failure", "payload": {"reason": "it is so"}}], "result": "failed", "reason": "so"}
+    return {"outputs": [{"payload": [message["parameters"], message["step"]["queue"], payload]}]}
+
+print("this is no answer", flush=True)
+for line in sys.stdin:
+    message = json.loads(line)
+    if "ping" in message:
+        if os.path.exists("deaf"):
+            os.remove("deaf")
+            continue
+        answer = {"pong": message["ping"]}
+    else:
+        answer = {"id": message["id"], **deal_with(message)}
+    print(json.dumps(answer), flush=True)
+open("ended", "w").close()
+"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_that_stays() {
+    let place = site(&[("mine.json", WORKER), ("mine.py", LOOP)]).await;
+    let mut out = place.subscribe("out").await;
+    let mut service = place.service(&["service", "-s", "Mine"]);
+    service.says("this is no answer of worker `python3`: this is no answer");
+    let send = async |payload: &str| {
+        let message = message("mine", payload, r#"{"n": 1}"#, &format!("\"{payload}\""));
+        place.space.send(vec![message]).await.expect("sends");
+    };
+    let answer = |payload: &str| format!(r#"[{{"n":1}},"mine","{payload}"]"#);
+    send("good").await;
+    let line = service.says("at good of good");
+    assert!(line.contains("recipe_ID"), "{line}");
+    assert_eq!(result(&place, &mut out).await.1.to_json(), answer("good"));
+    send("again").await;
+    assert_eq!(result(&place, &mut out).await.1.to_json(), answer("again, and again"));
+    send("fails").await;
+    assert_eq!(reason(&result(&place, &mut out).await.1), "it is so");
+    send("later").await;
+    assert_eq!(result(&place, &mut out).await.1.to_json(), answer("later"));
+    send("bad").await;
+    assert_eq!(place.dead("mine", 1).await, [("bad".to_owned(), "no such image".to_owned())]);
+    // A worker that takes too long is replaced, and so is one that dies or does not answer.
+    send("hangs").await;
+    assert_eq!(reason(&result(&place, &mut out).await.1), "it was stopped after 2 s");
+    send("dies").await;
+    service.says("worker `python3` ended with exit status 1: ran out of something; starting again");
+    assert_eq!(result(&place, &mut out).await.1.to_json(), answer("dies"));
+    place.write("services/deaf", "");
+    service.says("worker `python3` does not answer; starting again");
+    send("after all").await;
+    assert_eq!(result(&place, &mut out).await.1.to_json(), answer("after all"));
+    service.signal(Signal::TERM);
+    service.ends(0);
+    assert!(place.path("services/ended").exists());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_service_that_cannot_be_started_is_named() {
+    let silent = WORKER.replace("python3", "no-such-program");
+    let place = site(&[("mine.json", &silent)]).await;
+    place.write("other.json", r#"{"names": ["Other"], "queues": ["other"]}"#);
+    let mut service = place.service(&["service", "-s", "Mine"]);
+    service.says("worker `no-such-program` cannot be started: No such file or directory (os error 2)");
+    service.signal(Signal::TERM);
+    service.ends(0);
+    let mut service = place.service(&["service", "-s", "Other", "--contract", "other.json"]);
+    service.says("the contract of service `Other` does not say how it is run");
+    service.ends(2);
+    let mut service = place.service(&["service", "-s", "Mnie"]);
+    service.says("did you mean `Mine`?");
+    service.ends(2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_service_in_rust() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let found = spot_finder::find_spots(directory.path(), "[1, 20, 3, 11]").await.expect("finds");
+    assert_eq!(found.to_json(), "[1,3]");
+}
+
+/// Runs a line of a shell, with zrecipe on the path; what it prints.
+async fn shell(place: &Place, line: &str) -> String {
+    let zrecipe = std::path::Path::new(env!("CARGO_BIN_EXE_zrecipe"));
+    let path = std::env::var("PATH").expect("a path");
+    let path = format!("{}:{path}", zrecipe.parent().expect("a directory").display());
+    let mut command = std::process::Command::new("sh");
+    command.args(["-ec", line]).current_dir(place.path("")).env("PATH", path).env("ZRECIPE_STATE", place.path("state"));
+    command.env_remove("ZOCALO_CONFIG").env_remove("ZRECIPE_CONFIG");
+    let output = tokio::task::spawn_blocking(move || command.output()).await.expect("ends").expect("starts");
+    assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn newcomers_can_paste() {
+    let readme = include_str!("../../README.md");
+    let (_, section) = readme.split_once("### A service of your own\n").expect("a section");
+    let (section, _) = section.split_once("\n### ").expect("an end");
+    let place = Place::new().await;
+    let mut blocks = section.split("```").skip(1).step_by(2);
+    let mut played = 0;
+    for block in &mut blocks {
+        if let Some(commands) = block.strip_prefix("sh\n") {
+            shell(&place, commands).await;
+            played += 1;
+        } else if let Some(session) = block.strip_prefix("console\n") {
+            for part in session.split("$ ").skip(1) {
+                let (command, expected) = part.split_once('\n').expect("lines");
+                let printed = shell(&place, command).await;
+                if !command.starts_with("zrecipe run") {
+                    assert_eq!(printed, expected, "{command}");
+                }
+                played += 1;
+            }
+        }
+    }
+    assert!(played > 3, "the section is played");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn examples_run() {
+    let place = Place::new().await;
+    let examples = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/services");
+    shell(&place, &format!("cp -r {examples}/. . && zrecipe check .")).await;
+    place.write("data", "some data\n");
+    shell(&place, "zrecipe run checksum -p file=$PWD/data -p report=$PWD/report").await;
+    let report = std::fs::read_to_string(place.path("report")).expect("a report");
+    let sum = shell(&place, "cksum <data | cut -d ' ' -f 1").await;
+    assert_eq!(report, format!("{{\"checksum\": \"{}\"}}\n", sum.trim()));
+}
