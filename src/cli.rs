@@ -15,7 +15,7 @@ use clap::{Args, ColorChoice, Parser};
 use crate::bind::merge;
 use crate::compile::{Compilation, Options, compile};
 use crate::connection;
-use crate::contract::Contracts;
+use crate::contract::{Contract, Contracts};
 use crate::diagnostic::{Level, nearest};
 use crate::diff::unified;
 use crate::document::DocumentKind;

@@ -183,7 +183,11 @@ impl Project {
         (contracts, unusable)
     }
 
-    fn read_contract(&self, path: &Path) -> Result<Contract, Unusable> {
+    /// The contract in a file.
+    ///
+    /// # Errors
+    /// It cannot be used.
+    pub fn read_contract(&self, path: &Path) -> Result<Contract, Unusable> {
         let here = std::env::current_dir().unwrap_or_default();
         let name = path.strip_prefix(&here).unwrap_or(path).to_string_lossy().into_owned();
         let unusable = |why| Unusable { path: path.to_owned(), name: name.clone(), why };

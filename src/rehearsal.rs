@@ -226,9 +226,12 @@ impl Record {
         if self.is_too_much() {
             faults.push(format!("it was stopped after {MOST} messages"));
         }
-        faults.extend(self.done.iter().filter(|(_, times)| **times > 1).map(|(id, times)| {
-            format!("message {id} was dealt with {times} times")
-        }));
+        faults.extend(
+            self.done
+                .iter()
+                .filter(|(_, times)| **times > 1)
+                .map(|(id, times)| format!("message {id} was dealt with {times} times")),
+        );
         let missing = scenario.reached.iter().filter(|step| !self.reached.contains(step));
         faults.extend(missing.map(|step| format!("step `{step}` was not reached")));
         let wrong = scenario.unreached.iter().filter(|step| self.reached.contains(step));
@@ -350,7 +353,9 @@ fn sample(root: &SchemaValue, schema: &SchemaValue, depth: usize) -> Value {
     let schema = resolve_reference(root, schema);
     let plain = |value: &SchemaValue| crate::syntax::json::read_value(value.to_string().as_bytes()).unwrap_or_default();
     let first = |key: &str| schema.get(key).and_then(SchemaValue::as_array).and_then(|list| list.first());
-    if let Some(value) = schema.get("const").or_else(|| schema.get("default")).or_else(|| first("examples")).or_else(|| first("enum")) {
+    if let Some(value) =
+        schema.get("const").or_else(|| schema.get("default")).or_else(|| first("examples")).or_else(|| first("enum"))
+    {
         return plain(value);
     }
     if let Some(other) = first("anyOf").or_else(|| first("oneOf")).filter(|_| depth < DEEPEST) {
@@ -368,7 +373,8 @@ fn sample(root: &SchemaValue, schema: &SchemaValue, depth: usize) -> Value {
             let member = |name: &SchemaValue| {
                 let name = name.as_str()?;
                 let schema = schema.get("properties").and_then(|properties| properties.get(name));
-                let value = schema.filter(|_| depth < DEEPEST).map_or(Value::Null, |schema| sample(root, schema, depth + 1));
+                let value =
+                    schema.filter(|_| depth < DEEPEST).map_or(Value::Null, |schema| sample(root, schema, depth + 1));
                 Some((name.to_owned(), value))
             };
             Value::Object(required.filter_map(member).collect())
