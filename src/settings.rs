@@ -21,6 +21,7 @@
 //! custom-recipes = true                     # whether requests may carry a recipe
 //! ready = [["data-is-there", "--beamline"]] # programs that say whether a request can be dealt with
 //! filters = [["look-up-in-database"]]       # programs that change requests: add parameters, for example
+//!                                           # either can stay: { worker = ["python3", "filter.py"] }
 //! time-limit = 30                           # seconds that each of them may take
 //!
 //! [wrappers]                                # the programs that `zrecipe wrap --wrap NAME` runs
@@ -97,12 +98,21 @@ pub struct Settings {
 pub struct Dispatching {
     /// Whether requests may carry a recipe.
     pub custom_recipes: bool,
-    /// Programs with their arguments that say whether a request can be dealt with.
-    pub ready: Vec<Vec<String>>,
-    /// Programs with their arguments that change requests.
-    pub filters: Vec<Vec<String>>,
+    /// Programs that say whether a request can be dealt with.
+    pub ready: Vec<Decider>,
+    /// Programs that change requests.
+    pub filters: Vec<Decider>,
     /// How long each of them may take.
     pub time_limit: Duration,
+}
+
+/// A program with its arguments that has a say about requests.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decider {
+    /// Started for each request.
+    Program(Vec<String>),
+    /// It stays.
+    Worker(Vec<String>),
 }
 
 impl Default for Dispatching {
@@ -116,10 +126,17 @@ impl Default for Dispatching {
 struct WrittenDispatcher {
     custom_recipes: Option<bool>,
     #[serde(default)]
-    ready: Vec<Spanned<Vec<String>>>,
+    ready: Vec<WrittenDecider>,
     #[serde(default)]
-    filters: Vec<Spanned<Vec<String>>>,
+    filters: Vec<WrittenDecider>,
     time_limit: Option<Spanned<f64>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged, expecting = "a program is a list of texts, or `{ worker = [\"program\"] }`")]
+enum WrittenDecider {
+    Program(Spanned<Vec<String>>),
+    Worker { worker: Spanned<Vec<String>> },
 }
 
 /// The file as written.
@@ -354,8 +371,12 @@ fn program(written: Spanned<Vec<String>>, base: &Path) -> Result<Vec<String>, Pr
 
 fn dispatching(written: WrittenDispatcher, base: &Path) -> Result<Dispatching, Problem> {
     let default = Dispatching::default();
-    let programs = |commands: Vec<Spanned<Vec<String>>>| {
-        commands.into_iter().map(|command| program(command, base)).collect::<Result<_, _>>()
+    let programs = |written: Vec<WrittenDecider>| {
+        let decider = |written| match written {
+            WrittenDecider::Program(command) => program(command, base).map(Decider::Program),
+            WrittenDecider::Worker { worker } => program(worker, base).map(Decider::Worker),
+        };
+        written.into_iter().map(decider).collect::<Result<_, _>>()
     };
     let time_limit = written.time_limit.map_or(Ok(default.time_limit), |limit| {
         let time = Duration::try_from_secs_f64(*limit.get_ref()).ok().filter(|time| !time.is_zero());

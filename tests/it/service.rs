@@ -335,3 +335,52 @@ async fn what_is_under_way_is_finished_and_a_second_signal_does_not_wait() {
     let mut waiting = place.subscribe("runner.submission").await;
     assert_eq!(place.take(&mut waiting).await.id, "again");
 }
+
+const STAYING: &str = r#"
+[dispatcher]
+ready = [{ worker = ["python3", "voice.py"] }]
+filters = [{ worker = ["python3", "voice.py", "filter"] }]
+"#;
+
+const VOICE: &str = r#"
+import json, sys
+asked = set()
+for line in sys.stdin:
+    message = json.loads(line)
+    if "ping" in message:
+        print(json.dumps({"pong": message["ping"]}), flush=True)
+        continue
+    request, answer = message["request"], {"id": message["id"]}
+    n = request["parameters"]["n"]
+    if "filter" not in sys.argv:
+        answer["ready"] = n != "late" or n in asked
+        asked.add(n)
+    elif n == "refused":
+        answer["bad"] = "no such visit"
+    else:
+        request["parameters"]["n"] = "one " + n
+        answer["request"] = request
+    print(json.dumps(answer), flush=True)
+"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn programs_that_stay_decide_about_requests() {
+    let place = Place::new().await;
+    place.write("zrecipe.toml", STAYING);
+    place.write("voice.py", VOICE);
+    place.write("recipes/good.json", r#"{"1": {"queue": "out"}, "start": [[1, "{n}"]]}"#);
+    let mut service = place.service(&["service", "-s", "Dispatcher"]);
+    let mut out = place.subscribe("out").await;
+    for n in ["fine", "late", "refused"] {
+        place.send("processing_recipe", n, &request("good", n), Object::new()).await;
+    }
+    for expected in ["one fine", "one late"] {
+        let delivery = place.take(&mut out).await;
+        let envelope = Envelope::read(&delivery.headers, &delivery.body).expect("a recipe message");
+        assert_eq!(envelope.payload, Value::from(expected));
+    }
+    let dead = place.dead("processing_recipe", 1).await;
+    assert_eq!(dead, [("refused".to_owned(), "no such visit".to_owned())]);
+    service.signal(Signal::TERM);
+    service.ends(0);
+}

@@ -8,6 +8,9 @@
 //! input. One of `ready` says by its exit status whether the request can be dealt with: 0, or 1 for not yet. One of
 //! `filters` prints the request that is to be dealt with instead, usually with more parameters; exit status 75 means
 //! that it cannot tell now, any other that the request is refused, with the last line of standard error as the reason.
+//!
+//! A program that stays ([`crate::runtime::workers`]) gets `{"id", "request"}` and answers with `{"id", "ready": true}` or
+//! false, or with `{"id", "request"}`; or with `{"id", "bad": reason}` (refused) or `{"id", "later": reason}`.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -23,8 +26,9 @@ use crate::library::{self, Library, Shelf};
 use crate::message::{Destination, Envelope, Outgoing, REQUEST_QUEUE, Request, message_id};
 use crate::runtime::ask::{Answer, ask};
 use crate::runtime::process::Ending;
+use crate::runtime::workers::{Fault, Plan, Workers};
 use crate::runtime::{Job, Outcome, Service};
-use crate::settings::Dispatching;
+use crate::settings::{Decider, Dispatching};
 use crate::source::{Source, Unit};
 use crate::value::{Object, Value};
 
@@ -37,6 +41,12 @@ const READY_TIMEOUT: f64 = 120.0;
 /// The exit status with which a filter says that it cannot tell now (`EX_TEMPFAIL`).
 const NOT_NOW: i32 = 75;
 
+/// How long a program of the site that stays may take to start.
+const START: Duration = Duration::from_secs(60);
+
+/// How often it is asked whether it is well, and how long the answer may take.
+const HEALTH: Duration = Duration::from_secs(10);
+
 /// How long to wait after a fault of the surroundings.
 const FAULT: Duration = Duration::from_secs(5);
 
@@ -46,12 +56,54 @@ pub struct Dispatcher {
     shelf: Arc<Shelf>,
     logbook: Option<PathBuf>,
     policy: Dispatching,
+    ready: Arc<Vec<Voice>>,
+    filters: Arc<Vec<Voice>>,
+}
+
+/// A program of the site that has a say.
+enum Voice {
+    Program(Vec<String>),
+    Worker(Workers),
+}
+
+impl Voice {
+    fn new(decider: &Decider, limit: Duration) -> Self {
+        let command = match decider {
+            Decider::Program(command) => return Self::Program(command.clone()),
+            Decider::Worker(command) => command.clone(),
+        };
+        let (start_limit, health) = (START, HEALTH);
+        let directory = PathBuf::from(".");
+        let plan = Plan { command, directory, count: 1, prefetch: 1, time_limit: limit, start_limit, health };
+        Self::Worker(Workers::new(plan))
+    }
+
+    /// A worker's answer to a request.
+    async fn ask(workers: &Workers, request: &Request) -> Result<Value, Refusal> {
+        let question = Object::from_iter([("request".to_owned(), request.to_value())]);
+        let answer = workers.ask(question).await.map_err(|fault| match fault {
+            Fault::TooLong => Refusal::World("a worker of the site took too long".to_owned()),
+            Fault::Gone(reason) => Refusal::World(reason),
+        })?;
+        let text = |key: &str| answer.get(key).and_then(Value::as_str).map(str::to_owned);
+        match (text("bad"), text("later")) {
+            (Some(reason), _) => Err(Refusal::Request(reason)),
+            (None, Some(reason)) => Err(Refusal::World(reason)),
+            (None, None) => Ok(answer),
+        }
+    }
 }
 
 impl Dispatcher {
     /// A dispatcher that looks recipes up in a library.
     pub fn new(library: Library) -> Self {
-        Self { shelf: Arc::new(Shelf::new(library)), logbook: None, policy: Dispatching::default() }
+        Self {
+            shelf: Arc::new(Shelf::new(library)),
+            logbook: None,
+            policy: Dispatching::default(),
+            ready: Arc::default(),
+            filters: Arc::default(),
+        }
     }
 
     /// Writes a file about every request into this directory.
@@ -64,6 +116,10 @@ impl Dispatcher {
     /// Does as a site wants it.
     #[must_use]
     pub fn with_policy(mut self, policy: Dispatching) -> Self {
+        let voices =
+            |deciders: &[Decider]| deciders.iter().map(|decider| Voice::new(decider, policy.time_limit)).collect();
+        self.ready = Arc::new(voices(&policy.ready));
+        self.filters = Arc::new(voices(&policy.filters));
         self.policy = policy;
         self
     }
@@ -85,7 +141,7 @@ impl Dispatcher {
             return Err(Refusal::Request("requests with a recipe of their own are not taken here".to_owned()));
         }
         let original = request.clone();
-        for filter in &self.policy.filters {
+        for filter in &*self.filters {
             request = self.filter(filter, &request).await?;
         }
         let (dispatcher, job) = (self.clone(), job.clone());
@@ -96,7 +152,17 @@ impl Dispatcher {
 
     /// Whether all programs say that a request can be dealt with: by exit status 0, or 1 for not yet.
     async fn is_ready(&self, request: &Request) -> Result<bool, Refusal> {
-        for program in &self.policy.ready {
+        for voice in &*self.ready {
+            let program = match voice {
+                Voice::Program(program) => program,
+                Voice::Worker(workers) => match Voice::ask(workers, request).await?.get("ready") {
+                    Some(Value::Bool(true)) => continue,
+                    Some(Value::Bool(false)) => return Ok(false),
+                    _ => {
+                        return Err(Refusal::World("a worker of the site does not say whether it is ready".to_owned()));
+                    }
+                },
+            };
             let answer = self.ask(program, request).await?;
             match answer.ending {
                 Ending::Exited(0) => {}
@@ -108,7 +174,17 @@ impl Dispatcher {
     }
 
     /// What a filter makes of a request.
-    async fn filter(&self, program: &[String], request: &Request) -> Result<Request, Refusal> {
+    async fn filter(&self, voice: &Voice, request: &Request) -> Result<Request, Refusal> {
+        let program = match voice {
+            Voice::Program(program) => program,
+            Voice::Worker(workers) => {
+                let answer = Voice::ask(workers, request).await?;
+                let request = answer.get("request").cloned().unwrap_or_default();
+                return Request::read(request.to_json().as_bytes()).map_err(|reason| {
+                    Refusal::World(format!("the answer of a worker of the site is no request: {reason}"))
+                });
+            }
+        };
         let answer = self.ask(program, request).await?;
         match answer.ending {
             Ending::Exited(0) => Request::read(&answer.output).map_err(|reason| {
@@ -202,6 +278,22 @@ impl Service for Dispatcher {
 
     fn takes_plain_messages(&self) -> bool {
         true
+    }
+
+    async fn begin(&self) {
+        for voice in self.ready.iter().chain(&*self.filters) {
+            if let Voice::Worker(workers) = voice {
+                workers.begin();
+            }
+        }
+    }
+
+    async fn finish(&self) {
+        for voice in self.ready.iter().chain(&*self.filters) {
+            if let Voice::Worker(workers) = voice {
+                workers.finish().await;
+            }
+        }
     }
 
     async fn handle(&self, job: &Job) -> Outcome {
