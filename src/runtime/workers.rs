@@ -227,6 +227,8 @@ struct Worker<'k> {
     /// The ping that is not answered yet.
     ping: Option<Instant>,
     heard: Instant,
+    /// What it has answered last.
+    answered: Option<tracing::Span>,
     next: i64,
     is_well: bool,
     complaint: String,
@@ -257,6 +259,7 @@ impl<'k> Worker<'k> {
             pending,
             ping: None,
             heard,
+            answered: None,
             next: 1,
             is_well: false,
             complaint: String::new(),
@@ -326,7 +329,10 @@ impl<'k> Worker<'k> {
         }
         match number("id").and_then(|id| self.pending.remove(&id)) {
             // Whoever has asked may be gone.
-            Some(pending) => drop(pending.answer.send(Ok(said))),
+            Some(pending) => {
+                let _ = pending.answer.send(Ok(said));
+                self.answered = Some(pending.span);
+            }
             None => {
                 let line = String::from_utf8_lossy(&line[..line.len().min(200)]).trim_end().to_owned();
                 self.log(&format!("this is no answer of worker `{}`: {line}", self.plan.name()));
@@ -344,7 +350,9 @@ impl<'k> Worker<'k> {
 
     /// A log line; about a message if it can only be about that one.
     fn log(&self, line: &str) {
-        let mut spans = self.pending.values().map(|pending| &pending.span);
+        // Standard error may be heard a little later than the answer that came after it.
+        let late = self.answered.as_ref().filter(|_| self.pending.is_empty() && self.heard.elapsed() < GRACE);
+        let mut spans = self.pending.values().map(|pending| &pending.span).chain(late);
         match (spans.next(), spans.next()) {
             (Some(span), None) => span.in_scope(|| tracing::info!("{line}")),
             _ => tracing::info!("{line}"),
