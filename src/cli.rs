@@ -25,7 +25,7 @@ use crate::lint::{Choice, Levels};
 use crate::ops::drop_files;
 use crate::project::{self, Given, Project};
 use crate::report::{self, FileReport, Report, Style};
-use crate::runtime::run;
+use crate::runtime::{run, supervisor};
 use crate::secret;
 use crate::site::{Fault, Site};
 use crate::source::Source;
@@ -327,6 +327,10 @@ fn tell_panic(panic: &std::panic::PanicHookInfo<'_>) {
 /// Runs the program.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     std::panic::set_hook(Box::new(tell_panic));
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    if let Some(code) = supervisor::main(&arguments) {
+        return code;
+    }
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => {

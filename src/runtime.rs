@@ -10,9 +10,11 @@ pub mod instance;
 pub mod journal;
 pub mod metrics;
 pub mod process;
+pub mod roots;
 pub mod run;
 pub mod services;
 pub mod status;
+pub mod supervisor;
 pub mod workers;
 
 use std::sync::Arc;

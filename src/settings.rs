@@ -24,6 +24,15 @@
 //!                                           # either can stay: { worker = ["python3", "filter.py"] }
 //! time-limit = 30                           # seconds that each of them may take
 //!
+//! [runner]                                  # commands of recipes, and files that services write for them
+//! roots = ["/dls", "/scratch"]              # where services may write; without it, anywhere
+//! environment = ["PATH", "LC_*"]            # the variables that commands find
+//!
+//! [runner.limits]                           # of each command: bytes, seconds, numbers
+//! silence = 600                             # seconds without output
+//! output = 67108864
+//! memory = 17179869184
+//!
 //! [wrappers]                                # the programs that `zrecipe wrap --wrap NAME` runs
 //! phasing = ["python3", "wrappers/phasing.py"]
 //!
@@ -83,6 +92,8 @@ pub struct Settings {
     pub declared: Arc<Declared>,
     /// How requests are dealt with.
     pub dispatching: Dispatching,
+    /// How commands of recipes are run.
+    pub running: Running,
     /// Programs with their arguments that are wrapped, by name.
     pub wrappers: BTreeMap<String, Vec<String>>,
     /// The directory of the settings file, which paths are relative to.
@@ -119,6 +130,76 @@ impl Default for Dispatching {
     fn default() -> Self {
         Self { custom_recipes: true, ready: Vec::new(), filters: Vec::new(), time_limit: Duration::from_secs(30) }
     }
+}
+
+/// How commands of recipes are run.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Running {
+    /// Where services may write; none: anywhere.
+    pub roots: Vec<PathBuf>,
+    /// The names of the variables that commands find, if that is decided; a `*` at the end stands for anything.
+    pub environment: Option<Vec<String>>,
+    /// What each command may use.
+    pub limits: Limits,
+}
+
+/// What a command may use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Seconds of processor time.
+    pub cpu: Option<u64>,
+    /// Bytes of address space of each process.
+    pub memory: Option<u64>,
+    /// Open files of each process.
+    pub open_files: Option<u64>,
+    /// Bytes of each file that is written.
+    pub file_size: Option<u64>,
+    /// Processes that its user may have in all.
+    pub processes: Option<u64>,
+    /// How long nothing may be printed.
+    pub silence: Option<Duration>,
+    /// How long it may take to end after it was asked to, before it is killed.
+    pub grace: Duration,
+    /// Bytes that are kept of what is printed.
+    pub output: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            cpu: None,
+            memory: None,
+            open_files: None,
+            file_size: None,
+            processes: None,
+            silence: None,
+            grace: Duration::from_secs(2),
+            output: 64 << 20,
+        }
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenRunner {
+    #[serde(default)]
+    roots: Vec<PathBuf>,
+    environment: Option<Vec<String>>,
+    #[serde(default)]
+    limits: WrittenLimits,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct WrittenLimits {
+    cpu: Option<u64>,
+    memory: Option<u64>,
+    open_files: Option<u64>,
+    file_size: Option<u64>,
+    processes: Option<u64>,
+    silence: Option<Spanned<f64>>,
+    grace: Option<Spanned<f64>>,
+    output: Option<u64>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -159,6 +240,8 @@ struct Written {
     parameters: BTreeMap<String, Spanned<serde_json::Value>>,
     #[serde(default)]
     dispatcher: WrittenDispatcher,
+    #[serde(default)]
+    runner: WrittenRunner,
     #[serde(default)]
     wrappers: BTreeMap<String, Spanned<Vec<String>>>,
     #[serde(default)]
@@ -290,6 +373,7 @@ impl Settings {
             kinds: kinds.collect::<Result<_, Problem>>()?,
             declared: Arc::new(declared.collect::<Result<Declared, Problem>>()?),
             dispatching: dispatching(written.dispatcher, &base)?,
+            running: running(written.runner, &base)?,
             wrappers: (written.wrappers.into_iter())
                 .map(|(name, command)| Ok((name, program(command, &base)?)))
                 .collect::<Result<_, Problem>>()?,
@@ -378,15 +462,35 @@ fn dispatching(written: WrittenDispatcher, base: &Path) -> Result<Dispatching, P
         };
         written.into_iter().map(decider).collect::<Result<_, _>>()
     };
-    let time_limit = written.time_limit.map_or(Ok(default.time_limit), |limit| {
-        let time = Duration::try_from_secs_f64(*limit.get_ref()).ok().filter(|time| !time.is_zero());
-        time.ok_or_else(|| (limit.span().start, "a time limit is a number of seconds above 0".to_owned()))
-    })?;
+    let time_limit = written.time_limit.map_or(Ok(default.time_limit), time_limit)?;
     Ok(Dispatching {
         custom_recipes: written.custom_recipes.unwrap_or(default.custom_recipes),
         ready: programs(written.ready)?,
         filters: programs(written.filters)?,
         time_limit,
+    })
+}
+
+fn time_limit(written: Spanned<f64>) -> Result<Duration, Problem> {
+    let time = Duration::try_from_secs_f64(*written.get_ref()).ok().filter(|time| !time.is_zero());
+    time.ok_or_else(|| (written.span().start, "a time limit is a number of seconds above 0".to_owned()))
+}
+
+fn running(written: WrittenRunner, base: &Path) -> Result<Running, Problem> {
+    let (limits, default) = (written.limits, Limits::default());
+    Ok(Running {
+        roots: written.roots.iter().map(|root| base.join(root)).collect(),
+        environment: written.environment,
+        limits: Limits {
+            cpu: limits.cpu,
+            memory: limits.memory,
+            open_files: limits.open_files,
+            file_size: limits.file_size,
+            processes: limits.processes,
+            silence: limits.silence.map(time_limit).transpose()?,
+            grace: limits.grace.map_or(Ok(default.grace), time_limit)?,
+            output: limits.output.unwrap_or(default.output),
+        },
     })
 }
 

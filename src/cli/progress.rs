@@ -12,8 +12,10 @@ use tokio::sync::{mpsc, watch};
 use super::{Error, Session, print, say};
 use crate::runtime::foreign::Foreign;
 use crate::runtime::journal::Journal;
+use crate::runtime::roots::Roots;
 use crate::runtime::run::{Report, Run, Runs};
 use crate::runtime::services::dispatcher::Dispatcher;
+use crate::runtime::services::jsonlines::JsonLines;
 use crate::runtime::services::runner::Runner;
 use crate::runtime::{Event, Service};
 
@@ -39,8 +41,12 @@ pub fn block_on<T>(future: impl Future<Output = Result<T, Error>>) -> Result<T, 
 /// The recipe directories cannot be told.
 pub fn services(session: &Session, runs: &Runs, run: &Run, places: usize) -> Result<Vec<Arc<dyn Service>>, Error> {
     let prefetch = u16::try_from(places).unwrap_or(u16::MAX);
-    let runner = Runner::new(Journal::new(runs.journal()), run.plan.directory.clone(), prefetch);
-    let mut services: Vec<Arc<dyn Service>> = vec![Arc::new(Dispatcher::new(session.library()?)), Arc::new(runner)];
+    let running = &session.settings.running;
+    let (journal, here) = (Journal::new(runs.journal()), run.plan.directory.clone());
+    let lines = JsonLines::new(journal.clone(), here.clone(), Roots::new(running.roots.clone()));
+    let runner = Runner::new(journal, here, prefetch).with_settings(running);
+    let mut services: Vec<Arc<dyn Service>> =
+        vec![Arc::new(Dispatcher::new(session.library()?)), Arc::new(runner), Arc::new(lines)];
     for program in session.contracts()?.programs().cloned().filter_map(Foreign::new) {
         services.push(Arc::new(program));
     }

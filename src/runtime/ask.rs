@@ -1,10 +1,11 @@
 //! Programs that a site lets decide about requests: JSON in on standard input, the answer on standard output.
 
-use std::io::{self, Read as _, Seek as _, Write as _};
+use std::io::{self, Read as _, Seek as _};
 use std::path::Path;
 use std::time::Duration;
 
 use crate::runtime::process::{Ending, Program, run};
+use crate::settings::Limits;
 
 /// The most that is read of an answer, in bytes.
 const MOST: u64 = 16 << 20;
@@ -25,19 +26,21 @@ pub struct Answer {
 /// # Errors
 /// It cannot be started, or there is no room for its answer.
 pub async fn ask(arguments: &[String], text: &str, limit: Duration) -> io::Result<Answer> {
-    let mut input = tempfile::tempfile()?;
-    input.write_all(text.as_bytes())?;
-    input.rewind()?;
     let (output, errors) = (tempfile::tempfile()?, tempfile::tempfile()?);
     let program = Program {
         arguments,
         directory: Path::new("."),
-        input: Some(input),
+        input: Some(text),
+        environment: None,
         output: output.try_clone()?,
         errors: Some(errors.try_clone()?),
         limit,
+        limits: &Limits { output: MOST, ..Limits::default() },
     };
-    let ending = run(program).await?;
+    let ending = match run(program).await? {
+        Ending::Unstartable(reason) => return Err(io::Error::other(reason)),
+        ending => ending,
+    };
     let output = read(output)?;
     let errors = read(errors)?;
     let errors = String::from_utf8_lossy(&errors);

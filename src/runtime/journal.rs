@@ -3,7 +3,11 @@
 //!
 //! One directory per message: `output` (what its commands print), `result.json` (how it ended, there once it has) and
 //! `append.json` (from where on the output stands in the user's file). It is removed when the message is settled.
+//!
+//! For files to which many messages add a line each there is a ledger: one file that names the last of the messages and
+//! holds the last lines, written before these are.
 
+use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
@@ -12,10 +16,20 @@ use crate::message::message_id;
 use crate::syntax::json::read_value;
 use crate::value::Value;
 
+/// How many messages a ledger remembers: far more than can be under way at a time.
+const REMEMBERED: usize = 2000;
+
 /// The journal of a service.
 #[derive(Debug, Clone)]
 pub struct Journal {
     directory: PathBuf,
+}
+
+/// Which messages have added to a file lately.
+#[derive(Debug)]
+pub struct Ledger {
+    directory: PathBuf,
+    name: String,
 }
 
 /// The journal's entry for one message.
@@ -35,6 +49,12 @@ impl Journal {
         // An id comes from outside and is not to be trusted as a file name.
         Entry { directory: self.directory.join(message_id("journal", id)) }
     }
+
+    /// The ledger of a file.
+    pub fn ledger(&self, target: &Path) -> Ledger {
+        let name = format!("{}.json", message_id("ledger", &target.to_string_lossy()));
+        Ledger { directory: self.directory.clone(), name }
+    }
 }
 
 impl Entry {
@@ -47,15 +67,7 @@ impl Entry {
     /// # Errors
     /// The entry cannot be read.
     pub fn result(&self) -> io::Result<Option<Value>> {
-        self.read("result.json")
-    }
-
-    fn read(&self, name: &str) -> io::Result<Option<Value>> {
-        match fs::read(self.path(name)) {
-            Ok(bytes) => read_value(&bytes).map(Some).map_err(io::Error::other),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
+        read(&self.path("result.json"))
     }
 
     /// Begins work on the message from nothing; the file takes the output.
@@ -74,16 +86,7 @@ impl Entry {
     /// It cannot be written safely.
     pub fn finish(&self, result: &Value) -> io::Result<()> {
         File::open(self.path("output"))?.sync_all()?;
-        self.write("result.json", result)
-    }
-
-    /// Writes a file that is there whole or not at all.
-    fn write(&self, name: &str, value: &Value) -> io::Result<()> {
-        let mut file = tempfile::NamedTempFile::new_in(&self.directory)?;
-        file.write_all(value.to_json().as_bytes())?;
-        file.as_file().sync_all()?;
-        file.persist(self.path(name)).map_err(|error| error.error)?;
-        File::open(&self.directory)?.sync_all()
+        write(&self.directory, "result.json", result)
     }
 
     /// The end of the output, as text of at most `most` bytes.
@@ -99,17 +102,16 @@ impl Entry {
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
-    /// Appends the output to the user's file, unless that has been done.
+    /// Appends the output to the user's file, unless that has been done. It is open for reading and appending.
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn append_to(&self, target: &Path) -> io::Result<()> {
+    pub fn append_to(&self, mut file: File) -> io::Result<()> {
         let output = fs::read(self.path("output"))?;
-        let mut file = OpenOptions::new().create(true).read(true).append(true).open(target)?;
         // Other steps may append to the same file at the same time.
         file.lock()?;
         let length = file.metadata()?.len();
-        let begun = self.read("append.json")?.and_then(|record| record.get("offset")?.as_i64());
+        let begun = read(&self.path("append.json"))?.and_then(|record| record.get("offset")?.as_i64());
         let written = match begun.and_then(|offset| u64::try_from(offset).ok()) {
             Some(offset) => already_there(&mut file, offset, length, &output)?,
             None => None,
@@ -117,7 +119,7 @@ impl Entry {
         let rest = match written {
             Some(written) => &output[written..],
             None => {
-                self.write("append.json", &Value::from([("offset", Value::from(length as i64))]))?;
+                write(&self.directory, "append.json", &Value::from([("offset", Value::from(length as i64))]))?;
                 &output[..]
             }
         };
@@ -138,6 +140,73 @@ impl Entry {
             _ => Ok(()),
         }
     }
+}
+
+impl Ledger {
+    /// Adds lines to a file that is open for reading and appending, those of messages that have added theirs before
+    /// left out, and returns when they are on disk.
+    ///
+    /// # Errors
+    /// They cannot be written; once they can, the same call adds what is missing.
+    pub fn append(&self, mut file: File, lines: &[(String, String)]) -> io::Result<()> {
+        // Other processes may append to the same file at the same time.
+        file.lock()?;
+        let known = self.recover(&mut file)?;
+        let mut seen: HashSet<&str> = known.iter().filter_map(Value::as_str).collect();
+        let fresh: Vec<&(String, String)> = lines.iter().filter(|(id, _)| seen.insert(id)).collect();
+        if fresh.is_empty() {
+            return Ok(());
+        }
+        let text: String = fresh.iter().map(|(_, line)| line.as_str()).collect();
+        let ids = known.iter().cloned().chain(fresh.iter().map(|(id, _)| Value::from(id.as_str())));
+        let forgotten = (known.len() + fresh.len()).saturating_sub(REMEMBERED);
+        let record = Value::from([
+            ("offset", Value::from(file.metadata()?.len() as i64)),
+            ("text", Value::from(text.as_str())),
+            ("count", Value::from(fresh.len() as i64)),
+            ("ids", Value::Array(ids.skip(forgotten).collect())),
+        ]);
+        fs::create_dir_all(&self.directory)?;
+        write(&self.directory, &self.name, &record)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()
+    }
+
+    /// Writes what a crash has left out of the last lines; the ids of the messages whose lines are in the file.
+    fn recover(&self, file: &mut File) -> io::Result<Vec<Value>> {
+        let Some(record) = read(&self.directory.join(&self.name))? else { return Ok(Vec::new()) };
+        let number = |key: &str| record.get(key).and_then(Value::as_i64).and_then(|number| u64::try_from(number).ok());
+        let text = record.get("text").and_then(Value::as_str).unwrap_or_default().as_bytes();
+        let mut ids = record.get("ids").and_then(Value::as_array).unwrap_or_default().to_vec();
+        let length = file.metadata()?.len();
+        match already_there(file, number("offset").unwrap_or_default(), length, text)? {
+            Some(written) if written < text.len() => {
+                file.write_all(&text[written..])?;
+                file.sync_all()?;
+            }
+            Some(_) => {}
+            // Something else stands there, or the file is another one: whether they were written is not known.
+            None => ids.truncate(ids.len().saturating_sub(number("count").unwrap_or_default() as usize)),
+        }
+        Ok(ids)
+    }
+}
+
+fn read(path: &Path) -> io::Result<Option<Value>> {
+    match fs::read(path) {
+        Ok(bytes) => read_value(&bytes).map(Some).map_err(io::Error::other),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Writes a file that is there whole or not at all.
+fn write(directory: &Path, name: &str, value: &Value) -> io::Result<()> {
+    let mut file = tempfile::NamedTempFile::new_in(directory)?;
+    file.write_all(value.to_json().as_bytes())?;
+    file.as_file().sync_all()?;
+    file.persist(directory.join(name)).map_err(|error| error.error)?;
+    File::open(directory)?.sync_all()
 }
 
 /// How much of `output` stands in the file from `offset` on; nothing when something else stands there.
@@ -165,7 +234,8 @@ mod tests {
         assert_eq!(entry.result().expect("reads"), Some(Value::from(true)));
         fs::write(&target, "before\n").expect("writes");
         let check = |expected: &str| {
-            entry.append_to(&target).expect("appends");
+            let file = OpenOptions::new().read(true).append(true).open(&target);
+            file.and_then(|file| entry.append_to(file)).expect("appends");
             assert_eq!(fs::read_to_string(&target).expect("reads"), expected);
         };
         check("before\none\ntwo\n");
@@ -180,5 +250,38 @@ mod tests {
         assert_eq!(entry.tail(4).expect("reads"), "two\n");
         entry.forget().expect("removes");
         assert_eq!(entry.result().expect("reads"), None);
+    }
+
+    #[test]
+    fn a_line_is_added_once_wherever_the_crash_was() {
+        let place = tempfile::tempdir().expect("a directory");
+        let target = place.path().join("out.jsonl");
+        let ledger = Journal::new(place.path().join("journal")).ledger(&target);
+        let add = |messages: &[&str]| {
+            let lines: Vec<(String, String)> = messages.iter().map(|id| (id.to_string(), format!("{id}\n"))).collect();
+            let file = OpenOptions::new().create(true).read(true).append(true).open(&target);
+            file.and_then(|file| ledger.append(file, &lines)).expect("appends");
+        };
+        // What the file holds before, what is added, what it holds then.
+        let rows: [(Option<&str>, &[&str], &str); 8] = [
+            (None, &["one", "two"], "one\ntwo\n"),
+            (None, &["two", "three", "three"], "one\ntwo\nthree\n"),
+            (None, &["four", "five"], "one\ntwo\nthree\nfour\nfive\n"),
+            // The crash came in the middle of a line, …
+            (Some("one\ntwo\nthree\nfour\nfi"), &["six"], "one\ntwo\nthree\nfour\nfive\nsix\n"),
+            (None, &["five", "four"], "one\ntwo\nthree\nfour\nfive\nsix\n"),
+            // … or before it, and somebody else has written since, …
+            (Some("one\nother\n"), &["six"], "one\nother\nsix\n"),
+            // … or the file was taken away.
+            (Some(""), &["seven"], "seven\n"),
+            (None, &["seven", "one"], "seven\n"),
+        ];
+        for (before, messages, expected) in rows {
+            if let Some(before) = before {
+                fs::write(&target, before).expect("writes");
+            }
+            add(messages);
+            assert_eq!(fs::read_to_string(&target).expect("reads"), expected, "{messages:?}");
+        }
     }
 }

@@ -1,16 +1,24 @@
-//! Runs a program with limits: its own process group, its input and output in files, an end for all of it.
+//! Runs a program with limits: what it prints in files, and an end for all that it started.
 
-use std::io;
-use std::os::unix::process::ExitStatusExt as _;
+use std::io::{self, Write as _};
+use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::process::Stdio;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::UnixStream;
+use tokio::net::unix::pipe::Receiver;
 use tokio::process::Command;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-/// How long a program may take to end after it was asked to, before it is killed.
-const GRACE: Duration = Duration::from_secs(2);
+use crate::runtime::supervisor::supervisor;
+use crate::settings::Limits;
+use crate::syntax::json::read_value;
+use crate::value::Value;
+
+/// How long what cannot be killed is waited for.
+const STUCK: Duration = Duration::from_secs(10);
 
 /// How a program ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +29,10 @@ pub enum Ending {
     Signalled(i32),
     /// It was stopped at its time limit.
     TimedOut,
+    /// It was stopped because it had printed nothing for too long.
+    Silent,
+    /// It could not be started.
+    Unstartable(String),
 }
 
 /// What to run.
@@ -31,92 +43,159 @@ pub struct Program<'p> {
     /// Where it runs.
     pub directory: &'p Path,
     /// What it reads on standard input; none: nothing.
-    pub input: Option<std::fs::File>,
+    pub input: Option<&'p str>,
+    /// The names of the variables that it finds in its environment; none: all that we have.
+    pub environment: Option<&'p [String]>,
     /// Where its standard output goes.
     pub output: std::fs::File,
     /// Where its standard error goes; none: to the output.
     pub errors: Option<std::fs::File>,
     /// When it is stopped.
     pub limit: Duration,
+    /// What it may use.
+    pub limits: &'p Limits,
 }
 
-/// Runs a program to its end. If the returned future is dropped, the program and all that it started are killed.
+/// Runs a program to its end, and ends what it leaves behind. If the returned future is dropped, or this process is
+/// killed, the program and all that it started are killed.
 ///
 /// # Errors
-/// The program cannot be started.
+/// What it prints cannot be kept, or something else of the surroundings is at fault.
 pub async fn run(program: Program<'_>) -> io::Result<Ending> {
-    let [name, arguments @ ..] = program.arguments else {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "the command is empty"));
+    let order = order(&program);
+    let (control, theirs) = std::os::unix::net::UnixStream::pair()?;
+    let (output, writer) = std::io::pipe()?;
+    let (errors, error_writer) = match program.errors {
+        Some(file) => {
+            let (reader, writer) = std::io::pipe()?;
+            (Some((reader, file)), writer)
+        }
+        None => (None, writer.try_clone()?),
     };
-    let mut command = Command::new(name);
-    command
-        .args(arguments)
-        .current_dir(program.directory)
-        .stdin(program.input.map_or_else(Stdio::null, Stdio::from))
-        .stdout(program.output.try_clone()?)
-        .stderr(program.errors.unwrap_or(program.output))
-        .process_group(0)
-        .kill_on_drop(true);
-    let mut child = command.spawn()?;
-    let mut group = Group(child.id().and_then(|id| Pid::from_raw(id as i32)));
-    match tokio::time::timeout(program.limit, child.wait()).await {
-        Ok(status) => {
-            let status = status?;
-            // It is reaped: from here on its number may be that of another process.
-            group.0 = None;
-            Ok(match (status.code(), status.signal()) {
-                (Some(code), _) => Ending::Exited(code),
-                (None, signal) => Ending::Signalled(signal.unwrap_or_default()),
-            })
+    let mut command = supervisor();
+    command.stdin(OwnedFd::from(theirs)).stdout(writer).stderr(error_writer);
+    if let Some(names) = program.environment {
+        command.env_clear().envs(std::env::vars_os().filter(|(name, _)| is_passed(names, name.as_encoded_bytes())));
+    }
+    let mut command = Command::from(command);
+    let mut supervisor = command.spawn()?;
+    // Its ends of the pipes are its own: without ours they end with it.
+    drop(command);
+    control.set_nonblocking(true)?;
+    let (reports, mut orders) = UnixStream::from_std(control)?.into_split();
+    let heard = Mutex::new(Instant::now());
+    let collecting = async {
+        let most = program.limits.output;
+        let output = collect(output.into(), program.output, most, &heard);
+        match errors {
+            Some((reader, file)) => tokio::try_join!(output, collect(reader.into(), file, most, &heard)).map(|_| ()),
+            None => output.await,
         }
-        Err(_) => {
-            group.end(Signal::TERM);
-            // The leader is not reaped before the whole group is gone, so that its number stays the group's.
-            let _ = tokio::time::timeout(GRACE, group.idle()).await;
-            group.end(Signal::KILL);
-            let _ = child.wait().await;
-            group.0 = None;
-            Ok(Ending::TimedOut)
+    };
+    let ending = async {
+        // A supervisor that is gone says nothing, which is heard below.
+        let _ = orders.write_all((order.to_json() + "\n").as_bytes()).await;
+        let mut lines = BufReader::new(reports).lines();
+        let stopped = tokio::select! {
+            line = lines.next_line() => return read_ending(line?),
+            () = sleep(program.limit) => Ending::TimedOut,
+            () = silent(&heard, program.limits.silence) => Ending::Silent,
+        };
+        let _ = orders.write_all(b"stop\n").await;
+        if timeout(program.limits.grace + STUCK, lines.next_line()).await.is_err() {
+            tracing::warn!("a command does not end even though it was killed");
         }
+        Ok(stopped)
+    };
+    tokio::pin!(collecting, ending);
+    let ending = tokio::select! {
+        collected = &mut collecting => { collected?; ending.await? }
+        ending = &mut ending => {
+            let ending = ending?;
+            if let Ok(collected) = timeout(STUCK, collecting).await {
+                collected?;
+            }
+            ending
+        }
+    };
+    let _ = timeout(STUCK, supervisor.wait()).await;
+    Ok(ending)
+}
+
+/// What the supervisor is to do.
+fn order(program: &Program<'_>) -> Value {
+    let limits = program.limits;
+    let given = [
+        ("cpu", limits.cpu),
+        ("memory", limits.memory),
+        ("open-files", limits.open_files),
+        ("file-size", limits.file_size),
+        ("processes", limits.processes),
+    ];
+    let number = |n: u64| Value::from(i64::try_from(n).unwrap_or(i64::MAX));
+    let limits = given.into_iter().filter_map(|(name, limit)| Some((name.to_owned(), number(limit?))));
+    Value::from([
+        ("arguments", Value::from(program.arguments.to_vec())),
+        ("directory", Value::from(program.directory.to_string_lossy().into_owned())),
+        ("input", Value::from(program.input)),
+        ("grace", Value::from(program.limits.grace.as_millis() as i64)),
+        ("limits", Value::Object(limits.collect())),
+    ])
+}
+
+fn read_ending(line: Option<String>) -> io::Result<Ending> {
+    let report = line.and_then(|line| read_value(line.as_bytes()).ok()).unwrap_or_default();
+    let number = |key: &str| report.get("ended")?.get(key)?.as_i64().and_then(|number| i32::try_from(number).ok());
+    if let Some(code) = number("exited") {
+        return Ok(Ending::Exited(code));
+    }
+    if let Some(signal) = number("signalled") {
+        return Ok(Ending::Signalled(signal));
+    }
+    match report.get("ended").and_then(|ended| ended.get("unstartable")?.as_str()) {
+        Some(reason) => Ok(Ending::Unstartable(reason.to_owned())),
+        None => Err(io::Error::other("the process that looks after the command was killed")),
     }
 }
 
-/// The process group of a program; dropping it kills what is left.
-struct Group(Option<Pid>);
-
-impl Group {
-    fn end(&self, signal: Signal) {
-        if let Some(group) = self.0 {
-            let _ = kill_process_group(group, signal);
-        }
-    }
-
-    /// Waits until no process of the group runs any more (its leader may wait to be reaped).
-    async fn idle(&self) {
-        while self.0.is_some_and(runs) {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    }
-}
-
-/// Whether a process of this group runs: neither gone nor only waiting to be reaped.
-fn runs(group: Pid) -> bool {
-    if test_kill_process_group(group).is_err() {
-        return false;
-    }
-    let Ok(processes) = std::fs::read_dir("/proc") else { return true };
-    let stats = processes.filter_map(|entry| std::fs::read_to_string(entry.ok()?.path().join("stat")).ok());
-    let number = group.as_raw_nonzero().get().to_string();
-    stats.into_iter().any(|stat| {
-        // `pid (name) state parent group …`; the name may hold spaces and brackets.
-        let mut fields = stat.rsplit(')').next().unwrap_or_default().split_ascii_whitespace();
-        let (state, _, of_group) = (fields.next(), fields.next(), fields.next());
-        of_group == Some(number.as_str()) && !matches!(state, Some("Z" | "X"))
+/// Whether a variable is among these names; a `*` at the end of one stands for anything.
+fn is_passed(names: &[String], variable: &[u8]) -> bool {
+    names.iter().any(|name| match name.strip_suffix('*') {
+        Some(start) => variable.starts_with(start.as_bytes()),
+        None => variable == name.as_bytes(),
     })
 }
 
-impl Drop for Group {
-    fn drop(&mut self) {
-        self.end(Signal::KILL);
+/// Ends when nothing has been heard for so long.
+async fn silent(heard: &Mutex<Instant>, limit: Option<Duration>) {
+    let Some(limit) = limit else { return std::future::pending().await };
+    loop {
+        let end = *heard.lock().unwrap_or_else(PoisonError::into_inner) + limit;
+        if Instant::now() >= end {
+            return;
+        }
+        sleep_until(end).await;
+    }
+}
+
+/// Writes what comes into a file, until nothing can come any more; what is too much is left out.
+async fn collect(from: OwnedFd, mut to: std::fs::File, most: u64, heard: &Mutex<Instant>) -> io::Result<()> {
+    let mut from = Receiver::from_owned_fd(from)?;
+    let mut left = most.saturating_sub(to.metadata()?.len());
+    let mut is_cut = false;
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        let read = from.read(&mut buffer).await?;
+        if read == 0 {
+            return Ok(());
+        }
+        *heard.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        let kept = usize::try_from(left).map_or(read, |left| left.min(read));
+        to.write_all(&buffer[..kept])?;
+        left -= kept as u64;
+        if kept < read && !is_cut {
+            is_cut = true;
+            writeln!(to, "\n[zrecipe: the limit of {most} bytes is reached, what follows is left out]")?;
+        }
     }
 }

@@ -13,7 +13,7 @@
 use std::fmt::Write as _;
 use std::iter::repeat_n;
 
-use crate::value::{Number, Value};
+use crate::value::{Number, Object, Value};
 
 /// What a placeholder may produce at most, in bytes.
 pub const MAX_WIDTH: usize = 1 << 20;
@@ -64,6 +64,52 @@ pub fn repr(value: &Value) -> String {
 /// Python's `ascii(value)`.
 pub fn ascii(value: &Value) -> String {
     represent(value, true, usize::MAX)
+}
+
+/// Python's `pprint.pformat(value)`, except that long strings stay in one piece.
+pub fn pformat(value: &Value) -> String {
+    let mut out = String::new();
+    pretty(&mut out, &sorted(value), 0, 0);
+    out
+}
+
+/// `pprint` sorts keys.
+fn sorted(value: &Value) -> Value {
+    match value {
+        Value::Array(items) => Value::Array(items.iter().map(sorted).collect()),
+        Value::Object(members) => {
+            let mut members: Object = members.iter().map(|(key, value)| (key.clone(), sorted(value))).collect();
+            members.sort_keys();
+            Value::Object(members)
+        }
+        other => other.clone(),
+    }
+}
+
+/// `value` from column `indent` on, with `allowance` characters to follow on its last line.
+fn pretty(out: &mut String, value: &Value, indent: usize, allowance: usize) {
+    const WIDTH: usize = 80;
+    let whole = repr(value);
+    let fits = whole.chars().count() + indent + allowance <= WIDTH;
+    let (open, close, items): (_, _, Vec<(String, &Value)>) = match value {
+        Value::Array(items) if !fits => ('[', ']', items.iter().map(|item| (String::new(), item)).collect()),
+        Value::Object(members) if !fits => {
+            let key = |key: &str| repr(&Value::from(key)) + ": ";
+            ('{', '}', members.iter().map(|(name, item)| (key(name), item)).collect())
+        }
+        _ => return out.push_str(&whole),
+    };
+    let last = items.len().saturating_sub(1);
+    out.push(open);
+    for (index, (key, item)) in items.iter().enumerate() {
+        if index > 0 {
+            let _ = write!(out, ",\n{:1$}", "", indent + 1);
+        }
+        out.push_str(key);
+        let allowance = if index == last { allowance + 1 } else { 1 };
+        pretty(out, item, indent + 1 + key.chars().count(), allowance);
+    }
+    out.push(close);
 }
 
 /// `str(value)`; may stop anywhere once it is longer than `limit`.

@@ -7,6 +7,7 @@
 mod contract;
 mod crash;
 mod kills;
+mod mail;
 mod proxy;
 mod python;
 mod rabbitmq;

@@ -43,9 +43,18 @@ pub struct Python {
 
 impl Python {
     pub fn start(port: u16, role: &str, place: &str) -> Self {
+        Self::run("python.py", &[&port.to_string(), role, place])
+    }
+
+    /// A program of the tests that takes no arguments.
+    pub fn script(name: &str) -> Self {
+        Self::run(name, &[])
+    }
+
+    fn run(name: &str, arguments: &[&str]) -> Self {
         let mut child = Command::new(program("python"))
-            .arg(directory_of_scripts().join("python.py"))
-            .args([&port.to_string(), role, place])
+            .arg(directory_of_scripts().join(name))
+            .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)

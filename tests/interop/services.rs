@@ -24,7 +24,8 @@ use crate::contract::{accept, message, next, queue, reject, subscribe, topic, wi
 use crate::python::{Python, program};
 use crate::rabbitmq::Node;
 
-const QUEUES: [&str; 6] = ["processing_recipe", "runner.submission", "jsonlines", "py", "out", "errors"];
+const QUEUES: [&str; 7] =
+    ["processing_recipe", "runner.submission", "jsonlines", "mailnotification", "py", "out", "errors"];
 
 /// A facility: a broker, a site configuration and recipes.
 pub struct Facility {
@@ -139,7 +140,7 @@ impl Facility {
         until(&format!("a consumer of {name}"), async || consumers().await > 0).await;
     }
 
-    async fn dead(&self, name: &str) -> Option<(Object, Vec<u8>)> {
+    pub async fn dead(&self, name: &str) -> Option<(Object, Vec<u8>)> {
         let options = BasicGetOptions { no_ack: true };
         let got = self.channel.basic_get(format!("dlq.{name}").into(), options).await.expect("get")?;
         let headers = got.properties.headers().clone().unwrap_or_default();

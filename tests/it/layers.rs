@@ -21,6 +21,7 @@ const FENCES: &[(&[&str], &[&str], &str)] = &[
         "traces are made in one place",
     ),
     (&["tracing_subscriber"], &["telemetry.rs", "telemetry/"], "log lines are written in one place"),
+    (&["lettre"], &["runtime/services/mailer.rs"], "mail is sent by one service"),
     (&["axum"], &["runtime/health.rs", "ops/management.rs"], "HTTP is spoken in one place"),
     (&["prometheus_client"], &["runtime/metrics.rs"], "numbers are kept in one place"),
     (&["gen_lsp_types", "lsp_server"], &["lsp.rs", "lsp/"], "what editors speak is known to the language server alone"),

@@ -23,6 +23,7 @@ mod report_formats;
 mod rules;
 mod rules_page;
 mod run;
+mod runner;
 mod schemas;
 mod secrets;
 mod service;

@@ -7,20 +7,20 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 /// A directory with a state of its own.
-struct Place {
+pub struct Place {
     directory: tempfile::TempDir,
 }
 
 impl Place {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self { directory: tempfile::tempdir().expect("a directory") }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_zrecipe"));
         command
             .args(arguments)
@@ -34,26 +34,26 @@ impl Place {
         command
     }
 
-    fn zrecipe(&self, arguments: &[&str]) -> Ran {
+    pub fn zrecipe(&self, arguments: &[&str]) -> Ran {
         Ran::from(self.command(arguments).output().expect("starts"))
     }
 
-    fn recipe(&self, name: &str, recipe: &Value) -> String {
+    pub fn recipe(&self, name: &str, recipe: &Value) -> String {
         std::fs::write(self.path(name), recipe.to_string()).expect("writes");
         name.to_owned()
     }
 
-    fn read(&self, name: &str) -> String {
+    pub fn read(&self, name: &str) -> String {
         std::fs::read_to_string(self.path(name)).unwrap_or_default()
     }
 
-    fn show(&self, id: &str) -> Value {
+    pub fn show(&self, id: &str) -> Value {
         serde_json::from_str(&self.zrecipe(&["show", id, "--json"]).stdout).expect("is JSON")
     }
 }
 
 #[derive(Debug)]
-struct Ran {
+pub struct Ran {
     code: Option<i32>,
     stdout: String,
     stderr: String,
@@ -68,13 +68,13 @@ impl From<Output> for Ran {
 
 impl Ran {
     #[track_caller]
-    fn ends(self, code: i32) -> Self {
+    pub fn ends(self, code: i32) -> Self {
         assert_eq!(self.code, Some(code), "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
         self
     }
 
     #[track_caller]
-    fn says(self, what: &str) -> Self {
+    pub fn says(self, what: &str) -> Self {
         assert!(self.stderr.contains(what), "not said: {what}\n{}", self.stderr);
         self
     }
@@ -89,7 +89,7 @@ fn step(command: &str, output: Value) -> Value {
     })
 }
 
-fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !condition() {
         assert!(begun.elapsed() < Duration::from_secs(30), "never happened: {what}");
@@ -306,7 +306,7 @@ fn files_for_commands_are_written_and_named() {
 }
 
 /// Ids of processes whose command line is this.
-fn processes(arguments: &[&str]) -> Vec<u32> {
+pub fn processes(arguments: &[&str]) -> Vec<u32> {
     let command_line: String = arguments.iter().map(|argument| format!("{argument}\0")).collect();
     let entries = std::fs::read_dir("/proc").expect("there are processes").filter_map(Result::ok);
     entries

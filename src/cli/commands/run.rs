@@ -149,5 +149,6 @@ fn all_served(compiled: &[Compilation], parameters: &Object, serves: impl Fn(&st
     }
     lines.iter().for_each(|line| say(line));
     let message = "the recipe would not come to its end, so it was not started";
-    Err(Error::new(message).hint("`zrecipe run` serves `runner.submission`, `runner.<name>.submission`, and the queues of contracts with `run`"))
+    let served = "`zrecipe run` serves `runner.submission`, `runner.<name>.submission`, `jsonlines`, and the queues of contracts with `run`";
+    Err(Error::new(message).hint(served))
 }

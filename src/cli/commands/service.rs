@@ -19,8 +19,11 @@ use crate::runtime::health::{self, Health};
 use crate::runtime::instance::Instance;
 use crate::runtime::journal::Journal;
 use crate::runtime::metrics::Metrics;
+use crate::runtime::roots::Roots;
 use crate::runtime::services::SERVICES;
 use crate::runtime::services::dispatcher::Dispatcher;
+use crate::runtime::services::jsonlines::JsonLines;
+use crate::runtime::services::mailer::{Mailer, Server};
 use crate::runtime::services::runner::Runner;
 use crate::runtime::status::{Board, Identity, host_id, hostname};
 use crate::telemetry::traces::{Collector, Tracing};
@@ -34,7 +37,7 @@ use crate::transport::{self, Transport};
 /// at once, and what was under way is delivered again. Without a site configuration they work on the embedded broker.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The service to start: Dispatcher, Runner, or one whose contract says how it is run (repeatable).
+    /// The service to start: Dispatcher, JSONLines, Mailer, Runner, or one whose contract says how it is run (repeatable).
     #[arg(short, long = "service", value_name = "NAME", required = true)]
     services: Vec<String>,
     /// A contract beside those of zrecipe.toml (repeatable).
@@ -85,6 +88,8 @@ fn services(args: &Args, session: &Session, environment: &Environment) -> Result
     let given = args.contracts.iter().map(|path| session.contract(path)).collect::<Result<Vec<_>, _>>()?;
     let given = Contracts::new(given);
     let settled = session.contracts()?;
+    let running = &session.settings.running;
+    let journal = || Ok::<_, Error>(Journal::new(session.state_directory()?.join("journal")));
     for name in &args.services {
         let service: Arc<dyn Service> = match name.to_ascii_lowercase().as_str() {
             "dispatcher" => Arc::new(
@@ -92,9 +97,19 @@ fn services(args: &Args, session: &Session, environment: &Environment) -> Result
                     .with_policy(session.settings.dispatching.clone())
                     .with_logbook(environment.storage("zocalo.dispatcher.logbook_location")),
             ),
+            "jsonlines" => {
+                let roots = Roots::new(running.roots.clone());
+                Arc::new(JsonLines::new(journal()?, std::env::current_dir()?, roots))
+            }
+            "mailer" => {
+                let server = Server::of_site(&environment.plugins()).ok_or_else(|| {
+                    Error::new("the site does not say how to send mail").hint("plugin `smtp` has its `host` and `port`")
+                })?;
+                Arc::new(Mailer::new(server, journal()?))
+            }
             "runner" => {
                 let here = std::env::current_dir()?;
-                Arc::new(Runner::new(Journal::new(session.state_directory()?.join("journal")), here, 1))
+                Arc::new(Runner::new(journal()?, here, 1).with_settings(running).secluded())
             }
             _ => {
                 let mut programs = given.programs().chain(settled.programs());

@@ -311,10 +311,11 @@ fn name(program: &[String]) -> &str {
 
 /// Why a program's answer does not count.
 fn failed(program: &[String], answer: &Answer) -> String {
-    let how = match answer.ending {
+    let how = match &answer.ending {
         Ending::Exited(status) => format!("ended with exit status {status}"),
         Ending::Signalled(signal) => format!("was ended by signal {signal}"),
-        Ending::TimedOut => "took too long".to_owned(),
+        Ending::TimedOut | Ending::Silent => "took too long".to_owned(),
+        Ending::Unstartable(reason) => format!("cannot be started: {reason}"),
     };
     let complaint = if answer.complaint.is_empty() { String::new() } else { format!(": {}", answer.complaint) };
     format!("`{}` {how}{complaint}", name(program))

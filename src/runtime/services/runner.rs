@@ -13,10 +13,15 @@
 //! No shell is involved. In commands `$RECIPEFILE`, `$RECIPEENV`, `$RECIPEWRAP` and `$RECIPEPOINTER` stand for the
 //! files and the step's number. Channels: `job_processed` (default), or `failure`, or `timeout`.
 //!
+//! Commands find a small environment and empty standard input. They end with all that they started when the step is
+//! over, when they take too long or print nothing for too long, and when this process ends in any way. What they may
+//! use, which variables they find, and where the step may have files is set in `[runner]` of zrecipe.toml.
+//!
 //! What the commands print is collected apart while they run and appended as one piece when the step is over: steps
 //! that run side by side do not mix their lines, and a step that is worked on again after a crash leaves one copy.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -26,7 +31,9 @@ use crate::contract::Contracts;
 use crate::message::{Envelope, Output};
 use crate::runtime::journal::{Entry, Journal};
 use crate::runtime::process::{Ending, Program, run};
+use crate::runtime::roots::{self, Privacy, Roots};
 use crate::runtime::{Job, Outcome, Service, StepResult};
+use crate::settings::Running;
 use crate::value::{Object, Value};
 
 /// How much of what a failed command printed goes into the payload of `failure` and `timeout`, in bytes.
@@ -45,13 +52,128 @@ pub struct Runner {
     /// What a relative `workingdir` is relative to.
     base: PathBuf,
     prefetch: u16,
+    roots: Roots,
+    running: Running,
 }
+
+/// The environment of commands that services run, unless the settings say otherwise.
+const LOGIN: [&str; 9] = ["PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_*", "TZ", "TMPDIR"];
+
+/// The signal for a process that has used up its processor time, and that for one that writes too large a file.
+const SIGNALS: [(i32, &str, &str); 2] = [(24, "cpu", "its processor time"), (25, "file-size", "the size of its files")];
 
 impl Runner {
     /// A runner that keeps its journal in `journal`, resolves directories against `base`, and takes `prefetch` steps
     /// at a time.
     pub fn new(journal: Journal, base: PathBuf, prefetch: u16) -> Self {
-        Self { journal, base, prefetch }
+        Self { journal, base, prefetch, roots: Roots::default(), running: Running::default() }
+    }
+
+    /// Runs commands as these settings want it.
+    #[must_use]
+    pub fn with_settings(mut self, running: &Running) -> Self {
+        self.running = running.clone();
+        self.roots = Roots::new(running.roots.clone());
+        self
+    }
+
+    /// Gives commands the environment of a login, not all of ours, unless the settings say which.
+    #[must_use]
+    pub fn secluded(mut self) -> Self {
+        self.running.environment.get_or_insert_with(|| LOGIN.map(str::to_owned).to_vec());
+        self
+    }
+
+    /// Runs the commands unless the journal says that they have run, and appends their output unless that is done.
+    async fn carry_out(&self, order: &Order, envelope: &Envelope, entry: &Entry) -> Result<Value, Fault> {
+        let directory = self.roots.directory(&order.directory)?;
+        let result = match entry.result()? {
+            Some(result) => result,
+            None => {
+                // What cannot be kept is known before anything runs.
+                order.output.as_ref().map(|target| self.roots.append(target)).transpose()?;
+                let output = entry.begin()?;
+                order.write_files(envelope, &self.roots)?;
+                let result = self.run_commands(order, &directory, envelope.pointer, output, entry).await?;
+                entry.finish(&result)?;
+                result
+            }
+        };
+        if let Some(target) = &order.output {
+            let file = self.roots.append(target)?;
+            entry.append_to(file).map_err(|source| roots::Error::Unusable { path: target.clone(), source })?;
+        }
+        Ok(result)
+    }
+
+    /// The result: `{"channel", "payload"}`.
+    async fn run_commands(
+        &self,
+        order: &Order,
+        directory: &Path,
+        pointer: i64,
+        output: fs::File,
+        entry: &Entry,
+    ) -> std::io::Result<Value> {
+        for command in &order.commands {
+            let arguments = order.fill(command, pointer);
+            let program = Program {
+                arguments: &arguments,
+                directory,
+                input: None,
+                environment: self.running.environment.as_deref(),
+                output: output.try_clone()?,
+                errors: None,
+                limit: order.limit,
+                limits: &self.running.limits,
+            };
+            let shown = arguments.join(" ");
+            let stopped = |limit: Duration, name: &str, why: &str| {
+                let limit = limit.as_secs_f64();
+                let seconds = if limit == 1.0 { "second" } else { "seconds" };
+                let reason = format!("`{shown}` was stopped after {limit} {seconds}{why}");
+                let payload = [("timeout", Value::from(limit)), ("limit", name.into()), ("reason", reason.into())];
+                ("timeout", Value::from(payload))
+            };
+            let (channel, mut payload) = match run(program).await? {
+                Ending::Exited(0) => continue,
+                Ending::Exited(status) => {
+                    let reason = format!("`{shown}` ended with exit status {status}");
+                    let status = Value::from(i64::from(status));
+                    ("failure", Value::from([("exit_status", status), ("reason", reason.into())]))
+                }
+                Ending::Signalled(number) => {
+                    let signal = ("signal", Value::from(i64::from(number)));
+                    match SIGNALS.iter().find(|(of_limit, ..)| *of_limit == number) {
+                        Some((_, limit, what)) => {
+                            let reason = format!("`{shown}` was ended at the limit of {what}");
+                            let limit = ("limit", Value::from(*limit));
+                            ("failure", Value::from([signal, limit, ("reason", reason.into())]))
+                        }
+                        None => {
+                            let reason = format!("`{shown}` was ended by signal {number}");
+                            ("failure", Value::from([signal, ("reason", reason.into())]))
+                        }
+                    }
+                }
+                Ending::TimedOut => stopped(order.limit, "time", ""),
+                Ending::Silent => {
+                    stopped(self.running.limits.silence.unwrap_or_default(), "silence", " without output")
+                }
+                Ending::Unstartable(error) => {
+                    let reason = format!("`{shown}` cannot be started: {error}");
+                    ("failure", Value::from([("reason", reason)]))
+                }
+            };
+            if let Value::Object(payload) = &mut payload {
+                payload.insert("processed".to_owned(), Value::Bool(false));
+                payload.insert("command".to_owned(), Value::from(shown));
+                payload.insert("output".to_owned(), Value::from(entry.tail(TAIL)?));
+            }
+            return Ok(Value::from([("channel", Value::from(channel)), ("payload", payload)]));
+        }
+        let payload = Value::from([("processed", true)]);
+        Ok(Value::from([("channel", Value::from("job_processed")), ("payload", payload)]))
     }
 }
 
@@ -97,9 +219,10 @@ impl Service for Runner {
             Err(reason) => return Outcome::Bad { reason },
         };
         let entry = self.journal.entry(&job.delivery.id);
-        match carry_out(&order, envelope, &entry).await {
+        match self.carry_out(&order, envelope, &entry).await {
             Ok(result) => outcome(result),
-            Err(error) => Outcome::Later { reason: error.to_string(), after: RETRY },
+            Err(Fault::Step(reason)) => Outcome::Bad { reason },
+            Err(Fault::World(reason)) => Outcome::Later { reason, after: RETRY },
         }
     }
 
@@ -144,17 +267,14 @@ impl Order {
     }
 
     /// Writes the files that the commands are to find.
-    fn write_files(&self, envelope: &Envelope) -> std::io::Result<()> {
+    fn write_files(&self, envelope: &Envelope, roots: &Roots) -> Result<(), Fault> {
         for (parameter, _, path) in &self.files {
-            let text = match *parameter {
-                "recipefile" => envelope.recipe.to_json_pretty(),
-                "recipeenvironment" => Value::Object(envelope.environment.clone()).to_json_pretty(),
-                _ => envelope.write(),
+            let (text, privacy) = match *parameter {
+                "recipefile" => (envelope.recipe.to_json_pretty(), Privacy::Usual),
+                "recipeenvironment" => (Value::Object(envelope.environment.clone()).to_json_pretty(), Privacy::Private),
+                _ => (envelope.write(), Privacy::Private),
             };
-            if let Some(parent) = path.parent() {
-                fs::create_dir_all(parent)?;
-            }
-            fs::write(path, text)?;
+            roots.create(path, privacy)?.write_all(text.as_bytes())?;
         }
         Ok(())
     }
@@ -199,72 +319,25 @@ fn seconds(value: &Value) -> Option<Duration> {
     Duration::try_from_secs_f64(seconds).ok().filter(|limit| !limit.is_zero())
 }
 
-/// Runs the commands unless the journal says that they have run, and appends their output unless that is done.
-async fn carry_out(order: &Order, envelope: &Envelope, entry: &Entry) -> std::io::Result<Value> {
-    fs::create_dir_all(&order.directory).map_err(|error| about(&order.directory, error))?;
-    let result = match entry.result()? {
-        Some(result) => result,
-        None => {
-            let output = entry.begin()?;
-            order.write_files(envelope)?;
-            let result = run_commands(order, envelope.pointer, output, entry).await?;
-            entry.finish(&result)?;
-            result
-        }
-    };
-    if let Some(target) = &order.output {
-        entry.append_to(target).map_err(|error| about(target, error))?;
-    }
-    Ok(result)
+/// Why a step cannot be worked on.
+enum Fault {
+    /// It is to blame itself.
+    Step(String),
+    /// The surroundings are.
+    World(String),
 }
 
-fn about(path: &Path, error: std::io::Error) -> std::io::Error {
-    std::io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+impl From<std::io::Error> for Fault {
+    fn from(error: std::io::Error) -> Self {
+        Self::World(error.to_string())
+    }
 }
 
-/// The result: `{"channel", "payload"}`.
-async fn run_commands(order: &Order, pointer: i64, output: fs::File, entry: &Entry) -> std::io::Result<Value> {
-    for command in &order.commands {
-        let arguments = order.fill(command, pointer);
-        let program = Program {
-            arguments: &arguments,
-            directory: &order.directory,
-            input: None,
-            output: output.try_clone()?,
-            errors: None,
-            limit: order.limit,
-        };
-        let shown = arguments.join(" ");
-        let (channel, mut payload) = match run(program).await {
-            Ok(Ending::Exited(0)) => continue,
-            Ok(Ending::Exited(status)) => {
-                let reason = format!("`{shown}` ended with exit status {status}");
-                ("failure", Value::from([("exit_status", Value::from(i64::from(status))), ("reason", reason.into())]))
-            }
-            Ok(Ending::Signalled(signal)) => {
-                let reason = format!("`{shown}` was ended by signal {signal}");
-                ("failure", Value::from([("signal", Value::from(i64::from(signal))), ("reason", reason.into())]))
-            }
-            Ok(Ending::TimedOut) => {
-                let limit = order.limit.as_secs_f64();
-                let seconds = if limit == 1.0 { "second" } else { "seconds" };
-                let reason = format!("`{shown}` was stopped after {limit} {seconds}");
-                ("timeout", Value::from([("timeout", Value::from(limit)), ("reason", reason.into())]))
-            }
-            Err(error) => {
-                let reason = format!("`{shown}` cannot be started: {error}");
-                ("failure", Value::from([("reason", reason)]))
-            }
-        };
-        if let Value::Object(payload) = &mut payload {
-            payload.insert("processed".to_owned(), Value::Bool(false));
-            payload.insert("command".to_owned(), Value::from(shown));
-            payload.insert("output".to_owned(), Value::from(entry.tail(TAIL)?));
-        }
-        return Ok(Value::from([("channel", Value::from(channel)), ("payload", payload)]));
+impl From<roots::Error> for Fault {
+    fn from(error: roots::Error) -> Self {
+        let reason = error.to_string();
+        if matches!(error, roots::Error::Outside(_)) { Self::Step(reason) } else { Self::World(reason) }
     }
-    let payload = Value::from([("processed", true)]);
-    Ok(Value::from([("channel", Value::from("job_processed")), ("payload", payload)]))
 }
 
 fn outcome(result: Value) -> Outcome {

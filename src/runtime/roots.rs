@@ -1,0 +1,174 @@
+//! Where services may write on behalf of a message: below some directories, or anywhere.
+//!
+//! A path is resolved first and then walked again from its root without following any link, so that a link that is put
+//! in its way meanwhile leads to an error, not out of the root.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Component, Path, PathBuf};
+
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, mkdirat, openat, statat};
+use rustix::io::Errno;
+
+/// The directories below which may be written; none: anywhere.
+#[derive(Debug, Clone, Default)]
+pub struct Roots(Vec<PathBuf>);
+
+/// Whether a file may be read by others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Privacy {
+    /// As the umask says.
+    Usual,
+    /// By nobody.
+    Private,
+}
+
+/// Why a path cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It is outside of the roots: the message is at fault.
+    #[error("{} is outside of the directories that services may write to", .0.display())]
+    Outside(PathBuf),
+    /// The surroundings are at fault.
+    #[error("{}: {source}", path.display())]
+    Unusable {
+        /// The path.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl Roots {
+    /// These directories.
+    pub fn new(roots: Vec<PathBuf>) -> Self {
+        Self(roots)
+    }
+
+    /// Makes a directory with its parents, and says where it really is.
+    ///
+    /// # Errors
+    /// It is outside of the roots, or cannot be made.
+    pub fn directory(&self, path: &Path) -> Result<PathBuf, Error> {
+        let real = self.resolve(path)?;
+        self.walk(&real).map_err(|source| Error::Unusable { path: path.to_owned(), source })?;
+        Ok(real)
+    }
+
+    /// Opens a file to append to, with its parents made.
+    ///
+    /// # Errors
+    /// It is outside of the roots, or cannot be opened.
+    pub fn append(&self, path: &Path) -> Result<File, Error> {
+        self.open(path, OFlags::RDWR | OFlags::APPEND, Privacy::Usual)
+    }
+
+    /// Makes a file anew, with its parents made.
+    ///
+    /// # Errors
+    /// It is outside of the roots, or cannot be made.
+    pub fn create(&self, path: &Path, privacy: Privacy) -> Result<File, Error> {
+        self.open(path, OFlags::WRONLY | OFlags::TRUNC, privacy)
+    }
+
+    fn open(&self, path: &Path, flags: OFlags, privacy: Privacy) -> Result<File, Error> {
+        let real = self.resolve(path)?;
+        let unusable = |source: io::Error| Error::Unusable { path: path.to_owned(), source };
+        let (Some(parent), Some(name)) = (real.parent(), real.file_name()) else {
+            return Err(unusable(io::Error::from(io::ErrorKind::IsADirectory)));
+        };
+        let parent = self.walk(parent).map_err(unusable)?;
+        let flags = flags | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mode = if privacy == Privacy::Private { 0o600 } else { 0o666 };
+        let file = openat(&parent, name, flags, Mode::from_raw_mode(mode)).map_err(|error| unusable(error.into()))?;
+        let file = File::from(file);
+        if privacy == Privacy::Private {
+            // It may have been there.
+            rustix::fs::fchmod(&file, Mode::from_raw_mode(mode)).map_err(|error| unusable(error.into()))?;
+        }
+        Ok(file)
+    }
+
+    /// Where a path really leads, its last parts not being there perhaps.
+    fn resolve(&self, path: &Path) -> Result<PathBuf, Error> {
+        let unusable = |source: io::Error| Error::Unusable { path: path.to_owned(), source };
+        let absolute = std::path::absolute(path).map_err(unusable)?;
+        let (mut there, mut missing) = (absolute.as_path(), Vec::new());
+        let real = loop {
+            match fs::canonicalize(there) {
+                Ok(real) => break missing.iter().rev().fold(real, |path, part| path.join(part)),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => match (there.parent(), there.file_name()) {
+                    (Some(parent), Some(name)) => {
+                        missing.push(name);
+                        there = parent;
+                    }
+                    // `..` after something that is not there.
+                    _ => return Err(unusable(error)),
+                },
+                Err(error) => return Err(unusable(error)),
+            }
+        };
+        let is_below = |root: &PathBuf| fs::canonicalize(root).is_ok_and(|root| real.starts_with(root));
+        if self.0.is_empty() || self.0.iter().any(is_below) { Ok(real) } else { Err(Error::Outside(path.to_owned())) }
+    }
+
+    /// Opens a directory that is resolved, and makes what is missing of it.
+    fn walk(&self, real: &Path) -> io::Result<OwnedFd> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let mut directory = openat(CWD, "/", flags, Mode::empty())?;
+        for part in real.components() {
+            let Component::Normal(name) = part else { continue };
+            if matches!(statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW), Err(Errno::NOENT)) {
+                match mkdirat(&directory, name, Mode::from_raw_mode(0o777)) {
+                    // Somebody else was quicker.
+                    Ok(()) | Err(Errno::EXIST) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            directory = openat(&directory, name, flags | OFlags::NOFOLLOW, Mode::empty())?;
+        }
+        Ok(directory)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    use super::*;
+
+    #[test]
+    fn nothing_is_written_outside_of_the_roots() {
+        let place = tempfile::tempdir().expect("a directory");
+        let path = |name: &str| place.path().join(name);
+        fs::create_dir_all(path("root/inside")).expect("makes");
+        fs::create_dir(path("other")).expect("makes");
+        symlink(path("other"), path("root/out")).expect("links");
+        symlink(path("root/inside"), path("root/in")).expect("links");
+        symlink(path("other/absent"), path("root/dangling")).expect("links");
+        let roots = Roots::new(vec![path("root")]);
+        for (name, is_right) in [
+            ("root/file", true),
+            ("root/new/deep/file", true),
+            ("root/in/file", true),
+            ("root/inside/../file", true),
+            ("other/file", false),
+            ("root/../other/file", false),
+            ("root/new/absent/../file", false),
+            ("root/out/file", false),
+            ("root/out/new/file", false),
+            ("root/dangling", false),
+            ("root-beside/file", false),
+        ] {
+            assert_eq!(roots.append(&path(name)).is_ok(), is_right, "{name}");
+        }
+        assert_eq!(fs::read_dir(path("other")).expect("reads").count(), 0, "nothing is there");
+        assert!(matches!(roots.directory(&path("other")), Err(Error::Outside(_))));
+        assert!(Roots::default().append(&path("other/file")).is_ok(), "anywhere");
+        fs::write(path("root/file"), "open to all").expect("writes");
+        roots.create(&path("root/file"), Privacy::Private).expect("opens");
+        let mode = fs::metadata(path("root/file")).expect("is there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+}
