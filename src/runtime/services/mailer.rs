@@ -269,7 +269,7 @@ mod tests {
                 Err("parameter `content` has a malformed placeholder: `{`"),
             ),
             (r#"{"recipients": "a@example.org"}"#, r#""{payload.x}""#, Err("parameter `content` has a malformed")),
-            (r#"{"recipients": "a@example.org"}"#, "5", Err("parameter `content` is a number")),
+            (r#"{"recipients": "a@example.org"}"#, "5", Err("parameter `content` is `5`, not a string or a list")),
             (r#"{}"#, r#""x""#, Err("parameter `recipients` is missing")),
             ("[]", r#""x""#, Err("a message without a recipe is an object of `parameters` and `content`")),
         ];
