@@ -202,7 +202,9 @@ async fn lines_are_written_once_and_a_file_holds_up_no_other() {
     assert_eq!(found, expected);
     let dead = place.dead("jsonlines", 3).await;
     let reasons: Vec<&str> = dead.iter().map(|(_, reason)| reason.as_str()).collect();
-    for part in ["is outside of the directories", "parameter `output_filename` ", "parameter `include` is `5`, not a list"] {
+    for part in
+        ["is outside of the directories", "parameter `output_filename` ", "parameter `include` is `5`, not a list"]
+    {
         assert!(reasons.iter().any(|reason| reason.contains(part)), "{part}: {reasons:?}");
     }
     assert!(!place.path("elsewhere").exists());

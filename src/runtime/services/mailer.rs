@@ -233,6 +233,7 @@ mod tests {
         let delivery = Delivery {
             tag: 0,
             id: "it".to_owned(),
+            has_own_id: true,
             source: Destination::Queue(QUEUE.to_owned()),
             headers: Object::new(),
             body: message.as_bytes().to_vec(),
