@@ -19,7 +19,7 @@
 //! not end well is not sent.
 
 use std::fs::File;
-use std::io::{self, Read as _, Seek as _, Write as _};
+use std::io::{self, Read as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -32,6 +32,7 @@ use crate::message::{Envelope, Output};
 use crate::runtime::process::{Ending, Program, run};
 use crate::runtime::workers::{Fault, Plan, Workers};
 use crate::runtime::{Job, Outcome, Service, StepResult};
+use crate::settings::Limits;
 use crate::syntax::json::read_value;
 use crate::value::{Object, Value};
 
@@ -137,17 +138,18 @@ impl Foreign {
         tell("ZRECIPE_RESULTS", &results.to_string_lossy());
         tell("ZRECIPE_RECIPE_ID", envelope.id().unwrap_or_default());
         arguments.extend(self.invocation.command.iter().cloned());
-        let mut input = File::options().read(true).write(true).create_new(true).open(place("payload.json"))?;
-        input.write_all(envelope.payload.to_json().as_bytes())?;
-        input.rewind()?;
+        let input = envelope.payload.to_json();
         let (output, errors) = (place("output"), place("errors"));
         let program = Program {
             arguments: &arguments,
             directory: &self.invocation.directory,
-            input: Some(input),
+            input: Some(&input),
+            environment: None,
             output: File::create(&output)?,
             errors: Some(File::create(&errors)?),
             limit: self.invocation.time_limit,
+            // What it writes is watched here.
+            limits: &Limits { output: 1 << 40, ..Limits::default() },
         };
         let results = if self.invocation.prints_results { &output } else { &results };
         let mut log = Log::default();
@@ -189,6 +191,10 @@ impl Foreign {
             Ending::Signalled(signal) => {
                 self.failed(because(format!("was ended by signal {signal}")), details("signal", signal))
             }
+            Ending::Unstartable(reason) => {
+                Outcome::Later { reason: because(format!("cannot be started: {reason}")), after: RETRY }
+            }
+            Ending::Silent => self.failed(because("was silent for too long".to_owned()), Object::new()),
             Ending::TimedOut => self.timed_out(Object::from_iter([("output".to_owned(), Value::from(log.tail()))])),
         })
     }
