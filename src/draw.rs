@@ -299,4 +299,5 @@ macro_rules! formats {
 formats! {
     mermaid,
     dot,
+    svg,
 }

@@ -98,15 +98,25 @@ impl Choice {
     }
 
     fn item(self, view: &View, place: &Place<'_>, offset: u32, snippets: bool) -> lsp::CompletionItem {
-        let replaced = place.replaced(offset);
+        let mut replaced = place.replaced(offset);
         let written = if is_json(view) { "\"" } else { place.text.map_or("", |text| text.raw()) };
-        let text = if self.is_text { respelled(written, &self.text) } else { self.text.clone() };
+        let mut text = if self.is_text { respelled(written, &self.text) } else { self.text.clone() };
         let value = self.value.filter(|_| place.is_key && !place.has_value);
+        // Quotes that are there stay, so that what has been typed is the beginning of what is offered.
+        let quoted = place.text.map_or("", |text| text.raw());
+        if let Some(quote) = quoted.chars().next().filter(|&quote| "\"'".contains(quote) && text.starts_with(quote)) {
+            text.remove(0);
+            replaced.start += 1;
+            if value.is_none() && quoted.len() > 1 && quoted.ends_with(quote) && offset < replaced.end {
+                text.pop();
+                replaced.end -= 1;
+            }
+        }
         let is_snippet = value.as_ref().is_some_and(|value| value.contains('$')) && snippets;
         let new_text = match value {
             Some(value) if is_snippet => format!("{}: {value}", text.replace('\\', "\\\\").replace('$', "\\$")),
             Some(value) => format!("{text}: {}", plain(&value)),
-            None => text.clone(),
+            None => text,
         };
         lsp::CompletionItem {
             label: self.text.clone(),
@@ -116,8 +126,6 @@ impl Choice {
             documentation: self.documentation.map(|value| {
                 lsp::Documentation::MarkupContent(lsp::MarkupContent { kind: lsp::MarkupKind::Markdown, value })
             }),
-            // What is replaced may begin with a quote, and what is offered has to begin like it.
-            filter_text: Some(text),
             insert_text_format: Some(if is_snippet {
                 lsp::InsertTextFormat::Snippet
             } else {

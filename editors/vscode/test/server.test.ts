@@ -1,0 +1,69 @@
+// The server answers as the extension asks. The program is that of the variable `ZRECIPE`.
+
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { test } from "node:test";
+import { StreamMessageReader, StreamMessageWriter, createMessageConnection } from "vscode-jsonrpc/node";
+import { type Graph, boxAt } from "../src/graph";
+import { initializationOptions, server } from "../src/launch";
+
+const RECIPE = `{
+  "1": { "service": "é😀 <b>", "queue": "first", "output": { "some": 2 } },
+  "2": { "service": "Archiver", "queue": "second" },
+  "start": [[1, []]]
+}
+`;
+
+test("the graph, its boxes, lenses and pages", async () => {
+  const path = process.env.ZRECIPE;
+  assert.ok(path, "ZRECIPE is not set");
+  const { command, args } = server({ path, arguments: [] }, "");
+  const child = spawn(command, args, { stdio: ["pipe", "pipe", "inherit"] });
+  const connection = createMessageConnection(new StreamMessageReader(child.stdout), new StreamMessageWriter(child.stdin));
+  connection.onRequest(() => null);
+  connection.listen();
+  await connection.sendRequest("initialize", {
+    processId: null,
+    rootUri: null,
+    capabilities: { experimental: { zrecipeCommands: true } },
+    initializationOptions: initializationOptions(false, ""),
+  });
+  await connection.sendNotification("initialized", {});
+  const uri = "untitled:Untitled-1";
+  await connection.sendNotification("textDocument/didOpen", {
+    textDocument: { uri, languageId: "json", version: 1, text: RECIPE },
+  });
+  const textDocument = { uri };
+  const at = { line: 2, character: 10 };
+  const graph = await connection.sendRequest<Graph>("zrecipe/graph", { textDocument, position: at, format: "svg" });
+  assert.equal(graph.format, "svg");
+  assert.ok(graph.text.startsWith("<svg") && !graph.text.includes("<b>") && !graph.text.includes("<script"));
+  assert.deepEqual(
+    graph.boxes.map(({ step }) => step),
+    [1, 2],
+  );
+  for (const { box, step } of graph.boxes) {
+    assert.ok(graph.text.includes(`<g id="n${box}" class="queue node" data-step="${step}">`), graph.text);
+  }
+  assert.equal(graph.current, boxAt(graph, at));
+  const lenses = await connection.sendRequest<{ command: { command: string; arguments: unknown[] } }[]>(
+    "textDocument/codeLens",
+    { textDocument },
+  );
+  assert.deepEqual(
+    lenses.map(({ command }) => [command.command, command.arguments]),
+    [
+      ["zrecipe.run", [uri]],
+      ["zrecipe.showGraph", [uri]],
+    ],
+  );
+  const page = await connection.sendRequest<{ text: string }>("workspace/textDocumentContent", {
+    uri: "zrecipe:rules/cycle.md",
+  });
+  assert.match(page.text, /cycle/);
+  await connection.sendRequest("shutdown");
+  await connection.sendNotification("exit");
+  await new Promise((ended) => child.once("exit", ended));
+  assert.equal(child.exitCode, 0);
+  connection.dispose();
+});

@@ -1,0 +1,175 @@
+//! The language server in the editors and clients that people have; `tests/editors/setup` installs what is needed.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Where `setup` puts things.
+fn installed(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join(name)
+}
+
+/// A workspace with these files.
+fn workspace(files: &[(&str, &str)]) -> TempDir {
+    let folder = tempfile::tempdir().expect("there is room");
+    for (name, text) in files {
+        let path = folder.path().join(name);
+        std::fs::create_dir_all(path.parent().expect("is in a folder")).expect("can be made");
+        std::fs::write(path, text).expect("can be written");
+    }
+    folder
+}
+
+/// Runs a program in a folder, with nothing of the user's configuration.
+fn run(program: &Path, arguments: &[&str], folder: &Path, variables: &[(&str, &Path)]) -> Output {
+    let mut command = Command::new(program);
+    command.args(arguments).current_dir(folder).env_clear();
+    command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    command.env("HOME", folder).env("LANG", "C.UTF-8");
+    command.envs(variables.iter().copied());
+    command.output().unwrap_or_else(|error| panic!("{}: {error}; tests/editors/setup installs it", program.display()))
+}
+
+fn said(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// What `check` says of a file: line, column in characters, rule.
+fn checked(folder: &Path, file: &str) -> Vec<(u64, u64, String)> {
+    let zrecipe = Path::new(env!("CARGO_BIN_EXE_zrecipe"));
+    let output = run(zrecipe, &["check", "--format", "json", "."], folder, &[]);
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", said(&output)));
+    let files = report["files"].as_array().expect("is a list").iter();
+    let mut found: Vec<_> = files
+        .flat_map(|file| file["diagnostics"].as_array().expect("is a list"))
+        .filter(|found| found["path"].as_str().is_some_and(|path| path.ends_with(file)))
+        .map(|found| place(&found["start"]["line"], &found["start"]["column"], &found["rule"]))
+        .collect();
+    found.sort();
+    found
+}
+
+fn place(line: &Value, column: &Value, rule: &Value) -> (u64, u64, String) {
+    let number = |value: &Value| value.as_u64().expect("is a number");
+    (number(line), number(column), rule.as_str().expect("is text").to_owned())
+}
+
+/// What an editor has shown: the same.
+fn shown(diagnostics: &Value) -> Vec<(u64, u64, String)> {
+    let found = diagnostics.as_array().expect("is a list").iter();
+    let mut found: Vec<_> = found.map(|found| place(&found[0], &found[1], &found[2])).collect();
+    found.sort();
+    found
+}
+
+const DEMO: &str = r#"{
+  "1": { "service": "Sender", "queue": "first", "output": { "é": 2, "again": [2] } },
+  "2": {
+    "service": "Processor",
+    "queue": "arch",
+    "output": "1"
+  },
+  "start": [[1, []]]
+}
+"#;
+const OTHER: &str = r#"{ "1": { "service": "Processor", "queue": "archive.fast" }, "start": [[1, []]] }"#;
+
+#[test]
+fn neovim_shows_findings_completes_and_renames() {
+    let folder = workspace(&[("zrecipe.toml", ""), ("recipes/demo.json", DEMO), ("recipes/other.json", OTHER)]);
+    let before = checked(folder.path(), "demo.json");
+    assert!(!before.is_empty(), "there is something to show");
+    let script = root().join("tests/editors/neovim.lua");
+    let load = format!("luafile {}", script.display());
+    let output = run(
+        Path::new("nvim"),
+        &["--headless", "--clean", "-n", "-c", &load],
+        folder.path(),
+        &[("ZRECIPE", Path::new(env!("CARGO_BIN_EXE_zrecipe"))), ("ZRECIPE_EDITOR", &root().join("editors/neovim"))],
+    );
+    let seen = std::fs::read_to_string(folder.path().join("seen.json")).unwrap_or_else(|_| panic!("{}", said(&output)));
+    let seen: Value = serde_json::from_str(&seen).expect("is JSON");
+    assert_eq!(seen["failed"], Value::Null, "{}", said(&output));
+
+    assert_eq!(shown(&seen["diagnostics"]), before);
+    let offered = seen["offered"].as_array().expect("is a list");
+    assert!(offered.iter().any(|word| word.as_str().is_some_and(|word| word.contains("archive.fast"))), "{offered:?}");
+    let completed = DEMO.trim_end().replace("\"arch\"", "\"archive.fast\"");
+    assert_eq!(seen["completed"], completed.as_str());
+    let renamed = completed.replace("\"é\": 2, \"again\": [2]", "\"é\": 7, \"again\": [7]").replace("\"2\":", "\"7\":");
+    assert_eq!(seen["renamed"], renamed.as_str());
+
+    assert_eq!(seen["quiet"], true, "the server comes to an end");
+    let after = checked(folder.path(), "demo.json");
+    assert!(!after.is_empty(), "the edits have left something to find");
+    assert_eq!(shown(&seen["after"]), after);
+}
+
+#[test]
+fn clients_of_pytest_lsp_are_served() {
+    let folder = workspace(&[
+        ("zrecipe.toml", ""),
+        ("recipes/other.json", &OTHER.replace("archive.fast", "elsewhere")),
+        ("test_server.py", &std::fs::read_to_string(root().join("tests/editors/test_server.py")).expect("is there")),
+    ]);
+    let output = run(
+        &installed("editors-python").join("bin/python"),
+        &["-m", "pytest", "-q", "-p", "no:cacheprovider", "test_server.py"],
+        folder.path(),
+        &[("ZRECIPE", Path::new(env!("CARGO_BIN_EXE_zrecipe"))), ("ZRECIPE_WORKSPACE", folder.path())],
+    );
+    assert!(output.status.success() && said(&output).contains("12 passed"), "{}", said(&output));
+}
+
+#[test]
+fn the_extension_of_vs_code_is_built_tested_and_packaged() {
+    let build = root().join("editors/vscode/package");
+    let target = installed("..");
+    let output = run(
+        Path::new("bash"),
+        &[build.to_str().expect("is UTF-8")],
+        root(),
+        &[
+            ("ZRECIPE", Path::new(env!("CARGO_BIN_EXE_zrecipe"))),
+            ("CARGO_TARGET_DIR", &target),
+            ("HOME", &installed("")),
+        ],
+    );
+    assert!(output.status.success(), "{}", said(&output));
+
+    let folder = workspace(&[]);
+    let package = installed("vscode/zrecipe.vsix");
+    let package = package.to_str().expect("is UTF-8");
+    let output = run(Path::new("python3"), &["-m", "zipfile", "-e", package, "."], folder.path(), &[]);
+    assert!(output.status.success(), "{}", said(&output));
+    let inside = folder.path().join("extension");
+    let mut names: Vec<String> = std::fs::read_dir(&inside)
+        .expect("is a folder")
+        .map(|entry| entry.expect("can be read").file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    // Neither sources nor packages of others beside the bundle.
+    assert_eq!(names, ["LICENSE.txt", "out", "package.json", "readme.md", "schemas"]);
+    let text = std::fs::read_to_string(inside.join("package.json")).expect("is there");
+    let manifest: Value = serde_json::from_str(&text).expect("is JSON");
+    let trust = &manifest["capabilities"]["untrustedWorkspaces"];
+    assert_eq!(trust["supported"], "limited");
+    for name in ["zrecipe.path", "zrecipe.arguments"] {
+        assert!(trust["restrictedConfigurations"].as_array().is_some_and(|names| names.iter().any(|one| one == name)));
+        assert_eq!(manifest["contributes"]["configuration"]["properties"][name]["scope"], "machine-overridable");
+    }
+    assert!(inside.join(manifest["main"].as_str().expect("is text")).is_file());
+    for part in ["jsonValidation", "yamlValidation", "tomlValidation"] {
+        for row in manifest["contributes"][part].as_array().expect("is a list") {
+            let schema = inside.join(row["url"].as_str().expect("is text"));
+            let text = std::fs::read_to_string(&schema).unwrap_or_else(|error| panic!("{}: {error}", schema.display()));
+            serde_json::from_str::<Value>(&text).expect("is JSON");
+        }
+    }
+}
