@@ -207,17 +207,17 @@ struct WrittenLimits {
 struct WrittenDispatcher {
     custom_recipes: Option<bool>,
     #[serde(default)]
-    ready: Vec<WrittenDecider>,
+    ready: Vec<Spanned<WrittenDecider>>,
     #[serde(default)]
-    filters: Vec<WrittenDecider>,
+    filters: Vec<Spanned<WrittenDecider>>,
     time_limit: Option<Spanned<f64>>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(untagged, expecting = "a program is a list of texts, or `{ worker = [\"program\"] }`")]
 enum WrittenDecider {
-    Program(Spanned<Vec<String>>),
-    Worker { worker: Spanned<Vec<String>> },
+    Program(Vec<String>),
+    Worker { worker: Vec<String> },
 }
 
 /// The file as written.
@@ -375,7 +375,7 @@ impl Settings {
             dispatching: dispatching(written.dispatcher, &base)?,
             running: running(written.runner, &base)?,
             wrappers: (written.wrappers.into_iter())
-                .map(|(name, command)| Ok((name, program(command, &base)?)))
+                .map(|(name, command)| Ok((name, program(command.span().start, command.into_inner(), &base)?)))
                 .collect::<Result<_, Problem>>()?,
             levels: levels(&written.rules)?,
             overrides: overrides.collect::<Result<_, Problem>>()?,
@@ -438,9 +438,7 @@ fn glob(written: &Spanned<String>) -> Result<GlobMatcher, Problem> {
 }
 
 /// A program with its arguments.
-fn program(written: Spanned<Vec<String>>, base: &Path) -> Result<Vec<String>, Problem> {
-    let span = written.span();
-    let mut command = written.into_inner();
+fn program(at: usize, mut command: Vec<String>, base: &Path) -> Result<Vec<String>, Problem> {
     match command.first_mut() {
         Some(program) if !program.is_empty() => {
             // With a slash it is a path, as everywhere in this file; without, PATH has it.
@@ -449,16 +447,16 @@ fn program(written: Spanned<Vec<String>>, base: &Path) -> Result<Vec<String>, Pr
             }
             Ok(command)
         }
-        _ => Err((span.start, "a program has a name".to_owned())),
+        _ => Err((at, "a program has a name".to_owned())),
     }
 }
 
 fn dispatching(written: WrittenDispatcher, base: &Path) -> Result<Dispatching, Problem> {
     let default = Dispatching::default();
-    let programs = |written: Vec<WrittenDecider>| {
-        let decider = |written| match written {
-            WrittenDecider::Program(command) => program(command, base).map(Decider::Program),
-            WrittenDecider::Worker { worker } => program(worker, base).map(Decider::Worker),
+    let programs = |written: Vec<Spanned<WrittenDecider>>| {
+        let decider = |written: Spanned<WrittenDecider>| match (written.span().start, written.into_inner()) {
+            (at, WrittenDecider::Program(command)) => program(at, command, base).map(Decider::Program),
+            (at, WrittenDecider::Worker { worker }) => program(at, worker, base).map(Decider::Worker),
         };
         written.into_iter().map(decider).collect::<Result<_, _>>()
     };
