@@ -18,7 +18,7 @@ declare_rule! {
     ///     "parameters": { "workingdir": ".", "commands": ["date"] },
     ///     "output": { "failed": 2 }
     ///   },
-    ///   "2": { "queue": "mailnotification" },
+    ///   "2": { "queue": "notification" },
     ///   "start": [[1, []]]
     /// }
     /// ```
@@ -31,7 +31,7 @@ declare_rule! {
     ///     "parameters": { "workingdir": ".", "commands": ["date"] },
     ///     "output": { "failure": 2 }
     ///   },
-    ///   "2": { "queue": "mailnotification" },
+    ///   "2": { "queue": "notification" },
     ///   "start": [[1, []]]
     /// }
     /// ```

@@ -56,8 +56,10 @@ pub struct Runner {
     running: Running,
 }
 
-/// The environment of commands that services run, unless the settings say otherwise.
-const LOGIN: [&str; 9] = ["PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_*", "TZ", "TMPDIR"];
+/// The environment of commands that services run, unless the settings say otherwise: that of a login, and what programs
+/// of Zocalo need to report.
+const LOGIN: [&str; 11] =
+    ["PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_*", "TZ", "TMPDIR", "ZOCALO_*", "ZRECIPE_*"];
 
 /// The signal for a process that has used up its processor time, and that for one that writes too large a file.
 const SIGNALS: [(i32, &str, &str); 2] = [(24, "cpu", "its processor time"), (25, "file-size", "the size of its files")];
