@@ -7,7 +7,7 @@ use zrecipe::value::{Object, Value};
 
 use crate::contract::{message, queue, within};
 use crate::python::Python;
-use crate::services::{Facility, until};
+use crate::services::{Facility, ends, until};
 
 /// The parts of a mail that do not depend on who has sent it.
 fn essence(mail: &Value) -> (Value, Value, String, String) {
@@ -41,7 +41,9 @@ async fn mails_are_sent_as_the_reference_sends_them() {
     send("theirs").await;
     let mut theirs = facility.theirs("zocalo.service", &["-s", "Mailer"]).spawn().expect("starts");
     let expected = essence(&server.says().await);
-    let _ = theirs.kill().await;
+    let mut shutdown = facility.ours(&["shutdown", "-s", "Mailer"]);
+    ends("our shutdown", &mut shutdown.spawn().expect("starts")).await;
+    ends("their mailer", &mut theirs).await;
     send("ours").await;
     let _ours = facility.ours(&["service", "-s", "Mailer"]).spawn().expect("starts");
     assert_eq!(essence(&server.says().await), expected);

@@ -163,7 +163,7 @@ pub async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
     .await;
 }
 
-async fn ends(what: &str, child: &mut Child) {
+pub async fn ends(what: &str, child: &mut Child) {
     let status = within(what, child.wait()).await.expect("wait");
     assert!(status.success(), "{what}: {status}");
 }
