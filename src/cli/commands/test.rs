@@ -33,6 +33,7 @@ use crate::value::{Object, Value};
 ///       payloads: {3: {reason: no file}}
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
+#[expect(rustdoc::broken_intra_doc_links, reason = "the help page shows YAML")]
 pub struct Args {
     /// A path or the name of a recipe.
     #[arg(value_name = "RECIPE")]
