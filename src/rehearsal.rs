@@ -136,7 +136,7 @@ pub async fn play(recipe: &Value, contracts: Arc<Contracts>, scenario: &Scenario
                 if let Ok(envelope) = Envelope::read(&delivery.headers, &delivery.body) {
                     lock(&record).arrive(&envelope);
                 }
-                let settlement = Settlement { verdict: Verdict::Accept, outputs: Vec::new(), note: None };
+                let settlement = Settlement::of(Verdict::Accept);
                 let _ = space.settle(&delivery, settlement).await;
             }
         });

@@ -434,7 +434,7 @@ impl Worker {
             Error::NoSuchQueue(_) | Error::NoSuchTopic(_) => Outcome::Bad { reason },
             Error::Refused { .. } => Outcome::Later { reason, after: REFUSED },
             Error::Unconfirmed { .. } | Error::Unavailable { .. } => {
-                let release = Settlement { verdict: Verdict::Release, outputs: Vec::new(), note: None };
+                let release = Settlement::of(Verdict::Release);
                 // If this fails, too, the broker gives it to somebody else by itself.
                 let _ = self.transport.settle(&job.delivery, release).await;
                 return Err(error);

@@ -74,6 +74,13 @@ pub struct Settlement {
     pub note: Option<Value>,
 }
 
+impl Settlement {
+    /// The end of a delivery that led to nothing.
+    pub fn of(verdict: Verdict) -> Self {
+        Self { verdict, outputs: Vec::new(), note: None }
+    }
+}
+
 /// A wish to receive messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subscription {

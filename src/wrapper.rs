@@ -22,6 +22,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use uuid::Uuid;
 
 use crate::message::{Envelope, Output, RECIPE_HEADER};
+use crate::runtime::journal;
 use crate::runtime::status::{Status, TOPIC, broadcast, host_id, hostname};
 use crate::syntax::json::read_value;
 use crate::transport::{Error, Transport};
@@ -185,13 +186,8 @@ impl Record {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes a file that is there whole or not at all.
     fn write(&self, name: &str, value: &Value) -> io::Result<()> {
-        let mut file = tempfile::NamedTempFile::new_in(&self.directory)?;
-        file.write_all(value.to_json().as_bytes())?;
-        file.as_file().sync_all()?;
-        file.persist(self.path(name)).map_err(|error| error.error)?;
-        File::open(&self.directory)?.sync_all()
+        journal::write(&self.directory, name, value)
     }
 
     /// Writes a report down.

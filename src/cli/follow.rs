@@ -47,7 +47,7 @@ pub async fn follow(broker: &dyn Transport, mut deliveries: Deliveries, run: Run
         if let Some(line) = read_value(&delivery.body).ok().and_then(|status| run.line(&status)) {
             say(&format!("{}  {line}", timestamp(SystemTime::now())));
         }
-        let settlement = Settlement { verdict: Verdict::Accept, outputs: Vec::new(), note: None };
+        let settlement = Settlement::of(Verdict::Accept);
         match broker.settle(&delivery, settlement).await {
             Err(transport::Error::NotHeld) | Ok(()) => {}
             Err(error) => return Err(error.into()),

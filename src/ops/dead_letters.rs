@@ -333,7 +333,7 @@ pub async fn look<E: From<TransportError>>(
         let Ok(Some(delivery)) = timeout(wait, deliveries.next()).await else { break };
         seen += 1;
         match each(&delivery)? {
-            Fate::Goes => transport.settle(&delivery, settled(Verdict::Accept)).await?,
+            Fate::Goes => transport.settle(&delivery, Settlement::of(Verdict::Accept)).await?,
             Fate::Stays => staying.push(delivery),
         }
     }
@@ -346,7 +346,7 @@ pub async fn look<E: From<TransportError>>(
 /// Puts a letter back that was only looked at.
 async fn put_back(transport: &dyn Transport, delivery: Delivery) -> Result<(), TransportError> {
     if delivery.deliveries < WORN {
-        return transport.settle(&delivery, settled(Verdict::Release)).await;
+        return transport.settle(&delivery, Settlement::of(Verdict::Release)).await;
     }
     let copy = Outgoing {
         id: delivery.id.clone(),
@@ -357,12 +357,8 @@ async fn put_back(transport: &dyn Transport, delivery: Delivery) -> Result<(), T
         headers: delivery.headers.clone(),
         body: delivery.body.clone(),
     };
-    let settlement = Settlement { outputs: vec![copy], ..settled(Verdict::Accept) };
+    let settlement = Settlement { outputs: vec![copy], ..Settlement::of(Verdict::Accept) };
     transport.settle(&delivery, settlement).await
-}
-
-fn settled(verdict: Verdict) -> Settlement {
-    Settlement { verdict, outputs: Vec::new(), note: None }
 }
 
 /// Sends a letter back, confirmed. Where its queue is gone and it had come by a topic, all who listen to that get it.

@@ -11,7 +11,7 @@ use crate::message::{Destination, read_body};
 use crate::runtime::status::{Board, Identity, Status};
 use crate::runtime::{Event, Host, Service};
 use crate::telemetry::traces::Tracing;
-use crate::transport::{Error, Subscription, Transport};
+use crate::transport::{Error, Settlement, Subscription, Transport, Verdict};
 use crate::value::Value;
 
 /// The topic on which instances take commands.
@@ -174,11 +174,7 @@ async fn commanded(identity: &Identity, transport: &dyn Transport) {
             Ok(mut deliveries) => {
                 is_told = false;
                 while let Some(delivery) = deliveries.next().await {
-                    let settlement = crate::transport::Settlement {
-                        verdict: crate::transport::Verdict::Accept,
-                        outputs: Vec::new(),
-                        note: None,
-                    };
+                    let settlement = Settlement::of(Verdict::Accept);
                     let _ = transport.settle(&delivery, settlement).await;
                     if is_shutdown(&read_body(&delivery.body), identity) {
                         return;

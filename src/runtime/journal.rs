@@ -201,7 +201,7 @@ fn read(path: &Path) -> io::Result<Option<Value>> {
 }
 
 /// Writes a file that is there whole or not at all.
-fn write(directory: &Path, name: &str, value: &Value) -> io::Result<()> {
+pub(crate) fn write(directory: &Path, name: &str, value: &Value) -> io::Result<()> {
     let mut file = tempfile::NamedTempFile::new_in(directory)?;
     file.write_all(value.to_json().as_bytes())?;
     file.as_file().sync_all()?;
