@@ -16,7 +16,7 @@ use crate::bind::merge;
 use crate::compile::{Compilation, Options, compile};
 use crate::connection;
 use crate::contract::{Contract, Contracts};
-use crate::diagnostic::{Level, nearest};
+use crate::diagnostic::Level;
 use crate::diff::unified;
 use crate::document::DocumentKind;
 use crate::infer;
@@ -571,21 +571,33 @@ impl Session {
         recipes.iter().map(compile).collect()
     }
 
-    /// Says which parameters are given and used by no recipe. Those that the settings declare may be for the dispatcher.
-    pub fn tell_unused(&self, given: &Object, used: &Used) {
+    /// Holds given parameters against those that recipes use; only what there is something to say about.
+    ///
+    /// # Errors
+    /// A file of them cannot be read.
+    pub fn compile_given(
+        &self,
+        given: &ParameterArgs,
+        used: &Used,
+        levels: &Levels,
+    ) -> Result<Vec<Compilation>, Error> {
         if used.is_partial || used.recipes == 0 {
-            return;
+            return Ok(Vec::new());
         }
-        let is_known =
-            |name: &str| name == "guid" || used.names.contains(name) || self.settings.declared.contains_key(name);
-        for name in given.keys().filter(|name| !is_known(name)) {
-            say(&format!("warning: no recipe uses the parameter `{name}`, which is given"));
-            let absent = used.names.iter().map(String::as_str).filter(|used| !given.contains_key(*used));
-            say(&match nearest(name, absent) {
-                Some(meant) => format!("  help: did you mean `{meant}`?"),
-                None => "  help: leave it out, or declare it under `[parameters]` in zrecipe.toml".to_owned(),
-            });
-        }
+        let options = Options {
+            kind: Some(DocumentKind::Parameters),
+            used: Some(&used.names),
+            declared: Some(&self.settings.declared),
+            ..Options::default()
+        };
+        let compile = |source: Source| {
+            let (mut levels, (decided, suppressions)) =
+                (levels.clone(), self.settings.decisions(Path::new(source.name())));
+            levels.extend(&decided);
+            compile(Arc::new(source), Options { levels: Some(&levels), suppressions: &suppressions, ..options })
+        };
+        let compiled = given.sources()?.into_iter().map(compile);
+        Ok(compiled.filter(|compilation| !compilation.diagnostics.is_empty()).collect())
     }
 
     /// Compiles recipes as [`Session::compile_with`] does, to be run with these parameters, and says which of these
@@ -597,12 +609,13 @@ impl Session {
         &self,
         recipes: &[String],
         parameters: &Object,
+        given: &ParameterArgs,
         levels: &Levels,
     ) -> Result<Vec<Compilation>, Error> {
         let compiled = self.compile_with(recipes, Some(parameters), levels)?;
         let mut used = Used::default();
         compiled.iter().for_each(|compilation| used.add(compilation));
-        self.tell_unused(parameters, &used);
+        self.explain(&self.compile_given(given, &used, levels)?);
         Ok(compiled)
     }
 
@@ -696,7 +709,7 @@ impl ParameterArgs {
     pub fn read(&self) -> Result<Object, Error> {
         let mut parameters = Object::new();
         for path in &self.params {
-            let source: Source = library::read(path, &path.to_string_lossy(), Source::MAX_BYTES)?;
+            let source = parameter_file(path)?;
             match read_value(source.text().as_bytes()) {
                 Ok(Value::Object(object)) => parameters.extend(object),
                 Ok(other) => {
@@ -708,6 +721,23 @@ impl ParameterArgs {
                 }
             }
         }
+        parameters.extend(self.written()?);
+        Ok(parameters)
+    }
+
+    /// The documents that they are given in: the files, and one with those of the command line.
+    fn sources(&self) -> Result<Vec<Source>, Error> {
+        let mut sources = self.params.iter().map(|path| parameter_file(path)).collect::<Result<Vec<_>, _>>()?;
+        let written = self.written()?;
+        if !written.is_empty() {
+            sources.push(Source::from_text("<command line>", Value::Object(written).to_json_pretty()));
+        }
+        Ok(sources)
+    }
+
+    /// Those that are on the command line themselves.
+    fn written(&self) -> Result<Object, Error> {
+        let mut parameters = Object::new();
         for setting in &self.param_json {
             let (key, text) = split(setting, "--param-json key=JSON")?;
             let value = read_value(text.as_bytes()).map_err(|reason| {
@@ -722,6 +752,10 @@ impl ParameterArgs {
         }
         Ok(parameters)
     }
+}
+
+fn parameter_file(path: &Path) -> Result<Source, Error> {
+    Ok(library::read(path, &path.to_string_lossy(), Source::MAX_BYTES)?)
 }
 
 /// The two sides of `key=value`; `form` is what should have been written.

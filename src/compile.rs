@@ -45,6 +45,8 @@ pub struct Options<'a> {
     pub recipes: Option<&'a BTreeSet<String>>,
     /// The broker that a recipe is held against.
     pub topology: Option<&'a Topology>,
+    /// The names of the parameters that recipes use, to hold given ones against.
+    pub used: Option<&'a BTreeSet<String>>,
 }
 
 impl Default for Options<'_> {
@@ -61,6 +63,7 @@ impl Default for Options<'_> {
             files: &NoFiles,
             recipes: None,
             topology: None,
+            used: None,
         }
     }
 }
@@ -118,6 +121,7 @@ pub fn compile(source: Arc<Source>, options: Options<'_>) -> Compilation {
     context.document = &document;
     context.recipes = options.recipes;
     context.topology = options.topology;
+    context.used = options.used;
     lint::run(options.rules, &context, &mut sink);
     let (found, dropped) = sink.finish();
     let (mut diagnostics, mut silenced) = suppress::apply(&recipe, options.suppressions, found, options.rules);

@@ -26,11 +26,13 @@ pub enum DocumentKind {
     Request,
     /// A user of the broker, in an `.ini` file.
     Users,
+    /// Parameters that recipes are to be run with.
+    Parameters,
 }
 
 impl DocumentKind {
     /// Every kind there is.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Recipe,
         Self::Contract,
         Self::Site,
@@ -39,6 +41,7 @@ impl DocumentKind {
         Self::Settings,
         Self::Request,
         Self::Users,
+        Self::Parameters,
     ];
 
     /// Its name on the command line and in the settings.
@@ -52,6 +55,7 @@ impl DocumentKind {
             Self::Settings => "settings",
             Self::Request => "request",
             Self::Users => "user",
+            Self::Parameters => "parameters",
         }
     }
 
@@ -126,6 +130,8 @@ pub enum Document {
     Request,
     /// A user of the broker.
     Users(users::Reading),
+    /// Parameters.
+    Parameters,
 }
 
 impl Document {
@@ -140,6 +146,7 @@ impl Document {
             DocumentKind::Settings => Self::Settings,
             DocumentKind::Request => Self::Request,
             DocumentKind::Users => Self::Users(users::read(tree.source())),
+            DocumentKind::Parameters => Self::Parameters,
         }
     }
 
@@ -154,6 +161,7 @@ impl Document {
             Self::Settings => DocumentKind::Settings,
             Self::Request => DocumentKind::Request,
             Self::Users(_) => DocumentKind::Users,
+            Self::Parameters => DocumentKind::Parameters,
         }
     }
 

@@ -91,6 +91,8 @@ pub struct Context<'a> {
     pub recipes: Option<&'a BTreeSet<String>>,
     /// The broker that a recipe is held against.
     pub topology: Option<&'a Topology>,
+    /// The names of the parameters that recipes use, if all of them are known.
+    pub used: Option<&'a BTreeSet<String>>,
     /// The contracts that the steps are under: several rules ask.
     under: OnceCell<Vec<Option<&'a Contract>>>,
     signature: OnceCell<Vec<Parameter>>,
@@ -124,6 +126,7 @@ impl<'a> Context<'a> {
             document: &Document::Recipe,
             recipes: None,
             topology: None,
+            used: None,
             under: OnceCell::new(),
             signature: OnceCell::new(),
             demands: OnceCell::new(),
@@ -594,6 +597,7 @@ rules! {
     unsupported_setting,
     unused_block,
     unused_logging_part,
+    unused_parameter,
     unused_suppression,
     unusual_step_number,
     unwired_channel,

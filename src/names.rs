@@ -154,7 +154,7 @@ pub fn names(compilation: &Compilation, contracts: &Contracts) -> Vec<Occurrence
         }
         Document::Settings => names.settings(),
         Document::Request => names.request(request(compilation.tree.root())),
-        Document::Plugin | Document::Users(_) => {}
+        Document::Plugin | Document::Users(_) | Document::Parameters => {}
     }
     if compilation.document.kind() == DocumentKind::Recipe {
         let root = compilation.tree.root().id();

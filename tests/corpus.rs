@@ -4,7 +4,8 @@
 //!
 //! A fixture's bytes are the document, unchanged. Beside it, `<stem>.params` holds the parameters it is run with,
 //! `<stem>.contracts` a list of contracts, `<stem>.broker` the broker's configuration, `<stem>.site` the types of
-//! parameters that the site's dispatcher adds, `<stem>.recipes` the names of the recipes that there are, `<stem>.beside`
+//! parameters that the site's dispatcher adds, `<stem>.recipes` the names of the recipes that there are, `<stem>.used`
+//! the names of the parameters that recipes use, `<stem>.beside`
 //! the recipes it is checked together with: a list of `[recipe, how many of them]`, and `<stem>.files` the files that it
 //! names: `{path: state}` or `{path: {"text": …, "public": true}}`, see `shared/files.rs`.
 
@@ -161,6 +162,8 @@ struct Fixture {
     topology: Option<Topology>,
     /// The recipes it is checked together with.
     beside: Option<Set>,
+    /// The names of the parameters that recipes use; it is parameters itself.
+    used: Option<BTreeSet<String>>,
     /// The files that it names.
     files: files::Folder,
 }
@@ -250,8 +253,9 @@ impl Fixture {
             names.map(str::to_owned).collect()
         };
         let recipes = beside(path, "recipes")?.as_ref().map(names);
+        let used = beside(path, "used")?.as_ref().map(names);
         let files = beside(path, "files")?.map_or_else(|| Ok(files::Folder::default()), |files| read_folder(&files))?;
-        Ok(Self { recipes, topology, name, rule, parameters, contracts, declared, beside: others, files })
+        Ok(Self { used, recipes, topology, name, rule, parameters, contracts, declared, beside: others, files })
     }
 
     fn check(&self, bytes: Vec<u8>) -> Compilation {
@@ -269,7 +273,7 @@ impl Fixture {
             set
         });
         // What is hardly a site configuration is told to be one.
-        let kind = (self.rule.about == [DocumentKind::Site]).then_some(DocumentKind::Site);
+        let kind = [DocumentKind::Site, DocumentKind::Parameters].into_iter().find(|&kind| self.rule.about == [kind]);
         let mut options = Options {
             rules,
             kind,
@@ -279,6 +283,7 @@ impl Fixture {
             topology: self.topology.as_ref(),
             set: set.as_ref(),
             recipes: self.recipes.as_ref(),
+            used: self.used.as_ref(),
             ..Options::default()
         };
         options.contracts = self.contracts.as_ref().unwrap_or(options.contracts);

@@ -99,6 +99,7 @@ impl Lines {
             "unreferenced-step"
             | "unused-block"
             | "unused-logging-part"
+            | "unused-parameter"
             | "unused-suppression"
             | "unread-setting"
             | "shadowed-block" => vec![lsp::DiagnosticTag::Unnecessary],

@@ -149,7 +149,7 @@ fn files_beside_fixtures() {
             Some("json" | "yml" | "toml" | "ini") => {
                 wrong.push(format!("{shown} is never read: name it `bad…` or `ok…`"))
             }
-            Some("snap" | "params" | "beside" | "contracts" | "site" | "broker" | "recipes" | "files")
+            Some("snap" | "params" | "beside" | "contracts" | "site" | "broker" | "recipes" | "used" | "files")
                 if ["json", "yml", "toml", "ini"].iter().any(|ending| path.with_extension(ending).exists()) => {}
             _ => wrong.push(format!("{shown} belongs to no fixture: remove it")),
         }

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 use zrecipe::compile::{Compilation, Options, compile};
 use zrecipe::contract::{self, Contracts};
+use zrecipe::document::DocumentKind;
 use zrecipe::evidence::{Facts, Set};
+use zrecipe::infer;
 use zrecipe::source::Source;
 use zrecipe::syntax::json::{parse, read_value};
 use zrecipe::template::Access;
@@ -155,6 +157,8 @@ struct With {
     recipes: Option<BTreeSet<String>>,
     /// The broker.
     broker: Option<Value>,
+    /// The parameters that recipes use: this is a document of such.
+    used: Option<BTreeSet<String>>,
 }
 
 /// A document in which the rule finds nothing, and the same document broken.
@@ -293,6 +297,18 @@ const COMPARISONS: &[Tried<Compared>] = &[
             }
         };
         on_broker(recipe, &delayed("safe"), &delayed("short"), "77")
+    }),
+    ("unused-parameter", |recipe| {
+        let compilation = check(recipe.to_string().into_bytes(), &With::default());
+        let used: BTreeSet<String> = infer::names(&compilation.templates).map(str::to_owned).collect();
+        let given: Map<String, Value> = used.iter().map(|name| (name.clone(), json!(1))).collect();
+        let mut broken = given.clone();
+        broken.insert("zz_of_no_recipe".to_owned(), json!(1));
+        vec![Compared {
+            with: With { used: Some(used), ..With::default() },
+            sound: Value::from(given).to_string(),
+            broken: text(Value::from(broken).to_string(), "\"zz_of_no_recipe\""),
+        }]
     }),
     ("undefined-placeholder", |recipe| {
         given_values(recipe, json!({"zz": 1}), &json!({"a": "{zz} ${HOME}"}), &json!({"a": "a {zy} ${HOME}"}), "{zy}")
@@ -489,6 +505,8 @@ fn check_as(name: &str, bytes: Vec<u8>, with: &With) -> Compilation {
             contracts: &contracts,
             recipes: with.recipes.as_ref(),
             topology: topology.as_ref(),
+            kind: with.used.is_some().then_some(DocumentKind::Parameters),
+            used: with.used.as_ref(),
             ..Options::default()
         },
     )

@@ -4,7 +4,8 @@
 //! Words after `json` at the head of a code block: `with k=v …` gives parameters that are texts (`k:=v`: JSON), `rules=<name>` runs
 //! only that rule, `in-latin-1` and `with-byte-order-mark` say how the text is stored, and `600-deep` and
 //! `5000-digits` put in what nobody wants to read. `beside-<n> <recipe>` checks it together with so many copies of
-//! another recipe. `recipes=a,b` names the recipes that there are.
+//! another recipe. `recipes=a,b` names the recipes that there are, and `used=a,b` the parameters that they use, which
+//! this is a document of.
 //!
 //! `missing=<path>` says that a file is not there, and a block that begins with `file <path>` holds one that is.
 //!
@@ -16,6 +17,7 @@ use std::sync::Arc;
 
 use zrecipe::compile::{Options, compile};
 use zrecipe::contract::{self, Contracts};
+use zrecipe::document::DocumentKind;
 use zrecipe::evidence::{Facts, Set};
 use zrecipe::lint::{self, Rule};
 use zrecipe::source::Source;
@@ -62,6 +64,7 @@ fn speaking(
     let mut parameters = None;
     let mut only = None;
     let mut recipes: Option<BTreeSet<String>> = None;
+    let mut used: Option<BTreeSet<String>> = None;
     let (mut mark, mut latin, mut set) = (false, false, false);
     let mut others = Set::default();
     let mut text = text.to_owned();
@@ -97,6 +100,9 @@ fn speaking(
             names if names.starts_with("recipes=") => {
                 recipes = Some(names["recipes=".len()..].split(',').map(str::to_owned).collect());
             }
+            names if names.starts_with("used=") => {
+                used = Some(names["used=".len()..].split(',').map(str::to_owned).collect());
+            }
             other => match other.strip_prefix("rules=").map(lint::rule) {
                 Some(Some(rule)) => only = Some(rule),
                 _ => return Err(format!("has a block with `{other}`, which nobody knows")),
@@ -124,6 +130,8 @@ fn speaking(
         files: &files,
         topology,
         recipes: recipes.as_ref(),
+        kind: used.is_some().then_some(DocumentKind::Parameters),
+        used: used.as_ref(),
         ..Options::default()
     };
     let compilation = compile(source, options);

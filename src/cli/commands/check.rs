@@ -12,7 +12,7 @@ use tempfile::NamedTempFile;
 use crate::baseline::Baseline;
 use crate::cli::files::{Input, gather, replace};
 use crate::cli::watch::{Changes, Stamp};
-use crate::cli::{Error, LevelArgs, ParameterArgs, Session, Used, difference, print, say};
+use crate::cli::{Error, LevelArgs, ParameterArgs, Session, Used, difference, file_report, print, say};
 use crate::compile::{Compilation, Options, compile};
 use crate::diagnostic::Diagnostic;
 use crate::document::DocumentKind;
@@ -229,6 +229,18 @@ fn check_all(args: &Args, session: &Session, memory: &mut Option<Memory>) -> Res
             Ok(())
         },
     )?;
+    // What could not be read may use any.
+    if unreadable == 0 {
+        for compilation in session.compile_given(&args.parameters, &used, &levels)? {
+            let mut diagnostics = compilation.diagnostics.clone();
+            known.take_known(compilation.source.name(), &mut diagnostics);
+            if args.write_baseline.is_some() {
+                written.add(compilation.source.name(), &std::mem::take(&mut diagnostics));
+            }
+            statistics.add(&diagnostics);
+            output.write(&report.file(&FileReport { diagnostics: &diagnostics, ..file_report(&compilation) }))?;
+        }
+    }
     if let Some(memory) = memory {
         let kept = inputs.into_iter().filter_map(|(input, alone)| Some((input.path.clone()?, alone?)));
         *memory = kept.collect();
@@ -267,10 +279,6 @@ fn check_all(args: &Args, session: &Session, memory: &mut Option<Memory>) -> Res
     if fixes > 0 {
         let verb = if args.diff { "would fix" } else { "fixed" };
         say(&format!("{verb} {} in {}", count(fixes, "finding"), count(changed, "file")));
-    }
-    // What could not be read may use any.
-    if let Some(parameters) = parameters.as_ref().filter(|_| unreadable == 0) {
-        session.tell_unused(parameters, &used);
     }
     let failed = if args.diff { changed } else { summary.errors };
     match (unreadable, failed) {

@@ -33,7 +33,7 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
     // As in a request: recipes that travel with it (files) come before those that it names.
     let (files, names): (Vec<String>, Vec<String>) = args.recipes.iter().cloned().partition(|recipe| is_path(recipe));
     let ordered: Vec<String> = files.iter().chain(&names).cloned().collect();
-    let compiled = session.compile_for(&ordered, &parameters, &Levels::default())?;
+    let compiled = session.compile_for(&ordered, &parameters, &args.parameters, &Levels::default())?;
     session.refuse(&compiled)?;
     let messages = if args.what == "request" {
         let custom = compiled[..files.len()].iter().map(|compilation| compilation.recipe.to_value());

@@ -22,7 +22,7 @@ pub struct Args {
 /// See [`crate::cli`].
 pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
     let (parameters, _) = with_guid(args.parameters.read()?);
-    let compiled = session.compile_for(&args.recipes, &parameters, &Levels::default())?;
+    let compiled = session.compile_for(&args.recipes, &parameters, &args.parameters, &Levels::default())?;
     session.refuse(&compiled)?;
     print(&(bind(&compiled, &parameters).to_json_pretty() + "\n"))
 }

@@ -58,7 +58,7 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
     // A step that is given `{workingdir}` as text would make a directory of that name.
     let mut levels = Levels::default();
     levels.decide("undefined-placeholder", Choice::At(Level::Error)).map_err(Error::new)?;
-    let compiled = session.compile_for(&args.recipes, &parameters, &levels)?;
+    let compiled = session.compile_for(&args.recipes, &parameters, &args.parameters, &levels)?;
     session.explain(&compiled);
     if compiled.iter().any(|recipe| recipe.has_errors() || recipe.is_refused()) {
         return Err(Error::findings());

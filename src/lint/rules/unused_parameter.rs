@@ -1,0 +1,41 @@
+//! A parameter that is given and that no recipe uses.
+
+use crate::diagnostic::Sink;
+use crate::lint::{Context, nearest};
+
+declare_rule! {
+    /// # Why
+    /// Nobody reads a parameter of which no recipe has a placeholder. If its name is misspelt, the placeholder that is
+    /// meant stays as it is.
+    ///
+    /// # Example
+    /// With a recipe that has `{visit}`:
+    /// ```json used=visit
+    /// { "vist": "cm12345-1" }
+    /// ```
+    ///
+    /// # Instead
+    /// ```json used=visit
+    /// { "visit": "cm12345-1" }
+    /// ```
+    "unused-parameter", Warning, about [Parameters]
+}
+
+fn check(cx: &Context<'_>, sink: &mut Sink) {
+    let Some(used) = cx.used else { return };
+    let given = cx.tree.root();
+    // The dispatcher makes `guid` itself, and what the settings declare may be for it.
+    let is_known = |name: &str| name == "guid" || used.contains(name) || cx.is_given(name);
+    for key in given.members().map(|member| member.key) {
+        let name = key.text();
+        if is_known(&name) {
+            continue;
+        }
+        let absent = used.iter().map(String::as_str).filter(|used| given.get(used).is_none());
+        let help = match nearest(&name, absent) {
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None => "leave it out, or declare it under `[parameters]` in zrecipe.toml".to_owned(),
+        };
+        sink.report(RULE.at(key.span(), format!("no recipe uses the parameter `{name}`")).help(help));
+    }
+}
