@@ -54,6 +54,18 @@ pub fn has_user_info(text: &str) -> bool {
     !found.is_empty()
 }
 
+/// Whether a text is the address of a server with a password in it.
+///
+/// ```
+/// assert!(zrecipe::secret::has_password("amqp://zocalo:pw@mq.example.org/"));
+/// assert!(!zrecipe::secret::has_password("sftp://zocalo@store.example.org"));
+/// ```
+pub fn has_password(text: &str) -> bool {
+    let mut found = Vec::new();
+    user_info(text, &mut found);
+    found.iter().any(|info| text[info.range()].split_once(':').is_some_and(|(_, after)| !after.is_empty()))
+}
+
 /// The secrets of a document, in order of place. Where the document is broken everything up to the end of the line
 /// is one, and what is indented below it.
 pub fn find(tree: &Tree) -> Vec<Span> {

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
 
 use crate::schema::Schema;
-use crate::secret::is_secret;
+use crate::secret::{has_password, is_secret};
 use crate::source::Span;
 use crate::syntax::{Kind, NodeId, NodeRef, Tree};
 
@@ -466,7 +466,8 @@ pub fn form_of(plugin: &str) -> Option<&'static Schema> {
     COMPILED[at].get_or_init(|| Schema::published(FORMS[at].1)).as_ref()
 }
 
-/// The keys in a block under which a secret itself is written, and not the path of a file that holds it.
+/// The keys in a block under which a secret itself is written, and not the path of a file that holds it; a password in
+/// the address of a server is one.
 pub fn secrets(block: NodeRef<'_>) -> Vec<NodeRef<'_>> {
     let objects = block.descendants().filter(|node| node.kind() == Kind::Object);
     let is_written = |value: NodeRef<'_>| {
@@ -478,7 +479,9 @@ pub fn secrets(block: NodeRef<'_>) -> Vec<NodeRef<'_>> {
     };
     let members = objects.flat_map(|object| object.members());
     members
-        .filter(|member| is_secret(&member.key.text()) && is_written(member.value))
+        .filter(|member| {
+            has_password(&member.value.text()) || (is_secret(&member.key.text()) && is_written(member.value))
+        })
         .map(|member| member.key)
         .collect()
 }

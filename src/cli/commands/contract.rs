@@ -69,6 +69,11 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
                 Ok(other) => return Err(Error::new(format!("{shown} holds {}, not a JSON Schema", other.describe()))),
                 Err(reason) => return Err(Error::new(format!("{shown}: {reason}"))),
             };
+            let looks = |key: &str| key == "start" || key.parse::<u32>().is_ok();
+            if schema.as_object().is_some_and(|schema| schema.keys().any(|key| looks(key))) {
+                let error = Error::new(format!("{shown} is a recipe, not a JSON Schema"));
+                return Err(error.hint("`zrecipe contract init QUEUE --from RECIPE` drafts a contract from recipes"));
+            }
             import(schema, queues, name.as_deref(), *strict).map_err(|why| Error::new(format!("{shown}: {why}")))?
         }
     };

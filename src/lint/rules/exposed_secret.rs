@@ -2,7 +2,9 @@
 
 use crate::diagnostic::{Level, Sink};
 use crate::lint::Context;
+use crate::secret::is_secret;
 use crate::site::{Look, Site, secrets};
+use crate::syntax::NodeRef;
 
 declare_rule! {
     /// # Why
@@ -37,12 +39,12 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
             Some(Look::File { tree, public: true }) => {
                 let Some(key) = secrets(tree.root()).into_iter().next() else { continue };
                 let path = site.node(block.value);
-                let message = format!("everyone on this machine can read the `{}` of block `{name}`", key.text());
+                let message = format!("everyone on this machine can read the {} of block `{name}`", what(key));
                 sink.report(RULE.at(path.span(), message).help(format!("`chmod o-r {}`", path.text())));
             }
             None if everyday.contains(&&**name) => {
                 for key in secrets(site.node(block.value)) {
-                    let message = format!("everyone who uses this configuration can read the `{}` of block `{name}`", key.text());
+                    let message = format!("everyone who uses this configuration can read the {} of block `{name}`", what(key));
                     let help = format!(
                         "move the block to a file that only services can read, and write the path of the file here: `{name}: secrets.yml`"
                     );
@@ -52,6 +54,12 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
             _ => {}
         }
     }
+}
+
+/// The secret under a key.
+fn what(key: NodeRef<'_>) -> String {
+    let name = key.text();
+    if is_secret(&name) { format!("`{name}`") } else { format!("password in the `{name}`") }
 }
 
 /// The blocks of the environments that are in use everywhere.
