@@ -44,8 +44,20 @@ pub fn is_secret(name: &str) -> bool {
         let first = name[at].to_ascii_lowercase() == word.as_bytes()[0];
         first && name[at..].get(..word.len()).is_some_and(|part| part.eq_ignore_ascii_case(word.as_bytes()))
     };
-    (0..name.len()).any(|at| WORDS.iter().any(|word| is_at(at, word)))
+    (0..name.len()).any(|at| STARTS[usize::from(name[at])] && WORDS.iter().any(|word| is_at(at, word)))
 }
+
+/// The bytes that one of the words begins with: most of a name is passed over by them.
+const STARTS: [bool; 256] = {
+    let (mut starts, mut at) = ([false; 256], 0);
+    while at < WORDS.len() {
+        let first = WORDS[at].as_bytes()[0];
+        starts[first as usize] = true;
+        starts[first.to_ascii_uppercase() as usize] = true;
+        at += 1;
+    }
+    starts
+};
 
 /// Whether a text has the address of a server with the name of a user in it.
 pub fn has_user_info(text: &str) -> bool {

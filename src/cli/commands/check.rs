@@ -466,6 +466,15 @@ impl Checked {
         let Compilation { source: after, shown, diagnostics, dropped, .. } = compilation;
         Self { before, after, shown, kind, is_ours, diagnostics, dropped, applied, undone, unfinished, used }
     }
+
+    /// The same without its text, if that is neither to be shown nor written.
+    fn lighter(self) -> Self {
+        if !self.diagnostics.is_empty() {
+            return self;
+        }
+        let name = Arc::new(Source::from_text(self.before.name(), ""));
+        Self { before: Arc::clone(&name), after: Arc::clone(&name), shown: name, ..self }
+    }
 }
 
 /// What is known of a file by itself, without the others.
@@ -512,7 +521,8 @@ fn look(
         let facts = facts(&fixed.compilation);
         let size = before.text().len();
         let _ = room.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |room| Some(room.saturating_sub(size)));
-        Some((facts, Some((Arc::new(Checked::new(before, fixed, parameters)), stamp))))
+        // Where there is room nothing is fixed.
+        Some((facts, Some((Arc::new(Checked::new(before, fixed, parameters).lighter()), stamp))))
     };
     let mut set = Set::default();
     let mut alone = Vec::with_capacity(inputs.len());
