@@ -68,13 +68,11 @@ impl Default for Options<'_> {
     }
 }
 
-/// Everything that is known about a recipe.
+/// What is known about a recipe by its text alone.
 #[derive(Debug)]
-pub struct Compilation {
+pub struct Reading {
     /// The text.
     pub source: Arc<Source>,
-    /// The text as reports show it: without passwords and tokens, if there is anything to say about it.
-    pub shown: Arc<Source>,
     /// The document.
     pub tree: Arc<Tree>,
     /// The recipe in it.
@@ -85,6 +83,15 @@ pub struct Compilation {
     pub templates: Vec<TemplateUse>,
     /// The document as what it is.
     pub document: Document,
+}
+
+/// Everything that is known about a recipe.
+#[derive(Debug)]
+pub struct Compilation {
+    /// What its text says.
+    pub reading: Arc<Reading>,
+    /// The text as reports show it: without passwords and tokens, if there is anything to say about it.
+    pub shown: Arc<Source>,
     /// What there is to say about it, in order of place.
     pub diagnostics: Vec<Diagnostic>,
     /// What is not said because somebody wanted it so.
@@ -106,25 +113,36 @@ pub struct Compilation {
 /// assert!(compilation.is_refused());
 /// ```
 pub fn compile(source: Arc<Source>, options: Options<'_>) -> Compilation {
+    check(Arc::new(read(source, options.kind, options.files)), options)
+}
+
+/// The first half of [`compile`], for those who check one text several times: what of it depends on the text alone.
+pub fn read(source: Arc<Source>, kind: Option<DocumentKind>, files: &dyn Files) -> Reading {
     let tree = Arc::new(syntax::parse(Arc::clone(&source)));
-    let kind = options.kind.unwrap_or_else(|| DocumentKind::of(&tree));
-    let document = Document::read(&tree, kind, options.files);
+    let kind = kind.unwrap_or_else(|| DocumentKind::of(&tree));
+    let document = Document::read(&tree, kind, files);
     let recipe = lower(Arc::clone(&tree));
     let graph = Graph::new(&recipe);
     let templates = lint::templates(&recipe);
+    Reading { source, tree, recipe, graph, templates, document }
+}
+
+/// The second half of [`compile`].
+pub fn check(reading: Arc<Reading>, options: Options<'_>) -> Compilation {
+    let Reading { source, tree, recipe, graph, templates, document } = &*reading;
     let mut sink = Sink::default();
-    let facts = options.set.map(|_| Facts::of(&recipe));
-    let mut context = Context::new(&recipe, &graph, &templates, options.contracts);
+    let facts = options.set.map(|_| Facts::of(recipe));
+    let mut context = Context::new(recipe, graph, templates, options.contracts);
     context.parameters = options.parameters;
     context.set = facts.as_ref().zip(options.set);
     context.declared = options.declared;
-    context.document = &document;
+    context.document = document;
     context.recipes = options.recipes;
     context.topology = options.topology;
     context.used = options.used;
     lint::run(options.rules, &context, &mut sink);
     let (found, dropped) = sink.finish();
-    let (mut diagnostics, mut silenced) = suppress::apply(&recipe, options.suppressions, found, options.rules);
+    let (mut diagnostics, mut silenced) = suppress::apply(recipe, options.suppressions, found, options.rules);
     if let Some(levels) = options.levels {
         let (told, allowed) = diagnostics.into_iter().partition(|found| levels.level_of(found).is_some());
         diagnostics = told;
@@ -133,15 +151,23 @@ pub fn compile(source: Arc<Source>, options: Options<'_>) -> Compilation {
             diagnostic.level = levels.level_of(diagnostic).unwrap_or(diagnostic.level);
         }
     }
-    let mut shown = Arc::clone(&source);
+    let mut shown = Arc::clone(source);
     if !(diagnostics.is_empty() && silenced.is_empty()) {
-        let secrets = secret::find(&tree);
+        let secrets = secret::find(tree);
         if !secrets.is_empty() {
-            shown = Arc::new(secret::masked(&source, &secrets));
-            secret::scrub(diagnostics.iter_mut().chain(&mut silenced), &tree, &secrets);
+            shown = Arc::new(secret::masked(source, &secrets));
+            secret::scrub(diagnostics.iter_mut().chain(&mut silenced), tree, &secrets);
         }
     }
-    Compilation { source, shown, tree, recipe, graph, templates, document, diagnostics, silenced, dropped }
+    Compilation { shown, diagnostics, silenced, dropped, reading }
+}
+
+impl std::ops::Deref for Compilation {
+    type Target = Reading;
+
+    fn deref(&self) -> &Reading {
+        &self.reading
+    }
 }
 
 impl Compilation {

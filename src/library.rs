@@ -6,10 +6,11 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::compile::{self, Reading};
 use crate::document::DocumentKind;
 use crate::lint::nearest;
 use crate::settings::Settings;
-use crate::site::{Fault, Files, Look, Site};
+use crate::site::{Fault, Files, Look, NoFiles, Site};
 use crate::source::{Source, Unit};
 use crate::syntax::{Notation, yaml};
 
@@ -235,7 +236,7 @@ struct Stamp {
 }
 
 /// A recipe, and the file that it was read from.
-type Kept = (Option<Stamp>, Arc<Source>);
+type Kept = (Option<Stamp>, Arc<Reading>);
 
 /// A library whose recipes are kept in memory, and read again when their files change.
 #[derive(Debug, Default)]
@@ -254,19 +255,19 @@ impl Shelf {
     ///
     /// # Errors
     /// As for [`Library::find`].
-    pub fn find(&self, name: &str) -> Result<Arc<Source>, Error> {
+    pub fn find(&self, name: &str) -> Result<Arc<Reading>, Error> {
         if !is_name(name) {
             return Err(Error::BadName(name.to_owned()));
         }
         // Looked at before it is read: what changes meanwhile is read again next time.
         let place = self.library.place(name);
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, source)) = kept.get(name).filter(|(then, _)| *then == place) {
-            return Ok(Arc::clone(source));
+        if let Some((_, reading)) = kept.get(name).filter(|(then, _)| *then == place) {
+            return Ok(Arc::clone(reading));
         }
-        let source = Arc::new(self.library.find(name)?);
-        kept.insert(name.to_owned(), (place, Arc::clone(&source)));
-        Ok(source)
+        let reading = Arc::new(compile::read(Arc::new(self.library.find(name)?), None, &NoFiles));
+        kept.insert(name.to_owned(), (place, Arc::clone(&reading)));
+        Ok(reading)
     }
 }
 

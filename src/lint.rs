@@ -356,6 +356,37 @@ pub fn templates(recipe: &Recipe) -> Vec<TemplateUse> {
     templates
 }
 
+/// The rules for which a recipe is refused: what the dispatcher asks, which has no time for the others.
+pub static REFUSING: &[&Rule] = &[
+    &rules::attribute_placeholder::RULE,
+    &rules::colliding_key::RULE,
+    &rules::cycle::RULE,
+    &rules::empty_start::RULE,
+    &rules::error_to_start::RULE,
+    &rules::foreign_braces::RULE,
+    &rules::invalid_utf8::RULE,
+    &rules::malformed_delay::RULE,
+    &rules::malformed_error::RULE,
+    &rules::malformed_link::RULE,
+    &rules::malformed_placeholder::RULE,
+    &rules::malformed_start::RULE,
+    &rules::malformed_step::RULE,
+    &rules::malformed_yaml::RULE,
+    &rules::missing_start::RULE,
+    &rules::non_numeric_step::RULE,
+    &rules::not_a_recipe::RULE,
+    &rules::oversized_integer::RULE,
+    &rules::partial_replace::RULE,
+    &rules::rejected_placeholder::RULE,
+    &rules::scalar_error::RULE,
+    &rules::self_referencing_start::RULE,
+    &rules::syntax_error::RULE,
+    &rules::too_deep::RULE,
+    &rules::unknown_step::RULE,
+    &rules::unreferenced_step::RULE,
+    &rules::unresolved_destination::RULE,
+];
+
 /// Runs rules over a document.
 pub fn run<'r>(rules: impl IntoIterator<Item = &'r &'static Rule>, context: &Context<'_>, sink: &mut Sink) {
     let kind = context.document.kind();

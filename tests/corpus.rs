@@ -87,6 +87,11 @@ fn finding(path: &Path, bytes: Vec<u8>) -> Outcome {
         return fail(format!("`{}` finds nothing here", fixture.rule.name));
     }
     snapshot(path, &findings(&compilation))?;
+    let is_recipe = compilation.document.kind() == DocumentKind::Recipe;
+    let refuses = lint::REFUSING.iter().any(|rule| rule.name == fixture.rule.name);
+    if is_recipe && !refuses && compilation.is_refused() {
+        return fail(format!("`{}` refuses a recipe, so its place is in `lint::REFUSING`", fixture.rule.name));
+    }
     for found in &compilation.diagnostics {
         if let Err(why) = fixture.try_fix(&compilation, found) {
             return fail(format!("`{}`: {why}", found.message));

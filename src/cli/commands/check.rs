@@ -463,7 +463,8 @@ impl Checked {
         if parameters.is_some() {
             used.add(&compilation);
         }
-        let Compilation { source: after, shown, diagnostics, dropped, .. } = compilation;
+        let Compilation { reading, shown, diagnostics, dropped, .. } = compilation;
+        let after = Arc::clone(&reading.source);
         Self { before, after, shown, kind, is_ours, diagnostics, dropped, applied, undone, unfinished, used }
     }
 

@@ -53,7 +53,7 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
                 passed_over += 1;
                 return Ok::<(), Error>(());
             }
-            Ok((compilation, Layout::Text(text))) => (compilation.source, text),
+            Ok((compilation, Layout::Text(text))) => (Arc::clone(&compilation.source), text),
             Ok((_, Layout::None(reason))) => {
                 failed += 1;
                 say(&format!("error: cannot format {}: {reason}", input.name));

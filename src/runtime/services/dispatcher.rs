@@ -20,15 +20,17 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use crate::bind::bind;
-use crate::compile::{Compilation, Options, compile};
+use crate::compile::{self, Compilation, Options};
 use crate::diagnostic::Diagnostic;
 use crate::library::{self, Library, Shelf};
+use crate::lint;
 use crate::message::{Destination, Envelope, Outgoing, REQUEST_QUEUE, Request, message_id};
 use crate::runtime::ask::{Answer, ask};
 use crate::runtime::process::Ending;
 use crate::runtime::workers::{Fault, Plan, Workers};
 use crate::runtime::{Job, Outcome, Service};
 use crate::settings::{Decider, Dispatching};
+use crate::site::NoFiles;
 use crate::source::{Source, Unit};
 use crate::value::{Object, Value};
 
@@ -230,7 +232,8 @@ impl Dispatcher {
         let custom = request
             .custom_recipe
             .iter()
-            .map(|recipe| Ok(Arc::new(Source::from_text("custom_recipe", recipe.to_json()))));
+            .map(|recipe| Source::from_text("custom_recipe", recipe.to_json()))
+            .map(|source| Ok(Arc::new(compile::read(Arc::new(source), None, &NoFiles))));
         let named = request.recipes.iter().map(|name| {
             self.shelf.find(name).map_err(|error| match error {
                 library::Error::Unreadable { .. } => Refusal::World(error.to_string()),
@@ -240,8 +243,9 @@ impl Dispatcher {
         let parameters = Some(&request.parameters);
         custom
             .chain(named)
-            .map(|source| {
-                let compilation = compile(source?, Options { parameters, ..Options::default() });
+            .map(|reading| {
+                let options = Options { parameters, rules: lint::REFUSING, ..Options::default() };
+                let compilation = compile::check(reading?, options);
                 let refusal = compilation.refusals().next().map(|refusal| describe(&compilation, refusal));
                 refusal.map_or(Ok(compilation), |reason| Err(Refusal::Request(reason)))
             })

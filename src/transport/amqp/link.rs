@@ -20,6 +20,7 @@ use tokio::time::{Instant, interval, sleep, timeout, timeout_at};
 use uuid::Uuid;
 
 use super::address::{Host, Login, Options, Tls};
+use super::wire::LONGEST_FRAME;
 use crate::transport::Error;
 
 /// How long one host may take.
@@ -132,7 +133,11 @@ async fn attempt(options: &Options, host: &Host) -> Result<Connection, String> {
             port: host.port,
         },
         vhost: options.vhost.clone(),
-        query: AMQPQueryString { heartbeat: Some(heartbeat), ..AMQPQueryString::default() },
+        query: AMQPQueryString {
+            heartbeat: Some(heartbeat),
+            frame_max: Some(LONGEST_FRAME),
+            ..AMQPQueryString::default()
+        },
     };
     let properties = ConnectionProperties::default()
         .with_connection_name(options.name.as_str().into())

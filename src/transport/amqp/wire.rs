@@ -29,8 +29,13 @@ pub(super) const DELAY: &str = "zrecipe.delay.";
 pub(super) const DEAD_LETTERS: &str = "dlq.";
 /// Longer ones cannot be named.
 const LONGEST_NAME: usize = 255;
-/// Headers beyond this do not fit a frame, and the broker would close the connection.
-const MOST_HEADER_BYTES: usize = 100_000;
+/// The longest frame, in bytes. The library keeps room for 64 of them on each connection; longer bodies go in several.
+pub(super) const LONGEST_FRAME: u32 = 32 << 10;
+/// Headers beyond this do not fit a frame, and the broker would close the connection: one of dead letters has to hold
+/// theirs, what has become of the message, and why.
+const MOST_HEADER_BYTES: usize = 24_000;
+/// Beyond this a reason is cut.
+const MOST_REASON_BYTES: usize = 4_000;
 
 /// A message as it is published.
 #[derive(Clone)]
@@ -112,7 +117,7 @@ impl Parcel {
             headers.entry(format!("x-first-death-{name}")).or_insert_with(|| text(value));
         }
         // Whatever a service says, the message has to get there.
-        let cut = reason.floor_char_boundary(10_000);
+        let cut = reason.floor_char_boundary(MOST_REASON_BYTES);
         headers.insert(REASON.to_owned(), text(&reason[..cut]));
         Self::copy(&dead_letter_queue(queue), id, found, body, headers)
     }
