@@ -49,6 +49,7 @@
 //!            transport    transport/
 //!            telemetry    telemetry/
 //!            connection
+//!            http
 //!            runtime      runtime/  runtime/services/
 //!            wrapper
 //!            rehearsal
@@ -95,6 +96,7 @@ pub mod evidence;
 pub mod fix;
 pub mod format;
 pub mod graph;
+pub mod http;
 pub mod infer;
 pub mod library;
 pub mod lint;
