@@ -20,6 +20,7 @@ pub const SCHEMA: &str = include_str!("../schemas/contract.schema.json");
 
 /// The contracts that are built in, by the names of their files.
 pub const BUILT_IN: &[(&str, &str)] = &[
+    ("cluster.json", include_str!("../contracts/cluster.json")),
     ("dispatcher.json", include_str!("../contracts/dispatcher.json")),
     ("jsonlines.json", include_str!("../contracts/jsonlines.json")),
     ("mailer.json", include_str!("../contracts/mailer.json")),

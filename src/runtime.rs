@@ -4,7 +4,9 @@
 //! (by returning so, or by a panic) does not take its neighbours with it.
 
 pub mod ask;
+pub mod cluster;
 pub mod foreign;
+pub mod handover;
 pub mod health;
 pub mod instance;
 pub mod journal;
@@ -100,6 +102,11 @@ impl Job {
     /// The parameters of the recipe step; empty when there are none.
     pub fn parameters(&self) -> Object {
         self.envelope.as_ref().map(Envelope::parameters).unwrap_or_default()
+    }
+
+    /// How long to wait before a further attempt after a fault of the surroundings: the longer the more there were.
+    pub fn back_off(&self, first: Duration) -> Duration {
+        first * 4_u32.saturating_pow(self.delivery.deliveries.saturating_sub(1).min(4))
     }
 
     /// What the previous step sent, or the whole body of a message without a recipe.

@@ -33,6 +33,11 @@
 //! output = 67108864
 //! memory = 17179869184
 //!
+//! [cluster]                                 # jobs that `zrecipe service -s Cluster` submits
+//! scheduler = "sbatch"                      # or "slurmrestd", or "local" for this machine
+//! preamble = [". /etc/profile.d/modules.sh"] # lines before the commands of every job
+//! places = 4                                # how many jobs run at a time on this machine
+//!
 //! [wrappers]                                # the programs that `zrecipe wrap --wrap NAME` runs
 //! phasing = ["python3", "wrappers/phasing.py"]
 //!
@@ -94,6 +99,8 @@ pub struct Settings {
     pub dispatching: Dispatching,
     /// How commands of recipes are run.
     pub running: Running,
+    /// How jobs are submitted to a cluster.
+    pub submitting: Submitting,
     /// Programs with their arguments that are wrapped, by name.
     pub wrappers: BTreeMap<String, Vec<String>>,
     /// The directory of the settings file, which paths are relative to.
@@ -179,6 +186,45 @@ impl Default for Limits {
     }
 }
 
+/// Who takes the jobs of a cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scheduler {
+    /// This machine.
+    Local,
+    /// Slurm, by its command.
+    Sbatch,
+    /// Slurm, by its REST API, which the site says how to reach.
+    Slurmrestd,
+}
+
+/// How jobs are submitted to a cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Submitting {
+    /// Who takes them, if that is decided.
+    pub scheduler: Option<Scheduler>,
+    /// Lines of the shell before the commands of every job.
+    pub preamble: Vec<String>,
+    /// How many run at a time on this machine, if that is decided.
+    pub places: Option<u16>,
+}
+
+impl Default for Submitting {
+    fn default() -> Self {
+        // As the Python service has it, where it is there.
+        let modules = "[ ! -r /etc/profile.d/modules.sh ] || . /etc/profile.d/modules.sh";
+        Self { scheduler: None, preamble: vec![modules.to_owned()], places: None }
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenCluster {
+    scheduler: Option<Scheduler>,
+    preamble: Option<Vec<String>>,
+    places: Option<Spanned<u16>>,
+}
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct WrittenRunner {
@@ -242,6 +288,8 @@ struct Written {
     dispatcher: WrittenDispatcher,
     #[serde(default)]
     runner: WrittenRunner,
+    #[serde(default)]
+    cluster: WrittenCluster,
     #[serde(default)]
     wrappers: BTreeMap<String, Spanned<Vec<String>>>,
     #[serde(default)]
@@ -374,6 +422,7 @@ impl Settings {
             declared: Arc::new(declared.collect::<Result<Declared, Problem>>()?),
             dispatching: dispatching(written.dispatcher, &base)?,
             running: running(written.runner, &base)?,
+            submitting: submitting(written.cluster)?,
             wrappers: (written.wrappers.into_iter())
                 .map(|(name, command)| Ok((name, program(command.span().start, command.into_inner(), &base)?)))
                 .collect::<Result<_, Problem>>()?,
@@ -489,6 +538,18 @@ fn running(written: WrittenRunner, base: &Path) -> Result<Running, Problem> {
             grace: limits.grace.map_or(Ok(default.grace), time_limit)?,
             output: limits.output.unwrap_or(default.output),
         },
+    })
+}
+
+fn submitting(written: WrittenCluster) -> Result<Submitting, Problem> {
+    if let Some(places) = written.places.as_ref().filter(|places| *places.get_ref() == 0) {
+        return Err((places.span().start, "without a place no job runs".to_owned()));
+    }
+    let default = Submitting::default();
+    Ok(Submitting {
+        scheduler: written.scheduler,
+        preamble: written.preamble.unwrap_or(default.preamble),
+        places: written.places.map(Spanned::into_inner),
     })
 }
 

@@ -1,4 +1,4 @@
-//! Programs that a site lets decide about requests: JSON in on standard input, the answer on standard output.
+//! Programs that are asked something: text in on standard input, the answer on standard output.
 
 use std::io::{self, Read as _, Seek as _};
 use std::path::Path;
@@ -21,17 +21,22 @@ pub struct Answer {
     pub complaint: String,
 }
 
-/// Runs a program on a text and takes its answer.
+/// Runs a program on a text and takes its answer; it finds the variables with these names, or all that we have.
 ///
 /// # Errors
 /// It cannot be started, or there is no room for its answer.
-pub async fn ask(arguments: &[String], text: &str, limit: Duration) -> io::Result<Answer> {
+pub async fn ask(
+    arguments: &[String],
+    text: &str,
+    environment: Option<&[String]>,
+    limit: Duration,
+) -> io::Result<Answer> {
     let (output, errors) = (tempfile::tempfile()?, tempfile::tempfile()?);
     let program = Program {
         arguments,
         directory: Path::new("."),
         input: Some(text),
-        environment: None,
+        environment,
         output: output.try_clone()?,
         errors: Some(errors.try_clone()?),
         limit,

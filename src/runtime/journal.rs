@@ -70,6 +70,11 @@ impl Entry {
         read(&self.path("result.json"))
     }
 
+    /// Whether work on the message was begun.
+    pub fn is_begun(&self) -> bool {
+        self.path("output").exists()
+    }
+
     /// Begins work on the message from nothing; the file takes the output.
     ///
     /// # Errors
@@ -192,7 +197,8 @@ impl Ledger {
     }
 }
 
-fn read(path: &Path) -> io::Result<Option<Value>> {
+/// What a file holds, if it is there.
+pub(crate) fn read(path: &Path) -> io::Result<Option<Value>> {
     match fs::read(path) {
         Ok(bytes) => read_value(&bytes).map(Some).map_err(io::Error::other),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),

@@ -1,5 +1,6 @@
 //! Runs a program with limits: what it prints in files, and an end for all that it started.
 
+use std::ffi::OsString;
 use std::io::{self, Write as _};
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -19,6 +20,11 @@ use crate::value::Value;
 
 /// How long what cannot be killed is waited for.
 const STUCK: Duration = Duration::from_secs(10);
+
+/// The environment of commands that services run, unless the settings say otherwise: that of a login, and what programs
+/// of Zocalo need to report.
+pub const LOGIN: [&str; 11] =
+    ["PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_*", "TZ", "TMPDIR", "ZOCALO_*", "ZRECIPE_*"];
 
 /// How a program ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,7 +81,7 @@ pub async fn run(program: Program<'_>) -> io::Result<Ending> {
     let mut command = supervisor();
     command.stdin(OwnedFd::from(theirs)).stdout(writer).stderr(error_writer);
     if let Some(names) = program.environment {
-        command.env_clear().envs(std::env::vars_os().filter(|(name, _)| is_passed(names, name.as_encoded_bytes())));
+        command.env_clear().envs(environment(names));
     }
     let mut command = Command::from(command);
     let mut supervisor = command.spawn()?;
@@ -156,6 +162,11 @@ fn read_ending(line: Option<String>) -> io::Result<Ending> {
         Some(reason) => Ok(Ending::Unstartable(reason.to_owned())),
         None => Err(io::Error::other("the process that looks after the command was killed")),
     }
+}
+
+/// The variables of our environment that are among these names.
+pub fn environment(names: &[String]) -> impl Iterator<Item = (OsString, OsString)> {
+    std::env::vars_os().filter(|(name, _)| is_passed(names, name.as_encoded_bytes()))
 }
 
 /// Whether a variable is among these names; a `*` at the end of one stands for anything.

@@ -6,6 +6,9 @@
 //! service and the supervisor talk over a socket: an order in, perhaps `stop`, and how it ended back. When the service
 //! is gone, the socket is closed, and everything is killed. Orders are lines of JSON:
 //!
+//! A job of a cluster on this machine has a supervisor that outlives the service: it finds its order in a directory and
+//! leaves there how the job ended.
+//!
 //! ```text
 //! {"arguments": ["phase", "image.cbf"], "directory": "/work", "input": "…", "grace": 2, "limits": {"cpu": 60}}
 //! {"ended": {"exited": 0}}   {"ended": {"signalled": 9}}   {"ended": {"unstartable": "no such file"}}
@@ -30,6 +33,7 @@ use rustix::process::{
     pidfd_send_signal, set_child_subreaper, set_parent_process_death_signal, setrlimit, setsid, wait,
 };
 
+use crate::runtime::journal::write;
 use crate::syntax::json::read_value;
 use crate::value::Value;
 
@@ -38,6 +42,9 @@ pub const ARGUMENT: &str = "__supervise";
 
 /// The second argument with which it becomes the command.
 const COMMAND: &str = "command";
+
+/// The second argument with which it looks after a job; the third is the directory of the job.
+const JOB: &str = "job";
 
 /// This program, even when its file has been replaced.
 const OURSELVES: &str = "/proc/self/exe";
@@ -64,13 +71,24 @@ pub fn supervisor() -> Command {
     command
 }
 
+/// The command of a supervisor for a job, which outlives us. Its standard input is the file `begun` of the job.
+pub fn job_supervisor(directory: &Path) -> Command {
+    let mut command = supervisor();
+    command.arg(JOB).arg(directory).env_clear();
+    command
+}
+
 /// Is a supervisor, or a command, if these are the arguments of one.
 pub fn main(arguments: &[OsString]) -> Option<ExitCode> {
     let (_, [first, rest @ ..]) = arguments.split_first()? else { return None };
     if first != ARGUMENT {
         return None;
     }
-    let done = if rest.first().is_some_and(|stage| stage == COMMAND) { become_command() } else { supervise() };
+    let done = match rest {
+        [stage] if stage == COMMAND => become_command(),
+        [stage, directory] if stage == JOB => supervise_job(Path::new(directory)),
+        _ => supervise(),
+    };
     Some(if done.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -102,16 +120,56 @@ fn supervise() -> io::Result<()> {
         Ok(command) => command,
         Err(error) => return tell(&mut control, "unstartable", Value::from(error.to_string())),
     };
-    let grace = read_value(order.as_bytes()).ok().and_then(|order| order.get("grace")?.as_i64()).unwrap_or_default();
-    let grace = Duration::from_millis(grace.unsigned_abs());
     let (events, heard) = mpsc::channel();
     let reaper = events.clone();
     std::thread::spawn(move || reap(&reaper));
     std::thread::spawn(move || listen(lines, &events));
+    let (ending, _) = see_to_the_end(command, &heard, milliseconds(&order, "grace").unwrap_or_default(), None)?;
+    tell(&mut control, ending.0, ending.1)
+}
+
+/// Looks after a job and leaves how it ended in its directory.
+fn supervise_job(directory: &Path) -> io::Result<()> {
+    setsid()?;
+    set_child_subreaper(Some(getpid()))?;
+    // While this file is open somebody can tell that the job runs, and by what is in it that it was begun.
+    let mut begun = File::from(io::stdin().as_fd().try_clone_to_owned()?);
+    writeln!(begun, "{}", getpid().as_raw_nonzero())?;
+    begun.sync_all()?;
+    let order = std::fs::read_to_string(directory.join("order.json"))?;
+    let ended = match start(&order) {
+        Err(error) => Value::from([("unstartable", error.to_string())]),
+        Ok(command) => {
+            let (events, heard) = mpsc::channel();
+            std::thread::spawn(move || reap(&events));
+            let (grace, limit) = (milliseconds(&order, "grace").unwrap_or_default(), milliseconds(&order, "limit"));
+            let ((how, value), stopped) = see_to_the_end(command, &heard, grace, limit)?;
+            let stopped = stopped.then(|| ("stopped".to_owned(), Value::from(true)));
+            Value::Object([(how.to_owned(), value)].into_iter().chain(stopped).collect())
+        }
+    };
+    write(directory, "ended.json", &ended)
+}
+
+/// A time of an order.
+fn milliseconds(order: &str, key: &str) -> Option<Duration> {
+    let number = read_value(order.as_bytes()).ok()?.get(key)?.as_i64()?;
+    Some(Duration::from_millis(number.unsigned_abs()))
+}
+
+/// Waits until a command and all that it started have ended: by themselves, at a limit, or because somebody wants it.
+/// How it ended, and whether it was at the limit.
+fn see_to_the_end(
+    command: Pid,
+    heard: &mpsc::Receiver<Event>,
+    grace: Duration,
+    limit: Option<Duration>,
+) -> io::Result<((&'static str, Value), bool)> {
     let mut status = None;
-    let (mut deadline, mut asked) = (None::<Instant>, false);
+    let mut limit = limit.and_then(|limit| Instant::now().checked_add(limit));
+    let (mut deadline, mut asked, mut stopped) = (None::<Instant>, false, false);
     loop {
-        let event = match deadline {
+        let event = match deadline.or(limit) {
             Some(deadline) => heard.recv_timeout(deadline.saturating_duration_since(Instant::now())).ok(),
             None => heard.recv().ok(),
         };
@@ -130,14 +188,15 @@ fn supervise() -> io::Result<()> {
                 deadline = Some(Instant::now() + AGAIN);
             }
             None => {
+                stopped |= deadline.is_none() && limit.take().is_some();
                 signal_all(Signal::TERM)?;
                 (deadline, asked) = (Some(Instant::now() + grace), true);
             }
         }
     }
     match status.map(|status| (status.exit_status(), status.terminating_signal())) {
-        Some((Some(code), _)) => tell(&mut control, "exited", Value::from(i64::from(code))),
-        Some((None, Some(signal))) => tell(&mut control, "signalled", Value::from(i64::from(signal))),
+        Some((Some(code), _)) => Ok((("exited", Value::from(i64::from(code))), stopped)),
+        Some((None, Some(signal))) => Ok((("signalled", Value::from(i64::from(signal))), stopped)),
         _ => Err(io::Error::other("it is not known how the command ended")),
     }
 }
@@ -276,6 +335,9 @@ fn execute(order: &Value) -> Result<std::convert::Infallible, io::Error> {
     };
     let mut command = Command::new(program);
     command.args(arguments).stdin(input);
+    if let Some(environment) = order.get("environment").and_then(Value::as_object) {
+        command.env_clear().envs(environment.iter().filter_map(|(name, value)| Some((name, value.as_str()?))));
+    }
     for (name, resource) in LIMITS {
         let limit =
             order.get("limits").and_then(|limits| limits.get(name)?.as_i64()).and_then(|n| u64::try_from(n).ok());

@@ -12,6 +12,7 @@ mod proxy;
 mod python;
 mod rabbitmq;
 mod services;
+mod slurm;
 mod stage;
 mod submit;
 mod tls;

@@ -2,6 +2,7 @@
 
 mod broker_mutations;
 mod cli;
+mod cluster;
 mod conformance;
 #[path = "../contract.rs"]
 mod contract;

@@ -9,11 +9,15 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::cli::broker::{Environment, EnvironmentArgs};
-use crate::cli::progress::block_on;
+use crate::cli::progress::{block_on, default_places};
 use crate::cli::{Error, Session, say};
 use crate::lint::nearest;
 use crate::contract::Contracts;
 use crate::runtime::Service;
+use crate::runtime::cluster::local::Local;
+use crate::runtime::cluster::sbatch::Sbatch;
+use crate::runtime::cluster::slurmrestd::Slurmrestd;
+use crate::runtime::cluster;
 use crate::runtime::foreign::Foreign;
 use crate::runtime::health::{self, Health};
 use crate::runtime::instance::Instance;
@@ -21,10 +25,12 @@ use crate::runtime::journal::Journal;
 use crate::runtime::metrics::Metrics;
 use crate::runtime::roots::Roots;
 use crate::runtime::services::SERVICES;
+use crate::runtime::services::cluster::Cluster;
 use crate::runtime::services::dispatcher::Dispatcher;
 use crate::runtime::services::jsonlines::JsonLines;
 use crate::runtime::services::mailer::{Mailer, Server};
 use crate::runtime::services::runner::Runner;
+use crate::settings::Scheduler;
 use crate::runtime::status::{Board, Identity, host_id, hostname};
 use crate::telemetry::traces::{Collector, Tracing};
 use crate::telemetry::{Guard, Logging};
@@ -37,7 +43,7 @@ use crate::transport::{self, Transport};
 /// at once, and what was under way is delivered again. Without a site configuration they work on the embedded broker.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The service to start: Dispatcher, JSONLines, Mailer, Runner, or one whose contract says how it is run (repeatable).
+    /// The service to start: Cluster, Dispatcher, JSONLines, Mailer, Runner, or one whose contract says how it is run (repeatable).
     #[arg(short, long = "service", value_name = "NAME", required = true)]
     services: Vec<String>,
     /// A contract beside those of zrecipe.toml (repeatable).
@@ -92,6 +98,10 @@ fn services(args: &Args, session: &Session, environment: &Environment) -> Result
     let journal = || Ok::<_, Error>(Journal::new(session.state_directory()?.join("journal")));
     for name in &args.services {
         let service: Arc<dyn Service> = match name.to_ascii_lowercase().as_str() {
+            "cluster" => {
+                let (scheduler, state) = (scheduler(session, environment)?, journal()?);
+                Arc::new(Cluster::new(scheduler, state, &session.settings.submitting, running))
+            }
             "dispatcher" => Arc::new(
                 Dispatcher::new(environment.library(session))
                     .with_policy(session.settings.dispatching.clone())
@@ -136,6 +146,31 @@ fn services(args: &Args, session: &Session, environment: &Environment) -> Result
         return Err(Error::new(format!("none of these services takes messages from queue `{queue}`")));
     }
     Ok(served)
+}
+
+/// Who takes the jobs of the cluster.
+fn scheduler(session: &Session, environment: &Environment) -> Result<Box<dyn cluster::Scheduler>, Error> {
+    let submitting = &session.settings.submitting;
+    let of_site = || {
+        let found = Slurmrestd::of_site(&environment.plugins());
+        found.map_err(|reason| Error::new(format!("the site's Slurm cannot be used: {reason}")))
+    };
+    let chosen = match submitting.scheduler {
+        Some(Scheduler::Local) => {
+            let places = submitting.places.map_or_else(default_places, usize::from);
+            let roots = Roots::new(session.settings.running.roots.clone());
+            return Ok(Box::new(Local::new(session.state_directory()?.join("jobs"), places, roots)));
+        }
+        Some(Scheduler::Sbatch) => return Ok(Box::new(Sbatch)),
+        Some(Scheduler::Slurmrestd) => of_site()?.ok_or("the site does not say where the REST API of Slurm is"),
+        None => of_site()?.ok_or("nothing says who takes the jobs"),
+    };
+    chosen.map(|slurm| Box::new(slurm) as Box<dyn cluster::Scheduler>).map_err(|message| {
+        Error::new(message).hint(
+            "`scheduler` in `[cluster]` of zrecipe.toml is `local`, `sbatch` or `slurmrestd`; for the last a block of \
+             plugin `slurm` has its `url` and `api_version`",
+        )
+    })
 }
 
 fn unknown(name: &str, contracts: &[&Contracts]) -> Error {

@@ -20,7 +20,10 @@ declare_rule! {
     /// # Example
     /// ```json
     /// {
-    ///   "1": { "queue": "cluster.submission", "parameters": { "cluster": { "commands": ["process {file}"] } } },
+    ///   "1": {
+    ///     "queue": "cluster.submission",
+    ///     "parameters": { "workingdir": "/scratch", "cluster": { "commands": ["process {file}"] } }
+    ///   },
     ///   "start": [[1, []]]
     /// }
     /// ```
@@ -30,7 +33,10 @@ declare_rule! {
     /// {
     ///   "1": {
     ///     "queue": "cluster.submission",
-    ///     "parameters": { "cluster": { "commands": ["process \"$FILE\""], "environment": { "FILE": "{file}" } } }
+    ///     "parameters": {
+    ///       "workingdir": "/scratch",
+    ///       "cluster": { "commands": ["process \"$FILE\""], "environment": { "FILE": "{file}" } }
+    ///     }
     ///   },
     ///   "start": [[1, []]]
     /// }

@@ -199,7 +199,7 @@ impl Dispatcher {
 
     async fn ask(&self, program: &[String], request: &Request) -> Result<Answer, Refusal> {
         let text = request.to_value().to_json() + "\n";
-        let answer = ask(program, &text, self.policy.time_limit).await;
+        let answer = ask(program, &text, None, self.policy.time_limit).await;
         answer.map_err(|error| Refusal::World(format!("`{}` cannot be started: {error}", name(program))))
     }
 

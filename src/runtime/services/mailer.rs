@@ -107,7 +107,7 @@ impl Mailer {
         mail.map(|mail| (mail, names)).map_err(|error| format!("this cannot be a mail: {error}"))
     }
 
-    async fn send(&self, mail: Message, deliveries: u32) -> Result<(), Outcome> {
+    async fn send(&self, mail: Message, job: &Job) -> Result<(), Outcome> {
         let server = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(self.server.host.as_str())
             .port(self.server.port)
             .timeout(Some(TIMEOUT))
@@ -117,7 +117,7 @@ impl Mailer {
             if error.is_permanent() {
                 Outcome::Bad { reason }
             } else {
-                Outcome::Later { reason, after: RETRY * 4_u32.saturating_pow(deliveries.saturating_sub(1).min(4)) }
+                Outcome::Later { reason, after: job.back_off(RETRY) }
             }
         })
     }
@@ -159,7 +159,7 @@ impl Service for Mailer {
         if let Err(error) = entry.begin() {
             return later(error);
         }
-        if let Err(outcome) = self.send(mail, job.delivery.deliveries).await {
+        if let Err(outcome) = self.send(mail, job).await {
             return outcome;
         }
         match entry.finish(&detail) {

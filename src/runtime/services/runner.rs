@@ -21,7 +21,6 @@
 //! that run side by side do not mix their lines, and a step that is worked on again after a crash leaves one copy.
 
 use std::fs;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -29,9 +28,10 @@ use async_trait::async_trait;
 
 use crate::contract::Contracts;
 use crate::message::{Envelope, Output};
+use crate::runtime::handover::Handover;
 use crate::runtime::journal::{Entry, Journal};
-use crate::runtime::process::{Ending, Program, run};
-use crate::runtime::roots::{self, Privacy, Roots};
+use crate::runtime::process::{Ending, LOGIN, Program, run};
+use crate::runtime::roots::{self, Roots};
 use crate::runtime::{Job, Outcome, Service, StepResult};
 use crate::settings::Running;
 use crate::value::{Object, Value};
@@ -55,11 +55,6 @@ pub struct Runner {
     roots: Roots,
     running: Running,
 }
-
-/// The environment of commands that services run, unless the settings say otherwise: that of a login, and what programs
-/// of Zocalo need to report.
-const LOGIN: [&str; 11] =
-    ["PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_*", "TZ", "TMPDIR", "ZOCALO_*", "ZRECIPE_*"];
 
 /// The signal for a process that has used up its processor time, and that for one that writes too large a file.
 const SIGNALS: [(i32, &str, &str); 2] = [(24, "cpu", "its processor time"), (25, "file-size", "the size of its files")];
@@ -95,7 +90,7 @@ impl Runner {
                 // What cannot be kept is known before anything runs.
                 order.output.as_ref().map(|target| self.roots.append(target)).transpose()?;
                 let output = entry.begin()?;
-                order.write_files(envelope, &self.roots)?;
+                order.files.write(envelope, &self.roots)?;
                 let result = self.run_commands(order, &directory, envelope.pointer, output, entry).await?;
                 entry.finish(&result)?;
                 result
@@ -186,8 +181,7 @@ struct Order {
     commands: Vec<Vec<String>>,
     output: Option<PathBuf>,
     limit: Duration,
-    /// Parameter, variable in commands, path.
-    files: Vec<(&'static str, &'static str, PathBuf)>,
+    files: Handover,
 }
 
 #[async_trait]
@@ -256,41 +250,14 @@ impl Order {
                 seconds(value).ok_or_else(|| format!("parameter `timeout` is {}, which is no time", value.to_json()))?
             }
         };
-        let mut files = Vec::new();
-        for (parameter, variable) in
-            [("recipefile", "$RECIPEFILE"), ("recipeenvironment", "$RECIPEENV"), ("recipewrapper", "$RECIPEWRAP")]
-        {
-            if let Some(path) = text(parameter)? {
-                files.push((parameter, variable, directory.join(path)));
-            }
-        }
+        let files = Handover::read(parameters, &directory)?;
         let output = text("output_file")?.map(|path| directory.join(path));
         Ok(Self { directory, commands, output, limit, files })
     }
 
-    /// Writes the files that the commands are to find.
-    fn write_files(&self, envelope: &Envelope, roots: &Roots) -> Result<(), Fault> {
-        for (parameter, _, path) in &self.files {
-            let (text, privacy) = match *parameter {
-                "recipefile" => (envelope.recipe.to_json_pretty(), Privacy::Usual),
-                "recipeenvironment" => (Value::Object(envelope.environment.clone()).to_json_pretty(), Privacy::Private),
-                _ => (envelope.write(), Privacy::Private),
-            };
-            roots.create(path, privacy)?.write_all(text.as_bytes())?;
-        }
-        Ok(())
-    }
-
     /// A command's arguments with the variables put in.
     fn fill(&self, command: &[String], pointer: i64) -> Vec<String> {
-        let fill = |argument: &String| {
-            let mut argument = argument.replace("$RECIPEPOINTER", &pointer.to_string());
-            for (_, variable, path) in &self.files {
-                argument = argument.replace(variable, &path.to_string_lossy());
-            }
-            argument
-        };
-        command.iter().map(fill).collect()
+        command.iter().map(|argument| self.files.fill(argument, pointer)).collect()
     }
 }
 

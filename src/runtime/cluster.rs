@@ -1,0 +1,101 @@
+//! Jobs on a cluster: what a step asks for, and the schedulers that take it, one file each.
+
+pub mod local;
+pub mod sbatch;
+pub mod slurmrestd;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+/// A job that is to run.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Job {
+    /// Tells it from all others; stays with it.
+    pub mark: String,
+    /// What people call it.
+    pub name: String,
+    /// What it runs.
+    pub script: String,
+    /// All variables that it finds.
+    pub environment: Vec<(String, String)>,
+    /// Where it runs.
+    pub directory: PathBuf,
+    /// Where its standard output goes; `%j` stands for its number.
+    pub output: PathBuf,
+    /// Where its standard error goes; `%j` stands for its number.
+    pub errors: PathBuf,
+    /// What it needs.
+    pub needs: Needs,
+}
+
+/// What a job needs.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Needs {
+    /// The cluster, where there are several.
+    pub cluster: Option<String>,
+    /// The partition.
+    pub partition: Option<String>,
+    /// Features that its nodes have if possible.
+    pub prefer: Option<String>,
+    /// Who pays.
+    pub account: Option<String>,
+    /// The quality of service.
+    pub qos: Option<String>,
+    /// How many nodes.
+    pub nodes: Option<u64>,
+    /// How many tasks.
+    pub tasks: Option<u64>,
+    /// Processors for each task.
+    pub cpus_per_task: Option<u64>,
+    /// Megabytes on each node.
+    pub memory_per_node: Option<u64>,
+    /// Megabytes for each processor.
+    pub memory_per_cpu: Option<u64>,
+    /// GPUs in all, perhaps with their type: `2`, `a100:2`.
+    pub gpus: Option<String>,
+    /// GPUs on each node, perhaps with their type.
+    pub gpus_per_node: Option<String>,
+    /// How long it may take.
+    pub time_limit: Option<Duration>,
+    /// Whether nobody else may use its nodes.
+    pub exclusive: bool,
+}
+
+impl Needs {
+    /// The time limit as Slurm counts it, in minutes begun.
+    pub fn minutes(&self) -> Option<u64> {
+        self.time_limit.map(|limit| limit.as_millis().div_ceil(60_000).max(1) as u64)
+    }
+}
+
+/// Why a job is not submitted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fault {
+    /// It can never be.
+    Job(String),
+    /// It cannot be now; perhaps it is all the same.
+    World(String),
+}
+
+/// Takes jobs.
+#[async_trait]
+pub trait Scheduler: Send + Sync {
+    /// Called when the service begins; jobs may be under way.
+    async fn begin(&self) {}
+
+    /// Called when the service ends; jobs go on.
+    async fn finish(&self) {}
+
+    /// The number of the job with this mark, if it has been submitted.
+    async fn find(&self, mark: &str, cluster: Option<&str>) -> Result<Option<i64>, Fault>;
+
+    /// Submits a job; its number.
+    async fn submit(&self, job: &Job) -> Result<i64, Fault>;
+}
+
+/// The path of a file as Slurm reads it: only `%j` stands for something else.
+fn pattern(path: &std::path::Path) -> String {
+    path.to_string_lossy().replace('%', "%%").replace("%%j", "%j")
+}
