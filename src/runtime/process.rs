@@ -2,15 +2,15 @@
 
 use std::ffi::OsString;
 use std::io::{self, Write as _};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::UnixStream;
-use tokio::net::unix::pipe::Receiver;
-use tokio::process::Command;
+use tokio::net::unix::pipe::{Receiver, Sender};
+use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::runtime::supervisor::supervisor;
@@ -69,7 +69,6 @@ pub struct Program<'p> {
 /// What it prints cannot be kept, or something else of the surroundings is at fault.
 pub async fn run(program: Program<'_>) -> io::Result<Ending> {
     let order = order(&program);
-    let (control, theirs) = std::os::unix::net::UnixStream::pair()?;
     let (output, writer) = std::io::pipe()?;
     let (errors, error_writer) = match program.errors {
         Some(file) => {
@@ -79,16 +78,12 @@ pub async fn run(program: Program<'_>) -> io::Result<Ending> {
         None => (None, writer.try_clone()?),
     };
     let mut command = supervisor();
-    command.stdin(OwnedFd::from(theirs)).stdout(writer).stderr(error_writer);
+    command.stdout(writer).stderr(error_writer);
     if let Some(names) = program.environment {
         command.env_clear().envs(environment(names));
     }
-    let mut command = Command::from(command);
-    let mut supervisor = command.spawn()?;
-    // Its ends of the pipes are its own: without ours they end with it.
-    drop(command);
-    control.set_nonblocking(true)?;
-    let (reports, mut orders) = UnixStream::from_std(control)?.into_split();
+    let (mut supervisor, control) = supervise(command)?;
+    let (reports, mut orders) = control.into_split();
     let heard = Mutex::new(Instant::now());
     let collecting = async {
         let most = program.limits.output;
@@ -126,6 +121,74 @@ pub async fn run(program: Program<'_>) -> io::Result<Ending> {
     };
     let _ = timeout(STUCK, supervisor.wait()).await;
     Ok(ending)
+}
+
+/// Starts a supervisor, and the socket to talk to it.
+fn supervise(mut command: std::process::Command) -> io::Result<(Child, UnixStream)> {
+    let (control, theirs) = std::os::unix::net::UnixStream::pair()?;
+    command.stdin(OwnedFd::from(theirs));
+    // Its ends of the pipes are its own: without ours, which go with the command, they end with it.
+    let supervisor = Command::from(command).spawn()?;
+    control.set_nonblocking(true)?;
+    Ok((supervisor, UnixStream::from_std(control)?))
+}
+
+/// A program that stays. When this is dropped, or this process is killed, it is killed with all that it started.
+#[derive(Debug)]
+pub struct Held {
+    _supervisor: Child,
+    control: BufReader<UnixStream>,
+    /// What it opens as its standard input.
+    _input: std::io::PipeReader,
+}
+
+/// What a program that stays reads and writes.
+#[derive(Debug)]
+pub struct Streams {
+    /// Its standard input.
+    pub input: Sender,
+    /// Its standard output.
+    pub output: Receiver,
+    /// Its standard error.
+    pub errors: Receiver,
+}
+
+impl Held {
+    /// Starts a program in a directory.
+    ///
+    /// # Errors
+    /// The surroundings are at fault.
+    pub async fn start(arguments: &[String], directory: &Path) -> io::Result<(Self, Streams)> {
+        let (output, writer) = std::io::pipe()?;
+        let (errors, error_writer) = std::io::pipe()?;
+        let (input, ours) = std::io::pipe()?;
+        let mut command = supervisor();
+        command.stdout(writer).stderr(error_writer);
+        let (supervisor, mut control) = supervise(command)?;
+        let place = format!("/proc/{}/fd/{}", std::process::id(), input.as_raw_fd());
+        let order = Value::from([
+            ("arguments", Value::from(arguments.to_vec())),
+            ("directory", Value::from(directory.canonicalize()?.to_string_lossy().into_owned())),
+            ("reads", Value::from(place)),
+        ]);
+        control.write_all((order.to_json() + "\n").as_bytes()).await?;
+        let streams = Streams {
+            input: Sender::from_owned_fd(ours.into())?,
+            output: Receiver::from_owned_fd(output.into())?,
+            errors: Receiver::from_owned_fd(errors.into())?,
+        };
+        Ok((Self { _supervisor: supervisor, control: BufReader::new(control), _input: input }, streams))
+    }
+
+    /// How it ends.
+    ///
+    /// # Errors
+    /// That is not known.
+    pub async fn ending(&mut self) -> io::Result<Ending> {
+        let mut line = String::new();
+        self.control.read_line(&mut line).await?;
+        read_ending(Some(line))
+    }
 }
 
 /// What the supervisor is to do.

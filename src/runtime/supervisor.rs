@@ -325,6 +325,7 @@ fn execute(order: &Value) -> Result<std::convert::Infallible, io::Error> {
         return Err(io::Error::other(format!("{} is not where it was", directory.display())));
     }
     let input = match text("input") {
+        _ if text("reads").is_some() => File::open(text("reads").unwrap_or_default())?,
         Some(text) => {
             let mut file = tempfile::tempfile()?;
             file.write_all(text.as_bytes())?;

@@ -2,21 +2,21 @@
 //!
 //! Every line for a worker has an `id`, which its answer repeats. `{"ping": 1}` is answered by `{"pong": 1}`: first
 //! when it has started, then from time to time while it has nothing to do. A worker that ends, does not answer, or
-//! takes too long is replaced; what it had not answered goes back to where it came from. Its standard error is logged.
+//! takes too long is replaced; what it had not answered goes back to where it came from. Its standard error is logged. It
+//! ends with all that it started when the service ends, however that ends.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::process::{Child, ChildStdin, Command};
+use tokio::net::unix::pipe::Sender;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
+use crate::runtime::process::{Ending, Held, Streams};
 use crate::syntax::json::read_value;
 use crate::value::{Object, Value};
 
@@ -152,14 +152,13 @@ impl Plan {
         self.command.first().map_or("", String::as_str)
     }
 
-    /// The command, with a program that is a path found from where we are, not from where it runs.
-    fn spawn(&self) -> std::io::Result<Child> {
-        let [name, arguments @ ..] = &*self.command else { return Err(std::io::ErrorKind::InvalidInput.into()) };
-        let program = if name.contains('/') { std::path::absolute(self.directory.join(name))? } else { name.into() };
-        let mut command = Command::new(program);
-        command.args(arguments).current_dir(&self.directory).process_group(0).kill_on_drop(true);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command.spawn()
+    /// Starts the program; one that is a path is found from where we are, not from where it runs.
+    async fn start(&self) -> std::io::Result<(Held, Streams)> {
+        let mut command = self.command.clone();
+        if let Some(program) = command.first_mut().filter(|program| program.contains('/')) {
+            *program = std::path::absolute(self.directory.join(&*program))?.to_string_lossy().into_owned();
+        }
+        Held::start(&command, &self.directory).await
     }
 }
 
@@ -175,9 +174,9 @@ impl Keeper {
     async fn keep(mut self) {
         let mut pause = BACK_OFF.0;
         loop {
-            let (was_well, reason) = match self.plan.spawn() {
-                Ok(child) => {
-                    let mut worker = Worker::new(&self.plan, &self.up, child);
+            let (was_well, reason) = match self.plan.start().await {
+                Ok((process, streams)) => {
+                    let mut worker = Worker::new(&self.plan, &self.up, process, streams);
                     match worker.work(&self.asked, &mut self.stop).await {
                         Ok(()) => return worker.finish().await,
                         Err(reason) => (worker.is_well, worker.give_up(reason)),
@@ -202,6 +201,8 @@ impl Keeper {
 enum Said {
     Answer(Vec<u8>),
     Complaint(Vec<u8>),
+    /// An answer is longer than any may be.
+    Endless,
     /// Its standard output is closed.
     End,
 }
@@ -217,8 +218,7 @@ struct Pending {
 struct Worker<'k> {
     plan: &'k Plan,
     up: &'k watch::Sender<usize>,
-    child: Child,
-    group: Option<Pid>,
+    process: Held,
     lines: mpsc::UnboundedSender<String>,
     said: mpsc::Receiver<Said>,
     /// Reading and writing; ends with the worker.
@@ -235,27 +235,21 @@ struct Worker<'k> {
 }
 
 impl<'k> Worker<'k> {
-    fn new(plan: &'k Plan, up: &'k watch::Sender<usize>, mut child: Child) -> Self {
+    fn new(plan: &'k Plan, up: &'k watch::Sender<usize>, process: Held, streams: Streams) -> Self {
         let (lines, to_write) = mpsc::unbounded_channel();
         let (saying, said) = mpsc::channel(16);
-        let mut streams = JoinSet::new();
-        if let (Some(stdin), Some(stdout), Some(stderr)) =
-            (child.stdin.take(), child.stdout.take(), child.stderr.take())
-        {
-            streams.spawn(write(stdin, to_write));
-            streams.spawn(read(stderr, MOST_LOGGED, saying.clone(), Said::Complaint, None));
-            streams.spawn(read(stdout, MOST, saying, Said::Answer, Some(Said::End)));
-        }
-        let group = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+        let mut tasks = JoinSet::new();
+        tasks.spawn(write(streams.input, to_write));
+        tasks.spawn(read(streams.errors, MOST_LOGGED, saying.clone(), Said::Complaint, None));
+        tasks.spawn(read(streams.output, MOST, saying, Said::Answer, Some(Said::End)));
         let (heard, pending) = (Instant::now(), HashMap::new());
         let mut worker = Self {
             plan,
             up,
-            child,
-            group,
+            process,
             lines,
             said,
-            _streams: streams,
+            _streams: tasks,
             pending,
             ping: None,
             heard,
@@ -282,6 +276,10 @@ impl<'k> Worker<'k> {
                 said = self.said.recv() => match said {
                     Some(Said::Answer(line)) => self.hear(&line),
                     Some(Said::Complaint(line)) => self.complain(&line),
+                    Some(Said::Endless) => {
+                        let most = MOST >> 20;
+                        return Err(format!("worker `{}` answers with a line of more than {most} MiB", self.plan.name()));
+                    }
                     Some(Said::End) | None => return Err(self.end().await),
                 },
                 () = stopped(stop) => return Ok(()),
@@ -380,17 +378,17 @@ impl<'k> Worker<'k> {
 
     /// Why it has ended.
     async fn end(&mut self) -> String {
-        let status = timeout(GRACE, self.child.wait()).await;
+        let ending = timeout(GRACE, self.process.ending()).await;
         while let Ok(Some(said)) = timeout(Duration::from_millis(100), self.said.recv()).await {
             if let Said::Complaint(line) = said {
                 self.complain(&line);
             }
         }
-        let how = match status {
-            Ok(Ok(status)) => {
-                status.code().map_or("was killed".to_owned(), |code| format!("ended with exit status {code}"))
-            }
-            _ => "has closed its standard output".to_owned(),
+        let how = match ending {
+            Ok(Ok(Ending::Exited(status))) => format!("ended with exit status {status}"),
+            Ok(Ok(Ending::Unstartable(reason))) => format!("cannot be started: {reason}"),
+            Ok(_) => "was killed".to_owned(),
+            Err(_) => "has closed its standard output".to_owned(),
         };
         let complaint = if self.complaint.is_empty() { String::new() } else { format!(": {}", self.complaint) };
         format!("worker `{}` {how}{complaint}", self.plan.name())
@@ -407,7 +405,7 @@ impl<'k> Worker<'k> {
     /// Lets it end by itself: there is nothing more for it.
     async fn finish(mut self) {
         (self.lines, _) = mpsc::unbounded_channel();
-        let _ = timeout(GRACE, self.child.wait()).await;
+        let _ = timeout(GRACE, self.process.ending()).await;
     }
 }
 
@@ -415,9 +413,6 @@ impl Drop for Worker<'_> {
     fn drop(&mut self) {
         if self.is_well {
             self.up.send_modify(|count| *count -= 1);
-        }
-        if let Some(group) = self.group {
-            let _ = kill_process_group(group, Signal::KILL);
         }
     }
 }
@@ -438,7 +433,7 @@ async fn take(asked: &Asked) -> Option<Question> {
     }
 }
 
-async fn write(mut stdin: ChildStdin, mut lines: mpsc::UnboundedReceiver<String>) {
+async fn write(mut stdin: Sender, mut lines: mpsc::UnboundedReceiver<String>) {
     while let Some(mut line) = lines.recv().await {
         line.push('\n');
         // A worker that does not read any more is heard of when it ends.
@@ -460,8 +455,11 @@ async fn read(
     loop {
         let mut line = Vec::new();
         let read = (&mut stream).take(most).read_until(b'\n', &mut line).await;
-        let is_cut = line.len() as u64 == most && end.is_some();
-        if !matches!(read, Ok(1..)) || is_cut || said.send(what(line)).await.is_err() {
+        if line.len() as u64 == most && end.is_some() {
+            let _ = said.send(Said::Endless).await;
+            return;
+        }
+        if !matches!(read, Ok(1..)) || said.send(what(line)).await.is_err() {
             break;
         }
     }

@@ -6,6 +6,7 @@ use zrecipe::syntax::json::read_value;
 use zrecipe::transport::{Deliveries, Transport as _};
 use zrecipe::value::{Object, Value};
 
+use crate::run::{processes, wait_until};
 use crate::service::Place;
 
 #[path = "../../examples/spot_finder.rs"]
@@ -194,6 +195,90 @@ async fn a_worker_that_stays() {
     service.signal(Signal::TERM);
     service.ends(0);
     assert!(place.path("services/ended").exists());
+}
+
+/// Answers in another order than it is asked in, and waits for its like.
+const CROWD: &str = r#"
+import json, os, subprocess, sys, time
+
+def answer(id, payload):
+    print(json.dumps({"id": id, "outputs": [{"payload": payload}]}), flush=True)
+
+kept = []
+for line in sys.stdin:
+    message = json.loads(line)
+    if "ping" in message:
+        print(json.dumps({"pong": message["ping"]}), flush=True)
+        continue
+    id, payload = message["id"], message["payload"]
+    if payload == "first":
+        kept.append(id)
+    elif payload == "meet":
+        open(f"at-{os.getpid()}", "w").close()
+        while sum(name.startswith("at-") for name in os.listdir(".")) < 3:
+            time.sleep(0.01)
+        answer(id, payload)
+    elif payload == "long":
+        answer(id, "x" * (8 << 20))
+    elif payload == "endless" and not os.path.exists("seen"):
+        open("seen", "w").close()
+        answer(id, "x" * (64 << 20))
+    elif payload == "leaves":
+        subprocess.Popen(["setsid", "sh", "-c", "trap '' TERM; sleep 98766 & exec sleep 98766"])
+        answer(id, payload)
+    else:
+        answer(id, payload)
+        while kept:
+            answer(kept.pop(), "first")
+"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn workers_answer_in_any_order() {
+    let one = WORKER.replace("\"time_limit\": 2", "\"time_limit\": 30").replace("mine.py", "crowd.py");
+    let place = site(&[("mine.json", &one), ("crowd.py", CROWD)]).await;
+    let mut out = place.subscribe("out").await;
+    let mut service = place.service(&["service", "-s", "Mine"]);
+    let send = async |id: &str, payload: &str| {
+        place.space.send(vec![message("mine", id, "{}", &format!("\"{payload}\""))]).await.expect("sends");
+    };
+    // The first is answered when the second has been.
+    send("1", "first").await;
+    send("2", "second").await;
+    let mut pair = [result(&place, &mut out).await.0, result(&place, &mut out).await.0];
+    pair.sort();
+    assert_eq!(pair, ["1", "2"]);
+    send("3", "long").await;
+    assert_eq!(result(&place, &mut out).await.1.as_str().map(str::len), Some(8 << 20));
+    send("4", "endless").await;
+    service.says("worker `python3` answers with a line of more than 64 MiB; starting again");
+    assert_eq!(result(&place, &mut out).await, ("4".to_owned(), Value::from("endless")));
+    service.signal(Signal::TERM);
+    service.ends(0);
+    // None of three answers before all are asked.
+    let three = one.replace("\"prefetch\": 2", "\"workers\": 3");
+    place.write("services/mine.json", &three);
+    let service = place.service(&["service", "-s", "Mine"]);
+    for id in ["5", "6", "7"] {
+        send(id, "meet").await;
+    }
+    let mut met = Vec::new();
+    for _ in 0..3 {
+        met.push(result(&place, &mut out).await.0);
+    }
+    met.sort();
+    assert_eq!(met, ["5", "6", "7"]);
+    // Nothing is left of workers whose service is killed.
+    send("8", "leaves").await;
+    result(&place, &mut out).await;
+    let left = || processes(&["sleep", "98766"]).len();
+    let names = std::fs::read_dir(place.path("services"))
+        .expect("reads")
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let workers: Vec<String> = names.filter_map(|name| Some(format!("/proc/{}", name.strip_prefix("at-")?))).collect();
+    let running = || workers.iter().filter(|process| std::path::Path::new(process).exists()).count();
+    wait_until("what a worker has left runs", || left() == 2 && running() == 3);
+    service.signal(Signal::KILL);
+    wait_until("all are gone", || left() == 0 && running() == 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
