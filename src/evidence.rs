@@ -4,7 +4,9 @@
 //! A [`Set`] counts them over all recipes that are checked together. A rule compares the facts of a recipe with the
 //! counts of all the *others*, and speaks only when the others agree: a set without such mistakes is silent.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
+use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use indexmap::IndexMap;
@@ -72,19 +74,92 @@ pub struct Parameter {
 #[derive(Debug, Clone, Default)]
 pub struct Set {
     /// Channel, then queue that it goes to: how many outputs.
-    channels: Named<Counts>,
+    channels: Grouped,
     /// Queue: in how many recipes.
     queues: Counts,
     /// Service, then queue: how many steps.
-    services: Named<Counts>,
+    services: Grouped,
     /// Queue, then parameter: how many steps.
-    parameters: Named<Counts>,
+    parameters: Grouped,
 }
 
 /// What is kept under a name.
 type Named<V> = IndexMap<Arc<str>, V, foldhash::fast::RandomState>;
 
-type Counts = Named<usize>;
+/// How often each name is there.
+#[derive(Debug, Clone, Default)]
+struct Counts {
+    all: Named<usize>,
+    /// Those that are there often enough for another to be a slip of the finger: they are few, and looked through.
+    often: Named<()>,
+}
+
+/// How often each name is there under another.
+#[derive(Debug, Clone, Default)]
+struct Grouped(Named<Counts>);
+
+impl Grouped {
+    /// What is kept under a name, which is the known one afterwards.
+    fn under(&mut self, name: &mut Arc<str>) -> &mut Counts {
+        entry(&mut self.0, name)
+    }
+
+    fn get(&self, name: &str) -> Option<&Counts> {
+        self.0.get(name)
+    }
+
+    fn count(&self, name: &str, inner: &str) -> usize {
+        self.get(name).map_or(0, |counts| counts.get(inner))
+    }
+
+    /// One less of a name under another.
+    fn forget(&mut self, name: &str, inner: &str) {
+        let Some(counts) = self.0.get_mut(name) else { return };
+        counts.remove(inner);
+        if counts.all.is_empty() {
+            self.0.swap_remove(name);
+        }
+    }
+}
+
+impl Counts {
+    fn get(&self, name: &str) -> usize {
+        self.all.get(name).copied().unwrap_or_default()
+    }
+
+    /// Whether there is no other name.
+    fn is_only(&self, name: &str) -> bool {
+        self.all.len() == 1 && self.all.contains_key(name)
+    }
+
+    /// One more of a name, which is the known one afterwards.
+    fn add(&mut self, name: &mut Arc<str>) {
+        let count = entry(&mut self.all, name);
+        *count += 1;
+        if *count == OFTEN {
+            self.often.insert(Arc::clone(name), ());
+        }
+    }
+
+    fn remove(&mut self, name: &str) {
+        let Some(count) = self.all.get_mut(name) else { return };
+        *count -= 1;
+        match *count {
+            0 => {
+                self.all.swap_remove(name);
+            }
+            count if count + 1 == OFTEN => {
+                self.often.swap_remove(name);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// How often a name has to be there for another to be a misspelling of it.
+const OFTEN: usize = 5;
+
+type Queues = HashSet<Arc<str>, foldhash::fast::RandomState>;
 
 /// What the others do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,57 +174,50 @@ impl Facts {
     /// The facts of a recipe. Names with placeholders are left out: nobody knows what they become.
     pub fn of(recipe: &Recipe) -> Self {
         let mut facts = Self { places: Vec::with_capacity(recipe.steps().len()), ..Self::default() };
-        let name = |step: &Step| recipe.text(step.queue).filter(|queue| !has_braces(queue)).map(Arc::from);
-        for step in recipe.steps() {
-            for link in recipe.links(step).iter().filter(|link| link.role == Role::Output) {
-                let target = link.target.id().and_then(|id| recipe.step(id));
-                if let (Some(channel), Some(target)) = (link.channel, target)
-                    && let Some(queue) = name(target)
-                {
-                    let (channel, span) = (recipe.node(channel).text().into(), recipe.span(link.node));
-                    facts.outputs.push(Output { channel, queue, from: step.id, to: target.id, span });
+        // Of the step that the parameters are of: steps come one after the other.
+        let mut last: Option<Arc<str>> = None;
+        each(recipe, &mut |fact| {
+            match fact {
+                Fact::Output { channel, queue, from, to, span } => {
+                    let (channel, queue) = (channel.text().into(), Arc::from(queue));
+                    facts.outputs.push(Output { channel, queue, from, to, span });
+                }
+                Fact::Place { queue, service, step, span } => {
+                    let queue: Arc<str> = Arc::from(queue);
+                    last = Some(Arc::clone(&queue));
+                    facts.places.push(Place { queue, service: service.map(Arc::from), step, span });
+                }
+                Fact::Parameter { queue, key, step } => {
+                    let queue = last.clone().unwrap_or_else(|| Arc::from(queue));
+                    let (name, span) = (key.text().into(), key.span());
+                    facts.parameters.push(Parameter { queue, name, step, span });
                 }
             }
-            let (Some(queue), Some(node)) = (name(step), step.queue) else { continue };
-            let keys = || step.parameters.into_iter().flat_map(|node| keys(recipe.node(node)));
-            facts.parameters.reserve(keys().count());
-            for key in keys() {
-                let (queue, name, span) = (Arc::clone(&queue), key.text().into(), key.span());
-                facts.parameters.push(Parameter { queue, name, step: step.id, span });
-            }
-            let service = recipe.text(step.service).map(Arc::from);
-            facts.places.push(Place { queue, service, step: step.id, span: recipe.span(node) });
-        }
+            true
+        });
         facts
     }
 
-    /// Whether another recipe, or another state of this one, says the same: only the places may differ.
-    pub fn say_the_same(&self, other: &Self) -> bool {
-        self.outputs.len() == other.outputs.len()
-            && self.places.len() == other.places.len()
-            && self.parameters.len() == other.parameters.len()
-            && self
-                .outputs
-                .iter()
-                .zip(&other.outputs)
-                .all(|(a, b)| (&a.channel, &a.queue, a.from, a.to) == (&b.channel, &b.queue, b.from, b.to))
-            && self
-                .places
-                .iter()
-                .zip(&other.places)
-                .all(|(a, b)| (&a.queue, &a.service, a.step) == (&b.queue, &b.service, b.step))
-            && self
-                .parameters
-                .iter()
-                .zip(&other.parameters)
-                .all(|(a, b)| (&a.queue, &a.name, a.step) == (&b.queue, &b.name, b.step))
-    }
-
-    /// Takes the places from facts that say the same.
-    pub fn take_places(&mut self, other: Self) {
-        self.outputs.iter_mut().zip(other.outputs).for_each(|(own, other)| own.span = other.span);
-        self.places.iter_mut().zip(other.places).for_each(|(own, other)| own.span = other.span);
-        self.parameters.iter_mut().zip(other.parameters).for_each(|(own, other)| own.span = other.span);
+    /// Whether a recipe says the same, wherever in the text.
+    pub fn are_of(&self, recipe: &Recipe) -> bool {
+        let (mut outputs, mut places, mut parameters) =
+            (self.outputs.iter(), self.places.iter(), self.parameters.iter());
+        let mut same = true;
+        each(recipe, &mut |fact| {
+            same &= match fact {
+                Fact::Output { channel, queue, from, to, .. } => outputs.next().is_some_and(|own| {
+                    (own.from, own.to) == (from, to) && *own.queue == *queue && channel.is(&own.channel)
+                }),
+                Fact::Place { queue, service, step, .. } => places.next().is_some_and(|own| {
+                    own.step == step && *own.queue == *queue && own.service.as_deref() == service.as_deref()
+                }),
+                Fact::Parameter { queue, key, step } => {
+                    parameters.next().is_some_and(|own| own.step == step && *own.queue == *queue && key.is(&own.name))
+                }
+            };
+            same
+        });
+        same && outputs.next().is_none() && places.next().is_none() && parameters.next().is_none()
     }
 
     fn counts(&self) -> Option<&Set> {
@@ -166,7 +234,7 @@ impl Facts {
     fn outputs_to(&self, channel: &str, queue: &str) -> usize {
         let is_one = |output: &&Output| &*output.channel == channel && &*output.queue == queue;
         match self.counts() {
-            Some(counts) => count(counts.channels.get(channel), queue),
+            Some(counts) => counts.channels.count(channel, queue),
             None => self.outputs.iter().filter(is_one).count(),
         }
     }
@@ -175,8 +243,44 @@ impl Facts {
     fn places_on(&self, service: &str, queue: &str) -> usize {
         let is_one = |place: &&Place| place.service.as_deref() == Some(service) && &*place.queue == queue;
         match self.counts() {
-            Some(counts) => count(counts.services.get(service), queue),
+            Some(counts) => counts.services.count(service, queue),
             None => self.places.iter().filter(is_one).count(),
+        }
+    }
+}
+
+/// One thing that a recipe says.
+enum Fact<'r> {
+    Output { channel: NodeRef<'r>, queue: &'r str, from: i64, to: i64, span: Span },
+    Place { queue: &'r str, service: Option<Cow<'r, str>>, step: i64, span: Span },
+    Parameter { queue: &'r str, key: NodeRef<'r>, step: i64 },
+}
+
+/// Takes what a recipe says, step by step, the place of each before its parameters, until `take` has enough.
+fn each(recipe: &Recipe, take: &mut dyn FnMut(Fact<'_>) -> bool) {
+    let name = |step: &Step| recipe.text(step.queue).filter(|queue| !has_braces(queue));
+    for step in recipe.steps() {
+        let from = step.id;
+        for link in recipe.links(step).iter().filter(|link| link.role == Role::Output) {
+            let target = link.target.id().and_then(|id| recipe.step(id));
+            if let (Some(channel), Some(target)) = (link.channel, target)
+                && let Some(queue) = name(target)
+            {
+                let (channel, queue, span) = (recipe.node(channel), &*queue, recipe.span(link.node));
+                if !take(Fact::Output { channel, queue, from, to: target.id, span }) {
+                    return;
+                }
+            }
+        }
+        let (Some(queue), Some(node)) = (name(step), step.queue) else { continue };
+        let (queue, service) = (&*queue, recipe.text(step.service));
+        if !take(Fact::Place { queue, service, step: from, span: recipe.span(node) }) {
+            return;
+        }
+        for key in step.parameters.into_iter().flat_map(|node| keys(recipe.node(node))) {
+            if !take(Fact::Parameter { queue, key, step: from }) {
+                return;
+            }
         }
     }
 }
@@ -190,19 +294,24 @@ impl Set {
     /// Counts the facts of one more recipe. From now on these share their names with all others, so that many facts
     /// need little memory.
     pub fn add(&mut self, facts: &mut Facts) {
+        self.count(facts, &Queues::default());
+    }
+
+    /// The same for a part of a recipe, the rest of which is on these queues.
+    fn count(&mut self, facts: &mut Facts, others: &Queues) {
         for output in &mut facts.outputs {
-            *entry(entry(&mut self.channels, &mut output.channel), &mut output.queue) += 1;
+            self.channels.under(&mut output.channel).add(&mut output.queue);
         }
         for parameter in &mut facts.parameters {
-            *entry(entry(&mut self.parameters, &mut parameter.queue), &mut parameter.name) += 1;
+            self.parameters.under(&mut parameter.queue).add(&mut parameter.name);
         }
-        let mut queues: HashSet<Arc<str>, foldhash::fast::RandomState> = HashSet::default();
+        let mut queues = Queues::default();
         for place in &mut facts.places {
             if let Some(service) = &mut place.service {
-                *entry(entry(&mut self.services, service), &mut place.queue) += 1;
+                self.services.under(service).add(&mut place.queue);
             }
-            if !queues.contains(&place.queue) {
-                *entry(&mut self.queues, &mut place.queue) += 1;
+            if !queues.contains(&place.queue) && !others.contains(&place.queue) {
+                self.queues.add(&mut place.queue);
                 queues.insert(Arc::clone(&place.queue));
             }
         }
@@ -210,21 +319,62 @@ impl Set {
 
     /// Takes the facts of a recipe out again.
     pub fn remove(&mut self, facts: &Facts) {
+        self.discount(facts, &Queues::default());
+    }
+
+    fn discount(&mut self, facts: &Facts, others: &Queues) {
         for output in &facts.outputs {
-            forget(&mut self.channels, &output.channel, &output.queue);
+            self.channels.forget(&output.channel, &output.queue);
         }
         for parameter in &facts.parameters {
-            forget(&mut self.parameters, &parameter.queue, &parameter.name);
+            self.parameters.forget(&parameter.queue, &parameter.name);
         }
         let mut queues: HashSet<&str, foldhash::fast::RandomState> = HashSet::default();
         for place in &facts.places {
             if let Some(service) = &place.service {
-                forget(&mut self.services, service, &place.queue);
+                self.services.forget(service, &place.queue);
             }
-            if queues.insert(&place.queue) {
-                less(&mut self.queues, &place.queue);
+            if queues.insert(&place.queue) && !others.contains(&place.queue) {
+                self.queues.remove(&place.queue);
             }
         }
+    }
+
+    /// Counts another state of a recipe in place of the one that has been counted. Of a large recipe little changes at a
+    /// time; whether anything has.
+    pub fn replace(&mut self, known: &mut Facts, mut new: Facts) -> bool {
+        let outputs = difference(&known.outputs, &new.outputs, |a, b| {
+            (&a.channel, &a.queue, a.from, a.to) == (&b.channel, &b.queue, b.from, b.to)
+        });
+        let places = difference(&known.places, &new.places, |a, b| {
+            (&a.queue, &a.service, a.step) == (&b.queue, &b.service, b.step)
+        });
+        let parameters = difference(&known.parameters, &new.parameters, |a, b| {
+            (&a.queue, &a.name, a.step) == (&b.queue, &b.name, b.step)
+        });
+        let changes =
+            [&outputs, &places, &parameters].into_iter().any(|(gone, new)| !(gone.is_empty() && new.is_empty()));
+        if !changes {
+            return false;
+        }
+        let kept = known.places[..places.0.start].iter().chain(&known.places[places.0.end..]);
+        let kept: Queues = kept.map(|place| Arc::clone(&place.queue)).collect();
+        let mut added = Facts {
+            outputs: new.outputs.drain(outputs.1).collect(),
+            places: new.places.drain(places.1).collect(),
+            parameters: new.parameters.drain(parameters.1).collect(),
+            counts: OnceLock::new(),
+        };
+        self.count(&mut added, &kept);
+        known.counts = OnceLock::new();
+        let gone = Facts {
+            outputs: known.outputs.splice(outputs.0, added.outputs).collect(),
+            places: known.places.splice(places.0, added.places).collect(),
+            parameters: known.parameters.splice(parameters.0, added.parameters).collect(),
+            counts: OnceLock::new(),
+        };
+        self.discount(&gone, &kept);
+        true
     }
 
     /// Whether the other recipes contradict this one in anything, so that a rule may have something to say.
@@ -241,7 +391,10 @@ impl Set {
         const ENOUGH: usize = 5;
         let own = |queue: &str| facts.outputs_to(&output.channel, queue);
         let counts = self.channels.get(&output.channel)?;
-        if counts.get(&output.queue).is_some_and(|&count| count > own(&output.queue)) {
+        if counts.is_only(&output.queue) {
+            return None;
+        }
+        if counts.get(&output.queue) > own(&output.queue) {
             return None;
         }
         let others = self.others(counts, own);
@@ -256,67 +409,46 @@ impl Set {
         let service = place.service.as_ref()?;
         let own = |queue: &str| facts.places_on(service, queue);
         let counts = self.services.get(service)?;
-        if counts.get(&place.queue).is_some_and(|&count| count > own(&place.queue)) {
+        if counts.is_only(&place.queue) {
+            return None;
+        }
+        if counts.get(&place.queue) > own(&place.queue) {
             return None;
         }
         let mut others = self.others(counts, own);
         let custom = others.pop().filter(|custom| others.is_empty() && custom.count >= ENOUGH)?;
-        let shared = self
-            .services
-            .iter()
-            .any(|(other, queues)| other != service && queues.get(&place.queue).is_some_and(|&count| count >= ENOUGH));
+        let shared =
+            self.services.0.iter().any(|(other, queues)| other != service && queues.get(&place.queue) >= ENOUGH);
         shared.then_some(custom)
     }
 
     /// A queue that many other recipes use and whose name is nearly that of this one, which none of them uses.
     pub fn nearly_the_queue(&self, place: &Place) -> Option<Custom> {
-        const ENOUGH: usize = 5;
-        let count = self.queues.get(&place.queue).copied().unwrap_or_default();
-        if count > 1 {
+        if self.queues.get(&place.queue) > 1 {
             return None;
         }
-        nearly(&place.queue, &self.queues, ENOUGH)
+        nearly(&place.queue, &self.queues)
     }
 
     /// A parameter that many other steps of the same queue have, and whose name is nearly that of this one.
     pub fn nearly_the_parameter(&self, facts: &Facts, parameter: &Parameter) -> Option<Custom> {
-        const ENOUGH: usize = 5;
         let known = self.parameters.get(&parameter.queue)?;
-        if known.get(&parameter.name).copied().unwrap_or_default() > 1 {
+        if known.get(&parameter.name) > 1 {
             return None;
         }
-        let custom = nearly(&parameter.name, known, ENOUGH)?;
+        let custom = nearly(&parameter.name, known)?;
         let has_both = facts.parameters.iter().any(|other| other.step == parameter.step && other.name == custom.name);
         (!has_both).then_some(custom)
     }
 
     fn others(&self, counts: &Counts, own: impl Fn(&str) -> usize) -> Vec<Custom> {
-        let others =
-            counts.iter().map(|(name, &count)| Custom { name: Arc::clone(name), count: count - own(name).min(count) });
+        let others = counts
+            .all
+            .iter()
+            .map(|(name, &count)| Custom { name: Arc::clone(name), count: count - own(name).min(count) });
         let mut others: Vec<Custom> = others.filter(|custom| custom.count > 0).collect();
         others.sort_by(|a, b| (a.count, &b.name).cmp(&(b.count, &a.name)));
         others
-    }
-}
-
-fn count(counts: Option<&Counts>, name: &str) -> usize {
-    counts.and_then(|counts| counts.get(name)).copied().unwrap_or_default()
-}
-
-/// One less of a name under another.
-fn forget(known: &mut Named<Counts>, name: &str, inner: &str) {
-    let Some(counts) = known.get_mut(name) else { return };
-    less(counts, inner);
-    if counts.is_empty() {
-        known.swap_remove(name);
-    }
-}
-
-fn less(counts: &mut Counts, name: &str) {
-    let Some(count) = counts.get_mut(name) else { return };
-    *count -= 1;
-    if *count == 0 {
-        counts.swap_remove(name);
     }
 }
 
@@ -327,8 +459,19 @@ fn entry<'k, V: Default>(known: &'k mut Named<V>, name: &mut Arc<str>) -> &'k mu
     found.or_default()
 }
 
+/// Where two lists differ: without what they begin and end with in common.
+fn difference<T>(old: &[T], new: &[T], is_same: impl Fn(&T, &T) -> bool) -> (Range<usize>, Range<usize>) {
+    let start = old.iter().zip(new).take_while(|(a, b)| is_same(a, b)).count();
+    let (rest, new_rest) = (&old[start..], &new[start..]);
+    let end = rest.iter().rev().zip(new_rest.iter().rev()).take_while(|(a, b)| is_same(a, b)).count();
+    (start..old.len() - end, start..new.len() - end)
+}
+
 /// The frequent name that is a slip of the finger away. Names that differ in digits only are meant to differ.
-fn nearly(name: &str, known: &Counts, enough: usize) -> Option<Custom> {
+fn nearly(name: &str, known: &Counts) -> Option<Custom> {
+    if known.often.is_empty() {
+        return None;
+    }
     let length = name.chars().count();
     let most = match length {
         0..5 => return None,
@@ -336,15 +479,16 @@ fn nearly(name: &str, known: &Counts, enough: usize) -> Option<Custom> {
         _ => 2,
     };
     let letters = |text: &str| text.chars().filter(|c| !c.is_ascii_digit()).collect::<String>();
-    let mut found: Vec<Custom> = known
-        .iter()
-        .filter(|(other, count)| {
-            **count >= enough && other.chars().count().abs_diff(length) <= most && ***other != *name
-        })
-        .filter(|(other, _)| letters(other) != letters(name))
-        .filter(|(other, _)| strsim::damerau_levenshtein(other, name) <= most)
-        .map(|(other, &count)| Custom { name: Arc::clone(other), count })
-        .collect();
+    let found = known.often.keys().filter(|other| {
+        // A character has four bytes at most.
+        other.len().abs_diff(name.len()) <= 4 * most
+            && other.chars().count().abs_diff(length) <= most
+            && ***other != *name
+            && letters(other) != letters(name)
+            && strsim::damerau_levenshtein(other, name) <= most
+    });
+    let mut found: Vec<Custom> =
+        found.map(|other| Custom { name: Arc::clone(other), count: known.get(other) }).collect();
     found.sort_by(|a, b| (a.count, &b.name).cmp(&(b.count, &a.name)));
     found.pop()
 }

@@ -5,9 +5,10 @@
 //! the client had when it asked. Findings are told when no message waits. Folders are scanned, and files watched, by
 //! other threads, which send what they find.
 
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crossbeam_channel::{Receiver, Sender, select, unbounded};
 use gen_lsp_types as lsp;
@@ -26,6 +27,7 @@ pub mod renaming;
 pub mod session;
 pub mod steps;
 pub mod tokens;
+pub mod wire;
 
 use folder::{Basis, File};
 use session::{Client, Error, Inbox, Session};
@@ -39,12 +41,14 @@ enum Event {
 }
 
 /// How a session has ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum End {
     /// The client said goodbye.
     Orderly,
     /// It did not.
     Abrupt,
+    /// What it sent could not be read any further; why.
+    Unreadable(String),
 }
 
 /// Serves the client at the standard streams until it leaves.
@@ -52,12 +56,48 @@ pub enum End {
 /// # Errors
 /// It does not speak the protocol; in words.
 pub fn serve_stdio(given: Given) -> Result<End, String> {
-    let (connection, threads) = Connection::stdio();
-    let end = serve(&connection, given)?;
-    drop(connection);
-    // What could not be written nobody waits for any more.
-    let _ = threads.join();
-    Ok(end)
+    let (sender, to_write) = unbounded::<Message>();
+    let (read, receiver) = unbounded();
+    let (told, unreadable) = (sender.clone(), Arc::new(OnceLock::new()));
+    let why = Arc::clone(&unreadable);
+    std::thread::spawn(move || {
+        let mut from = io::stdin().lock();
+        loop {
+            let heard = match wire::hear(&mut from) {
+                Ok(Some(heard)) => heard,
+                Ok(None) => break,
+                Err(error) => {
+                    let _ = why.set(error);
+                    break;
+                }
+            };
+            let (going, is_last) = match heard {
+                wire::Heard::Message(message) => {
+                    let is_exit = |note: &Notification| note.method == lsp::ExitNotification::METHOD.as_str();
+                    let is_last = matches!(&message, Message::Notification(note) if is_exit(note));
+                    (read.send(message).is_ok(), is_last)
+                }
+                wire::Heard::Malformed(what) => (what.replies().into_iter().all(|one| told.send(one).is_ok()), false),
+            };
+            if !going || is_last {
+                break;
+            }
+        }
+    });
+    let writer = std::thread::spawn(move || {
+        let mut to = io::stdout().lock();
+        to_write.into_iter().all(|message| wire::say(&mut to, &message).is_ok())
+    });
+    let end = serve(&Connection { sender, receiver }, given);
+    if let Some(why) = unreadable.get() {
+        let _ = writer.join();
+        return Ok(End::Unreadable(why.clone()));
+    }
+    // Whoever has left or listens no more sends nothing that somebody would wait for; what could not be written neither.
+    if end.is_ok() {
+        let _ = writer.join();
+    }
+    end
 }
 
 /// Serves a client until it leaves.
@@ -65,11 +105,31 @@ pub fn serve_stdio(given: Given) -> Result<End, String> {
 /// # Errors
 /// It does not speak the protocol; in words.
 pub fn serve(connection: &Connection, given: Given) -> Result<End, String> {
-    let (id, params) = connection
-        .initialize_start()
-        .map_err(|error| format!("no editor speaks the Language Server Protocol here: {error}"))?;
-    let params: lsp::InitializeParams =
-        serde_json::from_value(params).map_err(|error| format!("the client's `initialize` is malformed: {error}"))?;
+    let says = |answer: Response| {
+        connection.sender.send(answer.into()).map_err(|_| "the client does not listen any more".to_owned())
+    };
+    let (id, params): (_, lsp::InitializeParams) = loop {
+        match connection.receiver.recv() {
+            Ok(Message::Request(request)) if request.method == lsp::InitializeRequest::METHOD.as_str() => {
+                match serde_json::from_value(request.params) {
+                    Ok(params) => break (request.id, params),
+                    Err(error) => {
+                        let why = format!("`initialize` is malformed: {error}");
+                        says(Response::new_err(request.id, ErrorCode::InvalidParams as i32, why))?;
+                    }
+                }
+            }
+            Ok(Message::Request(request)) => {
+                let why = format!("`{}` comes before `initialize`", request.method);
+                says(Response::new_err(request.id, ErrorCode::ServerNotInitialized as i32, why))?;
+            }
+            Ok(Message::Notification(note)) if note.method == lsp::ExitNotification::METHOD.as_str() => {
+                return Ok(End::Abrupt);
+            }
+            Ok(_) => {}
+            Err(_) => return Err("no editor speaks the Language Server Protocol here: nothing has come".to_owned()),
+        }
+    };
     let client = client(&params.capabilities);
     let result = lsp::InitializeResult {
         capabilities: capabilities(&client),
@@ -79,7 +139,7 @@ pub fn serve(connection: &Connection, given: Given) -> Result<End, String> {
         }),
     };
     let result = serde_json::to_value(result).map_err(|error| error.to_string())?;
-    connection.initialize_finish(id, result).map_err(|error| error.to_string())?;
+    says(Response { id, response_result: Ok(result) })?;
     let trusted = params.initialization_options.as_ref().and_then(|options| options.get("trusted"));
     let trusted = trusted.and_then(serde_json::Value::as_bool).unwrap_or(false);
     // In a rendezvous nothing waits, and what does not wait cannot be cancelled.
@@ -184,6 +244,7 @@ impl Server {
                     continue;
                 }
             }
+            self.session.rest();
             let messages = self.session.inbox.channel().clone();
             select! {
                 recv(messages) -> message => match message {

@@ -1,5 +1,6 @@
 //! Passwords, tokens and the user-info of URLs: where they stand in a document, and how it is shown without them.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::diagnostic::{Diagnostic, Fix};
@@ -59,6 +60,20 @@ const STARTS: [bool; 256] = {
     starts
 };
 
+/// Where a text has the name of a secret setting in it, in order.
+fn mentions(text: &str) -> Vec<usize> {
+    let lower = text.to_ascii_lowercase();
+    let of = |word: &'static str| memchr::memmem::find_iter(lower.as_bytes(), word).collect::<Vec<_>>();
+    let mut found: Vec<usize> = WORDS.into_iter().flat_map(of).collect();
+    found.sort_unstable();
+    found
+}
+
+/// Whether one of these places is in a range.
+fn any_within(places: &[usize], range: Range<usize>) -> bool {
+    places.get(places.partition_point(|&at| at < range.start)).is_some_and(|&at| at < range.end)
+}
+
 /// Whether a text has the address of a server with the name of a user in it.
 pub fn has_user_info(text: &str) -> bool {
     let mut found = Vec::new();
@@ -82,16 +97,31 @@ pub fn has_password(text: &str) -> bool {
 /// is one, and what is indented below it.
 pub fn find(tree: &Tree) -> Vec<Span> {
     let mut found = Vec::new();
-    for object in tree.nodes().filter(|node| node.kind() == Kind::Object) {
-        for member in object.members().filter(|member| is_secret(&member.key.text())) {
-            found.extend(member.value.descendants().filter(is_shown).map(NodeRef::span));
+    let text = tree.source().text();
+    // To look at every key and every line takes longer than all else that is done with a large recipe.
+    let mentions = mentions(text);
+    // What a key says may be written otherwise: with escapes, or with a tag of YAML.
+    let is_other = |key: NodeRef<'_>| match Notation::of(tree.source().name()) {
+        Notation::Json => key.raw().contains('\\'),
+        _ => !key.raw().contains(&*key.text()),
+    };
+    let has_others =
+        memchr::memchr(b'\\', text.as_bytes()).is_some() || Notation::of(tree.source().name()) != Notation::Json;
+    let names_one = |key: NodeRef<'_>| {
+        let is_possible = any_within(&mentions, key.span().range()) || (has_others && is_other(key));
+        is_possible && is_secret(&key.text())
+    };
+    if has_others || !mentions.is_empty() {
+        for object in tree.nodes().filter(|node| node.kind() == Kind::Object) {
+            for member in object.members().filter(|member| names_one(member.key)) {
+                found.extend(member.value.descendants().filter(is_shown).map(NodeRef::span));
+            }
         }
     }
-    let text = tree.source().text();
     if Notation::of(tree.source().name()) == Notation::Ini {
         unless_public(text, &mut found);
     } else if tree.is_broken() {
-        named(text, &mut found);
+        named(text, &mentions, &mut found);
     }
     user_info(text, &mut found);
     found.sort();
@@ -148,7 +178,10 @@ fn is_shown(node: &NodeRef<'_>) -> bool {
 }
 
 /// The values of secret settings, found by their lines.
-fn named(text: &str, found: &mut Vec<Span>) {
+fn named(text: &str, mentions: &[usize], found: &mut Vec<Span>) {
+    if mentions.is_empty() {
+        return;
+    }
     let mut at = 0;
     // The indentation of the secret whose value may go on in the next lines.
     let mut below = None;
@@ -156,7 +189,11 @@ fn named(text: &str, found: &mut Vec<Span>) {
         let indent = line.len() - line.trim_start_matches([' ', '\t', '-']).len();
         let content = line.trim_end().len();
         let goes_on = below.is_some_and(|outer| indent > outer) || (below.is_some() && content == 0);
-        let start = if goes_on { Some(indent.min(content)) } else { value(line) };
+        let start = match goes_on {
+            true => Some(indent.min(content)),
+            false if any_within(mentions, at..at + line.len()) => value(line),
+            false => None,
+        };
         match start {
             Some(start) if start < content => found.push(Span::new(at + start, at + content)),
             _ => {}

@@ -177,36 +177,42 @@ impl Folder {
         Self { basis: Arc::new(basis), files: HashMap::new(), set: Set::default(), changes: 0 }
     }
 
-    /// Everything that there is to say about a document, which is kept in place of the file.
-    pub fn compile(&mut self, path: &Path, source: &Arc<Source>) -> Compilation {
+    /// Everything that there is to say about a document, which is kept in place of the file, and whether others
+    /// contradict it.
+    pub fn compile(&mut self, path: &Path, source: &Arc<Source>) -> (Compilation, bool) {
         let basis = Arc::clone(&self.basis);
         let alone = basis.compile(path, Arc::clone(source), None);
         if alone.document.kind() != DocumentKind::Recipe {
-            return alone;
+            return (alone, false);
         }
-        self.keep_facts(path, Facts::of(&alone.recipe));
-        if self.contradicts(path) { basis.compile(path, Arc::clone(source), Some(&self.set)) } else { alone }
+        if !self.files.get(path).is_some_and(|known| known.facts.are_of(&alone.recipe)) {
+            self.keep_facts(path, Facts::of(&alone.recipe));
+        }
+        match self.contradicts(path) {
+            true => (basis.compile(path, Arc::clone(source), Some(&self.set)), true),
+            false => (alone, false),
+        }
     }
 
     /// Keeps a file, in place of what was known of it.
     pub fn keep(&mut self, path: &Path, mut file: File) {
-        if let Some(known) = self.files.get_mut(path)
-            && known.facts.say_the_same(&file.facts)
-        {
-            (known.names, known.kind) = (file.names, file.kind);
-            known.facts.take_places(file.facts);
-            return;
+        match self.files.get_mut(path) {
+            Some(known) => {
+                (known.names, known.kind) = (file.names, file.kind);
+                self.changes += u64::from(self.set.replace(&mut known.facts, file.facts));
+            }
+            None => {
+                self.set.add(&mut file.facts);
+                self.changes += 1;
+                self.files.insert(path.to_owned(), file);
+            }
         }
-        self.forget(path);
-        self.set.add(&mut file.facts);
-        self.changes += 1;
-        self.files.insert(path.to_owned(), file);
     }
 
     /// Keeps what an open document says; the names in it are looked for when somebody asks.
     fn keep_facts(&mut self, path: &Path, facts: Facts) {
-        let (names, kind) = match self.files.get(path) {
-            Some(known) => (known.names.clone(), known.kind),
+        let (names, kind) = match self.files.get_mut(path) {
+            Some(known) => (std::mem::take(&mut known.names), known.kind),
             None => (Box::default(), None),
         };
         self.keep(path, File { facts, contradicted: None, names, kind });

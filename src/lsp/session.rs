@@ -72,6 +72,8 @@ pub struct View {
     pub compilation: Compilation,
     lines: Arc<Lines>,
     names: OnceLock<Vec<Occurrence>>,
+    /// Whether other recipes contradict it.
+    is_contradicted: bool,
 }
 
 /// Why there is no answer.
@@ -187,6 +189,8 @@ pub struct Session {
     within: Option<Vec<PathBuf>>,
     folders: Vec<Folder>,
     documents: BTreeMap<String, Document>,
+    /// What was known of earlier states of documents.
+    old: Vec<Arc<View>>,
     sent: i32,
     /// The file with the parameters that the user has chosen.
     parameters: Option<PathBuf>,
@@ -204,6 +208,7 @@ impl Session {
             within,
             folders: Vec::new(),
             documents: BTreeMap::new(),
+            old: Vec::new(),
             sent: 0,
             parameters: None,
         };
@@ -343,7 +348,8 @@ impl Session {
         let path = convert::path(&uri).unwrap_or_else(|| {
             // A text without a file: it is read as what the editor takes it for.
             let root = self.folders.first().map_or(Path::new("/").to_owned(), |folder| folder.basis.root.clone());
-            root.join(if language == "yaml" { "untitled.yml" } else { "untitled.json" })
+            let name: String = uri.0.chars().map(|c| if c == '/' { '_' } else { c }).collect();
+            root.join(format!("{name}.{}", if language == "yaml" { "yml" } else { "json" }))
         });
         let (lines, source) = self.text(&path, text);
         let document = Document { uri: uri.clone(), path, version, source, lines, view: None, told: None, stale: true };
@@ -379,8 +385,9 @@ impl Session {
             };
             let (lines, source) = self.text(&document.path, text);
             if let Some(document) = self.documents.get_mut(&uri.0) {
+                self.old.extend(document.view.take());
                 (document.lines, document.source) = (lines, source);
-                (document.version, document.view, document.stale, document.told) = (version, None, true, None);
+                (document.version, document.stale, document.told) = (version, true, None);
             }
         }
         Ok(())
@@ -414,16 +421,17 @@ impl Session {
         let place = self.folder(&path);
         let folder = &mut self.folders[place];
         let before = folder.changes();
-        let compilation = folder.compile(&path, &source);
+        let (compilation, is_contradicted) = folder.compile(&path, &source);
         let others_may_differ = folder.changes() != before;
-        let basis = Arc::clone(&folder.basis);
+        let (basis, names, version) = (Arc::clone(&folder.basis), OnceLock::new(), Some(version));
         let root = basis.root.clone();
-        let names = OnceLock::new();
-        let view = Arc::new(View { uri: uri.clone(), path, version: Some(version), basis, compilation, lines, names });
+        let uri = uri.clone();
+        let view = Arc::new(View { uri, path, version, basis, compilation, lines, names, is_contradicted });
         for (key, other) in &mut self.documents {
-            if *key == uri.0 {
+            if *key == view.uri.0 {
                 other.view = Some(Arc::clone(&view));
-            } else if others_may_differ && other.path.starts_with(&root) {
+            // Two documents of one file would contradict each other for ever.
+            } else if others_may_differ && other.path.starts_with(&root) && other.path != view.path {
                 other.stale = true;
             }
         }
@@ -440,7 +448,8 @@ impl Session {
         let basis = Arc::clone(&self.folders[place].basis);
         let compilation = basis.read(path)?;
         let (uri, lines, names) = (convert::uri(path), Arc::new(Lines::new(self.client.unit)), OnceLock::new());
-        Some(Arc::new(View { uri, path: path.to_owned(), version: None, basis, compilation, lines, names }))
+        let (path, version, is_contradicted) = (path.to_owned(), None, false);
+        Some(Arc::new(View { uri, path, version, basis, compilation, lines, names, is_contradicted }))
     }
 
     /// The files of the folder of a document that have a name, the document itself first.
@@ -540,10 +549,8 @@ impl Session {
         let next = stale().find(|document| document.told.is_none()).or_else(|| stale().next());
         let Some(uri) = next.map(|document| document.uri.clone()) else { return false };
         let unknown_before = self.documents.get(&uri.0).is_some_and(|document| document.told.is_none());
-        if let Some(document) = self.documents.get_mut(&uri.0)
-            && !unknown_before
-        {
-            document.view = None;
+        if !unknown_before {
+            self.compare(&uri);
         }
         if self.client.pulls {
             if let Some(document) = self.documents.get_mut(&uri.0) {
@@ -564,6 +571,24 @@ impl Session {
             self.publish(uri, Some(version), found);
         }
         true
+    }
+
+    /// Forgets what is known of a document if other recipes have or had something to say against it.
+    fn compare(&mut self, uri: &lsp::Uri) {
+        let Some(document) = self.documents.get(&uri.0) else { return };
+        let Some(view) = &document.view else { return };
+        let (path, was_contradicted) = (document.path.clone(), view.is_contradicted);
+        let place = self.folder(&path);
+        if (was_contradicted || self.folders[place].contradicts(&path))
+            && let Some(document) = self.documents.get_mut(&uri.0)
+        {
+            self.old.extend(document.view.take());
+        }
+    }
+
+    /// Drops what is not needed any more, which for a large recipe takes as long as to say something about it.
+    pub fn rest(&mut self) {
+        self.old.clear();
     }
 
     /// Marks a document as told although it could not be.

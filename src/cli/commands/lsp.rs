@@ -1,6 +1,6 @@
 //! `zrecipe lsp`: the language server.
 
-use crate::cli::{Error, Session};
+use crate::cli::{Error, Session, say};
 use crate::lsp::{End, serve_stdio};
 
 /// Serve an editor over standard input and output (Language Server Protocol)
@@ -23,5 +23,9 @@ pub fn run(_args: &Args, session: &Session) -> Result<(), Error> {
     match serve_stdio(session.common.given()).map_err(Error::new)? {
         End::Orderly => Ok(()),
         End::Abrupt => Err(Error::findings()),
+        End::Unreadable(why) => {
+            say(&format!("error: {why}"));
+            Err(Error::findings())
+        }
     }
 }
