@@ -70,7 +70,7 @@ impl Common {
     /// What is named beside the settings.
     pub fn given(&self) -> Given {
         let Self { recipe_dir, site, broker, .. } = self.clone();
-        Given { recipe_directories: recipe_dir, site, broker }
+        Given { recipe_directories: recipe_dir, site, broker, ..Given::default() }
     }
 }
 

@@ -5,6 +5,7 @@
 //! the client had when it asked. Findings are told when no message waits. Folders are scanned, and files watched, by
 //! other threads, which send what they find.
 
+use std::collections::HashSet;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -16,12 +17,13 @@ use gen_lsp_types::{Notification as _, Request as _};
 use lsp_server::{Connection, ErrorCode, Message, Notification, Request, Response, ResponseError};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 
-use crate::project::Given;
+use crate::project::{Given, directories, walk};
 use crate::source::Unit;
 
 pub mod convert;
 pub mod describe;
 pub mod folder;
+pub mod forms;
 pub mod place;
 pub mod renaming;
 pub mod session;
@@ -34,6 +36,8 @@ use session::{Client, Error, Inbox, Session};
 
 /// Something that has happened beside the client's messages.
 enum Event {
+    /// These directories belong to the workspace.
+    Directories(Vec<PathBuf>),
     /// A folder has been scanned.
     Scanned(PathBuf, Vec<(PathBuf, File)>),
     /// Files have changed.
@@ -56,6 +60,7 @@ pub enum End {
 /// # Errors
 /// It does not speak the protocol; in words.
 pub fn serve_stdio(given: Given) -> Result<End, String> {
+    keep_memory();
     let (sender, to_write) = unbounded::<Message>();
     let (read, receiver) = unbounded();
     let (told, unreadable) = (sender.clone(), Arc::new(OnceLock::new()));
@@ -98,6 +103,13 @@ pub fn serve_stdio(given: Given) -> Result<End, String> {
         let _ = writer.join();
     }
     end
+}
+
+/// Makes the C library keep memory that is freed: a large recipe is forgotten and read anew at each keystroke, and to
+/// get cleared pages from the kernel takes a quarter of the time. Its limits follow the largest piece that is freed.
+fn keep_memory() {
+    const PIECE: usize = 30 << 20;
+    drop(std::hint::black_box(Vec::<u8>::with_capacity(PIECE)));
 }
 
 /// Serves a client until it leaves.
@@ -149,7 +161,8 @@ pub fn serve(connection: &Connection, given: Given) -> Result<End, String> {
     let mut session = Session::new(client, Inbox::new(messages), given, roots(&params), trusted);
     params.initialization_options.iter().for_each(|options| session.configure(options));
     let (events, happened) = unbounded();
-    Server { session, out: connection.sender.clone(), events, watcher: None, leaving: false }.run(&happened)
+    Server { session, out: connection.sender.clone(), events, watcher: None, watched: HashSet::new(), leaving: false }
+        .run(&happened)
 }
 
 /// The folders that the client has open.
@@ -213,6 +226,8 @@ struct Server {
     events: Sender<Event>,
     /// Watches files if the client does not.
     watcher: Option<RecommendedWatcher>,
+    /// The directories that it watches.
+    watched: HashSet<PathBuf>,
     /// The client has said that it leaves.
     leaving: bool,
 }
@@ -365,9 +380,11 @@ impl Server {
 
     fn happened(&mut self, event: Event) {
         let outcome = guarded(|| match event {
+            Event::Directories(directories) => self.watch_directories(&directories),
             Event::Scanned(root, files) => {
                 let count = files.iter().filter(|(_, file)| file.kind.is_some()).count();
-                self.session.scanned(&root, files);
+                let inner = self.session.scanned(&root, files);
+                inner.into_iter().for_each(|basis| self.scan(basis));
                 self.end_progress(&root, count);
             }
             Event::Changed(paths) => self.changed(&paths),
@@ -385,8 +402,12 @@ impl Server {
     /// Looks at the files of a folder in another thread.
     fn scan(&mut self, basis: Arc<Basis>) {
         self.begin_progress(&basis.root);
-        let events = self.events.clone();
+        let (events, watches) = (self.events.clone(), self.watcher.is_some());
         std::thread::spawn(move || {
+            if watches {
+                // What changes after this is told, and what has changed before is seen by the scan.
+                events.send(Event::Directories(directories(&basis.root)))?;
+            }
             let files = guarded(|| basis.scan()).unwrap_or_default();
             events.send(Event::Scanned(basis.root.clone(), files))
         });
@@ -427,17 +448,48 @@ impl Server {
         let events = self.events.clone();
         let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
             let Ok(event) = event else { return };
-            let paths: Vec<PathBuf> = event.paths.into_iter().filter(|path| Session::is_relevant(path)).collect();
-            if !paths.is_empty() && !matches!(event.kind, notify::EventKind::Access(_)) {
-                let _ = events.send(Event::Changed(paths));
+            if matches!(event.kind, notify::EventKind::Access(_)) {
+                return;
+            }
+            let is_new = matches!(
+                event.kind,
+                notify::EventKind::Create(_) | notify::EventKind::Modify(notify::event::ModifyKind::Name(_))
+            );
+            let (relevant, others): (Vec<PathBuf>, Vec<PathBuf>) =
+                event.paths.into_iter().partition(|path| Session::is_relevant(path));
+            let folders: Vec<PathBuf> = others.into_iter().filter(|path| is_new && path.is_dir()).collect();
+            if !folders.is_empty() {
+                let _ = events.send(Event::Directories(folders));
+            }
+            if !relevant.is_empty() {
+                let _ = events.send(Event::Changed(relevant));
             }
         });
         self.watcher = watcher.ok();
-        let roots: Vec<PathBuf> = self.session.folders().iter().map(|folder| folder.basis.root.clone()).collect();
-        if let Some(watcher) = &mut self.watcher {
-            let failed = roots.iter().filter_map(|root| watcher.watch(root, RecursiveMode::Recursive).err());
-            let failed: Vec<String> = failed.map(|error| format!("files are not watched: {error}")).collect();
-            failed.into_iter().for_each(|message| self.session.log(lsp::MessageType::Warning, message));
+    }
+
+    /// Watches directories, each by itself: what git ignores changes often, and is none of our business.
+    fn watch_directories(&mut self, found: &[PathBuf]) {
+        let Some(watcher) = &mut self.watcher else { return };
+        let mut failed = None;
+        let mut files = Vec::new();
+        for directory in found.iter().filter(|path| self.session.is_ours(path)) {
+            let is_new = !self.watched.contains(directory);
+            let below = if is_new { directories(directory) } else { Vec::new() };
+            for directory in below {
+                if self.watched.insert(directory.clone()) {
+                    failed = watcher.watch(&directory, RecursiveMode::NonRecursive).err().or(failed);
+                }
+            }
+            if is_new && self.session.folders().iter().all(|folder| folder.basis.root != *directory) {
+                files.extend(walk(directory).unwrap_or_default());
+            }
+        }
+        if let Some(error) = failed {
+            self.session.log(lsp::MessageType::Warning, format!("files are not watched: {error}"));
+        }
+        if !files.is_empty() {
+            self.changed(&files);
         }
     }
 }
@@ -491,6 +543,7 @@ macro_rules! requests {
 
 requests! {
     diagnostic,
+    workspace_diagnostic,
     hover,
     definition,
     references,

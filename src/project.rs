@@ -11,7 +11,8 @@ use crate::document::DocumentKind;
 use crate::library::{self, Disk, Library};
 use crate::settings::{self, Settings};
 use crate::site::{Files, Look};
-use crate::source::Unit;
+use crate::source::{Source, Unit};
+use crate::syntax::Tree;
 use crate::topology::{self, Topology};
 
 /// What the user has named beside the settings, and before them.
@@ -23,6 +24,8 @@ pub struct Given {
     pub site: Option<PathBuf>,
     /// The broker configurations: patterns.
     pub broker: Vec<PathBuf>,
+    /// Texts that an editor has open, in place of what is in the files.
+    pub unsaved: BTreeMap<PathBuf, Arc<Source>>,
 }
 
 /// A project.
@@ -75,10 +78,11 @@ pub enum Error {
 impl Project {
     /// The project of the working directory.
     pub fn in_directory(directory: &Path, given: Given) -> Self {
-        let (settings, unsettled) = match Settings::find(directory) {
-            Ok(settings) => (settings, None),
-            Err(error) => (Settings::default(), Some(error)),
-        };
+        let (settings, unsettled) =
+            match Settings::find_with(directory, &|path| given.unsaved.get(path).map(|source| source.text())) {
+                Ok(settings) => (settings, None),
+                Err(error) => (Settings::default(), Some(error)),
+            };
         let files = Box::new(Disk { max_bytes: settings.max_bytes() });
         let (contracts, topology) = (OnceLock::new(), OnceLock::new());
         Self { settings, given, directory: PathBuf::new(), files, contracts, topology, unsettled }
@@ -146,6 +150,12 @@ impl Project {
         let mut found = Topology::default();
         for pattern in paths {
             for path in library::matching(pattern)? {
+                let is_broker = |tree: &Tree| !tree.is_broken() && DocumentKind::of(tree) == DocumentKind::Broker;
+                let unsaved = self.given.unsaved.get(&path).map(|source| crate::syntax::parse(Arc::clone(source)));
+                if let Some(tree) = unsaved.filter(is_broker) {
+                    found.add(topology::read(&tree));
+                    continue;
+                }
                 let name = path.to_string_lossy();
                 let tree = crate::syntax::parse(Arc::new(library::read(&path, &name, self.settings.max_bytes())?));
                 if tree.is_broken() {
@@ -188,6 +198,15 @@ impl Project {
     /// # Errors
     /// It cannot be used.
     pub fn read_contract(&self, path: &Path) -> Result<Contract, Unusable> {
+        // While somebody writes it, the last one that can be used counts.
+        let unsaved = self
+            .given
+            .unsaved
+            .get(path)
+            .map(|source| contract::read(&Arc::new(crate::syntax::parse(Arc::clone(source)))));
+        if let Some(contract) = unsaved.and_then(|reading| reading.contract) {
+            return Ok(contract);
+        }
         let here = std::env::current_dir().unwrap_or_default();
         let name = path.strip_prefix(&here).unwrap_or(path).to_string_lossy().into_owned();
         let unusable = |why| Unusable { path: path.to_owned(), name: name.clone(), why };
@@ -271,6 +290,23 @@ pub fn walk(directory: &Path) -> Result<Vec<PathBuf>, String> {
         }
     }
     Ok(files)
+}
+
+/// A directory and those below it, without those that git ignores.
+pub fn directories(directory: &Path) -> Vec<PathBuf> {
+    let entries = ignore::WalkBuilder::new(directory).build().filter_map(Result::ok);
+    entries
+        .filter(|entry| entry.file_type().is_some_and(|kind| kind.is_dir()))
+        .map(ignore::DirEntry::into_path)
+        .collect()
+}
+
+/// Whether git ignores a file or directory below a directory.
+pub fn is_ignored(directory: &Path, path: &Path) -> bool {
+    let wanted = path.to_owned();
+    let on_the_way = move |entry: &ignore::DirEntry| wanted.starts_with(entry.path());
+    let mut found = ignore::WalkBuilder::new(directory).filter_entry(on_the_way).build();
+    !found.any(|entry| entry.is_ok_and(|entry| entry.path() == path))
 }
 
 /// Works on items with all cores and hands the results on in the order of the items.

@@ -368,8 +368,19 @@ impl Settings {
     /// # Errors
     /// The file is there and cannot be used.
     pub fn find(directory: &Path) -> Result<Self, Error> {
+        Self::find_with(directory, &|_| None)
+    }
+
+    /// The same where texts that are not saved yet count before the files, as long as they can be used.
+    ///
+    /// # Errors
+    /// See [`Settings::find`].
+    pub fn find_with<'t>(directory: &Path, unsaved: &dyn Fn(&Path) -> Option<&'t str>) -> Result<Self, Error> {
         for directory in directory.ancestors() {
             let path = directory.join(FILE_NAME);
+            if let Some(settings) = unsaved(&path).and_then(|text| Self::parse(&path, text).ok()) {
+                return Ok(settings);
+            }
             match std::fs::read_to_string(&path) {
                 Ok(text) => return Self::parse(&path, &text),
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}

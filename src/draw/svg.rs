@@ -21,12 +21,14 @@ const MOST_BENDS: usize = 20_000;
 /// How often boxes are moved towards their neighbours.
 const SWEEPS: usize = 8;
 
-const STYLE: &str = "text{font:12px sans-serif;fill:var(--text,#222);text-anchor:middle}\
-.box{fill:var(--box,#fff);stroke:var(--line,#555)}.topic .box,.both .box{stroke-width:2.5}\
-.nowhere .box{stroke-dasharray:2 3}.error .box,.missing .box{stroke:var(--bad,#b22222)}\
-.missing .box{stroke-dasharray:5 4}.arrow{fill:none;stroke:var(--line,#555)}.start.arrow{stroke-width:2.5}\
-.error.arrow,.broken.arrow{stroke:var(--bad,#b22222);stroke-dasharray:5 4}.label{font-size:11px;\
-paint-order:stroke;stroke:var(--box,#fff);stroke-width:3px}";
+// A program that knows no properties passes over what names them, and takes the colour before.
+const STYLE: &str = "text{font:12px sans-serif;fill:#222;fill:var(--text,#222);text-anchor:middle}\
+.box{fill:#fff;fill:var(--box,#fff);stroke:#555;stroke:var(--line,#555)}.topic .box,.both .box{stroke-width:2.5}\
+.nowhere .box{stroke-dasharray:2 3}.error .box,.missing .box{stroke:#b22222;stroke:var(--bad,#b22222)}\
+.missing .box{stroke-dasharray:5 4}.arrow{fill:none;stroke:#555;stroke:var(--line,#555)}.start.arrow{stroke-width:2.5}\
+.error.arrow,.broken.arrow{stroke:#b22222;stroke:var(--bad,#b22222);stroke-dasharray:5 4}\
+.head{fill:#555;fill:context-stroke}.label{font-size:11px;\
+paint-order:stroke;stroke:#fff;stroke:var(--box,#fff);stroke-width:3px}";
 
 fn render(diagrams: &[Diagram]) -> String {
     let (mut body, mut width, mut height) = (String::new(), 0.0_f64, 0.0_f64);
@@ -51,7 +53,7 @@ fn render(diagrams: &[Diagram]) -> String {
     );
     out.push_str(
         "<defs><marker id=\"head\" viewBox=\"0 0 8 8\" refX=\"8\" refY=\"4\" markerWidth=\"8\" markerHeight=\"8\" \
-         markerUnits=\"userSpaceOnUse\" orient=\"auto\"><path d=\"M0 0L8 4L0 8z\" fill=\"context-stroke\"/></marker></defs>\n",
+         markerUnits=\"userSpaceOnUse\" orient=\"auto\"><path class=\"head\" d=\"M0 0L8 4L0 8z\"/></marker></defs>\n",
     );
     out + &body + "</svg>\n"
 }
@@ -190,12 +192,15 @@ impl Layout {
     fn draw(&self, diagram: &Diagram, prefix: &str, out: &mut String) {
         // Arrows between the same boxes lie side by side.
         let mut seen = std::collections::HashMap::new();
+        let mut labels: Vec<(f64, f64, f64)> = Vec::new();
+        // Over all arrows.
+        let mut texts = String::new();
         for (edge, way) in diagram.edges.iter().zip(&self.ways) {
             let before = seen.entry((edge.from, edge.to)).or_insert(0_u32);
             let aside = f64::from(*before);
             *before += 1;
             let _ = writeln!(out, "<g transform=\"translate({:.1} 0)\">", aside * PADDING);
-            let (line, label) = if edge.from == edge.to {
+            let (line, places) = if edge.from == edge.to {
                 self.around(edge.from)
             } else {
                 let points: Vec<&Spot> = way.iter().map(|&spot| &self.spots[spot]).collect();
@@ -209,11 +214,23 @@ impl Layout {
             };
             let _ = writeln!(out, "<path class=\"{class} arrow\" d=\"{line}\" marker-end=\"url(#head)\"/>");
             if let Some(text) = &edge.label {
-                let (x, y) = (label.0, label.1 + aside * LINE * 0.75);
-                let _ = writeln!(out, "<text class=\"label\" x=\"{x:.1}\" y=\"{y:.1}\">{}</text>", escape(text));
+                // Where it covers no other, if there is such a place.
+                let half = columns(text) as f64 * CHARACTER / 2.0;
+                let is_free = |&&(x, y): &&(f64, f64)| {
+                    let covers = |&(u, v, other): &(f64, f64, f64)| {
+                        (x + aside * PADDING - u).abs() < half + other && (y - v).abs() < LINE * 0.75
+                    };
+                    !labels.iter().any(covers)
+                };
+                let (x, y) = places.iter().find(is_free).or(places.first()).copied().unwrap_or_default();
+                let x = x + aside * PADDING;
+                labels.push((x, y, half));
+                let text = escape(text);
+                let _ = writeln!(texts, "<text class=\"label\" x=\"{x:.1}\" y=\"{y:.1}\">{text}</text>");
             }
             out.push_str("</g>\n");
         }
+        out.push_str(&texts);
         for (place, (node, spot)) in diagram.nodes.iter().zip(&self.spots).enumerate() {
             let (class, round) = match node.kind {
                 NodeKind::Start => ("start", 12.0),
@@ -239,8 +256,8 @@ impl Layout {
         }
     }
 
-    /// A line from spot to spot, and where its label is. Arrows go from the lower edge to the upper one, or back up.
-    fn along(&self, points: &[&Spot], downwards: bool) -> (String, (f64, f64)) {
+    /// A line from spot to spot, and where its label may be, the best place first. Arrows go from the lower edge to the upper one, or back up.
+    fn along(&self, points: &[&Spot], downwards: bool) -> (String, Vec<(f64, f64)>) {
         let (Some(first), Some(last)) = (points.first(), points.last()) else { return <_>::default() };
         if first.layer == last.layer {
             // Side by side: below both.
@@ -248,7 +265,7 @@ impl Layout {
             let (y, z) = (from.y + from.height, to.y + to.height);
             let low = y.max(z) + LAYERS * 0.7;
             let line = format!("M{:.1} {y:.1}C{:.1} {low:.1} {:.1} {low:.1} {:.1} {z:.1}", from.x, from.x, to.x, to.x);
-            return (line, ((from.x + to.x) / 2.0, low - LAYERS * 0.2));
+            return (line, beside(((from.x + to.x) / 2.0, low - LAYERS * 0.2)));
         }
         let mut corners = Vec::with_capacity(points.len() + 1);
         for (place, spot) in points.iter().enumerate() {
@@ -271,11 +288,18 @@ impl Layout {
             let middle = (y + v) / 2.0;
             let _ = write!(line, "C{x:.1} {middle:.1} {u:.1} {middle:.1} {u:.1} {v:.1}");
         }
-        (line, ((start.0 + end.0) / 2.0, (start.1 + end.1) / 2.0 + 4.0))
+        let places = [0.5, 0.36, 0.64, 0.26, 0.74].map(|part: f64| {
+            let (rest, middle) = (1.0 - part, (start.1 + end.1) / 2.0);
+            let (first, last) = (rest * rest * (rest + 3.0 * part), part * part * (part + 3.0 * rest));
+            let inner = 3.0 * rest * part;
+            let y = rest.powi(3) * start.1 + inner * middle + part.powi(3) * end.1;
+            (first * start.0 + last * end.0, y + 4.0)
+        });
+        (line, places.to_vec())
     }
 
     /// A loop at the right of a box.
-    fn around(&self, place: usize) -> (String, (f64, f64)) {
+    fn around(&self, place: usize) -> (String, Vec<(f64, f64)>) {
         let spot = &self.spots[place];
         let (right, y) = (spot.x + spot.width / 2.0, spot.y + spot.height / 2.0);
         let far = right + BETWEEN;
@@ -286,8 +310,13 @@ impl Layout {
             y - 14.0,
             y - 6.0
         );
-        (line, (far, y + 4.0))
+        (line, beside((far, y + 4.0)))
     }
+}
+
+/// Where a label may be that has no line to move along: below others.
+fn beside((x, y): (f64, f64)) -> Vec<(f64, f64)> {
+    (0..4).map(|line| (x, y + f64::from(line) * LINE * 0.75)).collect()
 }
 
 /// How far below the top each box is: below all that lead to it, where arrows that would go in a circle do not count.

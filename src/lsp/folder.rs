@@ -3,8 +3,9 @@
 use std::collections::{BTreeSet, HashMap};
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
+use super::session::Findings;
 use crate::baseline::Baseline;
 use crate::compile::{Compilation, Options, compile};
 use crate::contract::Contracts;
@@ -50,6 +51,16 @@ pub struct File {
     pub names: Box<[Name]>,
     /// What it is, if it is one of ours.
     pub kind: Option<DocumentKind>,
+    /// What has been said about it.
+    said: Option<Said>,
+}
+
+/// What has been said about a file, and what it has been held against.
+struct Said {
+    found: Findings,
+    basis: Weak<Basis>,
+    /// How often the set had changed, if other recipes contradict it.
+    contradicted: Option<u64>,
 }
 
 impl Basis {
@@ -75,11 +86,16 @@ impl Basis {
 
     /// Whether a file is one that others are held against, so that after a change to it nothing is as it was.
     pub fn holds(&self, path: &Path) -> bool {
+        path.file_name().is_some_and(|name| name == settings::FILE_NAME) || self.names(path)
+    }
+
+    /// Whether the settings name a file.
+    pub fn names(&self, path: &Path) -> bool {
         let settings = &self.project.settings;
         let site = self.project.site_path();
         let named = settings.contracts.iter().chain(self.project.broker_paths()).chain(&site).chain(&settings.baseline);
         let mut named = named.flat_map(|pattern| library::matching(pattern).unwrap_or_default());
-        path.file_name().is_some_and(|name| name == settings::FILE_NAME) || named.any(|found| found == path)
+        named.any(|found| found == path)
     }
 
     /// Everything that there is to say about a document; with a set, it is held against that.
@@ -144,7 +160,7 @@ impl Basis {
         };
         found.sort_unstable();
         found.dedup();
-        Some(File { facts: Facts::of(&compilation.recipe), contradicted: None, names: found.into(), kind })
+        Some(File { facts: Facts::of(&compilation.recipe), contradicted: None, names: found.into(), kind, said: None })
     }
 
     /// Looks at all files of the folder and at those that its settings name, with all cores.
@@ -198,7 +214,7 @@ impl Folder {
     pub fn keep(&mut self, path: &Path, mut file: File) {
         match self.files.get_mut(path) {
             Some(known) => {
-                (known.names, known.kind) = (file.names, file.kind);
+                (known.names, known.kind, known.said) = (file.names, file.kind, None);
                 self.changes += u64::from(self.set.replace(&mut known.facts, file.facts));
             }
             None => {
@@ -215,7 +231,7 @@ impl Folder {
             Some(known) => (std::mem::take(&mut known.names), known.kind),
             None => (Box::default(), None),
         };
-        self.keep(path, File { facts, contradicted: None, names, kind });
+        self.keep(path, File { facts, contradicted: None, names, kind, said: None });
     }
 
     /// Keeps the names in the file of a document that is open: the document itself is what counts.
@@ -268,6 +284,30 @@ impl Folder {
                 contradicted
             }
         }
+    }
+
+    /// What has been said about a file, if it still holds.
+    pub fn said(&mut self, path: &Path) -> Option<&Findings> {
+        let contradicted = self.contradicts(path).then_some(self.changes);
+        let said = self.files.get(path)?.said.as_ref()?;
+        let is_same = std::ptr::eq(said.basis.as_ptr(), Arc::as_ptr(&self.basis)) && said.contradicted == contradicted;
+        is_same.then_some(&said.found)
+    }
+
+    /// Keeps what is said about a file.
+    pub fn say(&mut self, path: &Path, found: Findings) {
+        let contradicted = self.contradicts(path).then_some(self.changes);
+        if let Some(file) = self.files.get_mut(path) {
+            file.said = Some(Said { found, basis: Arc::downgrade(&self.basis), contradicted });
+        }
+    }
+
+    /// Everything that there is to say about a file on the disk.
+    pub fn check(&mut self, path: &Path) -> Option<Compilation> {
+        let max_bytes = self.basis.project.settings.max_bytes();
+        let source = Arc::new(library::read(path, &path.to_string_lossy(), max_bytes).ok()?);
+        let is_contradicted = self.contradicts(path);
+        Some(self.basis.compile(path, source, is_contradicted.then_some(&self.set)))
     }
 
     /// All files, in order.

@@ -1,6 +1,7 @@
 //! What the server knows between two messages: open documents, the folders they belong to, and what the client can do.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
+use std::hash::{Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
@@ -15,8 +16,9 @@ use crate::compile::Compilation;
 use crate::document::DocumentKind;
 use crate::library;
 use crate::names::{self, Name, Occurrence};
-use crate::project::{Given, is_within};
+use crate::project::{Given, is_ignored, is_within};
 use crate::recipe::Step;
+use crate::settings;
 use crate::source::{Source, Span, Unit};
 use crate::syntax::NodeRef;
 use crate::syntax::json::read_value;
@@ -56,6 +58,8 @@ struct Document {
     told: Option<Vec<lsp::Diagnostic>>,
     /// Whether that may not be all any more.
     stale: bool,
+    /// The version whose text others are held against, if they are held against it.
+    spread: Option<i32>,
 }
 
 /// Everything that is known about a document: open, or a file on the disk.
@@ -85,6 +89,8 @@ pub enum Error {
     Failed(String),
     /// Nobody wants to know any more.
     Cancelled,
+    /// Something else has to be done first; it may be asked again.
+    Later,
 }
 
 impl From<Error> for ResponseError {
@@ -93,8 +99,36 @@ impl From<Error> for ResponseError {
             Error::Invalid(message) => (ErrorCode::InvalidParams, message),
             Error::Failed(message) => (ErrorCode::RequestFailed, message),
             Error::Cancelled => (ErrorCode::RequestCanceled, "cancelled".to_owned()),
+            Error::Later => {
+                let data = Some(serde_json::json!({ "retriggerRequest": true }));
+                let message = "something else comes first".to_owned();
+                return Self { code: ErrorCode::ServerCancelled as i32, message, data };
+            }
         };
         Self { code: code as i32, message, data: None }
+    }
+}
+
+/// The findings of a document, and a text that is another if they are others.
+#[derive(Debug, Clone)]
+pub struct Findings {
+    /// The text.
+    pub id: String,
+    /// What there is to say.
+    pub items: Vec<lsp::Diagnostic>,
+}
+
+impl Findings {
+    /// Findings with their text.
+    pub fn new(items: Vec<lsp::Diagnostic>) -> Self {
+        let mut hasher = std::hash::DefaultHasher::new();
+        serde_json::to_string(&items).unwrap_or_default().hash(&mut hasher);
+        Self { id: format!("{:016x}", hasher.finish()), items }
+    }
+
+    /// As the client takes them.
+    pub fn report(self) -> lsp::FullDocumentDiagnosticReport {
+        lsp::FullDocumentDiagnosticReport { result_id: Some(self.id), items: self.items }
     }
 }
 
@@ -185,6 +219,8 @@ pub struct Session {
     /// Messages to it that have not been sent yet.
     pub outbox: Vec<Message>,
     given: Given,
+    /// The folders that the client has opened.
+    roots: Vec<PathBuf>,
     /// The folders that files may lead to; none if the user trusts them.
     within: Option<Vec<PathBuf>>,
     folders: Vec<Folder>,
@@ -205,6 +241,7 @@ impl Session {
             inbox,
             outbox: Vec::new(),
             given,
+            roots: roots.clone(),
             within,
             folders: Vec::new(),
             documents: BTreeMap::new(),
@@ -217,7 +254,9 @@ impl Session {
     }
 
     fn basis(&self, root: &Path) -> Basis {
-        Basis::new(root, &self.given, self.within.as_deref())
+        let open = self.documents.values().filter(|document| document.path.starts_with(root));
+        let unsaved = open.map(|document| (document.path.clone(), Arc::clone(&document.source))).collect();
+        Basis::new(root, &Given { unsaved, ..self.given.clone() }, self.within.as_deref())
     }
 
     /// Takes a folder into the workspace.
@@ -259,9 +298,7 @@ impl Session {
 
     /// The folder of a file: of several the innermost. A file by itself gets one, and its neighbours are not looked at.
     fn folder(&mut self, path: &Path) -> usize {
-        let inner = |(_, folder): &(usize, &Folder)| folder.basis.root.as_os_str().len();
-        let around = self.folders.iter().enumerate().filter(|(_, folder)| path.starts_with(&folder.basis.root));
-        if let Some((place, _)) = around.max_by_key(inner) {
+        if let Some(place) = self.innermost(path) {
             return place;
         }
         let root = path.parent().unwrap_or(Path::new("/")).to_owned();
@@ -272,9 +309,20 @@ impl Session {
         self.folders.len() - 1
     }
 
-    /// What a scan of a folder has found.
-    pub fn scanned(&mut self, root: &Path, files: Vec<(PathBuf, super::folder::File)>) {
-        let Some(folder) = self.folders.iter_mut().find(|folder| folder.basis.root == root) else { return };
+    /// What a scan of a folder has found; returns the projects in it that are to be scanned by themselves.
+    pub fn scanned(&mut self, root: &Path, mut files: Vec<(PathBuf, super::folder::File)>) -> Vec<Arc<Basis>> {
+        let mut inner = Vec::new();
+        let settings =
+            files.iter().filter(|(path, _)| path.file_name().is_some_and(|name| name == settings::FILE_NAME));
+        let projects = settings.filter_map(|(path, _)| path.parent()).filter(|project| *project != root);
+        for project in projects.map(Path::to_owned).collect::<Vec<_>>() {
+            if self.folders.iter().all(|folder| folder.basis.root != project) {
+                self.add_folder(&project);
+                inner.extend(self.folders.last().map(|folder| Arc::clone(&folder.basis)));
+            }
+        }
+        files.retain(|(path, _)| self.innermost(path).is_none_or(|place| self.folders[place].basis.root == root));
+        let Some(folder) = self.folders.iter_mut().find(|folder| folder.basis.root == root) else { return inner };
         let is_open = |path: &Path| self.documents.values().any(|document| document.path == path);
         let seen: HashSet<PathBuf> = files.iter().map(|(path, _)| path.clone()).collect();
         let gone: Vec<PathBuf> = folder
@@ -289,18 +337,53 @@ impl Session {
             if is_open(&path) { folder.keep_names(&path, file) } else { folder.keep(&path, file) }
         }
         self.forget_views();
+        inner
+    }
+
+    /// The innermost folder around a file.
+    fn innermost(&self, path: &Path) -> Option<usize> {
+        let around = self.folders.iter().enumerate().filter(|(_, folder)| path.starts_with(&folder.basis.root));
+        around.max_by_key(|(_, folder)| folder.basis.root.as_os_str().len()).map(|(place, _)| place)
+    }
+
+    /// Whether a file or directory belongs to the workspace: git does not ignore it.
+    pub fn is_ours(&self, path: &Path) -> bool {
+        self.innermost(path).is_some_and(|place| !is_ignored(&self.folders[place].basis.root, path))
     }
 
     /// Files have changed on the disk; returns the folders that have to be scanned again.
     pub fn changed(&mut self, paths: &[PathBuf]) -> Vec<Arc<Basis>> {
         let mut scans = Vec::new();
+        let is_open = |path: &Path| self.documents.values().any(|document| document.path == path);
+        // What git ignores is not looked at, as when the folder is scanned.
+        let is_told = |path: &PathBuf| {
+            let is_known =
+                is_open(path) || self.folders.iter().any(|folder| folder.knows(path) || folder.basis.holds(path));
+            is_known || self.is_ours(path)
+        };
+        let paths: Vec<&PathBuf> = paths.iter().filter(|path| is_told(path)).collect();
+        if paths.is_empty() {
+            return scans;
+        }
         for place in 0..self.folders.len() {
             let folder = &self.folders[place];
             let root = folder.basis.root.clone();
-            let own: Vec<&PathBuf> =
-                paths.iter().filter(|path| path.starts_with(&root) || folder.basis.holds(path)).collect();
+            let is_own = |path: &Path| self.innermost(path) == Some(place) || folder.basis.names(path);
+            let own: Vec<&PathBuf> = paths.iter().copied().filter(|path| is_own(path)).collect();
             if own.is_empty() {
                 continue;
+            }
+            let ends = |path: &&PathBuf| **path == root.join(settings::FILE_NAME) && !path.exists();
+            let outer =
+                self.folders.iter().filter(|folder| folder.basis.root != root && root.starts_with(&folder.basis.root));
+            let outer =
+                outer.max_by_key(|folder| folder.basis.root.as_os_str().len()).map(|folder| folder.basis.clone());
+            if let Some(outer) = outer.filter(|_| own.iter().any(ends) && !self.roots.contains(&root)) {
+                // It is no project of its own any more.
+                self.remove_folder(&root);
+                scans.push(outer);
+                scans.extend(self.changed(&own.into_iter().cloned().collect::<Vec<_>>()));
+                return scans;
             }
             if own.iter().any(|path| folder.is_basis(path)) {
                 let basis = self.basis(&root);
@@ -352,7 +435,17 @@ impl Session {
             root.join(format!("{name}.{}", if language == "yaml" { "yml" } else { "json" }))
         });
         let (lines, source) = self.text(&path, text);
-        let document = Document { uri: uri.clone(), path, version, source, lines, view: None, told: None, stale: true };
+        let document = Document {
+            uri: uri.clone(),
+            path,
+            version,
+            source,
+            lines,
+            view: None,
+            told: None,
+            stale: true,
+            spread: None,
+        };
         self.documents.insert(uri.0, document);
     }
 
@@ -542,6 +635,47 @@ impl Session {
         Ok(view.diagnostics())
     }
 
+    /// The files of the workspace that are ours, each with the place of its folder.
+    pub fn files(&self) -> Vec<(usize, PathBuf)> {
+        let of = |(place, folder): (usize, &Folder)| {
+            let files = folder.files().into_iter().filter(|(_, file)| file.kind.is_some());
+            files.map(|(path, _)| (place, path.to_owned())).collect::<Vec<_>>()
+        };
+        self.folders.iter().enumerate().flat_map(of).collect()
+    }
+
+    /// What there is to say about a file of a folder, with its version if it is open. It is known until something about
+    /// it changes.
+    ///
+    /// # Errors
+    /// Nobody wants to know any more, or something else has to be done first.
+    pub fn findings_of(
+        &mut self,
+        place: usize,
+        path: &Path,
+    ) -> Result<Option<(lsp::Uri, Option<i32>, Findings)>, Error> {
+        let open = self.documents.values().find(|document| document.path == path).map(|document| document.uri.clone());
+        if let Some(uri) = open {
+            let view = self.view(&uri)?;
+            return Ok(Some((uri, view.version, Findings::new(view.diagnostics()))));
+        }
+        let Some(folder) = self.folders.get_mut(place) else { return Ok(None) };
+        let (uri, lines) = (convert::uri(path), Lines::new(self.client.unit));
+        if let Some(found) = folder.said(path) {
+            return Ok(Some((uri, None, found.clone())));
+        }
+        self.inbox.go_on()?;
+        if !self.inbox.waiting.is_empty() {
+            return Err(Error::Later);
+        }
+        let Some(compilation) = folder.check(path) else { return Ok(None) };
+        let found = compilation.diagnostics.iter();
+        let found = found.map(|found| lines.diagnostic(&compilation.source, &uri, found)).collect();
+        let found = Findings::new(found);
+        folder.say(path, found.clone());
+        Ok(Some((uri, None, found)))
+    }
+
     /// Says what there is to say about one document that has changed; whether there was one.
     pub fn tell_one(&mut self) -> bool {
         // What the user looks at is most likely what has been edited; its findings are not told yet.
@@ -553,6 +687,10 @@ impl Session {
             self.compare(&uri);
         }
         if self.client.pulls {
+            // It is asked for next.
+            if unknown_before && self.view(&uri).is_ok() {
+                self.spread(&uri);
+            }
             if let Some(document) = self.documents.get_mut(&uri.0) {
                 document.stale = false;
                 document.told.get_or_insert_default();
@@ -563,6 +701,7 @@ impl Session {
             return true;
         }
         let Ok(found) = self.diagnostics(&uri) else { return false };
+        self.spread(&uri);
         let Some(document) = self.documents.get_mut(&uri.0) else { return false };
         document.stale = false;
         if document.told.as_ref() != Some(&found) {
@@ -571,6 +710,35 @@ impl Session {
             self.publish(uri, Some(version), found);
         }
         true
+    }
+
+    /// Holds the others against the text of a document that has not been saved yet, if they are held against its file.
+    fn spread(&mut self, uri: &lsp::Uri) {
+        let Some(document) = self.documents.get(&uri.0) else { return };
+        let Some(view) = &document.view else { return };
+        let is_one = matches!(
+            view.compilation.document.kind(),
+            DocumentKind::Contract | DocumentKind::Broker | DocumentKind::Settings
+        );
+        let (path, version) = (document.path.clone(), document.version);
+        if !is_one || document.spread == Some(version) || !self.folders.iter().any(|folder| folder.basis.holds(&path)) {
+            return;
+        }
+        for place in 0..self.folders.len() {
+            let folder = &self.folders[place];
+            if folder.basis.holds(&path) && (folder.basis.names(&path) || self.innermost(&path) == Some(place)) {
+                let basis = self.basis(&folder.basis.root.clone());
+                self.folders[place].basis = Arc::new(basis);
+            }
+        }
+        for (key, other) in &mut self.documents {
+            if *key == uri.0 {
+                other.spread = Some(version);
+            } else {
+                self.old.extend(other.view.take());
+                other.stale = true;
+            }
+        }
     }
 
     /// Forgets what is known of a document if other recipes have or had something to say against it.

@@ -22,7 +22,7 @@ declare_rule! {
 }
 
 fn check(cx: &Context<'_>, sink: &mut Sink) {
-    let utf16 = cx.tree.source().text().contains('\0');
+    let utf16 = !cx.tree.source().undecodable().is_empty() && cx.tree.source().text().contains('\0');
     for &place in cx.tree.source().undecodable() {
         let diagnostic = RULE.at(place, "bytes that are not UTF-8").refused();
         sink.report(if utf16 {

@@ -10,8 +10,10 @@ use crate::document::DocumentKind;
 use crate::fix::{Which, fix};
 use crate::lsp::session::{Client, Error, Session, View};
 use crate::recipe::Step;
+use crate::settings;
 use crate::source::Span;
 use crate::syntax::{Kind, NodeRef, Notation};
+use crate::value::write_string;
 
 /// The request.
 pub use gen_lsp_types::CodeActionRequest as Method;
@@ -51,7 +53,8 @@ pub fn run(
         only.as_ref().is_none_or(|only| only.iter().any(is_one))
     };
     let mut actions = Vec::new();
-    let act = Act { view: &view, client: session.client };
+    let settings = session.view_of(&view.basis.root.join(settings::FILE_NAME));
+    let act = Act { view: &view, settings: settings.as_deref(), client: session.client };
     if wants("quickfix") {
         let here = |found: &&Diagnostic| {
             let span = found.primary.span;
@@ -77,6 +80,8 @@ pub fn run(
 
 struct Act<'v> {
     view: &'v View,
+    /// The settings of the project, if there are some.
+    settings: Option<&'v View>,
     client: Client,
 }
 
@@ -137,14 +142,14 @@ impl Act<'_> {
         let mark = format!("zrecipe: allow({})", found.rule);
         let edit = match Notation::of(view.source().name()) {
             Notation::Json if view.compilation.document.kind() == DocumentKind::Recipe => {
-                let step = view.step_at(at)?;
+                let Some(step) = view.step_at(at) else { return self.suppress_in_settings(found) };
                 let key = view.compilation.recipe.node(step.key);
                 let start = key.span().start;
                 let gap = self.indent(start).map_or(" ".to_owned(), |indent| format!("\n{indent}"));
                 let replacement = format!("{}: [\"{mark}\"],{gap}", key.raw());
                 Edit { span: Span { start, end: start }, replacement }
             }
-            Notation::Yaml if view.compilation.document.kind() == DocumentKind::Recipe => {
+            Notation::Yaml => {
                 let text = view.source().text();
                 let rest = &text[at as usize..];
                 let end = at as usize + rest.find(['\r', '\n']).unwrap_or(rest.len());
@@ -152,9 +157,38 @@ impl Act<'_> {
                 let hash = if is_inside { " " } else { "  # " };
                 Edit { span: Span::empty(end), replacement: format!("{hash}{mark}") }
             }
-            _ => return None,
+            _ => return self.suppress_in_settings(found),
         };
         Some(self.for_finding(format!("allow `{}` here", found.rule), &[edit], found))
+    }
+
+    /// A suppression in the settings, for a place where no comment can stand.
+    fn suppress_in_settings(&self, found: &Diagnostic) -> Option<lsp::CodeAction> {
+        let (view, settings) = (self.view, self.settings?);
+        let path = view.path.strip_prefix(&view.basis.root).ok()?.to_str()?;
+        // It would be read as a pattern.
+        if path.contains(['*', '?', '[', ']', '{', '}', '!', '\\']) || view.path == settings.path {
+            return None;
+        }
+        let quoted = |text: &str| {
+            let mut out = String::new();
+            write_string(&mut out, text);
+            out
+        };
+        let text = settings.source().text();
+        let gap = match text.len() {
+            0 => "",
+            _ if text.ends_with('\n') => "\n",
+            _ => "\n\n",
+        };
+        let (path, pointer) = (quoted(path), quoted(&pointer(view, found.primary.span)));
+        let replacement =
+            format!("{gap}[[suppress]]\npath = {path}\npointer = {pointer}\nrule = {}\n", quoted(found.rule));
+        let edit = settings.edit(&Edit { span: Span::empty(text.len()), replacement });
+        Some(lsp::CodeAction {
+            edit: Some(settings.workspace_edit(&self.client, vec![edit])),
+            ..self.for_finding(format!("allow `{}` here, in {}", found.rule, settings::FILE_NAME), &[], found)
+        })
     }
 
     /// A parameter in place of the value at the cursor.
@@ -199,6 +233,24 @@ impl Act<'_> {
             edit: Some(view.workspace_edit(&self.client, edits)),
             ..Default::default()
         })
+    }
+}
+
+/// The JSON pointer of the innermost value that a finding begins in, its key included.
+fn pointer(view: &View, span: Span) -> String {
+    let (mut at, mut out) = (view.compilation.tree.root(), String::new());
+    let holds = |node: NodeRef<'_>| node.span().start <= span.start && span.end <= node.span().end;
+    loop {
+        let member = at.members().find(|member| holds(member.key) || holds(member.value));
+        let item = || at.items().enumerate().find(|(_, item)| holds(*item));
+        (at, out) = if let Some(member) = member {
+            let key = member.key.text().replace('~', "~0").replace('/', "~1");
+            (member.value, format!("{out}/{key}"))
+        } else if let Some((index, item)) = item() {
+            (item, format!("{out}/{index}"))
+        } else {
+            return out;
+        };
     }
 }
 

@@ -9,11 +9,12 @@ use crate::document::DocumentKind;
 use crate::infer;
 use crate::lint::{RULES, respelled};
 use crate::lsp::describe::{self, STEP_KEYS, of_parameter, schema_of};
+use crate::lsp::forms;
 use crate::lsp::place::{Place, Segment, is_json};
 use crate::lsp::session::{Client, Error, Session, View};
 use crate::names::{self, Member, Name};
 use crate::recipe::Step;
-use crate::schema::{Schema, SchemaValue, resolve_reference};
+use crate::schema::{SchemaValue, resolve_reference};
 use crate::site;
 use crate::source::Span;
 use crate::syntax::Notation;
@@ -196,7 +197,7 @@ fn choices(view: &View, place: &Place<'_>, known: &Known) -> Vec<Choice> {
         DocumentKind::Recipe => in_recipe(view, place, known),
         DocumentKind::Request => in_request(place, known),
         DocumentKind::Site | DocumentKind::Plugin => in_site(view, place),
-        _ => Vec::new(),
+        kind => forms::of(kind).map_or(Vec::new(), |form| in_form(form.root(), place)),
     }
 }
 
@@ -218,6 +219,33 @@ fn in_request(place: &Place<'_>, known: &Known) -> Vec<Choice> {
         }
         _ => Vec::new(),
     }
+}
+
+/// Keys and values that the published schema of a document names.
+fn in_form(root: &SchemaValue, place: &Place<'_>) -> Vec<Choice> {
+    let allowed = forms::at(root, &place.path);
+    if !place.is_key {
+        return allowed.into_iter().flat_map(|schema| named_values(root, schema)).collect();
+    }
+    let is_new = |key: &str| place.around.get(key).is_none() || place.text.is_some_and(|text| text.is(key));
+    let mut choices: Vec<Choice> = Vec::new();
+    for schema in allowed {
+        let required = schema.get("required").and_then(SchemaValue::as_array);
+        let is_required = |name: &str| required.is_some_and(|names| names.iter().any(|known| known.as_str() == Some(name)));
+        let properties = schema.get("properties").and_then(SchemaValue::as_object);
+        for (name, property) in properties.into_iter().flatten().filter(|(name, _)| is_new(name)) {
+            if choices.iter().any(|choice| choice.text == *name) {
+                continue;
+            }
+            let description = resolve_reference(root, property).get("description").or_else(|| property.get("description"));
+            choices.push(Choice {
+                detail: is_required(name).then(|| "required".to_owned()),
+                documentation: description.and_then(SchemaValue::as_str).map(str::to_owned),
+                ..Choice::new(name, lsp::CompletionItemKind::Property).value(snippet(root, property))
+            });
+        }
+    }
+    choices
 }
 
 fn in_site(view: &View, place: &Place<'_>) -> Vec<Choice> {
@@ -351,7 +379,7 @@ fn parameters(view: &View, place: &Place<'_>, step: &Step, part: &str, known: &K
                 detail: is_required.then(|| "required".to_owned()),
                 documentation: of_parameter(contract, schema, name),
                 is_deprecated: contract.deprecated.iter().any(|(old, _)| old == name),
-                ..Choice::new(name, lsp::CompletionItemKind::Property).value(snippet(schema, property))
+                ..Choice::new(name, lsp::CompletionItemKind::Property).value(snippet(schema.root(), property))
             }
         }));
     }
@@ -364,8 +392,8 @@ fn parameters(view: &View, place: &Place<'_>, step: &Step, part: &str, known: &K
 }
 
 /// A value of the right type to fill in.
-fn snippet(schema: &Schema, property: &SchemaValue) -> String {
-    let property = resolve_reference(schema.root(), property);
+fn snippet(root: &SchemaValue, property: &SchemaValue) -> String {
+    let property = resolve_reference(root, property);
     if let Some(default) = property.get("default").filter(|default| !default.is_object() && !default.is_array()) {
         return format!("${{1:{}}}", default.to_string().replace(['}', '$', '\\'], ""));
     }
@@ -388,7 +416,12 @@ fn values(view: &View, step: &Step, part: &str, name: &str) -> Vec<Choice> {
     let contract: Option<&Contract> = view.basis.contracts().of_step(&view.compilation.recipe, step);
     let Some(schema) = contract.and_then(|contract| schema_of(contract, part)) else { return Vec::new() };
     let Some((_, property)) = schema.properties().find(|&(known, _)| known == name) else { return Vec::new() };
-    let property = resolve_reference(schema.root(), property);
+    named_values(schema.root(), property)
+}
+
+/// The values that a schema names.
+fn named_values(root: &SchemaValue, property: &SchemaValue) -> Vec<Choice> {
+    let property = resolve_reference(root, property);
     let list = |key: &str| property.get(key).and_then(SchemaValue::as_array).into_iter().flatten();
     let mut found: Vec<&SchemaValue> = list("enum").chain(property.get("const")).collect();
     if found.is_empty() {

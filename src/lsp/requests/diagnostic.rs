@@ -2,7 +2,7 @@
 
 use gen_lsp_types as lsp;
 
-use crate::lsp::session::{Client, Error, Session};
+use crate::lsp::session::{Client, Error, Findings, Session};
 
 /// The request.
 pub use gen_lsp_types::DocumentDiagnosticRequest as Method;
@@ -13,7 +13,7 @@ pub fn offer(offered: &mut lsp::ServerCapabilities, client: &Client) {
         offered.diagnostic_provider = Some(lsp::DiagnosticProvider::DiagnosticOptions(lsp::DiagnosticOptions {
             identifier: Some("zrecipe".to_owned()),
             inter_file_dependencies: true,
-            workspace_diagnostics: false,
+            workspace_diagnostics: true,
             ..Default::default()
         }));
     }
@@ -27,10 +27,12 @@ pub fn run(
     session: &mut Session,
     params: lsp::DocumentDiagnosticParams,
 ) -> Result<lsp::DocumentDiagnosticReport, Error> {
-    let items = session.diagnostics(&params.text_document.uri)?;
-    let report = lsp::FullDocumentDiagnosticReport { result_id: None, items };
-    Ok(lsp::DocumentDiagnosticReport::RelatedFullDocumentDiagnosticReport(lsp::RelatedFullDocumentDiagnosticReport {
-        related_documents: None,
-        full_document_diagnostic_report: report,
-    }))
+    let found = Findings::new(session.diagnostics(&params.text_document.uri)?);
+    if params.previous_result_id.as_ref() == Some(&found.id) {
+        let unchanged_document_diagnostic_report = lsp::UnchangedDocumentDiagnosticReport { result_id: found.id };
+        let related_documents = None;
+        return Ok(lsp::RelatedUnchangedDocumentDiagnosticReport { related_documents, unchanged_document_diagnostic_report }.into());
+    }
+    let full_document_diagnostic_report = found.report();
+    Ok(lsp::RelatedFullDocumentDiagnosticReport { related_documents: None, full_document_diagnostic_report }.into())
 }

@@ -108,9 +108,20 @@ fn edits_lead_to_what_a_fresh_look_finds() {
         let mut dice = Dice(seed);
         let mut text = "{\r\n  \"1\": { \"queue\": \"im中😀\", \"output\": 2 },\n  \"2\": { \"queue\": \"x\" },\n  \"start\": [[1, []]]\n}\n".to_owned();
         editor.open("a.json", &text);
-        for round in 0..60 {
+        let mut count = 0;
+        // Ten thousand in all.
+        for round in 0.. {
+            if count >= 3334 {
+                break;
+            }
             let mut changes = Vec::new();
+            // A text that has grown large is begun anew, which is a change as well.
+            if text.len() > 3000 {
+                text = "{ \"1\": { \"queue\": \"中\" } }".to_owned();
+                changes.push(json!({ "text": text }));
+            }
             for _ in 0..=dice.below(6) {
+                count += 1;
                 let mut places: Vec<usize> = text.char_indices().map(|(at, _)| at).chain([text.len()]).collect();
                 // There is no position between the two halves of a line end.
                 places.retain(|&at| !(text[..at].ends_with('\r') && text[at..].starts_with('\n')));
@@ -123,7 +134,7 @@ fn edits_lead_to_what_a_fresh_look_finds() {
                 changes.push(json!({ "range": range, "text": piece }));
             }
             editor.change("a.json", Value::Array(changes));
-            if round % 5 == 4 {
+            if round % 8 == 7 || count >= 3334 {
                 let said = editor.findings("a.json");
                 let said = said.as_array().expect("is a list").iter();
                 let said: Vec<(&str, &str)> = said

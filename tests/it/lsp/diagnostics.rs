@@ -139,6 +139,48 @@ fn clients_that_ask_are_not_told() {
     assert!(editor.told.is_empty());
 }
 
+/// All files are judged, open or not, and what has been said is not said again.
+#[test]
+fn clients_may_ask_about_the_whole_workspace() {
+    let odd = GOOD.replace("\"output\": 2", "\"output\": 5");
+    let can = json!({ "textDocument": { "diagnostic": {} } });
+    let mut editor = Editor::with(&[("a.json", &odd), ("b.json", GOOD), ("other.json", "{}")], can, json!({}));
+    assert_eq!(editor.offered["capabilities"]["diagnosticProvider"]["workspaceDiagnostics"], true);
+    let ask = |editor: &mut Editor, before: &Value| -> Vec<Value> {
+        loop {
+            match editor.try_ask("workspace/diagnostic", json!({ "previousResultIds": before })) {
+                Ok(report) => return report["items"].as_array().expect("is a list").clone(),
+                // What has come meanwhile is done first.
+                Err((code, why)) => assert_eq!(code, -32802, "{why}"),
+            }
+        }
+    };
+    let first = ask(&mut editor, &json!([]));
+    assert_eq!(first.len(), 1, "{first:?}");
+    assert_eq!((&first[0]["kind"], rules(&first[0]["items"]).len()), (&json!("full"), 2));
+    assert_eq!(first[0]["uri"], editor.uri("a.json").as_str());
+    let known = json!([{ "uri": first[0]["uri"], "value": first[0]["resultId"] }]);
+    let again = ask(&mut editor, &known);
+    assert_eq!((again.len(), &again[0]["kind"]), (1, &json!("unchanged")), "{again:?}");
+    // The text that is open counts.
+    editor.open("a.json", GOOD);
+    editor.open("b.json", &odd);
+    let uri = editor.uri("b.json");
+    let report = editor.ask("textDocument/diagnostic", json!({ "textDocument": { "uri": uri } }));
+    let params = json!({ "textDocument": { "uri": uri }, "previousResultId": report["resultId"] });
+    assert_eq!(editor.ask("textDocument/diagnostic", params)["kind"], "unchanged");
+    let now = ask(&mut editor, &known);
+    let counts: Vec<(&Value, usize)> = now.iter().map(|item| (&item["version"], rules(&item["items"]).len())).collect();
+    assert_eq!(counts, [(&json!(1), 0), (&json!(1), 2)], "{now:?}");
+    // A file that goes away has no findings.
+    editor.notify("textDocument/didClose", json!({ "textDocument": { "uri": editor.uri("a.json") } }));
+    std::fs::remove_file(editor.path("a.json")).expect("is there");
+    let changes = json!([{ "uri": editor.uri("a.json"), "type": 3 }]);
+    editor.notify("workspace/didChangeWatchedFiles", json!({ "changes": changes }));
+    let now = ask(&mut editor, &known);
+    assert!(now.iter().any(|item| item["uri"] == editor.uri("a.json") && item["items"] == json!([])), "{now:?}");
+}
+
 /// Six recipes send to a queue; the seventh differs until it is edited, or until the others are.
 #[test]
 fn documents_are_held_against_the_whole_workspace() {
@@ -197,6 +239,74 @@ fn settings_hold_as_soon_as_they_are_saved() {
     wait(&mut editor, true);
 }
 
+/// What is edited counts before it is saved, as long as it can be used.
+#[test]
+fn contracts_and_settings_hold_while_they_are_edited() {
+    let contract = |kind: &str| {
+        format!(
+            r#"{{ "names": ["A"], "queues": ["a"], "parameters": {{ "properties": {{ "n": {{ "type": "{kind}" }} }} }} }}"#
+        )
+    };
+    const SETTINGS: &str = "contracts = [\"contracts/*.json\"]\n";
+    for pulls in [false, true] {
+        let can = match pulls {
+            true => {
+                json!({ "textDocument": { "diagnostic": {} }, "workspace": { "diagnostics": { "refreshSupport": true } } })
+            }
+            false => json!({}),
+        };
+        let files = [("zrecipe.toml", SETTINGS), ("contracts/a.json", &contract("integer"))];
+        let mut editor = Editor::with(&files, can, json!({}));
+        editor.open("a.json", r#"{ "1": { "queue": "a", "parameters": { "n": "x" } }, "start": [[1, []]] }"#);
+        editor.open("contracts/a.json", &contract("integer"));
+        editor.open("zrecipe.toml", SETTINGS);
+        let uri = editor.uri("a.json");
+        let wait = |editor: &mut Editor, is_clean: bool| {
+            if pulls {
+                editor.hear_until("the client is to ask again", |editor| {
+                    editor.heard.iter().any(|(method, _)| method == "workspace/diagnostic/refresh")
+                });
+                let report = editor.ask("textDocument/diagnostic", json!({ "textDocument": { "uri": uri } }));
+                assert_eq!(report["items"] == json!([]), is_clean, "{report}");
+                editor.heard.clear();
+            } else {
+                editor.hear_until("the findings change", |editor| {
+                    editor.told.get(&uri).is_some_and(|(told, _)| (told["diagnostics"] == json!([])) == is_clean)
+                });
+            }
+        };
+        wait(&mut editor, false);
+        editor.retype("contracts/a.json", &contract("string"));
+        wait(&mut editor, true);
+        editor.retype("contracts/a.json", &contract("integer"));
+        wait(&mut editor, false);
+        editor.retype("zrecipe.toml", "contracts = [\"contracts/*.json\"]\n[rules]\nparameter-type = \"allow\"\n");
+        wait(&mut editor, true);
+        editor.retype("zrecipe.toml", SETTINGS);
+        wait(&mut editor, false);
+    }
+}
+
+/// A folder in the workspace with settings of its own is a project of its own.
+#[test]
+fn projects_may_lie_in_each_other() {
+    let odd = GOOD.replace("\"output\": 2", "\"output\": 5");
+    let mut editor = Editor::new(&[("zrecipe.toml", ""), ("inner/zrecipe.toml", "[rules]\nall = \"allow\"\n")]);
+    for (name, expected) in [("a.json", 2), ("inner/a.json", 0)] {
+        editor.open(name, &odd);
+        assert_eq!(editor.rules(name).len(), expected, "{name}");
+    }
+    let (uri, settings) = (editor.uri("inner/a.json"), editor.uri("inner/zrecipe.toml"));
+    std::fs::remove_file(editor.path("inner/zrecipe.toml")).expect("is there");
+    editor.notify("workspace/didChangeWatchedFiles", json!({ "changes": [{ "uri": settings, "type": 3 }] }));
+    editor.hear_until("it has the settings around", |editor| rules(&editor.told[&uri].0["diagnostics"]).len() == 2);
+    write(&editor.path("inner/zrecipe.toml"), "[rules]\nunknown-step = \"allow\"\n");
+    editor.notify("workspace/didChangeWatchedFiles", json!({ "changes": [{ "uri": settings, "type": 1 }] }));
+    editor.hear_until("it has its own again", |editor| {
+        rules(&editor.told[&uri].0["diagnostics"]) == ["unreferenced-step"]
+    });
+}
+
 #[test]
 fn what_a_workspace_names_outside_of_itself_counts_if_it_is_trusted() {
     let outside = tempfile::tempdir().expect("there is room");
@@ -237,4 +347,43 @@ fn requests_can_be_cancelled() {
     assert!(outcomes[..199].iter().all(Result::is_ok));
     // It comes too late only if everything else has been answered meanwhile.
     assert!(matches!(&outcomes[199], Err((-32800, _)) | Ok(_)), "{:?}", outcomes[199]);
+}
+
+/// A server that nobody speaks to does nothing: neither for documents that are no files, nor for what git ignores.
+#[test]
+fn nothing_is_done_without_a_reason() {
+    use zrecipe::lsp::session::{Client, Inbox, Session};
+    let folder = tempfile::tempdir().expect("there is room");
+    for (name, text) in [(".gitignore", "built/\n"), ("built/a.json", GOOD), (".git/HEAD", ""), ("b.json", GOOD)] {
+        write(&folder.path().join(name), text);
+    }
+    let client = Client {
+        unit: zrecipe::source::Unit::Utf16,
+        pulls: false,
+        refreshes: false,
+        snippets: false,
+        watches: false,
+        progress: false,
+        versioned_edits: false,
+        commands: false,
+    };
+    let (_sender, messages) = crossbeam_channel::unbounded();
+    let root = folder.path().to_owned();
+    let mut session = Session::new(client, Inbox::new(messages), Given::default(), vec![root.clone()], false);
+    let uri = |text: &str| serde_json::from_value(json!(text)).expect("is a URI");
+    // Two texts without files, and one file under two names, all of which say something else.
+    let names = ["untitled:Untitled-1".to_owned(), "untitled:Untitled-2".to_owned()].into_iter();
+    let file = root.display();
+    for (number, name) in names.chain([format!("file://{file}/b.json"), format!("file://{file}/%62.json")]).enumerate()
+    {
+        session.open(uri(&name), "json", 1, GOOD.replace("images", &format!("images.{number}")));
+    }
+    let told = |session: &mut Session| (0..100).take_while(|_| session.tell_one()).count();
+    assert!((4..=12).contains(&told(&mut session)), "each is judged, and held against the others");
+    session.outbox.clear();
+    assert!(session.changed(&[root.join("built/a.json"), root.join(".git/x.json")]).is_empty());
+    assert_eq!((told(&mut session), session.outbox.len()), (0, 0));
+    session.changed(&[root.join("b.json")]);
+    assert!((1..=8).contains(&told(&mut session)));
+    assert!(session.outbox.is_empty(), "nothing is different");
 }

@@ -227,6 +227,74 @@ fn suppressions_in_yaml_are_comments() {
     assert_eq!(editor.rules("a.yml"), [""; 0]);
 }
 
+/// Where no comment can stand, the settings say it.
+#[test]
+fn suppressions_outside_of_steps_are_settings() {
+    let mut editor = Editor::new(&[("zrecipe.toml", "# settings\n")]);
+    let all = json!({ "start": { "line": 0, "character": 0 }, "end": { "line": 9, "character": 0 } });
+    for (name, text, rule, entry) in [
+        (
+            "recipes/a.json",
+            r#"{ "1": { "queue": "a" }, "start": [[1, []], [7, []]] }"#,
+            "unknown-step",
+            "path = \"recipes/a.json\"\npointer = \"/start/1/0\"\nrule = \"unknown-step\"\n",
+        ),
+        (
+            "c.json",
+            r#"{ "names": ["A"], "queues": ["a"], "parameters": { "type": "objekt" } }"#,
+            "malformed-contract",
+            "path = \"c.json\"\npointer = \"/parameters/type\"\nrule = \"malformed-contract\"\n",
+        ),
+    ] {
+        editor.open(name, text);
+        assert!(editor.rules(name).iter().any(|found| found == rule), "{name}");
+        let (uri, settings) = (editor.uri(name), editor.uri("zrecipe.toml"));
+        let params = json!({ "textDocument": { "uri": uri }, "range": all, "context": { "diagnostics": [] } });
+        let found = editor.ask("textDocument/codeAction", params);
+        let title = format!("allow `{rule}` here, in zrecipe.toml");
+        let action = found.as_array().expect("is a list").iter().find(|action| action["title"] == *title);
+        let action = action.unwrap_or_else(|| panic!("{title}: {found}"));
+        let after = edited("# settings\n", &action["edit"]["changes"][&settings]);
+        assert_eq!(after, format!("# settings\n\n[[suppress]]\n{entry}"));
+        write(&editor.path("zrecipe.toml"), &after);
+        editor.notify("workspace/didChangeWatchedFiles", json!({ "changes": [{ "uri": settings, "type": 2 }] }));
+        editor.hear_until("it is silenced", |editor| {
+            !rules(&editor.told[&uri].0["diagnostics"]).iter().any(|found| found == rule)
+        });
+        write(&editor.path("zrecipe.toml"), "# settings\n");
+        editor.notify("workspace/didChangeWatchedFiles", json!({ "changes": [{ "uri": settings, "type": 2 }] }));
+        editor.notify("textDocument/didClose", json!({ "textDocument": { "uri": uri } }));
+    }
+    let mut editor = Editor::new(&[]);
+    let text = "version: 1\nenvironments:\n  live: [nothing]\n";
+    editor.open("site.yml", text);
+    let found = actions(&mut editor, "site.yml", all, Value::Null);
+    let after = edited(text, &found["allow `undefined-block` here"]);
+    editor.retype("site.yml", &after);
+    assert_eq!(editor.rules("site.yml"), [""; 0], "{after}");
+}
+
+#[test]
+fn contracts_and_brokers_are_completed() {
+    let mut editor = Editor::new(&[]);
+    for (number, (name, marked, expected)) in [
+        ("a.json", r#"{ "names": ["A"], "queues": ["a"], "chan$0" }"#, "channels"),
+        ("a.json", r#"{ "names": ["A"], "queues": ["a"], "channels": { "done": { "desc$0" } } }"#, "description"),
+        ("a.yml", "vhosts:\n  - name: /\ngroups:\n  - vhost: /\n    na$0: [a]\n", "names"),
+        ("a.yml", "groups:\n  - vhost: /\n    names: [a]\n    settings: { queues: { type: quo$0 } }\n", "quorum"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let name = format!("{number}/{name}");
+        let at = editor.open_at(&name, marked);
+        let found = editor.at("textDocument/completion", &name, &at);
+        let labels: Vec<&Value> =
+            found["items"].as_array().expect("is a list").iter().map(|item| &item["label"]).collect();
+        assert!(labels.iter().any(|label| **label == expected), "{marked}: {labels:?}");
+    }
+}
+
 #[test]
 fn values_become_parameters() {
     let mut editor = Editor::new(&[]);
