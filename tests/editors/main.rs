@@ -112,6 +112,25 @@ fn neovim_shows_findings_completes_and_renames() {
 }
 
 #[test]
+fn emacs_shows_findings_renames_and_draws() {
+    let folder = workspace(&[("zrecipe.toml", ""), ("recipes/demo.json", DEMO)]);
+    let script = root().join("tests/editors/emacs.el");
+    let output = run(
+        Path::new("emacs"),
+        &["--batch", "-l", script.to_str().expect("is UTF-8")],
+        folder.path(),
+        &[("ZRECIPE", Path::new(env!("CARGO_BIN_EXE_zrecipe"))), ("ZRECIPE_EDITOR", &root().join("editors/emacs"))],
+    );
+    let seen = std::fs::read_to_string(folder.path().join("seen.json")).unwrap_or_else(|_| panic!("{}", said(&output)));
+    let seen: Value = serde_json::from_str(&seen).expect("is JSON");
+    assert_eq!(shown(&seen["diagnostics"]), checked(folder.path(), "demo.json"));
+    let renamed = DEMO.replace("\"é\": 2, \"again\": [2]", "\"é\": 7, \"again\": [7]").replace("\"2\":", "\"7\":");
+    assert_eq!(seen["renamed"], renamed.as_str());
+    let drawn = seen["drawn"].as_str().expect("is text");
+    assert!(drawn.starts_with("<svg") && drawn.contains("data-step=\"7\""), "{drawn}");
+}
+
+#[test]
 fn clients_of_pytest_lsp_are_served() {
     let folder = workspace(&[
         ("zrecipe.toml", ""),

@@ -14,6 +14,7 @@ use zrecipe::project::Given;
 
 mod agreement;
 mod diagnostics;
+mod streams;
 mod understanding;
 mod writing;
 
