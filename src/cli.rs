@@ -780,8 +780,10 @@ pub fn with_guid(mut parameters: Object) -> (Object, String) {
 }
 
 pub mod broker;
+pub mod confirm;
 pub mod files;
 pub mod follow;
+pub mod letters;
 pub mod progress;
 pub mod submit;
 pub mod watch;
@@ -832,6 +834,9 @@ commands! {
     shutdown Shutdown,
     wrap Wrap,
     dlq Dlq,
+    queues Queues,
+    peek Peek,
+    drain Drain,
     runs Runs,
     show Show,
     resume Resume,

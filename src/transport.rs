@@ -131,6 +131,15 @@ impl std::fmt::Debug for Deliveries {
     }
 }
 
+/// What a broker says of a queue when it is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Waiting {
+    /// How many messages wait to be delivered.
+    pub messages: u64,
+    /// How many consumers the queue has; not every broker knows.
+    pub consumers: Option<u64>,
+}
+
 /// What can go wrong between us and a broker.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -185,6 +194,12 @@ pub trait Transport: Send + Sync + 'static {
 
     /// Settles a delivery.
     async fn settle(&self, delivery: &Delivery, settlement: Settlement) -> Result<(), Error>;
+
+    /// What waits in a queue.
+    async fn waiting(&self, queue: &str) -> Result<Waiting, Error>;
+
+    /// Throws away what waits in a queue, for good; how many messages. What consumers hold stays.
+    async fn purge(&self, queue: &str) -> Result<u64, Error>;
 
     /// Stops receiving, releases what is unsettled and closes.
     async fn close(&self) -> Result<(), Error>;

@@ -185,6 +185,7 @@ const CONTRACT: &[Scenario] = &[
     ("a large body comes whole", None, |_, t| Box::pin(large(t))),
     ("messages come in order", None, |_, t| Box::pin(order(t))),
     ("what is accepted is gone", None, |_, t| Box::pin(accepted(t))),
+    ("what waits can be counted and thrown away", None, |s, t| Box::pin(purged(s, t))),
     ("what is rejected is a dead letter", None, |_, t| Box::pin(rejected(t))),
     ("a retry comes again, later and counted", None, |_, t| Box::pin(retried(t))),
     ("a release comes again", None, |s, t| Box::pin(released(s, t))),
@@ -241,6 +242,22 @@ pub async fn check_contract(stage: Arc<dyn Stage>) {
         let _ = within("the end of the transport", transport.close()).await;
     }
     assert!(failed.is_empty(), "{}", failed.join("\n"));
+}
+
+async fn purged(_: Arc<dyn Stage>, transport: Arc<dyn Transport>) {
+    // On some brokers a queue is there from its first use on.
+    let mut deliveries = subscribe(&*transport, queue("q"), 1).await;
+    transport.send(["a", "b", "c"].map(|id| message(id, queue("q"))).to_vec()).await.expect("send");
+    let held = next(&mut deliveries).await;
+    let waiting = async || transport.waiting("q").await.expect("it is there").messages;
+    within("two that wait", async { while waiting().await != 2 {} }).await;
+    assert_eq!(transport.purge("q").await.expect("purge"), 2);
+    transport.settle(&held, accept(vec![])).await.expect("what is held stays");
+    nothing_comes(&mut deliveries).await;
+    assert_eq!(waiting().await, 0);
+    for missing in [transport.waiting("nosuch").await.map(|_| 0), transport.purge("nosuch").await] {
+        assert!(matches!(&missing, Err(Error::NoSuchQueue(name)) if name == "nosuch"), "{missing:?}");
+    }
 }
 
 async fn round_trip(stage: Arc<dyn Stage>, transport: Arc<dyn Transport>) {

@@ -1,6 +1,5 @@
 //! Which broker a command works with: that of a site's environment, or the embedded one.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,7 +9,7 @@ use crate::ops::management::{Management, Queue};
 use crate::runtime::run::DATABASE;
 use crate::site::{Plugins, Site};
 use crate::transport::amqp::{self, Amqp};
-use crate::transport::embedded::{self, Broker};
+use crate::transport::embedded::{Broker, Embedded, Options, QueueInfo, Stored};
 use crate::transport::{self, Transport};
 
 /// The namespace of the embedded broker that stands for a facility's broker.
@@ -85,13 +84,7 @@ impl Environment {
                 Ok(Arc::new(Amqp::connect(*options).await?))
             }
             Place::Embedded(directory) => {
-                let unavailable = |error: std::io::Error| transport::Error::Unavailable {
-                    place: directory.display().to_string(),
-                    reason: error.to_string(),
-                };
-                std::fs::create_dir_all(directory).map_err(unavailable)?;
-                let broker = Broker::open(&directory.join(DATABASE), embedded::Options::default()).await?;
-                let space = broker.namespace(NAMESPACE);
+                let (_, space) = embedded(directory).await?;
                 for queue in queues {
                     space.declare(queue).await?;
                 }
@@ -113,13 +106,51 @@ impl Environment {
             })?;
             return management.queues().await.map_err(|error| Error::new(error.to_string()));
         };
-        let broker = Broker::open(&directory.join(DATABASE), embedded::Options::default()).await?;
-        let mut counts: BTreeMap<String, i64> = BTreeMap::new();
-        for message in broker.namespace(NAMESPACE).messages(None).await? {
-            *counts.entry(message.queue).or_default() += 1;
-        }
+        let (broker, space) = embedded(directory).await?;
+        let queues = space.queues().await?;
         broker.close().await?;
-        Ok(counts.into_iter().map(|(name, messages)| Queue { name, messages, consumers: 0 }).collect())
+        Ok(queues.into_iter().map(of_embedded).collect())
+    }
+
+    /// These queues, by name, as far as AMQP tells: for a broker whose management API nobody has named.
+    ///
+    /// # Errors
+    /// The broker cannot be reached, or there is no such queue.
+    pub async fn ask_for_queues(&self, names: &[String]) -> Result<Vec<Queue>, Error> {
+        let transport = self.connect("queues", &[]).await?;
+        let mut queues = Vec::new();
+        for name in names {
+            let found = transport.waiting(name).await?;
+            let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+            let messages = count(found.messages);
+            let consumers = found.consumers.map(count);
+            queues.push(Queue { name: name.clone(), messages, ready: messages, consumers, ..Queue::default() });
+        }
+        transport.close().await?;
+        Ok(queues)
+    }
+
+    /// Whether it is the embedded broker, whose numbers are exact.
+    pub fn is_embedded(&self) -> bool {
+        matches!(self.place, Place::Embedded(_))
+    }
+
+    /// Whether the environment says where to ask for all queues.
+    pub fn knows_queues(&self) -> bool {
+        self.is_embedded() || self.plugins().iter().any(|(plugin, _)| plugin == "rabbitmqapi")
+    }
+
+    /// The first messages of a queue, where they can be read without taking them.
+    ///
+    /// # Errors
+    /// There is no such queue, or the broker failed.
+    pub async fn read_queue(&self, queue: &str, most: usize) -> Result<Option<Vec<Stored>>, Error> {
+        let Place::Embedded(directory) = &self.place else { return Ok(None) };
+        let (broker, space) = embedded(directory).await?;
+        space.waiting(queue).await?;
+        let messages = space.peek(queue, most).await?;
+        broker.close().await?;
+        Ok(Some(messages))
     }
 
     /// The broker, for people.
@@ -128,5 +159,32 @@ impl Environment {
             Place::Amqp(options) => options.place(),
             Place::Embedded(directory) => format!("the embedded broker in {}", directory.display()),
         }
+    }
+}
+
+/// The embedded broker of a state directory.
+async fn embedded(directory: &Path) -> Result<(Broker, Embedded), Error> {
+    let unavailable = |error: std::io::Error| transport::Error::Unavailable {
+        place: directory.display().to_string(),
+        reason: error.to_string(),
+    };
+    std::fs::create_dir_all(directory).map_err(unavailable)?;
+    let broker = Broker::open(&directory.join(DATABASE), Options::default()).await?;
+    let space = broker.namespace(NAMESPACE);
+    Ok((broker, space))
+}
+
+fn of_embedded(queue: QueueInfo) -> Queue {
+    let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+    Queue {
+        messages: count(queue.ready + queue.delayed + queue.held),
+        ready: count(queue.ready),
+        unacknowledged: Some(count(queue.held)),
+        consumers: None,
+        incoming: Some(queue.incoming),
+        outgoing: Some(queue.outgoing),
+        oldest: queue.oldest,
+        limit: None,
+        name: queue.name,
     }
 }

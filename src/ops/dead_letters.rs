@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
 use crate::message::{Destination, Outgoing, RECIPE_HEADER, is_recipe, message_id};
@@ -23,8 +23,8 @@ use crate::value::{Object, Value};
 pub const PREFIX: &str = "dlq.";
 /// How many letters are looked at together.
 const PREFETCH: u16 = 100;
-/// A letter that has been delivered so often is put back as a copy, before its queue's own limit drops it.
-const WORN: u32 = 10;
+/// A letter that has been delivered so often is put back as a copy.
+pub const WORN: u32 = 10;
 /// What brokers and we write into the headers for each delivery; what comes back starts afresh.
 const BOOKKEEPING: [&str; 12] = [
     "message-id",
@@ -96,6 +96,17 @@ pub enum Error {
 /// The queue of the dead letters of a queue; with the prefix or without.
 pub fn queue_of(name: &str) -> String {
     format!("{PREFIX}{}", name.strip_prefix(PREFIX).unwrap_or(name))
+}
+
+/// Headers for a message that begins a new life: without what brokers and we have written for each delivery.
+pub fn fresh_headers(headers: &Object) -> Object {
+    let is_own = |key: &str| !BOOKKEEPING.contains(&key) && !key.starts_with("x-");
+    let own = headers.iter().filter(|(key, _)| is_own(key));
+    let mut fresh: Object = own.map(|(key, value)| (key.clone(), value.clone())).collect();
+    if is_recipe(headers) {
+        fresh.insert(RECIPE_HEADER.to_owned(), Value::Bool(true));
+    }
+    fresh
 }
 
 impl Letter {
@@ -222,16 +233,7 @@ impl Letter {
     pub fn to_message(&self, name: &str, destination: Option<&str>) -> Result<Outgoing, String> {
         let queue = destination.map(str::to_owned).or_else(|| self.death().queue);
         let queue = queue.ok_or("it does not say in which queue it died; `--destination` says where it is to go")?;
-        let is_own = |key: &str| !BOOKKEEPING.contains(&key) && !key.starts_with("x-");
-        let mut headers: Object = self
-            .headers
-            .iter()
-            .filter(|(key, _)| is_own(key))
-            .map(|(key, value)| (key.clone(), value.clone()))
-            .collect();
-        if is_recipe(&self.headers) {
-            headers.insert(RECIPE_HEADER.to_owned(), Value::Bool(true));
-        }
+        let mut headers = fresh_headers(&self.headers);
         headers.insert("dlq-reinjected".to_owned(), Value::from("True"));
         Ok(Outgoing {
             id: message_id(self.id.as_deref().unwrap_or(name), &format!("reinjected {:?}", self.death().time)),
@@ -302,50 +304,97 @@ impl Letter {
     }
 }
 
-/// What becomes of a letter that was looked at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What becomes of a message that was looked at.
+#[derive(Debug, Clone, PartialEq)]
 pub enum Fate {
     /// It stays.
     Stays,
     /// It goes.
     Goes,
+    /// It goes when this is safe in its place.
+    Becomes(Box<Outgoing>),
 }
 
-/// Looks at the letters of a queue, until none has come for `wait` or `most` have been seen; how many there were.
+/// Which messages are looked at.
+#[derive(Debug, Clone, Copy)]
+pub struct Look {
+    /// How long to wait for another one.
+    pub wait: Duration,
+    /// At most so many.
+    pub most: usize,
+    /// One that has been delivered so often is put back as a copy, before its queue's own limit drops it.
+    pub worn: u32,
+}
+
+impl Look {
+    /// At the letters of a queue, at most so many.
+    pub fn at(wait: Duration, most: usize) -> Self {
+        Self { wait, most, worn: WORN }
+    }
+}
+
+/// Looks at the messages of a queue until there are no more; how many there were. A broker that is away is waited for.
 ///
 /// # Errors
-/// The broker failed, or `each` did.
+/// The broker failed, there is no such queue, or `each` failed.
 pub async fn look<E: From<TransportError>>(
     transport: &dyn Transport,
     queue: &str,
-    wait: Duration,
-    most: usize,
+    look: Look,
     mut each: impl FnMut(&Delivery) -> Result<Fate, E>,
 ) -> Result<usize, E> {
+    /// How long to wait for messages that are there and do not come, as where another consumer goes first.
+    const PATIENCE: Duration = Duration::from_secs(30);
+    transport.waiting(queue).await?;
     let source = Destination::Queue(queue.to_owned());
-    let prefetch = if most < usize::from(PREFETCH) { most.max(1) as u16 } else { PREFETCH };
     // What stays must not come again before all have been seen.
-    let prefetch = if most == usize::MAX { prefetch } else { u16::try_from(most).unwrap_or(u16::MAX) };
+    let prefetch = match look.most {
+        usize::MAX => PREFETCH,
+        most => u16::try_from(most.max(1)).unwrap_or(u16::MAX),
+    };
     let mut deliveries = transport.subscribe(Subscription { source, prefetch }).await?;
     let mut staying: Vec<Delivery> = Vec::new();
     let mut seen = 0;
-    while seen < most {
-        let Ok(Some(delivery)) = timeout(wait, deliveries.next()).await else { break };
+    let mut last = Instant::now();
+    while seen < look.most && staying.len() < usize::from(prefetch) {
+        let delivery = match timeout(look.wait, deliveries.next()).await {
+            Ok(Some(delivery)) => delivery,
+            Ok(None) => return Err(TransportError::NoSuchQueue(queue.to_owned()).into()),
+            // Nothing comes from a queue that is empty, and from a broker that is away; this waits for it.
+            Err(_) if transport.waiting(queue).await?.messages > 0 && last.elapsed() < PATIENCE => continue,
+            Err(_) => break,
+        };
+        last = Instant::now();
         seen += 1;
-        match each(&delivery)? {
-            Fate::Goes => transport.settle(&delivery, Settlement::of(Verdict::Accept)).await?,
-            Fate::Stays => staying.push(delivery),
+        let settlement = match each(&delivery)? {
+            Fate::Stays => {
+                staying.push(delivery);
+                continue;
+            }
+            Fate::Goes => Settlement::of(Verdict::Accept),
+            Fate::Becomes(message) => Settlement { outputs: vec![*message], ..Settlement::of(Verdict::Accept) },
+        };
+        match transport.settle(&delivery, settlement).await {
+            // It is not ours any more, and comes again.
+            Ok(()) | Err(TransportError::NotHeld) => {}
+            Err(error) => return Err(error.into()),
         }
     }
     for delivery in staying {
-        put_back(transport, delivery).await?;
+        match put_back(transport, delivery, look.worn).await {
+            Ok(()) | Err(TransportError::NotHeld) => {}
+            Err(error) => return Err(error.into()),
+        }
     }
     Ok(seen)
 }
 
-/// Puts a letter back that was only looked at.
-async fn put_back(transport: &dyn Transport, delivery: Delivery) -> Result<(), TransportError> {
-    if delivery.deliveries < WORN {
+/// Puts a message back that was only looked at.
+///
+/// # Errors
+/// The broker failed, or the message is not ours any more.
+pub async fn put_back(transport: &dyn Transport, delivery: Delivery, worn: u32) -> Result<(), TransportError> {
+    if delivery.deliveries < worn {
         return transport.settle(&delivery, Settlement::of(Verdict::Release)).await;
     }
     let copy = Outgoing {

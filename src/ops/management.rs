@@ -2,6 +2,8 @@
 //!
 //! Format: <https://www.rabbitmq.com/docs/http-api-reference>.
 
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
 use base64::Engine as _;
 
 use crate::http::{self, Client, Method, escape};
@@ -29,15 +31,58 @@ impl From<http::Error> for Error {
     }
 }
 
-/// A queue as the broker counts it; the numbers may lag by some seconds.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A queue as the broker counts it; the numbers may lag by some seconds. What a broker does not know is none.
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Queue {
     /// Its name.
     pub name: String,
     /// How many messages it holds, delivered ones included.
     pub messages: i64,
+    /// How many of them wait to be delivered.
+    pub ready: i64,
+    /// How many of them consumers hold.
+    pub unacknowledged: Option<i64>,
     /// How many consumers it has.
-    pub consumers: i64,
+    pub consumers: Option<i64>,
+    /// Messages a second that come.
+    pub incoming: Option<f64>,
+    /// Messages a second that are dealt with.
+    pub outgoing: Option<f64>,
+    /// When its oldest message was sent.
+    pub oldest: Option<SystemTime>,
+    /// How often a message may come back before it dies of it.
+    pub limit: Option<u32>,
+}
+
+impl Queue {
+    /// Reads what the API says of a queue.
+    fn read(said: &Value) -> Option<Self> {
+        /// What RabbitMQ from version 4 on puts where nothing is said.
+        const DEFAULT_LIMIT: u32 = 20;
+        let number = |key: &str| said.get(key).and_then(Value::as_i64);
+        let rate = |key: &str| match said.get("message_stats")?.get(&format!("{key}_details"))?.get("rate")? {
+            Value::Number(rate) => Some(rate.as_f64()),
+            _ => None,
+        };
+        let limits = [("arguments", "x-delivery-limit"), ("effective_policy_definition", "delivery-limit")];
+        let limits = limits.iter().filter_map(|(part, key)| said.get(part)?.get(key)?.as_i64());
+        let limit = limits.min().map(|limit| u32::try_from(limit).unwrap_or(u32::MAX));
+        let is_quorum = said.get("type").and_then(Value::as_str) == Some("quorum");
+        // Only acknowledged ones count, and those for which nobody wants to be asked.
+        let outgoing = ["ack", "deliver_no_ack", "get_no_ack"].iter().filter_map(|key| rate(key)).reduce(|a, b| a + b);
+        let oldest = number("head_message_timestamp").and_then(|seconds| u64::try_from(seconds).ok());
+        Some(Self {
+            name: said.get("name")?.as_str()?.to_owned(),
+            messages: number("messages").unwrap_or(0),
+            ready: number("messages_ready").unwrap_or(0),
+            unacknowledged: number("messages_unacknowledged"),
+            consumers: number("consumers"),
+            incoming: rate("publish"),
+            outgoing,
+            oldest: oldest.and_then(|seconds| UNIX_EPOCH.checked_add(Duration::from_secs(seconds))),
+            limit: if is_quorum { limit.or(Some(DEFAULT_LIMIT)) } else { None },
+        })
+    }
 }
 
 impl Management {
@@ -77,14 +122,11 @@ impl Management {
     /// # Errors
     /// There is no answer.
     pub async fn queues(&self) -> Result<Vec<Queue>, Error> {
-        let path = format!("queues/{}?columns=name,messages,consumers", escape(&self.vhost));
+        const COLUMNS: &str = "name,type,messages,messages_ready,messages_unacknowledged,consumers,message_stats,\
+                               head_message_timestamp,arguments,effective_policy_definition";
+        let path = format!("queues/{}?columns={COLUMNS}", escape(&self.vhost));
         let answer = self.get(&path).await?;
-        let number = |queue: &Value, key: &str| queue.get(key).and_then(Value::as_i64).unwrap_or(0);
-        let queues = answer.as_array().unwrap_or_default().iter().filter_map(|queue| {
-            let name = queue.get("name")?.as_str()?.to_owned();
-            Some(Queue { name, messages: number(queue, "messages"), consumers: number(queue, "consumers") })
-        });
-        let mut queues: Vec<Queue> = queues.collect();
+        let mut queues: Vec<Queue> = answer.as_array().unwrap_or_default().iter().filter_map(Queue::read).collect();
         queues.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(queues)
     }

@@ -27,9 +27,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use lapin::ExchangeKind;
-use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
+use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions, QueuePurgeOptions};
 use lapin::types::{AMQPValue, FieldTable, ShortString};
+use lapin::{Channel, ExchangeKind};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
@@ -39,7 +39,9 @@ use self::consumer::{Held, Holdings, Reception};
 use self::link::{Link, State, explain, link};
 use self::publisher::{Request, is_missing};
 use self::wire::{DELAY, Parcel, short};
-use super::{Deliveries, Delivery, Destination, Error, Outgoing, Settlement, Subscription, Transport, Verdict};
+use super::{
+    Deliveries, Delivery, Destination, Error, Outgoing, Settlement, Subscription, Transport, Verdict, Waiting,
+};
 
 /// The exchange of the delayed-message plug-in, where there is one.
 const PLUGIN: &str = "delayed";
@@ -102,19 +104,7 @@ impl Amqp {
     /// # Errors
     /// It is not there, or the broker does not say.
     pub async fn find_queue(&self, queue: &str) -> Result<(), Error> {
-        let refused = |reason| Error::Refused { destination: queue.to_owned(), reason };
-        let name = short(queue).map_err(refused)?;
-        let link = self.shared.link(Instant::now() + self.shared.options.patience).await?;
-        let asked = async {
-            let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
-            let channel = link.channel().await?;
-            channel.queue_declare(name, passive, FieldTable::default()).await?;
-            channel.close(200, "".into()).await
-        };
-        asked.await.map_err(|error| match error {
-            error if is_missing(&error) => Error::NoSuchQueue(queue.to_owned()),
-            error => Error::Unavailable { place: self.shared.place.to_string(), reason: explain(&error) },
-        })
+        self.waiting(queue).await.map(drop)
     }
 }
 
@@ -160,6 +150,21 @@ impl Transport for Amqp {
         settled
     }
 
+    async fn waiting(&self, queue: &str) -> Result<Waiting, Error> {
+        let asked = async |channel: &Channel, name| {
+            let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+            let found = channel.queue_declare(name, passive, FieldTable::default()).await?;
+            Ok((found.message_count(), found.consumer_count()))
+        };
+        let (messages, consumers) = self.shared.ask(queue, asked).await?;
+        Ok(Waiting { messages: u64::from(messages), consumers: Some(u64::from(consumers)) })
+    }
+
+    async fn purge(&self, queue: &str) -> Result<u64, Error> {
+        let asked = async |channel: &Channel, name| channel.queue_purge(name, QueuePurgeOptions::default()).await;
+        self.shared.ask(queue, asked).await.map(u64::from)
+    }
+
     async fn close(&self) -> Result<(), Error> {
         let shared = &self.shared;
         shared.states.send_if_modified(|state| {
@@ -185,6 +190,27 @@ impl Shared {
 
     async fn link(&self, deadline: Instant) -> Result<Arc<Link>, Error> {
         link(&self.states, &self.place, deadline).await
+    }
+
+    /// Asks something about a queue, on a channel of its own: one about what is not there costs the channel.
+    async fn ask<T>(
+        &self,
+        queue: &str,
+        ask: impl AsyncFn(&Channel, ShortString) -> lapin::Result<T> + Send,
+    ) -> Result<T, Error> {
+        let refused = |reason| Error::Refused { destination: queue.to_owned(), reason };
+        let name = short(queue).map_err(refused)?;
+        let link = self.link(Instant::now() + self.options.patience).await?;
+        let asked = async {
+            let channel = link.channel().await?;
+            let answer = ask(&channel, name).await?;
+            channel.close(200, "".into()).await?;
+            Ok(answer)
+        };
+        asked.await.map_err(|error| match error {
+            error if is_missing(&error) => Error::NoSuchQueue(queue.to_owned()),
+            error => Error::Unavailable { place: self.place.to_string(), reason: explain(&error) },
+        })
     }
 
     /// Publishes messages and waits for all confirmations.

@@ -29,7 +29,7 @@ use uuid::Uuid;
 use self::peers::{Bell, Places, patiently};
 use self::sql::{Ending, Ledger, Parcel};
 use self::writer::{Answer, Op, Parts, Request, Subscriber, Watches, Writer};
-use super::{Deliveries, Delivery, Destination, Error, Outgoing, Settlement, Subscription, Transport};
+use super::{Deliveries, Delivery, Destination, Error, Outgoing, Settlement, Subscription, Transport, Waiting};
 use crate::value::{Object, Value};
 
 /// How a broker behaves. All processes that share a file should agree.
@@ -116,6 +116,25 @@ pub struct Stored {
     pub due: SystemTime,
     /// When it was sent.
     pub sent: SystemTime,
+}
+
+/// A queue, and what has come and gone lately.
+#[derive(Debug, Clone, PartialEq)]
+pub struct QueueInfo {
+    /// Its name.
+    pub name: String,
+    /// Messages that wait to be delivered.
+    pub ready: u64,
+    /// Messages whose delay has not ended.
+    pub delayed: u64,
+    /// Messages that consumers hold.
+    pub held: u64,
+    /// When the message was sent that has been there longest.
+    pub oldest: Option<SystemTime>,
+    /// Messages a second that have come, over the last minute.
+    pub incoming: f64,
+    /// Messages a second that were dealt with, over the last minute.
+    pub outgoing: f64,
 }
 
 /// What [`Broker::namespaces`] says of a namespace.
@@ -440,7 +459,24 @@ impl Embedded {
     /// [`Error::Store`] or [`Error::Closed`].
     pub async fn messages(&self, queue: Option<&str>) -> Result<Vec<Stored>, Error> {
         let queue = queue.map(str::to_owned);
-        self.read(move |connection, name| sql::messages(connection, name, queue.as_deref())).await
+        self.read(move |connection, name| sql::messages(connection, name, queue.as_deref(), None)).await
+    }
+
+    /// The first messages of a queue, at most so many. Takes none.
+    ///
+    /// # Errors
+    /// [`Error::Store`] or [`Error::Closed`].
+    pub async fn peek(&self, queue: &str, most: usize) -> Result<Vec<Stored>, Error> {
+        let queue = queue.to_owned();
+        self.read(move |connection, name| sql::messages(connection, name, Some(&queue), Some(most))).await
+    }
+
+    /// The queues, by name.
+    ///
+    /// # Errors
+    /// [`Error::Store`] or [`Error::Closed`].
+    pub async fn queues(&self) -> Result<Vec<QueueInfo>, Error> {
+        self.read(sql::queues).await
     }
 
     /// Stores what the namespace is, in place of what was stored before.
@@ -520,6 +556,20 @@ impl Transport for Embedded {
         self.check_size(&ending.outputs)?;
         let settle = Op::Settle { namespace: self.name.clone(), tag: delivery.tag, id: delivery.id.clone(), ending };
         self.ask(settle).await.map(drop)
+    }
+
+    async fn waiting(&self, queue: &str) -> Result<Waiting, Error> {
+        let name = queue.to_owned();
+        let found = self.read(move |connection, space| sql::waiting(connection, space, &name)).await?;
+        let messages = found.ok_or_else(|| Error::NoSuchQueue(queue.to_owned()))?;
+        Ok(Waiting { messages, consumers: None })
+    }
+
+    async fn purge(&self, queue: &str) -> Result<u64, Error> {
+        match self.ask(Op::Purge { namespace: self.name.clone(), queue: queue.to_owned() }).await? {
+            Answer::Purged(count) => Ok(count),
+            _ => Err(Error::NoSuchQueue(queue.to_owned())),
+        }
     }
 
     async fn close(&self) -> Result<(), Error> {

@@ -8,22 +8,22 @@ use zrecipe::transport::{Settlement, Verdict};
 
 use crate::service::Place;
 
-fn text(bytes: &[u8]) -> String {
+pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-fn run(place: &Place, arguments: &[&str], code: i32) -> Output {
+pub fn run(place: &Place, arguments: &[&str], code: i32) -> Output {
     let output = place.command(arguments).output().expect("runs");
     assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", text(&output.stderr));
     output
 }
 
-fn json(output: &Output) -> Value {
+pub fn json(output: &Output) -> Value {
     serde_json::from_slice(&output.stdout).expect("is JSON")
 }
 
 /// Puts a dead letter in `dlq.out`.
-async fn bury(place: &Place, id: &str, reason: &str) {
+pub async fn bury(place: &Place, id: &str, reason: &str) {
     place.send("out", id, &format!("{{\"id\": \"{id}\"}}"), Default::default()).await;
     let mut deliveries = place.subscribe("out").await;
     let delivery = deliveries.next().await.expect("comes");

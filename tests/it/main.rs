@@ -19,6 +19,7 @@ mod lsp;
 mod mutations;
 mod properties;
 mod published;
+mod queues;
 mod report;
 mod report_formats;
 mod rules;

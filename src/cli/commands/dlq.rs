@@ -8,13 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cli::broker::{Environment, EnvironmentArgs};
+use crate::cli::letters::{parts, shown, step_text};
 use crate::cli::progress::{align, block_on};
 use crate::cli::{Error, Session, print, say};
 use crate::compile::{Options, compile};
 use crate::library::Library;
 use crate::message::{Envelope, REQUEST_QUEUE, Request};
 use crate::ops::dead_letters::{self, Fate, Letter, look, queue_of, reinject};
-use crate::secret;
+use crate::ops::management::Queue;
 use crate::transport::Transport;
 use crate::value::Value;
 
@@ -150,7 +151,8 @@ async fn queues(given: &[String], environment: &Environment) -> Result<Vec<(Stri
         return Ok(given.iter().map(|name| (queue_of(name), None)).collect());
     }
     let queues = environment.queues().await?;
-    let dead = queues.into_iter().filter(|queue| queue.name.starts_with(dead_letters::PREFIX));
+    let is_empty = |queue: &Queue| queue.messages == 0 && environment.is_embedded();
+    let dead = queues.into_iter().filter(|queue| queue.name.starts_with(dead_letters::PREFIX) && !is_empty(queue));
     Ok(dead.map(|queue| (queue.name, Some(queue.messages))).collect())
 }
 
@@ -174,7 +176,7 @@ fn letters(args: &Look, session: &Session) -> Result<Vec<(String, Letter)>, Erro
             if count == Some(0) {
                 continue;
             }
-            let seen = look(&*transport, &queue, wait, args.limit, |delivery| {
+            let seen = look(&*transport, &queue, dead_letters::Look::at(wait, args.limit), |delivery| {
                 found.push((queue.clone(), Letter::of(delivery)));
                 Ok::<_, Error>(Fate::Stays)
             });
@@ -205,14 +207,6 @@ fn expand(paths: impl Iterator<Item = PathBuf>) -> Result<Vec<PathBuf>, Error> {
         found.extend(expand(inside.into_iter())?);
     }
     Ok(found)
-}
-
-fn step_text(letter: &Letter) -> String {
-    match letter.step() {
-        Some((step, Some(service))) => format!("{step} ({service})"),
-        Some((step, None)) => step.to_string(),
-        None => "-".to_owned(),
-    }
 }
 
 fn list(args: &Look, session: &Session) -> Result<(), Error> {
@@ -248,11 +242,6 @@ fn one_line(text: &str) -> String {
     if line.len() <= MOST { line } else { format!("{}…", &line[..line.floor_char_boundary(MOST)]) }
 }
 
-/// A letter as it is shown: without secrets.
-fn shown(letter: &Letter) -> Value {
-    secret::hidden("", letter.to_value(&jiff::Zoned::now()))
-}
-
 fn show(args: &Look, session: &Session) -> Result<(), Error> {
     let letters = letters(args, session)?;
     let shown: Vec<Value> = letters.iter().map(|(_, letter)| shown(letter)).collect();
@@ -266,10 +255,7 @@ fn show(args: &Look, session: &Session) -> Result<(), Error> {
         let _ = writeln!(text, "  reason  {}", letter.reason());
         let _ = writeln!(text, "  died in {}", death.queue.as_deref().unwrap_or("an unknown queue"));
         let _ = writeln!(text, "  step    {}", step_text(letter));
-        for part in ["header", "message"] {
-            let part_text = shown.get(part).map(Value::to_json_pretty).unwrap_or_default();
-            let _ = writeln!(text, "  {part:<7} {}", part_text.replace('\n', "\n          "));
-        }
+        text.push_str(&parts(&shown));
     }
     print(&text)
 }
@@ -309,7 +295,7 @@ fn purge(args: &Purge, session: &Session) -> Result<(), Error> {
     let purged = block_on(async {
         let transport = environment.connect("dlq purge", &[]).await?;
         for (queue, _) in queues(&args.queues, &environment).await? {
-            let seen = look(&*transport, &queue, wait, usize::MAX, |delivery| {
+            let seen = look(&*transport, &queue, dead_letters::Look::at(wait, usize::MAX), |delivery| {
                 let path = Letter::of(delivery).write(&location, delivery.deliveries > 1)?;
                 let path = std::path::absolute(&path).unwrap_or(path);
                 if !args.json {

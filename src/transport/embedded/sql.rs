@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rusqlite::{CachedStatement, Connection, ErrorCode, OpenFlags, OptionalExtension, Row, params};
 
-use super::{Census, NamespaceInfo, Record, State, Stored};
+use super::{Census, NamespaceInfo, QueueInfo, Record, State, Stored};
 use crate::transport::{Destination, Error, Outgoing, Settlement, Verdict};
 use crate::value::{Object, Value};
 
@@ -620,6 +620,20 @@ impl Ledger {
         Ok(())
     }
 
+    /// Removes what waits in a queue; how many messages, if there is such a queue.
+    pub(super) fn purge(&mut self, name: &Arc<str>, queue: &str) -> rusqlite::Result<Option<u64>> {
+        let Some(namespace) = self.namespace(name)? else { return Ok(None) };
+        let Some(queue) = self.queue(namespace, queue)? else { return Ok(None) };
+        let mut count = 0;
+        for state in [READY, DELAYED] {
+            self.sql("DELETE FROM content WHERE seq IN (SELECT seq FROM message WHERE state = ? AND queue = ?)")?
+                .execute([state, queue])?;
+            count += self.sql("DELETE FROM message WHERE state = ? AND queue = ?")?.execute([state, queue])?;
+        }
+        self.touched.insert(namespace);
+        Ok(Some(count as u64))
+    }
+
     /// Stores what the namespace is.
     pub(super) fn describe(&mut self, namespace: i64, description: &str) -> rusqlite::Result<()> {
         self.sql("UPDATE namespace SET description = ? WHERE id = ?")?.execute(params![description, namespace])?;
@@ -1073,17 +1087,77 @@ pub(super) fn history(connection: &Connection, namespace: &str) -> rusqlite::Res
         .collect()
 }
 
-/// The messages of one queue or of all, without taking them.
-pub(super) fn messages(connection: &Connection, namespace: &str, queue: Option<&str>) -> rusqlite::Result<Vec<Stored>> {
+/// The queues of a namespace by name; rates are those of the last minute.
+pub(super) fn queues(connection: &Connection, namespace: &str) -> rusqlite::Result<Vec<QueueInfo>> {
+    const LATELY: i64 = 60;
+    // Rates are of interest on a busy broker, where a minute is within so many records.
+    const MOST_RECORDS: i64 = 100_000;
+    let now = now();
+    let since = now - LATELY * 1_000_000;
+    let mut rates: HashMap<String, (u64, u64)> = HashMap::new();
+    let mut statement = connection.prepare_cached(
+        "SELECT h.source, sum(h.sent >= ?2), count(*) FROM namespace n CROSS JOIN history h ON h.namespace = n.id
+         WHERE n.name = ?1 AND h.number > (SELECT max(number) FROM history) - ?3
+         AND h.at >= ?2 AND NOT h.topic AND h.verdict <> 'retry' GROUP BY h.source",
+    )?;
+    let mut rows = statement.query(params![namespace, since, MOST_RECORDS])?;
+    while let Some(row) = rows.next()? {
+        rates.insert(row.get(0)?, (row.get::<_, i64>(1)?.cast_unsigned(), row.get::<_, i64>(2)?.cast_unsigned()));
+    }
+    connection
+        .prepare_cached(
+            "SELECT q.name, count(m.seq), sum(m.state = 2), sum(m.state = 1 AND m.due > ?2), min(c.sent), sum(c.sent >= ?3)
+             FROM namespace n CROSS JOIN queue q ON q.namespace = n.id CROSS JOIN (VALUES(0), (1), (2)) s
+             LEFT JOIN message m ON m.state = s.column1 AND m.queue = q.id LEFT JOIN content c ON c.seq = m.seq
+             WHERE n.name = ?1 AND q.subscriber IS NULL GROUP BY q.id ORDER BY q.name",
+        )?
+        .query_map(params![namespace, now, since], |row| {
+            let name: String = row.get(0)?;
+            let count = |column| Ok::<_, rusqlite::Error>(row.get::<_, Option<i64>>(column)?.unwrap_or(0).cast_unsigned());
+            let (all, held, delayed, come) = (count(1)?, count(2)?, count(3)?, count(5)?);
+            let (gone_and_new, gone) = rates.get(&name).copied().unwrap_or_default();
+            Ok(QueueInfo {
+                name,
+                ready: all - held - delayed,
+                delayed,
+                held,
+                oldest: row.get::<_, Option<i64>>(4)?.map(time),
+                incoming: (come + gone_and_new) as f64 / LATELY as f64,
+                outgoing: gone as f64 / LATELY as f64,
+            })
+        })?
+        .collect()
+}
+
+/// How many messages of a queue are ready; nothing if there is no such queue.
+pub(super) fn waiting(connection: &Connection, namespace: &str, queue: &str) -> rusqlite::Result<Option<u64>> {
+    connection
+        .prepare_cached(
+            "SELECT (SELECT count(*) FROM message m WHERE m.state = 0 AND m.queue = q.id)
+                  + (SELECT count(*) FROM message m WHERE m.state = 1 AND m.queue = q.id AND m.due <= ?3)
+             FROM namespace n CROSS JOIN queue q ON q.namespace = n.id
+             WHERE n.name = ?1 AND q.name = ?2 AND q.subscriber IS NULL",
+        )?
+        .query_row(params![namespace, queue, now()], |row| Ok(row.get::<_, i64>(0)?.cast_unsigned()))
+        .optional()
+}
+
+/// The messages of one queue or of all, at most so many, without taking them.
+pub(super) fn messages(
+    connection: &Connection,
+    namespace: &str,
+    queue: Option<&str>,
+    most: Option<usize>,
+) -> rusqlite::Result<Vec<Stored>> {
     let now = now();
     connection
         .prepare_cached(
             "SELECT q.name, m.state, m.deliveries, m.due, c.id, c.sent, c.headers, c.body
              FROM namespace n CROSS JOIN queue q ON q.namespace = n.id CROSS JOIN (VALUES(0), (1), (2)) s
              CROSS JOIN message m ON m.state = s.column1 AND m.queue = q.id CROSS JOIN content c ON c.seq = m.seq
-             WHERE n.name = ?1 AND (?2 IS NULL OR q.name = ?2) ORDER BY q.name, m.seq",
+             WHERE n.name = ?1 AND (?2 IS NULL OR q.name = ?2) ORDER BY q.name, m.seq LIMIT ?3",
         )?
-        .query_map(params![namespace, queue], |row| {
+        .query_map(params![namespace, queue, most.map_or(-1, |most| i64::try_from(most).unwrap_or(-1))], |row| {
             let due: i64 = row.get(3)?;
             Ok(Stored {
                 queue: row.get(0)?,

@@ -80,6 +80,10 @@ pub(super) enum Op {
         namespace: Arc<str>,
         lease: u64,
     },
+    Purge {
+        namespace: Arc<str>,
+        queue: String,
+    },
     Forget {
         namespace: Arc<str>,
     },
@@ -119,7 +123,12 @@ pub(super) struct Subscriber {
 pub(super) enum Answer {
     Done,
     Held(bool),
-    Place { namespace: i64, queue: i64 },
+    Place {
+        namespace: i64,
+        queue: i64,
+    },
+    /// How many messages were thrown away.
+    Purged(u64),
 }
 
 /// The change counts of the namespaces that handles of this process know.
@@ -624,6 +633,9 @@ impl Writer {
                 }
                 ledger.own(namespace, true)?;
                 return Ok(Answer::Held(true));
+            }
+            Op::Purge { namespace, queue } => {
+                return Ok(ledger.purge(namespace, queue)?.map_or(Answer::Done, Answer::Purged));
             }
             Op::Forget { namespace } => ledger.forget(namespace)?,
             Op::End(number) => {

@@ -1,0 +1,118 @@
+//! `zrecipe drain`: moves the messages of one queue to another.
+
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::cli::broker::EnvironmentArgs;
+use crate::cli::progress::{block_on, interrupted};
+use crate::cli::{Error, Session, print, say};
+use crate::ops::drain::{Move, Plan, drain};
+use crate::value::Value;
+
+/// Move the messages of a queue to another one, or with `.` to where their recipes say
+///
+/// One at a time: the next is taken when the broker has confirmed the one before, which leaves its queue only then.
+/// So nothing is lost however this ends: what Ctrl-C, a signal or a crash interrupts is still in one of the two queues.
+/// On RabbitMQ a crash at the wrong moment can leave one message in both, with the same id; services of zrecipe take it
+/// once.
+///
+/// With `.` a message goes to the queue of the recipe step that it is for. One that carries no recipe, or whose queue is
+/// not there, stays where it is, and the reason is said; the exit code is 1 then.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The queue to empty.
+    #[arg(value_name = "SRC")]
+    source: String,
+    /// The queue to fill; `.` is the one of each message's recipe step.
+    #[arg(value_name = "DEST")]
+    destination: String,
+    #[command(flatten)]
+    environment: EnvironmentArgs,
+    /// Move so many messages a second at most; without it, as fast as they are confirmed.
+    #[arg(long, value_name = "N", conflicts_with = "wait")]
+    rate: Option<f64>,
+    /// How many seconds to wait between messages.
+    #[arg(short, long, value_name = "SECONDS", default_value_t = 0.0)]
+    wait: f64,
+    /// Move so many messages at most.
+    #[arg(short = 'n', long, value_name = "N")]
+    limit: Option<usize>,
+    /// Stop when none has come for so many seconds; 0 is never.
+    #[arg(long, value_name = "SECONDS", default_value_t = 1.0)]
+    stop: f64,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// See [`crate::cli`].
+pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
+    let environment = args.environment.read(session)?;
+    let seconds = |seconds: f64| {
+        Duration::try_from_secs_f64(seconds).map_err(|_| Error::new(format!("`{seconds}` is no number of seconds")))
+    };
+    let pause = match args.rate {
+        Some(rate) if rate > 0.0 => seconds(1.0 / rate)?,
+        Some(rate) => return Err(Error::new(format!("`{rate}` is no number of messages a second"))),
+        None => seconds(args.wait)?,
+    };
+    if args.source == args.destination {
+        return Err(Error::new("both are the same queue"));
+    }
+    let plan = Plan {
+        source: args.source.clone(),
+        destination: Some(args.destination.clone()).filter(|destination| destination != "."),
+        pause,
+        most: args.limit.unwrap_or(usize::MAX),
+        stop: Some(seconds(args.stop)?).filter(|stop| !stop.is_zero()),
+    };
+    let mut moves: Vec<Value> = Vec::new();
+    let (mut moved, mut stayed, mut closed) = (0, 0, Ok(()));
+    let ended = block_on(async {
+        let transport = environment.connect("drain", &[]).await?;
+        let (end, over) = watch::channel(false);
+        let signals = tokio::spawn(async move {
+            interrupted().await;
+            let _ = end.send(true);
+        });
+        let ended = drain(&*transport, &plan, over, |delivery, outcome| {
+            let id = if delivery.has_own_id { delivery.id.as_str() } else { "a message without an id" };
+            let (key, value) = match outcome {
+                Move::To(destination) => {
+                    moved += 1;
+                    if !args.json && closed.is_ok() {
+                        closed = print(&format!("{id} went to {destination}\n"));
+                    }
+                    ("destination", destination.name().to_owned())
+                }
+                Move::Stays(reason) => {
+                    stayed += 1;
+                    say(&format!("error: {id} stays: {reason}"));
+                    ("error", reason.clone())
+                }
+            };
+            if args.json {
+                moves.push(Value::from([("id", Value::from(delivery.has_own_id.then_some(id))), (key, Value::from(value))]));
+            }
+        })
+        .await;
+        signals.abort();
+        transport.close().await?;
+        Ok(ended?)
+    });
+    if ended.is_ok() || moved + stayed > 0 {
+        say(&format!("messages of {}: {moved} moved, {stayed} stay", args.source));
+    }
+    if args.json {
+        print(&(Value::Array(moves).to_json_pretty() + "\n"))?;
+    }
+    match ended? {
+        false => Err(Error::new("interrupted").hint("the rest is where it was; the same command goes on")),
+        true if stayed > 0 => Err(Error::findings()),
+        true => closed,
+    }
+}

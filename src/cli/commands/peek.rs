@@ -1,0 +1,118 @@
+//! `zrecipe peek`: the first messages of a queue, which stay there.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use crate::cli::broker::{Environment, EnvironmentArgs};
+use crate::cli::letters::{parts, shown, step_text};
+use crate::cli::progress::{block_on, timestamp};
+use crate::cli::{Error, Session, print, say};
+use crate::ops::dead_letters::{Fate, Letter, Look, look};
+use crate::value::Value;
+
+/// Show the first messages of a queue, which stay there; passwords are left out
+///
+/// The embedded broker is only read. RabbitMQ has no way to do that: the messages are delivered to us and go back to the
+/// head of the queue, in their order. They are marked `redelivered` from then on, and in a quorum queue before RabbitMQ
+/// 4.3 each look counts as a delivery. A message that would pass the queue's delivery limit by it, and so die, is put
+/// back as a copy at the end of the queue, with the count at nothing. What the limit is says the management API (a block
+/// of the plugin `rabbitmqapi`); without one, a message is put back as it was once.
+///
+/// Messages that services hold are not seen: `zrecipe queues` counts them as `unacked`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The queue.
+    #[arg(value_name = "QUEUE")]
+    queue: String,
+    /// How many messages.
+    #[arg(short = 'n', long = "count", value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
+    count: u16,
+    #[command(flatten)]
+    environment: EnvironmentArgs,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// A message that was looked at.
+struct Seen {
+    letter: Letter,
+    /// How often it has been delivered, this look apart.
+    deliveries: u32,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// See [`crate::cli`].
+pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
+    let environment = args.environment.read(session)?;
+    let seen = block_on(see(args, &environment))?;
+    if args.json {
+        let seen = seen.iter().map(|seen| {
+            let shown = shown(&seen.letter);
+            let part = |key: &str| shown.get(key).cloned().unwrap_or_default();
+            let sent = jiff::Timestamp::try_from(seen.letter.sent).map_or(Value::Null, |time| Value::from(time.to_string()));
+            Value::from([
+                ("id", Value::from(seen.letter.id.clone())),
+                ("sent", sent),
+                ("deliveries", Value::from(i64::from(seen.deliveries))),
+                ("header", part("header")),
+                ("message", part("message")),
+            ])
+        });
+        return print(&(Value::Array(seen.collect()).to_json_pretty() + "\n"));
+    }
+    if seen.is_empty() {
+        say(&format!("nothing waits in {}", args.queue));
+    }
+    let mut text = String::new();
+    for seen in &seen {
+        let _ = writeln!(text, "{}", seen.letter.id.as_deref().unwrap_or("a message without an id"));
+        let _ = writeln!(text, "  sent    {}", timestamp(seen.letter.sent));
+        let _ = writeln!(text, "  delivered {} times before", seen.deliveries);
+        let _ = writeln!(text, "  step    {}", step_text(&seen.letter));
+        text.push_str(&parts(&shown(&seen.letter)));
+    }
+    print(&text)
+}
+
+async fn see(args: &Args, environment: &Environment) -> Result<Vec<Seen>, Error> {
+    let most = usize::from(args.count);
+    if let Some(stored) = environment.read_queue(&args.queue, most).await? {
+        let seen = stored.into_iter().map(|stored| {
+            let (id, queue) = (Some(stored.id), Some(stored.queue));
+            let letter = Letter { queue, id, headers: stored.headers, body: stored.body, sent: stored.sent };
+            Seen { letter, deliveries: stored.deliveries }
+        });
+        return Ok(seen.collect());
+    }
+    let worn = worn(args, environment).await?;
+    let transport = environment.connect("peek", &[]).await?;
+    let mut seen = Vec::new();
+    let here = transport.waiting(&args.queue).await?.messages;
+    // What is there comes at once; nothing is waited for that is not.
+    let most = most.min(usize::try_from(here).unwrap_or(usize::MAX));
+    if most > 0 {
+        let wait = Duration::from_secs(1);
+        look(&*transport, &args.queue, Look { wait, most, worn }, |delivery| {
+            let deliveries = delivery.deliveries.saturating_sub(1);
+            seen.push(Seen { letter: Letter::of(delivery), deliveries });
+            Ok::<_, Error>(Fate::Stays)
+        })
+        .await?;
+    }
+    transport.close().await?;
+    Ok(seen)
+}
+
+/// From which delivery on a message must not go back as it is.
+async fn worn(args: &Args, environment: &Environment) -> Result<u32, Error> {
+    if !environment.knows_queues() {
+        return Ok(2);
+    }
+    let queues = environment.queues().await?;
+    let queue = queues.into_iter().find(|queue| queue.name == args.queue);
+    let queue = queue.ok_or_else(|| Error::new(format!("there is no queue `{}`", args.queue)))?;
+    Ok(queue.limit.map_or(u32::MAX, |limit| limit.saturating_add(1)))
+}

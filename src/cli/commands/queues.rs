@@ -1,0 +1,246 @@
+//! `zrecipe queues`: what stands in the queues of a broker.
+
+use std::collections::BTreeMap;
+use std::time::SystemTime;
+
+use globset::{Glob, GlobMatcher};
+
+use crate::cli::broker::{Environment, EnvironmentArgs};
+use crate::cli::confirm::confirm;
+use crate::cli::progress::{align, block_on, duration};
+use crate::cli::{Error, Session, print, say};
+use crate::ops::dead_letters::PREFIX;
+use crate::ops::management::Queue;
+use crate::value::Value;
+
+/// See what stands in the queues: how much, how fast, since when, who takes it
+///
+/// The fullest come first. `ready` waits to be delivered, `unacked` is with a service now, `in/s` and `out/s` are what
+/// comes and what is dealt with in a second, `oldest` is how long the first message has been there, and `dead` is what
+/// lies in `dlq.<queue>`. What the broker does not say is `-`: RabbitMQ tells no age for quorum queues before version 4,
+/// and the embedded broker counts no consumers.
+///
+/// What to look for: `ready` grows and `consumers` is 0: the service is not running. `unacked` stands still and `out/s`
+/// is 0: the service hangs. `dead` is not 0: `zrecipe dlq diagnose` says why.
+///
+/// On RabbitMQ this asks the management API, which the environment names in a block of the plugin `rabbitmqapi`; its
+/// numbers lag by some seconds. Without one, name the queues: then AMQP tells `ready` and `consumers`.
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// Names or patterns such as `runner.*`; without, all queues.
+    #[arg(value_name = "QUEUE")]
+    queues: Vec<String>,
+    #[command(flatten)]
+    environment: EnvironmentArgs,
+    /// What comes first.
+    #[arg(long, value_name = "BY", default_value = "messages")]
+    sort: Sort,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Sort {
+    /// The fullest.
+    Messages,
+    /// The one with most dead letters.
+    Dead,
+    /// The one with the oldest message.
+    Oldest,
+    /// The one to which most comes.
+    Rate,
+    /// By name.
+    Name,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Throw away what waits in queues, after asking.
+    ///
+    /// It is gone for good: `zrecipe drain QUEUE OTHER` puts it elsewhere instead, `zrecipe dlq purge` keeps dead letters
+    /// in files, and `zrecipe peek` shows first what is in there. What services hold at the moment stays. Patterns are
+    /// not taken: whoever throws away says what. Where there is no terminal to ask at, `--yes` is needed.
+    Purge(Purge),
+}
+
+#[derive(Debug, clap::Args)]
+struct Purge {
+    /// The queues.
+    #[arg(value_name = "QUEUE", required = true)]
+    queues: Vec<String>,
+    #[command(flatten)]
+    environment: EnvironmentArgs,
+    /// Do not ask.
+    #[arg(long)]
+    yes: bool,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// See [`crate::cli`].
+pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
+    match &args.command {
+        Some(Command::Purge(args)) => purge(args, session),
+        None => list(args, session),
+    }
+}
+
+/// A queue in the list.
+struct Row {
+    queue: Queue,
+    /// How many dead letters it has.
+    dead: i64,
+}
+
+fn list(args: &Args, session: &Session) -> Result<(), Error> {
+    let environment = args.environment.read(session)?;
+    let wanted = args.queues.iter().map(|pattern| Ok((pattern.as_str(), matcher(pattern)?)));
+    let wanted: Vec<(&str, GlobMatcher)> = wanted.collect::<Result<_, Error>>()?;
+    let queues = block_on(find(&environment, &args.queues))?;
+    for (pattern, matcher) in &wanted {
+        if !queues.iter().any(|queue| matcher.is_match(&queue.name)) {
+            let is_pattern = pattern.contains(['*', '?', '[', '{']);
+            let what = if is_pattern { format!("no queue matches `{pattern}`") } else { format!("there is no queue `{pattern}`") };
+            return Err(Error::new(what).hint("`zrecipe queues` lists all"));
+        }
+    }
+    let mut rows = rows(queues, |name| {
+        if wanted.is_empty() { None } else { Some(wanted.iter().any(|(_, matcher)| matcher.is_match(name))) }
+    });
+    rows.sort_by(|a, b| a.queue.name.cmp(&b.queue.name));
+    let rate = |row: &Row| row.queue.incoming.unwrap_or(0.0);
+    match args.sort {
+        Sort::Name => {}
+        Sort::Messages => rows.sort_by_key(|row| std::cmp::Reverse(row.queue.messages)),
+        Sort::Dead => rows.sort_by_key(|row| std::cmp::Reverse(row.dead)),
+        Sort::Oldest => rows.sort_by_key(|row| (row.queue.oldest.is_none(), row.queue.oldest)),
+        Sort::Rate => rows.sort_by(|a, b| rate(b).total_cmp(&rate(a))),
+    }
+    let now = SystemTime::now();
+    if args.json {
+        let rows = rows.iter().map(|row| json(row, now)).collect();
+        let document = Value::from([("version", Value::from(1)), ("queues", Value::Array(rows))]);
+        return print(&(document.to_json_pretty() + "\n"));
+    }
+    if rows.is_empty() {
+        say(&format!("{} has no queues", environment.place()));
+        return Ok(());
+    }
+    let mut table = vec![["queue", "ready", "unacked", "in/s", "out/s", "consumers", "oldest", "dead"].map(str::to_owned)];
+    table.extend(rows.iter().map(|row| cells(row, now)));
+    print(&align(&table))?;
+    let is_left = |row: &&Row| row.queue.ready > 0 && row.queue.consumers == Some(0) && !row.queue.name.starts_with(PREFIX);
+    for row in rows.iter().filter(is_left) {
+        say(&format!("note: nobody takes the messages of `{}`", row.queue.name));
+    }
+    Ok(())
+}
+
+fn matcher(pattern: &str) -> Result<GlobMatcher, Error> {
+    Glob::new(pattern).map(|glob| glob.compile_matcher()).map_err(|error| Error::new(error.to_string()))
+}
+
+/// The queues of the broker; without the management API those with these names, and their dead letters.
+async fn find(environment: &Environment, names: &[String]) -> Result<Vec<Queue>, Error> {
+    let is_pattern = |name: &String| name.contains(['*', '?', '[', '{']);
+    if environment.knows_queues() || names.is_empty() || names.iter().any(is_pattern) {
+        return environment.queues().await;
+    }
+    let mut queues = environment.ask_for_queues(names).await?;
+    for name in names.iter().filter(|name| !name.starts_with(PREFIX)) {
+        // Not every queue has one.
+        queues.extend(environment.ask_for_queues(&[format!("{PREFIX}{name}")]).await.unwrap_or_default());
+    }
+    Ok(queues)
+}
+
+/// What is shown. Dead letters stand with the queue that they are of; their own queue is shown where that one is not
+/// there, or where it is asked for.
+fn rows(queues: Vec<Queue>, is_wanted: impl Fn(&str) -> Option<bool>) -> Vec<Row> {
+    let dead: BTreeMap<String, i64> = queues
+        .iter()
+        .filter_map(|queue| Some((queue.name.strip_prefix(PREFIX)?.to_owned(), queue.messages)))
+        .collect();
+    let names: Vec<String> = queues.iter().map(|queue| queue.name.clone()).collect();
+    let is_shown = |queue: &Queue| match (is_wanted(&queue.name), queue.name.strip_prefix(PREFIX)) {
+        (Some(wanted), _) => wanted,
+        (None, Some(of)) => !names.iter().any(|name| name == of),
+        (None, None) => true,
+    };
+    let shown = queues.into_iter().filter(is_shown);
+    shown.map(|queue| Row { dead: dead.get(&queue.name).copied().unwrap_or(0), queue }).collect()
+}
+
+fn cells(row: &Row, now: SystemTime) -> [String; 8] {
+    let dash = || "-".to_owned();
+    let count = |count: Option<i64>| count.map_or_else(dash, |count| count.to_string());
+    let rate = |rate: Option<f64>| rate.map_or_else(dash, |rate| format!("{rate:.1}"));
+    let queue = &row.queue;
+    let oldest = queue.oldest.map(|oldest| now.duration_since(oldest).unwrap_or_default());
+    [
+        queue.name.clone(),
+        queue.ready.to_string(),
+        count(queue.unacknowledged),
+        rate(queue.incoming),
+        rate(queue.outgoing),
+        count(queue.consumers),
+        oldest.map_or_else(dash, duration),
+        row.dead.to_string(),
+    ]
+}
+
+fn json(row: &Row, now: SystemTime) -> Value {
+    let queue = &row.queue;
+    let rate = |rate: Option<f64>| rate.map_or(Value::Null, Value::from);
+    let oldest = queue.oldest.and_then(|oldest| now.duration_since(oldest).ok());
+    Value::from([
+        ("name", Value::from(queue.name.as_str())),
+        ("messages", Value::from(queue.messages)),
+        ("ready", Value::from(queue.ready)),
+        ("unacknowledged", Value::from(queue.unacknowledged)),
+        ("in_per_second", rate(queue.incoming)),
+        ("out_per_second", rate(queue.outgoing)),
+        ("consumers", Value::from(queue.consumers)),
+        ("oldest_seconds", rate(oldest.map(|age| age.as_secs_f64()))),
+        ("dead", Value::from(row.dead)),
+    ])
+}
+
+fn purge(args: &Purge, session: &Session) -> Result<(), Error> {
+    let environment = args.environment.read(session)?;
+    block_on(async {
+        let transport = environment.connect("queues purge", &[]).await?;
+        let mut waiting = Vec::new();
+        for queue in &args.queues {
+            waiting.push((queue, transport.waiting(queue).await?.messages));
+        }
+        let is_worth = waiting.iter().any(|(_, count)| *count > 0);
+        let what: Vec<String> = waiting.iter().map(|(queue, count)| format!("{count} of `{queue}`")).collect();
+        if is_worth {
+            let question = format!("Messages to throw away on {}: {}.", environment.place(), what.join(", "));
+            if args.yes {
+                say(&question);
+            }
+            confirm(&question, args.yes)?;
+        }
+        let mut purged = Vec::new();
+        for queue in &args.queues {
+            let count = transport.purge(queue).await?;
+            say(&format!("{count} messages of {queue} are gone"));
+            purged.push((queue.clone(), Value::from(i64::try_from(count).unwrap_or(i64::MAX))));
+        }
+        transport.close().await?;
+        if args.json {
+            print(&(Value::Object(purged.into_iter().collect()).to_json_pretty() + "\n"))?;
+        }
+        Ok(())
+    })
+}

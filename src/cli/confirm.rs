@@ -1,0 +1,22 @@
+//! Asking before something is done that cannot be taken back.
+
+use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+
+use super::Error;
+
+/// Asks on the terminal, unless `--yes` has answered already.
+///
+/// # Errors
+/// The answer is not `yes`, or there is no terminal to ask at.
+pub fn confirm(question: &str, yes: bool) -> Result<(), Error> {
+    if yes {
+        return Ok(());
+    }
+    if !io::stdin().is_terminal() {
+        return Err(Error::new("nobody is there to be asked, so nothing was done").hint("`--yes` answers beforehand"));
+    }
+    let _ = write!(io::stderr().lock(), "{question} Type `yes`: ");
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer)?;
+    if answer.trim() == "yes" { Ok(()) } else { Err(Error::new("nothing was done")) }
+}
