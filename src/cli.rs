@@ -682,6 +682,26 @@ pub fn difference(name: &str, before: Arc<Source>, after: Arc<Source>, colour: b
     unified(name, shown(before).text(), shown(after).text(), colour)
 }
 
+/// The difference of two values, without their secrets and without regard to the order of members.
+pub fn difference_of_values(name: &str, before: &Value, after: &Value, colour: bool) -> String {
+    let lines = |value: &Value| secret::hidden("", sorted(value)).to_json_pretty() + "\n";
+    unified(name, &lines(before), &lines(after), colour)
+}
+
+/// A value with the members of objects in the order of their names.
+fn sorted(value: &Value) -> Value {
+    match value {
+        Value::Object(object) => {
+            let mut members: Vec<(String, Value)> =
+                object.iter().map(|(key, value)| (key.clone(), sorted(value))).collect();
+            members.sort_by(|a, b| a.0.cmp(&b.0));
+            Value::Object(members.into_iter().collect())
+        }
+        Value::Array(items) => Value::Array(items.iter().map(sorted).collect()),
+        other => other.clone(),
+    }
+}
+
 /// A compilation as a report takes it.
 pub fn file_report(compilation: &Compilation) -> FileReport<'_> {
     FileReport {
@@ -784,7 +804,9 @@ pub mod confirm;
 pub mod files;
 pub mod follow;
 pub mod letters;
+pub mod logbook;
 pub mod progress;
+pub mod rebase;
 pub mod submit;
 pub mod watch;
 
@@ -840,6 +862,7 @@ commands! {
     runs Runs,
     show Show,
     resume Resume,
+    resubmit Resubmit,
     test Test,
     lsp Lsp,
 }

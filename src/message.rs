@@ -228,6 +228,14 @@ impl Envelope {
         self.find(self.pointer).and_then(Value::as_object).unwrap_or_else(|| EMPTY.get_or_init(Object::new))
     }
 
+    /// Where the message belongs: the queue of its step, or else the topic; and the exchange, if the step names one.
+    pub fn place(&self) -> Option<(Destination, Option<String>)> {
+        let step = self.step();
+        let place = |key: &str| step.get(key).filter(|place| place.is_truthy()).map(python::str);
+        let destination = place("queue").map(Destination::Queue).or_else(|| place("topic").map(Destination::Topic));
+        Some((destination?, step.get("exchange").map(python::str)))
+    }
+
     /// The step's `parameters`; empty when there are none.
     pub fn parameters(&self) -> Object {
         self.step().get("parameters").and_then(Value::as_object).cloned().unwrap_or_default()

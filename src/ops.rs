@@ -3,4 +3,6 @@
 pub mod dead_letters;
 pub mod drain;
 pub mod drop_files;
+pub mod logbook;
 pub mod management;
+pub mod rebase;

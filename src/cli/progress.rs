@@ -63,6 +63,22 @@ pub fn default_places() -> usize {
 /// # Errors
 /// A step failed, the work was interrupted, or the broker failed.
 pub async fn work(session: &Session, runs: &Runs, run: &Run, places: usize) -> Result<(), Error> {
+    work_on(session, runs, run, places, &[], print).await
+}
+
+/// The same for a run of which steps have been sent again: what is `known` of them before counts no more. `show` gets the
+/// table.
+///
+/// # Errors
+/// As [`work`].
+pub async fn work_on(
+    session: &Session,
+    runs: &Runs,
+    run: &Run,
+    places: usize,
+    known: &[Report],
+    show: fn(&str) -> Result<(), Error>,
+) -> Result<(), Error> {
     let (stop, stopped) = watch::channel(false);
     let (events, received) = mpsc::unbounded_channel();
     let services = services(session, runs, run, places)?;
@@ -76,13 +92,16 @@ pub async fn work(session: &Session, runs: &Runs, run: &Run, places: usize) -> R
     let _ = watching.await;
     signals.abort();
     let finished = finished?;
-    let reports = run.reports().await?;
+    let mut reports = run.reports().await?;
+    let again: Vec<Option<i64>> = reports.iter().skip(known.len()).map(|report| report.step).collect();
+    let is_known = |report: &Report| known.iter().any(|known| known.id == report.id && known.at == report.at);
+    reports.retain(|report| !(is_known(report) && again.contains(&report.step)));
     if finished {
         run.conclude(reports.iter().any(Report::is_failure)).await?;
     }
     run.release().await?;
     runs.close().await?;
-    print(&table(run, &reports))?;
+    show(&table(run, &reports))?;
     if !finished {
         let id = &run.plan.id;
         return Err(Error::new("interrupted").hint(format!("`zrecipe resume {id}` goes on where it stopped")));

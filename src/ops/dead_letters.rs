@@ -428,9 +428,9 @@ pub async fn reinject(
             if exchange.is_empty() || exchange == DELAYED || letter.death().queue.as_ref() != Some(&queue) {
                 return Err(TransportError::NoSuchQueue(queue));
             }
-            let topic = Destination::Topic(exchange);
-            transport.send(vec![Outgoing { destination: topic.clone(), ..message }]).await?;
-            Ok(topic)
+            // Sent to the topic itself it would be gone if nobody listens; so it has to reach a queue.
+            transport.send(vec![Outgoing { exchange: Some(exchange.clone()), ..message }]).await?;
+            Ok(Destination::Topic(exchange))
         }
         sent => sent.map(|()| destination),
     }

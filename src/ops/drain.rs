@@ -7,9 +7,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::message::{Destination, Envelope, Outgoing};
 use crate::ops::dead_letters::{WORN, fresh_headers, put_back};
-use crate::template::python;
 use crate::transport::{Deliveries, Delivery, Error, Settlement, Subscription, Transport, Verdict};
-use crate::value::Value;
 
 /// What is moved where, and how fast.
 #[derive(Debug, Clone)]
@@ -157,11 +155,7 @@ fn address(delivery: &Delivery, plan: &Plan) -> Result<Outgoing, String> {
         Some(queue) => (Destination::Queue(queue.clone()), None),
         None => {
             let envelope = Envelope::read(&delivery.headers, &delivery.body).map_err(|error| error.to_string())?;
-            let step = envelope.step();
-            let place = |key: &str| step.get(key).filter(|place: &&Value| place.is_truthy()).map(python::str);
-            let queue = place("queue").map(Destination::Queue).or_else(|| place("topic").map(Destination::Topic));
-            let queue = queue.ok_or_else(|| format!("step {} of its recipe has no queue", envelope.pointer))?;
-            (queue, step.get("exchange").map(python::str))
+            envelope.place().ok_or_else(|| format!("step {} of its recipe has no queue", envelope.pointer))?
         }
     };
     if destination == delivery.source {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::{mpsc, watch};
 
-use crate::message::{Destination, REQUEST_QUEUE, Request, message_id};
+use crate::message::{Destination, Outgoing, REQUEST_QUEUE, Request, message_id};
 use crate::runtime::{Event, Host, Service};
 use crate::transport::embedded::{Broker, Census, Embedded, NamespaceInfo, Options, Record};
 use crate::transport::{self, Transport};
@@ -269,9 +269,12 @@ impl Run {
         for queue in self.plan.all_queues() {
             self.space.declare(&queue).await?;
         }
-        // A request that was sent before has the same id, and is taken once.
-        let request = self.plan.request.to_message(message_id(&self.plan.id, "request"), Object::new());
-        self.space.send(vec![request]).await?;
+        // A request that was sent before has the same id, and is taken once; for as long as ids are remembered. What has
+        // a history has been dispatched.
+        if self.space.history().await?.is_empty() {
+            let request = self.plan.request.to_message(message_id(&self.plan.id, "request"), Object::new());
+            self.space.send(vec![request]).await?;
+        }
         let queues = self.plan.all_queues();
         let serving = host.serve(&queues);
         let over = async {
@@ -301,6 +304,17 @@ impl Run {
         }
         // Otherwise what is under way is dropped with `serving`: its programs are killed, its messages released.
         Ok(finished)
+    }
+
+    /// Adds messages to the run, to be dealt with when it is worked on.
+    ///
+    /// # Errors
+    /// The broker.
+    pub async fn add(&self, messages: Vec<Outgoing>) -> Result<(), Error> {
+        for queue in self.plan.all_queues() {
+            self.space.declare(&queue).await?;
+        }
+        Ok(self.space.send(messages).await?)
     }
 
     /// Remembers whether a step failed, for the list of runs.

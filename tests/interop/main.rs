@@ -7,6 +7,7 @@
 mod contract;
 mod crash;
 mod kills;
+mod letters;
 mod mail;
 mod proxy;
 mod python;

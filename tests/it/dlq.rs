@@ -144,3 +144,105 @@ async fn a_tool_that_is_killed_leaves_each_letter_in_one_place() {
     ids.sort();
     assert_eq!(got, ids.iter().map(|id| format!("{{\"id\":\"{id}\"}}")).collect::<Vec<_>>());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn letters_of_one_second_have_a_file_each() {
+    let place = Place::new().await;
+    let queues = ["out", "errors", "runner.submission"];
+    for queue in queues {
+        let mut deliveries = place.subscribe(queue).await;
+        for n in 0..20 {
+            // Others send without an id that is unique.
+            place.send(queue, &format!("{queue}/{}", n % 10 + 10 * usize::from(n > 9)), "{}", Default::default()).await;
+            let delivery = deliveries.next().await.expect("comes");
+            let verdict = Verdict::DeadLetter { reason: "why".to_owned() };
+            let settled = zrecipe::transport::Transport::settle(&place.space, &delivery, Settlement::of(verdict));
+            settled.await.expect("settles");
+        }
+    }
+    let purged = text(&run(&place, &["dlq", "purge", "--wait", "0.2"], 0).stdout);
+    let mut paths: Vec<&str> = purged.lines().collect();
+    paths.sort_unstable();
+    paths.dedup();
+    assert_eq!(paths.len(), 60);
+    assert!(paths.iter().all(|path| std::path::Path::new(path).is_file()));
+    run(&place, &["dlq", "check"], 0);
+}
+
+/// A message for a step of a recipe, as JSON.
+fn recipe_message(recipe: &Value, pointer: i64, id: &str) -> String {
+    let body = json!({"recipe": recipe, "recipe-pointer": pointer, "recipe-path": [1], "environment": {"ID": id}, "payload": id});
+    body.to_string()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_corrected_recipe_goes_into_the_letters_that_carry_the_broken_one() {
+    let place = Place::new().await;
+    let broken = json!({
+        "1": {"service": "First", "queue": "errors", "output": [2, 3]},
+        "2": {"service": "Second", "queue": "out", "parameters": {"n": 1}},
+        "3": {"queue": "out"},
+        "4": {"queue": "out"},
+        "start": [[1, []], [3, []], [4, []]]
+    });
+    place.write(
+        "recipes/fixed.json",
+        r#"{"2": {"service": "First", "queue": "errors", "output": [7, 3]},
+            "7": {"service": "Second", "queue": "errors", "parameters": {"n": "{n}", "id": "{guid}"}},
+            "3": {"queue": "out"}, "4": {"queue": "out"}, "start": [[2, []], [3, []], [4, []]]}"#,
+    );
+    let header =
+        || zrecipe::value::Object::from_iter([("workflows-recipe".to_owned(), zrecipe::value::Value::from(true))]);
+    let mut out = place.subscribe("out").await;
+    let symmetric = json!({"1": {"queue": "out"}, "2": {"queue": "out"}, "start": [[1, []], [2, []]]});
+    let letters = [
+        ("second", recipe_message(&broken, 2, "run-1")),
+        ("other", recipe_message(&broken, 2, "run-2")),
+        ("alike", recipe_message(&symmetric, 2, "run-3")),
+        ("plain", "{}".to_owned()),
+    ];
+    for (id, body) in &letters {
+        place.send("out", id, body, if *id == "plain" { Default::default() } else { header() }).await;
+        let delivery = out.next().await.expect("comes");
+        let settlement = Settlement::of(Verdict::DeadLetter { reason: "why".to_owned() });
+        zrecipe::transport::Transport::settle(&place.space, &delivery, settlement).await.expect("settles");
+    }
+    let rebase = |more: &[&str], code: i32| {
+        let all = [&["dlq", "rebase", "out", "--onto", "fixed", "--wait", "0.2", "-p", "n=5"], more].concat();
+        run(&place, &all, code)
+    };
+    // Nothing is done that nobody has agreed to.
+    rebase(&["--dry-run", "--id", "run-1"], 0);
+    rebase(&["--id", "run-1"], 2);
+    assert_eq!(json(&run(&place, &["dlq", "check", "--json"], 1)), json!({"dlq.out": 4}));
+    let shown = rebase(&["--yes", "--id", "run-1"], 0);
+    let diff = text(&shown.stdout);
+    for line in
+        ["step 2 is now step 7 and goes to queue `errors`", "-    \"queue\": \"out\",", "+      \"id\": \"run-1\""]
+    {
+        assert!(diff.contains(line), "{diff}");
+    }
+    let mut errors = place.subscribe("errors").await;
+    let delivery = place.take(&mut errors).await;
+    let body: Value = serde_json::from_slice(&delivery.body).expect("is JSON");
+    assert_eq!(
+        (&body["recipe-pointer"], &body["recipe-path"], &body["payload"]),
+        (&json!(7), &json!([2]), &json!("run-1"))
+    );
+    assert_eq!(body["recipe"]["7"]["parameters"], json!({"n": "5", "id": "run-1"}));
+    assert_eq!(delivery.headers.keys().collect::<Vec<_>>(), ["workflows-recipe", "dlq-reinjected"]);
+    // The others stay where they cannot go on, and say why.
+    let rest = json(&rebase(&["--yes", "--json"], 1));
+    let of =
+        |id: &str| rest.as_array().expect("a list").iter().find(|letter| letter["id"] == id).expect("is there").clone();
+    assert_eq!(of("other")["to_step"], 7);
+    assert!(
+        of("alike")["error"]
+            .as_str()
+            .is_some_and(|why| why.contains("could be step 1 (out) and step 2 (out) of the old one")),
+        "{rest}"
+    );
+    assert!(of("plain")["error"].as_str().is_some_and(|why| why.contains("no header")), "{rest}");
+    assert_eq!(place.take(&mut errors).await.deliveries, 1);
+    assert_eq!(json(&run(&place, &["dlq", "check", "--json"], 1)), json!({"dlq.out": 2}));
+}

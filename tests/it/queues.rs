@@ -187,3 +187,33 @@ async fn nothing_is_lost_when_a_drain_is_interrupted() {
     }
     assert_eq!(found, ids, "each once and in order");
 }
+
+/// What a command does at a terminal where this is typed, and what is seen there.
+fn typed(place: &Place, command: &str, answer: &str) -> (bool, String) {
+    let line = format!("{} {command}", env!("CARGO_BIN_EXE_zrecipe"));
+    let mut terminal = std::process::Command::new("script");
+    terminal.args(["-q", "-e", "-c", &line, "/dev/null"]).current_dir(place.path("."));
+    terminal.env("ZRECIPE_STATE", place.path("state")).env_remove("ZOCALO_CONFIG");
+    terminal.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
+    let mut child = terminal.spawn().expect("`script` of util-linux is there");
+    let mut keys = child.stdin.take().expect("a keyboard");
+    std::io::Write::write_all(&mut keys, answer.as_bytes()).expect("is typed");
+    let output = child.wait_with_output().expect("ends");
+    drop(keys);
+    (output.status.success(), text(&output.stdout))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_terminal_is_asked() {
+    let place = Place::new().await;
+    for id in ["a", "b"] {
+        place.send("out", id, "{}", Object::new()).await;
+    }
+    for (answer, done, said) in [("y\n", false, "nothing was done"), ("yes\n", true, "2 messages of out are gone")] {
+        let (is_done, seen) = typed(&place, "queues purge out", answer);
+        assert!(
+            is_done == done && seen.contains("2 of `out`. Type `yes`: ") && seen.contains(said),
+            "{answer:?}: {seen}"
+        );
+    }
+}

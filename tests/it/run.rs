@@ -322,3 +322,46 @@ fn terminate(child: &Child) {
     let status = Command::new("kill").arg(child.id().to_string()).status().expect("kill runs");
     assert!(status.success());
 }
+
+#[test]
+fn a_step_is_sent_again_and_what_follows_from_it() {
+    let place = Place::new();
+    let step = |script: &str, output: Value| {
+        let parameters = json!({"workingdir": ".", "commands": [["sh", "-c", script]]});
+        json!({"queue": "runner.submission", "parameters": parameters, "output": output})
+    };
+    let chain = json!({
+        "1": step("echo one >>log.txt", json!({"job_processed": 2})),
+        "2": step("echo two >>log.txt; test -e fine", json!({"job_processed": 3})),
+        "3": step("echo three >>log.txt", json!({})),
+        "start": [[1, {"n": 1}]]
+    });
+    let recipe = place.recipe("chain.json", &chain);
+    place.zrecipe(&["run", &recipe, "-p", "guid=chain"]).ends(1);
+    assert_eq!(place.read("log.txt"), "one\ntwo\n");
+    // The recipe is the one of then, whatever becomes of the file.
+    std::fs::remove_file(place.path("chain.json")).expect("is removed");
+    std::fs::write(place.path("fine"), "").expect("is written");
+    place.zrecipe(&["resubmit", "chain", "--step", "4"]).ends(2).says("the recipe has no step 4");
+    place.zrecipe(&["resubmit", "chain", "--step", "3"]).ends(2).says("nothing says what step 3 was sent");
+    let dry = place.zrecipe(&["resubmit", "ch", "--step", "2", "--dry-run", "--json"]).ends(0);
+    let dry: Value = serde_json::from_str(&dry.stdout).expect("is JSON");
+    assert_eq!((&dry[0]["step"], &dry[0]["destination"]), (&json!(2), &json!("runner.submission")));
+    assert_eq!(place.read("log.txt"), "one\ntwo\n");
+    place.zrecipe(&["resubmit", "chain", "--step", "2"]).ends(0);
+    assert_eq!(place.read("log.txt"), "one\ntwo\ntwo\nthree\n");
+    let runs: Value = serde_json::from_str(&place.zrecipe(&["runs", "--json"]).stdout).expect("is JSON");
+    assert_eq!(runs["runs"][0]["state"], "finished");
+    let outcomes: Vec<(Value, Value)> = place.show("chain")["messages"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|message| (message["step"].clone(), message["path"].clone()))
+        .filter(|(step, _)| !step.is_null())
+        .collect();
+    assert_eq!(outcomes.len(), 4, "{outcomes:?}");
+    assert_eq!((&outcomes[2], &outcomes[3]), (&(json!(2), json!([1])), &(json!(3), json!([1, 2]))));
+    // Without a step, from the start.
+    place.zrecipe(&["resubmit", "chain"]).ends(0);
+    assert_eq!(place.read("log.txt"), "one\ntwo\ntwo\nthree\none\ntwo\nthree\n");
+}

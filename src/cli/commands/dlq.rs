@@ -5,17 +5,16 @@ use std::fmt::Write as _;
 use std::io::{BufRead as _, IsTerminal as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
-use crate::cli::broker::{Environment, EnvironmentArgs};
-use crate::cli::letters::{parts, shown, step_text};
+use crate::cli::broker::EnvironmentArgs;
+use crate::cli::letters::{expand, parts, places, queues, seconds, shown, step_text};
+use crate::cli::rebase;
 use crate::cli::progress::{align, block_on};
 use crate::cli::{Error, Session, print, say};
 use crate::compile::{Options, compile};
 use crate::library::Library;
 use crate::message::{Envelope, REQUEST_QUEUE, Request};
 use crate::ops::dead_letters::{self, Fate, Letter, look, queue_of, reinject};
-use crate::ops::management::Queue;
 use crate::transport::Transport;
 use crate::value::Value;
 
@@ -46,6 +45,16 @@ enum Command {
     Reinject(Reinject),
     /// Say why letters died and whether sending them back can help.
     Diagnose(Look),
+    /// Put a corrected recipe into letters that carry a broken one, and send them on.
+    ///
+    /// Each goes to the step of the new recipe that is the one it died at: the step is known by its service and queue,
+    /// by the way to it from the start, and by its parameters, not by its number. What is not unique is refused, and
+    /// stays. The change is shown first. A letter leaves its queue when the broker has confirmed the new message.
+    ///
+    /// The recipe's parameters come from the dispatcher's logbook (`zocalo.dispatcher.logbook_location` of the site) by
+    /// the letter's recipe ID, and from `-p`. A recipe without placeholders, as `zrecipe show ID --json` has it under
+    /// `recipe`, needs none.
+    Rebase(rebase::Args),
 }
 
 #[derive(Debug, clap::Args)]
@@ -138,30 +147,15 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
         Command::Purge(args) => purge(args, session),
         Command::Reinject(args) => send_back(args, session),
         Command::Diagnose(args) => diagnose(args, session),
+        Command::Rebase(args) => rebase::run(args, session),
     }
-}
-
-fn seconds(seconds: f64) -> Result<Duration, Error> {
-    Duration::try_from_secs_f64(seconds).map_err(|_| Error::new(format!("`{seconds}` is no number of seconds")))
-}
-
-/// The queues that are meant, and how many letters each has, where that is known.
-async fn queues(given: &[String], environment: &Environment) -> Result<Vec<(String, Option<i64>)>, Error> {
-    if !given.is_empty() {
-        return Ok(given.iter().map(|name| (queue_of(name), None)).collect());
-    }
-    let queues = environment.queues().await?;
-    let is_empty = |queue: &Queue| queue.messages == 0 && environment.is_embedded();
-    let dead = queues.into_iter().filter(|queue| queue.name.starts_with(dead_letters::PREFIX) && !is_empty(queue));
-    Ok(dead.map(|queue| (queue.name, Some(queue.messages))).collect())
 }
 
 /// The letters that are meant; they stay where they are.
 fn letters(args: &Look, session: &Session) -> Result<Vec<(String, Letter)>, Error> {
-    let (files, queues_given): (Vec<&String>, Vec<&String>) =
-        args.places.iter().partition(|place| place.contains('/') || Path::new(place.as_str()).exists());
+    let (files, queues_given) = places(&args.places);
     let mut found = Vec::new();
-    for path in expand(files.into_iter().map(PathBuf::from))? {
+    for path in expand(files.into_iter())? {
         found.push((path.display().to_string(), Letter::read(&path)?));
     }
     if !args.places.is_empty() && queues_given.is_empty() {
@@ -169,10 +163,9 @@ fn letters(args: &Look, session: &Session) -> Result<Vec<(String, Letter)>, Erro
     }
     let environment = args.environment.read(session)?;
     let wait = seconds(args.wait)?;
-    let given: Vec<String> = queues_given.into_iter().cloned().collect();
     block_on(async {
         let transport = environment.connect("dlq", &[]).await?;
-        for (queue, count) in queues(&given, &environment).await? {
+        for (queue, count) in queues(&queues_given, &environment).await? {
             if count == Some(0) {
                 continue;
             }
@@ -187,25 +180,6 @@ fn letters(args: &Look, session: &Session) -> Result<Vec<(String, Letter)>, Erro
         transport.close().await?;
         Ok(())
     })?;
-    Ok(found)
-}
-
-/// Files, and those in directories, in order.
-fn expand(paths: impl Iterator<Item = PathBuf>) -> Result<Vec<PathBuf>, Error> {
-    let mut found = Vec::new();
-    for path in paths {
-        if !path.is_dir() {
-            found.push(path);
-            continue;
-        }
-        let entries = std::fs::read_dir(&path).and_then(|entries| entries.collect::<Result<Vec<_>, _>>());
-        let entries = entries.map_err(|error| Error::new(format!("cannot read {}: {error}", path.display())))?;
-        let mut inside: Vec<PathBuf> = entries.iter().map(std::fs::DirEntry::path).collect();
-        // What is still being written begins with a dot.
-        inside.retain(|path| path.file_name().is_none_or(|name| !name.to_string_lossy().starts_with('.')));
-        inside.sort();
-        found.extend(expand(inside.into_iter())?);
-    }
     Ok(found)
 }
 

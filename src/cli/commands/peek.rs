@@ -16,7 +16,7 @@ use crate::value::Value;
 /// head of the queue, in their order. They are marked `redelivered` from then on, and in a quorum queue before RabbitMQ
 /// 4.3 each look counts as a delivery. A message that would pass the queue's delivery limit by it, and so die, is put
 /// back as a copy at the end of the queue, with the count at nothing. What the limit is says the management API (a block
-/// of the plugin `rabbitmqapi`); without one, a message is put back as it was once.
+/// of the plugin `rabbitmqapi`); without one, a message that has come back before is put back as a copy.
 ///
 /// Messages that services hold are not seen: `zrecipe queues` counts them as `unacked`.
 #[derive(Debug, clap::Args)]

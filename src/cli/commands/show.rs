@@ -1,18 +1,29 @@
 //! `zrecipe show`: what was sent where in a run, and with which result.
 
 use std::fmt::Write as _;
+use std::io::IsTerminal as _;
 
+use crate::cli::broker::EnvironmentArgs;
+use crate::cli::logbook::{entry, today};
 use crate::cli::progress::{block_on, duration, table, timestamp};
-use crate::cli::{Error, Session, print};
-use crate::runtime::run::{Report, Run, Runs};
+use crate::cli::{Error, Session, difference_of_values, print};
+use crate::message::sanitise;
+use crate::runtime::run::{self, Report, Run, Runs};
+use crate::secret;
 use crate::value::Value;
 
-/// Show a run: its steps, what each sent where, and what is outstanding
+/// Show a run: its steps, what each sent where, and what is outstanding; of a site's run, request and recipe
+///
+/// A run of this machine is shown from its record. Where there is none, or with `-e`, the run is looked up in the
+/// logbook of the site's dispatcher (`zocalo.dispatcher.logbook_location`): who asked for what, the recipe with its
+/// parameters put in, and how it differs from what the recipe's file comes to today. Passwords are left out.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The run's ID, or the beginning of it.
     #[arg(value_name = "ID")]
     id: String,
+    #[command(flatten)]
+    environment: EnvironmentArgs,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -23,15 +34,67 @@ pub struct Args {
 /// # Errors
 /// See [`crate::cli`].
 pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
+    if !args.environment.environments.is_empty() {
+        return show_entry(args, session);
+    }
     let state = session.state_directory()?;
-    let (run, reports, outstanding) = block_on(async {
+    let found = block_on(async {
         let runs = Runs::open(&state).await?;
-        let run = runs.find(&args.id).await?;
+        let run = match runs.find(&args.id).await {
+            Err(run::Error::NoSuchRun(_)) if session.site_path().is_some() => return Ok(None),
+            run => run?,
+        };
         let (reports, outstanding) = (run.reports().await?, run.outstanding().await?);
         runs.close().await?;
-        Ok((run, reports, outstanding))
+        Ok(Some((run, reports, outstanding)))
     })?;
+    let Some((run, reports, outstanding)) = found else { return show_entry(args, session) };
     print(&if args.json { json(&run, &reports, &outstanding) } else { text(&run, &reports, &outstanding) })
+}
+
+/// Shows what the logbook says.
+fn show_entry(args: &Args, session: &Session) -> Result<(), Error> {
+    let environment = args.environment.read(session)?;
+    let entry = entry(&environment, &args.id)?;
+    let today = today(&entry, &environment, session)?;
+    let bound = sanitise(entry.recipe.clone());
+    let colour = !args.json && session.style(std::io::stdout().is_terminal()).colour;
+    let title = entry.request.recipes.join(" + ");
+    let title = if title.is_empty() { "custom_recipe".to_owned() } else { title };
+    let changed = today.as_ref().map(|today| difference_of_values(&title, &bound, today, colour));
+    let shown = |value: Value| secret::hidden("", value);
+    let (request, recipe) = (shown(entry.request.to_value()), shown(bound));
+    if args.json {
+        let (diff, refused) = match changed {
+            Ok(diff) => (Value::from(diff), Value::Null),
+            Err(reason) => (Value::Null, Value::from(reason.as_str())),
+        };
+        let document = Value::from([
+            ("version", Value::from(1)),
+            ("id", Value::from(entry.id)),
+            ("recipes", Value::from(title)),
+            ("file", Value::from(entry.path.display().to_string())),
+            ("header", shown(Value::Object(entry.headers))),
+            ("asked", shown(entry.asked.to_value())),
+            ("request", request),
+            ("recipe", recipe),
+            ("difference_today", diff),
+            ("refused_today", refused),
+        ]);
+        return print(&(document.to_json_pretty() + "\n"));
+    }
+    let who = |key: &str| entry.headers.get(key).and_then(Value::as_str).unwrap_or("?");
+    let (user, host) = (who("zocalo.go.user"), who("zocalo.go.host"));
+    let mut text = format!("run {} of {title}\nasked for by {user} at {host}\n", entry.id);
+    let _ = writeln!(text, "in the logbook: {}\n", entry.path.display());
+    let _ = writeln!(text, "request, with all parameters:\n{}\n", request.to_json_pretty());
+    let _ = writeln!(text, "recipe, with the parameters put in:\n{}\n", recipe.to_json_pretty());
+    match changed {
+        Ok(diff) if diff.is_empty() => text.push_str("today it would be the same\n"),
+        Ok(diff) => _ = write!(text, "today it would be another:\n{diff}"),
+        Err(reason) => _ = writeln!(text, "today it would not be dispatched: {reason}"),
+    }
+    print(&text)
 }
 
 fn text(run: &Run, reports: &[Report], outstanding: &[(String, Option<i64>)]) -> String {

@@ -1,0 +1,205 @@
+//! `zrecipe resubmit`: sends a step of a run again.
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use crate::bind::bind;
+use crate::cli::broker::EnvironmentArgs;
+use crate::cli::logbook::entry;
+use crate::cli::progress::{block_on, default_places, work_on};
+use crate::cli::{Error, Session, print, say};
+use crate::compile::{Options, compile};
+use crate::message::{Envelope, Outgoing, RECIPE_HEADER, sanitise};
+use crate::recipe::step_number;
+use crate::runtime::run::{self, Report, Runs};
+use crate::source::Source;
+use crate::syntax::json::read_value;
+use crate::value::{Object, Value};
+
+/// Send a step of a run again, with the recipe as it was then, and what follows from it
+///
+/// Without `--step`, everything that the recipe starts with. A step gets what it was sent then: a run of this machine
+/// knows that, and works on it at once. With `-e`, or where there is no such run here, the run is looked up in the logbook
+/// of the site's dispatcher and the message is sent to the step's queue; the logbook knows what the first steps were sent,
+/// and for others `--payload` says it. Results go under the same recipe ID as before.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The run's ID, or the beginning of it.
+    #[arg(value_name = "ID")]
+    id: String,
+    /// The step.
+    #[arg(long, value_name = "N")]
+    step: Option<i64>,
+    /// Send this to the step, as JSON, instead of what it was sent.
+    #[arg(long, value_name = "JSON", requires = "step")]
+    payload: Option<String>,
+    #[command(flatten)]
+    environment: EnvironmentArgs,
+    /// How many steps of a run of this machine run at a time; without it, as many as there are processors.
+    #[arg(short, long, value_name = "N")]
+    jobs: Option<usize>,
+    /// Say what would be sent where, and send nothing.
+    #[arg(long)]
+    dry_run: bool,
+    /// Print JSON: what was sent where.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What a step gets: the payload, and the steps it came through.
+#[derive(Debug, Clone, PartialEq)]
+struct Input {
+    step: i64,
+    payload: Value,
+    path: Vec<Value>,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// See [`crate::cli`].
+pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
+    let payload = args.payload.as_ref().map(|payload| {
+        read_value(payload.as_bytes()).map_err(|reason| Error::new(format!("the payload is {reason}")))
+    });
+    let payload = payload.transpose()?;
+    if !args.environment.environments.is_empty() {
+        return of_site(args, session, payload);
+    }
+    let state = session.state_directory()?;
+    let places = args.jobs.unwrap_or_else(default_places).max(1);
+    let found = block_on(async {
+        let runs = Runs::open(&state).await?;
+        let run = match runs.find(&args.id).await {
+            Err(run::Error::NoSuchRun(_)) if session.site_path().is_some() => return Ok(false),
+            run => run?,
+        };
+        let request = &run.plan.request;
+        let custom = request.custom_recipe.clone().unwrap_or_default().to_json();
+        let options = Options { parameters: Some(&request.parameters), ..session.options()? };
+        let compiled = [compile(Arc::new(Source::from_text("custom_recipe", custom)), options)];
+        let recipe = sanitise(bind(&compiled, &request.parameters));
+        let known = run.reports().await?;
+        let inputs = choose(args.step, payload.clone(), &recipe, known_inputs(&known))?;
+        let messages = messages(&recipe, &run.plan.id, inputs)?;
+        tell(args, &run.plan.id, &messages)?;
+        if !args.dry_run {
+            run.take().await?;
+            run.add(messages.into_iter().map(|(_, message)| message).collect()).await?;
+            let show = |table: &str| {
+                say(table.trim_end());
+                Ok(())
+            };
+            work_on(session, &runs, &run, places, &known, if args.json { show } else { print }).await?;
+        }
+        Ok(true)
+    })?;
+    if found { Ok(()) } else { of_site(args, session, payload) }
+}
+
+fn of_site(args: &Args, session: &Session, payload: Option<Value>) -> Result<(), Error> {
+    let environment = args.environment.read(session)?;
+    let entry = entry(&environment, &args.id)?;
+    let recipe = sanitise(entry.recipe);
+    let inputs = choose(args.step, payload, &recipe, Vec::new())?;
+    let messages = messages(&recipe, &entry.id, inputs)?;
+    if !args.dry_run {
+        let outgoing = messages.iter().map(|(_, message)| message.clone()).collect();
+        block_on(async {
+            let transport = environment.connect("resubmit", &[]).await?;
+            transport.send(outgoing).await?;
+            Ok(transport.close().await?)
+        })?;
+    }
+    tell(args, &entry.id, &messages)
+}
+
+/// What steps were sent by others, as far as a run's record says.
+fn known_inputs(reports: &[Report]) -> Vec<Input> {
+    let mut inputs: Vec<Input> = Vec::new();
+    for report in reports {
+        let path: Vec<Value> = report.path.iter().cloned().chain(report.step.map(Value::from)).collect();
+        for output in report.outputs.as_array().unwrap_or_default() {
+            let payload = output.get("payload").cloned().unwrap_or_default();
+            for to in output.get("to").and_then(Value::as_array).unwrap_or_default() {
+                let Some(step) = step_number(to) else { continue };
+                let input = Input { step, payload: payload.clone(), path: path.clone() };
+                if !inputs.contains(&input) {
+                    inputs.push(input);
+                }
+            }
+        }
+    }
+    inputs
+}
+
+/// What is to be sent.
+fn choose(step: Option<i64>, payload: Option<Value>, recipe: &Value, known: Vec<Input>) -> Result<Vec<Input>, Error> {
+    let start = recipe.get("start").and_then(Value::as_array).unwrap_or_default().iter();
+    let mut all: Vec<Input> = start
+        .filter_map(|entry| match entry.as_array()? {
+            [step, payload] => Some(Input { step: step_number(step)?, payload: payload.clone(), path: Vec::new() }),
+            _ => None,
+        })
+        .collect();
+    let Some(step) = step else { return Ok(all) };
+    if recipe.get(&step.to_string()).and_then(Value::as_object).is_none() {
+        let steps = recipe.as_object().into_iter().flatten().filter_map(|(key, _)| key.parse::<i64>().ok());
+        let steps: Vec<String> = steps.map(|step| step.to_string()).collect();
+        return Err(Error::new(format!("the recipe has no step {step}")).hint(format!("it has {}", steps.join(", "))));
+    }
+    all.extend(known);
+    all.retain(|input| input.step == step);
+    match (payload, all.as_slice()) {
+        (Some(payload), inputs) => {
+            let path = inputs.first().map(|input| input.path.clone()).unwrap_or_default();
+            Ok(vec![Input { step, payload, path }])
+        }
+        (None, [_]) => Ok(all),
+        (None, []) => Err(Error::new(format!("nothing says what step {step} was sent"))
+            .hint("`--payload JSON` does; `[]` or `{}` does for a step that takes all from its parameters")),
+        (None, several) => Err(Error::new(format!("step {step} was sent {} different things", several.len()))
+            .hint("`zrecipe show ID` shows them; `--payload JSON` says which is meant")),
+    }
+}
+
+/// The messages that carry this, and the step of each. They are new ones: no service has seen their ids.
+fn messages(recipe: &Value, id: &str, inputs: Vec<Input>) -> Result<Vec<(i64, Outgoing)>, Error> {
+    let message = |input: Input| {
+        let environment = Object::from_iter([("ID".to_owned(), Value::from(id))]);
+        let Input { step, payload, path } = input;
+        let envelope = Envelope { recipe: recipe.clone(), pointer: step, path, environment, payload };
+        let (destination, exchange) =
+            envelope.place().ok_or_else(|| Error::new(format!("step {step} has no queue")))?;
+        let message = Outgoing {
+            id: Uuid::new_v4().to_string(),
+            destination,
+            exchange,
+            delay: None,
+            expiration: None,
+            headers: Object::from_iter([(RECIPE_HEADER.to_owned(), Value::Bool(true))]),
+            body: envelope.write().into_bytes(),
+        };
+        Ok((step, message))
+    };
+    inputs.into_iter().map(message).collect()
+}
+
+fn tell(args: &Args, id: &str, messages: &[(i64, Outgoing)]) -> Result<(), Error> {
+    let verb = if args.dry_run { "would go" } else { "goes" };
+    for (step, message) in messages {
+        say(&format!("step {step} of run {id} {verb} to {}", message.destination));
+    }
+    if !args.json {
+        return Ok(());
+    }
+    let messages = messages.iter().map(|(step, message)| {
+        Value::from([
+            ("step", Value::from(*step)),
+            ("destination", Value::from(message.destination.name())),
+            ("id", Value::from(message.id.as_str())),
+        ])
+    });
+    print(&(Value::Array(messages.collect()).to_json_pretty() + "\n"))
+}

@@ -1,0 +1,60 @@
+//! Runs of a site, from its dispatcher's logbook.
+
+use super::broker::Environment;
+use super::{Error, Session};
+use crate::bind::bind;
+use crate::compile::{Options, compile};
+use crate::message::sanitise;
+use crate::ops::logbook::{self, Entry};
+use crate::source::Source;
+use crate::value::Value;
+
+/// What the logbook of an environment says of a run.
+///
+/// # Errors
+/// The site names no logbook, or it has no such run.
+pub fn entry(environment: &Environment, id: &str) -> Result<Entry, Error> {
+    const SETTING: &str = "zocalo.dispatcher.logbook_location";
+    let directory = environment.storage(SETTING).ok_or_else(|| {
+        Error::new("the environment names no logbook of its dispatcher, which is where runs are looked up")
+            .hint(format!("`{SETTING}` in a block of plugin `storage` names one"))
+    })?;
+    logbook::find(&directory, id).map_err(|error| {
+        let said = Error::new(error.to_string());
+        match error {
+            logbook::Error::NoSuchRun { .. } => {
+                said.hint("`zrecipe go` and `run -e` print the ID; three characters of its beginning are enough").hint(
+                    "a request that the dispatcher has refused is not in there: `zrecipe dlq show processing_recipe`",
+                )
+            }
+            logbook::Error::Ambiguous { .. } | logbook::Error::Unreadable { .. } => said,
+        }
+    })
+}
+
+/// What the recipes that a request names would come to today, with its parameters; or why to nothing.
+///
+/// # Errors
+/// The settings cannot be used.
+pub fn today(entry: &Entry, environment: &Environment, session: &Session) -> Result<Result<Value, String>, Error> {
+    let library = environment.library(session);
+    let mut parameters = entry.request.parameters.clone();
+    parameters.insert("guid".to_owned(), Value::from(entry.id.as_str()));
+    let mut compiled = Vec::new();
+    let custom =
+        entry.request.custom_recipe.iter().map(|recipe| Ok(Source::from_text("custom_recipe", recipe.to_json())));
+    for source in custom.chain(entry.request.recipes.iter().map(|name| library.find(name))) {
+        let source = match source {
+            Ok(source) => source,
+            Err(error) => return Ok(Err(error.to_string())),
+        };
+        let options = Options { parameters: Some(&parameters), ..session.options()? };
+        let compilation = compile(source.into(), options);
+        if let Some(refusal) = compilation.refusals().next() {
+            let name = compilation.source.name();
+            return Ok(Err(format!("`{name}` is refused: {} [{}]", refusal.message, refusal.rule)));
+        }
+        compiled.push(compilation);
+    }
+    Ok(Ok(sanitise(bind(&compiled, &parameters))))
+}

@@ -1,0 +1,320 @@
+//! Putting a corrected recipe into dead letters: `zrecipe dlq rebase`.
+
+use std::collections::BTreeMap;
+use std::io::{self, IsTerminal as _};
+use std::path::PathBuf;
+
+use super::broker::{Environment, EnvironmentArgs};
+use super::confirm::confirm;
+use super::letters::{expand, places, queues, seconds};
+use super::progress::block_on;
+use super::{Error, ParameterArgs, Session, difference_of_values, print, say};
+use crate::bind::bind;
+use crate::infer;
+use crate::library::Library;
+use crate::lint::Levels;
+use crate::message::{Envelope, Outgoing, message_id, sanitise};
+use crate::ops::dead_letters::{self, Fate, Letter, Look, fresh_headers, look};
+use crate::ops::logbook;
+use crate::ops::rebase::rebase;
+use crate::value::{Object, Value};
+
+/// What to put into which letters.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Queues, with `dlq.` or without, or files; without, all queues of dead letters.
+    #[arg(value_name = "QUEUE|FILE")]
+    places: Vec<String>,
+    /// The corrected recipe: a file or a name.
+    #[arg(long, value_name = "RECIPE")]
+    onto: String,
+    #[command(flatten)]
+    parameters: ParameterArgs,
+    /// Only letters of this run: a recipe ID or the beginning of one.
+    #[arg(long, value_name = "ID")]
+    id: Option<String>,
+    #[command(flatten)]
+    environment: EnvironmentArgs,
+    /// Look at so many letters of a queue at most.
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    limit: usize,
+    /// How many seconds to wait for another letter.
+    #[arg(long, value_name = "SECONDS", default_value_t = 1.0)]
+    wait: f64,
+    /// Remove a file when the broker has confirmed its message.
+    #[arg(short, long)]
+    remove: bool,
+    /// Show the change, and do nothing.
+    #[arg(long)]
+    dry_run: bool,
+    /// Do not ask.
+    #[arg(long)]
+    yes: bool,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// A letter and what it becomes.
+struct Change {
+    /// Its queue or file.
+    place: String,
+    letter: Letter,
+    /// The step it died at, and the new message for the step that is the same; or why there is none.
+    new: Result<(i64, Envelope, Outgoing), String>,
+    diff: String,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// See [`crate::cli`].
+pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
+    let environment = args.environment.read(session)?;
+    let wait = seconds(args.wait)?;
+    let look_at = Look::at(wait, args.limit);
+    let (files, queues_given) = places(&args.places);
+    let is_meant = |letter: &Letter| {
+        let Some(wanted) = &args.id else { return true };
+        let envelope = Envelope::read(&letter.headers, &letter.body);
+        envelope.is_ok_and(|envelope| envelope.id().is_some_and(|id| id.starts_with(wanted.as_str())))
+    };
+    let mut letters: Vec<(String, Letter)> = Vec::new();
+    for path in expand(files.into_iter())? {
+        letters.push((path.display().to_string(), Letter::read(&path)?));
+    }
+    let on_broker = args.places.is_empty() || !queues_given.is_empty();
+    if on_broker {
+        letters.extend(block_on(seen(&environment, &queues_given, look_at))?);
+    }
+    letters.retain(|(_, letter)| is_meant(letter));
+    if letters.is_empty() {
+        say("there are no such dead letters");
+        return Ok(());
+    }
+    let mut corrected = Corrected::new(args, session, &environment)?;
+    let changes: Vec<Change> = letters.into_iter().map(|(place, letter)| corrected.change(place, letter)).collect();
+    let ready = changes.iter().filter(|change| change.new.is_ok()).count();
+    if args.json {
+        print(&(json(&changes).to_json_pretty() + "\n"))?;
+    } else {
+        print(&text(&changes))?;
+    }
+    for (change, reason) in changes.iter().filter_map(|change| Some((change, change.new.as_ref().err()?))) {
+        say(&format!("error: {}: {} stays: {reason}", change.place, name(&change.letter)));
+    }
+    if ready > 0 && !args.dry_run {
+        confirm(&format!("{ready} letters go on with the recipe `{}`.", args.onto), args.yes)?;
+        let sent = block_on(send(args, &environment, look_at, &changes))?;
+        say(&format!("{sent} letters went on with the recipe `{}`", args.onto));
+        if sent < ready {
+            say(&format!("note: {} were no longer there", ready - sent));
+        }
+    }
+    if ready == changes.len() { Ok(()) } else { Err(Error::findings()) }
+}
+
+fn name(letter: &Letter) -> &str {
+    letter.id.as_deref().unwrap_or("a message without an id")
+}
+
+/// The letters of queues; they stay.
+async fn seen(environment: &Environment, given: &[String], look_at: Look) -> Result<Vec<(String, Letter)>, Error> {
+    let mut found = Vec::new();
+    let transport = environment.connect("dlq rebase", &[]).await?;
+    for (queue, _) in queues(given, environment).await? {
+        look(&*transport, &queue, look_at, |delivery| {
+            found.push((queue.clone(), Letter::of(delivery)));
+            Ok::<_, Error>(Fate::Stays)
+        })
+        .await?;
+    }
+    transport.close().await?;
+    Ok(found)
+}
+
+/// Sends what has been shown, and nothing that has come since.
+async fn send(args: &Args, environment: &Environment, look_at: Look, changes: &[Change]) -> Result<usize, Error> {
+    let transport = environment.connect("dlq rebase", &[]).await?;
+    let mut sent = 0;
+    let mut by_queue: BTreeMap<&str, Vec<(&Letter, &Outgoing)>> = BTreeMap::new();
+    for change in changes {
+        let Ok((_, _, message)) = &change.new else { continue };
+        match &change.letter.queue {
+            Some(queue) if *queue == change.place => {
+                by_queue.entry(queue.as_str()).or_default().push((&change.letter, message));
+            }
+            _ => {
+                transport.send(vec![message.clone()]).await?;
+                sent += 1;
+                let path = PathBuf::from(&change.place);
+                if args.remove {
+                    std::fs::remove_file(&path).map_err(|source| dead_letters::Error::Io { path, source })?;
+                }
+            }
+        }
+    }
+    for (queue, mut shown) in by_queue {
+        look(&*transport, queue, look_at, |delivery| {
+            let letter = Letter::of(delivery);
+            let same = |other: &Letter| {
+                (&other.id, &other.body, &other.headers) == (&letter.id, &letter.body, &letter.headers)
+            };
+            let Some(place) = shown.iter().position(|(other, _)| same(other)) else { return Ok(Fate::Stays) };
+            let (_, message) = shown.swap_remove(place);
+            sent += 1;
+            Ok::<_, Error>(Fate::Becomes(Box::new(message.clone())))
+        })
+        .await?;
+    }
+    transport.close().await?;
+    Ok(sent)
+}
+
+/// The corrected recipe, for each letter with its parameters.
+struct Corrected<'s> {
+    args: &'s Args,
+    session: &'s Session,
+    library: Library,
+    logbook: Option<PathBuf>,
+    given: Object,
+    /// What it comes to for a run.
+    bound: BTreeMap<String, Result<Value, String>>,
+}
+
+impl<'s> Corrected<'s> {
+    fn new(args: &'s Args, session: &'s Session, environment: &Environment) -> Result<Self, Error> {
+        let library = environment.library(session);
+        let recipe = [args.onto.clone()];
+        let compiled = session.compile_in(&library, &recipe, None, &Levels::default())?;
+        session.explain(&compiled);
+        if compiled.iter().any(|recipe| recipe.has_errors() || recipe.is_refused()) {
+            return Err(Error::findings());
+        }
+        Ok(Self {
+            args,
+            session,
+            library,
+            logbook: environment.storage("zocalo.dispatcher.logbook_location"),
+            given: args.parameters.read()?,
+            bound: BTreeMap::new(),
+        })
+    }
+
+    fn change(&mut self, place: String, letter: Letter) -> Change {
+        let mut diff = String::new();
+        let new = self.renew(&letter, &mut diff);
+        Change { place, letter, new, diff }
+    }
+
+    fn renew(&mut self, letter: &Letter, diff: &mut String) -> Result<(i64, Envelope, Outgoing), String> {
+        let old = Envelope::read(&letter.headers, &letter.body).map_err(|error| error.to_string())?;
+        let id = old.id().unwrap_or_default().to_owned();
+        let recipe = match self.bound.get(&id) {
+            Some(recipe) => recipe.clone(),
+            None => {
+                let recipe = self.bind(&id);
+                self.bound.entry(id).or_insert(recipe).clone()
+            }
+        }?;
+        if recipe == old.recipe {
+            return Err("it carries this recipe already; `zrecipe dlq reinject` sends it back".to_owned());
+        }
+        let new = rebase(&old, &recipe)?;
+        let colour = !self.args.json && self.session.style(io::stdout().is_terminal()).colour;
+        *diff = difference_of_values(&self.args.onto, &old.recipe, &recipe, colour);
+        let (destination, exchange) =
+            new.place().ok_or_else(|| format!("step {} of the new recipe has no queue", new.pointer))?;
+        let mut headers = fresh_headers(&letter.headers);
+        headers.insert("dlq-reinjected".to_owned(), Value::from("True"));
+        let body = new.write();
+        let parent = letter.id.clone().unwrap_or_else(|| String::from_utf8_lossy(&letter.body).into_owned());
+        let message = Outgoing {
+            id: message_id(&parent, &format!("rebased {:?} {body}", letter.death().time)),
+            destination,
+            exchange,
+            delay: None,
+            expiration: None,
+            headers,
+            body: body.into_bytes(),
+        };
+        Ok((old.pointer, new, message))
+    }
+
+    /// The recipe for a run, with its parameters put in.
+    fn bind(&self, id: &str) -> Result<Value, String> {
+        let mut parameters = Object::new();
+        if let Some(entry) = self.logbook.as_ref().and_then(|logbook| logbook::find(logbook, id).ok()) {
+            parameters.extend(entry.request.parameters);
+        }
+        parameters.extend(self.given.clone());
+        if !id.is_empty() {
+            parameters.insert("guid".to_owned(), Value::from(id));
+        }
+        let recipe = [self.args.onto.clone()];
+        let compiled = self.session.compile_in(&self.library, &recipe, Some(&parameters), &Levels::default());
+        let compiled = compiled.map_err(|_| "the new recipe cannot be read any more".to_owned())?;
+        for compilation in &compiled {
+            if let Some(refusal) = compilation.refusals().next() {
+                return Err(format!("the new recipe is refused: {} [{}]", refusal.message, refusal.rule));
+            }
+            let mut unknown: Vec<&str> =
+                infer::names(&compilation.templates).filter(|name| !parameters.contains_key(*name)).collect();
+            unknown.sort_unstable();
+            unknown.dedup();
+            if !unknown.is_empty() {
+                let names = unknown.join("`, `");
+                return Err(format!(
+                    "nothing says what `{names}` of the new recipe was for this run; `-p NAME=VALUE` does"
+                ));
+            }
+        }
+        Ok(sanitise(bind(&compiled, &parameters)))
+    }
+}
+
+/// The changes, those that are alike together.
+fn text(changes: &[Change]) -> String {
+    let is_change =
+        |line: &&str| line.trim_start_matches("\u{1b}[31m").trim_start_matches("\u{1b}[32m").starts_with(['+', '-']);
+    let mut groups: Vec<(String, Vec<&Change>)> = Vec::new();
+    for change in changes {
+        let Ok((from, new, message)) = &change.new else { continue };
+        let lines: Vec<&str> = change.diff.lines().filter(is_change).collect();
+        let title = format!("step {from} is now step {} and goes to {}", new.pointer, message.destination);
+        let key = format!("{title}\n{}", lines.join("\n"));
+        match groups.iter_mut().find(|(other, _)| *other == key) {
+            Some((_, group)) => group.push(change),
+            None => groups.push((key, vec![change])),
+        }
+    }
+    let mut text = String::new();
+    for (key, group) in groups {
+        let title = key.lines().next().unwrap_or_default();
+        for change in &group {
+            text.push_str(&format!("{}: {}\n", change.place, name(&change.letter)));
+        }
+        text.push_str(&format!("{title}\n{}\n", group.first().map_or("", |change| change.diff.as_str())));
+    }
+    text
+}
+
+fn json(changes: &[Change]) -> Value {
+    let change = |change: &Change| {
+        let mut members = vec![
+            ("place".to_owned(), Value::from(change.place.as_str())),
+            ("id".to_owned(), Value::from(change.letter.id.clone())),
+        ];
+        match &change.new {
+            Ok((from, new, message)) => members.extend([
+                ("from_step".to_owned(), Value::from(*from)),
+                ("to_step".to_owned(), Value::from(new.pointer)),
+                ("destination".to_owned(), Value::from(message.destination.name())),
+                ("diff".to_owned(), Value::from(change.diff.as_str())),
+            ]),
+            Err(reason) => members.push(("error".to_owned(), Value::from(reason.as_str()))),
+        }
+        Value::Object(members.into_iter().collect())
+    };
+    Value::Array(changes.iter().map(change).collect())
+}

@@ -1,0 +1,437 @@
+//! The tools of an operator on RabbitMQ: dead letters, queues, and what becomes of messages when a tool or the broker is
+//! killed in the middle.
+//!
+//! `ZRECIPE_SOAK=1` plays it at full size.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use lapin::options::{
+    BasicGetOptions, BasicNackOptions, BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions,
+    QueueDeclareOptions,
+};
+use lapin::types::{AMQPValue, FieldTable};
+use lapin::{BasicProperties, Channel, ExchangeKind};
+use serde_json::{Value as Json, json};
+use tokio::process::Command;
+use tokio::time::{Instant, sleep, timeout};
+use zrecipe::transport::amqp::{Amqp, Host, Options};
+use zrecipe::transport::{Outgoing, Transport};
+use zrecipe::value::{Object, Value};
+
+use crate::contract::{accept, message, next, queue, reject, subscribe, within};
+use crate::services::{Facility, ends, until};
+
+/// Far longer than any pause on the way.
+const PATIENCE: Duration = Duration::from_secs(900);
+/// Queues with dead letters.
+const QUEUES: usize = 20;
+
+/// What is killed.
+#[derive(Clone, Copy, PartialEq)]
+enum Kill {
+    Tool,
+    Broker,
+}
+
+/// How much is played: the letters of each queue, and after which share of them what is killed.
+struct Size {
+    letters: usize,
+    purge: &'static [(f64, Kill)],
+    reinject: &'static [(f64, Kill)],
+}
+
+const SMALL: Size = Size {
+    letters: 20,
+    purge: &[(0.2, Kill::Tool), (0.5, Kill::Broker), (0.7, Kill::Tool)],
+    reinject: &[(0.2, Kill::Tool), (0.5, Kill::Broker), (0.7, Kill::Tool)],
+};
+
+const FULL: Size = Size {
+    letters: 500,
+    purge: &[
+        (0.1, Kill::Tool),
+        (0.25, Kill::Tool),
+        (0.4, Kill::Broker),
+        (0.55, Kill::Tool),
+        (0.7, Kill::Tool),
+        (0.9, Kill::Tool),
+    ],
+    reinject: &[
+        (0.1, Kill::Tool),
+        (0.25, Kill::Broker),
+        (0.4, Kill::Tool),
+        (0.5, Kill::Tool),
+        (0.6, Kill::Broker),
+        (0.75, Kill::Tool),
+        (0.9, Kill::Tool),
+    ],
+};
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// What a command prints on standard output and on standard error.
+async fn run(command: &mut Command, code: i32) -> (String, String) {
+    let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let output = within("a command", command.output()).await.expect("runs");
+    let (printed, said) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(output.status.code(), Some(code), "{printed}\n{said}");
+    (printed, said)
+}
+
+async fn declare(channel: &Channel, name: &str) {
+    let durable = QueueDeclareOptions { durable: true, ..Default::default() };
+    let text = |text: &str| AMQPValue::LongString(text.into());
+    let mut arguments = FieldTable::default();
+    arguments.insert("x-queue-type".into(), text("quorum"));
+    channel.queue_declare(format!("dlq.{name}").into(), durable, arguments.clone()).await.expect("declare");
+    arguments.insert("x-dead-letter-exchange".into(), text(""));
+    arguments.insert("x-dead-letter-routing-key".into(), text(&format!("dlq.{name}")));
+    channel.queue_declare(name.into(), durable, arguments).await.expect("declare");
+}
+
+/// Fills a queue with messages, every second without an id, and has the broker bury them.
+async fn bury(channel: &Channel, name: &str, numbers: std::ops::Range<usize>) {
+    for n in numbers.clone() {
+        let body = json!({ "n": n }).to_string();
+        let mut properties = BasicProperties::default().with_delivery_mode(2);
+        if n % 2 == 0 {
+            properties = properties.with_message_id(format!("m-{n}").into());
+        }
+        let options = BasicPublishOptions::default();
+        let sent = channel.basic_publish("".into(), name.into(), options, body.as_bytes(), properties).await;
+        sent.expect("publish").await.expect("is confirmed");
+    }
+    let mut last = 0;
+    for _ in numbers {
+        until("a message to refuse", async || {
+            let got = channel.basic_get(name.into(), BasicGetOptions::default()).await.expect("get");
+            last = got.as_ref().map_or(last, |got| got.delivery_tag);
+            got.is_some()
+        })
+        .await;
+    }
+    let all = BasicNackOptions { multiple: true, requeue: false };
+    channel.basic_nack(last, all).await.expect("nack");
+}
+
+/// How many messages wait in queues. What RabbitMQ lists of quorum queues lags by seconds; what it says when asked does not.
+async fn count(transport: &Amqp, names: &[String]) -> u64 {
+    let mut count = 0;
+    for name in names {
+        count += transport.waiting(name).await.expect("is there").messages;
+    }
+    count
+}
+
+/// The files of letters below a directory.
+fn files(directory: &Path) -> Vec<PathBuf> {
+    let days = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    let files = days.flat_map(|day| std::fs::read_dir(day.path()).into_iter().flatten().flatten());
+    let files = files.filter(|file| file.file_name().to_string_lossy().starts_with("msg-"));
+    files.map(|file| file.path()).collect()
+}
+
+/// Runs a tool until it has come to its end and `progress` says that all is done; kills on the way.
+async fn play(
+    facility: &mut Facility,
+    arguments: &[&str],
+    total: usize,
+    kills: &[(f64, Kill)],
+    progress: impl Fn() -> usize,
+) {
+    let begun = Instant::now();
+    let mut kills = kills.iter().peekable();
+    loop {
+        let mut tool = facility.ours(arguments);
+        let mut tool = tool.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("starts");
+        let is_done = loop {
+            assert!(begun.elapsed() < PATIENCE, "{arguments:?}: {} of {total} after too long", progress());
+            if let Some(status) = tool.try_wait().expect("waits") {
+                break status.success();
+            }
+            let due = kills.peek().filter(|(share, _)| progress() as f64 >= share * total as f64);
+            match due.map(|(_, kill)| *kill) {
+                None => sleep(Duration::from_millis(10)).await,
+                Some(kill) => {
+                    kills.next();
+                    if kill == Kill::Tool {
+                        tool.kill().await.expect("it is killed");
+                        break false;
+                    }
+                    facility.node.restart().await;
+                }
+            }
+        };
+        if is_done && kills.peek().is_none() && progress() == total {
+            return;
+        }
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "figures for whoever plays it at full size")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_dead_letter_is_in_one_place_whatever_is_killed() {
+    let size = if std::env::var_os("ZRECIPE_SOAK").is_some_and(|value| value == "1") { FULL } else { SMALL };
+    let total = QUEUES * size.letters;
+    let names: Vec<String> = (0..QUEUES).map(|n| format!("work.{n:02}")).collect();
+    let mut facility = Facility::new().await;
+    facility.channel.confirm_select(ConfirmSelectOptions::default()).await.expect("confirms");
+    for (number, name) in names.iter().enumerate() {
+        declare(&facility.channel, name).await;
+        bury(&facility.channel, name, number * size.letters..(number + 1) * size.letters).await;
+    }
+    let dead: Vec<String> = names.iter().map(|name| format!("dlq.{name}")).collect();
+    let host = Host { name: "127.0.0.1".to_owned(), port: facility.node.port };
+    let transport = Amqp::connect(Options::new(vec![host])).await.expect("connect");
+    until("all are dead", async || count(&transport, &dead).await == total as u64).await;
+    let begun = Instant::now();
+
+    let place = facility.path("letters");
+    let location = place.display().to_string();
+    let purge = ["dlq", "purge", "--wait", "0.3", "--location", &location];
+    play(&mut facility, &purge, total, size.purge, || files(&place).len()).await;
+    assert_eq!(count(&transport, &dead).await, 0, "what is in a file is in no queue");
+    let mut kept: Vec<u64> =
+        files(&place).iter().map(|path| number_of(&std::fs::read(path).expect("is read"))).collect();
+    kept.sort_unstable();
+    assert!(kept.into_iter().eq(0..total as u64), "each letter is in one file");
+    let purged = begun.elapsed();
+
+    let reinject = ["dlq", "reinject", "-r", &location];
+    play(&mut facility, &reinject, total, size.reinject, || total - files(&place).len()).await;
+    assert_eq!(count(&transport, &dead).await, 0);
+    let came = count(&transport, &names).await;
+    // Whoever takes them knows the same message by its id.
+    let mut found: BTreeMap<u64, (String, usize)> = BTreeMap::new();
+    for name in &names {
+        let mut deliveries = subscribe(&transport, queue(name), 100).await;
+        let mut taken = 0;
+        // What comes twice is not handed out twice.
+        while taken < size.letters || count(&transport, std::slice::from_ref(name)).await > 0 {
+            assert!(begun.elapsed() < PATIENCE * 2, "{name} has given {taken} of {}", size.letters);
+            let Ok(Some(delivery)) = timeout(Duration::from_secs(1), deliveries.next()).await else { continue };
+            taken += 1;
+            let body: Json = serde_json::from_slice(&delivery.body).expect("is JSON");
+            transport.settle(&delivery, accept(vec![])).await.expect("settle");
+            let entry = found.entry(body["n"].as_u64().expect("a number")).or_insert_with(|| (name.clone(), 0));
+            assert_eq!(entry.0, *name, "{body} is in two queues");
+            entry.1 += 1;
+        }
+    }
+    let kills = |kill| [size.purge, size.reinject].concat().iter().filter(|(_, killed)| *killed == kill).count();
+    println!(
+        "{total} letters, {} tool kills, {} broker kills: purged in {:.0} s, all back after {:.0} s, {} sent twice",
+        kills(Kill::Tool),
+        kills(Kill::Broker),
+        purged.as_secs_f64(),
+        begun.elapsed().as_secs_f64(),
+        came - total as u64,
+    );
+    assert!(found.keys().copied().eq(0..total as u64), "each letter is back");
+    assert!(found.values().all(|(_, times)| *times == 1), "and is taken once");
+    for (number, (name, _)) in &found {
+        assert_eq!(*name, names[*number as usize / size.letters], "{number} is where it died");
+    }
+}
+
+fn number_of(file: &[u8]) -> u64 {
+    let file: Json = serde_json::from_slice(file).expect("a whole file");
+    file["message"]["n"].as_u64().expect("a number")
+}
+
+fn parsed(printed: &str) -> Json {
+    serde_json::from_str(printed).expect("is JSON")
+}
+
+fn as_recipe(queue_name: &str) -> Vec<u8> {
+    let recipe = json!({"1": {"queue": queue_name}, "start": [[1, []]]});
+    let body =
+        json!({"recipe": recipe, "recipe-pointer": 1, "recipe-path": [], "environment": {"ID": "x"}, "payload": 1});
+    body.to_string().into_bytes()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn queues_are_seen_looked_into_and_drained() {
+    let facility = Facility::new().await;
+    let transport = &facility.transport;
+    for id in ["a", "b", "c"] {
+        transport.send(vec![message(id, queue("py"))]).await.expect("send");
+    }
+    // The broker counts its messages now and then.
+    let listed = async |arguments: &[&str]| parsed(&run(&mut facility.ours(arguments), 0).await.0);
+    until("three messages", async || listed(&["queues", "p?", "--json"]).await["queues"][0]["ready"] == 3).await;
+    let found = &listed(&["queues", "py", "--json"]).await["queues"][0];
+    assert_eq!((&found["unacknowledged"], &found["consumers"], &found["dead"]), (&json!(0), &json!(0), &json!(0)));
+    let (table, said) = run(&mut facility.ours(&["queues"]), 0).await;
+    assert!(table.lines().nth(1).is_some_and(|row| row.starts_with("py ")), "{table}");
+    assert!(said.contains("nobody takes the messages of `py`"), "{said}");
+    // Without the management API, AMQP says what it knows.
+    let found = &listed(&["queues", "py", "-e", "watched", "--json"]).await["queues"][0];
+    assert_eq!((&found["ready"], &found["consumers"], &found["in_per_second"]), (&json!(3), &json!(0), &Json::Null));
+    let (_, said) = run(&mut facility.ours(&["queues", "-e", "watched"]), 2).await;
+    assert!(said.contains("does not say where RabbitMQ's management API is"), "{said}");
+
+    // Its limit is five; whoever looks more often does not kill it.
+    for look in 0..8 {
+        let environment = if look % 2 == 0 { "default" } else { "watched" };
+        let seen = listed(&["peek", "py", "-n", "9", "--json", "-e", environment]).await;
+        let mut ids: Vec<&str> =
+            seen.as_array().expect("a list").iter().filter_map(|seen| seen["id"].as_str()).collect();
+        ids.sort_unstable();
+        assert_eq!(ids, ["a", "b", "c"], "{look}");
+    }
+    assert_eq!(count(transport, &["dlq.py".to_owned()]).await, 0);
+
+    // To another queue, and to where recipes say.
+    run(&mut facility.ours(&["drain", "py", "nosuch"]), 2).await;
+    let (moved, _) = run(&mut facility.ours(&["drain", "py", "out", "-n", "2"]), 0).await;
+    assert_eq!(moved.lines().count(), 2, "{moved}");
+    let recipe = || Object::from_iter([("workflows-recipe".to_owned(), Value::from("True"))]);
+    for (id, place) in [("fine", "errors"), ("lost", "nosuch")] {
+        let sent = Outgoing { body: as_recipe(place), headers: recipe(), ..message(id, queue("py")) };
+        transport.send(vec![sent]).await.expect("send");
+    }
+    let (moved, said) = run(&mut facility.ours(&["drain", "py", ".", "--json"]), 1).await;
+    assert!(said.contains("lost stays: there is no queue `nosuch`"), "{said}");
+    assert_eq!(parsed(&moved).as_array().map(Vec::len), Some(3), "{moved}");
+    let mut errors = subscribe(transport, queue("errors"), 1).await;
+    let delivery = next(&mut errors).await;
+    assert_eq!((delivery.id.as_str(), &delivery.body), ("fine", &as_recipe("errors")));
+    transport.settle(&delivery, accept(vec![])).await.expect("settle");
+    until("two that stay", async || count(transport, &["py".to_owned()]).await == 2).await;
+
+    let (purged, said) = run(&mut facility.ours(&["queues", "purge", "py", "out", "--yes", "--json"]), 0).await;
+    assert!(said.contains("2 of `py`, 2 of `out`"), "{said}");
+    assert_eq!(parsed(&purged), json!({"py": 2, "out": 2}));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_drain_that_is_killed_loses_nothing() {
+    let facility = Facility::new().await;
+    let transport = &facility.transport;
+    let ids: Vec<String> = (0..300).map(|n| format!("m-{n:03}")).collect();
+    transport.send(ids.iter().map(|id| message(id, queue("py"))).collect()).await.expect("send");
+    for _ in 0..4 {
+        let mut drain = facility.ours(&["drain", "py", "out", "--rate", "400", "--stop", "0"]);
+        let mut drain = drain.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("starts");
+        let mut lines = tokio::io::BufReader::new(drain.stdout.take().expect("its output"));
+        let mut line = String::new();
+        let reading = tokio::io::AsyncBufReadExt::read_line(&mut lines, &mut line);
+        within("a message that was moved", reading).await.expect("is text");
+        drain.kill().await.expect("it is killed");
+    }
+    run(&mut facility.ours(&["drain", "py", "out"]), 0).await;
+    assert_eq!(count(transport, &["py", "dlq.py"].map(str::to_owned)).await, 0);
+    let mut out = subscribe(transport, queue("out"), 50).await;
+    let mut found = Vec::new();
+    while found.len() < ids.len() {
+        let delivery = next(&mut out).await;
+        transport.settle(&delivery, accept(vec![])).await.expect("settle");
+        found.push(delivery.id);
+    }
+    found.sort();
+    assert_eq!(found, ids);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn letters_go_back_by_the_exchange_they_came_by_and_nothing_is_removed_before() {
+    let facility = Facility::new().await;
+    let transport = &facility.transport;
+    let channel = &facility.channel;
+    let durable = ExchangeDeclareOptions { durable: true, ..Default::default() };
+    for topic in ["results", "unheard"] {
+        let declared = channel.exchange_declare(topic.into(), ExchangeKind::Fanout, durable, Default::default());
+        declared.await.expect("declare");
+    }
+    let bound = channel.queue_bind("out".into(), "results".into(), "".into(), Default::default(), Default::default());
+    bound.await.expect("bind");
+    let letter = |name: &str, death: Json, body: Json| {
+        let path = facility.path(name);
+        let header = if death.is_null() { json!({}) } else { json!({"x-death": [death]}) };
+        std::fs::write(&path, json!({"header": header, "message": body}).to_string()).expect("write");
+        path
+    };
+    let died = |queue: &str, exchange: &str| json!({"queue": queue, "exchange": exchange, "reason": "rejected"});
+    // What it is, what becomes of it.
+    for (name, death, body, expected) in [
+        ("delayed", died("py", "delayed"), json!({}), Some("queue `py`")),
+        ("by-topic", died("amq.gen-1", "results"), json!(0), Some("topic `results`")),
+        ("unheard", died("amq.gen-1", "unheard"), json!(1), None),
+        ("no-exchange", died("amq.gen-1", "gone"), json!(1), None),
+        ("no-queue", died("gone", ""), json!(1), None),
+        ("no-death", Json::Null, json!(1), None),
+    ] {
+        let path = letter(name, death, body);
+        let file = path.display().to_string();
+        let (_, said) = run(&mut facility.ours(&["dlq", "reinject", "-r", &file]), i32::from(expected.is_none())).await;
+        assert_eq!(path.exists(), expected.is_none(), "{name}: {said}");
+        assert!(
+            said.contains(expected.map_or("error: ".to_owned(), |place| format!("went to {place}")).as_str()),
+            "{said}"
+        );
+    }
+    for (name, body) in [("py", "{}"), ("out", "0")] {
+        let mut deliveries = subscribe(transport, queue(name), 1).await;
+        let delivery = next(&mut deliveries).await;
+        assert_eq!(text(&delivery.body), body);
+        transport.settle(&delivery, accept(vec![])).await.expect("settle");
+    }
+    assert_eq!(count(transport, &["py", "out"].map(str::to_owned)).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn runs_are_shown_mended_and_sent_again_from_the_logbook_of_either_dispatcher() {
+    let facility = Facility::new().await;
+    let transport = &facility.transport;
+    let mut py = subscribe(transport, queue("py"), 1).await;
+    let good =
+        |more: Json| json!({"1": {"queue": "py", "parameters": {"n": "{n}", "more": more}}, "start": [[1, {"p": 1}]]});
+    for (who, id) in [("theirs", "cafe-1"), ("ours", "beef-2")] {
+        facility.recipe("good", &good(json!("{guid}")));
+        let mut dispatcher = match who {
+            "theirs" => facility.theirs("zocalo.service", &["-s", "Dispatcher"]),
+            _ => facility.ours(&["service", "-s", "Dispatcher"]),
+        };
+        let mut dispatcher = dispatcher.stderr(Stdio::null()).spawn().expect("starts");
+        let request = json!({"recipes": ["good"], "parameters": {"n": "5", "guid": id, "password": "s3cret"}});
+        let sent = Outgoing { body: request.to_string().into_bytes(), ..message(id, queue("processing_recipe")) };
+        transport.send(vec![sent]).await.expect("send");
+        let delivery = next(&mut py).await;
+        transport.settle(&delivery, reject("no use")).await.expect("settle");
+        run(&mut facility.ours(&["shutdown", "-s", "Dispatcher"]), 0).await;
+        ends("the dispatcher", &mut dispatcher).await;
+
+        let (shown, _) = run(&mut facility.ours(&["show", &id[..4], "--json"]), 0).await;
+        assert!(!shown.contains("s3cret"), "{shown}");
+        let shown = parsed(&shown);
+        assert_eq!((&shown["id"], &shown["difference_today"]), (&json!(id), &json!("")), "{who}: {shown}");
+        assert_eq!(shown["recipe"]["1"]["parameters"], json!({"n": "5", "more": id}), "{who}");
+        facility.recipe("good", &good(json!("new")));
+        let (shown, _) = run(&mut facility.ours(&["show", id, "-e", "default"]), 0).await;
+        assert!(shown.contains("+      \"more\": \"new\","), "{who}: {shown}");
+
+        // The letter goes on with the new recipe, whose parameters the logbook knows.
+        let rebase = ["dlq", "rebase", "py", "--onto", "good", "--yes", "--json"];
+        let (_, said) = run(&mut facility.ours(&rebase), 0).await;
+        assert!(said.contains("1 letters went on"), "{said}");
+        let delivery = next(&mut py).await;
+        let body = parsed(&text(&delivery.body));
+        assert_eq!(body["recipe"]["1"]["parameters"], json!({"n": "5", "more": "new"}), "{who}");
+        assert_eq!((&body["payload"], &body["environment"]["ID"]), (&json!({"p": 1}), &json!(id)));
+        transport.settle(&delivery, accept(vec![])).await.expect("settle");
+        assert_eq!(count(transport, &["py", "dlq.py"].map(str::to_owned)).await, 0);
+
+        // And again, as it was then.
+        let (sent, _) = run(&mut facility.ours(&["resubmit", id, "--step", "1", "--json"]), 0).await;
+        let delivery = next(&mut py).await;
+        assert_eq!(parsed(&sent)[0]["id"], json!(delivery.id));
+        let body = parsed(&text(&delivery.body));
+        assert_eq!((&body["recipe"]["1"]["parameters"]["more"], &body["payload"]), (&json!(id), &json!({"p": 1})));
+        transport.settle(&delivery, accept(vec![])).await.expect("settle");
+    }
+}
