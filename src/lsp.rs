@@ -60,7 +60,6 @@ pub enum End {
 /// # Errors
 /// It does not speak the protocol; in words.
 pub fn serve_stdio(given: Given) -> Result<End, String> {
-    keep_memory();
     let (sender, to_write) = unbounded::<Message>();
     let (read, receiver) = unbounded();
     let (told, unreadable) = (sender.clone(), Arc::new(OnceLock::new()));
@@ -103,13 +102,6 @@ pub fn serve_stdio(given: Given) -> Result<End, String> {
         let _ = writer.join();
     }
     end
-}
-
-/// Makes the C library keep memory that is freed: a large recipe is forgotten and read anew at each keystroke, and to
-/// get cleared pages from the kernel takes a quarter of the time. Its limits follow the largest piece that is freed.
-fn keep_memory() {
-    const PIECE: usize = 30 << 20;
-    drop(std::hint::black_box(Vec::<u8>::with_capacity(PIECE)));
 }
 
 /// Serves a client until it leaves.

@@ -40,6 +40,8 @@
 (defun zrecipe-graph (format)
   "Show the graph of this recipe in a FORMAT of `zrecipe graph'."
   (interactive (list (completing-read "Format: " '("svg" "mermaid" "dot") nil t nil nil "svg")))
+  ;; The server draws what it knows: first it has to hear of the last edits.
+  (eglot--signal-textDocument/didChange)
   (let* ((answer (jsonrpc-request (eglot--current-server-or-lose) :zrecipe/graph
                                   (list :textDocument (eglot--TextDocumentIdentifier) :format format)))
          (buffer (get-buffer-create "*zrecipe graph*")))

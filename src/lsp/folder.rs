@@ -7,12 +7,11 @@ use std::sync::{Arc, Weak};
 
 use super::session::Findings;
 use crate::baseline::Baseline;
-use crate::compile::{Compilation, Options, compile};
+use crate::compile::{self, Compilation, Options, Reading, check};
 use crate::contract::Contracts;
 use crate::document::DocumentKind;
 use crate::evidence::{Facts, Set};
 use crate::library;
-use crate::lint::{self, Rule};
 use crate::names::{Name, names};
 use crate::project::{Given, Project, each_in_order, is_ours, walk};
 use crate::settings;
@@ -28,6 +27,8 @@ pub struct Basis {
     /// The names of the recipes that there are, if somebody has said where they are.
     pub recipes: Option<BTreeSet<String>>,
     baseline: Baseline,
+    /// Whether there is a broker configuration that can be used.
+    has_broker: bool,
 }
 
 /// A folder.
@@ -71,7 +72,8 @@ impl Basis {
         let path = project.settings.baseline.as_ref();
         let source = path.and_then(|path| library::read(path, &path.to_string_lossy(), Source::MAX_BYTES).ok());
         let baseline = source.and_then(|source| Baseline::parse(source.text()).ok()).unwrap_or_default();
-        Self { root: root.to_owned(), project, recipes, baseline }
+        let has_broker = matches!(project.topology(), Ok(Some(_)));
+        Self { root: root.to_owned(), project, recipes, baseline, has_broker }
     }
 
     /// What services promise.
@@ -81,7 +83,8 @@ impl Basis {
 
     /// The broker, if its configuration is named and can be used.
     pub fn topology(&self) -> Option<&Topology> {
-        self.project.topology().ok().flatten()
+        // What cannot be used is not read again for each document.
+        self.has_broker.then(|| self.project.topology().ok().flatten()).flatten()
     }
 
     /// Whether a file is one that others are held against, so that after a change to it nothing is as it was.
@@ -99,8 +102,8 @@ impl Basis {
     }
 
     /// Everything that there is to say about a document; with a set, it is held against that.
-    fn compile(&self, path: &Path, source: Arc<Source>, set: Option<&Set>) -> Compilation {
-        let mut compilation = self.compile_with(path, source, lint::RULES, set);
+    fn check(&self, path: &Path, reading: Arc<Reading>, set: Option<&Set>) -> Compilation {
+        let mut compilation = self.with_options(path, |options| check(reading, Options { set, ..options }));
         if !self.is_told(path, &compilation) {
             compilation.diagnostics.clear();
         }
@@ -116,14 +119,9 @@ impl Basis {
         is_ours(compilation) || self.project.settings.kind_of(path).is_some()
     }
 
-    fn compile_with(
-        &self,
-        path: &Path,
-        source: Arc<Source>,
-        rules: &[&'static Rule],
-        set: Option<&Set>,
-    ) -> Compilation {
-        self.with_options(path, |options| compile(source, Options { rules, set, ..options }))
+    /// Reads a document for its structure.
+    fn reading(&self, path: &Path, source: Arc<Source>) -> Arc<Reading> {
+        self.with_options(path, |options| Arc::new(compile::read(source, options.kind, options.files)))
     }
 
     /// Does something with what a file is compiled with.
@@ -143,7 +141,7 @@ impl Basis {
     /// Reads a file for its structure alone.
     pub fn read(&self, path: &Path) -> Option<Compilation> {
         let source = library::read(path, &path.to_string_lossy(), self.project.settings.max_bytes()).ok()?;
-        Some(self.compile_with(path, Arc::new(source), &[], None))
+        Some(self.with_options(path, |options| compile::compile(Arc::new(source), Options { rules: &[], ..options })))
     }
 
     /// What there is to keep of a file on the disk.
@@ -197,17 +195,13 @@ impl Folder {
     /// contradict it.
     pub fn compile(&mut self, path: &Path, source: &Arc<Source>) -> (Compilation, bool) {
         let basis = Arc::clone(&self.basis);
-        let alone = basis.compile(path, Arc::clone(source), None);
-        if alone.document.kind() != DocumentKind::Recipe {
-            return (alone, false);
+        let reading = basis.reading(path, Arc::clone(source));
+        let is_recipe = reading.document.kind() == DocumentKind::Recipe;
+        if is_recipe && !self.files.get(path).is_some_and(|known| known.facts.are_of(&reading.recipe)) {
+            self.keep_facts(path, Facts::of(&reading.recipe));
         }
-        if !self.files.get(path).is_some_and(|known| known.facts.are_of(&alone.recipe)) {
-            self.keep_facts(path, Facts::of(&alone.recipe));
-        }
-        match self.contradicts(path) {
-            true => (basis.compile(path, Arc::clone(source), Some(&self.set)), true),
-            false => (alone, false),
-        }
+        let is_contradicted = is_recipe && self.contradicts(path);
+        (basis.check(path, reading, is_contradicted.then_some(&self.set)), is_contradicted)
     }
 
     /// Keeps a file, in place of what was known of it.
@@ -307,7 +301,8 @@ impl Folder {
         let max_bytes = self.basis.project.settings.max_bytes();
         let source = Arc::new(library::read(path, &path.to_string_lossy(), max_bytes).ok()?);
         let is_contradicted = self.contradicts(path);
-        Some(self.basis.compile(path, source, is_contradicted.then_some(&self.set)))
+        let reading = self.basis.reading(path, source);
+        Some(self.basis.check(path, reading, is_contradicted.then_some(&self.set)))
     }
 
     /// All files, in order.

@@ -33,7 +33,10 @@ fn run(program: &Path, arguments: &[&str], folder: &Path, variables: &[(&str, &P
     command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
     command.env("HOME", folder).env("LANG", "C.UTF-8");
     command.envs(variables.iter().copied());
-    command.output().unwrap_or_else(|error| panic!("{}: {error}; tests/editors/setup installs it", program.display()))
+    command
+        .stdin(std::process::Stdio::null())
+        .output()
+        .unwrap_or_else(|error| panic!("{}: {error}; tests/editors/setup installs it", program.display()))
 }
 
 fn said(output: &Output) -> String {
@@ -191,4 +194,35 @@ fn the_extension_of_vs_code_is_built_tested_and_packaged() {
             serde_json::from_str::<Value>(&text).expect("is JSON");
         }
     }
+}
+
+/// What cannot be run here: its configuration can be read, and what it starts is the server.
+#[test]
+fn configurations_of_other_editors_start_the_server() {
+    let read = |name: &str| std::fs::read_to_string(root().join("editors").join(name)).expect("is there");
+    let helix: Value = toml::from_str(&read("helix/languages.toml")).expect("is TOML");
+    let sublime = read("sublime/LSP-zrecipe.sublime-settings");
+    let sublime: Vec<&str> = sublime.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+    let sublime: Value = serde_json::from_str(&sublime.join("\n")).expect("is JSON");
+    let server = &helix["language-server"]["zrecipe"];
+    let words = |value: &Value| -> Vec<String> {
+        let words = value.as_array().expect("is a list").iter();
+        words.map(|word| word.as_str().expect("is text").to_owned()).collect()
+    };
+    let of_helix = [server["command"].as_str().expect("is text").to_owned()].into_iter().chain(words(&server["args"]));
+    for command in [of_helix.collect(), words(&sublime["clients"]["zrecipe"]["command"])] {
+        let (program, arguments) = command.split_first().expect("is a command");
+        assert_eq!(program, "zrecipe");
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let folder = workspace(&[]);
+        let output = run(Path::new(env!("CARGO_BIN_EXE_zrecipe")), &arguments, folder.path(), &[]);
+        assert!(said(&output).contains("no editor speaks"), "{command:?}: {}", said(&output));
+    }
+    for language in helix["language"].as_array().expect("is a list") {
+        assert!(words(&language["language-servers"]).iter().any(|name| name == "zrecipe"), "{language}");
+    }
+    let zed: Value = toml::from_str(&read("zed/extension.toml")).expect("is TOML");
+    assert_eq!(zed["language_servers"]["zrecipe"]["languages"], serde_json::json!(["JSON", "YAML", "TOML"]));
+    let crate_of_zed: Value = toml::from_str(&read("zed/Cargo.toml")).expect("is TOML");
+    assert_eq!(crate_of_zed["lib"]["crate-type"], serde_json::json!(["cdylib"]));
 }
