@@ -218,7 +218,7 @@ impl Layout {
                 let half = columns(text) as f64 * CHARACTER / 2.0;
                 let is_free = |&&(x, y): &&(f64, f64)| {
                     let covers = |&(u, v, other): &(f64, f64, f64)| {
-                        (x + aside * PADDING - u).abs() < half + other && (y - v).abs() < LINE * 0.75
+                        (x + aside * PADDING - u).abs() < half + other && (y - v).abs() < LINE * 0.7
                     };
                     !labels.iter().any(covers)
                 };
@@ -288,7 +288,7 @@ impl Layout {
             let middle = (y + v) / 2.0;
             let _ = write!(line, "C{x:.1} {middle:.1} {u:.1} {middle:.1} {u:.1} {v:.1}");
         }
-        let places = [0.5, 0.36, 0.64, 0.26, 0.74].map(|part: f64| {
+        let places = [0.5, 0.2, 0.8, 0.12, 0.88].map(|part: f64| {
             let (rest, middle) = (1.0 - part, (start.1 + end.1) / 2.0);
             let (first, last) = (rest * rest * (rest + 3.0 * part), part * part * (part + 3.0 * rest));
             let inner = 3.0 * rest * part;
