@@ -45,7 +45,8 @@ struct Source<'t> {
 }
 
 impl Source<'_> {
-    async fn next(&mut self) -> Result<Delivery, Error> {
+    /// Makes sure that there is room for another one.
+    async fn make_room(&mut self) -> Result<(), Error> {
         /// One in so many of those that stay may be under way.
         const SHARE: usize = 8;
         if self.room == 0 {
@@ -55,6 +56,10 @@ impl Source<'_> {
             self.subscriptions.push(deliveries);
             self.room = usize::from(prefetch);
         }
+        Ok(())
+    }
+
+    async fn next(&mut self) -> Result<Delivery, Error> {
         let delivery = match self.subscriptions.last_mut() {
             Some(deliveries) => deliveries.next().await,
             None => None,
@@ -106,6 +111,10 @@ async fn pour(
     while moved < plan.most {
         tokio::select! {
             () = sleep_until(due) => {}
+            _ = over.wait_for(|over| *over) => return Ok(false),
+        }
+        tokio::select! {
+            room = source.make_room() => room?,
             _ = over.wait_for(|over| *over) => return Ok(false),
         }
         let next = tokio::select! {

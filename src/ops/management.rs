@@ -131,3 +131,34 @@ impl Management {
         Ok(queues)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queues_are_read_as_the_api_writes_them() {
+        let whole = r#"{"name": "q", "type": "quorum", "messages": 5, "messages_ready": 3, "messages_unacknowledged": 2,
+            "consumers": 1, "head_message_timestamp": 100, "arguments": {"x-delivery-limit": 5},
+            "effective_policy_definition": {"delivery-limit": 3}, "message_stats": {"publish_details": {"rate": 1.5},
+            "ack_details": {"rate": 2.0}, "get_no_ack_details": {"rate": 0.5}, "ack": 9}}"#;
+        let read = |text: &str| Queue::read(&read_value(text.as_bytes()).expect("JSON"));
+        let expected = Queue {
+            name: "q".to_owned(),
+            messages: 5,
+            ready: 3,
+            unacknowledged: Some(2),
+            consumers: Some(1),
+            incoming: Some(1.5),
+            outgoing: Some(2.5),
+            oldest: Some(UNIX_EPOCH + Duration::from_secs(100)),
+            limit: Some(3),
+        };
+        assert_eq!(read(whole), Some(expected));
+        // What has just been made has no numbers yet.
+        let named = |limit| Some(Queue { name: "q".to_owned(), limit, ..Queue::default() });
+        assert_eq!(read(r#"{"name": "q", "type": "classic", "arguments": {"x-delivery-limit": 5}}"#), named(None));
+        assert_eq!(read(r#"{"name": "q", "type": "quorum"}"#), named(Some(20)));
+        assert_eq!(read("{}"), None);
+    }
+}

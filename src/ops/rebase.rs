@@ -28,7 +28,9 @@ fn text<'v>(step: &'v Object, key: &str) -> Option<&'v str> {
 }
 
 /// What a step is: its service, and the queue or topic.
-fn kind(step: &Object) -> (Option<String>, Option<String>) {
+type Kind = (Option<String>, Option<String>);
+
+fn kind(step: &Object) -> Kind {
     let place = text(step, "queue").or_else(|| text(step, "topic"));
     (text(step, "service").map(str::to_lowercase), place.map(str::to_owned))
 }
@@ -100,7 +102,7 @@ impl<'v> Steps<'v> {
     fn like(&self, number: i64, other: &Steps<'_>) -> Vec<i64> {
         let Some(step) = self.steps.get(&number) else { return Vec::new() };
         let (service, place) = kind(step);
-        let of_kind = |is: &dyn Fn(&(Option<String>, Option<String>)) -> bool| -> Vec<i64> {
+        let of_kind = |is: &dyn Fn(&Kind) -> bool| -> Vec<i64> {
             other.steps.iter().filter(|(_, step)| is(&kind(step))).map(|(number, _)| *number).collect()
         };
         // What was wrong may have been the queue, or the name of the service.
@@ -178,7 +180,7 @@ mod tests {
                         "4": {"service": "C", "queue": "c"}, "start": [[1, []]]}"#;
         let twins = r#"{"1": {"service": "A", "queue": "a", "output": [2, 3]}, "2": {"queue": "r", "parameters": P},
                         "3": {"queue": "r", "parameters": Q}, "start": [[1, []]]}"#;
-        let alike = twins.replace('P', "{}").replace('Q', "{}");
+        let alike = twins.replace(['P', 'Q'], "{}");
         let apart = twins.replace('P', r#"{"n": 1}"#).replace('Q', r#"{"n": 2}"#);
         let swapped = twins.replace('P', r#"{"n": 2}"#).replace('Q', r#"{"n": 1}"#);
         let renumbered = r#"{"7": {"service": "A", "queue": "a", "output": {"y": 1, "x": 9}},

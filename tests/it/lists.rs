@@ -140,7 +140,9 @@ fn refusing_rules_refuse() {
     let refuses = |name: &str| {
         let snapshots = entries(&root().join("tests/lint").join(name));
         let mut snapshots = snapshots.iter().filter(|path| path.extension().is_some_and(|ending| ending == "snap"));
-        snapshots.any(|path| std::fs::read_to_string(path).expect("is text").contains("\n  so     the dispatcher refuses it"))
+        snapshots.any(|path| {
+            std::fs::read_to_string(path).expect("is text").contains("\n  so     the dispatcher refuses it")
+        })
     };
     let idle = zrecipe::lint::REFUSING.iter().map(|rule| rule.name).filter(|name| !refuses(name));
     assert_eq!(idle.collect::<Vec<_>>(), Vec::<&str>::new(), "these refuse nothing in their fixtures");

@@ -1,6 +1,6 @@
 //! `zrecipe dlq`: dead letters, and the way back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
 use std::io::{BufRead as _, IsTerminal as _};
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use crate::compile::{Options, compile};
 use crate::library::Library;
 use crate::message::{Envelope, REQUEST_QUEUE, Request};
 use crate::ops::dead_letters::{self, Fate, Letter, look, queue_of, reinject};
-use crate::transport::Transport;
+use crate::transport::{Delivery, Transport};
 use crate::value::Value;
 
 /// See dead letters, keep them in files, and send them back
@@ -267,21 +267,40 @@ fn purge(args: &Purge, session: &Session) -> Result<(), Error> {
     let wait = seconds(args.wait)?;
     let mut written: Vec<(String, PathBuf)> = Vec::new();
     let purged = block_on(async {
+        /// How often to look again where letters have come back.
+        const ROUNDS: usize = 5;
         let transport = environment.connect("dlq purge", &[]).await?;
-        for (queue, _) in queues(&args.queues, &environment).await? {
-            let seen = look(&*transport, &queue, dead_letters::Look::at(wait, usize::MAX), |delivery| {
-                let path = Letter::of(delivery).write(&location, delivery.deliveries > 1)?;
-                let path = std::path::absolute(&path).unwrap_or(path);
-                if !args.json {
-                    print(&format!("{}\n", path.display()))?;
+        let mut names: Vec<String> =
+            queues(&args.queues, &environment).await?.into_iter().map(|(queue, _)| queue).collect();
+        let mut known = HashSet::new();
+        for _ in 0..ROUNDS {
+            for queue in &names {
+                let before = written.len();
+                let purge = |delivery: &Delivery| {
+                    let path = Letter::of(delivery).write(&location, delivery.deliveries > 1)?;
+                    let path = std::path::absolute(&path).unwrap_or(path);
+                    if known.insert(path.clone()) {
+                        if !args.json {
+                            print(&format!("{}\n", path.display()))?;
+                        }
+                        written.push((queue.clone(), path));
+                    }
+                    Ok::<_, Error>(Fate::Goes)
+                };
+                look(&*transport, queue, dead_letters::Look::at(wait, usize::MAX), purge).await?;
+                if written.len() > before {
+                    let count = written.len() - before;
+                    say(&format!("{count} dead letters of {queue} are in {}", location.display()));
                 }
-                written.push((queue.clone(), path));
-                Ok::<_, Error>(Fate::Goes)
-            });
-            let seen = seen.await?;
-            if seen > 0 {
-                say(&format!("{seen} dead letters of {queue} are in {}", location.display()));
             }
+            // A broker that has died forgets what it was told last.
+            let mut rest = Vec::new();
+            for queue in names {
+                if transport.waiting(&queue).await?.messages > 0 {
+                    rest.push(queue);
+                }
+            }
+            names = rest;
         }
         transport.close().await?;
         Ok(())
