@@ -83,7 +83,8 @@ async fn run(command: &mut Command, code: i32) -> (String, String) {
     (printed, said)
 }
 
-async fn declare(channel: &Channel, name: &str) {
+/// A queue with dead letters, and how often a message may come back to it.
+async fn declare(channel: &Channel, name: &str, limit: Option<i32>) {
     let durable = QueueDeclareOptions { durable: true, ..Default::default() };
     let text = |text: &str| AMQPValue::LongString(text.into());
     let mut arguments = FieldTable::default();
@@ -91,6 +92,9 @@ async fn declare(channel: &Channel, name: &str) {
     channel.queue_declare(format!("dlq.{name}").into(), durable, arguments.clone()).await.expect("declare");
     arguments.insert("x-dead-letter-exchange".into(), text(""));
     arguments.insert("x-dead-letter-routing-key".into(), text(&format!("dlq.{name}")));
+    if let Some(limit) = limit {
+        arguments.insert("x-delivery-limit".into(), AMQPValue::LongInt(limit));
+    }
     channel.queue_declare(name.into(), durable, arguments).await.expect("declare");
 }
 
@@ -182,7 +186,7 @@ async fn every_dead_letter_is_in_one_place_whatever_is_killed() {
     let mut facility = Facility::new().await;
     facility.channel.confirm_select(ConfirmSelectOptions::default()).await.expect("confirms");
     for (number, name) in names.iter().enumerate() {
-        declare(&facility.channel, name).await;
+        declare(&facility.channel, name, None).await;
         bury(&facility.channel, name, number * size.letters..(number + 1) * size.letters).await;
     }
     let dead: Vec<String> = names.iter().map(|name| format!("dlq.{name}")).collect();
@@ -286,6 +290,14 @@ async fn queues_are_seen_looked_into_and_drained() {
         assert_eq!(ids, ["a", "b", "c"], "{look}");
     }
     assert_eq!(count(transport, &["dlq.py".to_owned()]).await, 0);
+
+    // One that no message may come back to is not emptied by looking, either.
+    declare(&facility.channel, "strict", Some(0)).await;
+    transport.send(vec![message("only", queue("strict"))]).await.expect("send");
+    for _ in 0..3 {
+        assert_eq!(listed(&["peek", "strict", "--json"]).await[0]["id"], "only");
+    }
+    assert_eq!(count(transport, &["dlq.strict".to_owned()]).await, 0);
 
     // To another queue, and to where recipes say.
     run(&mut facility.ours(&["drain", "py", "nosuch"]), 2).await;
