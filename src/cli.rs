@@ -190,6 +190,19 @@ impl Error {
         Self { kind: Kind::Failed(message.into()), hints: Vec::new() }
     }
 
+    /// What it is, for those who say it in their own way.
+    pub fn message(&self) -> &str {
+        match &self.kind {
+            Kind::Failed(message) => message,
+            Kind::Findings | Kind::Exit(_) | Kind::ClosedPipe => "",
+        }
+    }
+
+    /// What to do about it.
+    pub fn hints(&self) -> &[String] {
+        &self.hints
+    }
+
     /// A command that did its work and found something; it has said what.
     pub fn findings() -> Self {
         Self { kind: Kind::Findings, hints: Vec::new() }
@@ -800,13 +813,16 @@ pub fn with_guid(mut parameters: Object) -> (Object, String) {
 }
 
 pub mod broker;
+pub mod changes;
 pub mod confirm;
 pub mod files;
 pub mod follow;
 pub mod letters;
 pub mod logbook;
+pub mod overview;
 pub mod progress;
 pub mod rebase;
+pub mod screen;
 pub mod submit;
 pub mod watch;
 
@@ -854,6 +870,9 @@ commands! {
     run Run,
     service Service,
     shutdown Shutdown,
+    status Status,
+    monitor Monitor,
+    doctor Doctor,
     wrap Wrap,
     dlq Dlq,
     queues Queues,

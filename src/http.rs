@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::http::header::{CONTENT_TYPE, HOST, HeaderValue};
+use axum::http::header::{CONTENT_TYPE, DATE, HOST, HeaderValue};
 pub use axum::http::{Method, StatusCode};
 use axum::http::{Request, Uri};
 use http_body_util::{BodyExt as _, Full, Limited};
@@ -39,6 +39,7 @@ enum Way {
 #[derive(Debug)]
 pub struct Answer {
     status: StatusCode,
+    date: Option<String>,
     body: Bytes,
 }
 
@@ -126,8 +127,9 @@ impl Client {
             }
         };
         let status = answer.status();
+        let date = answer.headers().get(DATE).and_then(|date| date.to_str().ok()).map(str::to_owned);
         let body = Limited::new(Body::new(answer.into_body()), MOST).collect().await;
-        Ok(Answer { status, body: body.map_err(|error| error.to_string())?.to_bytes() })
+        Ok(Answer { status, date, body: body.map_err(|error| error.to_string())?.to_bytes() })
     }
 }
 
@@ -140,6 +142,16 @@ impl Answer {
     /// Whether the server has done what it was asked.
     pub fn is_success(&self) -> bool {
         self.status.is_success()
+    }
+
+    /// When it was given, by the server's clock.
+    pub fn date(&self) -> Option<&str> {
+        self.date.as_deref()
+    }
+
+    /// Whether it says nothing.
+    pub fn is_empty(&self) -> bool {
+        self.body.is_empty()
     }
 
     /// What it says.

@@ -735,6 +735,15 @@ impl Topology {
 }
 
 impl Policy {
+    /// What it applies to, in RabbitMQ's words.
+    pub fn apply_to(&self) -> &'static str {
+        match (self.of_queues, self.of_exchanges) {
+            (true, true) => "all",
+            (false, _) => "exchanges",
+            _ => "queues",
+        }
+    }
+
     /// The settings that queues of a type do not know. RabbitMQ does not apply a policy with such a setting at all.
     pub fn unsupported<'p>(&'p self, queue_type: &str) -> impl Iterator<Item = &'p str> {
         let unknown = UNSUPPORTED.iter().find(|(kind, _)| *kind == queue_type).map_or(&[] as &[&str], |(_, keys)| keys);

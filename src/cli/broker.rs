@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::cli::{Error, Session};
 use crate::library::{self, Library};
 use crate::ops::management::{Management, Queue};
-use crate::runtime::run::DATABASE;
+use crate::runtime::run::{DATABASE, Listed, Runs};
 use crate::site::{Plugins, Site};
 use crate::transport::amqp::{self, Amqp};
 use crate::transport::embedded::{Broker, Embedded, Options, QueueInfo, Stored};
@@ -151,6 +151,52 @@ impl Environment {
         let messages = space.peek(queue, most).await?;
         broker.close().await?;
         Ok(Some(messages))
+    }
+
+    /// The runs that the embedded broker knows; a facility's broker knows none.
+    ///
+    /// # Errors
+    /// It cannot be opened.
+    pub async fn runs(&self) -> Result<Vec<Listed>, Error> {
+        let Place::Embedded(directory) = &self.place else { return Ok(Vec::new()) };
+        let runs = Runs::open(directory).await?;
+        let listed = runs.list().await?;
+        runs.close().await?;
+        Ok(listed)
+    }
+
+    /// How to reach RabbitMQ; nothing for the embedded broker.
+    pub fn amqp(&self) -> Option<&amqp::Options> {
+        match &self.place {
+            Place::Amqp(options) => Some(options),
+            Place::Embedded(_) => None,
+        }
+    }
+
+    /// Where the embedded broker has its files, if it is meant.
+    pub fn directory(&self) -> Option<&Path> {
+        match &self.place {
+            Place::Amqp(_) => None,
+            Place::Embedded(directory) => Some(directory),
+        }
+    }
+
+    /// RabbitMQ's management API.
+    ///
+    /// # Errors
+    /// The site does not say where it is, or this is the embedded broker, which has none.
+    pub fn management(&self) -> Result<Management, Error> {
+        if let Place::Embedded(_) = self.place {
+            return Err(Error::new("no site configuration is given, and the embedded broker needs no configuration")
+                .hint(
+                    "`--site FILE` or ZOCALO_CONFIG names a site; the embedded broker makes queues as they are needed",
+                ));
+        }
+        Management::of_site(&self.plugins())?.ok_or_else(|| {
+            Error::new("the environment does not say where RabbitMQ's management API is").hint(
+                "add a block `{plugin: rabbitmqapi, base_url: http://HOST:15672/api, username: …, password: …}` to it",
+            )
+        })
     }
 
     /// The broker, for people.

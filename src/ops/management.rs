@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 
-use crate::http::{self, Client, Method, escape};
+use crate::http::{self, Client, Method, StatusCode, escape};
 use crate::site::Plugins;
 use crate::value::Value;
 
@@ -23,11 +23,38 @@ pub struct Management {
 pub struct Error {
     place: String,
     reason: String,
+    status: Option<StatusCode>,
+}
+
+impl Error {
+    /// Whether there is no such thing.
+    pub fn is_missing(&self) -> bool {
+        self.status == Some(StatusCode::NOT_FOUND)
+    }
+
+    /// Whether the API has understood and does not do it.
+    pub fn is_refusal(&self) -> bool {
+        self.status == Some(StatusCode::BAD_REQUEST)
+    }
+
+    /// Whether the user may not do it.
+    pub fn is_forbidden(&self) -> bool {
+        matches!(self.status, Some(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN))
+    }
+}
+
+/// What the API says.
+#[derive(Debug)]
+pub struct Answer {
+    /// The content: null where there is none.
+    pub content: Value,
+    /// When it was given, by the broker's clock.
+    pub date: Option<String>,
 }
 
 impl From<http::Error> for Error {
     fn from(error: http::Error) -> Self {
-        Self { place: error.place, reason: error.reason }
+        Self { place: error.place, reason: error.reason, status: None }
     }
 }
 
@@ -101,6 +128,7 @@ impl Management {
         let client = client.ok_or_else(|| Error {
             place: "its address".to_owned(),
             reason: "`base_url` of plugin `rabbitmqapi` is no URL such as `http://host:15672/api`".to_owned(),
+            status: None,
         })?;
         let login = format!("{}:{}", text("username").unwrap_or_default(), text("password").unwrap_or_default());
         let login = format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(login));
@@ -108,13 +136,69 @@ impl Management {
         Ok(Some(Self { vhost, login, client }))
     }
 
-    async fn get(&self, path: &str) -> Result<Value, Error> {
-        let answer = self.client.ask(Method::GET, path, &[("authorization", self.login.clone())], None).await?;
-        let wrong = |reason: String| Error { place: self.client.base().to_owned(), reason };
+    /// Where the API is.
+    pub fn place(&self) -> &str {
+        self.client.base()
+    }
+
+    /// The virtual host that the site names.
+    pub fn vhost(&self) -> &str {
+        &self.vhost
+    }
+
+    /// What there is at a path below the address.
+    ///
+    /// # Errors
+    /// There is no answer, or not this.
+    pub async fn get(&self, path: &str) -> Result<Value, Error> {
+        Ok(self.look(path).await?.content)
+    }
+
+    /// The same, with the time at the broker.
+    ///
+    /// # Errors
+    /// As for [`Management::get`].
+    pub async fn look(&self, path: &str) -> Result<Answer, Error> {
+        self.ask(Method::GET, path, None).await
+    }
+
+    /// Makes what is at a path so.
+    ///
+    /// # Errors
+    /// There is no answer, or a refusal.
+    pub async fn put(&self, path: &str, body: &Value) -> Result<(), Error> {
+        self.ask(Method::PUT, path, Some(body)).await.map(drop)
+    }
+
+    /// Adds to what is at a path, or has something done there: what is said to it.
+    ///
+    /// # Errors
+    /// There is no answer, or a refusal.
+    pub async fn post(&self, path: &str, body: &Value) -> Result<Value, Error> {
+        Ok(self.ask(Method::POST, path, Some(body)).await?.content)
+    }
+
+    /// Removes what is at a path.
+    ///
+    /// # Errors
+    /// There is no answer, or a refusal.
+    pub async fn delete(&self, path: &str) -> Result<(), Error> {
+        self.ask(Method::DELETE, path, None).await.map(drop)
+    }
+
+    async fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Answer, Error> {
+        let login = [("authorization", self.login.clone())];
+        let answer = self.client.ask(method, path, &login, body).await?;
+        let wrong = |reason: String, status| Error { place: self.client.base().to_owned(), reason, status };
+        let status = answer.status();
         if !answer.is_success() {
-            return Err(wrong(format!("it answers {}", answer.status())));
+            let said = answer.value().ok().and_then(|said| Some(said.get("reason")?.as_str()?.to_owned()));
+            let said = said.filter(|_| status != StatusCode::UNAUTHORIZED);
+            let said = said.map_or(String::new(), |said| format!(": {said}"));
+            return Err(wrong(format!("it answers {status}{said}"), Some(status)));
         }
-        answer.value().map_err(wrong)
+        let content = if answer.is_empty() { Ok(Value::Null) } else { answer.value() };
+        Ok(Answer { content: content.map_err(|reason| wrong(reason, None))?, date: answer.date().map(str::to_owned) })
     }
 
     /// The queues of the virtual host.

@@ -1,8 +1,12 @@
 //! Files with a user of the broker each: an `.ini` with the section `rabbitmq`, as Python's `configparser` reads it.
 //!
-//! A password is looked at and never kept, so nothing can show it.
+//! A password is kept as a thing that only tells its hash, so nothing can show it.
 
 use std::collections::HashMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use sha2::{Digest as _, Sha256};
 
 use crate::source::{Source, Span};
 
@@ -15,6 +19,31 @@ pub struct User {
     pub span: Span,
     /// What the user may do with the broker as a whole: `administrator`, `monitoring`, `management`, …
     pub tags: Vec<String>,
+    /// The password.
+    pub password: Password,
+}
+
+/// A password of which nobody gets more than the hash.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Password(String);
+
+impl std::fmt::Debug for Password {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Password")
+    }
+}
+
+impl Password {
+    /// What RabbitMQ keeps of it by `rabbit_password_hashing_sha256`: the salt, and the hash of salt and password.
+    pub fn hash(&self, salt: [u8; 4]) -> String {
+        let hash = Sha256::new().chain_update(salt).chain_update(&self.0).finalize();
+        BASE64.encode([&salt[..], &hash[..]].concat())
+    }
+}
+
+/// The salt of a hash; nothing if it is none.
+pub fn salt(hash: &str) -> Option<[u8; 4]> {
+    BASE64.decode(hash).ok()?.first_chunk().copied()
 }
 
 /// Something wrong with a file. The lines of the file may hold a password, so they are not to be shown.
@@ -133,25 +162,54 @@ impl Reader {
             }
             return None;
         }
-        let mut take = |key: &str| self.entries.remove(key).or_else(|| self.entries.remove(&format!("DEFAULT {key}")));
-        let (name, password, tags) = (take("username"), take("password"), take("tags"));
-        for (key, entry) in [("username", &name), ("password", &password), ("tags", &tags)] {
-            match entry {
+        let mut read = HashMap::new();
+        let mut faults = Vec::new();
+        for key in KEYS {
+            match self.entry(key) {
                 None if key == "tags" => {}
-                None => self.fault(nowhere, format!("there is no `{key}`")),
+                None => faults.push((nowhere, format!("there is no `{key}`"))),
                 Some(entry) if entry.value.is_empty() && key != "tags" => {
-                    self.fault(entry.span, format!("`{key}` is empty"));
+                    faults.push((entry.span, format!("`{key}` is empty")));
                 }
                 Some(entry) if has_lone_percent(&entry.value) => {
-                    self.fault(entry.span, format!("the `%` in `{key}` has to be doubled"));
+                    faults.push((entry.span, format!("the `%` in `{key}` has to be doubled")));
                 }
-                Some(_) => {}
+                Some(entry) => match self.resolve(&entry.value, 0) {
+                    Some(value) => _ = read.insert(key, (value, entry.span)),
+                    None => faults.push((entry.span, format!("`{key}` refers to a key that there is not"))),
+                },
             }
         }
-        let name = name.filter(|name| !name.value.is_empty())?;
-        let tags = tags.map_or(String::new(), |tags| tags.value);
+        faults.into_iter().for_each(|(span, message)| self.fault(span, message));
+        let (name, span) = read.remove("username")?;
+        let mut take = |key: &str| read.remove(key).map_or(String::new(), |(value, _)| value);
+        let (password, tags) = (Password(take("password")), take("tags"));
         let tags = tags.split(',').map(str::trim).filter(|tag| !tag.is_empty()).map(str::to_owned).collect();
-        Some(User { name: name.value.replace("%%", "%"), span: name.span, tags })
+        Some(User { name, span, tags, password })
+    }
+
+    fn entry(&self, key: &str) -> Option<&Entry> {
+        self.entries.get(key).or_else(|| self.entries.get(&format!("DEFAULT {key}")))
+    }
+
+    /// A value as `configparser` gives it: `%%` is `%`, and `%(key)s` what the key says.
+    fn resolve(&self, text: &str, depth: usize) -> Option<String> {
+        const DEEPEST: usize = 10;
+        let (mut resolved, mut rest) = (String::new(), text);
+        while let Some((before, after)) = rest.split_once('%') {
+            resolved.push_str(before);
+            if let Some(after) = after.strip_prefix('%') {
+                resolved.push('%');
+                rest = after;
+                continue;
+            }
+            let (key, after) = after.strip_prefix('(')?.split_once(")s")?;
+            let entry = self.entry(&key.to_lowercase()).filter(|_| depth < DEEPEST)?;
+            resolved.push_str(&self.resolve(&entry.value, depth + 1)?);
+            rest = after;
+        }
+        resolved.push_str(rest);
+        Some(resolved)
     }
 }
 
@@ -178,7 +236,7 @@ mod tests {
     #[test]
     fn files_are_read_as_python_does() {
         // The file, the name with its tags, and the lines and clauses of what is wrong.
-        let rows: [(&str, &str, &[&str]); 18] = [
+        let rows: [(&str, &str, &[&str]); 19] = [
             ("[rabbitmq]\nusername = zocalo\npassword = s3cret\ntags = administrator\n", "zocalo administrator", &[]),
             ("# who\n[rabbitmq]\n; and\nUserName: zocalo\r\npassword: s3cret", "zocalo", &[]),
             (
@@ -189,7 +247,12 @@ mod tests {
             ("[other]\nusername=b\n[rabbitmq]\nusername=a\npassword=s3cret=:\n", "a", &[]),
             ("[rabbitmq]\nusername = a\npassword = s3\n  cret\n", "a", &[]),
             ("[rabbitmq]\nusername = a\npassword = s3%%cret\n", "a", &[]),
-            ("[rabbitmq]\nusername = a\npassword = %(secret)s\n", "a", &[]),
+            ("[DEFAULT]\nsecret = s3cret\n[rabbitmq]\nusername = a\npassword = %(secret)s\n", "a", &[]),
+            (
+                "[rabbitmq]\nusername = a\npassword = %(secret)s\n",
+                "a",
+                &["3: `password` refers to a key that there is not"],
+            ),
             ("[rabbitmq]\nusername = a\npassword = s3%cret\n", "a", &["3: the `%` in `password` has to be doubled"]),
             ("[rabbitmq]\nusername = a\n", "a", &["1: there is no `password`"]),
             ("[rabbitmq]\nusername = a\npassword =\n", "a", &["3: `password` is empty"]),
@@ -231,5 +294,20 @@ mod tests {
             assert_eq!(found, faults, "{text}");
             assert!(!format!("{reading:?}").contains("s3cret"), "{text}: a secret is shown");
         }
+    }
+
+    #[test]
+    fn passwords_are_hashed_as_the_reference_does() {
+        // `zocalo.util.rabbitmq.hash_password` with the salt of a hash.
+        for (password, salted, expected) in [
+            ("guest", "AQIDBA==", "AQIDBEMMOXwY6PKx/JKP9PAqfsb4ozuD0Ta3pxxa9gEYBMmD"),
+            ("käse 100%%", "/wB/gA==", "/wB/gE8arBoeLLA4XNCHYor/Xu6xusOsd6YTM8MQPYg1VKhq"),
+        ] {
+            let text = format!("[rabbitmq]\nusername = a\npassword = {password}\n");
+            let reading = read(&Source::from_text("user.ini", text));
+            let salt = salt(salted).expect("a hash");
+            assert_eq!(reading.user.expect("a user").password.hash(salt), expected);
+        }
+        assert_eq!([salt("AQI="), salt("?")], [None, None]);
     }
 }

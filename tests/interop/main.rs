@@ -9,6 +9,7 @@ mod crash;
 mod kills;
 mod letters;
 mod mail;
+mod operator;
 mod proxy;
 mod python;
 mod rabbitmq;
@@ -16,6 +17,7 @@ mod services;
 mod slurm;
 mod stage;
 mod submit;
+mod terminal;
 mod tls;
 
 use std::sync::Arc;

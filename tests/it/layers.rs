@@ -32,6 +32,7 @@ const FENCES: &[(&[&str], &[&str], &str)] = &[
     (&["lettre"], &["runtime/services/mailer.rs"], "mail is sent by one service"),
     (&["hyper_util"], &["http.rs"], "servers are asked over HTTP in one place"),
     (&["axum"], &["runtime/health.rs", "http.rs"], "HTTP is spoken in one place"),
+    (&["ratatui"], &["cli/screen.rs", "cli/commands/monitor.rs"], "one command has a screen"),
     (&["prometheus_client"], &["runtime/metrics.rs"], "numbers are kept in one place"),
     (&["gen_lsp_types", "lsp_server"], &["lsp.rs", "lsp/"], "what editors speak is known to the language server alone"),
     (&["clap"], &["cli.rs", "cli/"], "options are the business of the command line"),

@@ -1,25 +1,61 @@
-//! `zrecipe broker`: what a broker configuration amounts to.
+//! `zrecipe broker`: what a broker configuration amounts to, and bringing a broker to that.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::cli::progress::align;
-use crate::cli::{Error, Session, print, say};
+use crate::cli::broker::EnvironmentArgs;
+use crate::cli::confirm::confirm;
+use crate::cli::progress::{align, block_on};
+use crate::cli::{Error, Session, changes, print, say};
 use crate::compile::{Compilation, Options, compile};
 use crate::diagnostic::Level;
 use crate::document::DocumentKind;
 use crate::library::{self, read};
+use crate::ops::definitions::{self, Choices, Kind, Live, compare};
 use crate::secret::hidden;
 use crate::source::{Source, Unit};
 use crate::topology::users::{self, User};
 use crate::topology::{Destination, Policy, Queue, Topology};
 use crate::value::{Object, Value};
 
-/// Show what a broker configuration declares
+/// Bring a broker to what a configuration describes, and see before what that changes
+///
+/// The configuration is the file that `zocalo.configure_rabbitmq` takes. `plan` shows what it describes, `diff` what
+/// the broker has otherwise, and `apply` changes the broker.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
     action: Action,
+}
+
+#[derive(Debug, clap::Args)]
+struct Described {
+    /// The configuration, as `zocalo.configure_rabbitmq` takes it.
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Files with a user each, or directories with such files: `*.ini`.
+    #[arg(value_name = "USERS")]
+    users: Vec<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+struct Compared {
+    #[command(flatten)]
+    described: Described,
+    #[command(flatten)]
+    environment: EnvironmentArgs,
+    /// Make this queue or exchange anew where it cannot be changed (repeatable).
+    #[arg(long, value_name = "NAME")]
+    recreate: Vec<String>,
+    /// Remove this queue, exchange or virtual host although it is in use (repeatable); needs `--discard-messages`.
+    #[arg(long, value_name = "NAME", requires = "discard_messages")]
+    remove: Vec<String>,
+    /// Lose the messages of what `--recreate` and `--remove` name.
+    #[arg(long)]
+    discard_messages: bool,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, clap::Subcommand)]
@@ -30,15 +66,41 @@ enum Action {
     /// applies to. A configuration with errors is not printed: then they are, and the exit code is 1. Passwords are
     /// never shown.
     Plan {
-        /// The configuration, as `zocalo.configure_rabbitmq` takes it.
-        #[arg(value_name = "FILE")]
-        file: PathBuf,
-        /// Files with a user each, or directories with such files: `*.ini`.
-        #[arg(value_name = "USERS")]
-        users: Vec<PathBuf>,
+        #[command(flatten)]
+        described: Described,
         /// How to print it.
         #[arg(long, value_name = "FORMAT", default_value = "table", value_parser = ["table", "json"])]
         format: String,
+        /// The same as `--format json`.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show what `apply` would change; changes nothing
+    ///
+    /// `+` is made, `~` changed, `±` removed and made anew, `-` removed, and `!` left as it is, with the reason and what
+    /// to do. Policies, queues, exchanges and bindings that the broker has and the file does not describe are removed;
+    /// users, virtual hosts and permissions only where any are given. What is temporary, `amq.*` and the virtual host
+    /// `/` stay.
+    ///
+    /// The broker is asked by its management API, which a block of plugin `rabbitmqapi` in the site names.
+    ///
+    /// Exit codes: 0 no difference, 1 there is one, 2 could not tell.
+    Diff(Compared),
+    /// Change the broker to what the file describes, after showing the changes and asking
+    ///
+    /// First everything is made and changed, then what is too much is removed, so that no message is without a queue in
+    /// between. A queue with messages or consumers is never removed unless that is said twice: `--recreate QUEUE` (or
+    /// `--remove QUEUE` for one that the file does not describe) and `--discard-messages`. Applying twice changes nothing
+    /// the second time, and after an interruption it can be called again.
+    ///
+    /// Exit codes: 0 the broker is as described, 1 something was left as it is or refused, 2 could not do it.
+    #[command(after_help = "At night: `zrecipe broker diff FILE` first. Lines with `!` say what stands in the way.")]
+    Apply {
+        #[command(flatten)]
+        compared: Compared,
+        /// Do not ask. Without a terminal nothing is changed unless this is given.
+        #[arg(short, long)]
+        yes: bool,
     },
 }
 
@@ -47,18 +109,89 @@ enum Action {
 /// # Errors
 /// See [`crate::cli`].
 pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
-    let Action::Plan { file, users, format } = &args.action;
-    let compilation = configuration(file, session)?;
-    let (users, are_sound) = read_users(users, session)?;
-    let Some(topology) = compilation.document.broker().filter(|_| !compilation.has_errors()) else {
-        session.explain(&[only_errors(compilation)]);
-        return Err(Error::findings());
-    };
-    let are_known = users.is_empty() || know_all(&users, topology);
-    if !(are_sound && are_known) {
-        return Err(Error::findings());
+    match &args.action {
+        Action::Plan { described, format, json: is_json } => {
+            let (compilation, users) = described.read(session)?;
+            let topology = compilation.document.broker().ok_or_else(Error::findings)?;
+            let is_json = *is_json || format == "json";
+            print(&if is_json { hidden("", json(topology, &users)).to_json_pretty() + "\n" } else { table(topology, &users) })
+        }
+        Action::Diff(compared) => compare_with(compared, session, None),
+        Action::Apply { compared, yes } => compare_with(compared, session, Some(*yes)),
     }
-    if format == "json" { print(&(hidden("", json(topology, &users)).to_json_pretty() + "\n")) } else { print(&table(topology, &users)) }
+}
+
+impl Described {
+    /// The configuration without a fault, and the users; or else its faults have been told.
+    fn read(&self, session: &Session) -> Result<(Compilation, Vec<(User, String)>), Error> {
+        let compilation = configuration(&self.file, session)?;
+        let (users, are_sound) = read_users(&self.users, session)?;
+        let Some(topology) = compilation.document.broker().filter(|_| !compilation.has_errors()) else {
+            session.explain(&[only_errors(compilation)]);
+            return Err(Error::findings());
+        };
+        let are_known = users.is_empty() || know_all(&users, topology);
+        if are_sound && are_known { Ok((compilation, users)) } else { Err(Error::findings()) }
+    }
+}
+
+/// Holds the broker against a configuration, and changes it, without asking where `yes`.
+fn compare_with(args: &Compared, session: &Session, apply: Option<bool>) -> Result<(), Error> {
+    let (compilation, users) = args.described.read(session)?;
+    let topology = compilation.document.broker().ok_or_else(Error::findings)?;
+    let management = args.environment.read(session)?.management()?;
+    let users: Vec<&User> = users.iter().map(|(user, _)| user).collect();
+    let (recreate, remove) = (args.recreate.clone(), args.remove.clone());
+    let choices = Choices { recreate, remove, discard_messages: args.discard_messages };
+    block_on(async {
+        let mut kinds = vec![Kind::Vhost];
+        kinds.extend((!users.is_empty()).then_some(Kind::User));
+        kinds.extend((!topology.permissions.is_empty()).then_some(Kind::Permission));
+        let live = Live::read(&management, &kinds).await?;
+        let found = compare(&definitions::wanted(topology, &users, &live), &live, &choices);
+        let is_left = found.iter().any(|change| change.hold.is_some());
+        let to_do = found.iter().filter(|change| change.hold.is_none()).count();
+        let mut done: Vec<Value> = found.iter().map(changes::json).collect();
+        let mut failed = false;
+        if !args.json {
+            found.iter().try_for_each(|change| print(&(changes::line(change) + "\n")))?;
+            say(&format!("{} at {}", changes::summary(&found), management.place()));
+        }
+        if let Some(yes) = apply
+            && to_do > 0
+        {
+            confirm("change the broker?", yes)?;
+            for (change, json) in found.iter().zip(&mut done).filter(|(change, _)| change.hold.is_none()) {
+                let result = definitions::make(&management, change).await;
+                let is_done = result.is_ok();
+                failed |= !is_done;
+                if let Value::Object(json) = json {
+                    json.insert("done".to_owned(), Value::Bool(is_done));
+                    if let Err(error) = &result {
+                        json.insert("not_done".to_owned(), Value::from(error.to_string()));
+                    }
+                }
+                if let Err(error) = result {
+                    say(&format!("error: {} {}: {error}", change.thing.kind.name(), change.thing.name));
+                    if change.action == definitions::Action::Recreate {
+                        say("  help: if it is gone now, applying again makes it");
+                    }
+                }
+            }
+            let count = done.iter().filter(|json| json.get("done").is_some_and(Value::is_truthy)).count();
+            say(&format!("{count} of {to_do} changes made"));
+        }
+        if args.json {
+            let document = Value::from([
+                ("version", Value::from(1)),
+                ("broker", Value::from(management.place())),
+                ("changes", Value::Array(done)),
+            ]);
+            print(&(document.to_json_pretty() + "\n"))?;
+        }
+        let is_difference = if apply.is_some() { failed || is_left } else { !found.is_empty() };
+        if is_difference { Err(Error::findings()) } else { Ok(()) }
+    })
 }
 
 fn configuration(file: &std::path::Path, session: &Session) -> Result<Compilation, Error> {
@@ -143,14 +276,6 @@ fn applies_to<'t>(topology: &'t Topology, policy: &Policy) -> (Vec<&'t str>, Vec
     (queues, exchanges.map(|exchange| exchange.name.text.as_str()).collect())
 }
 
-fn apply_to(policy: &Policy) -> &'static str {
-    match (policy.of_queues, policy.of_exchanges) {
-        (true, true) => "all",
-        (false, _) => "exchanges",
-        _ => "queues",
-    }
-}
-
 fn json(topology: &Topology, users: &[(User, String)]) -> Value {
     let text = |text: &str| Value::from(text);
     let vhosts = sorted(&topology.vhosts, |vhost| (&vhost.name.text, "")).into_iter().map(|vhost| {
@@ -183,7 +308,7 @@ fn json(topology: &Topology, users: &[(User, String)]) -> Value {
             ("vhost", text(&policy.vhost.text)),
             ("name", text(&policy.name.text)),
             ("pattern", text(policy.pattern.as_str())),
-            ("apply-to", text(apply_to(policy))),
+            ("apply-to", text(policy.apply_to())),
             ("priority", Value::from(policy.priority)),
             ("definition", Value::Object((*policy.definition).clone())),
             ("queues", Value::from(queues)),

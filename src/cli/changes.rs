@@ -1,0 +1,182 @@
+//! How the changes of a broker are shown: a line for each, with what to do about those that are not made.
+
+use crate::cli::Error;
+use crate::ops::definitions::{Action, Change, Hold, Kind, Thing};
+use crate::ops::management;
+use crate::secret::hidden;
+use crate::value::{Object, Value};
+
+impl From<management::Error> for Error {
+    fn from(error: management::Error) -> Self {
+        let said = Self::new(error.to_string());
+        if error.is_forbidden() {
+            return said.hint(
+                "`username` and `password` of plugin `rabbitmqapi` name a user with the tag `administrator`, or \
+                 `monitoring` to look only, and with permissions in the virtual host",
+            );
+        }
+        said
+    }
+}
+
+/// One change, for people.
+pub fn line(change: &Change) -> String {
+    let Thing { kind, vhost, name, .. } = &change.thing;
+    let sign = match (change.hold, change.action) {
+        (Some(_), _) => '!',
+        (None, Action::Create) => '+',
+        (None, Action::Update) => '~',
+        (None, Action::Recreate) => '±',
+        (None, Action::Remove) => '-',
+    };
+    let place = if vhost.is_empty() { String::new() } else { format!(" in {vhost}") };
+    let mut text = format!("{sign} {} {name}{place}", kind.name());
+    let what = match (&change.before, change.action) {
+        (_, Action::Remove) => String::new(),
+        (Some(before), _) => differences(before, change),
+        (None, _) => shown(change),
+    };
+    if !what.is_empty() {
+        text.push_str(&format!(": {what}"));
+    }
+    for remark in change.hold.iter().flat_map(|hold| remarks(change, *hold)) {
+        text.push_str(&format!("\n    {remark}"));
+    }
+    text
+}
+
+/// Why a change is not made, and what to do about it.
+fn remarks(change: &Change, hold: Hold) -> [String; 2] {
+    let (kind, name) = (change.thing.kind, &change.thing.name);
+    match hold {
+        Hold::Immutable if kind == Kind::Queue => [
+            "not done: a queue cannot be changed".to_owned(),
+            format!(
+                "help: move its messages to another queue (`zrecipe drain`), stop its services, and apply with \
+                 `--recreate {name}`"
+            ),
+        ],
+        Hold::Immutable => [
+            format!("not done: {} {} cannot be changed", article(kind), kind.name()),
+            format!("help: apply with `--recreate {name}` when nobody publishes to it; its bindings are made again"),
+        ],
+        Hold::InUse { messages, consumers } => {
+            let count = |count: i64, what: &str| match count {
+                0 => None,
+                1 => Some(format!("1 {what}")),
+                count => Some(format!("{count} {what}s")),
+            };
+            let held: Vec<String> =
+                count(messages, "message").into_iter().chain(count(consumers, "consumer")).collect();
+            let option = if change.action == Action::Recreate { "--recreate" } else { "--remove" };
+            [
+                format!("not done: it has {}", held.join(" and ")),
+                format!(
+                    "help: move the messages away (`zrecipe drain`) and stop its services; or lose them with \
+                     `{option} {name} --discard-messages`"
+                ),
+            ]
+        }
+        Hold::Own => [
+            "not done: this is the user that the management API is asked as".to_owned(),
+            "help: describe it in a file of a user, or name another user in plugin `rabbitmqapi`".to_owned(),
+        ],
+    }
+}
+
+fn article(kind: Kind) -> &'static str {
+    if kind == Kind::Exchange { "an" } else { "a" }
+}
+
+/// What a new thing is like.
+fn shown(change: &Change) -> String {
+    // A binding's name says it all.
+    if change.thing.kind == Kind::Binding {
+        return String::new();
+    }
+    flat(&change.thing.settings).into_iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(" ")
+}
+
+/// What is otherwise than it should be.
+fn differences(before: &Thing, change: &Change) -> String {
+    let (old, new) = (flat(&before.settings), flat(&change.thing.settings));
+    let find = |among: &[(String, String)], key: &str| {
+        among.iter().find(|(found, _)| found == key).map_or("nothing".to_owned(), |(_, value)| value.clone())
+    };
+    let mut keys: Vec<&String> = old.iter().chain(&new).map(|(key, _)| key).collect();
+    keys.sort();
+    keys.dedup();
+    let mut parts: Vec<String> = Vec::new();
+    for key in keys {
+        let (old, new) = (find(&old, key), find(&new, key));
+        if old != new {
+            parts.push(format!("{key} {old} -> {new}"));
+        }
+    }
+    if change.password {
+        parts.push("another password".to_owned());
+    }
+    parts.join(", ")
+}
+
+/// Settings, those within arguments and definitions as if they stood beside the others.
+fn flat(settings: &Object) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    for (key, value) in settings {
+        match value {
+            Value::Object(inner) => found.extend(flat(inner)),
+            value => {
+                let text = match hidden(key, value.clone()) {
+                    Value::String(text) if !text.is_empty() && !text.contains([' ', ',']) => text,
+                    other => other.to_json(),
+                };
+                found.push((key.clone(), text));
+            }
+        }
+    }
+    // What most have.
+    let usual = [("durable", "true"), ("auto_delete", "false"), ("internal", "false")];
+    found.retain(|(key, value)| !usual.contains(&(key.as_str(), value.as_str())));
+    found
+}
+
+/// How many changes there are of each kind.
+pub fn summary(changes: &[Change]) -> String {
+    let count = |what: &str, is_it: &dyn Fn(&Change) -> bool| {
+        let count = changes.iter().filter(|change| is_it(change)).count();
+        (count > 0).then(|| format!("{count} {what}"))
+    };
+    let makes = |action| move |change: &Change| change.hold.is_none() && change.action == action;
+    let parts = [
+        count("to create", &makes(Action::Create)),
+        count("to change", &makes(Action::Update)),
+        count("to make anew", &makes(Action::Recreate)),
+        count("to remove", &makes(Action::Remove)),
+        count("left as they are", &|change| change.hold.is_some()),
+    ];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    if parts.is_empty() { "no difference".to_owned() } else { parts.join(", ") }
+}
+
+/// One change, for programs.
+pub fn json(change: &Change) -> Value {
+    let Thing { kind, vhost, name, settings, .. } = &change.thing;
+    let text = |text: &str| Value::from(text);
+    let mut object = Object::new();
+    let mut put = |key: &str, value: Value| _ = object.insert(key.to_owned(), value);
+    put("action", text(change.action.name()));
+    put("kind", text(kind.name()));
+    put("vhost", if vhost.is_empty() { Value::Null } else { text(vhost) });
+    put("name", text(name));
+    put("settings", Value::Object(settings.clone()));
+    put("before", change.before.as_ref().map_or(Value::Null, |before| Value::Object(before.settings.clone())));
+    put("password_differs", Value::Bool(change.password));
+    put("done", Value::Bool(false));
+    if let Some(hold) = change.hold {
+        let [why, help] = remarks(change, hold);
+        let strip = |text: &str| text.split_once(": ").map_or_else(|| text.to_owned(), |(_, rest)| rest.to_owned());
+        put("not_done", Value::from(strip(&why)));
+        put("help", Value::from(strip(&help)));
+    }
+    hidden("", Value::Object(object))
+}

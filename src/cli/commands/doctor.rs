@@ -1,0 +1,264 @@
+//! `zrecipe doctor`: what is wrong with the broker and with what a project needs of it.
+
+use std::path::Path;
+use std::time::SystemTime;
+
+use crate::cli::broker::{Environment, EnvironmentArgs};
+use crate::cli::progress::block_on;
+use crate::cli::{Error, Session, print};
+use crate::http::escape;
+use crate::message::{Destination, REQUEST_QUEUE};
+use crate::ops::checkup::{self, Finding, Needs, Severity};
+use crate::ops::management::Management;
+use crate::runtime::run::destinations;
+use crate::transport::amqp::{Amqp, Login, Options};
+use crate::transport::{self, Transport as _};
+use crate::value::{Object, Value};
+
+/// Find out what is wrong with the broker, with a remedy for each finding
+///
+/// Looks at: the connection to each host, with TLS and login; the permissions of the user; the queues that the recipes
+/// and the contracts of the project need; the topics of services; delays; queues that hold messages and have no
+/// consumers; dead letters; versions; the broker's clock; disk and memory. Of the embedded broker: its directory and the
+/// space there. Changes nothing, and sends no message.
+///
+/// Most of it is asked by RabbitMQ's management API, which a block of plugin `rabbitmqapi` in the site names; its user
+/// needs the tag `monitoring`.
+///
+/// Exit codes: 0 all is well, 1 something is wrong, 2 could not look.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    environment: EnvironmentArgs,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// See [`crate::cli`].
+pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
+    let environment = args.environment.read(session)?;
+    let mut found = Vec::new();
+    let needs = needs(session, &environment, &mut found);
+    block_on(async {
+        match (environment.amqp(), environment.directory()) {
+            (Some(options), _) => rabbitmq(&environment, options, &needs, &mut found).await,
+            (None, Some(directory)) => embedded(&environment, directory, &needs, &mut found).await,
+            (None, None) => {}
+        }
+        Ok(())
+    })?;
+    if args.json {
+        let findings = found.iter().map(|it| {
+            Value::from([
+                ("severity", Value::from(it.severity.name())),
+                ("about", Value::from(it.about)),
+                ("text", Value::from(it.text.as_str())),
+                ("help", Value::from(it.help.as_deref())),
+            ])
+        });
+        let document = Value::from([
+            ("version", Value::from(1)),
+            ("broker", Value::from(environment.place())),
+            ("findings", Value::Array(findings.collect())),
+        ]);
+        print(&(document.to_json_pretty() + "\n"))?;
+    } else {
+        let mut text = format!("{}\n", environment.place());
+        for it in &found {
+            text.push_str(&format!("{:<8} {:<13} {}\n", it.severity.name(), it.about, it.text));
+            if let Some(help) = &it.help {
+                text.push_str(&format!("{:<8} {:<13} help: {help}\n", "", ""));
+            }
+        }
+        print(&text)?;
+    }
+    if found.iter().any(|it| it.severity > Severity::Fine) { Err(Error::findings()) } else { Ok(()) }
+}
+
+/// The queues that the project needs, and for what; says which recipes and contracts cannot be read.
+fn needs(session: &Session, environment: &Environment, found: &mut Vec<Finding>) -> Needs {
+    let mut needs = Needs::new();
+    let library = environment.library(session);
+    for name in library.own_names() {
+        let help = format!("`zrecipe check {name}` says what is wrong");
+        match session.compile_in(&library, std::slice::from_ref(&name), None, &crate::lint::Levels::default()) {
+            Ok(compiled) => {
+                for compilation in compiled {
+                    if compilation.has_errors() {
+                        found.push(Finding::warning("recipes", format!("the recipe `{name}` has errors"), help.clone()));
+                    }
+                    for (_, destination) in destinations(&compilation.recipe.to_value()) {
+                        // What a parameter decides is known to nobody yet.
+                        if let Destination::Queue(queue) = destination
+                            && !queue.contains('{')
+                        {
+                            needs.entry(queue).or_insert_with(|| format!("the recipe `{name}`"));
+                        }
+                    }
+                }
+            }
+            Err(error) => found.push(Finding::warning("recipes", error.message(), help)),
+        }
+    }
+    match session.contracts() {
+        Ok(contracts) => {
+            for contract in contracts.programs() {
+                for queue in contract.queues.iter().filter(|queue| !queue.contains('*')) {
+                    let service = contract.names.first().map_or("?", String::as_str);
+                    needs.entry(queue.clone()).or_insert_with(|| format!("the service `{service}`"));
+                }
+            }
+        }
+        Err(error) => found.push(Finding::error("contracts", error.message(), error.hints().join("; "))),
+    }
+    needs.entry(REQUEST_QUEUE.to_owned()).or_insert_with(|| "whoever asks for processing".to_owned());
+    needs
+}
+
+async fn rabbitmq(environment: &Environment, options: &Options, needs: &Needs, found: &mut Vec<Finding>) {
+    let mut open = None;
+    for host in &options.hosts {
+        let alone = Options { hosts: vec![host.clone()], name: "zrecipe doctor".to_owned(), ..options.clone() };
+        let how = if options.tls.is_some() { "with TLS" } else { "in clear text" };
+        match Amqp::connect(alone).await {
+            Ok(broker) => {
+                let text = format!("{host}, {how}, virtual host `{}`", options.vhost);
+                found.push(Finding::fine("connection", text));
+                match open {
+                    None => open = Some(broker),
+                    Some(_) => _ = broker.close().await,
+                }
+            }
+            Err(error) => found.push(Finding::error("connection", error.to_string(), remedy(&error))),
+        }
+    }
+    match environment.management() {
+        Ok(management) => {
+            if let Err(error) = by_api(&management, environment, options, needs, found).await {
+                let said = Error::from(error);
+                let help = said.hints().first().cloned().unwrap_or_else(|| {
+                    "see whether the plug-in `rabbitmq_management` is enabled, and `base_url` right".to_owned()
+                });
+                found.push(Finding::error("management", said.message(), help));
+            }
+        }
+        Err(error) => {
+            found.push(Finding::warning("management", error.message(), error.hints().join("; ")));
+            // What is there can be asked without it.
+            for (queue, who) in needs {
+                let Some(broker) = &open else { break };
+                match broker.find_queue(queue).await {
+                    Err(transport::Error::NoSuchQueue(_)) => found.push(checkup::missing(queue, who)),
+                    Err(error) => found.push(Finding::error("queues", error.to_string(), remedy(&error))),
+                    Ok(()) => {}
+                }
+            }
+        }
+    }
+    if let Some(broker) = open {
+        let _ = broker.close().await;
+    }
+}
+
+/// What to do about a connection that fails so.
+fn remedy(error: &transport::Error) -> &'static str {
+    let said = match error {
+        transport::Error::Unavailable { reason, .. } => reason.to_lowercase(),
+        other => other.to_string().to_lowercase(),
+    };
+    let has = |words: &[&str]| words.iter().any(|word| said.contains(word));
+    if has(&["certificate", "tls", "handshake"]) {
+        "`ca-file` in the site names the authority of the broker's certificate, and `host` the name in it"
+    } else if said.contains("password") {
+        "`username` and `password` of plugin `pika` in the site; `rabbitmqctl authenticate_user USER` tests them"
+    } else if said.contains("virtual host") {
+        "`vhost` of plugin `pika` in the site; `rabbitmqctl list_vhosts` names those that there are"
+    } else {
+        "see whether the broker runs (`rabbitmqctl status` on its machine), and `host` and `port` in the site"
+    }
+}
+
+/// What the management API tells.
+async fn by_api(
+    management: &Management,
+    environment: &Environment,
+    options: &Options,
+    needs: &Needs,
+    found: &mut Vec<Finding>,
+) -> Result<(), crate::ops::management::Error> {
+    let overview = management.look("overview").await?;
+    found.push(checkup::version(&overview.content));
+    found.extend(checkup::clock(overview.date.as_deref(), SystemTime::now()));
+    found.extend(checkup::nodes(&management.get("nodes").await?));
+    let vhost = escape(&options.vhost);
+    if management.vhost() != options.vhost {
+        found.push(Finding::error(
+            "management",
+            format!("plugin `rabbitmqapi` is about virtual host `{}`, and `pika` about `{}`", management.vhost(), options.vhost),
+            "give the block of `rabbitmqapi` the same `vhost` as that of `pika`",
+        ));
+    }
+    found.extend(checkup::exchanges(&management.get(&format!("exchanges/{vhost}")).await?));
+    match environment.queues().await {
+        Ok(queues) => found.extend(checkup::queues(&queues, needs, false)),
+        Err(error) => found.push(Finding::error("queues", error.message(), error.hints().join("; "))),
+    }
+    if let Login::Password { user, .. } = &options.login {
+        match management.get(&format!("permissions/{vhost}/{}", escape(user))).await {
+            Ok(rights) => found.extend(checkup::permissions(&rights, user, needs)),
+            Err(error) if error.is_missing() => {
+                let nothing = Value::Object(Object::new());
+                found.extend(checkup::permissions(&nothing, user, &Needs::new()));
+            }
+            // Only administrators see the rights of others.
+            Err(error) if error.is_forbidden() => {
+                found.push(Finding::fine("permissions", "only a user with the tag `administrator` may see them"));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Less than this is little, in bytes.
+const LITTLE: u64 = 1 << 30;
+
+async fn embedded(environment: &Environment, directory: &Path, needs: &Needs, found: &mut Vec<Finding>) {
+    let place = directory.display();
+    let other = "`--state DIR` or `state-directory` in zrecipe.toml names another directory";
+    let writable = std::fs::create_dir_all(directory).and_then(|()| tempfile::tempfile_in(directory).map(drop));
+    if let Err(error) = writable {
+        return found.push(Finding::error("directory", format!("nothing can be written to {place}: {error}"), other));
+    }
+    found.push(Finding::fine("directory", format!("{place} can be written to")));
+    match rustix::fs::statvfs(directory) {
+        Ok(space) => {
+            let free = space.f_bavail.saturating_mul(space.f_frsize);
+            let text = format!("{} MB are free in {place}", free >> 20);
+            found.push(if free < LITTLE { Finding::warning("disk", text, "free some, or: ".to_owned() + other) } else { Finding::fine("disk", "1 GB or more is free") });
+        }
+        Err(error) => found.push(Finding::warning("disk", format!("nobody knows the space in {place}: {error}"), other)),
+    }
+    match environment.queues().await {
+        // The embedded broker makes queues as they are needed.
+        Ok(queues) => found.extend(checkup::queues(&queues, needs, true)),
+        Err(error) => return found.push(Finding::error("broker", error.message(), other)),
+    }
+    match environment.runs().await {
+        Ok(runs) => {
+            let stopped: Vec<_> = runs.iter().filter(|run| run.state() == "interrupted").collect();
+            for run in &stopped {
+                let text = format!("the run {} of {} was interrupted", run.id, run.title);
+                found.push(Finding::warning("runs", text, format!("`zrecipe resume {}` goes on with it", run.id)));
+            }
+            if stopped.is_empty() {
+                found.push(Finding::fine("runs", "none is interrupted"));
+            }
+        }
+        Err(error) => found.push(Finding::error("runs", error.message(), other)),
+    }
+}

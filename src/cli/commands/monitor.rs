@@ -1,0 +1,146 @@
+//! `zrecipe monitor`: services, queues, dead letters and runs on a screen that stays.
+
+use std::io::{self, IsTerminal as _};
+use std::time::Duration;
+
+use ratatui::DefaultTerminal;
+use ratatui::crossterm::event::{self, Event, KeyEventKind};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
+
+use crate::cli::broker::{Environment, EnvironmentArgs};
+use crate::cli::overview::{Counts, subscription, tables};
+use crate::cli::progress::{block_on, interrupted};
+use crate::cli::screen::{Screen, Wish};
+use crate::cli::{Error, Session};
+use crate::contract::Contracts;
+use crate::ops::services::Services;
+use crate::runtime::instance::COMMANDS;
+use crate::runtime::status::broadcast;
+use crate::transport::{Deliveries, Delivery, Settlement, Transport, Verdict};
+use crate::value::Value;
+
+/// How long to wait before the queues are counted again.
+const PAUSE: Duration = Duration::from_secs(2);
+/// How long a subscription that was lost may take to come back before the next attempt.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Watch services, queues, dead letters and runs on a screen, and stop services
+///
+/// Services appear when they say how they are, within six seconds; those of the Python packages as well as ours. One
+/// that says nothing for 20 seconds is shown as silent, and is gone after 90. It works over ssh, in any size of window,
+/// and without colours where NO_COLOR is set.
+///
+/// Keys: q quits; / filters all tables; tab goes to the next table; up and down (k, j) mark a row; s asks whether to
+/// stop the marked service, which then finishes what it has begun; esc drops the filter.
+///
+/// `zrecipe status` prints the same once.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    environment: EnvironmentArgs,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// See [`crate::cli`].
+pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
+    let environment = args.environment.read(session)?;
+    let contracts = session.contracts()?;
+    if !(io::stdout().is_terminal() && io::stdin().is_terminal()) {
+        return Err(Error::new("there is no terminal to draw on").hint("`zrecipe status` prints the same once"));
+    }
+    let screen = Screen::new(environment.place(), session.style(true).colour);
+    block_on(async {
+        let transport = environment.connect("monitor", &[]).await?;
+        let mut terminal = ratatui::try_init()?;
+        let result = watch(&mut terminal, &*transport, &environment, contracts, screen).await;
+        ratatui::try_restore()?;
+        let _ = transport.close().await;
+        result
+    })
+}
+
+/// The next broadcast; waits for ever where there is no subscription.
+async fn next(deliveries: &mut Option<Deliveries>) -> Option<Delivery> {
+    match deliveries {
+        Some(deliveries) => deliveries.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn watch(
+    terminal: &mut DefaultTerminal,
+    transport: &dyn Transport,
+    environment: &Environment,
+    contracts: &Contracts,
+    mut screen: Screen,
+) -> Result<(), Error> {
+    let (sender, mut events) = mpsc::channel(100);
+    // It ends with the program: a terminal cannot be asked to stop reading.
+    std::thread::spawn(move || {
+        while let Ok(event) = event::read() {
+            if sender.blocking_send(event).is_err() {
+                return;
+            }
+        }
+    });
+    let begun = Instant::now();
+    let (mut services, mut counts) = (Services::default(), Counts::default());
+    let mut deliveries = None;
+    let mut ticks = interval(Duration::from_secs(1));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut counting = Box::pin(Counts::read(environment));
+    let mut pause = Box::pin(sleep(Duration::ZERO));
+    let (mut is_counting, mut interrupted) = (true, Box::pin(interrupted()));
+    loop {
+        terminal.draw(|frame| screen.draw(frame))?;
+        tokio::select! {
+            event = events.recv() => match event {
+                Some(Event::Key(key)) if key.kind != KeyEventKind::Release => match screen.press(key) {
+                    Some(Wish::Quit) => return Ok(()),
+                    Some(Wish::Shutdown(host)) => {
+                        let command = Value::from([("command", "shutdown"), ("host", &host)]);
+                        screen.said = match transport.send(vec![broadcast(COMMANDS, &command, None)]).await {
+                            Ok(()) => format!("told {host} to stop"),
+                            Err(error) => format!("{host} was not told: {error}"),
+                        };
+                    }
+                    None => {}
+                },
+                // A new size is drawn on at once.
+                Some(_) => {}
+                None => return Err(Error::new("the terminal is gone")),
+            },
+            delivery = next(&mut deliveries) => match delivery {
+                Some(delivery) => {
+                    services.hear(&delivery.body, begun.elapsed());
+                    let _ = transport.settle(&delivery, Settlement::of(Verdict::Accept)).await;
+                }
+                None => deliveries = None,
+            },
+            found = &mut counting, if is_counting => {
+                (counts, is_counting) = (found, false);
+                if let Some(problem) = counts.problems.first() {
+                    screen.said.clone_from(problem);
+                }
+                pause = Box::pin(sleep(PAUSE));
+            }
+            () = &mut pause, if !is_counting => {
+                counting = Box::pin(Counts::read(environment));
+                is_counting = true;
+            }
+            _ = ticks.tick() => if deliveries.is_none() {
+                match timeout(PATIENCE, transport.subscribe(subscription())).await {
+                    Ok(Ok(subscribed)) => deliveries = Some(subscribed),
+                    Ok(Err(error)) => screen.said = format!("no services: {error}"),
+                    Err(_) => "no services: the broker does not answer".clone_into(&mut screen.said),
+                }
+            },
+            () = &mut interrupted => return Ok(()),
+        }
+        services.pass(begun.elapsed());
+        screen.show(tables(&services.list(), &counts, contracts));
+    }
+}

@@ -1,0 +1,80 @@
+//! `zrecipe status`: who is at work, and what waits.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
+
+use crate::cli::broker::EnvironmentArgs;
+use crate::cli::overview::{Counts, json, subscription, tables};
+use crate::cli::progress::{align, block_on};
+use crate::cli::{Error, Session, print, say};
+use crate::ops::services::Services;
+use crate::transport::{Settlement, Transport, Verdict};
+
+/// Show services, queues, dead letters and runs at one glance
+///
+/// Services tell how they are every six seconds, those of the Python packages as well as ours; this listens for a
+/// moment and prints what it has heard. A service that is not in the table does not run, or is not connected to this
+/// broker. `busy` is the part of the last ten seconds in which it was not idle. The queue of a service is that of its
+/// contract, because Python services do not tell theirs. Queues come from RabbitMQ's management API (plugin
+/// `rabbitmqapi` of the site) or from the embedded broker.
+///
+/// `zrecipe monitor` shows the same on a screen that stays; `zrecipe doctor` says what is wrong and what to do.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    environment: EnvironmentArgs,
+    /// How many seconds to listen for services.
+    #[arg(short, long, value_name = "SECONDS", default_value_t = 7.0)]
+    wait: f64,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// See [`crate::cli`].
+pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
+    let environment = args.environment.read(session)?;
+    let contracts = session.contracts()?;
+    let wait = Duration::try_from_secs_f64(args.wait).map_err(|_| Error::new("`--wait` is a number of seconds"))?;
+    let (services, counts) = block_on(async {
+        let transport = environment.connect("status", &[]).await?;
+        let (services, mut counts) = tokio::join!(listen(&*transport, wait), Counts::read(&environment));
+        let services = services.unwrap_or_else(|error| {
+            counts.problems.push(format!("no services: {error}"));
+            Services::default()
+        });
+        transport.close().await?;
+        Ok((services.list(), counts))
+    })?;
+    counts.problems.iter().for_each(|problem| say(&format!("warning: {problem}")));
+    if args.json {
+        let document = json(&environment.place(), &services, &counts, contracts);
+        return print(&(document.to_json_pretty() + "\n"));
+    }
+    let mut texts = Vec::new();
+    for table in tables(&services, &counts, contracts) {
+        if table.rows.is_empty() {
+            say(&format!("no {}", table.title));
+            continue;
+        }
+        let mut rows = vec![table.head.iter().map(|head| (*head).to_owned()).collect()];
+        rows.extend(table.rows);
+        texts.push(align(&rows));
+    }
+    print(&texts.join("\n"))
+}
+
+/// What services say in this time.
+async fn listen(transport: &dyn Transport, wait: Duration) -> Result<Services, crate::transport::Error> {
+    let (begun, mut services) = (Instant::now(), Services::default());
+    let mut deliveries = transport.subscribe(subscription()).await?;
+    while let Ok(Some(delivery)) = timeout_at(begun + wait, deliveries.next()).await {
+        services.hear(&delivery.body, begun.elapsed());
+        transport.settle(&delivery, Settlement::of(Verdict::Accept)).await?;
+    }
+    Ok(services)
+}
