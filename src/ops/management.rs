@@ -219,6 +219,7 @@ impl Management {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::syntax::json::read_value;
 
     #[test]
     fn queues_are_read_as_the_api_writes_them() {
