@@ -76,7 +76,7 @@ pub fn tables(services: &[Instance], counts: &Counts, contracts: &Contracts) -> 
             Some(tag) => format!("{} ({tag})", instance.service),
             None => instance.service.clone(),
         };
-        let busy = instance.utilization.map_or("-".to_owned(), |part| format!("{:.0}%", part * 100.0));
+        let busy = instance.busy.map_or("-".to_owned(), |part| format!("{:.0}%", part * 100.0));
         vec![
             name,
             instance.host.clone(),
@@ -133,7 +133,7 @@ pub fn json(place: &str, services: &[Instance], counts: &Counts, contracts: &Con
             ("tag", Value::from(instance.tag.as_deref())),
             ("state", text(&instance.state)),
             ("busy", Value::Bool(instance.is_busy)),
-            ("utilization", Value::from(instance.utilization)),
+            ("utilization", Value::from(instance.busy)),
             ("queue", Value::from(queues_of(instance, contracts))),
             ("recipe_id", Value::from(instance.recipe_id.as_deref())),
             ("program", text(&instance.program)),

@@ -167,7 +167,7 @@ impl Screen {
                 return Line::styled(question, warning.add_modifier(Modifier::BOLD));
             }
             Mode::Filtering => format!("/{}_  enter keeps the filter, esc drops it", self.filter),
-            Mode::Watching if !self.said.is_empty() => self.said.clone(),
+            Mode::Watching if !self.said.is_empty() => format!("{}  (esc: keys)", self.said),
             Mode::Watching => "q quit  / filter  tab next table  up/down mark  s stop the marked service".to_owned(),
         };
         let filter = match &self.mode {

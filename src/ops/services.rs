@@ -33,7 +33,7 @@ pub struct Instance {
     /// Whether it deals with messages.
     pub is_busy: bool,
     /// The part of the last ten seconds in which it was not idle.
-    pub utilization: Option<f64>,
+    pub busy: Option<f64>,
     /// The recipe that it works on.
     pub recipe_id: Option<String>,
     /// The program, with its version.
@@ -59,7 +59,7 @@ impl Services {
             self.by_host.remove(&host);
             return;
         }
-        let utilization = said.get("utilization").and_then(Value::as_object).map(|parts| {
+        let busy = said.get("utilization").and_then(Value::as_object).map(|parts| {
             let number = |value: &Value| match value {
                 Value::Number(number) => number.as_f64(),
                 _ => 0.0,
@@ -76,7 +76,7 @@ impl Services {
             tag: text("tag"),
             state: text("statustext").unwrap_or_else(|| "unknown".to_owned()),
             is_busy: code == Some(PROCESSING),
-            utilization,
+            busy,
             recipe_id: text("recipe_ID"),
             program: text("workflows").map_or_else(String::new, |version| {
                 if version.starts_with("zrecipe") { version } else { format!("workflows {version}") }
@@ -137,7 +137,7 @@ mod tests {
         }
         let seen = |services: &Services| -> Vec<String> {
             let line = |it: &Instance| {
-                let busy = it.utilization.map_or("-".to_owned(), |part| format!("{part}"));
+                let busy = it.busy.map_or("-".to_owned(), |part| format!("{part}"));
                 let tag = it.tag.as_deref().unwrap_or("-");
                 let recipe = it.recipe_id.as_deref().unwrap_or("-");
                 format!("{} {}/{} {tag} {} {busy} {recipe} {}", it.host, it.service, it.class, it.state, it.program)

@@ -121,10 +121,11 @@ async fn watch(
                 None => deliveries = None,
             },
             found = &mut counting, if is_counting => {
-                (counts, is_counting) = (found, false);
-                if let Some(problem) = counts.problems.first() {
+                // What was wrong before has been said.
+                if let Some(problem) = found.problems.iter().find(|problem| !counts.problems.contains(problem)) {
                     screen.said.clone_from(problem);
                 }
+                (counts, is_counting) = (found, false);
                 pause = Box::pin(sleep(PAUSE));
             }
             () = &mut pause, if !is_counting => {
