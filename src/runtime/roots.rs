@@ -28,8 +28,11 @@ pub enum Privacy {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// It is outside of the roots: the message is at fault.
-    #[error("{} is outside of the directories that services may write to", .0.display())]
+    #[error("{} is outside of the directories that services may write to", shortened(.0))]
     Outside(PathBuf),
+    /// No file can ever have it: the message is at fault.
+    #[error("{} is no path that a file can have", shortened(.0))]
+    Impossible(PathBuf),
     /// The surroundings are at fault.
     #[error("{}: {source}", path.display())]
     Unusable {
@@ -38,6 +41,21 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+}
+
+impl Error {
+    /// Whether the message is at fault, so that it never goes better.
+    pub fn is_of_message(&self) -> bool {
+        !matches!(self, Self::Unusable { .. })
+    }
+}
+
+/// A path as text that people can read.
+fn shortened(path: &Path) -> String {
+    const MOST: usize = 200;
+    let text: String = path.to_string_lossy().chars().flat_map(char::escape_debug).collect();
+    let cut = text.char_indices().nth(MOST).map(|(at, _)| format!("{}…", &text[..at]));
+    cut.unwrap_or(text)
 }
 
 impl Roots {
@@ -104,8 +122,12 @@ impl Roots {
                         there = parent;
                     }
                     // `..` after something that is not there.
-                    _ => return Err(unusable(error)),
+                    _ => return Err(Error::Impossible(path.to_owned())),
                 },
+                // Too long, or with a NUL character.
+                Err(error) if matches!(error.kind(), io::ErrorKind::InvalidFilename | io::ErrorKind::InvalidInput) => {
+                    return Err(Error::Impossible(path.to_owned()));
+                }
                 Err(error) => return Err(unusable(error)),
             }
         };

@@ -13,6 +13,7 @@ mod files;
 mod fix;
 mod fmt;
 mod foreign;
+mod hostile;
 mod layers;
 mod lists;
 mod lsp;

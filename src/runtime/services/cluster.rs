@@ -89,9 +89,9 @@ impl Cluster {
 
     /// Makes directories and files that a job needs.
     fn prepare(&self, order: Order, envelope: &Envelope, mark: String) -> Result<cluster::Job, Fault> {
-        let refused = |error: roots::Error| match error {
-            roots::Error::Outside(_) => Fault::Job(error.to_string()),
-            roots::Error::Unusable { .. } => Fault::World(error.to_string()),
+        let refused = |error: roots::Error| {
+            let reason = error.to_string();
+            if error.is_of_message() { Fault::Job(reason) } else { Fault::World(reason) }
         };
         let directory = self.roots.directory(&order.directory).map_err(refused)?;
         order.files.write(envelope, &self.roots).map_err(refused)?;

@@ -131,7 +131,7 @@ impl Service for JsonLines {
         };
         match self.add(self.base.join(target), &job.delivery.id, text).await {
             Ok(Ok(())) => Outcome::Done { outputs: Vec::new(), result: StepResult::Succeeded, detail: Value::Null },
-            Ok(Err(error)) if matches!(*error, Error::Outside(_)) => Outcome::Bad { reason: error.to_string() },
+            Ok(Err(error)) if error.is_of_message() => Outcome::Bad { reason: error.to_string() },
             Ok(Err(error)) => Outcome::Later { reason: error.to_string(), after: RETRY },
             Err(_) => Outcome::Later { reason: "writing was interrupted".to_owned(), after: RETRY },
         }

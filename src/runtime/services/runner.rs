@@ -305,7 +305,7 @@ impl From<std::io::Error> for Fault {
 impl From<roots::Error> for Fault {
     fn from(error: roots::Error) -> Self {
         let reason = error.to_string();
-        if matches!(error, roots::Error::Outside(_)) { Self::Step(reason) } else { Self::World(reason) }
+        if error.is_of_message() { Self::Step(reason) } else { Self::World(reason) }
     }
 }
 
