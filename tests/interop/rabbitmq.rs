@@ -12,6 +12,8 @@ use crate::contract::Fate;
 
 /// Starting takes 6 s on a quiet machine.
 const START: Duration = Duration::from_secs(120);
+/// How long a node may take to answer.
+const ANSWER: Duration = Duration::from_secs(10);
 
 /// Waits for the end of its input, which comes with the end of whoever started it, and then ends the node.
 const KEEPER: &str = r#"
@@ -165,7 +167,9 @@ impl Node {
         };
         loop {
             let url = format!("amqp://guest:guest@127.0.0.1:{}", self.port);
-            if lapin::Connection::connect(&url, lapin::ConnectionProperties::default()).await.is_ok() {
+            // One that comes while the node starts may never be answered.
+            let connecting = lapin::Connection::connect(&url, lapin::ConnectionProperties::default());
+            if tokio::time::timeout(ANSWER, connecting).await.is_ok_and(|connected| connected.is_ok()) {
                 return;
             }
             let is_gone = std::fs::read_to_string(&out).is_ok_and(|text| text.contains("not found"));
