@@ -16,7 +16,8 @@ use crate::value::Value;
 /// head of the queue, in their order. They are marked `redelivered` from then on, and in a quorum queue before RabbitMQ
 /// 4.3 each look counts as a delivery. A message that would pass the queue's delivery limit by it, and so die, is put
 /// back as a copy at the end of the queue, with the count at nothing. What the limit is says the management API (a block
-/// of the plugin `rabbitmqapi`); without one, a message that has come back before is put back as a copy.
+/// of the plugin `rabbitmqapi`); without one, a message that has come back before is put back as a copy. A queue
+/// with a limit of 0 is not looked into.
 ///
 /// Messages that services hold are not seen: `zrecipe queues` counts them as `unacked`.
 #[derive(Debug, clap::Args)]
@@ -90,18 +91,14 @@ async fn see(args: &Args, environment: &Environment) -> Result<Vec<Seen>, Error>
     let worn = worn(args, environment).await?;
     let transport = environment.connect("peek", &[]).await?;
     let mut seen = Vec::new();
-    let here = transport.waiting(&args.queue).await?.messages;
-    // What is there comes at once; nothing is waited for that is not.
-    let most = most.min(usize::try_from(here).unwrap_or(usize::MAX));
-    if most > 0 {
-        let wait = Duration::from_secs(1);
-        look(&*transport, &args.queue, Look { wait, most, worn }, |delivery| {
-            let deliveries = delivery.deliveries.saturating_sub(1);
-            seen.push(Seen { letter: Letter::of(delivery), deliveries });
-            Ok::<_, Error>(Fate::Stays)
-        })
-        .await?;
-    }
+    // How many there are is not asked first: a busy RabbitMQ says 0 of a queue that does not answer at once.
+    let wait = Duration::from_secs(1);
+    look(&*transport, &args.queue, Look { wait, most, worn }, |delivery| {
+        let deliveries = delivery.deliveries.saturating_sub(1);
+        seen.push(Seen { letter: Letter::of(delivery), deliveries });
+        Ok::<_, Error>(Fate::Stays)
+    })
+    .await?;
     transport.close().await?;
     Ok(seen)
 }
@@ -114,5 +111,11 @@ async fn worn(args: &Args, environment: &Environment) -> Result<u32, Error> {
     let queues = environment.queues().await?;
     let queue = queues.into_iter().find(|queue| queue.name == args.queue);
     let queue = queue.ok_or_else(|| Error::new(format!("there is no queue `{}`", args.queue)))?;
-    Ok(queue.limit.map_or(u32::MAX, |limit| limit.saturating_add(1)))
+    match queue.limit {
+        None => Ok(u32::MAX),
+        // Even a copy would come to us at once, and not be taken back.
+        Some(0) => Err(Error::new(format!("looking into `{}` would make dead letters of its messages", args.queue))
+            .hint("its delivery limit is 0, so that each is delivered once")),
+        Some(limit) => Ok(limit.saturating_add(1)),
+    }
 }
