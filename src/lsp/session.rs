@@ -24,6 +24,9 @@ use crate::syntax::NodeRef;
 use crate::syntax::json::read_value;
 use crate::value::{Object, Value};
 
+/// How many earlier states of documents are kept until there is time to drop them.
+const MOST_OLD: usize = 2;
+
 /// What the client can do.
 #[derive(Debug, Clone, Copy)]
 pub struct Client {
@@ -479,6 +482,9 @@ impl Session {
             let (lines, source) = self.text(&document.path, text);
             if let Some(document) = self.documents.get_mut(&uri.0) {
                 self.old.extend(document.view.take());
+                if self.old.len() > MOST_OLD {
+                    self.old.clear();
+                }
                 (document.lines, document.source) = (lines, source);
                 (document.version, document.stale, document.told) = (version, true, None);
             }
