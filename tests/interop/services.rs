@@ -278,7 +278,7 @@ async fn nothing_bad_is_lost(facility: &Facility, out: &mut Deliveries) {
         (plain(r#"{"recipes": ["nosuch"]}"#), "there is no recipe `nosuch`"),
         (plain("[]"), "not an object"),
         (plain(r#""hello""#), "not an object"),
-        (plain("null"), "not an object"),
+        (plain("null"), "the request is null"),
         (plain("5"), "not an object"),
         (plain("{broken"), "not JSON"),
         (plain(r#"{"recipes": ["good"], "parameters": [1]}"#), "`parameters`"),
