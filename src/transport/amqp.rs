@@ -36,7 +36,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 pub use self::address::{Certificate, Host, Login, Options, Password, Tls};
 use self::consumer::{Held, Holdings, Reception};
-use self::link::{Link, State, explain, link};
+use self::link::{Link, State, explain, gone, link};
 use self::publisher::{Request, is_missing};
 use self::wire::{DELAY, Parcel, short};
 use super::{
@@ -121,7 +121,11 @@ impl Transport for Amqp {
         let deadline = Instant::now() + shared.options.patience;
         let opened = loop {
             let link = shared.link(deadline).await?;
-            match reception.open(&link).await {
+            let opened = tokio::select! {
+                opened = reception.open(&link) => opened,
+                () = gone(&shared.states, link.epoch) => continue,
+            };
+            match opened {
                 Ok(opened) => break opened,
                 Err(_) if !link.is_up() => {}
                 Err(error) => return Err(reception.explain(&error)),

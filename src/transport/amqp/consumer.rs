@@ -4,7 +4,7 @@
 //! when the channel is gone, all of that is no longer ours and comes again.
 
 use std::collections::{HashMap, VecDeque};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, timeout};
 use uuid::Uuid;
 
-use super::link::{Link, State, explain, jitter, link, reached};
+use super::link::{Link, State, explain, gone, jitter, link, reached};
 use super::publisher::is_missing;
 use super::receipts::Receipts;
 use super::wire::{self, DEAD_LETTERS, short};
@@ -147,6 +147,9 @@ pub(super) struct Reception {
     holdings: Arc<Holdings>,
 }
 
+/// The epoch of a connection, and a consumer on it.
+pub(super) type Opened = (u64, Channel, Consumer);
+
 /// Why one consumer ended.
 enum End {
     /// Nobody wants any more.
@@ -168,8 +171,8 @@ impl Reception {
         Self { number, subscription, sender, states, place, holdings }
     }
 
-    /// Subscribes on the connection that there is.
-    pub(super) async fn open(&self, link: &Link) -> Result<(Channel, Consumer), lapin::Error> {
+    /// Subscribes on the connection that there is; its epoch comes along.
+    pub(super) async fn open(&self, link: &Link) -> Result<Opened, lapin::Error> {
         let channel = link.channel().await?;
         channel.basic_qos(self.subscription.prefetch.max(1), BasicQosOptions::default()).await?;
         let name = short(self.subscription.source.name()).unwrap_or_default();
@@ -186,7 +189,7 @@ impl Reception {
         };
         let options = BasicConsumeOptions { exclusive, ..BasicConsumeOptions::default() };
         let consumer = channel.basic_consume(queue, "".into(), options, FieldTable::default()).await?;
-        Ok((channel, consumer))
+        Ok((link.epoch, channel, consumer))
     }
 
     /// What is wrong with a subscription that could not begin.
@@ -199,14 +202,14 @@ impl Reception {
     }
 
     /// Hands out what comes until nobody wants it any more, the queue is gone or the transport is closed.
-    pub(super) async fn run(self, first: (Channel, Consumer)) {
-        let (mut channel, mut consumer) = first;
+    pub(super) async fn run(self, first: Opened) {
+        let (mut epoch, mut channel, mut consumer) = first;
         let mut pause = PAUSES.0;
         let mut states = self.states.subscribe();
         loop {
             let began = Instant::now();
             let receipts = Arc::new(Receipts::new(channel.clone()));
-            let end = self.pump(&receipts, &mut consumer).await;
+            let end = self.pump(epoch, &receipts, &mut consumer).await;
             if matches!(end, End::Unwanted) {
                 return self.leave(&channel, &consumer).await;
             }
@@ -214,7 +217,7 @@ impl Reception {
             if began.elapsed() > PAUSES.1 {
                 pause = PAUSES.0;
             }
-            (channel, consumer) = loop {
+            (epoch, channel, consumer) = loop {
                 let opened = tokio::select! {
                     opened = self.resume() => opened,
                     () = self.sender.closed() => return,
@@ -234,16 +237,22 @@ impl Reception {
         }
     }
 
-    async fn resume(&self) -> Result<(Channel, Consumer), Error> {
+    async fn resume(&self) -> Result<Opened, Error> {
         let link = link(&self.states, &self.place, Instant::now() + PAUSES.1).await?;
         if self.states.borrow().is_over() {
             return Err(Error::Closed);
         }
-        self.open(&link).await.map_err(|error| self.explain(&error))
+        tokio::select! {
+            opened = self.open(&link) => opened.map_err(|error| self.explain(&error)),
+            () = gone(&self.states, link.epoch) => {
+                Err(Error::Unavailable { place: self.place.to_string(), reason: "it was lost again".to_owned() })
+            }
+        }
     }
 
-    async fn pump(&self, receipts: &Arc<Receipts>, consumer: &mut Consumer) -> End {
+    async fn pump(&self, epoch: u64, receipts: &Arc<Receipts>, consumer: &mut Consumer) -> End {
         let mut states = self.states.subscribe();
+        let mut gone = pin!(gone(&self.states, epoch));
         loop {
             let next = std::future::poll_fn(|cx| Pin::new(&mut *consumer).poll_next(cx));
             let message = tokio::select! {
@@ -254,6 +263,7 @@ impl Reception {
                     Some(Ok(message)) => message,
                     Some(Err(_)) | None => return End::Lost,
                 },
+                () = &mut gone => return End::Lost,
             };
             let id = message.properties.message_id().as_ref().map(|id| id.as_str().to_owned());
             if let (Some(id), Destination::Queue(queue)) = (&id, &self.subscription.source)

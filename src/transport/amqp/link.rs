@@ -64,6 +64,14 @@ impl State {
     pub(super) fn is_over(&self) -> bool {
         matches!(self, State::Closing(_) | State::Closed)
     }
+
+    /// Whether the connection of this epoch is the one that there is.
+    fn is_on(&self, epoch: u64) -> bool {
+        match self {
+            State::Up(link) | State::Closing(Some(link)) => link.epoch == epoch && link.is_up(),
+            State::Down(_) | State::Closing(None) | State::Closed => false,
+        }
+    }
 }
 
 /// The connection that there is, or the next one.
@@ -94,6 +102,12 @@ pub(super) async fn link(states: &watch::Sender<State>, place: &str, deadline: I
 /// Waits until things are so.
 pub(super) async fn reached(states: &mut watch::Receiver<State>, wanted: fn(&State) -> bool) {
     let _ = states.wait_for(wanted).await;
+}
+
+/// Waits until the connection of this epoch is no more. The library does not end all that waits for an answer on one.
+pub(super) async fn gone(states: &watch::Sender<State>, epoch: u64) {
+    let mut states = states.subscribe();
+    let _ = states.wait_for(|state| !state.is_on(epoch)).await;
 }
 
 /// Tries every host once, in random order.

@@ -7,7 +7,7 @@
 //! on the channel so far is looked at. A queue that does not confirm keeps its batch and its channel waiting, and no
 //! other.
 
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -20,7 +20,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::link::{State, explain, link, reached};
+use super::link::{State, explain, gone, link, reached};
 use super::wire::Parcel;
 use crate::message::Destination;
 use crate::transport::Error;
@@ -148,8 +148,8 @@ impl Lane {
     async fn attempt(&mut self, batch: Vec<Request>, alone: bool) -> Again {
         let mut again = Again::default();
         let Some(deadline) = batch.iter().map(|request| request.deadline).min() else { return again };
-        let channel = match self.channel(deadline).await {
-            Ok(Some(channel)) => channel,
+        let (epoch, channel) = match self.channel(deadline).await {
+            Ok(Some(found)) => found,
             Ok(None) => {
                 sleep(PAUSE).await;
                 batch.into_iter().for_each(|request| again.conclude(request, Attempt::Unknown, alone));
@@ -166,11 +166,26 @@ impl Lane {
             }
         };
         let mut sent: Vec<Sent> = batch.into_iter().map(|request| Sent { request, receipts: Vec::new() }).collect();
+        let mut gone = pin!(async {
+            gone(&self.states, epoch).await;
+            // What the library knows of the end it says soon, or never.
+            sleep(APART).await;
+        });
         // It does not end while the broker takes nothing, for want of memory or of space on its disk.
-        let _ = timeout_at(deadline, send(&channel, &mut sent)).await;
+        let mut is_gone = tokio::select! {
+            _ = timeout_at(deadline, send(&channel, &mut sent)) => false,
+            () = &mut gone => true,
+        };
         let mut returned = Vec::new();
         for until in [deadline.min(Instant::now() + LATE), deadline] {
-            let all = timeout_at(until, wait(&mut sent, &mut returned)).await.is_ok();
+            let all = tokio::select! {
+                biased;
+                all = timeout_at(until, wait(&mut sent, &mut returned)) => all.is_ok(),
+                () = async { if !is_gone { gone.as_mut().await } } => {
+                    is_gone = true;
+                    false
+                }
+            };
             let known: Vec<bool> = sent.iter_mut().map(|sent| sent.is_known(&mut returned)).collect();
             if !all {
                 sleep(APART).await;
@@ -199,13 +214,13 @@ impl Lane {
     }
 
     /// The channel on the connection that there is; nothing if it could not be opened this time.
-    async fn channel(&mut self, deadline: Instant) -> Result<Option<Channel>, Error> {
+    async fn channel(&mut self, deadline: Instant) -> Result<Option<(u64, Channel)>, Error> {
         let link = link(&self.states, &self.place, deadline).await?;
         if let Some((epoch, channel)) = &self.channel
             && *epoch == link.epoch
             && channel.status().connected()
         {
-            return Ok(Some(channel.clone()));
+            return Ok(Some((link.epoch, channel.clone())));
         }
         self.channel = None;
         let opening = async {
@@ -213,9 +228,13 @@ impl Lane {
             channel.confirm_select(ConfirmSelectOptions::default()).await?;
             Ok::<_, lapin::Error>(channel)
         };
-        if let Ok(Ok(channel)) = timeout_at(deadline, opening).await {
+        let opened = tokio::select! {
+            opened = timeout_at(deadline, opening) => opened,
+            () = gone(&self.states, link.epoch) => return Ok(None),
+        };
+        if let Ok(Ok(channel)) = opened {
             self.channel = Some((link.epoch, channel.clone()));
-            return Ok(Some(channel));
+            return Ok(Some((link.epoch, channel)));
         }
         Ok(None)
     }
