@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::contract::{Contract, Contracts};
-use crate::recipe::Recipe;
+use crate::recipe::{LONGEST_DELAY, Recipe};
 use crate::schema::{
     Schema, SchemaValue, Segment, reads_as_boolean, reads_as_number, resolve_reference, to_schema_value,
 };
@@ -52,7 +52,7 @@ pub struct Type {
     kinds: Kinds,
     /// Of text: what it must read as.
     reading: Reading,
-    /// Of integers: the least and the greatest.
+    /// Of numbers: the least and the greatest.
     range: (i64, i64),
     /// Of arrays and text: the least length.
     length: usize,
@@ -88,6 +88,11 @@ impl Type {
     /// What becomes text in a placeholder.
     pub fn scalar() -> Self {
         Self::of(SCALAR)
+    }
+
+    /// The seconds by which a message can be delayed.
+    fn delay() -> Self {
+        Self { range: (0, LONGEST_DELAY as i64), ..Self::of(NUMBER) }
     }
 
     /// Whether every value is of this type.
@@ -136,7 +141,10 @@ impl Type {
                 let bounds = |value: i64| self.range.0 <= value && value <= self.range.1;
                 self.kinds & INTEGER != 0 && number.as_i64().map_or(self.range == (i64::MIN, i64::MAX), bounds)
             }
-            Value::Number(_) => self.kinds & FRACTION != 0,
+            Value::Number(number) => {
+                let (least, greatest) = self.range;
+                self.kinds & FRACTION != 0 && (least as f64..=greatest as f64).contains(&number.as_f64())
+            }
             Value::String(text) => {
                 let reads = match self.reading {
                     Reading::Any => true,
@@ -168,7 +176,7 @@ impl Type {
         let mut met = Self::of(self.kinds & other.kinds);
         met.range = (self.range.0.max(other.range.0), self.range.1.min(other.range.1));
         if met.range.0 > met.range.1 {
-            met.kinds &= !INTEGER;
+            met.kinds &= !NUMBER;
         }
         met.length = self.length.max(other.length);
         met.reading = match (self.reading, other.reading) {
@@ -231,7 +239,7 @@ impl Type {
             None => Reading::Any,
         };
         joined.range =
-            only(INTEGER).map_or((self.range.0.min(other.range.0), self.range.1.max(other.range.1)), |one| one.range);
+            only(NUMBER).map_or((self.range.0.min(other.range.0), self.range.1.max(other.range.1)), |one| one.range);
         joined.length = self.length.min(other.length);
         joined.keys = match only(OBJECT) {
             Some(one) => one.keys.clone(),
@@ -352,7 +360,7 @@ impl Type {
             names.push("number");
             schema.insert("not".to_owned(), serde_json::json!({ "type": "integer" }));
         }
-        let bounded = self.kinds & NUMBER == INTEGER;
+        let bounded = self.kinds & NUMBER != 0;
         if bounded && self.range.0 != i64::MIN {
             schema.insert("minimum".to_owned(), self.range.0.into());
         }
@@ -817,6 +825,7 @@ struct Place<'r> {
     /// The key of the step it is in, for a message.
     part: &'static str,
     destination: bool,
+    delay: bool,
     is_key: bool,
     contract: Option<&'r Contract>,
     schema: Option<&'r Schema>,
@@ -833,6 +842,7 @@ impl<'r> Place<'r> {
             step: None,
             part: "",
             destination: false,
+            delay: false,
             is_key: false,
             contract: None,
             schema: None,
@@ -850,6 +860,10 @@ impl<'r> Place<'r> {
         place.step = Some(index);
         let id = Some(node.id());
         place.destination = step.queue == id || step.topic == id || step.exchange == id;
+        if step.delay == id {
+            (place.delay, place.part) = (true, "transport-delay");
+            (place.plain, place.takes) = (Type::delay(), Type::delay());
+        }
         for (part, value) in [("parameters", step.parameters), ("job_parameters", step.job_parameters)] {
             let Some(value) = value.filter(|&value| holds(value)) else { continue };
             place.part = part;
@@ -872,6 +886,9 @@ impl<'r> Place<'r> {
     }
 
     fn description(&self) -> Option<String> {
+        if self.delay {
+            return Some("seconds by which messages to a step are delayed".to_owned());
+        }
         match self.path.as_slice() {
             [Segment::Key(key)] => self.schema?.description(key).map(str::to_owned),
             _ => None,
@@ -912,7 +929,8 @@ impl<'r> Place<'r> {
             need = Need::Required;
             reason = "it is a width or precision here".to_owned();
             Type { range: (1, 1000), ..Type::of(INTEGER) }
-        } else if template.replace && field.conversion.is_none() {
+        } else if field.conversion.is_none() && (template.replace || (self.delay && whole && field.spec.is_empty())) {
+            // As text a delay is wrong, and what it is to be is known all the same.
             reason = "its value is put in here".to_owned();
             if has_schema && whole {
                 certain = true;
@@ -974,7 +992,8 @@ impl<'r> Place<'r> {
         if field.name == "guid" {
             need = Need::Optional;
         }
-        let never = has_schema && !template.replace && !self.takes.is_empty() && !self.takes.takes_text();
+        let never =
+            has_schema && !self.delay && !template.replace && !self.takes.is_empty() && !self.takes.takes_text();
         let never = never.then(|| format!("{} must be {:#}", self.in_words(recipe), self.plain));
         let is_replace = template.replace;
         let fails = in_spec || !field.spec.is_empty();

@@ -268,14 +268,24 @@ impl<'a> Context<'a> {
         known.filter(|(_, queue)| seen.insert(&queue.name.text)).collect()
     }
 
-    /// Whether a string names the queue, topic or exchange of a step.
-    pub fn is_destination(&self, node: NodeRef<'_>) -> bool {
+    /// Whether a string says how messages to a step are delivered: its queue, topic, exchange or delay. What becomes
+    /// of placeholders there has rules of its own.
+    pub fn is_delivery(&self, node: NodeRef<'_>) -> bool {
         let id = Some(node.id());
+        let is_part = |step: &Step| [step.queue, step.topic, step.exchange, step.delay].contains(&id);
+        self.step_around(node).is_some_and(is_part)
+    }
+
+    /// Whether a string is the delay of a step.
+    pub fn is_delay(&self, node: NodeRef<'_>) -> bool {
+        self.step_around(node).is_some_and(|step| step.delay == Some(node.id()))
+    }
+
+    /// The last step that begins before a node, which is the one that holds it if any does.
+    fn step_around(&self, node: NodeRef<'_>) -> Option<&'a Step> {
         let steps = self.recipe.steps();
-        // Steps lie in the order of their nodes, so the one that holds the node is found by halving.
         let after = steps.partition_point(|step| step.value <= node.id());
-        let step = after.checked_sub(1).map(|at| &steps[at]);
-        step.is_some_and(|step| step.queue == id || step.topic == id || step.exchange == id)
+        after.checked_sub(1).map(|at| &steps[at])
     }
 
     /// Whether the text is broken, so that what is not in the tree may still be in the file.

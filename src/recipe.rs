@@ -27,6 +27,9 @@ pub const STEP_KEYS: [&str; 10] = [
     "wrapper",
 ];
 
+/// The longest delay in seconds: brokers count milliseconds in 32 bits.
+pub const LONGEST_DELAY: f64 = 4_294_967.0;
+
 /// A recipe.
 #[derive(Debug)]
 pub struct Recipe {

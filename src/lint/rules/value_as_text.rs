@@ -30,7 +30,7 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
         declared_values(cx, declared, sink);
     }
     let Some(parameters) = cx.parameters else { return };
-    for (node, template) in cx.parsed_templates().filter(|(_, template)| !template.replace) {
+    for (node, template) in cx.parsed_templates().filter(|(node, template)| !template.replace && !cx.is_delay(*node)) {
         for field in cx.fields(template).into_iter().filter(|field| field.path.is_empty() && field.conversion.is_none()) {
             let (value, level) = match parameters.get(&field.name) {
                 Some(value @ (Value::Null | Value::Array(_) | Value::Object(_))) => (value, RULE.level),
@@ -60,7 +60,7 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
 
 /// Parameters that the site's dispatcher adds, and that are no text.
 fn declared_values(cx: &Context<'_>, declared: &Declared, sink: &mut Sink) {
-    for (node, template) in cx.parsed_templates().filter(|(_, template)| !template.replace) {
+    for (node, template) in cx.parsed_templates().filter(|(node, template)| !template.replace && !cx.is_delay(*node)) {
         let fields = cx.fields(template).into_iter();
         for field in fields.filter(|field| field.path.is_empty() && field.conversion.is_none() && field.spec.is_empty()) {
             let given = cx.parameters.is_some_and(|parameters| parameters.contains_key(&field.name));
