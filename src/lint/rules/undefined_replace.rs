@@ -27,6 +27,10 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
     }
     for (node, template) in cx.parsed_templates().filter(|(node, template)| template.replace && !cx.is_delivery(*node)) {
         for field in cx.fields(template).into_iter().filter(|field| !cx.is_given(&field.name)) {
+            // `ambiguous-replace` says it.
+            if field.name == "$REPLACE" {
+                continue;
+            }
             let message = format!("this becomes `null`, because the parameter `{}` is not given", field.name);
             let diagnostic = RULE.at(node.span(), message);
             sink.report(match nearest(&field.name, cx.given_names()) {

@@ -3,6 +3,7 @@
 use crate::diagnostic::Sink;
 use crate::lint::Context;
 use crate::recipe::Role;
+use crate::syntax::Kind;
 
 declare_rule! {
     /// # Why
@@ -27,7 +28,9 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
         let message = format!("the `error` of step `{}` is never followed", cx.recipe.name(step));
         sink.report(RULE.at(error.head(), message).help("connect a channel of the service in `output`, if it has one for failures"));
     }
-    let error = cx.recipe.error().filter(|error| error.targets.iter().any(|(_, target)| target.id().is_some()));
+    // `malformed-error` says what `true` is.
+    let error = cx.recipe.error().filter(|error| cx.node(error.value).kind() != Kind::Bool);
+    let error = error.filter(|error| error.targets.iter().any(|(_, target)| target.id().is_some()));
     if let Some(error) = error {
         let diagnostic = RULE.at(cx.node(error.value).head(), "the recipe's `error` is never followed");
         sink.report(diagnostic.help("connect channels for failures in the `output` of the steps that have them"));
