@@ -11,7 +11,7 @@ pub mod embedded;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 pub use crate::message::{Destination, Outgoing};
 use crate::value::{Object, Value};
@@ -140,6 +140,20 @@ pub struct Waiting {
     pub consumers: Option<u64>,
 }
 
+/// Whether a transport has its broker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Connection {
+    /// It has, and what was subscribed to is.
+    Up,
+    /// It has not, and tries to get it back.
+    Lost {
+        /// Why, as far as is known now.
+        reason: String,
+        /// Since when.
+        since: SystemTime,
+    },
+}
+
 /// What can go wrong between us and a broker.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -200,6 +214,11 @@ pub trait Transport: Send + Sync + 'static {
 
     /// Throws away what waits in a queue, for good; how many messages. What consumers hold stays.
     async fn purge(&self, queue: &str) -> Result<u64, Error>;
+
+    /// How the connection is, and what becomes of it. One that cannot be lost is always up.
+    fn connection(&self) -> watch::Receiver<Connection> {
+        watch::channel(Connection::Up).1
+    }
 
     /// Stops receiving, releases what is unsettled and closes.
     async fn close(&self) -> Result<(), Error>;

@@ -1,15 +1,18 @@
 //! How a process of services is, over HTTP: `/metrics` for Prometheus, `/livez` and `/readyz` for whoever starts it.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, SystemTime};
 
 use axum::Router;
 use axum::http::{StatusCode, header};
 use axum::routing::get;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 
 use crate::runtime::metrics::Metrics;
 use crate::runtime::status::{Board, Status};
+use crate::transport::Connection;
 
 /// What there is to tell.
 pub struct Health {
@@ -17,11 +20,61 @@ pub struct Health {
     pub metrics: Arc<Metrics>,
     /// Its instances.
     pub boards: Vec<Board>,
+    /// The connection to the broker, as soon as there is one.
+    pub broker: Arc<OnceLock<Broker>>,
+}
+
+/// A connection, and what the broker is called.
+#[derive(Debug, Clone)]
+pub struct Broker {
+    /// Where it is.
+    pub place: String,
+    /// How it is.
+    pub connection: watch::Receiver<Connection>,
+}
+
+impl Broker {
+    /// Tells of a connection that is lost, and of one that is there again, in the log and in the numbers.
+    pub async fn follow(mut self, metrics: Arc<Metrics>) {
+        let place = &self.place;
+        metrics.connected(false);
+        let mut lost = None;
+        loop {
+            let now = self.connection.borrow_and_update().clone();
+            match (now, lost) {
+                (Connection::Lost { reason, since }, None) => {
+                    tracing::warn!("lost {place}: {reason}; trying again");
+                    metrics.disconnected();
+                    lost = Some(since);
+                }
+                (Connection::Up, Some(since)) => {
+                    tracing::info!("connected again to {place} after {} s", ago(since).as_secs());
+                    metrics.connected(true);
+                    lost = None;
+                }
+                (Connection::Up, None) | (Connection::Lost { .. }, Some(_)) => {}
+            }
+            if self.connection.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+fn ago(time: SystemTime) -> Duration {
+    time.elapsed().unwrap_or_default()
 }
 
 impl Health {
     /// Whether all instances take messages, and what those do that don't.
     fn readiness(&self) -> (StatusCode, String) {
+        if let Some(Broker { place, connection }) = self.broker.get()
+            && let Connection::Lost { reason, since } = &*connection.borrow()
+        {
+            let since = jiff::Timestamp::try_from(*since).map_or_else(|_| String::new(), |since| format!("{since:.0}"));
+            let text = format!("not connected to {place} since {since}: {reason}\n");
+            return (StatusCode::SERVICE_UNAVAILABLE, text);
+        }
         let busy: Vec<String> = self
             .boards
             .iter()

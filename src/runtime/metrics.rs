@@ -38,6 +38,8 @@ pub struct Metrics {
     redelivered: Family<Source, Counter>,
     abandoned: Family<Source, Counter>,
     active: Family<Source, Gauge>,
+    connected: Gauge,
+    reconnections: Counter,
 }
 
 impl Metrics {
@@ -49,6 +51,7 @@ impl Metrics {
         let (acknowledged, refused, sent) = (Family::default(), Family::default(), Family::default());
         let (outcomes, redelivered, abandoned) = (Family::default(), Family::default(), Family::default());
         let active = Family::default();
+        let (connected, reconnections) = (Gauge::default(), Counter::default());
         registry.register_with_unit(
             "workflows_callback_processing_time",
             "How long messages were dealt with",
@@ -62,7 +65,21 @@ impl Metrics {
         registry.register("zrecipe_redelivered", "Messages that had been delivered before", redelivered.clone());
         registry.register("zrecipe_abandoned", "Messages that could not be settled and come again", abandoned.clone());
         registry.register("zrecipe_messages_in_progress", "Messages that are dealt with now", active.clone());
-        Arc::new(Self { registry, processing, acknowledged, refused, sent, outcomes, redelivered, abandoned, active })
+        registry.register("zrecipe_connected", "Whether the broker is connected", connected.clone());
+        registry.register("zrecipe_reconnections", "Lost connections that were made again", reconnections.clone());
+        Arc::new(Self {
+            registry,
+            processing,
+            acknowledged,
+            refused,
+            sent,
+            outcomes,
+            redelivered,
+            abandoned,
+            active,
+            connected,
+            reconnections,
+        })
     }
 
     /// Counts what happens.
@@ -95,6 +112,17 @@ impl Metrics {
             }
             Event::Warning(_) => {}
         }
+    }
+
+    /// The broker is there.
+    pub fn connected(&self, again: bool) {
+        self.connected.set(1);
+        self.reconnections.inc_by(u64::from(again));
+    }
+
+    /// It is not.
+    pub fn disconnected(&self) {
+        self.connected.set(0);
     }
 
     /// The text that Prometheus reads.
@@ -141,6 +169,9 @@ mod tests {
         ] {
             metrics.count("Runner", &event);
         }
+        metrics.connected(false);
+        metrics.disconnected();
+        metrics.connected(true);
         let text = metrics.text();
         for line in [
             "workflows_callback_processing_time_seconds_count{source=\"Runner\"} 2",
@@ -153,6 +184,8 @@ mod tests {
             "zrecipe_redelivered_total{source=\"Runner\"} 1",
             "zrecipe_abandoned_total{source=\"Runner\"} 1",
             "zrecipe_messages_in_progress{source=\"Runner\"} 1",
+            "zrecipe_connected 1",
+            "zrecipe_reconnections_total 1",
         ] {
             assert!(text.contains(line), "{line}\n{text}");
         }

@@ -13,13 +13,14 @@
 //!   Copies of broadcasts die with us: they are never dead letters, and a retry of one is not counted.
 //!
 //! Submodules: `address` (where and who), `link` (the connection), `publisher`, `consumer` and its
-//! `receipts`, `wire` (the messages).
+//! `receipts`, `standing` (what is told of the connection), `wire` (the messages).
 
 mod address;
 mod consumer;
 mod link;
 mod publisher;
 mod receipts;
+mod standing;
 mod wire;
 
 use std::collections::{BTreeMap, HashSet};
@@ -38,9 +39,11 @@ pub use self::address::{Certificate, Host, Login, Options, Password, Tls};
 use self::consumer::{Held, Holdings, Reception};
 use self::link::{Link, State, explain, gone, link};
 use self::publisher::{Request, is_missing};
+use self::standing::Standing;
 use self::wire::{DELAY, Parcel, short};
 use super::{
-    Deliveries, Delivery, Destination, Error, Outgoing, Settlement, Subscription, Transport, Verdict, Waiting,
+    Connection, Deliveries, Delivery, Destination, Error, Outgoing, Settlement, Subscription, Transport, Verdict,
+    Waiting,
 };
 
 /// The exchange of the delayed-message plug-in, where there is one.
@@ -58,6 +61,7 @@ struct Shared {
     options: Arc<Options>,
     place: Arc<str>,
     states: watch::Sender<State>,
+    standing: Arc<Standing>,
     requests: mpsc::Sender<Request>,
     holdings: Arc<Holdings>,
     waits: Mutex<Waits>,
@@ -92,11 +96,13 @@ impl Amqp {
         let first = link::connect(&options).await.map_err(unavailable)?;
         let states = watch::Sender::new(State::Up(first.clone()));
         let (requests, receiver) = mpsc::channel(QUEUED);
-        tokio::spawn(link::keep(options.clone(), states.clone(), first));
+        let standing = Arc::new(Standing::new(first.epoch));
+        tokio::spawn(link::keep(options.clone(), states.clone(), standing.clone(), first));
         tokio::spawn(publisher::publish(states.clone(), place.clone(), receiver));
         let holdings = Arc::new(Holdings::new(options.remember_ids));
         let (waits, receptions) = (Mutex::default(), Mutex::default());
-        Ok(Self { shared: Arc::new(Shared { options, place, states, requests, holdings, waits, receptions }) })
+        let shared = Shared { options, place, states, standing, requests, holdings, waits, receptions };
+        Ok(Self { shared: Arc::new(shared) })
     }
 
     /// Whether a queue is there, for whoever wants to know before anything is sent.
@@ -116,8 +122,14 @@ impl Transport for Amqp {
         let refused = |reason| Error::Refused { destination: subscription.source.name().to_owned(), reason };
         short(subscription.source.name()).map_err(refused)?;
         let (sender, receiver) = mpsc::channel(usize::from(subscription.prefetch.max(1)) * 2);
-        let reception =
-            Reception::new(subscription, sender, shared.states.clone(), shared.place.clone(), shared.holdings.clone());
+        let reception = Reception::new(
+            subscription,
+            sender,
+            shared.states.clone(),
+            shared.standing.clone(),
+            shared.place.clone(),
+            shared.holdings.clone(),
+        );
         let deadline = Instant::now() + shared.options.patience;
         let opened = loop {
             let link = shared.link(deadline).await?;
@@ -167,6 +179,10 @@ impl Transport for Amqp {
     async fn purge(&self, queue: &str) -> Result<u64, Error> {
         let asked = async |channel: &Channel, name| channel.queue_purge(name, QueuePurgeOptions::default()).await;
         self.shared.ask(queue, asked).await.map(u64::from)
+    }
+
+    fn connection(&self) -> watch::Receiver<Connection> {
+        self.shared.standing.watch()
     }
 
     async fn close(&self) -> Result<(), Error> {

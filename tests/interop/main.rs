@@ -10,6 +10,7 @@ mod kills;
 mod letters;
 mod mail;
 mod operator;
+mod outage;
 mod proxy;
 mod python;
 mod rabbitmq;

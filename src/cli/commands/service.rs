@@ -2,7 +2,7 @@
 
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -19,7 +19,7 @@ use crate::runtime::cluster::sbatch::Sbatch;
 use crate::runtime::cluster::slurmrestd::Slurmrestd;
 use crate::runtime::cluster;
 use crate::runtime::foreign::Foreign;
-use crate::runtime::health::{self, Health};
+use crate::runtime::health::{self, Broker, Health};
 use crate::runtime::instance::Instance;
 use crate::runtime::journal::Journal;
 use crate::runtime::metrics::Metrics;
@@ -237,8 +237,10 @@ async fn serve(args: &Args, environment: &Environment, services: Served) -> Resu
             _ = interrupt.recv() => {}
         }
     };
+    let broker = Arc::new(OnceLock::new());
     if let Some(address) = args.http {
-        let served = health::serve(address, Health { metrics, boards: boards.clone() }).await;
+        let health = Health { metrics: Arc::clone(&metrics), boards, broker: Arc::clone(&broker) };
+        let served = health::serve(address, health).await;
         let (address, serving) = served.map_err(|error| Error::new(format!("cannot listen at {address}: {error}")))?;
         tracing::info!("metrics and health at http://{address}");
         tokio::spawn(serving);
@@ -250,7 +252,9 @@ async fn serve(args: &Args, environment: &Environment, services: Served) -> Resu
         transport = connecting => transport?,
         () = signalled() => return Ok(()),
     };
-    tracing::info!("connected to {}", environment.place());
+    let connected = Broker { place: environment.place(), connection: transport.connection() };
+    tracing::info!("connected to {}", connected.place);
+    tokio::spawn(broker.get_or_init(|| connected).clone().follow(metrics));
     let mut running = JoinSet::new();
     for instance in instances {
         tracing::info!("{} is {}", instance.board().identity().service, instance.board().identity().host);
@@ -278,20 +282,42 @@ async fn serve(args: &Args, environment: &Environment, services: Served) -> Resu
             () = signalled() => {
                 signals += 1;
                 if signals > 1 {
-                    return Err(Error::new("stopped at once").hint("what was under way is delivered again"));
+                    return Err(stopped_at_once());
                 }
                 tracing::info!("finishing what is under way; a second signal stops at once");
                 let _ = stop.send(true);
             }
         }
     }
-    for (service, _) in &services {
-        service.finish().await;
+    let leaving = async {
+        for (service, _) in &services {
+            service.finish().await;
+        }
+        tracing::info!("leaving {}", environment.place());
+        transport.close().await?;
+        tokio::task::spawn_blocking(move || traced.iter().for_each(|tracing| tracing.finish())).await.ok();
+        Ok::<_, Error>(())
+    };
+    tokio::pin!(leaving);
+    loop {
+        tokio::select! {
+            left = &mut leaving => {
+                left?;
+                tracing::info!("stopped");
+                return ended;
+            }
+            () = signalled() => {
+                signals += 1;
+                if signals > 1 {
+                    return Err(stopped_at_once());
+                }
+            }
+        }
     }
-    transport.close().await?;
-    tokio::task::spawn_blocking(move || traced.iter().for_each(|tracing| tracing.finish())).await.ok();
-    tracing::info!("stopped");
-    ended
+}
+
+fn stopped_at_once() -> Error {
+    Error::new("stopped at once").hint("what was under way is delivered again")
 }
 
 fn describe(error: transport::Error) -> Error {

@@ -20,6 +20,7 @@ use uuid::Uuid;
 use super::link::{Link, State, explain, gone, jitter, link, reached};
 use super::publisher::is_missing;
 use super::receipts::Receipts;
+use super::standing::Standing;
 use super::wire::{self, DEAD_LETTERS, short};
 use crate::message::Destination;
 use crate::transport::{Delivery, Error, Subscription};
@@ -143,6 +144,7 @@ pub(super) struct Reception {
     subscription: Subscription,
     sender: mpsc::Sender<Delivery>,
     states: watch::Sender<State>,
+    standing: Arc<Standing>,
     place: Arc<str>,
     holdings: Arc<Holdings>,
 }
@@ -163,12 +165,13 @@ impl Reception {
         subscription: Subscription,
         sender: mpsc::Sender<Delivery>,
         states: watch::Sender<State>,
+        standing: Arc<Standing>,
         place: Arc<str>,
         holdings: Arc<Holdings>,
     ) -> Self {
         static NUMBERS: AtomicU64 = AtomicU64::new(1);
         let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
-        Self { number, subscription, sender, states, place, holdings }
+        Self { number, subscription, sender, states, standing, place, holdings }
     }
 
     /// Subscribes on the connection that there is; its epoch comes along.
@@ -189,6 +192,7 @@ impl Reception {
         };
         let options = BasicConsumeOptions { exclusive, ..BasicConsumeOptions::default() };
         let consumer = channel.basic_consume(queue, "".into(), options, FieldTable::default()).await?;
+        self.standing.subscribed(self.number, link.epoch);
         Ok((link.epoch, channel, consumer))
     }
 
@@ -304,13 +308,25 @@ impl Reception {
     /// Ends the subscription. What is not settled goes back to the queue.
     async fn leave(&self, channel: &Channel, consumer: &Consumer) {
         self.holdings.forget(self.number);
-        let _ = timeout(FAREWELL, async {
+        let left = timeout(FAREWELL, async {
             channel.basic_cancel(consumer.tag(), BasicCancelOptions::default()).await?;
             // The answer to this says that the acknowledgements before it have arrived; closing alone does not.
             channel.basic_qos(1, BasicQosOptions::default()).await?;
             channel.close(200, "".into()).await
         })
         .await;
+        if left.is_err() {
+            let (place, seconds, source) = (&self.place, FAREWELL.as_secs(), self.subscription.source.name());
+            tracing::warn!(
+                "{place} did not answer within {seconds} s when we left `{source}`; what is not settled comes again"
+            );
+        }
+    }
+}
+
+impl Drop for Reception {
+    fn drop(&mut self) {
+        self.standing.left(self.number);
     }
 }
 

@@ -20,6 +20,7 @@ use tokio::time::{Instant, interval, sleep, timeout, timeout_at};
 use uuid::Uuid;
 
 use super::address::{Host, Login, Options, Tls};
+use super::standing::Standing;
 use super::wire::LONGEST_FRAME;
 use crate::transport::Error;
 
@@ -218,7 +219,12 @@ impl AuthProvider for Answer {
 }
 
 /// Watches the connection and makes the next one when it is lost, until the transport is closed.
-pub(super) async fn keep(options: Arc<Options>, states: watch::Sender<State>, first: Arc<Link>) {
+pub(super) async fn keep(
+    options: Arc<Options>,
+    states: watch::Sender<State>,
+    standing: Arc<Standing>,
+    first: Arc<Link>,
+) {
     let mut closed = states.subscribe();
     let mut link = first;
     loop {
@@ -229,6 +235,7 @@ pub(super) async fn keep(options: Arc<Options>, states: watch::Sender<State>, fi
                 return;
             }
         };
+        standing.lost(&reason);
         if !change(&states, State::Down(reason)) {
             return;
         }
@@ -240,14 +247,18 @@ pub(super) async fn keep(options: Arc<Options>, states: watch::Sender<State>, fi
             };
             match attempt {
                 Ok(link) => break link,
-                Err(reason) => change(&states, State::Down(reason)),
-            };
+                Err(reason) => {
+                    standing.lost(&reason);
+                    change(&states, State::Down(reason));
+                }
+            }
             tokio::select! {
                 () = sleep(jitter(pause)) => {}
                 () = reached(&mut closed, State::is_over) => return,
             }
             pause = (pause * 2).min(PAUSES.1);
         };
+        standing.made(link.epoch);
         if !change(&states, State::Up(link.clone())) {
             return;
         }

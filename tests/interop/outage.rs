@@ -1,0 +1,138 @@
+//! A service while its broker is gone, and when it does not answer: what it tells, and how it ends.
+
+use std::process::Stdio;
+
+use lapin::ExchangeKind;
+use lapin::options::{ExchangeDeclareOptions, QueueDeclareOptions};
+use lapin::types::{AMQPValue, FieldTable};
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::TcpStream;
+use tokio::process::{Child, ChildStderr, Command};
+
+use crate::contract::{Fate, within};
+use crate::rabbitmq::Node;
+use crate::services::until;
+
+/// A process of services, and what it logs.
+struct Running {
+    child: Child,
+    log: BufReader<ChildStderr>,
+}
+
+impl Running {
+    fn start(home: &TempDir, arguments: &str) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_zrecipe"))
+            .args(arguments.split(' '))
+            .current_dir(home.path())
+            .env("ZOCALO_CONFIG", home.path().join("site.yml"))
+            .env("ZRECIPE_STATE", home.path().join("state"))
+            .env_remove("ZOCALO_DEFAULT_ENV")
+            .env("NO_COLOR", "1")
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("starts");
+        let log = BufReader::new(child.stderr.take().expect("its log"));
+        Self { child, log }
+    }
+
+    /// The next line of the log in which this stands.
+    async fn says(&mut self, what: &str) -> String {
+        let mut line = String::new();
+        within(what, async {
+            while !line.contains(what) {
+                line.clear();
+                assert!(self.log.read_line(&mut line).await.expect("text") > 0, "it has ended and not said `{what}`");
+            }
+        })
+        .await;
+        line.trim_end().to_owned()
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = self.child.id().and_then(|id| Pid::from_raw(id.cast_signed())).expect("a process");
+        kill_process(pid, signal).expect("it is ours");
+    }
+
+    /// What it says until it ends, and its exit code.
+    async fn ends(mut self) -> (String, Option<i32>) {
+        let mut rest = String::new();
+        within("the end of the log", self.log.read_to_string(&mut rest)).await.expect("text");
+        (rest, within("the end", self.child.wait()).await.expect("waits").code())
+    }
+}
+
+/// What an address says over HTTP: the status, and the body.
+async fn get(address: &str, path: &str) -> (String, String) {
+    let mut stream = TcpStream::connect(address).await.expect("connects");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.expect("asks");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("answers");
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
+    (head.split(' ').nth(1).expect("a status").to_owned(), body.to_owned())
+}
+
+async fn prepare(node: &Node) -> TempDir {
+    let home = tempfile::tempdir().expect("a directory");
+    let site = format!(
+        "version: 1\nenvironments: {{default: [rabbitmq]}}\n\
+         rabbitmq: {{plugin: pika, host: 127.0.0.1, port: {}, username: guest, password: guest, vhost: /}}\n",
+        node.port
+    );
+    std::fs::write(home.path().join("site.yml"), site).expect("writes");
+    let url = format!("amqp://guest:guest@127.0.0.1:{}", node.port);
+    let connection = lapin::Connection::connect(&url, Default::default()).await.expect("connects");
+    let channel = connection.create_channel().await.expect("a channel");
+    for queue in ["processing_recipe", "dlq.processing_recipe", "there"] {
+        let durable = QueueDeclareOptions { durable: true, ..Default::default() };
+        let mut arguments = FieldTable::default();
+        arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
+        channel.queue_declare(queue.into(), durable, arguments).await.expect("declares");
+    }
+    for topic in ["transient.status", "command"] {
+        let durable = ExchangeDeclareOptions { durable: true, ..Default::default() };
+        let declared = channel.exchange_declare(topic.into(), ExchangeKind::Fanout, durable, Default::default());
+        declared.await.expect("declares");
+    }
+    home
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_outage_is_told_and_nobody_waits_for_a_broker_that_is_silent() {
+    let mut node = Node::start("outage", None).await;
+    let home = prepare(&node).await;
+    let mut service = Running::start(&home, "service -s Dispatcher --http 127.0.0.1:0");
+    let line = service.says("metrics and health at http://").await;
+    let address = line.rsplit("http://").next().expect("an address").to_owned();
+    let place = format!("127.0.0.1:{}", node.port);
+    until("readiness", async || get(&address, "/readyz").await.0 == "200").await;
+
+    node.meet(Fate::Dies);
+    let line = service.says("lost ").await;
+    assert!(line.contains(&place) && line.contains("; trying again"), "{line}");
+    let (status, text) = get(&address, "/readyz").await;
+    assert!(status == "503" && text.starts_with(&format!("not connected to {place}")), "{status} {text}");
+    assert!(get(&address, "/metrics").await.1.contains("zrecipe_connected 0\n"));
+    node.restart().await;
+    service.says(&format!("connected again to {place}")).await;
+    until("readiness", async || get(&address, "/readyz").await.0 == "200").await;
+    let numbers = get(&address, "/metrics").await.1;
+    for line in ["zrecipe_connected 1\n", "zrecipe_reconnections_total 1\n"] {
+        assert!(numbers.contains(line), "{line}{numbers}");
+    }
+
+    node.meet(Fate::Freezes);
+    service.signal(Signal::TERM);
+    service.says("leaving ").await;
+    service.signal(Signal::TERM);
+    let (said, code) = service.ends().await;
+    node.meet(Fate::Thaws);
+    assert!(
+        said.contains("stopped at once") && !said.contains("did not answer") && code == Some(2),
+        "{code:?}: {said}"
+    );
+}
