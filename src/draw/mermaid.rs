@@ -5,8 +5,7 @@ use std::fmt::Write as _;
 use super::{Diagram, Edge, EdgeKind, Format, Node, NodeKind};
 
 /// The format of this file.
-pub static FORMAT: Format =
-    Format { name: "mermaid", description: "a flowchart for Markdown pages and wikis", render };
+pub static FORMAT: Format = Format { name: "mermaid", description: "a flowchart for Markdown pages and wikis", render };
 
 /// The looks of what is not an ordinary step.
 const CLASSES: [(NodeKind, &str, &str); 3] = [

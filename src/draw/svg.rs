@@ -91,20 +91,16 @@ impl Layout {
             Spot { layer, x: 0.0, y: 0.0, width, height }
         });
         let count = depths.iter().max().map_or(0, |depth| depth + 1);
-        let mut layout = Self {
-            spots: spots.collect(),
-            layers: vec![Vec::new(); count],
-            ways: Vec::new(),
-            width: 0.0,
-            height: 0.0,
-        };
+        let mut layout =
+            Self { spots: spots.collect(), layers: vec![Vec::new(); count], ways: Vec::new(), width: 0.0, height: 0.0 };
         for (place, &depth) in depths.iter().enumerate() {
             layout.layers[depth].push(place);
         }
         let span = |edge: &super::Edge| depths[edge.from].abs_diff(depths[edge.to]).saturating_sub(1);
         let has_bends = diagram.edges.iter().map(span).sum::<usize>() <= MOST_BENDS;
         for edge in &diagram.edges {
-            let (from, to) = if depths[edge.from] <= depths[edge.to] { (edge.from, edge.to) } else { (edge.to, edge.from) };
+            let (from, to) =
+                if depths[edge.from] <= depths[edge.to] { (edge.from, edge.to) } else { (edge.to, edge.from) };
             let between = if has_bends { depths[from] + 1..depths[to].max(depths[from] + 1) } else { 0..0 };
             let bends: Vec<usize> = between.map(|layer| layout.bend(layer)).collect();
             layout.ways.push([from].into_iter().chain(bends).chain([to]).collect());

@@ -85,12 +85,9 @@ fn finding(out: &mut String, source: &Source, found: &Diagnostic, style: &Style)
         let room = style.width.saturating_sub(number_width + 5).clamp(*ROOM.start(), *ROOM.end());
         for (nth, line) in wrap(&show(note, style), room).iter().enumerate() {
             let _ = match (nth, line.split_once(": ")) {
-                (0, Some((word, rest))) => writeln!(
-                    out,
-                    "{margin}{corner}{0}{0} {1} {rest}",
-                    chars.hbar,
-                    paint.note(&format!("{word}:"))
-                ),
+                (0, Some((word, rest))) => {
+                    writeln!(out, "{margin}{corner}{0}{0} {1} {rest}", chars.hbar, paint.note(&format!("{word}:")))
+                }
                 (0, None) => writeln!(out, "{margin}{corner}{0}{0} {line}", chars.hbar),
                 _ => writeln!(out, "{margin}{below}     {line}"),
             };
@@ -128,8 +125,7 @@ struct Mark<'a> {
 
 fn rows(source: &Source, found: &Diagnostic, style: &Style) -> Vec<Row> {
     let labels = std::iter::once(&found.primary).chain(&found.secondary).take(MOST_PLACES);
-    let mut marks: Vec<Mark<'_>> =
-        labels.enumerate().map(|(number, label)| mark(source, label, number == 0)).collect();
+    let mut marks: Vec<Mark<'_>> = labels.enumerate().map(|(number, label)| mark(source, label, number == 0)).collect();
     // The primary label first among those on its line: the piece that is shown is laid around it.
     marks.sort_by_key(|mark| (mark.line, !mark.primary, mark.start));
     let mut rows: Vec<(usize, Row)> = Vec::new();

@@ -33,7 +33,11 @@ fn file(file: &FileReport<'_>, _: &Summary, _: &Style) -> String {
     }
     let mut parts = String::new();
     if let Some(first) = errors.first() {
-        let more = if errors.len() > 1 { format!(", and {}", count(errors.len() - 1, "further error")) } else { String::new() };
+        let more = if errors.len() > 1 {
+            format!(", and {}", count(errors.len() - 1, "further error"))
+        } else {
+            String::new()
+        };
         let message = escape(&format!("{}{more}", printable(&first.message, MOST)));
         let rule = first.rule;
         let body = escape(&lines(source, &errors));

@@ -114,7 +114,11 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
             let (compilation, users) = described.read(session)?;
             let topology = compilation.document.broker().ok_or_else(Error::findings)?;
             let is_json = *is_json || format == "json";
-            print(&if is_json { hidden("", json(topology, &users)).to_json_pretty() + "\n" } else { table(topology, &users) })
+            print(&if is_json {
+                hidden("", json(topology, &users)).to_json_pretty() + "\n"
+            } else {
+                table(topology, &users)
+            })
         }
         Action::Diff(compared) => compare_with(compared, session, None),
         Action::Apply { compared, yes } => compare_with(compared, session, Some(*yes)),
@@ -270,9 +274,9 @@ fn applies_to<'t>(topology: &'t Topology, policy: &Policy) -> (Vec<&'t str>, Vec
     let counts = |queue: &&Queue| topology.policy_of(queue).is_some_and(|found| std::ptr::eq(found, policy));
     let queues = queues(topology).into_iter().filter(counts).map(|queue| queue.name.text.as_str()).collect();
     let exchanges = sorted(&topology.exchanges, |exchange| (&exchange.vhost.text, &exchange.name.text));
-    let exchanges = exchanges.into_iter().filter(|exchange| {
-        topology.policy_of_exchange(exchange).is_some_and(|found| std::ptr::eq(found, policy))
-    });
+    let exchanges = exchanges
+        .into_iter()
+        .filter(|exchange| topology.policy_of_exchange(exchange).is_some_and(|found| std::ptr::eq(found, policy)));
     (queues, exchanges.map(|exchange| exchange.name.text.as_str()).collect())
 }
 
@@ -350,7 +354,8 @@ fn table(topology: &Topology, users: &[(User, String)]) -> String {
         }
     }
     let vhosts = sorted(&topology.vhosts, |vhost| (&vhost.name.text, ""));
-    let vhosts = vhosts.into_iter().map(|vhost| [vhost.name.text.clone(), vhost.tags.join(","), vhost.description.clone()]);
+    let vhosts =
+        vhosts.into_iter().map(|vhost| [vhost.name.text.clone(), vhost.tags.join(","), vhost.description.clone()]);
     add(&mut tables, ["virtual host", "tags", "description"], vhosts.collect());
     let users = users.iter().map(|(user, file)| [user.name.clone(), or_dash(user.tags.join(",")), file.clone()]);
     add(&mut tables, ["user", "tags", "file"], users.collect());

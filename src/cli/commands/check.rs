@@ -77,7 +77,6 @@ pub struct Args {
     watch: bool,
 }
 
-
 /// Runs the command.
 ///
 /// # Errors
@@ -109,7 +108,9 @@ fn keep_checking(args: &Args, first: &Session) -> Result<(), Error> {
                 // Clears the screen and goes to its first line.
                 print("\x1b[2J\x1b[H")?;
             }
-            if let Err(error) = Session::new(first.common.clone()).and_then(|session| check_all(args, &session, &mut memory)) {
+            if let Err(error) =
+                Session::new(first.common.clone()).and_then(|session| check_all(args, &session, &mut memory))
+            {
                 error.tell()?;
             }
             say("watching for changes");
@@ -298,11 +299,7 @@ fn check_all(args: &Args, session: &Session, memory: &mut Option<Memory>) -> Res
 
 /// What files that are not checked are to be held against, and whether it cannot be had. If the configuration in
 /// question is checked itself that is found out anyway.
-fn usable<T>(
-    found: Result<Option<T>, impl Into<Error>>,
-    named: &[PathBuf],
-    inputs: &[Input],
-) -> (Option<T>, bool) {
+fn usable<T>(found: Result<Option<T>, impl Into<Error>>, named: &[PathBuf], inputs: &[Input]) -> (Option<T>, bool) {
     let error = match found {
         Ok(found) => return (found, false),
         Err(error) => error.into(),

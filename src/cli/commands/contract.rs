@@ -133,7 +133,8 @@ impl Seen {
         }
         let mut properties = Object::new();
         for (key, (_, types)) in &self.keys {
-            let types: Vec<&str> = types.iter().copied().filter(|kind| !(*kind == "integer" && types.contains("number"))).collect();
+            let types: Vec<&str> =
+                types.iter().copied().filter(|kind| !(*kind == "integer" && types.contains("number"))).collect();
             let schema = match types.as_slice() {
                 _ if types.contains(&"") => Value::Object(Object::new()),
                 [only] => Value::from([("type", *only)]),
@@ -141,7 +142,8 @@ impl Seen {
             };
             properties.insert(key.clone(), schema);
         }
-        let required: Vec<&str> = self.keys.iter().filter(|(_, (count, _))| *count == self.steps).map(|(key, _)| key.as_str()).collect();
+        let required: Vec<&str> =
+            self.keys.iter().filter(|(_, (count, _))| *count == self.steps).map(|(key, _)| key.as_str()).collect();
         let mut schema = Object::new();
         schema.insert("type".to_owned(), Value::from("object"));
         if !required.is_empty() {
@@ -259,7 +261,10 @@ mod tests {
         let schema = read_value(schema.as_bytes()).expect("is JSON");
         let contract = import(schema, &["images".to_owned()], None, false).expect("is a schema");
         let text = contract.to_json();
-        assert!(text.starts_with(r#"{"names":["FindSpots"],"queues":["images"],"values":"coerced","parameters":{"#), "{text}");
+        assert!(
+            text.starts_with(r#"{"names":["FindSpots"],"queues":["images"],"values":"coerced","parameters":{"#),
+            "{text}"
+        );
         let source = std::sync::Arc::new(crate::source::Source::from_text("contract", text));
         let reading = crate::contract::read(&crate::syntax::json::parse(source));
         assert_eq!(reading.faults, []);

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use crate::cli::broker::EnvironmentArgs;
 use crate::cli::letters::{expand, parts, places, queues, seconds, shown, step_text};
-use crate::cli::rebase;
 use crate::cli::progress::{align, block_on};
+use crate::cli::rebase;
 use crate::cli::{Error, Session, print, say};
 use crate::compile::{Options, compile};
 use crate::library::Library;
@@ -205,7 +205,9 @@ fn list(args: &Look, session: &Session) -> Result<(), Error> {
         return Ok(());
     }
     let mut rows = vec![["count", "queue", "step", "reason"].map(str::to_owned)];
-    rows.extend(groups.into_iter().map(|((queue, step, reason), count)| [count.to_string(), queue, step, one_line(&reason)]));
+    rows.extend(
+        groups.into_iter().map(|((queue, step, reason), count)| [count.to_string(), queue, step, one_line(&reason)]),
+    );
     print(&align(&rows))
 }
 
@@ -307,7 +309,10 @@ fn purge(args: &Purge, session: &Session) -> Result<(), Error> {
     });
     if args.json {
         let files = written.iter().map(|(queue, path)| {
-            Value::from([("queue", Value::from(queue.as_str())), ("file", Value::from(path.to_string_lossy().into_owned()))])
+            Value::from([
+                ("queue", Value::from(queue.as_str())),
+                ("file", Value::from(path.to_string_lossy().into_owned())),
+            ])
         });
         print(&(Value::Array(files.collect()).to_json_pretty() + "\n"))?;
     } else if written.is_empty() && purged.is_ok() {
@@ -399,7 +404,8 @@ fn prospects(letter: &Letter, session: &Session, library: &Library) -> Result<(b
         Err(error) => return cannot(format!("{error}, and no service can deal with that")),
     };
     if queue == REQUEST_QUEUE {
-        let body = envelope.as_ref().map_or_else(|| letter.body.clone(), |envelope| envelope.payload.to_json().into_bytes());
+        let body =
+            envelope.as_ref().map_or_else(|| letter.body.clone(), |envelope| envelope.payload.to_json().into_bytes());
         let request = match Request::read(&body) {
             Ok(request) => request,
             Err(reason) => return cannot(reason),

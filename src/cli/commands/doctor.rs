@@ -89,7 +89,11 @@ fn needs(session: &Session, environment: &Environment, found: &mut Vec<Finding>)
             Ok(compiled) => {
                 for compilation in compiled {
                     if compilation.has_errors() {
-                        found.push(Finding::warning("recipes", format!("the recipe `{name}` has errors"), help.clone()));
+                        found.push(Finding::warning(
+                            "recipes",
+                            format!("the recipe `{name}` has errors"),
+                            help.clone(),
+                        ));
                     }
                     for (_, destination) in destinations(&compilation.recipe.to_value()) {
                         // What a parameter decides is known to nobody yet.
@@ -198,7 +202,11 @@ async fn by_api(
     if management.vhost() != options.vhost {
         found.push(Finding::error(
             "management",
-            format!("plugin `rabbitmqapi` is about virtual host `{}`, and `pika` about `{}`", management.vhost(), options.vhost),
+            format!(
+                "plugin `rabbitmqapi` is about virtual host `{}`, and `pika` about `{}`",
+                management.vhost(),
+                options.vhost
+            ),
             "give the block of `rabbitmqapi` the same `vhost` as that of `pika`",
         ));
     }
@@ -239,9 +247,15 @@ async fn embedded(environment: &Environment, directory: &Path, needs: &Needs, fo
         Ok(space) => {
             let free = space.f_bavail.saturating_mul(space.f_frsize);
             let text = format!("{} MB are free in {place}", free >> 20);
-            found.push(if free < LITTLE { Finding::warning("disk", text, "free some, or: ".to_owned() + other) } else { Finding::fine("disk", "1 GB or more is free") });
+            found.push(if free < LITTLE {
+                Finding::warning("disk", text, "free some, or: ".to_owned() + other)
+            } else {
+                Finding::fine("disk", "1 GB or more is free")
+            });
         }
-        Err(error) => found.push(Finding::warning("disk", format!("nobody knows the space in {place}: {error}"), other)),
+        Err(error) => {
+            found.push(Finding::warning("disk", format!("nobody knows the space in {place}: {error}"), other))
+        }
     }
     match environment.queues().await {
         // The embedded broker makes queues as they are needed.

@@ -96,7 +96,10 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
                 }
             };
             if args.json {
-                moves.push(Value::from([("id", Value::from(delivery.has_own_id.then_some(id))), (key, Value::from(value))]));
+                moves.push(Value::from([
+                    ("id", Value::from(delivery.has_own_id.then_some(id))),
+                    (key, Value::from(value)),
+                ]));
             }
         })
         .await;

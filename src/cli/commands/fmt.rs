@@ -45,52 +45,56 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
     let style = session.style(io::stdout().is_terminal());
     let max_bytes = session.settings.max_bytes();
     let (mut changed, mut unchanged, mut failed, mut passed_over) = (0, 0, 0, 0);
-    each_in_order(&inputs, |input| lay_out(input, max_bytes, args.renumber), |input, result| {
-        let (before, text) = match result {
-            Ok((compilation, layout))
-                if input.found && (layout == Layout::None(Reason::NotJson) || !is_ours(&compilation)) =>
-            {
-                passed_over += 1;
-                return Ok::<(), Error>(());
-            }
-            Ok((compilation, Layout::Text(text))) => (Arc::clone(&compilation.source), text),
-            Ok((_, Layout::None(reason))) => {
-                failed += 1;
-                say(&format!("error: cannot format {}: {reason}", input.name));
-                return Ok(());
-            }
-            Err(error) => {
-                failed += 1;
-                say(&format!("error: {error}"));
-                return Ok(());
-            }
-        };
-        let changes = text != before.text();
-        match &input.path {
-            _ if args.check || args.diff => {
-                if args.diff {
-                    let after = Arc::new(Source::from_text(before.name(), text.as_str()));
-                    print(&difference(&input.name, Arc::clone(&before), after, style.colour))?;
-                } else if changes {
-                    print(&format!("{}\n", input.name))?;
+    each_in_order(
+        &inputs,
+        |input| lay_out(input, max_bytes, args.renumber),
+        |input, result| {
+            let (before, text) = match result {
+                Ok((compilation, layout))
+                    if input.found && (layout == Layout::None(Reason::NotJson) || !is_ours(&compilation)) =>
+                {
+                    passed_over += 1;
+                    return Ok::<(), Error>(());
                 }
-            }
-            None => print(&text)?,
-            Some(path) if changes => {
-                if let Err(error) = replace(path, before.text(), &text) {
+                Ok((compilation, Layout::Text(text))) => (Arc::clone(&compilation.source), text),
+                Ok((_, Layout::None(reason))) => {
+                    failed += 1;
+                    say(&format!("error: cannot format {}: {reason}", input.name));
+                    return Ok(());
+                }
+                Err(error) => {
                     failed += 1;
                     say(&format!("error: {error}"));
                     return Ok(());
                 }
+            };
+            let changes = text != before.text();
+            match &input.path {
+                _ if args.check || args.diff => {
+                    if args.diff {
+                        let after = Arc::new(Source::from_text(before.name(), text.as_str()));
+                        print(&difference(&input.name, Arc::clone(&before), after, style.colour))?;
+                    } else if changes {
+                        print(&format!("{}\n", input.name))?;
+                    }
+                }
+                None => print(&text)?,
+                Some(path) if changes => {
+                    if let Err(error) = replace(path, before.text(), &text) {
+                        failed += 1;
+                        say(&format!("error: {error}"));
+                        return Ok(());
+                    }
+                }
+                Some(_) => {}
             }
-            Some(_) => {}
-        }
-        if before.has_byte_order_mark() {
-            say(&format!("note: {} begins with a byte order mark, which the layout leaves out", input.name));
-        }
-        *(if changes { &mut changed } else { &mut unchanged }) += 1;
-        Ok(())
-    })?;
+            if before.has_byte_order_mark() {
+                say(&format!("note: {} begins with a byte order mark, which the layout leaves out", input.name));
+            }
+            *(if changes { &mut changed } else { &mut unchanged }) += 1;
+            Ok(())
+        },
+    )?;
     let only_stdin = inputs.iter().all(|input| input.path.is_none());
     if !only_stdin {
         let verb = if args.check || args.diff { "would change" } else { "formatted" };

@@ -53,7 +53,8 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
         let seen = seen.iter().map(|seen| {
             let shown = shown(&seen.letter);
             let part = |key: &str| shown.get(key).cloned().unwrap_or_default();
-            let sent = jiff::Timestamp::try_from(seen.letter.sent).map_or(Value::Null, |time| Value::from(time.to_string()));
+            let sent =
+                jiff::Timestamp::try_from(seen.letter.sent).map_or(Value::Null, |time| Value::from(time.to_string()));
             Value::from([
                 ("id", Value::from(seen.letter.id.clone())),
                 ("sent", sent),

@@ -108,7 +108,11 @@ fn list(args: &Args, session: &Session) -> Result<(), Error> {
     for (pattern, matcher) in &wanted {
         if !queues.iter().any(|queue| matcher.is_match(&queue.name)) {
             let is_pattern = pattern.contains(['*', '?', '[', '{']);
-            let what = if is_pattern { format!("no queue matches `{pattern}`") } else { format!("there is no queue `{pattern}`") };
+            let what = if is_pattern {
+                format!("no queue matches `{pattern}`")
+            } else {
+                format!("there is no queue `{pattern}`")
+            };
             return Err(Error::new(what).hint("`zrecipe queues` lists all"));
         }
     }
@@ -134,10 +138,12 @@ fn list(args: &Args, session: &Session) -> Result<(), Error> {
         say(&format!("{} has no queues", environment.place()));
         return Ok(());
     }
-    let mut table = vec![["queue", "ready", "unacked", "in/s", "out/s", "consumers", "oldest", "dead"].map(str::to_owned)];
+    let mut table =
+        vec![["queue", "ready", "unacked", "in/s", "out/s", "consumers", "oldest", "dead"].map(str::to_owned)];
     table.extend(rows.iter().map(|row| cells(row, now)));
     print(&align(&table))?;
-    let is_left = |row: &&Row| row.queue.ready > 0 && row.queue.consumers == Some(0) && !row.queue.name.starts_with(PREFIX);
+    let is_left =
+        |row: &&Row| row.queue.ready > 0 && row.queue.consumers == Some(0) && !row.queue.name.starts_with(PREFIX);
     for row in rows.iter().filter(is_left) {
         say(&format!("note: nobody takes the messages of `{}`", row.queue.name));
     }
@@ -165,10 +171,8 @@ async fn find(environment: &Environment, names: &[String]) -> Result<Vec<Queue>,
 /// What is shown. Dead letters stand with the queue that they are of; their own queue is shown where that one is not
 /// there, or where it is asked for.
 fn rows(queues: Vec<Queue>, is_wanted: impl Fn(&str) -> Option<bool>) -> Vec<Row> {
-    let dead: BTreeMap<String, i64> = queues
-        .iter()
-        .filter_map(|queue| Some((queue.name.strip_prefix(PREFIX)?.to_owned(), queue.messages)))
-        .collect();
+    let dead: BTreeMap<String, i64> =
+        queues.iter().filter_map(|queue| Some((queue.name.strip_prefix(PREFIX)?.to_owned(), queue.messages))).collect();
     let names: Vec<String> = queues.iter().map(|queue| queue.name.clone()).collect();
     let is_shown = |queue: &Queue| match (is_wanted(&queue.name), queue.name.strip_prefix(PREFIX)) {
         (Some(wanted), _) => wanted,

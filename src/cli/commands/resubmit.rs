@@ -60,9 +60,10 @@ struct Input {
 /// # Errors
 /// See [`crate::cli`].
 pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
-    let payload = args.payload.as_ref().map(|payload| {
-        read_value(payload.as_bytes()).map_err(|reason| Error::new(format!("the payload is {reason}")))
-    });
+    let payload = args
+        .payload
+        .as_ref()
+        .map(|payload| read_value(payload.as_bytes()).map_err(|reason| Error::new(format!("the payload is {reason}"))));
     let payload = payload.transpose()?;
     if !args.environment.environments.is_empty() {
         return of_site(args, session, payload);

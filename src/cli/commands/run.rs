@@ -96,7 +96,9 @@ fn submit(args: &Args, session: &Session, parameters: Object, id: &str) -> Resul
         print(&format!("{id}\n"))?;
         match status {
             Some(status) => follow::follow(&broker, status, follow::Run::new(id, &compiled)).await?,
-            None if args.follow => say("note: no service has ever said how it is on this broker, so nothing is followed"),
+            None if args.follow => {
+                say("note: no service has ever said how it is on this broker, so nothing is followed")
+            }
             None => {}
         }
         let _ = broker.close().await;
@@ -137,7 +139,9 @@ fn all_served(compiled: &[Compilation], parameters: &Object, serves: impl Fn(&st
         let recipe = &compilation.recipe;
         for (number, destination) in destinations(&bind([compilation], parameters)) {
             let Destination::Queue(queue) = destination else { continue };
-            let Some(place) = recipe.step(number).and_then(|step| step.queue).filter(|_| !serves(&queue)) else { continue };
+            let Some(place) = recipe.step(number).and_then(|step| step.queue).filter(|_| !serves(&queue)) else {
+                continue;
+            };
             let position = compilation.source.position(recipe.span(place).start, Unit::Char);
             let name = compilation.source.name();
             let place = format!("{name}:{}:{}", position.line, position.column);

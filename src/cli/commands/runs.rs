@@ -32,7 +32,12 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
             Value::from([
                 ("id", Value::from(run.id.as_str())),
                 ("recipes", Value::from(run.title.as_str())),
-                ("begun", Value::from(jiff::Timestamp::try_from(run.created).map_or_else(|_| String::new(), |time| time.to_string()))),
+                (
+                    "begun",
+                    Value::from(
+                        jiff::Timestamp::try_from(run.created).map_or_else(|_| String::new(), |time| time.to_string()),
+                    ),
+                ),
                 ("state", Value::from(run.state())),
                 ("outstanding", count(census.ready + census.delayed + census.held)),
                 ("dead", count(census.dead)),

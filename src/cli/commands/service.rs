@@ -11,13 +11,13 @@ use tokio::task::JoinSet;
 use crate::cli::broker::{Environment, EnvironmentArgs};
 use crate::cli::progress::{block_on, default_places};
 use crate::cli::{Error, Session, say};
-use crate::lint::nearest;
 use crate::contract::Contracts;
+use crate::lint::nearest;
 use crate::runtime::Service;
+use crate::runtime::cluster;
 use crate::runtime::cluster::local::Local;
 use crate::runtime::cluster::sbatch::Sbatch;
 use crate::runtime::cluster::slurmrestd::Slurmrestd;
-use crate::runtime::cluster;
 use crate::runtime::foreign::Foreign;
 use crate::runtime::health::{self, Broker, Health};
 use crate::runtime::instance::Instance;
@@ -30,8 +30,8 @@ use crate::runtime::services::dispatcher::Dispatcher;
 use crate::runtime::services::jsonlines::JsonLines;
 use crate::runtime::services::mailer::{Mailer, Server};
 use crate::runtime::services::runner::Runner;
-use crate::settings::Scheduler;
 use crate::runtime::status::{Board, Identity, host_id, hostname};
+use crate::settings::Scheduler;
 use crate::telemetry::traces::{Collector, Tracing};
 use crate::telemetry::{Guard, Logging};
 use crate::transport::{self, Transport};
@@ -213,7 +213,8 @@ async fn serve(args: &Args, environment: &Environment, services: Served) -> Resu
     for (service, queues) in &services {
         let tracing = collector.as_ref().map(|collector| Tracing::new(collector, service.name()));
         let tracing = tracing.transpose().map_err(|reason| {
-            Error::new(format!("traces cannot be sent: {reason}")).hint("`endpoint` of plugin `opentelemetry` says where to")
+            Error::new(format!("traces cannot be sent: {reason}"))
+                .hint("`endpoint` of plugin `opentelemetry` says where to")
         })?;
         let tracing = tracing.map(Arc::new);
         traced.extend(tracing.clone());

@@ -113,7 +113,8 @@ fn report(args: &Args, recipe: &Value, played: &[(String, Played)]) -> Result<()
             Value::from([("name", Value::from(name.as_str())), ("faults", Value::from(played.faults.clone()))])
         });
         let links = Value::Array(links.collect());
-        let document = Value::from([("version", Value::from(1)), ("links", links), ("cases", Value::Array(cases.collect()))]);
+        let document =
+            Value::from([("version", Value::from(1)), ("links", links), ("cases", Value::Array(cases.collect()))]);
         print(&(document.to_json_pretty() + "\n"))?;
     } else {
         for (name, played) in played {

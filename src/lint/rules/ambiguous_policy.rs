@@ -75,7 +75,8 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
             continue;
         }
         let (one, other) = (&first.name.text, &second.name.text);
-        let message = format!("policies `{one}` and `{other}` both match queue `{}`, and only one applies", queue.name.text);
+        let message =
+            format!("policies `{one}` and `{other}` both match queue `{}`, and only one applies", queue.name.text);
         sink.report(
             RULE.at(cx.node(second.name.node).span(), message)
                 .also(cx.node(first.name.node).span(), format!("its priority is {}, too", first.priority))

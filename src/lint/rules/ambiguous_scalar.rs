@@ -33,11 +33,12 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
         let text = source.slice(problem.span);
         let Some((here, elsewhere)) = readings(text) else { continue };
         // What a secret is read as tells what it is.
-        let message = if secrets.iter().any(|secret| secret.start <= problem.span.start && problem.span.end <= secret.end) {
-            "a secret that is something else in YAML 1.2".to_owned()
-        } else {
-            format!("`{text}` is {here} here, and {elsewhere} in YAML 1.2")
-        };
+        let message =
+            if secrets.iter().any(|secret| secret.start <= problem.span.start && problem.span.end <= secret.end) {
+                "a secret that is something else in YAML 1.2".to_owned()
+            } else {
+                format!("`{text}` is {here} here, and {elsewhere} in YAML 1.2")
+            };
         sink.report(RULE.at(problem.span, message).help("put it in quotes if it is text"));
     }
 }

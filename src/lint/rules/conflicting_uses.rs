@@ -33,10 +33,13 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
         let Some((later, earlier)) = parameter.conflict else { continue };
         let (later, earlier) = (&parameter.uses[later], &parameter.uses[earlier]);
         sink.report(
-            RULE.at(later.span(cx.recipe), format!("no value of the parameter `{}` suits all of its uses", parameter.name))
-                .label(later.reason.clone())
-                .also(earlier.span(cx.recipe), earlier.reason.clone())
-                .help("use two parameters, or take different items out of one"),
+            RULE.at(
+                later.span(cx.recipe),
+                format!("no value of the parameter `{}` suits all of its uses", parameter.name),
+            )
+            .label(later.reason.clone())
+            .also(earlier.span(cx.recipe), earlier.reason.clone())
+            .help("use two parameters, or take different items out of one"),
         );
     }
 }

@@ -25,9 +25,12 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
         if let (Some(topic), Some(delay)) = (step.topic, step.delay) {
             let name = cx.recipe.name(step);
             sink.report(
-                RULE.at(cx.node(delay).span(), format!("step `{name}` delays a broadcast, which Python services crash on"))
-                    .also(cx.node(topic).span(), "the topic")
-                    .help("remove the delay, or send to a queue"),
+                RULE.at(
+                    cx.node(delay).span(),
+                    format!("step `{name}` delays a broadcast, which Python services crash on"),
+                )
+                .also(cx.node(topic).span(), "the topic")
+                .help("remove the delay, or send to a queue"),
             );
         }
     }

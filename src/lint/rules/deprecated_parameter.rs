@@ -34,7 +34,9 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
             let message = format!("parameter `{old}` of step `{name}` is deprecated by {}", contract.name());
             let diagnostic = RULE.at(member.key.span(), message);
             sink.report(match new {
-                Some(new) if parameters.get(new).is_some() => diagnostic.help(format!("`{new}`, which takes its place, is there already: remove `{old}`")),
+                Some(new) if parameters.get(new).is_some() => {
+                    diagnostic.help(format!("`{new}`, which takes its place, is there already: remove `{old}`"))
+                }
                 Some(new) => diagnostic.help(format!("use `{new}`")).unsafe_fix(
                     format!("rename `{old}` to `{new}`"),
                     member.key.span(),

@@ -69,9 +69,9 @@ fn is_alone(site: &Site, block: &Written<'_>) -> bool {
         plugin.is_some_and(|plugin| plugin == "graylog" || plugin == "logging")
     };
     let environments = site.environment_names().into_iter().filter_map(|name| site.names_in(name).ok());
-    let shared = environments.into_iter().any(|names| {
-        names.iter().any(|name| Some(*name) == block.name.as_deref()) && names.into_iter().any(is_other)
-    });
+    let shared = environments
+        .into_iter()
+        .any(|names| names.iter().any(|name| Some(*name) == block.name.as_deref()) && names.into_iter().any(is_other));
     !shared && !site.is_copied(block.content.id())
 }
 

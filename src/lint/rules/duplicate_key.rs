@@ -32,7 +32,8 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
     for repeated in cx.recipe.repeated().iter().filter(|repeated| !repeated.comment) {
         let (key, last) = (cx.node(repeated.key), cx.node(repeated.last));
         // The other way round it would be a comment.
-        let late = cx.recipe.step(cx.recipe.steps().iter().find(|step| step.key == repeated.last).map_or(0, |step| step.id));
+        let late =
+            cx.recipe.step(cx.recipe.steps().iter().find(|step| step.key == repeated.last).map_or(0, |step| step.id));
         let late = late.is_some_and(|step| !matches!(cx.node(step.value).kind(), Kind::Object));
         report(cx, key, last, late, sink);
     }
@@ -42,11 +43,7 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
 }
 
 fn report(cx: &Context<'_>, first: NodeRef<'_>, last: NodeRef<'_>, late_comment: bool, sink: &mut Sink) {
-    let help = if late_comment {
-        "put the comment before the step"
-    } else {
-        "remove one of them, or rename it"
-    };
+    let help = if late_comment { "put the comment before the step" } else { "remove one of them, or rename it" };
     sink.report(
         RULE.at(first.span(), format!("key {} occurs again, and the value here is lost", cx.show(first)))
             .label("this value is dropped")

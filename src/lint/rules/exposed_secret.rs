@@ -44,7 +44,8 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
             }
             None if everyday.contains(&&**name) => {
                 for key in secrets(site.node(block.value)) {
-                    let message = format!("everyone who uses this configuration can read the {} of block `{name}`", what(key));
+                    let message =
+                        format!("everyone who uses this configuration can read the {} of block `{name}`", what(key));
                     let help = format!(
                         "move the block to a file that only services can read, and write the path of the file here: `{name}: secrets.yml`"
                     );

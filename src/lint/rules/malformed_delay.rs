@@ -53,9 +53,11 @@ fn check_template(cx: &Context<'_>, step: &Step, node: NodeRef<'_>, template: &T
         sink.report(match whole {
             Some(field) => {
                 let replacement = format!("{{$REPLACE:{}}}", field.path_text());
-                diagnostic
-                    .help(format!("for the value itself write `{replacement}`"))
-                    .unsafe_fix(format!("write `{replacement}`"), node.text_span(field.span.clone()), replacement)
+                diagnostic.help(format!("for the value itself write `{replacement}`")).unsafe_fix(
+                    format!("write `{replacement}`"),
+                    node.text_span(field.span.clone()),
+                    replacement,
+                )
             }
             None => diagnostic.help("write seconds as a number, or `{$REPLACE:name}` and nothing beside it"),
         });
@@ -93,9 +95,7 @@ fn problem(value: &Value) -> Option<String> {
     };
     match seconds.as_f64() {
         seconds if (0.0..=LONGEST_DELAY).contains(&seconds) => None,
-        seconds if seconds > LONGEST_DELAY => {
-            Some("is longer than 49 days, which is what brokers can hold".to_owned())
-        }
+        seconds if seconds > LONGEST_DELAY => Some("is longer than 49 days, which is what brokers can hold".to_owned()),
         _ => Some("is negative".to_owned()),
     }
 }

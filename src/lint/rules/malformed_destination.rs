@@ -42,7 +42,9 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
                 (Kind::Array, Some(only)) => {
                     diagnostic.fix(format!("write `{}`", only.raw()), value.span(), only.raw())
                 }
-                (Kind::Array, None) if value.items().nth(1).is_some() => diagnostic.help("a step has one; for several destinations link to several steps"),
+                (Kind::Array, None) if value.items().nth(1).is_some() => {
+                    diagnostic.help("a step has one; for several destinations link to several steps")
+                }
                 (Kind::String, _) if !value.text().trim().is_empty() => {
                     let mut trimmed = String::new();
                     write_string(&mut trimmed, value.text().trim());

@@ -28,11 +28,18 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
         Kind::Array => {
             for &(node, target) in &error.targets {
                 let node = cx.node(node);
-                if target == Target::Unreadable && !node.is("start") && !node.is("error") && node.kind() != Kind::Missing {
+                if target == Target::Unreadable
+                    && !node.is("start")
+                    && !node.is("error")
+                    && node.kind() != Kind::Missing
+                {
                     sink.report(
-                        RULE.at(node.head(), format!("the recipe's `error` names {}, not the number of a step", cx.show(node)))
-                            .help("the top-level `error` is a list of step numbers")
-                            .refused(),
+                        RULE.at(
+                            node.head(),
+                            format!("the recipe's `error` names {}, not the number of a step", cx.show(node)),
+                        )
+                        .help("the top-level `error` is a list of step numbers")
+                        .refused(),
                     );
                 }
             }

@@ -38,12 +38,13 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
             P::Empty => ("a placeholder without a name".to_owned(), LITERAL),
             P::Positional => (format!("placeholder `{shown}` is a number, and parameters have names"), LITERAL),
             P::EmptyKey => (format!("placeholder `{shown}` has an empty key"), "write `{name[key]}`"),
-            P::UnclosedBracket => (format!("placeholder `{shown}` has a `[` that is not closed"), "write `{name[key]}`"),
+            P::UnclosedBracket => {
+                (format!("placeholder `{shown}` has a `[` that is not closed"), "write `{name[key]}`")
+            }
             P::AfterBracket => (format!("placeholder `{shown}` goes on after its `]`"), "write `{name[key]}`"),
-            P::Conversion => (
-                format!("conversion `{}` is not one of `!r`, `!s` and `!a`", shown.trim_end_matches('}')),
-                LITERAL,
-            ),
+            P::Conversion => {
+                (format!("conversion `{}` is not one of `!r`, `!s` and `!a`", shown.trim_end_matches('}')), LITERAL)
+            }
             P::Nesting => ("placeholders are nested too deeply".to_owned(), "one inside another's format is the limit"),
             P::EmptyReplace => (format!("`{shown}` names no parameter"), "write `{$REPLACE:name}`"),
             P::ReplaceWithoutField => (format!("`{shown}` holds no placeholder"), "write `{$REPLACE:name}`"),

@@ -131,9 +131,8 @@ fn describe<'t>(form: &Schema, block: NodeRef<'t>, violation: Violation) -> Vec<
     let node = block.tree().node(violation.node);
     let path = violation.path;
     let key = path.rsplit('.').next().unwrap_or_default();
-    let one = |what: String, help: Option<&str>| {
-        vec![Fault { node, what, help: help.map(str::to_owned), unquoted: false }]
-    };
+    let one =
+        |what: String, help: Option<&str>| vec![Fault { node, what, help: help.map(str::to_owned), unquoted: false }];
     let within = if path.is_empty() { String::new() } else { format!(" of `{path}`") };
     let predicate = match violation.problem {
         Problem::Missing(name) => return one(format!("`{name}`{within} is missing"), None),
@@ -164,8 +163,10 @@ fn describe<'t>(form: &Schema, block: NodeRef<'t>, violation: Violation) -> Vec<
         }
         (predicate, _) if predicate == "may not be given" => one(
             format!("`{path}` has no place in an incremental configuration"),
-            Some("such a one, as steps of `verbose` are, changes levels and propagation only; with \
-                  `incremental: false` a step configures everything anew"),
+            Some(
+                "such a one, as steps of `verbose` are, changes levels and propagation only; with \
+                  `incremental: false` a step configures everything anew",
+            ),
         ),
         (predicate, _) if predicate.starts_with("does not match the pattern") => {
             let wanted = match &*path {

@@ -30,8 +30,7 @@ declare_rule! {
 const SCHEMA: &str = include_str!("../../../schemas/settings.schema.json");
 
 fn check(cx: &Context<'_>, sink: &mut Sink) {
-    static FORM: LazyLock<Option<Schema>> =
-        LazyLock::new(|| Schema::published(SCHEMA));
+    static FORM: LazyLock<Option<Schema>> = LazyLock::new(|| Schema::published(SCHEMA));
     let problems = cx.tree.problems();
     for problem in problems {
         if let ProblemKind::TomlSyntax(number) = problem.kind {

@@ -88,8 +88,13 @@ fn environments(environments: NodeRef<'_>, sink: &mut Sink) {
                 }
             }
             _ => sink.report(
-                refused(value_or_key(member.key, value).head(), format!("environment `{name}` is {}", value.describe()))
-                    .help("it is a list of plugin blocks, an object with groups of them, or the name of another environment"),
+                refused(
+                    value_or_key(member.key, value).head(),
+                    format!("environment `{name}` is {}", value.describe()),
+                )
+                .help(
+                    "it is a list of plugin blocks, an object with groups of them, or the name of another environment",
+                ),
             ),
         }
     }

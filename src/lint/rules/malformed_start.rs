@@ -25,11 +25,14 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
     let Some(start) = cx.recipe.start() else { return };
     let value = cx.node(start.value);
     if !matches!(value.kind(), Kind::Array | Kind::Missing) {
-        let diagnostic = RULE.at(value.head(), format!("`start` is {}, not a list of pairs", value.describe())).refused();
+        let diagnostic =
+            RULE.at(value.head(), format!("`start` is {}, not a list of pairs", value.describe())).refused();
         sink.report(match value.as_integer() {
-            Some(id) => diagnostic
-                .help("each entry is `[step, payload]`")
-                .fix(format!("write `[[{id}, []]]`"), value.span(), format!("[[{id}, []]]")),
+            Some(id) => diagnostic.help("each entry is `[step, payload]`").fix(
+                format!("write `[[{id}, []]]`"),
+                value.span(),
+                format!("[[{id}, []]]"),
+            ),
             None => diagnostic.help("write `[[step, payload], …]`"),
         });
     }
@@ -48,13 +51,16 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
         match entry.pair {
             None if node.kind() == Kind::Missing => {}
             None => {
-                let diagnostic =
-                    RULE.at(node.head(), format!("{} in `start` is not a pair of step and payload", cx.show(node))).refused();
+                let diagnostic = RULE
+                    .at(node.head(), format!("{} in `start` is not a pair of step and payload", cx.show(node)))
+                    .refused();
                 let single = node.items().next().filter(|_| node.items().count() == 1);
                 sink.report(match node.as_integer().or_else(|| single?.as_integer()) {
-                    Some(id) => diagnostic
-                        .help(format!("write `[{id}, payload]`"))
-                        .unsafe_fix("give it an empty payload", node.span(), format!("[{id}, []]")),
+                    Some(id) => diagnostic.help(format!("write `[{id}, payload]`")).unsafe_fix(
+                        "give it an empty payload",
+                        node.span(),
+                        format!("[{id}, []]"),
+                    ),
                     None => diagnostic.help("write `[step, payload]`"),
                 });
             }

@@ -32,7 +32,9 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
                 .also(cx.node(step.key).span(), "this step")
                 .refused_if(is_rejected(value));
             sink.report(match value.kind() {
-                Kind::String => diagnostic.help("write `{\"queue\": \"…\"}`; a comment stands before the step it is about"),
+                Kind::String => {
+                    diagnostic.help("write `{\"queue\": \"…\"}`; a comment stands before the step it is about")
+                }
                 _ => diagnostic.help("write `{\"queue\": \"…\"}`"),
             });
         }

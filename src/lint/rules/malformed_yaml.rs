@@ -44,8 +44,10 @@ fn describe(cx: &Context<'_>, problem: &Problem) -> Option<Diagnostic> {
             .help("`&name` before a value names it, `*name` further down stands for it"),
         P::EndlessAlias => at(&format!("`{text}` stands for what it is in")),
         P::RepeatedAnchor => at(&format!("`{text}` names a second value")).help("PyYAML takes a name only once"),
-        P::TooManyAliases => at(&format!("aliases stand for more than {MOST_COPIES} values or {} MiB of text", MOST_COPIED >> 20))
-            .help("write the values out, or use fewer aliases inside of what others stand for"),
+        P::TooManyAliases => {
+            at(&format!("aliases stand for more than {MOST_COPIES} values or {} MiB of text", MOST_COPIED >> 20))
+                .help("write the values out, or use fewer aliases inside of what others stand for")
+        }
         P::UnmergeableValue => {
             at("`<<` takes the members of an object, and this is none").help("`<<: *name`, or `<<: [*one, *other]`")
         }

@@ -40,7 +40,8 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
         let here = facts.places.iter().find(|place| place.queue == usual.name && place.step != output.from);
         let Some(here) = here else { continue };
         // What goes to both has been thought about.
-        let both = |other: &&Output| other.from == output.from && other.channel == output.channel && other.queue == usual.name;
+        let both =
+            |other: &&Output| other.from == output.from && other.channel == output.channel && other.queue == usual.name;
         if facts.outputs.iter().any(|other| both(&other)) {
             continue;
         }

@@ -41,7 +41,8 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
             let Some((path, problem)) = misfit((sent, sent.root()), (taken, taker.coerced)) else { continue };
             let (from, to) = (recipe.name(step), recipe.name(target));
             let part = if path.is_empty() { "it".to_owned() } else { format!("`{path}`") };
-            let message = format!("what step `{from}` sends on `{}` does not fit step `{to}`: {part} {problem}", channel.name);
+            let message =
+                format!("what step `{from}` sends on `{}` does not fit step `{to}`: {part} {problem}", channel.name);
             sink.report(
                 RULE.at(cx.node(link.node).span(), message)
                     .label(format!("sent by {}", sender.name()))
@@ -50,7 +51,9 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
             );
         }
     }
-    for (_, target, payload) in recipe.start().into_iter().flat_map(|start| &start.entries).filter_map(|entry| entry.pair) {
+    for (_, target, payload) in
+        recipe.start().into_iter().flat_map(|start| &start.entries).filter_map(|entry| entry.pair)
+    {
         let Some(target) = target.id().and_then(|id| recipe.step(id)) else { continue };
         let Some(contract) = cx.contract_of(target) else { continue };
         let Some(schema) = &contract.payload else { continue };
@@ -64,9 +67,11 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
             let node = cx.node(violation.node);
             let (span, problem, help) = match violation.problem {
                 Problem::Missing(key) => (node.head(), format!("{part} has no `{key}`"), None),
-                Problem::Unknown { name, key, meant } => {
-                    (key.map_or(node.head(), |key| cx.node(key).span()), format!("{part} has the unknown key `{name}`"), meant)
-                }
+                Problem::Unknown { name, key, meant } => (
+                    key.map_or(node.head(), |key| cx.node(key).span()),
+                    format!("{part} has the unknown key `{name}`"),
+                    meant,
+                ),
                 Problem::Unfit { predicate, meant, .. } => (node.head(), format!("{part} {predicate}"), meant),
             };
             let diagnostic = RULE.at(span, format!("the payload for step `{name}` does not fit: {problem}"));

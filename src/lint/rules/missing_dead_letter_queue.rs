@@ -65,10 +65,15 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
             more => format!(", and {more} more like it"),
         };
         let diagnostic = if exchange.is_empty() {
-            RULE.at(cx.node(node).head(), format!("dead letters of `{name}` go to queue `{key}`, which is not declared{more}"))
-                .help("declare the queue, or leave `dead-letter-queue-create` out, which declares it")
+            RULE.at(
+                cx.node(node).head(),
+                format!("dead letters of `{name}` go to queue `{key}`, which is not declared{more}"),
+            )
+            .help("declare the queue, or leave `dead-letter-queue-create` out, which declares it")
         } else {
-            let message = format!("dead letters of `{name}` go to exchange `{exchange}` with routing key `{key}`, which no queue gets{more}");
+            let message = format!(
+                "dead letters of `{name}` go to exchange `{exchange}` with routing key `{key}`, which no queue gets{more}"
+            );
             RULE.at(cx.node(node).head(), message).help(format!("add a binding from `{exchange}` to a queue"))
         };
         sink.report(diagnostic.also(cx.node(queue.name.node).span(), "the queue"));
@@ -85,8 +90,5 @@ fn is_lost(topology: &Topology, queue: &Queue) -> bool {
     // What is bound to those of RabbitMQ need not be in the file.
     let is_known = !is_built_in(exchange) && topology.exchange_in(vhost, exchange).is_some();
     let mut bindings = topology.bindings_from(exchange);
-    is_known
-        && !bindings.any(|binding| {
-            binding.vhost.text == vhost && topology.takes(binding, key) != Some(false)
-        })
+    is_known && !bindings.any(|binding| binding.vhost.text == vhost && topology.takes(binding, key) != Some(false))
 }

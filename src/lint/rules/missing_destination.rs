@@ -37,9 +37,11 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
             Some(part) => {
                 let key = part.key.text();
                 let meant = nearest(&key, ["queue", "topic"]).unwrap_or("queue");
-                diagnostic
-                    .also(part.key.span(), format!("is this meant to be `{meant}`?"))
-                    .fix(format!("rename `{key}` to `{meant}`"), part.key.span(), renamed(part.key, meant))
+                diagnostic.also(part.key.span(), format!("is this meant to be `{meant}`?")).fix(
+                    format!("rename `{key}` to `{meant}`"),
+                    part.key.span(),
+                    renamed(part.key, meant),
+                )
             }
             None => diagnostic.help("add the queue that its service listens on: `\"queue\": \"…\"`"),
         };

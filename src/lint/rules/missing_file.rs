@@ -56,7 +56,9 @@ fn finding(what: &str, path: NodeRef<'_>, look: &Look, secret: bool) -> Option<D
             let found = at("does not exist".to_owned());
             if text.starts_with(['/', '~']) { found } else { found.help("it is looked up from where this file is") }
         }
-        Look::Elsewhere => at("is not on this machine".to_owned()).level(Level::Note).help("nor is its topmost directory"),
+        Look::Elsewhere => {
+            at("is not on this machine".to_owned()).level(Level::Note).help("nor is its topmost directory")
+        }
         Look::Directory => at("is a directory".to_owned()),
         Look::Denied => at("may not be read by this user".to_owned())
             .level(Level::Note)

@@ -34,7 +34,9 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
         sink.extend(match look {
             Look::Missing => Some(at("does not exist")),
             Look::File { .. } => Some(at("is a file")),
-            Look::Elsewhere => Some(at("is not on this machine").level(Level::Note).help("nor is its topmost directory")),
+            Look::Elsewhere => {
+                Some(at("is not on this machine").level(Level::Note).help("nor is its topmost directory"))
+            }
             Look::Unknown | Look::Directory | Look::Denied | Look::Unreadable(_) => None,
         });
     }

@@ -31,11 +31,12 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
             continue;
         }
         let (message, help) = match &*text {
-            _ if is_number && digits.trim_start_matches('0').is_empty() => ("step number `0` is not accepted".to_owned(), "steps are numbered from 1".to_owned()),
-            _ if is_number => (
-                format!("step number {} is too large", cx.show(key)),
-                "number the steps from 1".to_owned(),
-            ),
+            _ if is_number && digits.trim_start_matches('0').is_empty() => {
+                ("step number `0` is not accepted".to_owned(), "steps are numbered from 1".to_owned())
+            }
+            _ if is_number => {
+                (format!("step number {} is too large", cx.show(key)), "number the steps from 1".to_owned())
+            }
             "$schema" => (
                 "key `$schema` is not a step".to_owned(),
                 "services do not read recipes with it; associate the schema in the editor's settings".to_owned(),

@@ -1,8 +1,8 @@
 //! Parameters that become part of a command.
 
+use crate::contract::Contracts;
 use crate::diagnostic::{Diagnostic, Level, Sink};
 use crate::infer::Type;
-use crate::contract::Contracts;
 use crate::lint::Context;
 use crate::recipe::Step;
 use crate::schema::{Schema, SchemaValue, pattern_is_made_of};
@@ -129,11 +129,14 @@ fn judge(cx: &Context<'_>, step: &Step, reader: Reader, command: NodeRef<'_>) ->
         diagnostic = diagnostic.also(command.text_span(field.span.clone()), "part of it, too");
     }
     if culprit.is_some() {
-        diagnostic = diagnostic.level(Level::Warning).label("what is given has characters that mean something to the shell");
+        diagnostic =
+            diagnostic.level(Level::Warning).label("what is given has characters that mean something to the shell");
     }
     Some(diagnostic.help(match reader {
         Reader::Shell => IN_THE_ENVIRONMENT,
-        Reader::Runner => "a value with a space is several arguments, unless the command is written as a list of arguments",
+        Reader::Runner => {
+            "a value with a space is several arguments, unless the command is written as a list of arguments"
+        }
         Reader::Unknown => "what splits the command or runs it in a shell does so with the value, too",
     }))
 }
@@ -197,7 +200,8 @@ fn is_harmless(cx: &Context<'_>, field: &Field, quote: Option<char>) -> bool {
     if name == "guid" || (name.starts_with("ispyb_") && name.ends_with("id")) {
         return true;
     }
-    let makes_number = matches!(field.spec.last(), Some(Piece::Literal(spec)) if spec.ends_with(|c| "bdoxXeEfFgGn%".contains(c)));
+    let makes_number =
+        matches!(field.spec.last(), Some(Piece::Literal(spec)) if spec.ends_with(|c| "bdoxXeEfFgGn%".contains(c)));
     if makes_number && field.conversion.is_none() {
         return true;
     }

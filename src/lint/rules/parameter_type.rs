@@ -95,7 +95,11 @@ fn text_where_none_fits(cx: &Context<'_>, sink: &mut Sink) -> HashSet<NodeId> {
             used.field.path.iter().for_each(|access| replacement.push_str(&access.to_string()));
             replacement.push('}');
             let help = format!("for the value itself write `{replacement}`");
-            diagnostic.help(help).unsafe_fix(format!("write `{replacement}`"), node.text_span(used.field.span.clone()), replacement)
+            diagnostic.help(help).unsafe_fix(
+                format!("write `{replacement}`"),
+                node.text_span(used.field.span.clone()),
+                replacement,
+            )
         } else {
             diagnostic.help("give the value itself, or `{$REPLACE:…}` and nothing beside it")
         });
@@ -118,7 +122,10 @@ fn declared_types(cx: &Context<'_>, declared: &Declared, sink: &mut Sink) {
                 };
                 let at = if violation.path.is_empty() { String::new() } else { format!("`{}` of ", violation.path) };
                 let message = format!("{at}the parameter `{name}` {predicate}");
-                sink.report(RULE.at(first.span(cx.recipe), message).help("the settings of the site say what it is, under `[parameters]`"));
+                sink.report(
+                    RULE.at(first.span(cx.recipe), message)
+                        .help("the settings of the site say what it is, under `[parameters]`"),
+                );
             }
             continue;
         }
@@ -126,9 +133,12 @@ fn declared_types(cx: &Context<'_>, declared: &Declared, sink: &mut Sink) {
         let wrong = parameter.uses.iter().find(|used| used.certain && given.meet(&used.expects).is_empty());
         if let Some(used) = wrong {
             sink.report(
-                RULE.at(used.span(cx.recipe), format!("the parameter `{name}` is {given:#} at this site, and does not fit here"))
-                    .label(used.reason.clone())
-                    .help("the settings of the site say what it is, under `[parameters]`"),
+                RULE.at(
+                    used.span(cx.recipe),
+                    format!("the parameter `{name}` is {given:#} at this site, and does not fit here"),
+                )
+                .label(used.reason.clone())
+                .help("the settings of the site say what it is, under `[parameters]`"),
             );
         }
     }

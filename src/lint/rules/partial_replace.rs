@@ -36,9 +36,11 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
                 RULE.at(span, "`{$REPLACE:…}` is not the whole string").help("inside other text write `{name}`")
             } else if field.name == "$REPLACE" {
                 let inner = node.text_span(0..text.len());
-                RULE.at(span, "`{$REPLACE:…}` is not the whole string")
-                    .help("remove the space around it")
-                    .fix("remove the space", inner, written)
+                RULE.at(span, "`{$REPLACE:…}` is not the whole string").help("remove the space around it").fix(
+                    "remove the space",
+                    inner,
+                    written,
+                )
             } else {
                 let name = node.text_span(field.span.start + 1..field.span.start + 1 + field.name.len());
                 RULE.at(span, format!("`{}` is a parameter of that name, not a replacement", field.name))

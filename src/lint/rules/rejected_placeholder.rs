@@ -60,7 +60,12 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
         if let Err(error) = filled {
             let undefined = error.undefined;
             // What the site's dispatcher adds is not known here.
-            if undefined && template.fields().iter().any(|field| !parameters.contains_key(&field.name) && cx.is_given(&field.name)) {
+            if undefined
+                && template
+                    .fields()
+                    .iter()
+                    .any(|field| !parameters.contains_key(&field.name) && cx.is_given(&field.name))
+            {
                 continue;
             }
             let diagnostic = RULE.at(node.text_span(error.span), error.reason).refused();

@@ -70,5 +70,6 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
 fn all_differ(links: &[Link]) -> bool {
     const FEW: usize = 16;
     let same = |a: &Link, b: &Link| a.role == b.role && a.channel == b.channel && a.target.id() == b.target.id();
-    links.len() <= FEW && links.iter().enumerate().all(|(index, link)| !links[..index].iter().any(|other| same(other, link)))
+    links.len() <= FEW
+        && links.iter().enumerate().all(|(index, link)| !links[..index].iter().any(|other| same(other, link)))
 }

@@ -49,7 +49,9 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
             let Some(later) = plugins_of.iter().rposition(|other| other.as_deref() == Some(plugin)) else { continue };
             let mention = |name: &str| mention(site, &environment.name, name);
             let (name, winner) = (active[at].name, active[later].name);
-            if later > at && let Some(place) = mention(name) {
+            if later > at
+                && let Some(place) = mention(name)
+            {
                 let message = format!(
                     "in environment `{}` block `{winner}` replaces block `{name}`: both are of plugin `{plugin}`",
                     environment.name

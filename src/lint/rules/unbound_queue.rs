@@ -69,8 +69,7 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
 fn takes(topology: &Topology, exchange: &str, key: &str) -> Option<bool> {
     topology.exchange(exchange)?;
     let mut bindings = topology.bindings_from(exchange);
-    let takes = bindings.any(|binding| {
-        topology.takes(binding, key) != Some(false) || binding.kind == Destination::Exchange
-    });
+    let takes =
+        bindings.any(|binding| topology.takes(binding, key) != Some(false) || binding.kind == Destination::Exchange);
     Some(takes)
 }

@@ -53,12 +53,14 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
     // A group's binding stands once in the file and leads to every name.
     let mut seen = HashSet::new();
     for binding in &topology.bindings {
-        let ends = [Some(&binding.source), Some(&binding.destination).filter(|_| binding.kind == Destination::Exchange)];
+        let ends =
+            [Some(&binding.source), Some(&binding.destination).filter(|_| binding.kind == Destination::Exchange)];
         for name in ends.into_iter().flatten().filter(|name| seen.insert(name.node)) {
             sink.extend(undeclared(cx, topology, "the binding", &binding.vhost.text, name));
         }
     }
-    let letters = topology.groups.iter().filter_map(|group| Some((group, group.dead_letters.as_ref()?.exchange.as_ref()?)));
+    let letters =
+        topology.groups.iter().filter_map(|group| Some((group, group.dead_letters.as_ref()?.exchange.as_ref()?)));
     for (group, name) in letters {
         sink.extend(undeclared(cx, topology, "`dead-letter-exchange`", &group.vhost.text, name));
     }

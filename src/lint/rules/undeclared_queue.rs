@@ -81,9 +81,11 @@ fn check_steps(cx: &Context<'_>, topology: &Topology, sink: &mut Sink) {
             Some(meant) => {
                 let mut quoted = String::new();
                 write_string(&mut quoted, meant);
-                diagnostic
-                    .help(format!("did you mean `{meant}`?"))
-                    .unsafe_fix(format!("write `{meant}`"), queue.span(), quoted)
+                diagnostic.help(format!("did you mean `{meant}`?")).unsafe_fix(
+                    format!("write `{meant}`"),
+                    queue.span(),
+                    quoted,
+                )
             }
             None => diagnostic.help("add it to the broker's configuration"),
         });

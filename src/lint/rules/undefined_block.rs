@@ -35,12 +35,15 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
                 continue;
             }
             let span = site.node(*node).span();
-            let found =
-                RULE.at(span, format!("environment `{}` names `{name}`, and there is no such block", environment.name)).refused();
+            let found = RULE
+                .at(span, format!("environment `{}` names `{name}`, and there is no such block", environment.name))
+                .refused();
             sink.report(match nearest(name, known.iter().copied()) {
-                Some(meant) => found
-                    .help(format!("did you mean `{meant}`?"))
-                    .unsafe_fix(format!("write `{meant}`"), span, respelled(cx.tree.source().slice(span), meant)),
+                Some(meant) => found.help(format!("did you mean `{meant}`?")).unsafe_fix(
+                    format!("write `{meant}`"),
+                    span,
+                    respelled(cx.tree.source().slice(span), meant),
+                ),
                 None if site.environment_names().contains(&&**name) => {
                     found.help("that is an environment, and environments hold blocks only")
                 }

@@ -36,17 +36,23 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
             continue;
         }
         let name = &environment.name;
-        let found = RULE.at(value.span(), format!("`{name}` is a name for the environment `{alias}`, which there is not")).refused();
+        let found = RULE
+            .at(value.span(), format!("`{name}` is a name for the environment `{alias}`, which there is not"))
+            .refused();
         sink.report(if site.block(alias).is_some() {
-            found
-                .help("that is a plugin block, and blocks stand in a list")
-                .fix("make it a list", value.span(), format!("[{}]", value.raw()))
+            found.help("that is a plugin block, and blocks stand in a list").fix(
+                "make it a list",
+                value.span(),
+                format!("[{}]", value.raw()),
+            )
         } else {
             let others = known.iter().copied().filter(|known| known != name);
             match nearest(alias, others) {
-                Some(meant) => found
-                    .help(format!("did you mean `{meant}`?"))
-                    .unsafe_fix(format!("write `{meant}`"), value.span(), respelled(cx.tree.source().slice(value.span()), meant)),
+                Some(meant) => found.help(format!("did you mean `{meant}`?")).unsafe_fix(
+                    format!("write `{meant}`"),
+                    value.span(),
+                    respelled(cx.tree.source().slice(value.span()), meant),
+                ),
                 None => found,
             }
         });

@@ -43,8 +43,13 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
     }
     for block in cx.plugin_blocks().into_iter().filter(|block| block.plugin == "logging") {
         for used in logging_uses(block.content).into_iter().filter(|used| !used.is_argument && block.holds(used.name)) {
-            let defined: Vec<_> =
-                used.scope.get(used.part).into_iter().flat_map(NodeRef::members).map(|member| member.key.text()).collect();
+            let defined: Vec<_> = used
+                .scope
+                .get(used.part)
+                .into_iter()
+                .flat_map(NodeRef::members)
+                .map(|member| member.key.text())
+                .collect();
             let name = used.name.text();
             if defined.contains(&name) {
                 continue;

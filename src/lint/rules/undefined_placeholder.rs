@@ -29,7 +29,8 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
     if cx.parameters.is_none() && cx.declared.is_none() {
         return;
     }
-    for (node, template) in cx.parsed_templates().filter(|(node, template)| !template.replace && !cx.is_delivery(*node)) {
+    for (node, template) in cx.parsed_templates().filter(|(node, template)| !template.replace && !cx.is_delivery(*node))
+    {
         let text = node.text();
         for field in cx.fields(template) {
             let kept = !cx.is_given(&field.name) && !field.needs_definition();

@@ -25,7 +25,8 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
     if cx.parameters.is_none() && cx.declared.is_none() {
         return;
     }
-    for (node, template) in cx.parsed_templates().filter(|(node, template)| template.replace && !cx.is_delivery(*node)) {
+    for (node, template) in cx.parsed_templates().filter(|(node, template)| template.replace && !cx.is_delivery(*node))
+    {
         for field in cx.fields(template).into_iter().filter(|field| !cx.is_given(&field.name)) {
             // `ambiguous-replace` says it.
             if field.name == "$REPLACE" {

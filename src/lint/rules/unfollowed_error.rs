@@ -23,10 +23,15 @@ declare_rule! {
 }
 
 fn check(cx: &Context<'_>, sink: &mut Sink) {
-    for step in cx.recipe.steps().iter().filter(|step| cx.recipe.links(step).iter().any(|link| link.role == Role::Error)) {
+    for step in
+        cx.recipe.steps().iter().filter(|step| cx.recipe.links(step).iter().any(|link| link.role == Role::Error))
+    {
         let Some(error) = cx.node(step.value).get("error") else { continue };
         let message = format!("the `error` of step `{}` is never followed", cx.recipe.name(step));
-        sink.report(RULE.at(error.head(), message).help("connect a channel of the service in `output`, if it has one for failures"));
+        sink.report(
+            RULE.at(error.head(), message)
+                .help("connect a channel of the service in `output`, if it has one for failures"),
+        );
     }
     // `malformed-error` says what `true` is.
     let error = cx.recipe.error().filter(|error| cx.node(error.value).kind() != Kind::Bool);

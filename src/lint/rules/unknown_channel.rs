@@ -63,13 +63,18 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
             if key.has_braces() || contract.channel(&text).is_some() {
                 continue;
             }
-            let message = format!("{service} has no channel {}, so this output of step `{name}` never gets anything", cx.show(key));
+            let message = format!(
+                "{service} has no channel {}, so this output of step `{name}` never gets anything",
+                cx.show(key)
+            );
             let known: Vec<&str> = channels.iter().map(|channel| channel.name.as_str()).collect();
             let diagnostic = RULE.at(key.span(), message);
             sink.report(match nearest(&text, known.iter().copied()) {
-                Some(meant) => diagnostic
-                    .help(format!("did you mean `{meant}`?"))
-                    .unsafe_fix(format!("rename it to `{meant}`"), key.span(), renamed(key, meant)),
+                Some(meant) => diagnostic.help(format!("did you mean `{meant}`?")).unsafe_fix(
+                    format!("rename it to `{meant}`"),
+                    key.span(),
+                    renamed(key, meant),
+                ),
                 None if known.is_empty() => diagnostic.help("it sends nothing"),
                 None => {
                     let known: Vec<String> = known.iter().map(|name| format!("`{name}`")).collect();

@@ -75,7 +75,8 @@ fn look_alikes(
 ) {
     for member in value.members().filter(|member| !member.key.has_braces()) {
         let name = member.key.text();
-        if schema.properties().any(|(known, _)| known == name) || deprecated(&name) || cx.recipe.is_dropped(member.key) {
+        if schema.properties().any(|(known, _)| known == name) || deprecated(&name) || cx.recipe.is_dropped(member.key)
+        {
             continue;
         }
         let absent = schema.properties().map(|(known, _)| known).filter(|known| value.get(known).is_none());
@@ -85,8 +86,15 @@ fn look_alikes(
     }
 }
 
-fn rename(diagnostic: crate::diagnostic::Diagnostic, name: &str, meant: &str, key: NodeRef<'_>) -> crate::diagnostic::Diagnostic {
-    diagnostic
-        .help(format!("did you mean `{meant}`?"))
-        .unsafe_fix(format!("rename `{name}` to `{meant}`"), key.span(), renamed(key, meant))
+fn rename(
+    diagnostic: crate::diagnostic::Diagnostic,
+    name: &str,
+    meant: &str,
+    key: NodeRef<'_>,
+) -> crate::diagnostic::Diagnostic {
+    diagnostic.help(format!("did you mean `{meant}`?")).unsafe_fix(
+        format!("rename `{name}` to `{meant}`"),
+        key.span(),
+        renamed(key, meant),
+    )
 }

@@ -33,13 +33,14 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
             continue;
         }
         let span = node.map_or(block.place, NodeRef::span);
-        let found =
-            RULE.at(span, format!("plugin `{name}` of {} comes neither with zocalo nor with workflows", block.called()));
+        let found = RULE
+            .at(span, format!("plugin `{name}` of {} comes neither with zocalo nor with workflows", block.called()));
         sink.report(match nearest(name, plugins()) {
-            Some(meant) => found
-                .level(Level::Warning)
-                .help(format!("did you mean `{meant}`?"))
-                .unsafe_fix(format!("write `{meant}`"), span, respelled(cx.tree.source().slice(span), meant)),
+            Some(meant) => found.level(Level::Warning).help(format!("did you mean `{meant}`?")).unsafe_fix(
+                format!("write `{meant}`"),
+                span,
+                respelled(cx.tree.source().slice(span), meant),
+            ),
             None if !is_identifier(name) => {
                 found.help("it cannot be installed under this name, either: names of plugins are Python identifiers")
             }

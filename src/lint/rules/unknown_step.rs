@@ -77,5 +77,10 @@ fn unknown(
     }
     let help = steps.get_or_init(|| steps_in_words(cx));
     let (node, from) = (cx.node(node), from());
-    Some(RULE.at(node.span(), format!("{from} goes to step `{id}`, which does not exist")).label("no such step").help(help).refused())
+    Some(
+        RULE.at(node.span(), format!("{from} goes to step `{id}`, which does not exist"))
+            .label("no such step")
+            .help(help)
+            .refused(),
+    )
 }

@@ -50,7 +50,8 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
         let pattern = policy.pattern.as_str();
         let is_temporary = pattern.contains("transient") || !TEMPORARY.into_iter().all(is_unmatched);
         let matches_queue = topology.queues.iter().any(|queue| policy.matches_queue(queue) != Some(false));
-        let matches_exchange = topology.exchanges.iter().any(|exchange| policy.matches_exchange(exchange) != Some(false));
+        let matches_exchange =
+            topology.exchanges.iter().any(|exchange| policy.matches_exchange(exchange) != Some(false));
         if is_temporary || matches_queue || matches_exchange {
             continue;
         }
@@ -74,7 +75,8 @@ fn other(topology: &Topology, policy: &Policy) -> Option<String> {
     let matches = |name: &str| policy.pattern.matches(name) == Some(true);
     let queues = topology.queues.iter().map(|queue| ("queue", &queue.vhost.text, &queue.name.text, policy.of_queues));
     let exchanges = topology.exchanges.iter();
-    let exchanges = exchanges.map(|exchange| ("exchange", &exchange.vhost.text, &exchange.name.text, policy.of_exchanges));
+    let exchanges =
+        exchanges.map(|exchange| ("exchange", &exchange.vhost.text, &exchange.name.text, policy.of_exchanges));
     let (what, vhost, name, applies) = queues.chain(exchanges).find(|(_, _, name, _)| matches(name))?;
     Some(if *vhost == policy.vhost.text || !applies {
         format!("it matches {what} `{name}`, and `apply-to` says that it is not for {what}s")

@@ -26,7 +26,8 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
     let readable = |target: Target| target.id().is_some_and(|id| cx.recipe.step(id).is_some());
     let starts = cx.recipe.start().is_some_and(|start| {
         let mut targets = start.entries.iter().filter_map(|entry| entry.pair.map(|(_, target, _)| target));
-        let unreadable = start.entries.iter().any(|entry| entry.pair.is_none_or(|(_, target, _)| target.id().is_none()));
+        let unreadable =
+            start.entries.iter().any(|entry| entry.pair.is_none_or(|(_, target, _)| target.id().is_none()));
         targets.any(readable) && !unreadable
     });
     if !starts || cx.is_broken() {

@@ -26,13 +26,8 @@ declare_rule! {
 
 fn check(cx: &Context<'_>, sink: &mut Sink) {
     let Some(parameters) = cx.parameters else { return };
-    let started: Vec<i64> = cx
-        .recipe
-        .start()
-        .into_iter()
-        .flat_map(|start| &start.entries)
-        .filter_map(|entry| entry.pair?.1.id())
-        .collect();
+    let started: Vec<i64> =
+        cx.recipe.start().into_iter().flat_map(|start| &start.entries).filter_map(|entry| entry.pair?.1.id()).collect();
     for step in cx.recipe.steps() {
         for (what, part) in [("queue", step.queue), ("topic", step.topic)] {
             let Some(node) = part.map(|part| cx.node(part)) else { continue };
@@ -60,7 +55,11 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
             };
             let diagnostic = RULE.at(span, format!("the {what} of step `{name}` {problem}")).help(help);
             // A first message is lost for certain; a later one only if its channel is used.
-            sink.report(if started.contains(&step.id) { diagnostic.refused() } else { diagnostic.level(Level::Warning) });
+            sink.report(if started.contains(&step.id) {
+                diagnostic.refused()
+            } else {
+                diagnostic.level(Level::Warning)
+            });
         }
     }
 }

@@ -72,10 +72,13 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
             topology.queues.iter().filter(|queue| policy.matches_queue(queue) == Some(true)).collect();
         let Some((queue, key)) = matched.iter().find_map(|queue| lost(policy, queue, &matched)) else { continue };
         let (name, kind) = (&policy.name.text, queue.kind());
-        let node = policy.definition_node.and_then(|node| {
-            cx.node(node).members().find(|member| member.key.is(key)).map(|member| member.key)
-        });
-        let message = format!("policy `{name}` does not apply to {kind} queue `{}`, for which there is no `{key}`", queue.name.text);
+        let node = policy
+            .definition_node
+            .and_then(|node| cx.node(node).members().find(|member| member.key.is(key)).map(|member| member.key));
+        let message = format!(
+            "policy `{name}` does not apply to {kind} queue `{}`, for which there is no `{key}`",
+            queue.name.text
+        );
         sink.report(
             RULE.at(node.unwrap_or(cx.node(policy.name.node)).span(), message)
                 .also(cx.node(queue.name.node).span(), format!("a {kind} queue"))

@@ -53,8 +53,12 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
                         used.scope.id() == scope.id() && used.part == part && used.name.same_text(key)
                     };
                     if !uses.iter().any(names) {
-                        let message =
-                            format!("nothing in {} uses the {} `{}`", block.called(), part.trim_end_matches('s'), key.text());
+                        let message = format!(
+                            "nothing in {} uses the {} `{}`",
+                            block.called(),
+                            part.trim_end_matches('s'),
+                            key.text()
+                        );
                         sink.report(RULE.at(key.span(), message));
                     }
                 }

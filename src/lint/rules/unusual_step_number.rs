@@ -36,10 +36,11 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
             if cx.recipe.has_repeated_steps() && repeated.get_or_init(|| repeated_ids(cx)).contains(&step.id) {
                 continue;
             }
-            sink.report(
-                RULE.at(key.span(), format!("step number {} is read as `{canonical}`", cx.show(key)))
-                    .fix(format!("write `\"{canonical}\"`"), key.span(), format!("\"{canonical}\"")),
-            );
+            sink.report(RULE.at(key.span(), format!("step number {} is read as `{canonical}`", cx.show(key))).fix(
+                format!("write `\"{canonical}\"`"),
+                key.span(),
+                format!("\"{canonical}\""),
+            ));
         }
     }
 }

@@ -53,7 +53,8 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
             }
             let place = cx.node(step.value).get("output").map_or(cx.node(step.key).span(), |output| output.head());
             let (name, service) = (cx.recipe.name(step), contract.name());
-            let message = format!("{service} always sends on channel `{}`, and step `{name}` does not connect it", channel.name);
+            let message =
+                format!("{service} always sends on channel `{}`, and step `{name}` does not connect it", channel.name);
             sink.report(RULE.at(place, message).help(format!("connect it: `\"{}\": …` in `output`", channel.name)));
         }
     }

@@ -31,7 +31,8 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
     }
     let Some(parameters) = cx.parameters else { return };
     for (node, template) in cx.parsed_templates().filter(|(node, template)| !template.replace && !cx.is_delay(*node)) {
-        for field in cx.fields(template).into_iter().filter(|field| field.path.is_empty() && field.conversion.is_none()) {
+        for field in cx.fields(template).into_iter().filter(|field| field.path.is_empty() && field.conversion.is_none())
+        {
             let (value, level) = match parameters.get(&field.name) {
                 Some(value @ (Value::Null | Value::Array(_) | Value::Object(_))) => (value, RULE.level),
                 Some(value @ Value::Bool(_)) => (value, Level::Note),
@@ -48,9 +49,11 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
             let whole = template.whole().is_some() && field.spec.is_empty();
             sink.report(if whole {
                 let replace = format!("{{$REPLACE:{}}}", field.name);
-                diagnostic
-                    .help(format!("for the value itself write `{replace}`"))
-                    .unsafe_fix(format!("write `{replace}`"), span, replace)
+                diagnostic.help(format!("for the value itself write `{replace}`")).unsafe_fix(
+                    format!("write `{replace}`"),
+                    span,
+                    replace,
+                )
             } else {
                 diagnostic.help("give the parameter as the text that is meant")
             });
@@ -62,7 +65,8 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
 fn declared_values(cx: &Context<'_>, declared: &Declared, sink: &mut Sink) {
     for (node, template) in cx.parsed_templates().filter(|(node, template)| !template.replace && !cx.is_delay(*node)) {
         let fields = cx.fields(template).into_iter();
-        for field in fields.filter(|field| field.path.is_empty() && field.conversion.is_none() && field.spec.is_empty()) {
+        for field in fields.filter(|field| field.path.is_empty() && field.conversion.is_none() && field.spec.is_empty())
+        {
             let given = cx.parameters.is_some_and(|parameters| parameters.contains_key(&field.name));
             let Some(schema) = declared.get(&field.name).filter(|_| !given) else { continue };
             let kind = Type::of_schema(schema.root(), schema.root());
@@ -70,12 +74,15 @@ fn declared_values(cx: &Context<'_>, declared: &Declared, sink: &mut Sink) {
                 continue;
             }
             let span = node.text_span(field.span.clone());
-            let diagnostic = RULE.at(span, format!("`{field}` becomes Python's text, because it is {kind:#} at this site"));
+            let diagnostic =
+                RULE.at(span, format!("`{field}` becomes Python's text, because it is {kind:#} at this site"));
             let replace = format!("{{$REPLACE:{}}}", field.name);
             sink.report(if template.whole().is_some() {
-                diagnostic
-                    .help(format!("for the value itself write `{replace}`"))
-                    .unsafe_fix(format!("write `{replace}`"), span, replace)
+                diagnostic.help(format!("for the value itself write `{replace}`")).unsafe_fix(
+                    format!("write `{replace}`"),
+                    span,
+                    replace,
+                )
             } else {
                 diagnostic.help("take the part out of it that is meant")
             });

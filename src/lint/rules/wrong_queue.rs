@@ -43,7 +43,9 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
         let mut diagnostic = RULE.at(queue.span(), message).also(service.span(), "the service that is meant");
         let listens: Vec<String> = contract.queues.iter().map(|queue| format!("`{queue}`")).collect();
         diagnostic = match cx.contracts.of_queue(&queue.text()) {
-            Some(other) => diagnostic.help(format!("{} does; {} listens on {}", other.name(), contract.name(), listens.join(", "))),
+            Some(other) => {
+                diagnostic.help(format!("{} does; {} listens on {}", other.name(), contract.name(), listens.join(", ")))
+            }
             None => diagnostic.help(format!("it listens on {}", listens.join(", "))),
         };
         sink.report(match contract.queues.iter().find(|queue| !queue.contains('*')) {

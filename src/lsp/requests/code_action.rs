@@ -153,7 +153,12 @@ impl Act<'_> {
                 let text = view.source().text();
                 let rest = &text[at as usize..];
                 let end = at as usize + rest.find(['\r', '\n']).unwrap_or(rest.len());
-                let is_inside = view.compilation.tree.comments().iter().any(|comment| comment.range().contains(&end.saturating_sub(1)));
+                let is_inside = view
+                    .compilation
+                    .tree
+                    .comments()
+                    .iter()
+                    .any(|comment| comment.range().contains(&end.saturating_sub(1)));
                 let hash = if is_inside { " " } else { "  # " };
                 Edit { span: Span::empty(end), replacement: format!("{hash}{mark}") }
             }
@@ -202,7 +207,8 @@ impl Act<'_> {
         let node = view.node_at(asked.start);
         let part = parts.into_iter().flatten().find(|part| view.compilation.tree.node(*part).holds(node.id()))?;
         let name = key_of(view.compilation.tree.node(part), node)?;
-        let is_name = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') && !name.starts_with(|c: char| c.is_ascii_digit());
+        let is_name = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+            && !name.starts_with(|c: char| c.is_ascii_digit());
         if !is_name || node.has_braces() {
             return None;
         }

@@ -231,13 +231,15 @@ fn in_form(root: &SchemaValue, place: &Place<'_>) -> Vec<Choice> {
     let mut choices: Vec<Choice> = Vec::new();
     for schema in allowed {
         let required = schema.get("required").and_then(SchemaValue::as_array);
-        let is_required = |name: &str| required.is_some_and(|names| names.iter().any(|known| known.as_str() == Some(name)));
+        let is_required =
+            |name: &str| required.is_some_and(|names| names.iter().any(|known| known.as_str() == Some(name)));
         let properties = schema.get("properties").and_then(SchemaValue::as_object);
         for (name, property) in properties.into_iter().flatten().filter(|(name, _)| is_new(name)) {
             if choices.iter().any(|choice| choice.text == *name) {
                 continue;
             }
-            let description = resolve_reference(root, property).get("description").or_else(|| property.get("description"));
+            let description =
+                resolve_reference(root, property).get("description").or_else(|| property.get("description"));
             choices.push(Choice {
                 detail: is_required(name).then(|| "required".to_owned()),
                 documentation: description.and_then(SchemaValue::as_str).map(str::to_owned),
@@ -306,7 +308,9 @@ fn in_recipe(view: &View, place: &Place<'_>, known: &Known) -> Vec<Choice> {
             values(view, step, part, name)
         }
         ([_, Some("output")], true, Some(step)) => channels(view, place, step, known),
-        ([_, Some("output" | "error"), ..], false, Some(step)) if place.text.is_none_or(|text| !text.raw().starts_with('"')) => {
+        ([_, Some("output" | "error"), ..], false, Some(step))
+            if place.text.is_none_or(|text| !text.raw().starts_with('"')) =>
+        {
             steps(view, Some(step))
         }
         ([Some("start"), None, None], false, _) if place.path.last() == Some(&Segment::Item(0)) => steps(view, None),
@@ -330,9 +334,11 @@ fn queues(view: &View, known: &Known) -> Vec<Choice> {
         }
     }
     let choice = |(queue, detail): (&str, String)| {
-        Choice::new(queue, lsp::CompletionItemKind::Interface)
-            .detail(detail)
-            .documentation(describe::name(view, &Name::Queue(queue.to_owned()), None))
+        Choice::new(queue, lsp::CompletionItemKind::Interface).detail(detail).documentation(describe::name(
+            view,
+            &Name::Queue(queue.to_owned()),
+            None,
+        ))
     };
     found.into_iter().map(choice).collect()
 }
@@ -498,7 +504,11 @@ fn placeholders(view: &View, known: &Known, span: Span) -> Vec<lsp::CompletionIt
     });
     // The one that is being written is no suggestion.
     let current = view.source().slice(span);
-    found.extend(used.into_iter().filter(|(name, count)| *name != current || *count > 1).map(|(name, count)| (name, files(count))));
+    found.extend(
+        used.into_iter()
+            .filter(|(name, count)| *name != current || *count > 1)
+            .map(|(name, count)| (name, files(count))),
+    );
     for parameter in inferred.iter().filter(|parameter| parameter.name != current || parameter.uses.len() > 1) {
         found.insert(&parameter.name, format!("{}, in this recipe", parameter.meets));
     }
@@ -522,16 +532,8 @@ fn placeholders(view: &View, known: &Known, span: Span) -> Vec<lsp::CompletionIt
 
 /// Rules and their levels in zrecipe.toml, and the settings themselves.
 fn in_settings(view: &View, offset: u32) -> Vec<lsp::CompletionItem> {
-    const SETTINGS: [&str; 8] = [
-        "recipe-directories",
-        "state-directory",
-        "max-file-size",
-        "baseline",
-        "contracts",
-        "site",
-        "broker",
-        "rules",
-    ];
+    const SETTINGS: [&str; 8] =
+        ["recipe-directories", "state-directory", "max-file-size", "baseline", "contracts", "site", "broker", "rules"];
     let before = view.source().slice(Span { start: 0, end: offset });
     let line = before.rsplit('\n').next().unwrap_or_default();
     let table = before.lines().rev().skip(1).find(|line| line.trim_start().starts_with('['));

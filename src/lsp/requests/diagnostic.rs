@@ -31,7 +31,11 @@ pub fn run(
     if params.previous_result_id.as_ref() == Some(&found.id) {
         let unchanged_document_diagnostic_report = lsp::UnchangedDocumentDiagnosticReport { result_id: found.id };
         let related_documents = None;
-        return Ok(lsp::RelatedUnchangedDocumentDiagnosticReport { related_documents, unchanged_document_diagnostic_report }.into());
+        return Ok(lsp::RelatedUnchangedDocumentDiagnosticReport {
+            related_documents,
+            unchanged_document_diagnostic_report,
+        }
+        .into());
     }
     let full_document_diagnostic_report = found.report();
     Ok(lsp::RelatedFullDocumentDiagnosticReport { related_documents: None, full_document_diagnostic_report }.into())

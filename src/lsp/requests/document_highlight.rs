@@ -26,7 +26,11 @@ pub fn run(
     let found = view.names().iter().filter(|found| found.name == here.name);
     let highlight = |found: &crate::names::Occurrence| lsp::DocumentHighlight {
         range: view.range(found.span),
-        kind: Some(if found.is_definition { lsp::DocumentHighlightKind::Write } else { lsp::DocumentHighlightKind::Read }),
+        kind: Some(if found.is_definition {
+            lsp::DocumentHighlightKind::Write
+        } else {
+            lsp::DocumentHighlightKind::Read
+        }),
     };
     Ok(Some(found.map(highlight).collect()))
 }

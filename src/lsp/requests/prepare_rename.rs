@@ -15,10 +15,7 @@ pub fn offer(_offered: &mut lsp::ServerCapabilities, _client: &Client) {}
 ///
 /// # Errors
 /// It cannot; why, for the user.
-pub fn run(
-    session: &mut Session,
-    params: lsp::PrepareRenameParams,
-) -> Result<Option<lsp::PrepareRenameResult>, Error> {
+pub fn run(session: &mut Session, params: lsp::PrepareRenameParams) -> Result<Option<lsp::PrepareRenameResult>, Error> {
     let at = params.text_document_position_params;
     let view = session.view(&at.text_document.uri)?;
     let found = renamable(&view, at.position)?;

@@ -54,7 +54,8 @@ fn selection(view: &View, offset: u32) -> lsp::SelectionRange {
     let mut outer: Option<Span> = None;
     for span in spans {
         // Each lies in the one before it, and is shorter.
-        if holds(span) && outer.is_none_or(|outer| outer.start <= span.start && span.end <= outer.end && outer != span) {
+        if holds(span) && outer.is_none_or(|outer| outer.start <= span.start && span.end <= outer.end && outer != span)
+        {
             outer = Some(span);
             selection = Some(lsp::SelectionRange { range: view.range(span), parent: selection.map(Box::new) });
         }

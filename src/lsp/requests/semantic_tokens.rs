@@ -13,14 +13,13 @@ pub use gen_lsp_types::SemanticTokensRequest as Method;
 pub fn offer(offered: &mut lsp::ServerCapabilities, _client: &Client) {
     let legend =
         lsp::SemanticTokensLegend { token_types: TYPES.map(str::to_owned).to_vec(), token_modifiers: Vec::new() };
-    offered.semantic_tokens_provider = Some(lsp::SemanticTokensProvider::SemanticTokensOptions(
-        lsp::SemanticTokensOptions {
+    offered.semantic_tokens_provider =
+        Some(lsp::SemanticTokensProvider::SemanticTokensOptions(lsp::SemanticTokensOptions {
             legend,
             range: Some(lsp::SemanticTokensOptionsRange::Bool(true)),
             full: Some(lsp::Full::Bool(true)),
             ..Default::default()
-        },
-    ));
+        }));
 }
 
 /// The answer.
