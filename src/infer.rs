@@ -10,7 +10,8 @@ use std::fmt;
 use crate::contract::{Contract, Contracts};
 use crate::recipe::{LONGEST_DELAY, Recipe};
 use crate::schema::{
-    Schema, SchemaValue, Segment, reads_as_boolean, reads_as_number, resolve_reference, to_schema_value,
+    Schema, SchemaValue, Segment, pattern_may_match, reads_as_boolean, reads_as_number, resolve_reference,
+    to_schema_value,
 };
 use crate::source::Span;
 use crate::syntax::{Kind, Member, NodeId, NodeRef};
@@ -46,6 +47,26 @@ pub enum Reading {
     Boolean,
 }
 
+impl Reading {
+    fn suits(self, text: &str) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Number => reads_as_number(text).is_some(),
+            Self::Integer => reads_as_number(text).is_some_and(|number| number.as_f64().fract() == 0.0),
+            Self::Boolean => reads_as_boolean(text).is_some(),
+        }
+    }
+
+    /// Whether a character can be in such text.
+    fn has(self, c: char) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Number | Self::Integer => c.is_ascii_digit() || c.is_whitespace() || "+-._eE".contains(c),
+            Self::Boolean => "truefalsyon01".contains(c.to_ascii_lowercase()),
+        }
+    }
+}
+
 /// A type: the set of values that may stand in a place.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Type {
@@ -56,6 +77,8 @@ pub struct Type {
     range: (i64, i64),
     /// Of arrays and text: the least length.
     length: usize,
+    /// Of text: regular expressions that it must match.
+    patterns: Vec<String>,
     /// Of objects: keys that must be there.
     keys: BTreeMap<String, Type>,
     /// Of arrays: items that must be of a type of their own.
@@ -73,6 +96,7 @@ impl Type {
             reading: Reading::Any,
             range: (i64::MIN, i64::MAX),
             length: 0,
+            patterns: Vec::new(),
             keys: BTreeMap::new(),
             places: BTreeMap::new(),
             items: None,
@@ -146,13 +170,7 @@ impl Type {
                 self.kinds & FRACTION != 0 && (least as f64..=greatest as f64).contains(&number.as_f64())
             }
             Value::String(text) => {
-                let reads = match self.reading {
-                    Reading::Any => true,
-                    Reading::Number => reads_as_number(text).is_some(),
-                    Reading::Integer => reads_as_number(text).is_some_and(|number| number.as_f64().fract() == 0.0),
-                    Reading::Boolean => reads_as_boolean(text).is_some(),
-                };
-                self.kinds & TEXT != 0 && reads && text.chars().count() >= self.length
+                self.kinds & TEXT != 0 && self.reading.suits(text) && text.chars().count() >= self.length
             }
             Value::Raw(_) => self.kinds & TEXT != 0 && self.reading == Reading::Any && self.length <= 1,
             Value::Array(items) => {
@@ -168,6 +186,38 @@ impl Type {
             }
         };
         fits && self.values.as_ref().is_none_or(|values| values.contains(&to_schema_value(value)))
+    }
+
+    /// Whether a value from a list of values is in order as far as text and numbers go.
+    fn admits(&self, value: &SchemaValue) -> bool {
+        let kind = kind_of(value);
+        let (least, greatest) = self.range;
+        self.kinds & kind != 0
+            && match value {
+                SchemaValue::String(text) => self.reading.suits(text) && text.chars().count() >= self.length,
+                SchemaValue::Number(number) if kind == INTEGER => {
+                    number.as_i64().is_none_or(|number| least <= number && number <= greatest)
+                }
+                _ => true,
+            }
+    }
+
+    /// Whether some text of this type can come of a template, whatever is put into it.
+    fn may_come_of(&self, template: &Template) -> bool {
+        if let Some(values) = &self.values {
+            return values.iter().filter_map(SchemaValue::as_str).any(|text| template.may_become(text));
+        }
+        let literals = template.pieces.iter().filter_map(|piece| match piece {
+            Piece::Literal(text) => Some(text.as_str()),
+            Piece::Field(_) => None,
+        });
+        let suits = literals.clone().all(|text| text.chars().all(|c| self.reading.has(c)));
+        let ends = |piece: Option<&Piece>| match piece {
+            Some(Piece::Literal(text)) => text.clone(),
+            _ => String::new(),
+        };
+        let (start, end) = (ends(template.pieces.first()), ends(template.pieces.last()));
+        suits && self.patterns.iter().all(|pattern| pattern_may_match(pattern, &start, &end))
     }
 
     /// The values that are of both types.
@@ -188,6 +238,8 @@ impl Type {
             }
             (a, b) => a.max(b),
         };
+        met.patterns = self.patterns.clone();
+        met.patterns.extend(other.patterns.iter().filter(|pattern| !self.patterns.contains(pattern)).cloned());
         met.keys = self.keys.clone();
         for (key, other) in &other.keys {
             let key_type = met.keys.get(key).map_or_else(|| other.clone(), |own| own.meet(other));
@@ -217,7 +269,7 @@ impl Type {
             (a, b) => a.clone().or_else(|| b.clone()),
         };
         if let Some(values) = met.values.take() {
-            let values: Vec<SchemaValue> = values.into_iter().filter(|value| met.kinds & kind_of(value) != 0).collect();
+            let values: Vec<SchemaValue> = values.into_iter().filter(|value| met.admits(value)).collect();
             met.kinds &= values.iter().map(kind_of).fold(0, |kinds, kind| kinds | kind);
             met.values = Some(values);
         }
@@ -237,6 +289,11 @@ impl Type {
             Some(one) => one.reading,
             None if self.reading == other.reading => self.reading,
             None => Reading::Any,
+        };
+        joined.patterns = match only(TEXT) {
+            Some(one) => one.patterns.clone(),
+            None if self.patterns == other.patterns => self.patterns.clone(),
+            None => Vec::new(),
         };
         joined.range =
             only(NUMBER).map_or((self.range.0.min(other.range.0), self.range.1.max(other.range.1)), |one| one.range);
@@ -272,7 +329,11 @@ impl Type {
     /// This type where text counts as what it reads as.
     #[must_use]
     pub fn coerced(mut self) -> Self {
-        if self.kinds & TEXT == 0 && self.values.is_none() {
+        if self.kinds & (NUMBER | BOOL) != 0 {
+            // Text that reads as a number matches no pattern that other text has to.
+            self.patterns.clear();
+        }
+        if self.kinds & TEXT == 0 {
             let reading = match self.kinds {
                 kinds if kinds & FRACTION != 0 => Some(Reading::Number),
                 kinds if kinds & INTEGER != 0 => Some(Reading::Integer),
@@ -284,6 +345,12 @@ impl Type {
                 self.reading = reading;
                 // What is in range cannot be told of text, and a boolean counts as a number.
                 self.length = 0;
+            }
+            let scalars = |value: &&SchemaValue| kind_of(value) & (NUMBER | BOOL) != 0;
+            if let Some(values) = &mut self.values {
+                let texts: Vec<SchemaValue> =
+                    values.iter().filter(scalars).map(|value| value.to_string().into()).collect();
+                values.extend(texts);
             }
         }
         self.items = self.items.map(|items| Box::new(items.coerced()));
@@ -299,7 +366,12 @@ impl Type {
         if let Some(values) = &self.values {
             // `{x}` with 1 is `1`, so a number may stand for the text of one.
             let numbers = values.iter().filter_map(SchemaValue::as_str).filter_map(|text| text.parse::<i64>().ok());
-            let all: Vec<SchemaValue> = values.iter().cloned().chain(numbers.map(SchemaValue::from)).collect();
+            let mut all = values.clone();
+            for number in numbers.map(SchemaValue::from) {
+                if !all.contains(&number) {
+                    all.push(number);
+                }
+            }
             let kinds = all.iter().map(kind_of).fold(0, |kinds, kind| kinds | kind) & SCALAR;
             return Self { values: Some(all), ..Self::of(kinds) };
         }
@@ -374,8 +446,13 @@ impl Type {
                 Reading::Integer => Some(r"^\s*[-+]?[0-9]+(\.0*)?\s*$"),
                 Reading::Boolean => Some(r"^([Tt]rue|[Ff]alse|[Yy]es|[Nn]o|[Oo]n|[Oo]ff|[01tfynTFYN])$"),
             };
-            if let Some(pattern) = pattern {
+            let mut patterns = pattern.into_iter().chain(self.patterns.iter().map(String::as_str));
+            if let Some(pattern) = patterns.next() {
                 schema.insert("pattern".to_owned(), pattern.into());
+            }
+            let more: Vec<_> = patterns.map(|pattern| serde_json::json!({ "pattern": pattern })).collect();
+            if !more.is_empty() {
+                schema.insert("allOf".to_owned(), more.into());
             }
             if self.length > 0 {
                 schema.insert("minLength".to_owned(), self.length.into());
@@ -470,6 +547,11 @@ fn of_schema(root: &SchemaValue, schema: &SchemaValue, depth: usize) -> Type {
     }
     for branch in object.get("allOf").and_then(SchemaValue::as_array).into_iter().flatten() {
         found = found.meet(&of_schema(root, branch, depth + 1));
+    }
+    if let Some(pattern) = object.get("pattern").and_then(SchemaValue::as_str)
+        && found.kinds & TEXT != 0
+    {
+        found = found.meet(&Type { patterns: vec![pattern.to_owned()], ..Type::any() });
     }
     if found.kinds & OBJECT != 0 {
         let required = object.get("required").and_then(SchemaValue::as_array).into_iter().flatten();
@@ -580,7 +662,10 @@ impl fmt::Display for Type {
                 Reading::Integer => "text of an integer",
                 Reading::Boolean => "yes or no",
             };
-            parts.push(reading.to_owned());
+            parts.push(match self.patterns.as_slice() {
+                [] => reading.to_owned(),
+                patterns => format!("{reading} that matches `{}`", patterns.join("` and `")),
+            });
         }
         if has(ARRAY) {
             parts.push(match &self.items {
@@ -642,8 +727,17 @@ pub struct Use {
     pub fails: bool,
     /// What the recipe does with it here: a clause.
     pub reason: String,
-    /// Why no text at all suits this place, where the placeholder makes text: a clause.
-    pub never: Option<String>,
+    /// Why nothing that comes of the string suits this place, whatever the parameter is.
+    pub never: Option<Never>,
+}
+
+/// Why what comes of a string with placeholders never suits its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Never {
+    /// It is text, and no text suits; what does: a clause.
+    Text(String),
+    /// The text beside the placeholders does not suit; what does: a clause.
+    Beside(String),
 }
 
 impl Use {
@@ -992,9 +1086,14 @@ impl<'r> Place<'r> {
         if field.name == "guid" {
             need = Need::Optional;
         }
-        let never =
-            has_schema && !self.delay && !template.replace && !self.takes.is_empty() && !self.takes.takes_text();
-        let never = never.then(|| format!("{} must be {:#}", self.in_words(recipe), self.plain));
+        let never = if !has_schema || self.delay || template.replace || self.takes.is_empty() {
+            None
+        } else if !self.takes.takes_text() {
+            Some(Never::Text as fn(String) -> Never)
+        } else {
+            (!self.takes.may_come_of(template)).then_some(Never::Beside as fn(String) -> Never)
+        };
+        let never = never.map(|why| why(format!("{} must be {:#}", self.in_words(recipe), self.plain)));
         let is_replace = template.replace;
         let fails = in_spec || !field.spec.is_empty();
         Use {

@@ -13,6 +13,7 @@ use jsonschema::error::{TypeKind, ValidationErrorKind};
 use jsonschema::json::{Array, Json, JsonNumber, Node, NodeIdentity, Object};
 use jsonschema::paths::LocationSegment;
 use jsonschema::{JsonType, ValidationError, Validator};
+use regex_syntax::hir::literal::{ExtractKind, Extractor, Literal};
 use regex_syntax::hir::{Class, Hir, HirKind, Look};
 
 use crate::diagnostic::nearest;
@@ -621,6 +622,22 @@ pub fn pattern_is_made_of(pattern: &str, fits: impl Fn(&str) -> bool + Copy) -> 
         let (prefix, suffix) = (hir.properties().look_set_prefix(), hir.properties().look_set_suffix());
         prefix.contains(Look::Start) && suffix.contains(Look::End) && consists(&hir, fits)
     })
+}
+
+/// Whether text that starts and ends like this can match a pattern; where that is hard to tell, it can.
+pub fn pattern_may_match(pattern: &str, start: &str, end: &str) -> bool {
+    let Ok(hir) = regex_syntax::parse(pattern) else { return true };
+    let properties = hir.properties();
+    let any = |kind: ExtractKind, fits: &dyn Fn(&str) -> bool| {
+        let found = Extractor::new().kind(kind).extract(&hir);
+        let fits = |literal: &Literal| str::from_utf8(literal.as_bytes()).map_or(true, fits);
+        found.literals().is_none_or(|literals| literals.iter().any(fits))
+    };
+    let begins = !properties.look_set_prefix().contains(Look::Start)
+        || any(ExtractKind::Prefix, &|literal| literal.starts_with(start) || start.starts_with(literal));
+    let ends = !properties.look_set_suffix().contains(Look::End)
+        || any(ExtractKind::Suffix, &|literal| literal.ends_with(end) || end.ends_with(literal));
+    begins && ends
 }
 
 /// The number that text reads as.

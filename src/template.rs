@@ -370,6 +370,26 @@ impl Template {
         }
     }
 
+    /// Whether the string can become this text, if anything at all can be put in for its placeholders.
+    pub fn may_become(&self, text: &str) -> bool {
+        let (mut rest, mut anything) = (text, false);
+        for (index, piece) in self.pieces.iter().enumerate() {
+            let Piece::Literal(literal) = piece else {
+                anything = true;
+                continue;
+            };
+            let is_last = index + 1 == self.pieces.len();
+            let after = match anything {
+                true if is_last => rest.ends_with(literal.as_str()).then_some(""),
+                true => rest.split_once(literal.as_str()).map(|(_, after)| after),
+                false => rest.strip_prefix(literal.as_str()),
+            };
+            let Some(after) = after else { return false };
+            (rest, anything) = (after, false);
+        }
+        anything || rest.is_empty()
+    }
+
     /// The value of the string with these parameters.
     ///
     /// An undefined `{x}` or `{x[key]}` stays as it is; an undefined `{$REPLACE:x}` gives `null`.

@@ -824,6 +824,21 @@ proptest! {
         }
     }
 
+    /// What comes of a template can come of it, and of one with its first letter changed it cannot.
+    #[test]
+    fn a_template_may_become_what_it_becomes(
+        pieces in vec(select(&["a", "ab", "b", "{x}", "{y}", "{{", "{x}{y}", "é"][..]), 1..7),
+        values in vec("[ab{é]{0,3}", 2),
+    ) {
+        let template = template::parse(&pieces.concat()).expect("is a template");
+        let given = Object::from_iter([("x".to_owned(), Value::from(values[0].as_str())), ("y".to_owned(), Value::from(values[1].as_str()))]);
+        let Ok(Value::String(filled)) = template.apply(&given) else { unreachable!("texts can be filled in") };
+        prop_assert!(template.may_become(&filled), "{:?} {}", pieces, filled);
+        if !pieces[0].contains('x') && !pieces[0].contains('y') {
+            prop_assert!(!template.may_become(&format!("-{filled}")), "{:?} {}", pieces, filled);
+        }
+    }
+
     /// A command of which nothing is said has as many words with the values in it as without them.
     #[test]
     fn commands_keep_their_words(

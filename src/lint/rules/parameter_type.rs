@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use crate::contract::{Contract, Declared};
 use crate::diagnostic::{Diagnostic, Sink};
-use crate::infer::Type;
+use crate::infer::{Never, Type};
 use crate::lint::Context;
 use crate::schema::Problem;
 use crate::syntax::NodeId;
@@ -74,11 +74,11 @@ fn explain(diagnostic: Diagnostic, contract: &Contract, part: &str, top: Option<
     }
 }
 
-/// Templates, which make text, in places where the service takes none.
+/// Templates, which make text, in places where the service takes none, or none of what can come of them.
 fn text_where_none_fits(cx: &Context<'_>, sink: &mut Sink) -> HashSet<NodeId> {
     let mut said = HashSet::new();
     for (parameter, used) in cx.demands().iter().flat_map(|p| p.uses.iter().map(move |used| (p, used))) {
-        let Some(wanted) = &used.never else { continue };
+        let Some(never) = &used.never else { continue };
         if !said.insert(used.node) {
             continue;
         }
@@ -89,6 +89,14 @@ fn text_where_none_fits(cx: &Context<'_>, sink: &mut Sink) -> HashSet<NodeId> {
         if whole && matches!(value, Some(Value::Array(_) | Value::Object(_) | Value::Null)) {
             continue;
         }
+        let wanted = match never {
+            Never::Text(wanted) => wanted,
+            Never::Beside(wanted) => {
+                let message = format!("whatever `{}` is, this text does not fit: {wanted}", used.field);
+                sink.report(RULE.at(node.head(), message).help("mind what stands beside the placeholder"));
+                continue;
+            }
+        };
         let diagnostic = RULE.at(node.head(), format!("`{}` makes text, and {wanted}", used.field));
         sink.report(if whole && used.field.spec.is_empty() && used.field.conversion.is_none() {
             let mut replacement = format!("{{$REPLACE:{}", used.field.name);

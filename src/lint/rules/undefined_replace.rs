@@ -1,12 +1,13 @@
 //! `{$REPLACE:…}` of a parameter that is not given.
 
-use crate::diagnostic::Sink;
+use crate::diagnostic::{Level, Sink};
+use crate::infer::Need;
 use crate::lint::{Context, nearest};
 
 declare_rule! {
     /// # Why
     /// A replacement whose parameter is not given becomes `null`, without a word. This is checked when the
-    /// parameters are known.
+    /// parameters are known. Where the contract of the service takes no null, it is an error.
     ///
     /// # Example
     /// With the parameter `files` and no other:
@@ -33,7 +34,13 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
                 continue;
             }
             let message = format!("this becomes `null`, because the parameter `{}` is not given", field.name);
-            let diagnostic = RULE.at(node.span(), message);
+            let mut uses = cx.demands().iter().flat_map(|parameter| &parameter.uses);
+            let refused =
+                uses.find(|used| used.need == Need::Required && used.node == node.id() && used.field == *field);
+            let diagnostic = match refused {
+                Some(used) => RULE.at(node.span(), message).level(Level::Error).label(used.reason.clone()),
+                None => RULE.at(node.span(), message),
+            };
             sink.report(match nearest(&field.name, cx.given_names()) {
                 Some(meant) => diagnostic.help(format!("did you mean `{meant}`?")),
                 // What the request brings is not known.
