@@ -24,7 +24,7 @@ use crate::library::{self, Library};
 use crate::lint::{Choice, Levels};
 use crate::ops::drop_files;
 use crate::project::{self, Given, Project};
-use crate::report::{self, FileReport, Report, Style};
+use crate::report::{self, FileReport, Report, Style, Summary};
 use crate::runtime::{run, supervisor};
 use crate::secret;
 use crate::site::{Fault, Site};
@@ -119,6 +119,7 @@ impl Used {
         self.recipes += usize::from(compilation.document.kind() == DocumentKind::Recipe);
         self.is_partial |= compilation.tree.is_broken();
         self.names.extend(infer::names(&compilation.templates).map(str::to_owned));
+        self.names.extend(infer::meant(&compilation.recipe, &compilation.templates));
     }
 
     /// Adds those of other recipes.
@@ -642,13 +643,32 @@ impl Session {
 
     /// Shows what there is to say about recipes on standard error.
     pub fn explain(&self, compiled: &[Compilation]) {
+        self.explain_from(Level::Note, compiled);
+    }
+
+    /// Shows what there is to say at a level or above it.
+    fn explain_from(&self, least: Level, compiled: &[Compilation]) {
         let Some(human) = report::format("human") else { return };
         let mut report = Report::new(human, self.style(io::stderr().is_terminal()));
         let mut text = String::new();
-        for compilation in compiled.iter().filter(|compilation| !compilation.diagnostics.is_empty()) {
-            text.push_str(&report.file(&file_report(compilation)));
+        for compilation in compiled {
+            let told = compilation.diagnostics.iter().filter(|found| found.level >= least);
+            let diagnostics: Vec<_> = told.cloned().collect();
+            if !diagnostics.is_empty() {
+                text.push_str(&report.file(&FileReport { diagnostics: &diagnostics, ..file_report(compilation) }));
+            }
         }
         let _ = io::stderr().lock().write_all(text.as_bytes());
+    }
+
+    /// Shows the errors, and says how much else there is to say.
+    pub fn explain_errors(&self, compiled: &[Compilation]) {
+        self.explain_from(Level::Error, compiled);
+        let mut summary = Summary::default();
+        compiled.iter().for_each(|compilation| summary.add(&file_report(compilation)));
+        if summary.warnings + summary.notes > 0 {
+            say(&format!("{summary}; `zrecipe check` shows them"));
+        }
     }
 
     /// Shows what there is to say, and stops when the dispatcher would refuse one of the recipes.

@@ -211,7 +211,10 @@ pub fn nearest<'n>(name: &str, known: impl IntoIterator<Item = &'n str>) -> Opti
         // A distance is never less than the difference in length, and takes long to find out for long names.
         .filter(|known| known.chars().count().abs_diff(length) <= most)
         .map(|known| (distance(known), known))
-        .filter(|&(distance, _)| distance <= most)
+        // Of one or two letters, one that differs makes another name.
+        .filter(|&(distance, known)| {
+            distance == 0 || distance <= most && length.max(known.chars().count()) >= distance + 2
+        })
         .min()
         .map(|(_, known)| known)
 }

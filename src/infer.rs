@@ -376,7 +376,7 @@ impl Type {
             return Self { values: Some(all), ..Self::of(kinds) };
         }
         match self.reading {
-            Reading::Any => Self { length: 0, ..Self::of(SCALAR) },
+            Reading::Any => Self { patterns: self.patterns.clone(), ..Self::of(SCALAR) },
             Reading::Number => Self { reading: Reading::Number, ..Self::of(NUMBER | TEXT) },
             Reading::Integer => Self { reading: Reading::Integer, ..Self::of(INTEGER | TEXT) },
             Reading::Boolean => Self { reading: Reading::Boolean, range: (0, 1), ..Self::of(BOOL | INTEGER | TEXT) },
@@ -663,13 +663,14 @@ impl fmt::Display for Type {
                 Reading::Boolean => "yes or no",
             };
             parts.push(match self.patterns.as_slice() {
+                _ if self.kinds != TEXT => reading.to_owned(),
                 [] => reading.to_owned(),
                 patterns => format!("{reading} that matches `{}`", patterns.join("` and `")),
             });
         }
         if has(ARRAY) {
             parts.push(match &self.items {
-                Some(items) if !items.is_any() => match items.to_string() {
+                Some(items) if !items.is_any() => match (Self { patterns: Vec::new(), ..*items.clone() }).to_string() {
                     word if word.bytes().all(|byte| byte.is_ascii_lowercase()) => article(&format!("list of {word}s")),
                     words => article(&format!("list of {words}")),
                 },
@@ -771,6 +772,17 @@ const LATER: [&str; 2] = ["payload", "pprint_payload"];
 pub fn names(templates: &[TemplateUse]) -> impl Iterator<Item = &str> {
     let templates = templates.iter().filter_map(|used| used.template.as_ref().ok());
     templates.flat_map(Template::fields).map(|field| field.name.as_str())
+}
+
+/// Words that the author of a string with a placeholder that is none may have meant as the name of a parameter.
+pub fn meant(recipe: &Recipe, templates: &[TemplateUse]) -> impl Iterator<Item = String> {
+    let broken = templates.iter().filter(|used| used.template.is_err());
+    let spaced = names(templates).map(str::trim).map(str::to_owned);
+    let is_word = |c: char| c.is_alphanumeric() || c == '_';
+    spaced.chain(broken.flat_map(move |used| {
+        let text = recipe.node(used.node).text();
+        text.split(|c| !is_word(c)).filter(|word| !word.is_empty()).map(str::to_owned).collect::<Vec<_>>()
+    }))
 }
 
 /// The signature of a recipe: its parameters in the order of the alphabet.

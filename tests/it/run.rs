@@ -190,7 +190,8 @@ fn a_queue_without_a_service_is_reported_before_anything_starts() {
 
 #[test]
 fn what_goes_wrong_is_in_the_exit_code_and_in_the_record() {
-    // What the contract says is seen before the run; what a parameter makes null is not.
+    // What the contract says is seen before the run; this only if it is not overruled.
+    let overruled = "[rules]\nundefined-replace = \"warning\"\n";
     let bad = json!({
         "queue": "runner.submission",
         "parameters": {"workingdir": ".", "commands": "{$REPLACE:nothing}"},
@@ -209,6 +210,7 @@ fn what_goes_wrong_is_in_the_exit_code_and_in_the_record() {
     for (first, said, outcome) in rows {
         let place = Place::new();
         let recipe = place.recipe("r.json", &json!({"1": first, "start": [[1, []]]}));
+        std::fs::write(place.path("zrecipe.toml"), overruled).expect("writes");
         let ran = place.zrecipe(&["run", &recipe, "--param", "guid=it"]).ends(1).says(said);
         assert!(ran.stdout.contains(outcome), "{}", ran.stdout);
         let shown = place.show("it");

@@ -33,7 +33,6 @@ use crate::value::Object;
 /// Exit code 0: nothing at error level. 1: something is, or `--diff` has something to show. 2: a file could not be
 /// read or written.
 #[derive(Debug, clap::Args)]
-#[command(group = clap::ArgGroup::new("fixing").args(["fix", "diff"]).multiple(true))]
 pub struct Args {
     /// Files, directories or patterns such as `recipes/**/*.json`; `-` reads standard input.
     #[arg(required = true, value_name = "PATH")]
@@ -50,8 +49,8 @@ pub struct Args {
     /// Apply the safe fixes and report what is left; standard input is written to standard output.
     #[arg(long)]
     fix: bool,
-    /// Apply the fixes that ask to be looked at as well.
-    #[arg(long, requires = "fixing")]
+    /// Apply the fixes that ask to be looked at as well, or with `--diff` show them.
+    #[arg(long)]
     unsafe_fixes: bool,
     /// Show what the fixes would change, and write and report nothing.
     #[arg(long, conflicts_with_all = ["output", "statistics", "write_baseline"])]
@@ -75,6 +74,12 @@ pub struct Args {
     /// Check again whenever a file changes, until interrupted.
     #[arg(long, conflicts_with_all = ["output", "write_baseline"])]
     watch: bool,
+}
+
+impl Args {
+    fn fixes(&self) -> bool {
+        self.fix || self.unsafe_fixes
+    }
 }
 
 /// Runs the command.
@@ -143,7 +148,7 @@ fn check_all(args: &Args, session: &Session, memory: &mut Option<Memory>) -> Res
     let inputs = gather(&args.paths, &args.stdin_filename)?;
     let chosen = format(&args.format).ok_or_else(|| Error::new(format!("there is no format `{}`", args.format)))?;
     // Standard output belongs to the fixed text of standard input, or to the diff.
-    let aside = args.fix && !args.diff && inputs.iter().any(|input| input.path.is_none());
+    let aside = args.fixes() && !args.diff && inputs.iter().any(|input| input.path.is_none());
     let terminal = if aside { io::stderr().is_terminal() } else { io::stdout().is_terminal() };
     let style = session.style(args.output.is_none() && terminal);
     let mut report = Report::new(chosen, style);
@@ -195,7 +200,7 @@ fn check_all(args: &Args, session: &Session, memory: &mut Option<Memory>) -> Res
                     if args.diff {
                         let (before, after) = (Arc::clone(&checked.before), Arc::clone(&checked.after));
                         print(&difference(&input.name, before, after, style.colour))?;
-                    } else if args.fix
+                    } else if args.fixes()
                         && let Err(error) = write_back(input, &checked)?
                     {
                         unwritable += 1;
@@ -265,11 +270,12 @@ fn check_all(args: &Args, session: &Session, memory: &mut Option<Memory>) -> Res
         1 => say("passed over 1 file of another kind"),
         more => say(&format!("passed over {more} files of other kinds")),
     }
-    if let Some(path) = &args.write_baseline {
+    let is_blind = unreadable + unusable > 0 || no_settings || no_site || no_broker;
+    if let Some(path) = args.write_baseline.as_ref().filter(|_| !is_blind) {
         let mut file = Output::open(Some(path))?;
         file.write(&written.to_text())?;
         file.close()?;
-        say(&format!("wrote {} findings to {}", written.count(), path.display()));
+        say(&format!("wrote {} to {}", count(written.count(), "finding"), path.display()));
     }
     if known_before > known.count() {
         say(&format!("{} known findings are not shown", known_before - known.count()));
@@ -499,7 +505,7 @@ fn look(
 ) -> Result<(Set, Vec<Option<Alone>>), Error> {
     /// Bytes of text.
     const MOST_KEPT: usize = 32 << 20;
-    let (several, fixing) = (inputs.len() > 1, args.fix || args.diff);
+    let (several, fixing) = (inputs.len() > 1, args.fixes() || args.diff);
     let facts = |compilation: &Compilation| if several { Facts::of(&compilation.recipe) } else { Facts::default() };
     let room = AtomicUsize::new(if fixing { 0 } else { MOST_KEPT });
     let look = |input: &Input| {
@@ -548,7 +554,7 @@ fn check(
     decided.extend(levels);
     let kind = args.kind.as_deref().and_then(DocumentKind::parse).or_else(|| session.settings.kind_of(&named));
     let options = Options { levels: Some(&decided), suppressions: &suppressions, kind, ..options };
-    let fixed = if args.fix || args.diff {
+    let fixed = if args.fixes() || args.diff {
         fix(Arc::clone(&source), options, if args.unsafe_fixes { Which::All } else { Which::Safe })
     } else {
         let compilation = compile(Arc::clone(&source), options);

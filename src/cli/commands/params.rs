@@ -48,7 +48,10 @@ struct Entry {
 /// See [`crate::cli`].
 pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
     let compiled = session.compile(&args.recipes, None)?;
-    session.explain(&compiled);
+    match args.format.as_str() {
+        "table" => session.explain(&compiled),
+        _ => session.explain_errors(&compiled),
+    }
     let mut parameters: IndexMap<String, Entry> = IndexMap::new();
     for compilation in &compiled {
         for parameter in infer::infer(&compilation.recipe, &compilation.templates, session.contracts()?) {

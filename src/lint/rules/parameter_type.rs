@@ -84,11 +84,12 @@ fn text_where_none_fits(cx: &Context<'_>, sink: &mut Sink) -> HashSet<NodeId> {
         }
         let node = cx.node(used.node);
         let whole = node.text().len() == used.field.span.len();
-        // `value-as-text` says it.
         let value = cx.parameters.and_then(|parameters| parameters.get(&parameter.name));
+        // `value-as-text` says it.
         if whole && matches!(value, Some(Value::Array(_) | Value::Object(_) | Value::Null)) {
             continue;
         }
+        let is_plain = whole && used.field.spec.is_empty() && used.field.conversion.is_none();
         let wanted = match never {
             Never::Text(wanted) => wanted,
             Never::Beside(wanted) => {
@@ -98,11 +99,12 @@ fn text_where_none_fits(cx: &Context<'_>, sink: &mut Sink) -> HashSet<NodeId> {
             }
         };
         let diagnostic = RULE.at(node.head(), format!("`{}` makes text, and {wanted}", used.field));
-        sink.report(if whole && used.field.spec.is_empty() && used.field.conversion.is_none() {
+        // What is known to be text is not what is wanted as a value, either.
+        sink.report(if is_plain && !matches!(value, Some(Value::String(_))) {
             let mut replacement = format!("{{$REPLACE:{}", used.field.name);
             used.field.path.iter().for_each(|access| replacement.push_str(&access.to_string()));
             replacement.push('}');
-            let help = format!("for the value itself write `{replacement}`");
+            let help = format!("if the parameter `{}` is that, write `{replacement}`", parameter.name);
             diagnostic.help(help).unsafe_fix(
                 format!("write `{replacement}`"),
                 node.text_span(used.field.span.clone()),

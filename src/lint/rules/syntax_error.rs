@@ -155,7 +155,9 @@ fn describe(cx: &Context<'_>, problem: &Problem) -> Option<Diagnostic> {
                 diagnostic
             }
         }
-        P::Comment => delete("remove the comment", RULE.at(span, "JSON has no comments"))
+        P::Comment => RULE
+            .at(span, "JSON has no comments")
+            .unsafe_fix("remove the comment", span, "")
             .help("write `\"1\": [\"the comment\"]` before the step `\"1\"` that it is about"),
         P::Unclosed => {
             let (opened, closing) = bracket(cx, problem);

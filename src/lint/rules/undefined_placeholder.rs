@@ -2,6 +2,7 @@
 
 use crate::diagnostic::Sink;
 use crate::lint::{Context, nearest};
+use crate::template::Field;
 
 declare_rule! {
     /// # Why
@@ -33,6 +34,15 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
     {
         let text = node.text();
         for field in cx.fields(template) {
+            let meant = field.name.trim();
+            if meant != field.name && is_name(meant) && cx.is_given(meant) {
+                let message = format!("`{field}` stays as it is, because of the spaces in it");
+                let span = node.text_span(field.span.clone());
+                let written = Field { name: meant.to_owned(), ..field.clone() }.to_string();
+                let diagnostic = RULE.at(span, message).help(format!("did you mean `{written}`?"));
+                sink.report(diagnostic.unsafe_fix(format!("write `{written}`"), span, written));
+                continue;
+            }
             let kept = !cx.is_given(&field.name) && !field.needs_definition();
             let shell = text[..field.span.start].ends_with('$');
             if !kept || shell || !is_name(&field.name) || LATER.contains(&field.name.as_str()) {
