@@ -175,6 +175,8 @@ fn client(can: &lsp::ClientCapabilities) -> Client {
     let says = |pointer: &str| can.pointer(pointer).and_then(serde_json::Value::as_bool).unwrap_or(false);
     let encodings = can.pointer("/general/positionEncodings").and_then(serde_json::Value::as_array);
     let takes = |name: &str| encodings.is_some_and(|encodings| encodings.iter().any(|encoding| encoding == name));
+    let operations = can.pointer("/workspace/workspaceEdit/resourceOperations").and_then(serde_json::Value::as_array);
+    let versioned_edits = says("/workspace/workspaceEdit/documentChanges");
     Client {
         unit: if takes("utf-8") { Unit::Utf8 } else { Unit::Utf16 },
         pulls: can.pointer("/textDocument/diagnostic").is_some(),
@@ -182,7 +184,8 @@ fn client(can: &lsp::ClientCapabilities) -> Client {
         snippets: says("/textDocument/completion/completionItem/snippetSupport"),
         watches: says("/workspace/didChangeWatchedFiles/dynamicRegistration"),
         progress: says("/window/workDoneProgress"),
-        versioned_edits: says("/workspace/workspaceEdit/documentChanges"),
+        versioned_edits,
+        makes_files: versioned_edits && operations.is_some_and(|all| all.iter().any(|operation| operation == "create")),
         commands: says("/experimental/zrecipeCommands"),
     }
 }

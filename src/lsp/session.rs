@@ -44,6 +44,8 @@ pub struct Client {
     pub progress: bool,
     /// It takes edits that say of which version of a document they are.
     pub versioned_edits: bool,
+    /// It takes edits that make files.
+    pub makes_files: bool,
     /// It knows what our commands in lenses mean.
     pub commands: bool,
 }
@@ -902,10 +904,30 @@ impl View {
         (offset <= recipe.span(step.value).end).then_some(step)
     }
 
+    /// Whether it is a file, or is to be one where the client says, and not a text without a name.
+    pub fn is_file(&self) -> bool {
+        self.uri.0.starts_with("file:")
+    }
+
     /// Changes of this document as an edit of the workspace.
     pub fn workspace_edit(&self, client: &Client, edits: Vec<lsp::TextEdit>) -> lsp::WorkspaceEdit {
         workspace_edit(client, vec![(self, edits)])
     }
+}
+
+/// A file that is made with a text in it.
+pub fn new_file(path: &Path, text: String) -> lsp::WorkspaceEdit {
+    let uri = convert::uri(path);
+    let options = lsp::CreateFileOptions { ignore_if_exists: Some(true), ..Default::default() };
+    let made = lsp::CreateFile { uri: uri.clone(), options: Some(options), annotation_id: None };
+    let text_document = lsp::OptionalVersionedTextDocumentIdentifier {
+        version: None,
+        text_document_identifier: lsp::TextDocumentIdentifier { uri },
+    };
+    let text = lsp::TextEdit { range: lsp::Range::default(), new_text: text };
+    let written = lsp::TextDocumentEdit { text_document, edits: vec![lsp::Edit::TextEdit(text)] };
+    let changes = vec![lsp::DocumentChange::CreateFile(made), lsp::DocumentChange::TextDocumentEdit(written)];
+    lsp::WorkspaceEdit { document_changes: Some(changes), ..Default::default() }
 }
 
 /// Changes of several documents.

@@ -8,7 +8,7 @@ use crate::compile::Options;
 use crate::diagnostic::{Diagnostic, Edit};
 use crate::document::DocumentKind;
 use crate::fix::{Which, fix};
-use crate::lsp::session::{Client, Error, Session, View};
+use crate::lsp::session::{Client, Error, Session, View, new_file};
 use crate::recipe::Step;
 use crate::settings;
 use crate::source::Span;
@@ -169,10 +169,10 @@ impl Act<'_> {
 
     /// A suppression in the settings, for a place where no comment can stand.
     fn suppress_in_settings(&self, found: &Diagnostic) -> Option<lsp::CodeAction> {
-        let (view, settings) = (self.view, self.settings?);
+        let view = self.view;
         let path = view.path.strip_prefix(&view.basis.root).ok()?.to_str()?;
         // It would be read as a pattern.
-        if path.contains(['*', '?', '[', ']', '{', '}', '!', '\\']) || view.path == settings.path {
+        if path.contains(['*', '?', '[', ']', '{', '}', '!', '\\']) || path == settings::FILE_NAME {
             return None;
         }
         let quoted = |text: &str| {
@@ -180,7 +180,7 @@ impl Act<'_> {
             write_string(&mut out, text);
             out
         };
-        let text = settings.source().text();
+        let text = self.settings.map_or("", |settings| settings.source().text());
         let gap = match text.len() {
             0 => "",
             _ if text.ends_with('\n') => "\n",
@@ -189,9 +189,18 @@ impl Act<'_> {
         let (path, pointer) = (quoted(path), quoted(&pointer(view, found.primary.span)));
         let replacement =
             format!("{gap}[[suppress]]\npath = {path}\npointer = {pointer}\nrule = {}\n", quoted(found.rule));
-        let edit = settings.edit(&Edit { span: Span::empty(text.len()), replacement });
+        let edit = match self.settings {
+            Some(settings) => {
+                let edit = settings.edit(&Edit { span: Span::empty(text.len()), replacement });
+                settings.workspace_edit(&self.client, vec![edit])
+            }
+            None if self.client.makes_files && view.is_file() => {
+                new_file(&view.basis.root.join(settings::FILE_NAME), replacement)
+            }
+            None => return None,
+        };
         Some(lsp::CodeAction {
-            edit: Some(settings.workspace_edit(&self.client, vec![edit])),
+            edit: Some(edit),
             ..self.for_finding(format!("allow `{}` here, in {}", found.rule, settings::FILE_NAME), &[], found)
         })
     }

@@ -365,6 +365,7 @@ fn nothing_is_done_without_a_reason() {
         watches: false,
         progress: false,
         versioned_edits: false,
+        makes_files: false,
         commands: false,
     };
     let (_sender, messages) = crossbeam_channel::unbounded();

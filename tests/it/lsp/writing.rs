@@ -265,6 +265,20 @@ fn suppressions_outside_of_steps_are_settings() {
         editor.notify("workspace/didChangeWatchedFiles", json!({ "changes": [{ "uri": settings, "type": 2 }] }));
         editor.notify("textDocument/didClose", json!({ "textDocument": { "uri": uri } }));
     }
+    let can =
+        json!({ "workspace": { "workspaceEdit": { "documentChanges": true, "resourceOperations": ["create"] } } });
+    let mut editor = Editor::with(&[], can, json!({}));
+    editor.open("b.json", r#"{ "1": { "queue": "a" }, "start": [[1, []], [7, []]] }"#);
+    let params =
+        json!({ "textDocument": { "uri": editor.uri("b.json") }, "range": all, "context": { "diagnostics": [] } });
+    let found = editor.ask("textDocument/codeAction", params);
+    let title = "allow `unknown-step` here, in zrecipe.toml";
+    let action = found.as_array().expect("is a list").iter().find(|action| action["title"] == title).expect(title);
+    let (made, written) = (&action["edit"]["documentChanges"][0], &action["edit"]["documentChanges"][1]);
+    assert_eq!((&made["kind"], &made["uri"]), (&json!("create"), &json!(editor.uri("zrecipe.toml"))));
+    assert_eq!(made["options"], json!({ "ignoreIfExists": true }));
+    let expected = "[[suppress]]\npath = \"b.json\"\npointer = \"/start/1/0\"\nrule = \"unknown-step\"\n";
+    assert_eq!((&written["textDocument"]["uri"], &written["edits"][0]["newText"]), (&made["uri"], &json!(expected)));
     let mut editor = Editor::new(&[]);
     let text = "version: 1\nenvironments:\n  live: [nothing]\n";
     editor.open("site.yml", text);
