@@ -213,6 +213,7 @@ for line in sys.stdin:
     id, payload = message["id"], message["payload"]
     if payload == "first":
         kept.append(id)
+        open("kept", "w").close()
     elif payload == "meet":
         open(f"at-{os.getpid()}", "w").close()
         while sum(name.startswith("at-") for name in os.listdir(".")) < 3:
@@ -243,6 +244,7 @@ async fn workers_answer_in_any_order() {
     };
     // The first is answered when the second has been.
     send("1", "first").await;
+    wait_until("the first is asked", || place.path("services/kept").exists());
     send("2", "second").await;
     let mut pair = [result(&place, &mut out).await.0, result(&place, &mut out).await.0];
     pair.sort();
