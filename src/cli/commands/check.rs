@@ -158,8 +158,9 @@ fn check_all(args: &Args, session: &Session, memory: &mut Option<Memory>) -> Res
         (path, ..) => Output::open(path.as_deref())?,
     };
     let levels = args.levels.read()?;
-    let mut known = read_baseline(args, session)?;
-    let known_before = known.count();
+    let mut ledger = Ledger { known: read_baseline(args, session)?, ..Ledger::default() };
+    ledger.writes = args.write_baseline.is_some();
+    let known_before = ledger.known.count();
     let parameters = args.parameters.given()?;
     let (contracts, unusable) = session.usable_contracts();
     let unusable = tell_unusable(unusable, &inputs);
@@ -178,10 +179,8 @@ fn check_all(args: &Args, session: &Session, memory: &mut Option<Memory>) -> Res
         ..session.options_under(contracts)
     };
     output.write(&report.begin())?;
-    let mut statistics = Statistics::default();
     let (mut unreadable, mut unwritable, mut passed_over) = (0, 0, 0);
     let (mut fixes, mut changed) = (0, 0);
-    let mut written = Baseline::default();
     let mut used = Used::default();
     let check = |input: &Input, set| check(input, session, args, Options { set, ..options }, &levels);
     let (set, alone) = look(&inputs, args, session, memory.as_ref(), options.parameters, |input| check(input, None))?;
@@ -211,12 +210,7 @@ fn check_all(args: &Args, session: &Session, memory: &mut Option<Memory>) -> Res
                     fixes += checked.applied;
                     changed += usize::from(checked.applied > 0);
                     say_undone(&checked);
-                    let mut diagnostics = checked.diagnostics.clone();
-                    known.take_known(&input.name, &mut diagnostics);
-                    if args.write_baseline.is_some() {
-                        written.add(&input.name, &std::mem::take(&mut diagnostics));
-                    }
-                    statistics.add(&diagnostics);
+                    let diagnostics = ledger.enter(&input.name, &checked.diagnostics);
                     let (source, dropped) = (&checked.shown, checked.dropped);
                     let is_recipe = checked.kind == DocumentKind::Recipe;
                     let text = report.file(&FileReport { source, diagnostics: &diagnostics, dropped, is_recipe });
@@ -238,12 +232,7 @@ fn check_all(args: &Args, session: &Session, memory: &mut Option<Memory>) -> Res
     // What could not be read may use any.
     if unreadable == 0 {
         for compilation in session.compile_given(&args.parameters, &used, &levels)? {
-            let mut diagnostics = compilation.diagnostics.clone();
-            known.take_known(compilation.source.name(), &mut diagnostics);
-            if args.write_baseline.is_some() {
-                written.add(compilation.source.name(), &std::mem::take(&mut diagnostics));
-            }
-            statistics.add(&diagnostics);
+            let diagnostics = ledger.enter(compilation.source.name(), &compilation.diagnostics);
             output.write(&report.file(&FileReport { diagnostics: &diagnostics, ..file_report(&compilation) }))?;
         }
     }
@@ -259,7 +248,7 @@ fn check_all(args: &Args, session: &Session, memory: &mut Option<Memory>) -> Res
     }
     output.close()?;
     if args.statistics {
-        statistics.lines().iter().for_each(|line| say(line));
+        ledger.statistics.lines().iter().for_each(|line| say(line));
     }
     // The report for people ends with the summary itself, and the JSON document holds it.
     if !args.diff && (args.output.is_some() || !matches!(args.format.as_str(), "human" | "json")) {
@@ -273,15 +262,20 @@ fn check_all(args: &Args, session: &Session, memory: &mut Option<Memory>) -> Res
     let is_blind = unreadable + unusable > 0 || no_settings || no_site || no_broker;
     if let Some(path) = args.write_baseline.as_ref().filter(|_| !is_blind) {
         let mut file = Output::open(Some(path))?;
-        file.write(&written.to_text())?;
+        file.write(&ledger.written.to_text())?;
         file.close()?;
-        say(&format!("wrote {} to {}", count(written.count(), "finding"), path.display()));
+        say(&format!("wrote {} to {}", count(ledger.written.count(), "finding"), path.display()));
     }
-    if known_before > known.count() {
-        say(&format!("{} known findings are not shown", known_before - known.count()));
+    let left = ledger.known.count();
+    match known_before - left {
+        0 => {}
+        1 => say("1 known finding is not shown"),
+        more => say(&format!("{more} known findings are not shown")),
     }
-    if known.count() > 0 {
-        say(&format!("{} known findings do not occur any more; `--write-baseline` forgets them", known.count()));
+    match left {
+        0 => {}
+        1 => say("1 known finding does not occur any more; `--write-baseline` forgets it"),
+        more => say(&format!("{more} known findings do not occur any more; `--write-baseline` forgets them")),
     }
     if fixes > 0 {
         let verb = if args.diff { "would fix" } else { "fixed" };
@@ -437,6 +431,32 @@ fn read_baseline(args: &Args, session: &Session) -> Result<Baseline, Error> {
     let broken =
         |problem| Error::new(format!("{} {problem}", path.display())).hint("`--write-baseline FILE` makes one");
     Baseline::parse(source.text()).map_err(broken)
+}
+
+/// What becomes of findings.
+#[derive(Default)]
+struct Ledger {
+    /// Those of the baseline that have not been met.
+    known: Baseline,
+    /// Those that are written down instead of being shown.
+    written: Baseline,
+    /// Whether all are.
+    writes: bool,
+    /// Those that are shown.
+    statistics: Statistics,
+}
+
+impl Ledger {
+    /// Enters the findings of a file; gives those that are to be shown.
+    fn enter(&mut self, name: &str, diagnostics: &[Diagnostic]) -> Vec<Diagnostic> {
+        let mut left = diagnostics.to_vec();
+        self.known.take_known(name, &mut left);
+        if self.writes {
+            self.written.add(name, &std::mem::take(&mut left));
+        }
+        self.statistics.add(&left);
+        left
+    }
 }
 
 /// What checking a file has come to.
