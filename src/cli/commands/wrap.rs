@@ -56,7 +56,25 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
     let directory = session.state_directory()?.join("wrap");
     let logging = Logging::of_site(&environment.plugins(), usize::from(args.verbose));
     let guard = logging.start(session.style(std::io::stderr().is_terminal()).colour, &[]);
-    let Some(name) = &args.wrap else { return block_on(reap(&environment, &directory)) };
+    let ended = match &args.wrap {
+        Some(name) => wrap_program(args, session, name, &environment, &directory),
+        None => block_on(reap(&environment, &directory)).map(|()| 0),
+    };
+    guard.finish();
+    match ended? {
+        0 => Ok(()),
+        code => Err(Error::exit(code)),
+    }
+}
+
+/// Runs the program of a wrapper; its exit code.
+fn wrap_program(
+    args: &Args,
+    session: &Session,
+    name: &str,
+    environment: &Environment,
+    directory: &Path,
+) -> Result<u8, Error> {
     let command = match (args.command.as_slice(), session.settings.wrappers.get(name)) {
         ([], Some(command)) => command.clone(),
         ([], None) => {
@@ -66,12 +84,7 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
         (command, _) => command.to_vec(),
     };
     let envelope = args.recipewrapper.as_deref().map(read).transpose()?;
-    let code = block_on(wrap(args, name, &command, envelope, &environment, &directory));
-    guard.finish();
-    match code? {
-        0 => Ok(()),
-        code => Err(Error::exit(code)),
-    }
+    block_on(wrap(args, name, &command, envelope, environment, directory))
 }
 
 fn read(path: &Path) -> Result<Envelope, Error> {
