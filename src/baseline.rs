@@ -1,7 +1,7 @@
 //! Findings that are known already: an old library is checked for what is new.
 //!
 //! A finding is known by its file, its rule and its message, and by how often it occurs: not by its line, so that it
-//! stays known when lines move. The file is JSON, to be kept under version control:
+//! stays known when lines move. Files are named from the directory of the baseline file. It is JSON, to be kept under version control:
 //! `{"version": 1, "findings": {"recipes/a.json": [{"rule": "…", "message": "…", "count": 1}]}}`.
 
 use std::collections::BTreeMap;
@@ -82,6 +82,11 @@ impl Baseline {
     /// How many findings are known.
     pub fn count(&self) -> usize {
         self.known.values().flat_map(BTreeMap::values).sum()
+    }
+
+    /// How many findings are known of one file.
+    pub fn count_of(&self, file: &str) -> usize {
+        self.known.get(file).into_iter().flat_map(BTreeMap::values).sum()
     }
 }
 

@@ -467,15 +467,40 @@ fn difference<T>(old: &[T], new: &[T], is_same: impl Fn(&T, &T) -> bool) -> (Ran
     (start..old.len() - end, start..new.len() - end)
 }
 
+fn is_anagram(one: &str, other: &str) -> bool {
+    let sorted = |text: &str| {
+        let mut all: Vec<char> = text.chars().collect();
+        all.sort_unstable();
+        all
+    };
+    sorted(one) == sorted(other)
+}
+
+/// Whether names are made of words, and a whole word makes the difference: `d_min` and `x_min`, `size` and `size_x`.
+fn differ_in_a_word(one: &str, other: &str) -> bool {
+    let words = |text: &str| text.split(['_', '-', '.']).map(str::to_owned).collect::<Vec<_>>();
+    let (one, other) = (words(one), words(other));
+    if one.len() != other.len() {
+        let (short, long) = if one.len() < other.len() { (&one, &other) } else { (&other, &one) };
+        return long.starts_with(short) || long.ends_with(short);
+    }
+    let is_other = |(a, b): (&String, &String)| {
+        a != b && strsim::damerau_levenshtein(a, b) >= a.chars().count().max(b.chars().count())
+    };
+    one.len() > 1 && one.iter().zip(&other).any(is_other)
+}
+
 /// The frequent name that is a slip of the finger away. Names that differ in digits only are meant to differ.
 fn nearly(name: &str, known: &Counts) -> Option<Custom> {
     if known.often.is_empty() {
         return None;
     }
     let length = name.chars().count();
+    if length < 4 {
+        return None;
+    }
     let most = match length {
-        0..5 => return None,
-        5..12 => 1,
+        0..12 => 1,
         _ => 2,
     };
     let letters = |text: &str| text.chars().filter(|c| !c.is_ascii_digit()).collect::<String>();
@@ -486,6 +511,9 @@ fn nearly(name: &str, known: &Counts) -> Option<Custom> {
             && ***other != *name
             && letters(other) != letters(name)
             && strsim::damerau_levenshtein(other, name) <= most
+            // In four letters, two that have changed places are one slip, and another letter is another word.
+            && (length.max(other.chars().count()) > 4 || is_anagram(other, name))
+            && !differ_in_a_word(other, name)
     });
     let mut found: Vec<Custom> =
         found.map(|other| Custom { name: Arc::clone(other), count: known.get(other) }).collect();

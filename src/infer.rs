@@ -231,11 +231,7 @@ impl Type {
         met.length = self.length.max(other.length);
         met.reading = match (self.reading, other.reading) {
             (Reading::Any, reading) | (reading, Reading::Any) => reading,
-            (a, b) if a == b => a,
-            (Reading::Boolean, _) | (_, Reading::Boolean) => {
-                met.kinds &= !TEXT;
-                Reading::Any
-            }
+            // Of numbers 0 and 1 are booleans, too.
             (a, b) => a.max(b),
         };
         met.patterns = self.patterns.clone();
@@ -341,9 +337,13 @@ impl Type {
                 _ => None,
             };
             if let Some(reading) = reading {
-                self.kinds |= TEXT;
+                if reading == Reading::Boolean {
+                    (self.kinds, self.range) = (self.kinds | NUMBER, (0, 1));
+                }
+                // A boolean counts as a number, and 0 and 1 count as booleans.
+                self.kinds |= TEXT | BOOL;
                 self.reading = reading;
-                // What is in range cannot be told of text, and a boolean counts as a number.
+                // What is in range cannot be told of text.
                 self.length = 0;
             }
             let scalars = |value: &&SchemaValue| kind_of(value) & (NUMBER | BOOL) != 0;
@@ -643,16 +643,17 @@ impl fmt::Display for Type {
             true => format!("an {word}"),
             false => format!("a {word}"),
         };
-        // A number or boolean stands for its text.
+        // A number or boolean stands for its text, and where values are coerced for one another.
         let as_text = self.kinds & SCALAR == SCALAR && self.reading == Reading::Any;
+        let as_other = |reading: Reading| has(TEXT) && has(BOOL) && self.reading == reading;
         match self.kinds & NUMBER {
-            _ if as_text => {}
+            _ if as_text || as_other(Reading::Boolean) => {}
             NUMBER => parts.push(article("number")),
             INTEGER => parts.push(article("integer")),
             FRACTION => parts.push(article("number with a fraction")),
             _ => {}
         }
-        if has(BOOL) && !as_text {
+        if has(BOOL) && !as_text && !as_other(Reading::Number) && !as_other(Reading::Integer) {
             parts.push(article("boolean"));
         }
         if has(TEXT) {
@@ -660,7 +661,7 @@ impl fmt::Display for Type {
                 Reading::Any => "text",
                 Reading::Number => "text of a number",
                 Reading::Integer => "text of an integer",
-                Reading::Boolean => "yes or no",
+                Reading::Boolean => "text of a boolean",
             };
             parts.push(match self.patterns.as_slice() {
                 _ if self.kinds != TEXT => reading.to_owned(),

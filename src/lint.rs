@@ -204,14 +204,15 @@ impl<'a> Context<'a> {
     /// What is known about a part of the recipe beside its text: the strings that the parameters make of templates.
     pub fn view(&self, part: NodeRef<'_>) -> View {
         let mut view = View::default();
-        if let Some(parameters) = self.parameters {
-            for node in part.descendants().filter(|node| node.has_braces()) {
-                let Some(template) = self.template(node) else { continue };
-                // What stays as it is, or is rejected, is the business of other rules.
-                let defined = template.fields().iter().all(|field| parameters.contains_key(&field.name));
-                if defined && let Ok(value) = template.apply(parameters) {
-                    view.values.insert(node.id(), value);
-                }
+        let (none, first) = (Object::new(), self.templates.partition_point(|used| used.node < part.id()));
+        let parameters = self.parameters.unwrap_or(&none);
+        for used in self.templates[first..].iter().take_while(|used| part.holds(used.node)) {
+            let Ok(template) = &used.template else { continue };
+            // What stays as it is, or is rejected, is the business of other rules.
+            let mut fields = template.fields().into_iter();
+            let is_defined = fields.all(|field| parameters.contains_key(&field.name));
+            if is_defined && let Ok(value) = template.apply(parameters) {
+                view.values.insert(used.node, value);
             }
         }
         view.dropped.extend(self.recipe.shadowed().iter().map(|shadowed| shadowed.key));

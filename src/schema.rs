@@ -543,6 +543,9 @@ fn flatten_branches(error: &ValidationError<'_>, branches: &[Vec<ValidationError
         });
         return;
     }
+    if meant.len() > 1 {
+        meant = told_apart(meant, &path);
+    }
     match meant.len() {
         0 => {
             types.dedup();
@@ -561,6 +564,35 @@ fn flatten_branches(error: &ValidationError<'_>, branches: &[Vec<ValidationError
             leaves.push(Leaf { path, schema_path, kind, instead });
         }
     }
+}
+
+/// Of several forms of an object the one that is meant: by a key whose value names the form, or because only the types
+/// of values are in its way. If the value names none, that is what is wrong.
+fn told_apart(mut forms: Vec<Vec<Leaf>>, path: &[Segment]) -> Vec<Vec<Leaf>> {
+    let names = |leaf: &Leaf| matches!(leaf.kind, LeafKind::Options(_)) && leaf.path.len() == path.len() + 1;
+    let is_named = forms.iter().any(|form| !form.iter().any(names));
+    if !is_named {
+        let mut named: Vec<Leaf> =
+            forms.iter_mut().filter_map(|form| form.drain(..).find(|leaf| names(leaf))).collect();
+        let mut first = named.remove(0);
+        let is_same = named.iter().all(|leaf| leaf.path == first.path);
+        if let LeafKind::Options(all) = &mut first.kind
+            && is_same
+        {
+            all.extend(named.into_iter().flat_map(|leaf| match leaf.kind {
+                LeafKind::Options(more) => more,
+                _ => Vec::new(),
+            }));
+            return vec![vec![first]];
+        }
+        return vec![vec![first], named];
+    }
+    forms.retain(|form| !form.iter().any(names));
+    let only_types = |form: &Vec<Leaf>| form.iter().all(|leaf| matches!(leaf.kind, LeafKind::Types(_)));
+    if forms.iter().filter(|form| only_types(form)).count() == 1 {
+        forms.retain(only_types);
+    }
+    forms
 }
 
 /// The value that text (or a boolean, or 0 and 1) counts as where values are coerced, as pydantic does it.

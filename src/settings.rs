@@ -58,7 +58,7 @@
 //! The file is searched for in the working directory and its parents; the command line comes before it.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -470,7 +470,7 @@ impl Settings {
     }
 
     fn relative(&self, path: &Path) -> PathBuf {
-        let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let absolute = plain(path);
         absolute.strip_prefix(&self.base).unwrap_or(path).to_owned()
     }
 
@@ -489,6 +489,20 @@ impl Settings {
         let suppressions = self.suppressions.iter().filter(|(glob, _)| glob.is_match(&path));
         (levels, suppressions.map(|(_, pointed)| pointed.clone()).collect())
     }
+}
+
+/// An absolute path without `..`, links not followed.
+pub fn plain(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for part in std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).components() {
+        match part {
+            Component::ParentDir => {
+                plain.pop();
+            }
+            part => plain.push(part),
+        }
+    }
+    plain
 }
 
 fn glob(written: &Spanned<String>) -> Result<GlobMatcher, Problem> {

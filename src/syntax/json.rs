@@ -958,8 +958,14 @@ impl Parser<'_> {
                 }
                 Some(b'\\') => {
                     escaped = true;
-                    // `\u007b` is a brace, too.
-                    braces = true;
+                    // `\u007b` is a brace, too, and what is no escape may be read as anything.
+                    braces |= match self.text.get(self.at + 1) {
+                        Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => false,
+                        Some(b'u') => {
+                            matches!(self.text.get(self.at + 2..self.at + 6), Some([b'0', b'0', b'7', _]) | None)
+                        }
+                        _ => true,
+                    };
                     self.escape();
                 }
                 Some(b'\n') if self.at < close => self.at += 1,

@@ -1,5 +1,6 @@
 //! `zrecipe check`: everything that can be said about recipes before they run.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::{self, IsTerminal as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
@@ -22,7 +23,7 @@ use crate::library::{matching, read};
 use crate::lint::Levels;
 use crate::project::{Unusable, each_in_order, is_ours};
 use crate::report::{FORMATS, FileReport, Report, format};
-use crate::settings;
+use crate::settings::{self, plain};
 use crate::source::{Source, Unit};
 use crate::value::Object;
 
@@ -158,9 +159,12 @@ fn check_all(args: &Args, session: &Session, memory: &mut Option<Memory>) -> Res
         (path, ..) => Output::open(path.as_deref())?,
     };
     let levels = args.levels.read()?;
-    let mut ledger = Ledger { known: read_baseline(args, session)?, ..Ledger::default() };
-    ledger.writes = args.write_baseline.is_some();
-    let known_before = ledger.known.count();
+    let mut ledger = Ledger { writes: args.write_baseline.is_some(), ..Ledger::default() };
+    if let Some((path, known)) = read_baseline(args, session)? {
+        (ledger.known, ledger.directory) = (known, plain(path).parent().map(Path::to_owned));
+    } else if let Some(path) = &args.write_baseline {
+        ledger.directory = plain(path).parent().map(Path::to_owned);
+    }
     let parameters = args.parameters.given()?;
     let (contracts, unusable) = session.usable_contracts();
     let unusable = tell_unusable(unusable, &inputs);
@@ -266,8 +270,8 @@ fn check_all(args: &Args, session: &Session, memory: &mut Option<Memory>) -> Res
         file.close()?;
         say(&format!("wrote {} to {}", count(ledger.written.count(), "finding"), path.display()));
     }
-    let left = ledger.known.count();
-    match known_before - left {
+    let left = ledger.left;
+    match ledger.taken {
         0 => {}
         1 => say("1 known finding is not shown"),
         more => say(&format!("{more} known findings are not shown")),
@@ -422,15 +426,15 @@ fn unwritable(path: &Path, error: &io::Error) -> Error {
 }
 
 /// The baseline that is named, or that the settings name.
-fn read_baseline(args: &Args, session: &Session) -> Result<Baseline, Error> {
+fn read_baseline<'a>(args: &'a Args, session: &'a Session) -> Result<Option<(&'a Path, Baseline)>, Error> {
     let path = match (&args.write_baseline, &args.baseline, &session.settings.baseline) {
-        (Some(_), ..) | (None, None, None) => return Ok(Baseline::default()),
+        (Some(_), ..) | (None, None, None) => return Ok(None),
         (None, Some(path), _) | (None, None, Some(path)) => path,
     };
     let source = read(path, &path.to_string_lossy(), Source::MAX_BYTES)?;
     let broken =
         |problem| Error::new(format!("{} {problem}", path.display())).hint("`--write-baseline FILE` makes one");
-    Baseline::parse(source.text()).map_err(broken)
+    Ok(Some((path, Baseline::parse(source.text()).map_err(broken)?)))
 }
 
 /// What becomes of findings.
@@ -438,6 +442,12 @@ fn read_baseline(args: &Args, session: &Session) -> Result<Baseline, Error> {
 struct Ledger {
     /// Those of the baseline that have not been met.
     known: Baseline,
+    /// Where the baseline file is, from which it names the files.
+    directory: Option<PathBuf>,
+    /// How many of the baseline have been met.
+    taken: usize,
+    /// How many of the baseline have not been met in files that were looked at.
+    left: usize,
     /// Those that are written down instead of being shown.
     written: Baseline,
     /// Whether all are.
@@ -450,9 +460,16 @@ impl Ledger {
     /// Enters the findings of a file; gives those that are to be shown.
     fn enter(&mut self, name: &str, diagnostics: &[Diagnostic]) -> Vec<Diagnostic> {
         let mut left = diagnostics.to_vec();
-        self.known.take_known(name, &mut left);
+        // What is no file has a name in angle brackets.
+        let directory = self.directory.as_ref().filter(|_| !name.starts_with('<'));
+        let inner =
+            directory.and_then(|directory| plain(Path::new(name)).strip_prefix(directory).ok().map(PathBuf::from));
+        let file = inner.map_or(Cow::Borrowed(name), |inner| inner.to_string_lossy().into_owned().into());
+        self.known.take_known(&file, &mut left);
+        self.taken += diagnostics.len() - left.len();
+        self.left += self.known.count_of(&file);
         if self.writes {
-            self.written.add(name, &std::mem::take(&mut left));
+            self.written.add(&file, &std::mem::take(&mut left));
         }
         self.statistics.add(&left);
         left

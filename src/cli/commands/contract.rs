@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use crate::cli::files::gather;
 use crate::cli::{Error, Session, print, say};
-use crate::compile::Compilation;
+use crate::compile::{Compilation, Options, compile};
 use crate::library::{self, read};
 use crate::lint::nearest;
 use crate::recipe::{Recipe, Role, Step};
@@ -33,7 +35,7 @@ enum Action {
         /// Queues of one service.
         #[arg(required = true, value_name = "QUEUE")]
         queues: Vec<String>,
-        /// Recipes to look at: paths, names or patterns; those in the recipe directories unless given (repeatable).
+        /// Recipes to look at: paths, names, patterns or directories; those in the recipe directories unless given (repeatable).
         #[arg(long = "from", value_name = "RECIPE")]
         from: Vec<String>,
     },
@@ -84,12 +86,34 @@ fn texts(items: &[String]) -> Value {
     Value::Array(items.iter().map(|item| Value::from(item.as_str())).collect())
 }
 
+/// Formats of text that pydantic makes of a number as well.
+const OF_NUMBERS: [&str; 6] = ["date", "date-time", "time", "duration", "ipv4", "ipv6"];
+
+/// Adds what pydantic takes beside what it writes.
+fn widen(schema: &mut Value) {
+    match schema {
+        Value::Array(items) => items.iter_mut().for_each(widen),
+        Value::Object(object) => {
+            let format = object.get("format").and_then(Value::as_str);
+            let is_text = object.get("type").and_then(Value::as_str) == Some("string");
+            if is_text && format.is_some_and(|format| OF_NUMBERS.contains(&format)) {
+                object.insert("type".to_owned(), Value::from(vec!["string", "number"]));
+            }
+            object.values_mut().for_each(widen);
+        }
+        _ => {}
+    }
+}
+
 /// A contract with this schema of parameters.
-fn import(schema: Value, queues: &[String], name: Option<&str>, strict: bool) -> Result<Value, String> {
+fn import(mut schema: Value, queues: &[String], name: Option<&str>, strict: bool) -> Result<Value, String> {
     Schema::new(crate::schema::to_schema_value(&schema)).map_err(|flaw| {
         let at = crate::schema::path_text(&flaw.path);
         if at.is_empty() { flaw.message } else { format!("{at}: {}", flaw.message) }
     })?;
+    if !strict {
+        widen(&mut schema);
+    }
     let title = schema.get("title").and_then(Value::as_str).map(str::to_owned);
     let name = name.map(str::to_owned).or(title).unwrap_or_else(|| queues[0].clone());
     let mut contract = Object::new();
@@ -136,6 +160,8 @@ impl Seen {
             let types: Vec<&str> =
                 types.iter().copied().filter(|kind| !(*kind == "integer" && types.contains("number"))).collect();
             let schema = match types.as_slice() {
+                // From nothing but null nobody can tell what else there may be.
+                ["null"] => Value::Object(Object::new()),
                 _ if types.contains(&"") => Value::Object(Object::new()),
                 [only] => Value::from([("type", *only)]),
                 _ => Value::from([("type", Value::from(types))]),
@@ -177,7 +203,10 @@ fn draft(queues: &[String], from: &[String], session: &Session) -> Result<Value,
     } else {
         let mut all = Vec::new();
         for pattern in from {
-            if pattern.contains(['*', '?', '[']) {
+            if std::path::Path::new(pattern).is_dir() {
+                let files = gather(std::slice::from_ref(pattern), "")?;
+                all.extend(files.into_iter().filter_map(|file| Some(file.path?.to_string_lossy().into_owned())));
+            } else if pattern.contains(['*', '?', '[']) {
                 let files = library::matching(std::path::Path::new(pattern))?;
                 all.extend(files.into_iter().map(|file| file.to_string_lossy().into_owned()));
             } else {
@@ -186,7 +215,10 @@ fn draft(queues: &[String], from: &[String], session: &Session) -> Result<Value,
         }
         all
     };
-    let compiled = session.compile(&given, None)?;
+    let library = session.library()?;
+    // Contracts do not matter, and the one that is to be written may be there already, and empty.
+    let compile = |recipe: &String| Ok(compile(Arc::new(library.open(recipe)?), Options::default()));
+    let compiled: Vec<Compilation> = given.iter().map(compile).collect::<Result<_, Error>>()?;
     let mut names: BTreeMap<String, usize> = BTreeMap::new();
     let mut channels: BTreeSet<String> = BTreeSet::new();
     let (mut parameters, mut job_parameters) = (Seen::default(), Seen::default());
@@ -257,7 +289,7 @@ mod tests {
     fn what_pydantic_writes_is_imported() {
         let schema = r##"{"$defs": {"Mode": {"enum": ["fast", "slow"], "title": "Mode", "type": "string"}},
             "properties": {"mode": {"anyOf": [{"$ref": "#/$defs/Mode"}, {"type": "null"}], "default": null},
-            "count": {"title": "Count", "type": "integer"}}, "required": ["count"], "title": "FindSpots", "type": "object"}"##;
+            "count": {"title": "Count", "type": "integer"}, "wait": {"type": "string", "format": "duration"}}, "required": ["count"], "title": "FindSpots", "type": "object"}"##;
         let schema = read_value(schema.as_bytes()).expect("is JSON");
         let contract = import(schema, &["images".to_owned()], None, false).expect("is a schema");
         let text = contract.to_json();
@@ -276,6 +308,8 @@ mod tests {
         for (text, faults) in [
             (r#"{"count": "5", "mode": "fast"}"#, 0),
             (r#"{"count": 5, "mode": null}"#, 0),
+            (r#"{"count": 5, "wait": 30.5}"#, 0),
+            (r#"{"count": 5, "wait": []}"#, 1),
             (r#"{"count": "five"}"#, 1),
             (r#"{"mode": "fats"}"#, 2),
         ] {

@@ -85,10 +85,6 @@ fn text_where_none_fits(cx: &Context<'_>, sink: &mut Sink) -> HashSet<NodeId> {
         let node = cx.node(used.node);
         let whole = node.text().len() == used.field.span.len();
         let value = cx.parameters.and_then(|parameters| parameters.get(&parameter.name));
-        // `value-as-text` says it.
-        if whole && matches!(value, Some(Value::Array(_) | Value::Object(_) | Value::Null)) {
-            continue;
-        }
         let is_plain = whole && used.field.spec.is_empty() && used.field.conversion.is_none();
         let wanted = match never {
             Never::Text(wanted) => wanted,

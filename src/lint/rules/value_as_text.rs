@@ -1,9 +1,12 @@
 //! Values that become Python's text for them.
 
+use std::collections::HashSet;
+
 use crate::contract::Declared;
 use crate::diagnostic::{Level, Sink};
 use crate::infer::Type;
 use crate::lint::Context;
+use crate::syntax::NodeId;
 use crate::value::Value;
 
 declare_rule! {
@@ -30,7 +33,11 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
         declared_values(cx, declared, sink);
     }
     let Some(parameters) = cx.parameters else { return };
-    for (node, template) in cx.parsed_templates().filter(|(node, template)| !template.replace && !cx.is_delay(*node)) {
+    // `parameter-type` says where no text suits.
+    let uses = cx.demands().iter().flat_map(|parameter| &parameter.uses);
+    let told: HashSet<NodeId> = uses.filter(|used| used.never.is_some()).map(|used| used.node).collect();
+    let texts = cx.parsed_templates().filter(|(node, template)| !template.replace && !cx.is_delay(*node));
+    for (node, template) in texts.filter(|(node, _)| !told.contains(&node.id())) {
         for field in cx.fields(template).into_iter().filter(|field| field.path.is_empty() && field.conversion.is_none())
         {
             let (value, level) = match parameters.get(&field.name) {
