@@ -437,6 +437,10 @@ impl Worker {
             return Ok((outcome, reason, sent));
         };
         let reason = error.to_string();
+        let (sent, error) = match error {
+            Error::Partly { sent, error, .. } => (sent, *error),
+            error => (0, error),
+        };
         let otherwise = match &error {
             Error::NoSuchQueue(_) | Error::NoSuchTopic(_) => Outcome::Bad { reason },
             Error::Refused { .. } => Outcome::Later { reason, after: REFUSED },
@@ -446,11 +450,11 @@ impl Worker {
                 let _ = self.transport.settle(&job.delivery, release).await;
                 return Err(error);
             }
-            Error::NotHeld | Error::Closed | Error::Store(_) => return Err(error),
+            Error::NotHeld | Error::Closed | Error::Store(_) | Error::Partly { .. } => return Err(error),
         };
         let (settlement, outcome, reason) = self.settlement(job, step, started, otherwise);
         self.transport.settle(&job.delivery, settlement).await?;
-        Ok((outcome, reason, 0))
+        Ok((outcome, reason, sent))
     }
 
     /// Reads the message.

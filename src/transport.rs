@@ -177,6 +177,16 @@ pub enum Error {
         /// Queue or topic name.
         destination: String,
     },
+    /// Some of the messages that belong together were taken before one was not.
+    #[error("{error}; {sent} of the {all} messages that belong together were sent")]
+    Partly {
+        /// How many the broker has.
+        sent: usize,
+        /// How many there are.
+        all: usize,
+        /// What became of the one.
+        error: Box<Error>,
+    },
     /// The delivery is no longer ours: it was settled before, or the connection it came by is gone.
     #[error("this delivery is no longer held")]
     NotHeld,

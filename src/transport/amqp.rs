@@ -33,7 +33,7 @@ use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{Channel, ExchangeKind};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 pub use self::address::{Certificate, Host, Login, Options, Password, Tls};
 use self::consumer::{Held, Holdings, Reception};
@@ -69,13 +69,15 @@ struct Shared {
     receptions: Mutex<JoinSet<()>>,
 }
 
-/// What is known of the places where messages wait, on one connection.
+/// What is known of the places where messages wait and where they go, on one connection.
 #[derive(Default)]
 struct Waits {
     epoch: u64,
     /// Whether the broker has the plug-in's exchange.
     plugin: Option<bool>,
     declared: HashSet<String>,
+    /// Destinations that were there when somebody looked.
+    found: HashSet<Destination>,
 }
 
 impl Drop for Shared {
@@ -154,6 +156,7 @@ impl Transport for Amqp {
         self.shared.check_open()?;
         let deadline = Instant::now() + self.shared.options.patience;
         let parcels = self.shared.address(messages, deadline).await?;
+        self.shared.look(&parcels, deadline).await?;
         self.shared.publish(parcels, deadline).await
     }
 
@@ -257,6 +260,39 @@ impl Shared {
         Ok(parcels)
     }
 
+    /// Makes sure that all are there who are to have something, when it is several: the first message must not be on its
+    /// way when it turns out that the second has nowhere to go.
+    async fn look(&self, parcels: &[Parcel], deadline: Instant) -> Result<(), Error> {
+        let Some((first, rest)) = parcels.split_first() else { return Ok(()) };
+        if rest.iter().all(|parcel| parcel.destination == first.destination) {
+            return Ok(());
+        }
+        let link = self.link(deadline).await?;
+        for parcel in parcels {
+            let (destination, exchange) = (&parcel.destination, parcel.exchange.as_str());
+            // What goes by way of another exchange goes where that leads.
+            let is_direct = match destination {
+                Destination::Queue(_) => exchange.is_empty(),
+                Destination::Topic(topic) => exchange == topic,
+            };
+            if !is_direct || self.waits(&link).found.contains(destination) {
+                continue;
+            }
+            let asked = async {
+                let channel = link.channel().await?;
+                find(&channel, parcel).await?;
+                channel.close(200, "".into()).await
+            };
+            match timeout_at(deadline, asked).await {
+                Ok(Ok(())) => _ = self.waits(&link).found.insert(destination.clone()),
+                Ok(Err(error)) if is_missing(&error) => return Err(missing(destination)),
+                // Whatever else there is, the broker says when it is sent.
+                Ok(Err(_)) | Err(_) => {}
+            }
+        }
+        Ok(())
+    }
+
     async fn conclude(&self, held: &Held, delivery: &Delivery, settlement: Settlement) -> Result<(), Error> {
         let deadline = Instant::now() + self.options.patience;
         let queue = match &delivery.source {
@@ -272,6 +308,7 @@ impl Shared {
             Verdict::Accept => {
                 // Handed out twice before it was accepted once: what it led to is on its way.
                 if !self.holdings.has_accepted(queue, &delivery.id) {
+                    self.look(&parcels, deadline).await?;
                     again.iter().for_each(|queue| self.holdings.sent_again(queue, &delivery.id));
                     self.publish(parcels, deadline).await?;
                 }
@@ -350,8 +387,7 @@ impl Shared {
             Err(_) => Err(unavailable("it did not answer in time".to_owned())),
             Ok(Err(error)) if !link.is_up() => Err(unavailable(explain(&error))),
             Ok(Err(error)) => Err(match &parcel.destination {
-                Destination::Queue(queue) if is_missing(&error) => Error::NoSuchQueue(queue.clone()),
-                Destination::Topic(topic) if is_missing(&error) => Error::NoSuchTopic(topic.clone()),
+                destination if is_missing(&error) => missing(destination),
                 _ => parcel.refused(format!("there is no place for it to wait: {}", explain(&error))),
             }),
             Ok(Ok(None)) => Ok(parcel.by_plugin(PLUGIN.into(), delay)),
@@ -368,22 +404,16 @@ impl Shared {
     async fn prepare(&self, link: &Link, parcel: &Parcel, delay: Duration) -> lapin::Result<Option<ShortString>> {
         // The broker would confirm a message that waits for what is not there.
         let channel = link.channel().await?;
+        find(&channel, parcel).await?;
         let target = match &parcel.destination {
             Destination::Queue(_) => {
-                let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
-                channel.queue_declare(parcel.key.clone(), passive, FieldTable::default()).await?;
                 // The plug-in's way, which the reference goes too, has no room for another exchange.
                 if self.has_plugin(link).await? {
                     return Ok(None);
                 }
                 ShortString::default()
             }
-            Destination::Topic(_) => {
-                let passive = ExchangeDeclareOptions { passive: true, ..ExchangeDeclareOptions::default() };
-                let (exchange, kind) = (parcel.exchange.clone(), ExchangeKind::Fanout);
-                channel.exchange_declare(exchange, kind, passive, FieldTable::default()).await?;
-                parcel.exchange.clone()
-            }
+            Destination::Topic(_) => parcel.exchange.clone(),
         };
         let millis = rounded(wire::millis(delay));
         let name = match target.as_str() {
@@ -427,6 +457,28 @@ impl Shared {
             *waits = Waits { epoch: link.epoch, ..Waits::default() };
         }
         waits
+    }
+}
+
+/// Asks for the queue or the topic of a message.
+async fn find(channel: &Channel, parcel: &Parcel) -> lapin::Result<()> {
+    match &parcel.destination {
+        Destination::Queue(_) => {
+            let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+            channel.queue_declare(parcel.key.clone(), passive, FieldTable::default()).await.map(drop)
+        }
+        Destination::Topic(_) => {
+            let passive = ExchangeDeclareOptions { passive: true, ..ExchangeDeclareOptions::default() };
+            let (exchange, kind) = (parcel.exchange.clone(), ExchangeKind::Fanout);
+            channel.exchange_declare(exchange, kind, passive, FieldTable::default()).await
+        }
+    }
+}
+
+fn missing(destination: &Destination) -> Error {
+    match destination {
+        Destination::Queue(queue) => Error::NoSuchQueue(queue.clone()),
+        Destination::Topic(topic) => Error::NoSuchTopic(topic.clone()),
     }
 }
 

@@ -10,8 +10,10 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 use tokio::process::{Child, ChildStderr, Command};
+use zrecipe::transport::amqp::{Amqp, Host, Options};
+use zrecipe::transport::{Outgoing, Transport as _};
 
-use crate::contract::{Fate, within};
+use crate::contract::{Fate, message, queue, within};
 use crate::rabbitmq::Node;
 use crate::services::until;
 
@@ -124,6 +126,18 @@ async fn an_outage_is_told_and_nobody_waits_for_a_broker_that_is_silent() {
     for line in ["zrecipe_connected 1\n", "zrecipe_reconnections_total 1\n"] {
         assert!(numbers.contains(line), "{line}{numbers}");
     }
+
+    // Two starts, one of them to a queue that is not there: neither is sent.
+    let transport = Amqp::connect(Options::new(vec![Host { name: "127.0.0.1".to_owned(), port: node.port }])).await;
+    let transport = transport.expect("connects");
+    let request = r#"{"recipes": [], "custom_recipe": {"1": {"queue": "there"}, "2": {"queue": "nowhere"}, "start": [[1, 1], [2, 2]]}}"#;
+    let request = Outgoing { body: request.into(), ..message("two", queue("processing_recipe")) };
+    transport.send(vec![request]).await.expect("sends");
+    let line = service.says("outcome=").await;
+    assert!(line.contains("there is no queue `nowhere`") && line.contains("sent=0"), "{line}");
+    let waiting = async |queue: &str| transport.waiting(queue).await.expect("is there").messages;
+    assert_eq!((waiting("there").await, waiting("dlq.processing_recipe").await), (0, 1));
+    transport.close().await.expect("closes");
 
     node.meet(Fate::Freezes);
     service.signal(Signal::TERM);

@@ -287,6 +287,7 @@ impl Sent {
     /// How it ended.
     fn attempt(self, returned: &[BasicReturnMessage]) -> (Request, Attempt) {
         let mut attempt = Attempt::Done;
+        let mut taken = 0;
         for (parcel, receipt) in self.request.parcels.iter().zip(self.receipts) {
             let sent_back = returned.iter().any(|message| parcel.is(&message.routing_key, &message.properties));
             let this = match receipt {
@@ -296,12 +297,19 @@ impl Sent {
                 Receipt::Known(Err(error)) if is_our_fault(&error) => Attempt::Closed(error),
                 Receipt::Known(Err(_)) | Receipt::Pending(_) => Attempt::Unknown,
             };
+            taken += usize::from(matches!(this, Attempt::Done));
             // The first thing that is wrong is what is said, and what is wrong for good before what may pass.
             attempt = match (attempt, this) {
                 (before @ Attempt::Failed(_), _) | (before, Attempt::Done) => before,
                 (before @ Attempt::Closed(_), Attempt::Unknown) => before,
                 (_, this) => this,
             };
+        }
+        if taken > 0
+            && let Attempt::Failed(error) = attempt
+        {
+            let all = self.request.parcels.len();
+            attempt = Attempt::Failed(Error::Partly { sent: taken, all, error: Box::new(error) });
         }
         (self.request, attempt)
     }
