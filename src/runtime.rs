@@ -134,7 +134,9 @@ pub enum Outcome {
     Dispatched {
         /// What to send.
         messages: Vec<Outgoing>,
-        /// For the record.
+        /// What is said of it: `done`, `not-ready` or `never-ready`.
+        outcome: &'static str,
+        /// For the record; why, where it did not go well, under `reason`.
         detail: Value,
     },
     /// It can never be dealt with: to the dead letters.
@@ -211,7 +213,7 @@ pub enum Event {
         service: String,
         /// The recipe step, if there is one.
         step: Option<i64>,
-        /// `done`, `failed`, `timed out`, `retry`, `dead-lettered`, `checkpoint`.
+        /// `done`, `failed`, `timed out`, `retry`, `dead-lettered`, `checkpoint`, `not-ready`, `never-ready`.
         outcome: &'static str,
         /// Why, where it did not go well.
         reason: Option<String>,
@@ -507,7 +509,7 @@ impl Worker {
                     None => Ok(Vec::new()),
                 };
                 note.outputs = &outputs;
-                let reason = detail.get("reason").and_then(Value::as_str).map(str::to_owned);
+                let reason = reason_in(&detail);
                 note.detail = detail;
                 match sent {
                     Ok(messages) => {
@@ -518,10 +520,11 @@ impl Worker {
                     Err(error) => dead(error.to_string(), note),
                 }
             }
-            Outcome::Dispatched { messages, detail } => {
+            Outcome::Dispatched { messages, outcome, detail } => {
+                let reason = reason_in(&detail);
                 note.detail = detail;
-                let note = Some(note.write("done"));
-                (Settlement { verdict: Verdict::Accept, outputs: messages, note }, "done", None)
+                let note = Some(note.write(outcome));
+                (Settlement { verdict: Verdict::Accept, outputs: messages, note }, outcome, reason)
             }
             Outcome::Bad { reason } => dead(reason, note),
             Outcome::Later { reason, .. } if job.delivery.deliveries > MOST_RETRIES => dead(reason, note),
@@ -573,6 +576,11 @@ impl Worker {
             )));
         }
     }
+}
+
+/// Why it did not go well, where that is told.
+fn reason_in(detail: &Value) -> Option<String> {
+    detail.get("reason").and_then(Value::as_str).map(str::to_owned)
 }
 
 struct AbortOnDrop<T>(tokio::task::JoinHandle<T>);

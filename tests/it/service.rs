@@ -1,6 +1,7 @@
 //! Services on the embedded broker, from outside: what a site's programs decide, what is told over HTTP, and how a
 //! process ends.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::PathBuf;
@@ -201,7 +202,9 @@ async fn programs_of_the_site_decide_about_requests() {
         ("never", never.to_owned()),
         ("elsewhere", elsewhere),
     ] {
-        place.send("processing_recipe", id, &body, Object::new()).await;
+        let headers = [("zocalo.go.user", Value::from("me")), ("x-own", Value::from("broker"))];
+        let headers = headers.map(|(name, value)| (name.to_owned(), value)).into_iter().collect();
+        place.send("processing_recipe", id, &body, headers).await;
     }
     let mut out = place.subscribe("out").await;
     for expected in ["one fine", "one late"] {
@@ -212,6 +215,13 @@ async fn programs_of_the_site_decide_about_requests() {
     let mut errors = place.subscribe("errors").await;
     let sent = place.take(&mut errors).await;
     assert!(Request::read(&sent.body).is_ok_and(|request| request.parameters.contains_key("dispatcher_expiration")));
+    assert_eq!(sent.headers, Object::from_iter([("zocalo.go.user".to_owned(), Value::from("me"))]));
+    let mut outcomes = BTreeSet::new();
+    while outcomes.len() < 3 {
+        let line = service.says("outcome=");
+        let known = ["not-ready", "never-ready", "done"].into_iter();
+        outcomes.extend(known.filter(|outcome| line.contains(&format!("outcome=\"{outcome}\""))));
+    }
     let dead = place.dead("processing_recipe", 3).await;
     let expected = [
         ("custom", "requests with a recipe of their own are not taken here"),

@@ -24,7 +24,7 @@ use crate::compile::{self, Compilation, Options};
 use crate::diagnostic::Diagnostic;
 use crate::library::{self, Library, Shelf};
 use crate::lint;
-use crate::message::{Destination, Envelope, Outgoing, REQUEST_QUEUE, Request, message_id};
+use crate::message::{Destination, Envelope, Outgoing, RECIPE_HEADER, REQUEST_QUEUE, Request, message_id};
 use crate::runtime::ask::{Answer, ask};
 use crate::runtime::process::Ending;
 use crate::runtime::workers::{Fault, Plan, Workers};
@@ -137,7 +137,7 @@ impl Dispatcher {
         request.parameters.insert("guid".to_owned(), Value::from(recipe_id.as_str()));
         tracing::Span::current().record("recipe_ID", &recipe_id);
         if !self.is_ready(&request).await? {
-            return Ok(not_ready(request, id));
+            return Ok(not_ready(request, job));
         }
         if request.custom_recipe.is_some() && !self.policy.custom_recipes {
             return Err(Refusal::Request("requests with a recipe of their own are not taken here".to_owned()));
@@ -224,7 +224,7 @@ impl Dispatcher {
             .map(|message| Value::from([("id", message.id.as_str()), ("to", message.destination.name())]))
             .collect();
         let detail = Value::from([("recipe_id", Value::from(recipe_id)), ("sent", Value::Array(sent))]);
-        Ok(Outcome::Dispatched { messages, detail })
+        Ok(Outcome::Dispatched { messages, outcome: "done", detail })
     }
 
     /// The recipes of a request: the one it carries, then those it names.
@@ -345,8 +345,8 @@ fn recipe_id(parameters: &Object, message: &str) -> Result<String, Refusal> {
     }
 }
 
-/// Sends a request back to the end of the queue, or away when it has waited too long.
-fn not_ready(mut request: Request, id: &str) -> Outcome {
+/// Sends a request back to the end of its queue, or away when it has waited too long.
+fn not_ready(mut request: Request, job: &Job) -> Outcome {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64());
     let number = |value: &Value| match value {
         Value::Number(number) => Some(number.as_f64()),
@@ -361,19 +361,25 @@ fn not_ready(mut request: Request, id: &str) -> Outcome {
             now + timeout
         }
     };
-    let send = |queue: &str, delay: Option<Duration>, request: &Request| Outgoing {
-        id: message_id(id, "again"),
-        destination: Destination::Queue(queue.to_owned()),
-        delay,
-        ..request.to_message(String::new(), Object::new())
+    // The request goes without the recipe that it may have come in, and what brokers wrote is theirs.
+    let mut headers = job.delivery.headers.clone();
+    headers.retain(|name, _| name != RECIPE_HEADER && !name.starts_with("x-"));
+    let message = Outgoing {
+        id: message_id(&job.delivery.id, "again"),
+        destination: job.delivery.source.clone(),
+        ..request.to_message(String::new(), headers)
     };
-    let outcome = |messages, detail: &str| Outcome::Dispatched { messages, detail: Value::from(detail) };
     if expiration > now {
-        return outcome(vec![send(REQUEST_QUEUE, Some(NOT_READY), &request)], "not ready yet");
+        let messages = vec![Outgoing { delay: Some(NOT_READY), ..message }];
+        return Outcome::Dispatched { messages, outcome: "not-ready", detail: Value::Null };
     }
+    let reason = "the request was never ready for processing";
     match request.parameters.get("dispatcher_error_queue").and_then(Value::as_str) {
-        Some(queue) if !queue.is_empty() => outcome(vec![send(queue, None, &request)], "was never ready"),
-        _ => Outcome::Bad { reason: "the request was never ready for processing".to_owned() },
+        Some(queue) if !queue.is_empty() => {
+            let messages = vec![Outgoing { destination: Destination::Queue(queue.to_owned()), ..message }];
+            Outcome::Dispatched { messages, outcome: "never-ready", detail: Value::from([("reason", reason)]) }
+        }
+        _ => Outcome::Bad { reason: reason.to_owned() },
     }
 }
 
