@@ -444,7 +444,7 @@ impl Worker {
             error => (0, error),
         };
         let otherwise = match &error {
-            Error::NoSuchQueue(_) | Error::NoSuchTopic(_) => Outcome::Bad { reason },
+            Error::NoSuchQueue(_) | Error::NoSuchTopic(_) | Error::Unsendable { .. } => Outcome::Bad { reason },
             Error::Refused { .. } => Outcome::Later { reason, after: REFUSED },
             Error::Unconfirmed { .. } | Error::Unavailable { .. } => {
                 let release = Settlement::of(Verdict::Release);
@@ -452,7 +452,9 @@ impl Worker {
                 let _ = self.transport.settle(&job.delivery, release).await;
                 return Err(error);
             }
-            Error::NotHeld | Error::Closed | Error::Store(_) | Error::Partly { .. } => return Err(error),
+            Error::NotHeld | Error::Closed | Error::Denied { .. } | Error::Store(_) | Error::Partly { .. } => {
+                return Err(error);
+            }
         };
         let (settlement, outcome, reason) = self.settlement(job, step, started, otherwise);
         self.transport.settle(&job.delivery, settlement).await?;

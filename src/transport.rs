@@ -171,6 +171,14 @@ pub enum Error {
         /// The broker's words.
         reason: String,
     },
+    /// Nobody could ever take the message.
+    #[error("a message to `{destination}` cannot be sent: {reason}")]
+    Unsendable {
+        /// Queue or topic name, shortened if it is very long.
+        destination: String,
+        /// Why.
+        reason: String,
+    },
     /// Whether the broker has the message is not known; sending it again with the same id is safe.
     #[error("the broker has not confirmed a message to `{destination}` in time")]
     Unconfirmed {
@@ -194,6 +202,14 @@ pub enum Error {
     #[error("cannot open the broker at {place}: {reason}")]
     Unavailable {
         /// File or address, without credentials.
+        place: String,
+        /// What to know about it.
+        reason: String,
+    },
+    /// It does not let us in, or we may not try; it will be so later, too.
+    #[error("cannot use the broker at {place}: {reason}")]
+    Denied {
+        /// Address, without credentials.
         place: String,
         /// What to know about it.
         reason: String,

@@ -696,6 +696,10 @@ async fn hung(stage: Arc<dyn Stage>, transport: Arc<dyn Transport>) {
     stage.hang().await;
     within("the confirmation", transport.send(vec![message("m", queue("q"))])).await.expect("by another connection");
     assert_eq!(next(&mut deliveries).await.id, "m");
+    // Who asks meanwhile is told that there is no answer, or has it by the next connection.
+    stage.hang().await;
+    let asked = within("an answer", transport.waiting("q")).await;
+    assert!(matches!(asked, Ok(_) | Err(Error::Unavailable { .. })), "{asked:?}");
 }
 
 async fn somewhere(stage: Arc<dyn Stage>, _transport: Arc<dyn Transport>) {
@@ -714,7 +718,8 @@ async fn refused(stage: Arc<dyn Stage>) {
         (Caller::Lost, "virtual host"),
     ] {
         match within("the refusal", stage.connect(caller)).await {
-            Err(error @ Error::Unavailable { .. }) => {
+            Err(error @ (Error::Unavailable { .. } | Error::Denied { .. })) => {
+                assert_eq!(matches!(error, Error::Denied { .. }), caller != Caller::Nowhere, "{error:?}");
                 let whole = format!("{error} {error:?}");
                 assert!(whole.contains(said), "{caller:?}: {whole}");
                 assert!(!whole.contains("wr0ng") && !whole.contains("guest:"), "{caller:?}: {whole}");
@@ -780,8 +785,13 @@ async fn large_headers(transport: Arc<dyn Transport>) {
     long.headers.insert("x".repeat(256), Value::Null);
     for sent in [large, long, message("m", queue(&"q".repeat(256))), message(&"m".repeat(256), queue("q"))] {
         let refused = transport.send(vec![sent]).await;
-        assert!(matches!(refused, Err(Error::Refused { .. })), "{refused:?}");
+        assert!(
+            matches!(&refused, Err(Error::Unsendable { destination, .. }) if destination.len() < 50),
+            "{refused:?}"
+        );
     }
+    let asked = transport.waiting(&"q".repeat(256)).await;
+    assert!(matches!(&asked, Err(Error::NoSuchQueue(queue)) if queue.len() < 50), "{asked:?}");
     // Nobody else has suffered, and a reason of any length fits.
     transport.send(vec![message("m", queue("q"))]).await.expect("send");
     let got = next(&mut deliveries).await;
@@ -798,13 +808,17 @@ async fn no_exchange(transport: Arc<dyn Transport>) {
     transport.settle(&got, accept(vec![])).await.expect("settle");
     let heard = transport.send(vec![message("m", topic("nowhere"))]).await;
     assert!(matches!(&heard, Err(Error::NoSuchTopic(name)) if name == "nowhere"), "{heard:?}");
-    let other = Outgoing { exchange: Some("nowhere".to_owned()), ..message("m", queue("q")) };
-    let refused = transport.send(vec![other]).await;
-    assert!(matches!(&refused, Err(Error::Refused { reason, .. }) if reason.contains("nowhere")), "{refused:?}");
+    let other = || Outgoing { exchange: Some("nowhere".to_owned()), ..message("m", queue("q")) };
+    for sent in [vec![other()], vec![message("n", queue("q")), other()]] {
+        let refused = transport.send(sent).await;
+        assert!(matches!(&refused, Err(Error::Unsendable { reason, .. }) if reason.contains("nowhere")), "{refused:?}");
+    }
+    // The first of the two was not sent either.
+    assert_eq!(transport.waiting("q").await.expect("is there").messages, 0);
     // One that is there, and leads nowhere.
     let other = Outgoing { exchange: Some("t".to_owned()), ..message("m", queue("q")) };
     let refused = transport.send(vec![other]).await;
-    assert!(matches!(&refused, Err(Error::Refused { reason, .. }) if reason.contains("no queue")), "{refused:?}");
+    assert!(matches!(&refused, Err(Error::Unsendable { reason, .. }) if reason.contains("no queue")), "{refused:?}");
 }
 
 async fn silent(stage: Arc<dyn Stage>, transport: Arc<dyn Transport>) {

@@ -33,14 +33,14 @@ use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{Channel, ExchangeKind};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 pub use self::address::{Certificate, Host, Login, Options, Password, Tls};
 use self::consumer::{Held, Holdings, Reception};
-use self::link::{Link, State, explain, gone, link};
-use self::publisher::{Request, is_missing};
+use self::link::{Link, State, explain, link, unless_gone};
+use self::publisher::{Request, is_missing, missing};
 use self::standing::Standing;
-use self::wire::{DELAY, Parcel, short};
+use self::wire::{DELAY, Parcel, short, shown};
 use super::{
     Connection, Deliveries, Delivery, Destination, Error, Outgoing, Settlement, Subscription, Transport, Verdict,
     Waiting,
@@ -76,8 +76,8 @@ struct Waits {
     /// Whether the broker has the plug-in's exchange.
     plugin: Option<bool>,
     declared: HashSet<String>,
-    /// Destinations that were there when somebody looked.
-    found: HashSet<Destination>,
+    /// Exchanges and, by way of the one without a name, queues that were there when somebody looked.
+    found: HashSet<(ShortString, ShortString)>,
 }
 
 impl Drop for Shared {
@@ -90,12 +90,14 @@ impl Amqp {
     /// Connects to one of the hosts.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] with what each host said; later losses are not errors but are made good.
+    /// [`Error::Unavailable`] or [`Error::Denied`] with what each host said; later losses are not errors but are made good.
     pub async fn connect(options: Options) -> Result<Self, Error> {
         let options = Arc::new(options);
         let place: Arc<str> = options.place().into();
-        let unavailable = |reason| Error::Unavailable { place: place.to_string(), reason };
-        let first = link::connect(&options).await.map_err(unavailable)?;
+        let first = link::connect(&options).await.map_err(|failure| {
+            let (place, reason) = (place.to_string(), failure.reason);
+            if failure.is_denied { Error::Denied { place, reason } } else { Error::Unavailable { place, reason } }
+        })?;
         let states = watch::Sender::new(State::Up(first.clone()));
         let (requests, receiver) = mpsc::channel(QUEUED);
         let standing = Arc::new(Standing::new(first.epoch));
@@ -121,8 +123,10 @@ impl Transport for Amqp {
     async fn subscribe(&self, subscription: Subscription) -> Result<Deliveries, Error> {
         let shared = &self.shared;
         shared.check_open()?;
-        let refused = |reason| Error::Refused { destination: subscription.source.name().to_owned(), reason };
-        short(subscription.source.name()).map_err(refused)?;
+        short(subscription.source.name()).map_err(|_| match &subscription.source {
+            Destination::Queue(queue) => Error::NoSuchQueue(shown(queue)),
+            Destination::Topic(topic) => Error::NoSuchTopic(shown(topic)),
+        })?;
         let (sender, receiver) = mpsc::channel(usize::from(subscription.prefetch.max(1)) * 2);
         let reception = Reception::new(
             subscription,
@@ -135,14 +139,10 @@ impl Transport for Amqp {
         let deadline = Instant::now() + shared.options.patience;
         let opened = loop {
             let link = shared.link(deadline).await?;
-            let opened = tokio::select! {
-                opened = reception.open(&link) => opened,
-                () = gone(&shared.states, link.epoch) => continue,
-            };
-            match opened {
-                Ok(opened) => break opened,
-                Err(_) if !link.is_up() => {}
-                Err(error) => return Err(reception.explain(&error)),
+            match unless_gone(&shared.states, link.epoch, reception.open(&link)).await {
+                Some(Ok(opened)) => break opened,
+                Some(Err(error)) if link.is_up() => return Err(reception.explain(&error)),
+                Some(Err(_)) | None => {}
             }
         };
         let holdings = shared.holdings.clone();
@@ -221,19 +221,41 @@ impl Shared {
         queue: &str,
         ask: impl AsyncFn(&Channel, ShortString) -> lapin::Result<T> + Send,
     ) -> Result<T, Error> {
-        let refused = |reason| Error::Refused { destination: queue.to_owned(), reason };
-        let name = short(queue).map_err(refused)?;
-        let link = self.link(Instant::now() + self.options.patience).await?;
+        let name = short(queue).map_err(|_| Error::NoSuchQueue(shown(queue)))?;
+        let deadline = Instant::now() + self.options.patience;
+        let link = self.link(deadline).await?;
         let asked = async {
             let channel = link.channel().await?;
             let answer = ask(&channel, name).await?;
             channel.close(200, "".into()).await?;
             Ok(answer)
         };
-        asked.await.map_err(|error| match error {
+        self.answer(&link, deadline, asked).await?.map_err(|error| match error {
             error if is_missing(&error) => Error::NoSuchQueue(queue.to_owned()),
-            error => Error::Unavailable { place: self.place.to_string(), reason: explain(&error) },
+            error => self.unavailable(explain(&error)),
         })
+    }
+
+    /// What comes of asking the broker something.
+    ///
+    /// # Errors
+    /// The connection was lost, or there was no answer in time.
+    async fn answer<T>(
+        &self,
+        link: &Link,
+        deadline: Instant,
+        asked: impl Future<Output = lapin::Result<T>>,
+    ) -> Result<lapin::Result<T>, Error> {
+        match unless_gone(&self.states, link.epoch, timeout_at(deadline, asked)).await {
+            None => Err(self.unavailable("the connection was lost".to_owned())),
+            Some(Err(_)) => Err(self.unavailable("it did not answer in time".to_owned())),
+            Some(Ok(Err(error))) if !link.is_up() => Err(self.unavailable(explain(&error))),
+            Some(Ok(answer)) => Ok(answer),
+        }
+    }
+
+    fn unavailable(&self, reason: String) -> Error {
+        Error::Unavailable { place: self.place.to_string(), reason }
     }
 
     /// Publishes messages and waits for all confirmations.
@@ -243,7 +265,12 @@ impl Shared {
         }
         let (reply, answer) = oneshot::channel();
         self.requests.send(Request { parcels, reply, deadline }).await.map_err(|_| Error::Closed)?;
-        answer.await.map_err(|_| Error::Closed)?
+        let sent = answer.await.map_err(|_| Error::Closed)?;
+        if matches!(sent, Err(Error::NoSuchQueue(_) | Error::Partly { .. })) {
+            // Somebody takes things away at the broker.
+            self.waits.lock().unwrap_or_else(PoisonError::into_inner).found.clear();
+        }
+        sent
     }
 
     /// Makes parcels of messages; finds a place to wait for those that are to come later.
@@ -264,30 +291,25 @@ impl Shared {
     /// way when it turns out that the second has nowhere to go.
     async fn look(&self, parcels: &[Parcel], deadline: Instant) -> Result<(), Error> {
         let Some((first, rest)) = parcels.split_first() else { return Ok(()) };
-        if rest.iter().all(|parcel| parcel.destination == first.destination) {
+        if rest.iter().all(|parcel| parcel.way() == first.way()) {
             return Ok(());
         }
         let link = self.link(deadline).await?;
         for parcel in parcels {
-            let (destination, exchange) = (&parcel.destination, parcel.exchange.as_str());
-            // What goes by way of another exchange goes where that leads.
-            let is_direct = match destination {
-                Destination::Queue(_) => exchange.is_empty(),
-                Destination::Topic(topic) => exchange == topic,
-            };
-            if !is_direct || self.waits(&link).found.contains(destination) {
+            let (exchange, key) = parcel.way();
+            if self.waits(&link).found.contains(&(exchange.clone(), key.clone())) {
                 continue;
             }
             let asked = async {
                 let channel = link.channel().await?;
-                find(&channel, parcel).await?;
+                find(&channel, &exchange, &key).await?;
                 channel.close(200, "".into()).await
             };
-            match timeout_at(deadline, asked).await {
-                Ok(Ok(())) => _ = self.waits(&link).found.insert(destination.clone()),
-                Ok(Err(error)) if is_missing(&error) => return Err(missing(destination)),
+            match self.answer(&link, deadline, asked).await? {
+                Ok(()) => _ = self.waits(&link).found.insert((exchange, key)),
+                Err(error) if is_missing(&error) => return Err(missing(parcel)),
                 // Whatever else there is, the broker says when it is sent.
-                Ok(Err(_)) | Err(_) => {}
+                Err(_) => {}
             }
         }
         Ok(())
@@ -353,10 +375,13 @@ impl Shared {
         }
         // Nothing may be lost because a queue was forgotten when the broker was set up.
         let link = self.link(deadline).await?;
-        let refused = |error: lapin::Error| letter.refused(explain(&error));
-        let channel = link.channel().await.map_err(refused)?;
-        let options = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
-        channel.queue_declare(letter.key.clone(), options, quorum(None)).await.map_err(refused)?;
+        let declared = async {
+            let channel = link.channel().await?;
+            let options = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
+            channel.queue_declare(letter.key.clone(), options, quorum(None)).await?;
+            channel.close(200, "".into()).await
+        };
+        self.answer(&link, deadline, declared).await?.map_err(|error| letter.refused(explain(&error)))?;
         self.publish(vec![letter], deadline).await
     }
 
@@ -380,18 +405,18 @@ impl Shared {
 
     /// Sends a message by way of a place where it waits.
     async fn hold_back(&self, parcel: Parcel, delay: Duration, deadline: Instant) -> Result<Parcel, Error> {
+        let key = parcel.key.clone();
+        let parcel = match &parcel.destination {
+            // It does not wait for another exchange.
+            Destination::Queue(_) => parcel.by_way_of(ShortString::default(), key),
+            Destination::Topic(_) => parcel,
+        };
         let link = self.link(deadline).await?;
-        let unavailable = |reason| Error::Unavailable { place: self.place.to_string(), reason };
-        let remaining = deadline.saturating_duration_since(Instant::now());
-        match timeout(remaining, self.prepare(&link, &parcel, delay)).await {
-            Err(_) => Err(unavailable("it did not answer in time".to_owned())),
-            Ok(Err(error)) if !link.is_up() => Err(unavailable(explain(&error))),
-            Ok(Err(error)) => Err(match &parcel.destination {
-                destination if is_missing(&error) => missing(destination),
-                _ => parcel.refused(format!("there is no place for it to wait: {}", explain(&error))),
-            }),
-            Ok(Ok(None)) => Ok(parcel.by_plugin(PLUGIN.into(), delay)),
-            Ok(Ok(Some(place))) => {
+        match self.answer(&link, deadline, self.prepare(&link, &parcel, delay)).await? {
+            Err(error) if is_missing(&error) => Err(missing(&parcel)),
+            Err(error) => Err(parcel.refused(format!("there is no place for it to wait: {}", explain(&error)))),
+            Ok(None) => Ok(parcel.by_plugin(PLUGIN.into(), delay)),
+            Ok(Some(place)) => {
                 // A topic has no routing key of its own; the queue's is the queue, and stays.
                 let key = parcel.key.clone();
                 Ok(parcel.by_way_of(place, key))
@@ -404,7 +429,8 @@ impl Shared {
     async fn prepare(&self, link: &Link, parcel: &Parcel, delay: Duration) -> lapin::Result<Option<ShortString>> {
         // The broker would confirm a message that waits for what is not there.
         let channel = link.channel().await?;
-        find(&channel, parcel).await?;
+        let (exchange, key) = parcel.way();
+        find(&channel, &exchange, &key).await?;
         let target = match &parcel.destination {
             Destination::Queue(_) => {
                 // The plug-in's way, which the reference goes too, has no room for another exchange.
@@ -460,26 +486,14 @@ impl Shared {
     }
 }
 
-/// Asks for the queue or the topic of a message.
-async fn find(channel: &Channel, parcel: &Parcel) -> lapin::Result<()> {
-    match &parcel.destination {
-        Destination::Queue(_) => {
-            let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
-            channel.queue_declare(parcel.key.clone(), passive, FieldTable::default()).await.map(drop)
-        }
-        Destination::Topic(_) => {
-            let passive = ExchangeDeclareOptions { passive: true, ..ExchangeDeclareOptions::default() };
-            let (exchange, kind) = (parcel.exchange.clone(), ExchangeKind::Fanout);
-            channel.exchange_declare(exchange, kind, passive, FieldTable::default()).await
-        }
+/// Asks whether an exchange is there, or a queue where that is the way.
+async fn find(channel: &Channel, exchange: &ShortString, queue: &ShortString) -> lapin::Result<()> {
+    if exchange.as_str().is_empty() {
+        let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+        return channel.queue_declare(queue.clone(), passive, FieldTable::default()).await.map(drop);
     }
-}
-
-fn missing(destination: &Destination) -> Error {
-    match destination {
-        Destination::Queue(queue) => Error::NoSuchQueue(queue.clone()),
-        Destination::Topic(topic) => Error::NoSuchTopic(topic.clone()),
-    }
+    let passive = ExchangeDeclareOptions { passive: true, ..ExchangeDeclareOptions::default() };
+    channel.exchange_declare(exchange.clone(), ExchangeKind::Fanout, passive, FieldTable::default()).await
 }
 
 async fn acknowledge(held: &Held) -> Result<(), Error> {

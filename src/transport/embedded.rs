@@ -403,7 +403,7 @@ impl Embedded {
         let limit = self.shared.max_message_bytes;
         match parcels.iter().find(|parcel| parcel.size() > limit) {
             None => Ok(()),
-            Some(parcel) => Err(Error::Refused {
+            Some(parcel) => Err(Error::Unsendable {
                 destination: parcel.destination().to_owned(),
                 reason: format!("it has {} bytes, and {limit} are allowed", parcel.size()),
             }),

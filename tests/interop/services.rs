@@ -267,6 +267,8 @@ async fn nothing_bad_is_lost(facility: &Facility, out: &mut Deliveries) {
     facility.recipe("good", &json!({"1": {"queue": "out"}, "start": [[1, "{n}"]]}));
     facility.recipe("missing", &json!({"1": {"queue": "nosuch"}, "start": [[1, []]]}));
     facility.recipe("unresolved", &json!({"1": {"queue": "{qq}"}, "start": [[1, []]]}));
+    facility.recipe("astray", &json!({"1": {"queue": "out", "exchange": "nosuch"}, "start": [[1, []]]}));
+    facility.recipe("long", &json!({"1": {"queue": "q".repeat(300)}, "start": [[1, []]]}));
     facility.recipe("half", &json!({"1": {"queue": "errors"}, "2": {"queue": "nosuch"}, "start": [[1, []], [2, []]]}));
     let plain = |body: &str| (false, body.to_owned());
     let bad: Vec<((bool, String), &str)> = vec![
@@ -287,6 +289,8 @@ async fn nothing_bad_is_lost(facility: &Facility, out: &mut Deliveries) {
         (plain(r#"{"recipes": ["missing"]}"#), "there is no queue `nosuch`"),
         (plain(r#"{"recipes": ["unresolved"]}"#), "qq"),
         (plain(r#"{"recipes": ["half"]}"#), "there is no queue `nosuch`"),
+        (plain(r#"{"recipes": ["astray"]}"#), "there is no exchange `nosuch`"),
+        (plain(r#"{"recipes": ["long"]}"#), "has 300 bytes"),
         ((true, "{}".to_owned()), "recipe"),
         ((true, "null".to_owned()), "recipe"),
         ((true, r#"{"recipe": {"1": {}}, "recipe-pointer": 99}"#.to_owned()), "99"),
@@ -331,6 +335,8 @@ async fn nothing_bad_is_lost(facility: &Facility, out: &mut Deliveries) {
         assert!(reason.contains(why), "{body}: `{reason}` says nothing of `{why}`");
     }
     assert!(facility.dead("processing_recipe").await.is_none(), "each is one dead letter");
+    let half = facility.transport.waiting("errors").await.expect("is there");
+    assert_eq!(half.messages, 0, "a recipe of which one start leads nowhere is not begun");
 }
 
 /// The body of the next request to a collector, which is thanked.

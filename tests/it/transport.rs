@@ -549,7 +549,7 @@ async fn a_message_that_is_too_large_is_refused() {
     space.declare("q").await.expect("declare");
     let large = Outgoing { body: vec![b' '; 1_001], ..message("m", queue("q")) };
     let refused = space.send(vec![message("n", queue("q")), large]).await;
-    assert!(matches!(&refused, Err(Error::Refused { destination, .. }) if destination == "q"), "{refused:?}");
+    assert!(matches!(&refused, Err(Error::Unsendable { destination, .. }) if destination == "q"), "{refused:?}");
     assert_eq!(space.census().await.expect("census"), Census::default());
 }
 

@@ -171,7 +171,7 @@ async fn rabbitmq(environment: &Environment, options: &Options, needs: &Needs, f
 /// What to do about a connection that fails so.
 fn remedy(error: &transport::Error) -> &'static str {
     let said = match error {
-        transport::Error::Unavailable { reason, .. } => reason.to_lowercase(),
+        transport::Error::Unavailable { reason, .. } | transport::Error::Denied { reason, .. } => reason.to_lowercase(),
         other => other.to_string().to_lowercase(),
     };
     let has = |words: &[&str]| words.iter().any(|word| said.contains(word));

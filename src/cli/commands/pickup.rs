@@ -82,7 +82,7 @@ async fn send(args: &Args, options: Options, files: Vec<DropFile>) -> Result<Vec
                 file.remove()?;
                 say(&format!("sent {what}"));
             }
-            Err(transport::Error::Refused { reason, .. }) => {
+            Err(transport::Error::Refused { reason, .. } | transport::Error::Unsendable { reason, .. }) => {
                 let reason = format!("the broker does not take it: {reason}");
                 refused.push(drop_files::Error::Malformed { path: file.path, reason });
             }

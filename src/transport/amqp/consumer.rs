@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, timeout};
 use uuid::Uuid;
 
-use super::link::{Link, State, explain, gone, jitter, link, reached};
+use super::link::{Link, State, explain, gone, jitter, link, reached, unless_gone};
 use super::publisher::is_missing;
 use super::receipts::Receipts;
 use super::standing::Standing;
@@ -246,11 +246,9 @@ impl Reception {
         if self.states.borrow().is_over() {
             return Err(Error::Closed);
         }
-        tokio::select! {
-            opened = self.open(&link) => opened.map_err(|error| self.explain(&error)),
-            () = gone(&self.states, link.epoch) => {
-                Err(Error::Unavailable { place: self.place.to_string(), reason: "it was lost again".to_owned() })
-            }
+        match unless_gone(&self.states, link.epoch, self.open(&link)).await {
+            Some(opened) => opened.map_err(|error| self.explain(&error)),
+            None => Err(Error::Unavailable { place: self.place.to_string(), reason: "it was lost again".to_owned() }),
         }
     }
 

@@ -105,24 +105,51 @@ pub(super) async fn reached(states: &mut watch::Receiver<State>, wanted: fn(&Sta
     let _ = states.wait_for(wanted).await;
 }
 
-/// Waits until the connection of this epoch is no more. The library does not end all that waits for an answer on one.
+/// What comes of work on the connection of this epoch; nothing if it is no more. The library does not end all that waits
+/// for an answer on one.
+pub(super) async fn unless_gone<T>(
+    states: &watch::Sender<State>,
+    epoch: u64,
+    work: impl Future<Output = T>,
+) -> Option<T> {
+    tokio::select! {
+        biased;
+        done = work => Some(done),
+        () = gone(states, epoch) => None,
+    }
+}
+
+/// Waits until the connection of this epoch is no more.
 pub(super) async fn gone(states: &watch::Sender<State>, epoch: u64) {
     let mut states = states.subscribe();
     let _ = states.wait_for(|state| !state.is_on(epoch)).await;
+}
+
+/// Why there is no connection.
+pub(super) struct Failure {
+    pub(super) reason: String,
+    /// It will be so later, too.
+    pub(super) is_denied: bool,
+}
+
+impl From<String> for Failure {
+    fn from(reason: String) -> Self {
+        Self { reason, is_denied: false }
+    }
 }
 
 /// Tries every host once, in random order.
 ///
 /// # Errors
 /// What each of them said.
-pub(super) async fn connect(options: &Options) -> Result<Arc<Link>, String> {
+pub(super) async fn connect(options: &Options) -> Result<Arc<Link>, Failure> {
     static EPOCHS: AtomicU64 = AtomicU64::new(1);
     let mut hosts: Vec<&Host> = options.hosts.iter().collect();
     hosts.sort_by_cached_key(|_| Uuid::new_v4());
-    let mut said = Vec::new();
+    let (mut said, mut is_denied) = (Vec::new(), !hosts.is_empty());
     for host in hosts {
         let attempt = match options.objection(host) {
-            Some(objection) => Err(objection),
+            Some(reason) => Err(Failure { reason, is_denied: true }),
             None => attempt(options, host).await,
         };
         match attempt {
@@ -130,14 +157,18 @@ pub(super) async fn connect(options: &Options) -> Result<Arc<Link>, String> {
                 let epoch = EPOCHS.fetch_add(1, Ordering::Relaxed);
                 return Ok(Arc::new(Link { connection, epoch }));
             }
-            Err(reason) if options.hosts.len() == 1 => said.push(reason),
-            Err(reason) => said.push(format!("{host}: {reason}")),
+            Err(failure) => {
+                is_denied &= failure.is_denied;
+                let is_only = options.hosts.len() == 1;
+                said.push(if is_only { failure.reason } else { format!("{host}: {}", failure.reason) });
+            }
         }
     }
-    Err(if said.is_empty() { "no host is named".to_owned() } else { said.join("; ") })
+    let reason = if said.is_empty() { "no host is named".to_owned() } else { said.join("; ") };
+    Err(Failure { reason, is_denied })
 }
 
-async fn attempt(options: &Options, host: &Host) -> Result<Connection, String> {
+async fn attempt(options: &Options, host: &Host) -> Result<Connection, Failure> {
     let heartbeat = u16::try_from(options.heartbeat.as_secs()).unwrap_or(u16::MAX);
     let uri = AMQPUri {
         scheme: if options.tls.is_some() { AMQPScheme::AMQPS } else { AMQPScheme::AMQP },
@@ -163,8 +194,19 @@ async fn attempt(options: &Options, host: &Host) -> Result<Connection, String> {
     let runtime = lapin::runtime::default_runtime().map_err(|error| error.to_string())?;
     match timeout(CONNECT, lapin::Connect::connect_with_config(uri, properties, tls, runtime)).await {
         Ok(Ok(connection)) => Ok(connection),
-        Ok(Err(error)) => Err(explain(&error)),
-        Err(_) => Err(format!("no answer within {} s", CONNECT.as_secs())),
+        Ok(Err(error)) => Err(Failure { reason: explain(&error), is_denied: is_denial(&error) }),
+        Err(_) => Err(Failure::from(format!("no answer within {} s", CONNECT.as_secs()))),
+    }
+}
+
+/// Whether the user, the password or the virtual host is wrong.
+fn is_denial(error: &lapin::Error) -> bool {
+    match error.kind() {
+        ErrorKind::ProtocolError(said) => matches!(
+            said.kind(),
+            AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED) | AMQPErrorKind::Hard(AMQPHardError::NOTALLOWED)
+        ),
+        _ => false,
     }
 }
 
@@ -247,7 +289,7 @@ pub(super) async fn keep(
             };
             match attempt {
                 Ok(link) => break link,
-                Err(reason) => {
+                Err(Failure { reason, .. }) => {
                     standing.lost(&reason);
                     change(&states, State::Down(reason));
                 }

@@ -7,7 +7,7 @@
 //! on the channel so far is looked at. A queue that does not confirm keeps its batch and its channel waiting, and no
 //! other.
 
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -20,8 +20,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::link::{State, explain, gone, link, reached};
-use super::wire::Parcel;
+use super::link::{State, explain, link, reached, unless_gone};
+use super::wire::{Parcel, unsendable};
 use crate::message::Destination;
 use crate::transport::Error;
 
@@ -166,28 +166,15 @@ impl Lane {
             }
         };
         let mut sent: Vec<Sent> = batch.into_iter().map(|request| Sent { request, receipts: Vec::new() }).collect();
-        let mut gone = pin!(async {
-            gone(&self.states, epoch).await;
-            // What the library knows of the end it says soon, or never.
-            sleep(APART).await;
-        });
         // It does not end while the broker takes nothing, for want of memory or of space on its disk.
-        let mut is_gone = tokio::select! {
-            _ = timeout_at(deadline, send(&channel, &mut sent)) => false,
-            () = &mut gone => true,
-        };
+        unless_gone(&self.states, epoch, timeout_at(deadline, send(&channel, &mut sent))).await;
         let mut returned = Vec::new();
         for until in [deadline.min(Instant::now() + LATE), deadline] {
-            let all = tokio::select! {
-                biased;
-                all = timeout_at(until, wait(&mut sent, &mut returned)) => all.is_ok(),
-                () = async { if !is_gone { gone.as_mut().await } } => {
-                    is_gone = true;
-                    false
-                }
-            };
+            let waiting = timeout_at(until, wait(&mut sent, &mut returned));
+            let all = unless_gone(&self.states, epoch, waiting).await.is_some_and(|waited| waited.is_ok());
             let known: Vec<bool> = sent.iter_mut().map(|sent| sent.is_known(&mut returned)).collect();
             if !all {
+                // What the library knows of the end of a connection it says soon, or never.
                 sleep(APART).await;
                 sent.iter_mut().for_each(|sent| _ = sent.is_known(&mut returned));
             }
@@ -228,11 +215,7 @@ impl Lane {
             channel.confirm_select(ConfirmSelectOptions::default()).await?;
             Ok::<_, lapin::Error>(channel)
         };
-        let opened = tokio::select! {
-            opened = timeout_at(deadline, opening) => opened,
-            () = gone(&self.states, link.epoch) => return Ok(None),
-        };
-        if let Ok(Ok(channel)) = opened {
+        if let Some(Ok(Ok(channel))) = unless_gone(&self.states, link.epoch, timeout_at(deadline, opening)).await {
             self.channel = Some((link.epoch, channel.clone()));
             return Ok(Some((link.epoch, channel)));
         }
@@ -337,17 +320,28 @@ pub(super) fn is_missing(error: &lapin::Error) -> bool {
 fn no_route(parcel: &Parcel) -> Error {
     match &parcel.destination {
         Destination::Queue(queue) if parcel.exchange.as_str().is_empty() => Error::NoSuchQueue(queue.clone()),
-        _ => parcel.refused(format!("exchange `{}` leads it to no queue", parcel.exchange)),
+        Destination::Queue(name) | Destination::Topic(name) => {
+            unsendable(name, format!("exchange `{}` leads it to no queue", parcel.exchange))
+        }
+    }
+}
+
+/// What is said of a message that has nowhere to go.
+pub(super) fn missing(parcel: &Parcel) -> Error {
+    match (&parcel.destination, parcel.exchange.as_str()) {
+        (Destination::Queue(queue), "") => Error::NoSuchQueue(queue.clone()),
+        (Destination::Topic(topic), exchange) if exchange == topic => Error::NoSuchTopic(topic.clone()),
+        (Destination::Queue(name) | Destination::Topic(name), exchange) => {
+            unsendable(name, format!("there is no exchange `{exchange}`"))
+        }
     }
 }
 
 fn closed(parcels: &[Parcel], error: &lapin::Error) -> Error {
-    let Some(parcel) = parcels.first() else { return Error::Closed };
-    match (&parcel.destination, parcels) {
-        (Destination::Topic(topic), [only]) if is_missing(error) && only.exchange.as_str() == topic => {
-            Error::NoSuchTopic(topic.clone())
-        }
-        _ => parcel.refused(explain(error)),
+    match parcels {
+        [] => Error::Closed,
+        [only] if is_missing(error) => missing(only),
+        [first, ..] => first.refused(explain(error)),
     }
 }
 

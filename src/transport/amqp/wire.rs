@@ -52,7 +52,7 @@ pub(super) struct Parcel {
 impl Parcel {
     /// Addresses a message. Its delay is the caller's business.
     pub(super) fn new(message: Outgoing) -> Result<Self, Error> {
-        let refused = |reason: String| Error::Refused { destination: message.destination.name().to_owned(), reason };
+        let refused = |reason: String| unsendable(message.destination.name(), reason);
         let headers = to_table(&message.headers).map_err(refused)?;
         let (exchange, key, mandatory) = match (&message.destination, &message.exchange) {
             (Destination::Queue(queue), exchange) => (exchange.as_deref().unwrap_or_default(), queue.as_str(), true),
@@ -129,7 +129,7 @@ impl Parcel {
         body: &[u8],
         headers: BTreeMap<String, AMQPValue>,
     ) -> Result<Self, Error> {
-        let refused = |reason: String| Error::Refused { destination: queue.to_owned(), reason };
+        let refused = |reason: String| unsendable(queue, reason);
         let headers: BTreeMap<ShortString, AMQPValue> = headers
             .into_iter()
             .map(|(name, value)| Ok((short(&name)?, value)))
@@ -147,6 +147,13 @@ impl Parcel {
             body: body.to_vec(),
             destination: Destination::Queue(queue.to_owned()),
         })
+    }
+
+    /// What must be there for it: an exchange, or the queue where it goes there without one.
+    pub(super) fn way(&self) -> (ShortString, ShortString) {
+        let exchange = self.exchange.clone();
+        let key = if exchange.as_str().is_empty() { self.key.clone() } else { ShortString::default() };
+        (exchange, key)
     }
 
     /// The same by way of an exchange that holds it back.
@@ -211,9 +218,22 @@ pub(super) fn sent(properties: &BasicProperties) -> SystemTime {
 /// A name or an id for the wire.
 pub(super) fn short(text: &str) -> Result<ShortString, String> {
     ShortString::try_new(text).map_err(|_| {
-        let start: String = text.chars().take(40).collect();
-        format!("`{start}…` has {} bytes, and a name on the wire has {LONGEST_NAME} at most", text.len())
+        format!("`{}` has {} bytes, and a name on the wire has {LONGEST_NAME} at most", shown(text), text.len())
     })
+}
+
+/// A name for people: one that is too long for the wire is too long for them.
+pub(super) fn shown(name: &str) -> String {
+    if name.len() <= LONGEST_NAME {
+        return name.to_owned();
+    }
+    let start: String = name.chars().take(40).collect();
+    start + "…"
+}
+
+/// Why a message can never be sent.
+pub(super) fn unsendable(destination: &str, reason: impl Into<String>) -> Error {
+    Error::Unsendable { destination: shown(destination), reason: reason.into() }
 }
 
 pub(super) fn millis(duration: Duration) -> u64 {
