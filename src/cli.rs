@@ -287,7 +287,13 @@ impl From<project::Error> for Error {
 
 impl From<transport::Error> for Error {
     fn from(error: transport::Error) -> Self {
-        Self::new(error.to_string())
+        let said = Self::new(error.to_string());
+        match error {
+            transport::Error::Denied { .. } => said.hint(
+                "`username`, `password` and `vhost` are settings of plugin `pika`; `zrecipe doctor` says how to test them",
+            ),
+            _ => said,
+        }
     }
 }
 

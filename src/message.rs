@@ -476,10 +476,12 @@ mod tests {
 
     #[test]
     fn requests_are_what_the_contract_says() {
+        let deep = "[".repeat(600);
         let many = format!("{{\"recipes\": [{}\"x\"]}}", "\"x\", ".repeat(100));
         for (body, fault) in [
             (r#"{"recipes": ["x"], "parameters": {"a": "{b"}, "more": 1}"#, None),
             (r#"{"custom_recipe": null}"#, None),
+            (&deep, Some("more than 512 levels of arrays and objects, from byte 512 on")),
             ("[]", Some("the request is a list, not an object")),
             (r#"{"recipes": "x"}"#, Some("`recipes` is the text `\"x\"`, not a list")),
             (r#"{"recipes": ["x", 1]}"#, Some("`recipes[1]` is `1`, not a string")),

@@ -78,8 +78,7 @@ impl Run {
         let steps: Vec<Value> = steps.collect();
         let steps = steps.iter().filter_map(Value::as_object).flat_map(|recipe| recipe.values());
         let services = steps.filter_map(|step| step.get("service")?.as_str().map(str::to_lowercase));
-        let services = services.chain(["dispatcher".to_owned()]).collect();
-        Self { id: id.to_owned(), services, said: BTreeMap::new() }
+        Self { id: id.to_owned(), services: services.collect(), said: BTreeMap::new() }
     }
 
     /// A line about a status message, if it is about this run or may be, and says something new.
@@ -117,7 +116,7 @@ mod tests {
 
     #[test]
     fn services_are_heard_as_far_as_they_speak_of_the_run() {
-        let services = ["dispatcher", "find spots"].map(str::to_owned).into();
+        let services = ["find spots"].map(str::to_owned).into();
         let mut run = Run { id: "mine".to_owned(), services, said: BTreeMap::new() };
         let mark = "  (it does not say of which run)";
         for (status, expected) in [
@@ -146,6 +145,7 @@ mod tests {
                 r#"{"host": "h.4", "service": "x", "statustext": "processing", "recipe_ID": "other"}"#,
                 Some("x on h.4: works on another run".to_owned()),
             ),
+            (r#"{"host": "h.5", "service": "Dispatcher", "statustext": "idle"}"#, None),
             (r#"{"service": "Dispatcher"}"#, None),
             (r#"[1]"#, None),
         ] {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::{Error, Session, say};
 use crate::bind::merge;
 use crate::compile::Compilation;
+use crate::diagnostic::{Diagnostic, Level};
 use crate::library::{self, Library};
 use crate::lint::Levels;
 use crate::message::{Outgoing, REQUEST_QUEUE, Request, sanitise};
@@ -14,6 +15,9 @@ use crate::transport;
 use crate::transport::Transport as _;
 use crate::transport::amqp::{Amqp, Options};
 use crate::value::{Object, Value};
+
+/// The rule about queues and topics whose names are not known.
+const UNRESOLVED: &str = "unresolved-destination";
 
 /// The environments of a site whose dispatcher is to have a request.
 pub struct Target<'s> {
@@ -84,8 +88,20 @@ impl<'s> Target<'s> {
                 Err(error) => return Err(error.into()),
             }
         }
-        // What the dispatcher adds to the parameters is not known, so placeholders are not judged.
-        let compiled = self.session.compile_in(&library, &recipes, None, levels)?;
+        // What the dispatcher adds to the parameters is not known, so placeholders are not judged, but for those without
+        // which a first message has nowhere to go.
+        let mut compiled = self.session.compile_in(&library, &recipes, None, levels)?;
+        for (compilation, bound) in
+            compiled.iter_mut().zip(self.session.compile_in(&library, &recipes, Some(&parameters), levels)?)
+        {
+            let found = bound.diagnostics.into_iter().filter(|found| found.rule == UNRESOLVED && found.refused);
+            compilation.diagnostics.extend(found.map(|found| Diagnostic {
+                level: Level::Warning,
+                refused: false,
+                help: Some("give it with the request, unless the site's dispatcher adds it".to_owned()),
+                ..found
+            }));
+        }
         self.session.explain(&compiled);
         if compiled.iter().any(|recipe| recipe.has_errors() || recipe.is_refused()) {
             return Err(Error::findings());

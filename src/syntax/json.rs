@@ -58,6 +58,9 @@ pub fn read_value(bytes: &[u8]) -> Result<Value, String> {
     }
     let tree = parse(source);
     match tree.mistakes().next() {
+        Some(problem) if problem.kind == ProblemKind::TooDeep => {
+            Err(format!("more than {MAX_DEPTH} levels of arrays and objects, from byte {} on", problem.span.start))
+        }
         Some(problem) => Err(format!("not JSON, from byte {} on", problem.span.start)),
         None => Ok(tree.root().to_value()),
     }

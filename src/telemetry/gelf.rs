@@ -135,8 +135,12 @@ impl Link {
                 Ok(Self::Udp(socket))
             }
             Protocol::Tcp => {
-                let first = addresses.first().ok_or(std::io::ErrorKind::NotFound)?;
-                let stream = TcpStream::connect_timeout(first, PATIENCE)?;
+                // `localhost` may have two, and the server listen at one.
+                let mut open = Err(std::io::ErrorKind::NotFound.into());
+                for address in &addresses {
+                    open = open.or_else(|_| TcpStream::connect_timeout(address, PATIENCE));
+                }
+                let stream = open?;
                 stream.set_write_timeout(Some(PATIENCE))?;
                 Ok(Self::Tcp(stream))
             }

@@ -65,10 +65,11 @@ impl Desk {
         let site = format!(
             "version: 1\n\
              environments: {{default: [up, places], down: [down, places], alone: [down], stranger: [stranger],\n  \
-             tls: [tls, places], certified: [certified, places], suspicious: [suspicious, places]}}\n\
+             strangers: [stranger, places], lost: [lost, places], tls: [tls, places], certified: [certified, places], suspicious: [suspicious, places]}}\n\
              up: {}\n\
              down: {}\n\
              stranger: {}\n\
+             lost: {{plugin: pika, host: localhost, port: {port}, username: zocalo, password: {CANARY}, vhost: nowhere}}\n\
              tls: {{{tls}, username: zocalo, password: {CANARY}}}\n\
              certified: certified.yml\n\
              suspicious: {{plugin: pika, host: localhost, port: {}, vhost: /, ssl: true, username: zocalo,\n  \
@@ -280,11 +281,16 @@ async fn what_cannot_be_sent_waits(desk: &Desk, transport: &dyn Transport) {
     for (arguments, said) in [
         ("go -e alone -n -r channels", "nobody listens there"),
         ("go -e stranger -n -r channels", "the user or the password is wrong"),
+        ("go -e strangers -n -r a", "the user or the password is wrong"),
+        ("go -e lost -n -r a", "there is none"),
+        ("service -e strangers -s Dispatcher", "`username`, `password` and `vhost`"),
         ("run -e stranger channels", "the user or the password is wrong"),
         ("pickup -e alone", "no directory"),
     ] {
         assert_eq!(desk.expect(arguments, 2, said).await, "", "{arguments}");
     }
+    // Where the site is wrong, a file would wait for ever.
+    assert!(desk.waiting().is_empty());
 }
 
 /// What the broker does not take is never said to be submitted, and what waits goes on waiting.

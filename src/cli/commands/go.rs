@@ -21,7 +21,7 @@ use crate::value::{Object, Value};
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The ID of the data collection, or with -p of the reprocessing task.
-    #[arg(value_name = "ID", value_parser = clap::value_parser!(i64).range(1..))]
+    #[arg(value_name = "ID", value_parser = number)]
     id: Option<i64>,
     /// The name of a recipe (repeatable).
     #[arg(short, long = "recipe", value_name = "RECIPE")]
@@ -43,7 +43,7 @@ pub struct Args {
         short,
         long,
         value_name = "ID",
-        value_parser = clap::value_parser!(i64).range(1..),
+        value_parser = number,
         conflicts_with_all = ["no_dcid", "reprocessing"],
     )]
     autoprocscalingid: Option<i64>,
@@ -60,6 +60,11 @@ pub struct Args {
     environment: EnvironmentArgs,
     #[command(flatten)]
     levels: LevelArgs,
+}
+
+/// An ID in the database of experiments.
+fn number(text: &str) -> Result<i64, &'static str> {
+    text.parse().ok().filter(|&id| id > 0).ok_or("an ID is a whole number from 1 on; `-r NAME` names a recipe")
 }
 
 /// Runs the command.

@@ -1,7 +1,7 @@
 //! `zrecipe service`: services on a broker, beside those of others.
 
 use std::io::IsTerminal as _;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::sync::{Arc, OnceLock};
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -24,7 +24,6 @@ use crate::runtime::instance::Instance;
 use crate::runtime::journal::Journal;
 use crate::runtime::metrics::Metrics;
 use crate::runtime::roots::Roots;
-use crate::runtime::services::SERVICES;
 use crate::runtime::services::cluster::Cluster;
 use crate::runtime::services::dispatcher::Dispatcher;
 use crate::runtime::services::jsonlines::JsonLines;
@@ -52,8 +51,8 @@ pub struct Args {
     #[command(flatten)]
     environment: EnvironmentArgs,
     /// How many instances of each service, each with its own identity.
-    #[arg(short = 'n', long, value_name = "N", default_value_t = 1)]
-    instances: usize,
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
+    instances: u16,
     /// Take messages from this queue instead of the service's own (repeatable).
     #[arg(short, long = "queue", value_name = "QUEUE")]
     queues: Vec<String>,
@@ -63,8 +62,8 @@ pub struct Args {
     /// Call these instances something in their status.
     #[arg(long, value_name = "TAG")]
     tag: Option<String>,
-    /// Tell metrics (`/metrics`) and health (`/livez`, `/readyz`) over HTTP at this address.
-    #[arg(long, value_name = "ADDR")]
+    /// Tell metrics (`/metrics`) and health (`/livez`, `/readyz`) over HTTP at this address, such as `localhost:9100`.
+    #[arg(long, value_name = "HOST:PORT", value_parser = address)]
     http: Option<SocketAddr>,
     /// Log more (repeatable).
     #[arg(short, long, action = clap::ArgAction::Count)]
@@ -84,6 +83,18 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
         guard.finish();
         served
     })
+}
+
+/// An address to listen at; a host may have a name.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let Some((host, port)) = text.rsplit_once(':').filter(|(host, _)| !host.is_empty()) else {
+        return Err("it is a host and a port, such as `localhost:9100`, or `0.0.0.0:9100` for all of this machine".into());
+    };
+    if port.parse::<u16>().is_err() {
+        return Err(format!("`{port}` is no port"));
+    }
+    let found = text.to_socket_addrs().map_err(|error| format!("host `{host}` is not known: {error}"))?;
+    found.into_iter().next().ok_or_else(|| format!("host `{host}` has no address"))
 }
 
 /// Each service and the queues it is to take messages from.
@@ -180,9 +191,9 @@ fn unknown(name: &str, contracts: &[&Contracts]) -> Error {
             .hint("`run` in the contract says it: `\"run\": { \"command\": [\"python3\", \"service.py\"] }`");
     }
     let programs = all().flat_map(Contracts::programs).map(|contract| contract.name());
-    let known: Vec<&str> = SERVICES.iter().copied().chain(programs).collect();
+    let known: Vec<&str> = Contracts::built_in().iter().map(|contract| contract.name()).chain(programs).collect();
     let error = Error::new(format!("there is no service `{name}`"));
-    match nearest(&name.to_ascii_lowercase(), known.iter().copied()) {
+    match nearest(name, known.iter().copied()) {
         Some(meant) => error.hint(format!("did you mean `{meant}`?")),
         None => error.hint(format!("the services are `{}`", known.join("`, `"))),
     }
@@ -218,7 +229,7 @@ async fn serve(args: &Args, environment: &Environment, services: Served) -> Resu
         })?;
         let tracing = tracing.map(Arc::new);
         traced.extend(tracing.clone());
-        for _ in 0..args.instances.max(1) {
+        for _ in 0..args.instances {
             let identity = Identity {
                 host: host_id(&hostname(), instances.len() + 1),
                 service: service.name().to_owned(),
@@ -342,7 +353,9 @@ async fn connect(
                 say("trying again in 5 s");
                 tokio::time::sleep(PAUSE).await;
             }
-            connected => return connected.map_err(|error| error.hint("`--restart` waits for the broker")),
+            // Where something else has to be done first, that is said.
+            Err(error) if error.hints().is_empty() => return Err(error.hint("`--restart` waits for the broker")),
+            connected => return connected,
         }
     }
 }

@@ -3,6 +3,8 @@
 use crate::cli::broker::EnvironmentArgs;
 use crate::cli::progress::block_on;
 use crate::cli::{Error, Session, say};
+use crate::contract::{Contract, Contracts};
+use crate::lint::nearest;
 use crate::runtime::instance::COMMANDS;
 use crate::runtime::status::{broadcast, hostname, reversed};
 use crate::value::Value;
@@ -39,6 +41,9 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
         }
         for service in &args.services {
             let is_none = service.eq_ignore_ascii_case("none");
+            if let Some(meant) = meant(service, session.contracts()?).filter(|_| !is_none) {
+                say(&format!("warning: zrecipe knows no service `{service}`; did you mean `{meant}`?"));
+            }
             let named = if is_none { Value::Null } else { Value::from(service.as_str()) };
             let command = Value::from([("command", Value::from("shutdown")), ("service", named)]);
             transport.send(vec![broadcast(COMMANDS, &command, None)]).await?;
@@ -48,6 +53,12 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
         transport.close().await?;
         Ok(())
     })
+}
+
+/// The service that is meant by a name that none has; services of others may have any.
+fn meant<'c>(name: &str, contracts: &'c Contracts) -> Option<&'c str> {
+    let known: Vec<&str> = contracts.iter().chain(Contracts::built_in().iter()).map(Contract::name).collect();
+    if known.contains(&name) { None } else { nearest(name, known) }
 }
 
 /// `ws123.4567` is in the domain of this host (`zocalo.cli.shutdown`).
