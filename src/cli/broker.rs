@@ -98,13 +98,23 @@ impl Environment {
     /// # Errors
     /// The site does not say where the management API is, or it does not answer.
     pub async fn queues(&self) -> Result<Vec<Queue>, Error> {
-        let Place::Embedded(directory) = &self.place else {
-            let management = Management::of_site(&self.plugins()).map_err(|error| Error::new(error.to_string()))?;
-            let management = management.ok_or_else(|| {
-                Error::new("the environment does not say where RabbitMQ's management API is")
-                    .hint("name the queues, or add a block of plugin `rabbitmqapi` to the environment")
-            })?;
-            return management.queues().await.map_err(|error| Error::new(error.to_string()));
+        let directory = match &self.place {
+            Place::Embedded(directory) => directory,
+            Place::Amqp(options) => {
+                let management = Management::of_site(&self.plugins(), &options.vhost);
+                let management = management.map_err(|error| Error::new(error.to_string()))?.ok_or_else(|| {
+                    Error::new("the environment does not say where RabbitMQ's management API is")
+                        .hint("name the queues, or add a block of plugin `rabbitmqapi` to the environment")
+                })?;
+                // Its queues are others.
+                if management.vhost() != options.vhost {
+                    let (other, own) = (management.vhost(), &options.vhost);
+                    let message =
+                        format!("plugin `rabbitmqapi` is about virtual host `{other}`, and `pika` about `{own}`");
+                    return Err(Error::new(message).hint("without a `vhost`, `rabbitmqapi` is about that of `pika`"));
+                }
+                return management.queues().await.map_err(|error| Error::new(error.to_string()));
+            }
         };
         let (broker, space) = embedded(directory).await?;
         let queues = space.queues().await?;
@@ -186,13 +196,13 @@ impl Environment {
     /// # Errors
     /// The site does not say where it is, or this is the embedded broker, which has none.
     pub fn management(&self) -> Result<Management, Error> {
-        if let Place::Embedded(_) = self.place {
+        let Place::Amqp(options) = &self.place else {
             return Err(Error::new("no site configuration is given, and the embedded broker needs no configuration")
                 .hint(
                     "`--site FILE` or ZOCALO_CONFIG names a site; the embedded broker makes queues as they are needed",
                 ));
-        }
-        Management::of_site(&self.plugins())?.ok_or_else(|| {
+        };
+        Management::of_site(&self.plugins(), &options.vhost)?.ok_or_else(|| {
             Error::new("the environment does not say where RabbitMQ's management API is").hint(
                 "add a block `{plugin: rabbitmqapi, base_url: http://HOST:15672/api, username: …, password: …}` to it",
             )

@@ -113,11 +113,12 @@ impl Queue {
 }
 
 impl Management {
-    /// The API that a site names; nothing where it names none.
+    /// The API that a site names; nothing where it names none. It is about this virtual host where the site names no
+    /// other.
     ///
     /// # Errors
     /// What the site says is no address.
-    pub fn of_site(plugins: &Plugins<'_>) -> Result<Option<Self>, Error> {
+    pub fn of_site(plugins: &Plugins<'_>, vhost: &str) -> Result<Option<Self>, Error> {
         let Some((_, settings)) = plugins.iter().find(|(plugin, _)| plugin == "rabbitmqapi") else { return Ok(None) };
         let text = |name: &str| {
             let found = settings.iter().find(|setting| setting.name == name);
@@ -132,7 +133,7 @@ impl Management {
         })?;
         let login = format!("{}:{}", text("username").unwrap_or_default(), text("password").unwrap_or_default());
         let login = format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(login));
-        let vhost = text("vhost").unwrap_or_else(|| "/".to_owned());
+        let vhost = text("vhost").unwrap_or_else(|| vhost.to_owned());
         Ok(Some(Self { vhost, login, client }))
     }
 
@@ -141,7 +142,7 @@ impl Management {
         self.client.base()
     }
 
-    /// The virtual host that the site names.
+    /// The virtual host that it is about.
     pub fn vhost(&self) -> &str {
         &self.vhost
     }

@@ -77,7 +77,7 @@ impl Office {
         let source = Arc::new(Source::from_text("site.yml", site.as_str()));
         let read = Site::new(Arc::new(yaml::parse(source)));
         let plugins = read.resolve(&["default"]).expect("an environment");
-        let management = Management::of_site(&plugins).expect("an address").expect("an API");
+        let management = Management::of_site(&plugins, "zocalo").expect("an address").expect("an API");
         let office = Self { node, directory, management };
         std::fs::create_dir(office.directory.path().join("recipes")).expect("a directory");
         std::fs::create_dir(office.directory.path().join("users")).expect("a directory");
@@ -196,6 +196,17 @@ async fn diseases_are_found(office: &Office) {
     let wrong =
         ["the user or the password is wrong", "nobody listens there", "rabbitmqctl authenticate_user", "api is"];
     office.expect("doctor --site wrong.yml", 1, &wrong[..3]).await;
+    // The API is about the virtual host of `pika`, and not about the queues of another.
+    let of_api = "password: guest,\n  vhost: zocalo}";
+    office.write("unsaid.yml", &site.replace(of_api, "password: guest}"));
+    office.comes_to("queues --site unsaid.yml", 0, &["images"]).await;
+    office.comes_to("dlq check --site unsaid.yml", 1, &["dlq.images"]).await;
+    office.write("other.yml", &site.replace(of_api, "password: guest,\n  vhost: /}"));
+    let other = ["plugin `rabbitmqapi` is about virtual host `/`, and `pika` about `zocalo`"];
+    for arguments in ["queues", "dlq check", "dlq list"] {
+        office.expect(&format!("{arguments} --site other.yml"), 2, &other).await;
+    }
+    office.expect("doctor --site other.yml", 1, &other).await;
 }
 
 /// Services of both sides are seen, and stopped from the screen.

@@ -199,17 +199,6 @@ async fn by_api(
     found.extend(checkup::clock(overview.date.as_deref(), SystemTime::now()));
     found.extend(checkup::nodes(&management.get("nodes").await?));
     let vhost = escape(&options.vhost);
-    if management.vhost() != options.vhost {
-        found.push(Finding::error(
-            "management",
-            format!(
-                "plugin `rabbitmqapi` is about virtual host `{}`, and `pika` about `{}`",
-                management.vhost(),
-                options.vhost
-            ),
-            "give the block of `rabbitmqapi` the same `vhost` as that of `pika`",
-        ));
-    }
     found.extend(checkup::exchanges(&management.get(&format!("exchanges/{vhost}")).await?));
     match environment.queues().await {
         Ok(queues) => found.extend(checkup::queues(&queues, needs, false)),
