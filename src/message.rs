@@ -475,6 +475,25 @@ mod tests {
     use super::*;
 
     #[test]
+    fn messages_with_a_recipe_are_known_as_the_reference_knows_them() {
+        for (header, expected) in [
+            (Value::Bool(true), true),
+            (Value::from("True"), true),
+            (Value::from("true"), true),
+            (Value::from(1), true),
+            (Value::from("TRUE"), false),
+            (Value::from("1"), false),
+            (Value::Bool(false), false),
+            (Value::Object(Object::new()), false),
+            (Value::Array(Vec::new()), false),
+            (Value::Null, false),
+        ] {
+            let headers = Object::from_iter([(RECIPE_HEADER.to_owned(), header.clone())]);
+            assert_eq!(is_recipe(&headers), expected, "{}", header.to_json());
+        }
+    }
+
+    #[test]
     fn requests_are_what_the_contract_says() {
         let deep = "[".repeat(600);
         let many = format!("{{\"recipes\": [{}\"x\"]}}", "\"x\", ".repeat(100));

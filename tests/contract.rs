@@ -752,9 +752,11 @@ async fn unprepared(stage: Arc<dyn Stage>, transport: Arc<dyn Transport>) {
     let mut deliveries = subscribe(&*transport, queue("q"), 1).await;
     transport.send(vec![message("m", queue("q"))]).await.expect("send");
     let got = next(&mut deliveries).await;
-    transport.settle(&got, reject("bad")).await.expect("settle");
+    let rejection = Settlement { outputs: vec![message("n", queue("out"))], ..reject("bad") };
+    transport.settle(&got, rejection).await.expect("settle");
     let mut dead = subscribe(&*transport, queue("dlq.q"), 1).await;
     assert_eq!(zrecipe_reason(&next(&mut dead).await), Some("bad"));
+    assert_eq!(transport.waiting("out").await.expect("is there").messages, 1);
 }
 
 async fn full(stage: Arc<dyn Stage>, transport: Arc<dyn Transport>) {

@@ -507,6 +507,9 @@ mod tests {
         let without = Letter { headers: Object::new(), ..letter(None, b"") };
         assert_eq!(without.death().queue.as_deref(), Some("images"), "its queue says it");
         assert_eq!(without.reason(), "unknown");
+        let empty = Object::from_iter([("x-death".to_owned(), Value::Array(Vec::new()))]);
+        let empty = Letter { headers: empty, ..letter(None, b"") };
+        assert_eq!(empty.death().queue.as_deref(), Some("images"), "nobody says more");
         let nowhere = Letter { queue: None, ..without };
         assert!(nowhere.to_message("x", None).is_err());
         assert_eq!(

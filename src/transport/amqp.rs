@@ -156,7 +156,6 @@ impl Transport for Amqp {
         self.shared.check_open()?;
         let deadline = Instant::now() + self.shared.options.patience;
         let parcels = self.shared.address(messages, deadline).await?;
-        self.shared.look(&parcels, deadline).await?;
         self.shared.publish(parcels, deadline).await
     }
 
@@ -263,10 +262,11 @@ impl Shared {
         if parcels.is_empty() {
             return Ok(());
         }
+        self.look(&parcels, deadline).await?;
         let (reply, answer) = oneshot::channel();
         self.requests.send(Request { parcels, reply, deadline }).await.map_err(|_| Error::Closed)?;
         let sent = answer.await.map_err(|_| Error::Closed)?;
-        if matches!(sent, Err(Error::NoSuchQueue(_) | Error::Partly { .. })) {
+        if sent.is_err() {
             // Somebody takes things away at the broker.
             self.waits.lock().unwrap_or_else(PoisonError::into_inner).found.clear();
         }
@@ -287,11 +287,12 @@ impl Shared {
         Ok(parcels)
     }
 
-    /// Makes sure that all are there who are to have something, when it is several: the first message must not be on its
-    /// way when it turns out that the second has nowhere to go.
+    /// Makes sure that all are there who are to have something. When it is several, the first message must not be on its
+    /// way when it turns out that the second has nowhere to go; and over an exchange that is not there the broker closes
+    /// the channel, so that what others have just sent on it is sent twice.
     async fn look(&self, parcels: &[Parcel], deadline: Instant) -> Result<(), Error> {
         let Some((first, rest)) = parcels.split_first() else { return Ok(()) };
-        if rest.iter().all(|parcel| parcel.way() == first.way()) {
+        if first.exchange.as_str().is_empty() && rest.iter().all(|parcel| parcel.way() == first.way()) {
             return Ok(());
         }
         let link = self.link(deadline).await?;
@@ -306,10 +307,9 @@ impl Shared {
                 channel.close(200, "".into()).await
             };
             match self.answer(&link, deadline, asked).await? {
-                Ok(()) => _ = self.waits(&link).found.insert((exchange, key)),
                 Err(error) if is_missing(&error) => return Err(missing(parcel)),
                 // Whatever else there is, the broker says when it is sent.
-                Err(_) => {}
+                Ok(()) | Err(_) => _ = self.waits(&link).found.insert((exchange, key)),
             }
         }
         Ok(())
@@ -330,7 +330,6 @@ impl Shared {
             Verdict::Accept => {
                 // Handed out twice before it was accepted once: what it led to is on its way.
                 if !self.holdings.has_accepted(queue, &delivery.id) {
-                    self.look(&parcels, deadline).await?;
                     again.iter().for_each(|queue| self.holdings.sent_again(queue, &delivery.id));
                     self.publish(parcels, deadline).await?;
                 }
@@ -369,7 +368,7 @@ impl Shared {
         let letter = Parcel::dead(queue, &delivery.id, &held.properties, &delivery.body, way, kind)?;
         parcels.push(letter.clone());
         let dead_letters = wire::dead_letter_queue(queue);
-        match self.publish(parcels, deadline).await {
+        match self.publish(parcels.clone(), deadline).await {
             Err(Error::NoSuchQueue(missing)) if missing == dead_letters => {}
             published => return published,
         }
@@ -382,7 +381,7 @@ impl Shared {
             channel.close(200, "".into()).await
         };
         self.answer(&link, deadline, declared).await?.map_err(|error| letter.refused(explain(&error)))?;
-        self.publish(vec![letter], deadline).await
+        self.publish(parcels, deadline).await
     }
 
     /// Settles a copy of a broadcast.
@@ -415,8 +414,12 @@ impl Shared {
         match self.answer(&link, deadline, self.prepare(&link, &parcel, delay)).await? {
             Err(error) if is_missing(&error) => Err(missing(&parcel)),
             Err(error) => Err(parcel.refused(format!("there is no place for it to wait: {}", explain(&error)))),
-            Ok(None) => Ok(parcel.by_plugin(PLUGIN.into(), delay)),
+            Ok(None) => {
+                self.waits(&link).found.insert((PLUGIN.into(), ShortString::default()));
+                Ok(parcel.by_plugin(PLUGIN.into(), delay))
+            }
             Ok(Some(place)) => {
+                self.waits(&link).found.insert((place.clone(), ShortString::default()));
                 // A topic has no routing key of its own; the queue's is the queue, and stays.
                 let key = parcel.key.clone();
                 Ok(parcel.by_way_of(place, key))

@@ -270,6 +270,13 @@ mod tests {
                 Err("parameter `content` has a malformed placeholder: `{`"),
             ),
             (r#"{"recipients": "a@example.org"}"#, r#""{payload.x}""#, Err("parameter `content` has a malformed")),
+            (r#"{"recipients": "a@example.org"}"#, r#""{}""#, Err("parameter `content` has a malformed")),
+            (r#"{"recipients": "a@example.org"}"#, r#""{\"a\": 1}""#, Err("`{\"a\": 1}` in parameter `content`: ")),
+            (
+                r#"{"recipients": "a@example.org"}"#,
+                r#""{payload[missing]}""#,
+                Err("`{payload[missing]}` in parameter `content`: "),
+            ),
             (r#"{"recipients": "a@example.org"}"#, "5", Err("parameter `content` is `5`, not a string or a list")),
             (r#"{}"#, r#""x""#, Err("parameter `recipients` is missing")),
             ("[]", r#""x""#, Err("a message without a recipe is an object of `parameters` and `content`")),
@@ -293,6 +300,8 @@ mod tests {
     fn payloads_are_printed_as_the_reference_prints_them() {
         let list = read_value(br#"["one", "two"]"#).expect("is JSON");
         assert_eq!(fill("{pprint_payload}", list, Object::new()), Ok("one\ntwo".to_owned()));
+        let list = read_value(br#"[{"a": 1}, 2]"#).expect("is JSON");
+        assert_eq!(fill("{pprint_payload}", list, Object::new()), Ok("{'a': 1}\n2".to_owned()));
         let environment = Object::from_iter([("ID".to_owned(), Value::from("it"))]);
         assert_eq!(fill("{environment[ID]}: {payload}", Value::Null, environment), Ok("it: None".to_owned()));
     }
