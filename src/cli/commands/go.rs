@@ -16,8 +16,8 @@ use crate::value::{Object, Value};
 /// ID of the run when the broker has confirmed the request, and not before.
 ///
 /// If the broker cannot be reached the request is kept in a directory of the site (`zocalo.go.fallback_location`), and
-/// `zrecipe pickup` sends it later; that is no failure. Without such a directory, and if the broker does not take the
-/// request, the exit code is 2.
+/// `zrecipe pickup` sends it later; that is no failure. Without such a directory, and if the broker does not let us in or
+/// does not take the request, the exit code is 2.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The ID of the data collection, or with -p of the reprocessing task.
