@@ -457,7 +457,14 @@ impl Worker {
             }
         };
         let (settlement, outcome, reason) = self.settlement(job, step, started, otherwise);
-        self.transport.settle(&job.delivery, settlement).await?;
+        if let Err(error) = self.transport.settle(&job.delivery, settlement).await {
+            if !matches!(error, Error::NotHeld | Error::Closed) {
+                // Not even its queue or its dead letters take it: it comes again, but not at once.
+                tokio::time::sleep(REFUSED).await;
+                let _ = self.transport.settle(&job.delivery, Settlement::of(Verdict::Release)).await;
+            }
+            return Err(error);
+        }
         Ok((outcome, reason, sent))
     }
 

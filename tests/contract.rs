@@ -785,7 +785,8 @@ async fn large_headers(transport: Arc<dyn Transport>) {
     large.headers.insert("text".to_owned(), Value::from("x".repeat(200_000)));
     let mut long = message("m", queue("q"));
     long.headers.insert("x".repeat(256), Value::Null);
-    for sent in [large, long, message("m", queue(&"q".repeat(256))), message(&"m".repeat(256), queue("q"))] {
+    let late = Outgoing { expiration: Some(Duration::from_secs(1 << 40)), ..message("m", queue("q")) };
+    for sent in [large, long, late, message("m", queue(&"q".repeat(256))), message(&"m".repeat(256), queue("q"))] {
         let refused = transport.send(vec![sent]).await;
         assert!(
             matches!(&refused, Err(Error::Unsendable { destination, .. }) if destination.len() < 50),

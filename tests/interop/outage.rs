@@ -103,16 +103,45 @@ async fn prepare(node: &Node) -> TempDir {
     home
 }
 
+/// What cannot even be put among the dead letters is not kept back: it comes again, and waits for somebody who may.
+async fn nothing_is_kept_back(node: &Node, home: &TempDir) {
+    node.control(&["add_user", "mute", "mute"]);
+    node.control(&["set_permissions", "mute", ".*", "^(transient.status|command)$", ".*"]);
+    let site = std::fs::read_to_string(home.path().join("site.yml")).expect("reads");
+    let site = site.replace("username: guest, password: guest", "username: mute, password: mute");
+    std::fs::write(home.path().join("mute.yml"), site).expect("writes");
+    let transport = connect(node).await;
+    let request = Outgoing { body: b"{}".to_vec(), ..message("bad", queue("processing_recipe")) };
+    transport.send(vec![request]).await.expect("sends");
+    let mut service = Running::start(home, "service -s Dispatcher --site mute.yml");
+    for _ in 0..2 {
+        let line = service.says("not settled, so it is delivered again").await;
+        assert!(line.contains("this user may not do it"), "{line}");
+    }
+    service.signal(Signal::TERM);
+    assert_eq!(service.ends().await.1, Some(0));
+    assert_eq!(transport.waiting("processing_recipe").await.expect("is there").messages, 1);
+    transport.close().await.expect("closes");
+}
+
+async fn connect(node: &Node) -> Amqp {
+    let options = Options::new(vec![Host { name: "127.0.0.1".to_owned(), port: node.port }]);
+    Amqp::connect(options).await.expect("connects")
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_outage_is_told_and_nobody_waits_for_a_broker_that_is_silent() {
     let mut node = Node::start("outage", None).await;
     let home = prepare(&node).await;
+    nothing_is_kept_back(&node, &home).await;
     let mut service = Running::start(&home, "service -s Dispatcher --http 127.0.0.1:0");
     let line = service.says("metrics and health at http://").await;
     let address = line.rsplit("http://").next().expect("an address").to_owned();
     let place = format!("127.0.0.1:{}", node.port);
     until("readiness", async || get(&address, "/readyz").await.0 == "200").await;
 
+    // What nobody who may was there for.
+    service.says("names no recipe").await;
     node.meet(Fate::Dies);
     let line = service.says("lost ").await;
     assert!(line.contains(&place) && line.contains("; trying again"), "{line}");
@@ -128,15 +157,14 @@ async fn an_outage_is_told_and_nobody_waits_for_a_broker_that_is_silent() {
     }
 
     // Two starts, one of them to a queue that is not there: neither is sent.
-    let transport = Amqp::connect(Options::new(vec![Host { name: "127.0.0.1".to_owned(), port: node.port }])).await;
-    let transport = transport.expect("connects");
+    let transport = connect(&node).await;
     let request = r#"{"recipes": [], "custom_recipe": {"1": {"queue": "there"}, "2": {"queue": "nowhere"}, "start": [[1, 1], [2, 2]]}}"#;
     let request = Outgoing { body: request.into(), ..message("two", queue("processing_recipe")) };
     transport.send(vec![request]).await.expect("sends");
     let line = service.says("outcome=").await;
     assert!(line.contains("there is no queue `nowhere`") && line.contains("sent=0"), "{line}");
     let waiting = async |queue: &str| transport.waiting(queue).await.expect("is there").messages;
-    assert_eq!((waiting("there").await, waiting("dlq.processing_recipe").await), (0, 1));
+    assert_eq!((waiting("there").await, waiting("dlq.processing_recipe").await), (0, 2));
     transport.close().await.expect("closes");
 
     node.meet(Fate::Freezes);

@@ -225,7 +225,9 @@ pub(super) fn explain(error: &lapin::Error) -> String {
     match error.kind() {
         ErrorKind::ProtocolError(said) => match said.kind() {
             AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED) => {
-                format!("the user or the password is wrong ({})", said.get_message())
+                let is_login = said.get_message().as_str().contains("Login");
+                let what = if is_login { "the user or the password is wrong" } else { "this user may not do it" };
+                format!("{what} ({})", said.get_message())
             }
             AMQPErrorKind::Hard(AMQPHardError::NOTALLOWED) => {
                 format!("this user may not use this virtual host, or there is none ({})", said.get_message())

@@ -317,6 +317,16 @@ pub(super) fn is_missing(error: &lapin::Error) -> bool {
     }
 }
 
+/// Whether the broker will not have such a message, now or later.
+fn is_malformed(error: &lapin::Error) -> bool {
+    match error.kind() {
+        ErrorKind::ProtocolError(said) => {
+            matches!(said.kind(), AMQPErrorKind::Soft(AMQPSoftError::PRECONDITIONFAILED))
+        }
+        _ => false,
+    }
+}
+
 fn no_route(parcel: &Parcel) -> Error {
     match &parcel.destination {
         Destination::Queue(queue) if parcel.exchange.as_str().is_empty() => Error::NoSuchQueue(queue.clone()),
@@ -341,6 +351,8 @@ fn closed(parcels: &[Parcel], error: &lapin::Error) -> Error {
     match parcels {
         [] => Error::Closed,
         [only] if is_missing(error) => missing(only),
+        // It is too long, or expires too late.
+        [first, ..] if is_malformed(error) => unsendable(first.destination.name(), explain(error)),
         [first, ..] => first.refused(explain(error)),
     }
 }
