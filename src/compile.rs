@@ -140,6 +140,7 @@ pub fn check(reading: Arc<Reading>, options: Options<'_>) -> Compilation {
     context.recipes = options.recipes;
     context.topology = options.topology;
     context.used = options.used;
+    context.files = options.files;
     lint::run(options.rules, &context, &mut sink);
     let (found, dropped) = sink.finish();
     let (mut diagnostics, mut silenced) = suppress::apply(recipe, options.suppressions, found, options.rules);

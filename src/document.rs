@@ -99,6 +99,11 @@ impl DocumentKind {
     }
 }
 
+/// Whether a path stands for many.
+pub fn is_pattern(path: &str) -> bool {
+    path.contains(['*', '?', '[', ']', '{', '}', '!', '\\'])
+}
+
 /// Whether this asks for recipes: by a list of names, or by anything if there are parameters as well.
 fn is_request(root: NodeRef<'_>) -> bool {
     let recipes = root.get("recipes");

@@ -13,6 +13,7 @@ use crate::infer::{self, Parameter};
 use crate::recipe::{Recipe, Step};
 use crate::schema::{Fault, Problem, View, Violation};
 use crate::site::{self, Site, Written};
+use crate::site::{Files, NoFiles};
 use crate::source::Span;
 use crate::syntax::{Kind, NodeId, NodeRef, Notation, ProblemKind, Tree};
 use crate::template::{Field, Template, TemplateUse, has_braces, parse};
@@ -93,6 +94,8 @@ pub struct Context<'a> {
     pub topology: Option<&'a Topology>,
     /// The names of the parameters that recipes use, if all of them are known.
     pub used: Option<&'a BTreeSet<String>>,
+    /// The files that the document may name.
+    pub files: &'a dyn Files,
     /// The contracts that the steps are under: several rules ask.
     under: OnceCell<Vec<Option<&'a Contract>>>,
     signature: OnceCell<Vec<Parameter>>,
@@ -127,6 +130,7 @@ impl<'a> Context<'a> {
             recipes: None,
             topology: None,
             used: None,
+            files: &NoFiles,
             under: OnceCell::new(),
             signature: OnceCell::new(),
             demands: OnceCell::new(),
@@ -297,7 +301,8 @@ impl<'a> Context<'a> {
     /// Whether parts of the text had to be left out of the tree, so that what seems to be missing may be there.
     pub fn is_incomplete(&self) -> bool {
         let cuts = |kind| {
-            matches!(kind, ProblemKind::YamlSyntax(_) | ProblemKind::SecondDocument | ProblemKind::TooManyAliases)
+            use ProblemKind as P;
+            matches!(kind, P::YamlSyntax(_) | P::SecondDocument | P::TooManyAliases | P::Truncated)
         };
         self.tree.problems().iter().any(|problem| cuts(problem.kind))
     }

@@ -12,7 +12,7 @@ use crate::library::{self, Disk, Library};
 use crate::settings::{self, Settings};
 use crate::site::{Files, Look};
 use crate::source::{Source, Unit};
-use crate::syntax::Tree;
+use crate::syntax::{Kind, ProblemKind, Tree};
 use crate::topology::{self, Topology};
 
 /// What the user has named beside the settings, and before them.
@@ -271,7 +271,16 @@ pub fn is_ours(compilation: &Compilation) -> bool {
         DocumentKind::Users => return text.contains("[rabbitmq]"),
         _ => return true,
     }
-    recipe.start().is_some() || has_step || (!recipe.is_object() && mentions("\"start\"") && mentions("\"queue\""))
+    // What ends before anybody can tell may have been a recipe; comments and the like are in other files as well.
+    let (tree, root) = (&compilation.tree, compilation.tree.root());
+    let mut keys = root.members().map(|member| member.key.text());
+    let is_truncated = || tree.problems().iter().any(|problem| problem.kind == ProblemKind::Truncated);
+    let is_cut = tree.is_broken() && text.trim().is_empty()
+        || root.kind() == Kind::Object && is_truncated() && keys.all(|key| key.parse::<u32>().is_ok());
+    recipe.start().is_some()
+        || has_step
+        || is_cut
+        || (!recipe.is_object() && mentions("\"start\"") && mentions("\"queue\""))
 }
 
 /// The JSON and YAML files and the settings below a directory, without those that git ignores.

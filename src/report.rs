@@ -52,6 +52,8 @@ pub struct Summary {
     pub notes: usize,
     /// Findings that are counted and not shown.
     pub dropped: usize,
+    /// Files that could not be read.
+    pub unread: usize,
 }
 
 impl Summary {
@@ -132,6 +134,11 @@ impl Report {
         let text = (self.format.file)(file, &self.summary, &self.style);
         self.summary.add(file);
         text
+    }
+
+    /// Counts a file that could not be read.
+    pub fn unread(&mut self) {
+        self.summary.unread += 1;
     }
 
     /// What comes after the last file.

@@ -44,7 +44,7 @@
 //! [rules]                                  # allow, note, warning or error
 //! two-destinations = "allow"
 //!
-//! [[overrides]]                            # for some files only; later ones come before earlier ones
+//! [[overrides]]                            # for some files only; later ones come before earlier ones, names of rules before `all`
 //! paths = ["recipes/old/**"]
 //! rules = { duplicate-key = "warning" }
 //!
@@ -67,7 +67,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use crate::contract::Declared;
-use crate::document::DocumentKind;
+use crate::document::{DocumentKind, is_pattern};
 use crate::lint::{Choice, Levels};
 use crate::schema::{Schema, SchemaValue, path_text};
 use crate::source::{Position, Source, Unit};
@@ -321,7 +321,7 @@ struct WrittenFiles {
 struct WrittenSuppression {
     path: Spanned<String>,
     #[serde(default)]
-    pointer: String,
+    pointer: Option<Spanned<String>>,
     rule: Spanned<String>,
     #[serde(rename = "reason", default)]
     _reason: Option<String>,
@@ -418,7 +418,13 @@ impl Settings {
         let suppressions = written.suppress.iter().map(|written| {
             let name = written.rule.get_ref();
             Levels::default().decide(name, Choice::Allow).map_err(|problem| (written.rule.span().start, problem))?;
-            Ok((glob(&written.path)?, Pointed { rule: name.clone(), pointer: written.pointer.clone() }))
+            let pointer = written.pointer.as_ref().map_or("", |pointer| pointer.get_ref());
+            if !pointer.is_empty() && !pointer.starts_with('/') {
+                let at = written.pointer.as_ref().map_or(0, |pointer| pointer.span().start);
+                return Err((at, format!("`{pointer}` is no JSON pointer, which begins with `/`")));
+            }
+            let is_exact = !is_pattern(written.path.get_ref());
+            Ok((glob(&written.path)?, Pointed { rule: name.clone(), pointer: pointer.to_owned(), is_exact }))
         });
         let declared = written.parameters.iter().map(|(name, schema)| Ok((name.clone(), declared(name, schema)?)));
         Ok(Self {

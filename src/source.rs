@@ -93,6 +93,11 @@ impl Source {
         Self { name, text, undecodable: Vec::new(), lines: OnceLock::new(), blocks: OnceLock::new() }
     }
 
+    /// The same text by another name.
+    pub fn under(&self, name: impl Into<String>) -> Self {
+        Self { undecodable: self.undecodable.clone(), ..Self::from_text(name, self.text.as_str()) }
+    }
+
     /// The name the user knows it by.
     pub fn name(&self) -> &str {
         &self.name

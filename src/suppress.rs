@@ -13,7 +13,16 @@ use crate::source::Span;
 use crate::syntax::{Kind, NodeRef, Tree};
 
 /// What begins a suppression in a comment.
-const MARK: &str = "zrecipe: allow(";
+const MARK: &str = "zrecipe:";
+
+/// What follows.
+const ALLOW: &str = "allow(";
+
+/// What may be meant to be one, and is none.
+const NEARLY: [&str; 4] = ["allow", "ignore", "disable", "suppress"];
+
+/// The settings file.
+const FILE_NAME: &str = "zrecipe.toml";
 
 /// A suppression from the settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +31,8 @@ pub struct Pointed {
     pub rule: String,
     /// RFC 6901: `/2/parameters/file`; empty for the whole document.
     pub pointer: String,
+    /// Whether it is for one document, and not for all that match a pattern.
+    pub is_exact: bool,
 }
 
 /// A suppression and where it holds.
@@ -30,9 +41,26 @@ struct Suppression {
     rule: String,
     /// Findings that begin in here are silenced.
     scope: Span,
-    /// Where it is written; none for one from the settings.
-    place: Option<Span>,
+    written: Written,
     used: Cell<bool>,
+}
+
+/// Where a suppression is written.
+#[derive(Debug)]
+enum Written {
+    /// Here in the document.
+    Here(Span),
+    /// In the settings: the JSON pointer, if it is for this document alone.
+    InSettings(Option<String>),
+}
+
+impl Written {
+    fn here(&self) -> Option<Span> {
+        match self {
+            Self::Here(place) => Some(*place),
+            Self::InSettings(_) => None,
+        }
+    }
 }
 
 /// Divides findings into those to be told and those to be kept quiet, and adds what is wrong with the suppressions.
@@ -45,7 +73,7 @@ pub fn apply(
 ) -> (Vec<Diagnostic>, Vec<Diagnostic>) {
     let mut suppressions = in_comments(recipe);
     suppressions.extend(in_yaml(recipe.tree()));
-    suppressions.extend(pointed.iter().filter_map(|pointed| from_settings(recipe, pointed)));
+    suppressions.extend(pointed.iter().map(|pointed| from_settings(recipe, pointed)));
     if suppressions.is_empty() {
         return (found, Vec::new());
     }
@@ -53,8 +81,8 @@ pub fn apply(
         let mut silenced = false;
         for suppression in &suppressions {
             let start = diagnostic.primary.span.start;
-            let inside =
-                suppression.scope.start <= start && start < suppression.scope.end.max(suppression.scope.start + 1);
+            let scope = suppression.scope;
+            let inside = scope.start <= start && start < scope.end.max(scope.start.saturating_add(1));
             if inside && suppression.rule == diagnostic.rule {
                 suppression.used.set(true);
                 silenced = true;
@@ -73,7 +101,27 @@ pub fn apply(
 
 fn complain(own: &Rule, suppression: &Suppression, ran: &[&'static Rule]) -> Option<Diagnostic> {
     let name = &suppression.rule;
-    let place = suppression.place?;
+    let has_run = ran.iter().any(|rule| rule.name == name);
+    let place = match &suppression.written {
+        Written::Here(place) => *place,
+        Written::InSettings(None) => return None,
+        Written::InSettings(Some(pointer)) => {
+            let at = if pointer.is_empty() { "here".to_owned() } else { format!("at `{pointer}`") };
+            let what = match suppression.scope == NOWHERE {
+                true => format!("{FILE_NAME} allows `{name}` {at}, and there is no such place"),
+                false if has_run && !suppression.used.get() => {
+                    format!("{FILE_NAME} allows `{name}` {at}, where it finds nothing")
+                }
+                false => return None,
+            };
+            let start = Span { start: suppression.scope.start, end: suppression.scope.start };
+            let place = if suppression.scope == NOWHERE { Span::default() } else { start };
+            return Some(own.at(place, what).help("remove the entry of `[[suppress]]`"));
+        }
+    };
+    if name.is_empty() {
+        return Some(own.at(place, "this allows nothing").help("write `zrecipe: allow(RULE)` with the name of a rule"));
+    }
     if rule(name).is_none() {
         let diagnostic = own.at(place, format!("there is no rule `{name}` to allow"));
         return Some(match nearest(name, RULES.iter().map(|rule| rule.name)) {
@@ -83,7 +131,6 @@ fn complain(own: &Rule, suppression: &Suppression, ran: &[&'static Rule]) -> Opt
             None => diagnostic.help("`zrecipe explain` lists all rules"),
         });
     }
-    let has_run = ran.iter().any(|rule| rule.name == name);
     (has_run && !suppression.used.get()).then(|| {
         own.at(place, format!("`{name}` finds nothing here that could be allowed")).help("remove the suppression")
     })
@@ -92,7 +139,7 @@ fn complain(own: &Rule, suppression: &Suppression, ran: &[&'static Rule]) -> Opt
 /// The names of rules that are written in the suppressions of a document, and where.
 pub fn written(recipe: &Recipe) -> Vec<(String, Span)> {
     let all = in_comments(recipe).into_iter().chain(in_yaml(recipe.tree()));
-    all.filter_map(|suppression| Some((suppression.rule, suppression.place?))).collect()
+    all.filter_map(|suppression| Some((suppression.rule, suppression.written.here()?))).collect()
 }
 
 /// The suppressions in the comments of steps.
@@ -137,23 +184,41 @@ fn below(tree: &Tree, at: u32) -> Option<Span> {
 }
 
 fn in_text(text: &str, scope: Span, span: impl Fn(Range<usize>) -> Span) -> Vec<Suppression> {
-    let Some(start) = text.find(MARK).map(|at| at + MARK.len()) else { return Vec::new() };
-    let Some(length) = text[start..].find(')') else { return Vec::new() };
+    let Some(mark) = text.find(MARK) else { return Vec::new() };
+    let words = text[mark + MARK.len()..].trim_start();
+    let begin = text.len() - words.len();
+    let length = words.strip_prefix(ALLOW).and_then(|names| names.find(')'));
+    let Some(length) = length else {
+        let is_meant = NEARLY.iter().any(|word| words.starts_with(word));
+        let written = Written::Here(span(mark..text.len()));
+        let none = Suppression { rule: String::new(), scope, written, used: Cell::new(false) };
+        return if is_meant { vec![none] } else { Vec::new() };
+    };
+    let start = begin + ALLOW.len();
     let mut at = start;
     let mut found = Vec::new();
     for name in text[start..start + length].split(',') {
         let lead = name.len() - name.trim_start().len();
         let trimmed = name.trim();
         let place = span(at + lead..at + lead + trimmed.len());
-        found.push(Suppression { rule: trimmed.to_owned(), scope, place: Some(place), used: Cell::new(false) });
+        found.push(Suppression {
+            rule: trimmed.to_owned(),
+            scope,
+            written: Written::Here(place),
+            used: Cell::new(false),
+        });
         at += name.len() + 1;
     }
     found
 }
 
-fn from_settings(recipe: &Recipe, pointed: &Pointed) -> Option<Suppression> {
-    let node = resolve(recipe.tree().root(), &pointed.pointer)?;
-    Some(Suppression { rule: pointed.rule.clone(), scope: node, place: None, used: Cell::new(false) })
+/// The scope of what is nowhere in the document.
+const NOWHERE: Span = Span { start: u32::MAX, end: u32::MAX };
+
+fn from_settings(recipe: &Recipe, pointed: &Pointed) -> Suppression {
+    let scope = resolve(recipe.tree().root(), &pointed.pointer).unwrap_or(NOWHERE);
+    let written = Written::InSettings(pointed.is_exact.then(|| pointed.pointer.clone()));
+    Suppression { rule: pointed.rule.clone(), scope, written, used: Cell::new(false) }
 }
 
 /// The place that a JSON pointer names: a value together with its key.

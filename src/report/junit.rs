@@ -16,7 +16,7 @@ pub static FORMAT: Format = Format {
     description: "a test for every file, for Jenkins and other build servers",
     begin: |_| "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"zrecipe\">\n".to_owned(),
     file,
-    end: |_, _| "</testsuites>\n".to_owned(),
+    end,
 };
 
 /// How much of a text is shown.
@@ -52,6 +52,20 @@ fn file(file: &FileReport<'_>, _: &Summary, _: &Style) -> String {
         "  <testsuite name=\"{name}\" tests=\"1\" failures=\"{failures}\" errors=\"0\" skipped=\"0\" time=\"0\">\n    \
          <testcase classname=\"zrecipe\" name=\"{name}\" time=\"0\"{case}\n  </testsuite>\n"
     )
+}
+
+fn end(summary: &Summary, _: &Style) -> String {
+    let mut text = String::new();
+    if summary.unread > 0 {
+        let message = format!("{} could not be read", count(summary.unread, "file"));
+        let _ = write!(
+            text,
+            "  <testsuite name=\"files\" tests=\"1\" failures=\"0\" errors=\"1\" skipped=\"0\" time=\"0\">\n    \
+             <testcase classname=\"zrecipe\" name=\"files\" time=\"0\">\n      <error type=\"unreadable\" \
+             message=\"{message}\"/>\n    </testcase>\n  </testsuite>\n"
+        );
+    }
+    text + "</testsuites>\n"
 }
 
 /// Findings as lines, with what to do.

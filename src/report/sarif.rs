@@ -182,9 +182,12 @@ fn file(file: &FileReport<'_>, before: &Summary, _: &Style) -> String {
 
 fn end(summary: &Summary, _: &Style) -> String {
     let more = format!("{} of the same kinds not shown", count(summary.dropped, "further finding"));
-    let notification = (summary.dropped > 0).then_some(Notification { level: "note", message: Message { text: more } });
+    let unread = format!("{} could not be read", count(summary.unread, "file"));
+    let told = [("note", summary.dropped, more), ("error", summary.unread, unread)].into_iter();
+    let notifications = told.filter(|(_, count, _)| *count > 0);
+    let notifications = notifications.map(|(level, _, text)| Notification { level, message: Message { text } });
     let invocation =
-        Invocation { execution_successful: true, tool_execution_notifications: notification.into_iter().collect() };
+        Invocation { execution_successful: summary.unread == 0, tool_execution_notifications: notifications.collect() };
     format!("\n],\n\"invocations\": [{}]\n}}]\n}}\n", to_json(&invocation))
 }
 

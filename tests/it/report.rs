@@ -171,7 +171,7 @@ fn closing_lines() {
         ([2, 0, 0, 2, 9], "checked 2 recipes: 2 notes\n9 further findings of the same kinds not shown"),
     ];
     for ([files, errors, warnings, notes, dropped], expected) in rows {
-        assert_eq!(Summary { files, errors, warnings, notes, dropped, others: 0 }.to_string(), expected);
+        assert_eq!(Summary { files, errors, warnings, notes, dropped, ..Summary::default() }.to_string(), expected);
     }
 }
 

@@ -146,13 +146,19 @@ fn basis(args: &Args, session: Option<Session>) -> Result<Vec<PathBuf>, Error> {
 }
 
 fn check_all(args: &Args, session: &Session, memory: &mut Option<Memory>) -> Result<(), Error> {
-    let inputs = gather(&args.paths, &args.stdin_filename)?;
+    let mut inputs = gather(&args.paths, &args.stdin_filename)?;
+    let baselines = [&args.baseline, &args.write_baseline, &session.settings.baseline];
+    let baselines: Vec<PathBuf> = baselines.into_iter().flatten().map(|path| plain(path)).collect();
+    inputs.retain(|input| {
+        !baselines.iter().any(|baseline| input.path.as_ref().is_some_and(|path| plain(path) == *baseline))
+    });
     let chosen = format(&args.format).ok_or_else(|| Error::new(format!("there is no format `{}`", args.format)))?;
     // Standard output belongs to the fixed text of standard input, or to the diff.
     let aside = args.fixes() && !args.diff && inputs.iter().any(|input| input.path.is_none());
     let terminal = if aside { io::stderr().is_terminal() } else { io::stdout().is_terminal() };
     let style = session.style(args.output.is_none() && terminal);
     let mut report = Report::new(chosen, style);
+    let root = repository(&args.format);
     let mut output = match (&args.output, args.diff, aside) {
         (_, true, _) => Output::Nowhere,
         (None, false, true) => Output::Aside,
@@ -215,7 +221,9 @@ fn check_all(args: &Args, session: &Session, memory: &mut Option<Memory>) -> Res
                     changed += usize::from(checked.applied > 0);
                     say_undone(&checked);
                     let diagnostics = ledger.enter(&input.name, &checked.diagnostics);
-                    let (source, dropped) = (&checked.shown, checked.dropped);
+                    let renamed = root.as_deref().filter(|_| !diagnostics.is_empty());
+                    let renamed = renamed.and_then(|root| Some(checked.shown.under(inside(root, &input.name)?)));
+                    let (source, dropped) = (renamed.as_ref().unwrap_or(&checked.shown), checked.dropped);
                     let is_recipe = checked.kind == DocumentKind::Recipe;
                     let text = report.file(&FileReport { source, diagnostics: &diagnostics, dropped, is_recipe });
                     if !text.is_empty() {
@@ -224,6 +232,7 @@ fn check_all(args: &Args, session: &Session, memory: &mut Option<Memory>) -> Res
                 }
                 Err(error) => {
                     unreadable += 1;
+                    report.unread();
                     say(&format!("error: {error}"));
                     if session.library()?.names().contains(&input.name) {
                         say(&format!("  help: `{}` is the name of a recipe; `check` takes files", input.name));
@@ -299,6 +308,25 @@ fn check_all(args: &Args, session: &Session, memory: &mut Option<Memory>) -> Res
         (1, _) => Err(Error::new("1 file could not be read")),
         (more, _) => Err(Error::new(format!("{more} files could not be read"))),
     }
+}
+
+/// The directory from which the readers of a format count paths, if it is not ours.
+fn repository(format: &str) -> Option<PathBuf> {
+    let variable = match format {
+        "github" | "sarif" => "GITHUB_WORKSPACE",
+        "gitlab" => "CI_PROJECT_DIR",
+        _ => return None,
+    };
+    let root = std::env::var_os(variable).filter(|root| !root.is_empty()).map(PathBuf::from);
+    // GitLab knows no absolute paths.
+    let root = root.or_else(|| (format == "gitlab").then(std::env::current_dir)?.ok())?;
+    Some(root.canonicalize().unwrap_or(root))
+}
+
+/// The path of a file below a directory.
+fn inside(directory: &Path, name: &str) -> Option<String> {
+    let inner = plain(Path::new(name)).strip_prefix(directory).ok()?.to_str()?.to_owned();
+    Some(inner).filter(|inner| !name.starts_with('<') && inner != name)
 }
 
 /// What files that are not checked are to be held against, and whether it cannot be had. If the configuration in

@@ -26,7 +26,7 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
     }
     let diagnostic = RULE.at(cx.tree.root().first(), "the recipe has no `start`").refused();
     // What looks missing may only be out of reach of the parser.
-    if cx.is_broken() && cx.tree.source().text().contains("start") {
+    if cx.is_incomplete() || cx.is_broken() && cx.tree.source().text().contains("start") {
         return;
     }
     let misspelt = recipe.other_keys().iter().map(|&key| cx.node(key)).find(|&key| cx.is_misspelt_start(key));

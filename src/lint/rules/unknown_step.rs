@@ -72,7 +72,9 @@ fn unknown(
     target: Target,
 ) -> Option<Diagnostic> {
     let Target::Step(id) = target else { return None };
-    if cx.recipe.step(id).is_some() {
+    // In a broken text the step may have ended up in another one.
+    let may_be_lost = || cx.is_broken() && cx.tree.source().text().contains(&format!("\"{id}\""));
+    if cx.recipe.step(id).is_some() || may_be_lost() {
         return None;
     }
     let help = steps.get_or_init(|| steps_in_words(cx));

@@ -1,7 +1,9 @@
 //! Suppressions that silence nothing.
 
 use crate::diagnostic::Sink;
+use crate::document::{Document, is_pattern};
 use crate::lint::Context;
+use crate::site::Look;
 
 declare_rule! {
     /// # Why
@@ -24,8 +26,23 @@ declare_rule! {
     ///   "start": [[1, []]]
     /// }
     /// ```
-    "unused-suppression", Warning
+    "unused-suppression", Warning, about [Recipe, Settings]
 }
 
-/// Only when all rules have had their say is it known what is unused: see [`crate::suppress`].
-fn check(_cx: &Context<'_>, _sink: &mut Sink) {}
+/// Only when all rules have had their say is it known what is unused in a recipe: see [`crate::suppress`]. Of the
+/// settings it is seen whether the file is there.
+fn check(cx: &Context<'_>, sink: &mut Sink) {
+    let Some(entries) = cx.tree.root().get("suppress").filter(|_| matches!(cx.document, Document::Settings)) else {
+        return;
+    };
+    for path in entries.items().filter_map(|entry| entry.get("path")) {
+        let text = path.text();
+        let look = if is_pattern(&text) { Look::Unknown } else { cx.files.look(cx.tree.source().name(), &text) };
+        if matches!(look, Look::Missing | Look::Elsewhere) {
+            let message = format!("`{text}`, in which something is allowed, does not exist");
+            sink.report(
+                RULE.at(path.span(), message).help("remove the entry, or name the file from where this one is"),
+            );
+        }
+    }
+}

@@ -6,7 +6,7 @@ use gen_lsp_types as lsp;
 
 use crate::compile::Options;
 use crate::diagnostic::{Diagnostic, Edit};
-use crate::document::DocumentKind;
+use crate::document::{DocumentKind, is_pattern};
 use crate::fix::{Which, fix};
 use crate::lsp::session::{Client, Error, Session, View, new_file};
 use crate::recipe::Step;
@@ -172,7 +172,7 @@ impl Act<'_> {
         let view = self.view;
         let path = view.path.strip_prefix(&view.basis.root).ok()?.to_str()?;
         // It would be read as a pattern.
-        if path.contains(['*', '?', '[', ']', '{', '}', '!', '\\']) || path == settings::FILE_NAME {
+        if is_pattern(path) || path == settings::FILE_NAME {
             return None;
         }
         let quoted = |text: &str| {
