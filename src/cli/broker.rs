@@ -2,9 +2,11 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use crate::cli::{Error, Session};
 use crate::library::{self, Library};
+use crate::ops::logbook;
 use crate::ops::management::{Management, Queue};
 use crate::runtime::run::{DATABASE, Listed, Runs};
 use crate::site::{Plugins, Site};
@@ -14,6 +16,9 @@ use crate::transport::{self, Transport};
 
 /// The namespace of the embedded broker that stands for a facility's broker.
 const NAMESPACE: &str = "zocalo";
+
+/// The setting that names the dispatcher's logbook.
+pub const LOGBOOK: &str = "zocalo.dispatcher.logbook_location";
 
 /// The environment that a command works in.
 #[derive(Debug, Default, clap::Args)]
@@ -28,6 +33,19 @@ pub struct Environment {
     site: Option<Site>,
     names: Vec<String>,
     place: Place,
+}
+
+/// A run, as far as the broker or the logbook knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Run {
+    /// The recipe ID.
+    pub id: String,
+    /// `dispatched` where nobody knows more.
+    pub state: &'static str,
+    /// What was asked for.
+    pub title: String,
+    /// When it began.
+    pub begun: SystemTime,
 }
 
 enum Place {
@@ -163,16 +181,25 @@ impl Environment {
         Ok(Some(messages))
     }
 
-    /// The runs that the embedded broker knows; a facility's broker knows none.
+    /// The latest runs, so many and the newest first: those of the embedded broker, or what the logbook of a site's dispatcher says.
     ///
     /// # Errors
-    /// It cannot be opened.
-    pub async fn runs(&self) -> Result<Vec<Listed>, Error> {
-        let Place::Embedded(directory) = &self.place else { return Ok(Vec::new()) };
+    /// They cannot be read.
+    pub async fn runs(&self, most: usize) -> Result<Vec<Run>, Error> {
+        let Place::Embedded(directory) = &self.place else {
+            let Some(directory) = self.storage(LOGBOOK) else { return Ok(Vec::new()) };
+            // A logbook is large and often far away.
+            let listed = tokio::task::spawn_blocking(move || logbook::latest(&directory, most)).await;
+            let listed = listed.map_err(|error| Error::new(error.to_string()))??;
+            let dispatched =
+                |run: logbook::Listed| Run { id: run.id, state: "dispatched", title: run.title, begun: run.dispatched };
+            return Ok(listed.into_iter().map(dispatched).collect());
+        };
         let runs = Runs::open(directory).await?;
         let listed = runs.list().await?;
         runs.close().await?;
-        Ok(listed)
+        let run = |run: Listed| Run { state: run.state(), id: run.id, title: run.title, begun: run.created };
+        Ok(listed.into_iter().rev().take(most).map(run).collect())
     }
 
     /// How to reach RabbitMQ; nothing for the embedded broker.

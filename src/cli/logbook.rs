@@ -1,6 +1,6 @@
 //! Runs of a site, from its dispatcher's logbook.
 
-use super::broker::Environment;
+use super::broker::{Environment, LOGBOOK};
 use super::{Error, Session};
 use crate::bind::bind;
 use crate::compile::{Options, compile};
@@ -9,26 +9,29 @@ use crate::ops::logbook::{self, Entry};
 use crate::source::Source;
 use crate::value::Value;
 
+impl From<logbook::Error> for Error {
+    fn from(error: logbook::Error) -> Self {
+        Self::new(error.to_string())
+    }
+}
+
 /// What the logbook of an environment says of a run.
 ///
 /// # Errors
 /// The site names no logbook, or it has no such run.
 pub fn entry(environment: &Environment, id: &str) -> Result<Entry, Error> {
-    const SETTING: &str = "zocalo.dispatcher.logbook_location";
-    let directory = environment.storage(SETTING).ok_or_else(|| {
+    let directory = environment.storage(LOGBOOK).ok_or_else(|| {
         Error::new("the environment names no logbook of its dispatcher, which is where runs are looked up")
-            .hint(format!("`{SETTING}` in a block of plugin `storage` names one"))
+            .hint(format!("`{LOGBOOK}` in a block of plugin `storage` names one"))
     })?;
     logbook::find(&directory, id).map_err(|error| {
-        let said = Error::new(error.to_string());
-        match error {
-            logbook::Error::NoSuchRun { .. } => {
-                said.hint("`zrecipe go` and `run -e` print the ID; three characters of its beginning are enough").hint(
-                    "a request that the dispatcher has refused is not in there: `zrecipe dlq show processing_recipe`",
-                )
-            }
-            logbook::Error::Ambiguous { .. } | logbook::Error::Unreadable { .. } => said,
+        let is_missing = matches!(error, logbook::Error::NoSuchRun { .. });
+        let said = Error::from(error);
+        if !is_missing {
+            return said;
         }
+        said.hint("`zrecipe go` and `run -e` print the ID; three characters of its beginning are enough")
+            .hint("a request that the dispatcher has refused is not in there: `zrecipe dlq show processing_recipe`")
     })
 }
 

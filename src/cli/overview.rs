@@ -1,12 +1,12 @@
 //! What an operator sees of a broker at one glance: services, queues, dead letters and runs, each as a table.
 
-use crate::cli::broker::Environment;
+use crate::cli::broker::{Environment, Run};
+use crate::cli::progress::timestamp;
 use crate::contract::Contracts;
 use crate::message::Destination;
 use crate::ops::dead_letters::queue_of;
 use crate::ops::management::Queue;
 use crate::ops::services::Instance;
-use crate::runtime::run::Listed;
 use crate::runtime::status::TOPIC;
 use crate::transport::Subscription;
 use crate::value::Value;
@@ -16,8 +16,8 @@ use crate::value::Value;
 pub struct Counts {
     /// The queues, those of dead letters among them.
     pub queues: Vec<Queue>,
-    /// The runs on this machine.
-    pub runs: Vec<Listed>,
+    /// The latest runs, the newest first.
+    pub runs: Vec<Run>,
     /// What could not be counted, and why.
     pub problems: Vec<String>,
 }
@@ -25,12 +25,14 @@ pub struct Counts {
 impl Counts {
     /// Asks the broker.
     pub async fn read(environment: &Environment) -> Self {
+        /// So many are listed.
+        const RUNS: usize = 20;
         let mut counts = Self::default();
         match environment.queues().await {
             Ok(queues) => counts.queues = queues,
             Err(error) => counts.problems.push(format!("no queues: {}", error.message())),
         }
-        match environment.runs().await {
+        match environment.runs(RUNS).await {
             Ok(runs) => counts.runs = runs,
             Err(error) => counts.problems.push(format!("no runs: {}", error.message())),
         }
@@ -94,16 +96,20 @@ pub fn tables(services: &[Instance], counts: &Counts, contracts: &Contracts) -> 
         vec![queue.name.clone(), queue.messages.to_string(), consumers]
     });
     let letters = counts.letters().map(|queue| vec![queue.name.clone(), queue.messages.to_string()]);
-    let mut runs: Vec<Vec<String>> = Vec::new();
-    for run in counts.runs.iter().rev() {
-        runs.push(vec![run.id.clone(), run.state().to_owned(), run.title.clone()]);
-    }
-    for instance in services {
-        let Some(id) = instance.recipe_id.as_deref().filter(|id| runs.iter().all(|run| run[0] != **id)) else {
-            continue;
-        };
-        runs.push(vec![id.to_owned(), "at work".to_owned(), format!("{} on {}", instance.service, instance.host)]);
-    }
+    let cells = |(run, by): (&Run, Option<String>)| {
+        let work = by.map(|by| format!("at work: {by}"));
+        vec![run.id.clone(), timestamp(run.begun), work.unwrap_or_else(|| run.state.to_owned()), run.title.clone()]
+    };
+    let runs = counts.runs.iter().map(|run| cells((run, at_work(&run.id, services))));
+    // Those that nobody lists.
+    let mut others: Vec<&str> = services.iter().filter_map(|instance| instance.recipe_id.as_deref()).collect();
+    others.sort_unstable();
+    others.dedup();
+    others.retain(|id| counts.runs.iter().all(|run| run.id != *id));
+    let others = others.into_iter().map(|id| {
+        let by = at_work(id, services).unwrap_or_default();
+        vec![id.to_owned(), "-".to_owned(), format!("at work: {by}"), "-".to_owned()]
+    });
     [
         Table {
             title: "services",
@@ -112,8 +118,15 @@ pub fn tables(services: &[Instance], counts: &Counts, contracts: &Contracts) -> 
         },
         Table { title: "queues", head: vec!["queue", "messages", "consumers"], rows: queues.collect() },
         Table { title: "dead letters", head: vec!["dead letters in", "messages"], rows: letters.collect() },
-        Table { title: "runs", head: vec!["run", "state", "what"], rows: runs },
+        Table { title: "runs", head: vec!["run", "begun", "state", "recipes"], rows: runs.chain(others).collect() },
     ]
+}
+
+/// The services that are at work on a run.
+fn at_work(id: &str, services: &[Instance]) -> Option<String> {
+    let mine = services.iter().filter(|instance| instance.recipe_id.as_deref() == Some(id));
+    let names: Vec<String> = mine.map(|instance| format!("{} on {}", instance.service, instance.host)).collect();
+    Some(names.join(", ")).filter(|names| !names.is_empty())
 }
 
 /// The queues that a service takes messages from, as its contract says: a broadcast does not say it.
@@ -146,10 +159,16 @@ pub fn json(place: &str, services: &[Instance], counts: &Counts, contracts: &Con
             ("consumers", Value::from(queue.consumers)),
         ])
     };
-    let runs = counts
-        .runs
-        .iter()
-        .map(|run| Value::from([("id", text(&run.id)), ("state", text(run.state())), ("recipes", text(&run.title))]));
+    let runs = counts.runs.iter().map(|run| {
+        let begun = jiff::Timestamp::try_from(run.begun).map_or_else(|_| String::new(), |time| time.to_string());
+        Value::from([
+            ("id", text(&run.id)),
+            ("begun", Value::from(begun)),
+            ("state", text(run.state)),
+            ("recipes", text(&run.title)),
+            ("at_work", Value::from(at_work(&run.id, services))),
+        ])
+    });
     Value::from([
         ("version", Value::from(1)),
         ("broker", text(place)),

@@ -4,6 +4,7 @@
 //! `<yyyy-mm>/<first two characters of the recipe ID>/<rest>`, and in it titles with JSON under each.
 
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use crate::message::Request;
 use crate::syntax::json::read_value;
@@ -27,6 +28,24 @@ pub struct Entry {
     pub request: Request,
     /// The recipe with the parameters put in.
     pub recipe: Value,
+}
+
+impl Entry {
+    /// What was asked for, in a few words.
+    pub fn title(&self) -> String {
+        if self.request.recipes.is_empty() { "custom_recipe".to_owned() } else { self.request.recipes.join(" + ") }
+    }
+}
+
+/// An entry in a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// The recipe ID.
+    pub id: String,
+    /// What was asked for, or why that cannot be read.
+    pub title: String,
+    /// When it was dispatched.
+    pub dispatched: SystemTime,
 }
 
 /// Why there is no entry.
@@ -70,16 +89,10 @@ pub fn find(directory: &Path, id: &str) -> Result<Entry, Error> {
         Some(parts) if is_plain && id.len() >= SHORTEST && !id.starts_with('.') => parts,
         _ => return Err(Error::NoSuchRun { directory: directory.to_owned(), id: id.to_owned() }),
     };
-    let entries = |path: &Path| -> Vec<PathBuf> {
-        let read = std::fs::read_dir(path).into_iter().flatten().flatten();
-        let mut paths: Vec<PathBuf> = read.map(|entry| entry.path()).collect();
-        paths.sort();
-        paths
-    };
     let mut found: Vec<(String, PathBuf)> = Vec::new();
     for month in entries(directory) {
         for path in entries(&month.join(first)) {
-            let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+            let name = name(&path);
             if name.starts_with(rest) && !name.starts_with('.') {
                 found.retain(|(_, other)| other.file_name() != path.file_name());
                 found.push((format!("{first}{name}"), path));
@@ -95,6 +108,63 @@ pub fn find(directory: &Path, id: &str) -> Result<Entry, Error> {
             Err(Error::Ambiguous { id: id.to_owned(), found })
         }
     }
+}
+
+/// What was dispatched last, the newest first, at most so many.
+///
+/// # Errors
+/// The directory cannot be read.
+pub fn latest(directory: &Path, most: usize) -> Result<Vec<Listed>, Error> {
+    let unreadable =
+        |error: std::io::Error| Error::Unreadable { path: directory.to_owned(), reason: error.to_string() };
+    std::fs::read_dir(directory).map_err(unreadable)?;
+    let mut found: Vec<(SystemTime, String, PathBuf)> = Vec::new();
+    for month in entries(directory).into_iter().rev() {
+        // A folder changes when an entry comes into it: those that have not since the oldest that counts are passed over,
+        // because a logbook has a great many files.
+        for (changed, folder) in by_time(&month) {
+            if found.len() == most && found.last().is_some_and(|(oldest, ..)| changed < *oldest) {
+                break;
+            }
+            let first = name(&folder);
+            for (written, path) in by_time(&folder).into_iter().take(most) {
+                let id = format!("{first}{}", name(&path));
+                if path.is_file() && found.iter().all(|(_, other, _)| *other != id) {
+                    found.push((written, id, path));
+                }
+            }
+            found.sort_by(|(one, ..), (other, ..)| other.cmp(one));
+            found.truncate(most);
+        }
+        if found.len() == most {
+            break;
+        }
+    }
+    let listed = found.into_iter().map(|(dispatched, id, path)| {
+        let title = read(&path, &id).map_or_else(|error| error.to_string(), |entry| entry.title());
+        Listed { id, title, dispatched }
+    });
+    Ok(listed.collect())
+}
+
+/// What is in a directory, by name.
+fn entries(path: &Path) -> Vec<PathBuf> {
+    let read = std::fs::read_dir(path).into_iter().flatten().flatten();
+    let mut paths: Vec<PathBuf> = read.map(|entry| entry.path()).collect();
+    paths.sort();
+    paths
+}
+
+/// What is in a directory, with when it last changed, the newest first.
+fn by_time(path: &Path) -> Vec<(SystemTime, PathBuf)> {
+    let changed = |path: PathBuf| Some((path.metadata().ok()?.modified().ok()?, path));
+    let mut found: Vec<(SystemTime, PathBuf)> = entries(path).into_iter().filter_map(changed).collect();
+    found.sort_by(|(one, _), (other, _)| other.cmp(one));
+    found
+}
+
+fn name(path: &Path) -> String {
+    path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
 fn read(path: &Path, id: &str) -> Result<Entry, Error> {
@@ -127,6 +197,34 @@ fn read(path: &Path, id: &str) -> Result<Entry, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_latest_are_listed_and_old_folders_are_passed_over() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let at = |seconds| SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(seconds);
+        // The number is when it was dispatched.
+        for (month, id, time) in [
+            ("2026-10", "aa-1", 1),
+            ("2026-11", "aa-2", 5),
+            ("2026-11", "bb-3", 2),
+            ("2026-11", "aa-4", 3),
+            ("2026-11", "cc-5", 4),
+        ] {
+            let folder = directory.path().join(month).join(&id[..2]);
+            std::fs::create_dir_all(&folder).expect("a folder");
+            let file = std::fs::File::create(folder.join(&id[2..])).expect("is written");
+            file.set_modified(at(time)).expect("its time");
+            let of_folder = if id.starts_with("aa") { 5 } else { time };
+            std::fs::File::open(&folder).expect("opens").set_modified(at(of_folder)).expect("its time");
+        }
+        let ids = |most| {
+            let listed = latest(directory.path(), most).expect("is read");
+            assert!(listed.iter().all(|entry| entry.title.contains("it is no entry of a logbook")), "{listed:?}");
+            listed.into_iter().map(|entry| entry.id).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!([ids(0), ids(1), ids(3), ids(9)], ["", "aa-2", "aa-2 cc-5 aa-4", "aa-2 cc-5 aa-4 bb-3 aa-1"]);
+        assert!(latest(&directory.path().join("nosuch"), 3).is_err());
+    }
 
     #[test]
     fn entries_are_found_by_the_beginning_of_their_id() {

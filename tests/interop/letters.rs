@@ -444,5 +444,14 @@ async fn runs_are_shown_mended_and_sent_again_from_the_logbook_of_either_dispatc
         let body = parsed(&text(&delivery.body));
         assert_eq!((&body["recipe"]["1"]["parameters"]["more"], &body["payload"]), (&json!(id), &json!({"p": 1})));
         transport.settle(&delivery, accept(vec![])).await.expect("settle");
+
+        // The latest runs, the newest first.
+        let status = parsed(&run(&mut facility.ours(&["status", "--wait", "0", "--json"]), 0).await.0);
+        let latest = &status["runs"][0];
+        assert_eq!(
+            (&latest["id"], &latest["state"], &latest["recipes"], &latest["at_work"]),
+            (&json!(id), &json!("dispatched"), &json!("good"), &Json::Null),
+            "{who}: {status}"
+        );
     }
 }

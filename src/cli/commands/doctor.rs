@@ -251,9 +251,9 @@ async fn embedded(environment: &Environment, directory: &Path, needs: &Needs, fo
         Ok(queues) => found.extend(checkup::queues(&queues, needs, true)),
         Err(error) => return found.push(Finding::error("broker", error.message(), other)),
     }
-    match environment.runs().await {
+    match environment.runs(usize::MAX).await {
         Ok(runs) => {
-            let stopped: Vec<_> = runs.iter().filter(|run| run.state() == "interrupted").collect();
+            let stopped: Vec<_> = runs.iter().filter(|run| run.state == "interrupted").collect();
             for run in &stopped {
                 let text = format!("the run {} of {} was interrupted", run.id, run.title);
                 found.push(Finding::warning("runs", text, format!("`zrecipe resume {}` goes on with it", run.id)));

@@ -29,7 +29,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 ///
 /// Services appear when they say how they are, within six seconds; those of the Python packages as well as ours. One
 /// that says nothing for 20 seconds is shown as silent, and is gone after 90. It works over ssh, in any size of window,
-/// and without colours where NO_COLOR is set.
+/// and without colours where NO_COLOR is set. Runs are the latest 20: those of this machine, or with a site those in the
+/// logbook of its dispatcher; `zrecipe show ID` shows one.
 ///
 /// Keys: q quits; / filters all tables; tab goes to the next table; up and down (k, j) mark a row; s asks whether to
 /// stop the marked service, which then finishes what it has begun; esc drops the filter.

@@ -59,8 +59,7 @@ fn show_entry(args: &Args, session: &Session) -> Result<(), Error> {
     let today = today(&entry, &environment, session)?;
     let bound = sanitise(entry.recipe.clone());
     let colour = !args.json && session.style(std::io::stdout().is_terminal()).colour;
-    let title = entry.request.recipes.join(" + ");
-    let title = if title.is_empty() { "custom_recipe".to_owned() } else { title };
+    let title = entry.title();
     let changed = today.as_ref().map(|today| difference_of_values(&title, &bound, today, colour));
     let shown = |value: Value| secret::hidden("", value);
     let (request, recipe) = (shown(entry.request.to_value()), shown(bound));

@@ -17,7 +17,9 @@ use crate::transport::{Settlement, Transport, Verdict};
 /// moment and prints what it has heard. A service that is not in the table does not run, or is not connected to this
 /// broker. `busy` is the part of the last ten seconds in which it was not idle. The queue of a service is that of its
 /// contract, because Python services do not tell theirs. Queues come from RabbitMQ's management API (plugin
-/// `rabbitmqapi` of the site) or from the embedded broker.
+/// `rabbitmqapi` of the site) or from the embedded broker. Runs are the latest 20: those of this machine, or with a site
+/// those in the logbook of its dispatcher (`zocalo.dispatcher.logbook_location`), which knows no more than that they were
+/// dispatched; `zrecipe show ID` shows one.
 ///
 /// `zrecipe monitor` shows the same on a screen that stays; `zrecipe doctor` says what is wrong and what to do.
 #[derive(Debug, clap::Args)]
