@@ -158,6 +158,18 @@ impl Environment {
         Ok(queues)
     }
 
+    /// A queue, where somebody can be asked for all of them.
+    ///
+    /// # Errors
+    /// There is no answer, or no such queue.
+    pub async fn queue(&self, name: &str) -> Result<Option<Queue>, Error> {
+        if !self.knows_queues() {
+            return Ok(None);
+        }
+        let queue = self.queues().await?.into_iter().find(|queue| queue.name == name);
+        queue.map(Some).ok_or_else(|| Error::new(format!("there is no queue `{name}`")))
+    }
+
     /// Whether it is the embedded broker, whose numbers are exact.
     pub fn is_embedded(&self) -> bool {
         matches!(self.place, Place::Embedded(_))
@@ -242,6 +254,20 @@ impl Environment {
             Place::Amqp(options) => options.place(),
             Place::Embedded(directory) => format!("the embedded broker in {}", directory.display()),
         }
+    }
+}
+
+/// From which delivery on a message of a queue must not go back as it is, because it would die of it.
+///
+/// # Errors
+/// It must not be delivered at all.
+pub fn worn(queue: &Queue) -> Result<u32, Error> {
+    match queue.limit {
+        None => Ok(u32::MAX),
+        // Even a copy would come to us at once, and not be taken back.
+        Some(0) => Err(Error::new(format!("looking into `{}` would make its messages die", queue.name))
+            .hint("its delivery limit is 0, so that each is delivered once")),
+        Some(limit) => Ok(limit.saturating_add(1)),
     }
 }
 

@@ -4,18 +4,82 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::Error;
-use super::broker::Environment;
-use crate::ops::dead_letters::{self, Letter, queue_of};
+use super::broker::{Environment, EnvironmentArgs, worn};
+use super::progress::block_on;
+use super::{Error, Session, say};
+use crate::ops::dead_letters::{self, Fate, Letter, Look, WORN, look, queue_of};
 use crate::ops::management::Queue;
 use crate::secret;
 use crate::value::Value;
 
-/// Files and queues among the places that are named.
-pub fn places(named: &[String]) -> (Vec<PathBuf>, Vec<String>) {
-    let is_file = |place: &String| place.contains('/') || Path::new(place).exists();
-    let (files, queues): (Vec<&String>, Vec<&String>) = named.iter().partition(|place| is_file(place));
-    (files.into_iter().map(PathBuf::from).collect(), queues.into_iter().cloned().collect())
+/// Which dead letters are looked at.
+#[derive(Debug, clap::Args)]
+pub struct LookArgs {
+    /// Queues, with `dlq.` or without, or files; without, all queues of dead letters.
+    #[arg(value_name = "QUEUE|FILE")]
+    places: Vec<String>,
+    #[command(flatten)]
+    pub(super) environment: EnvironmentArgs,
+    /// Look at so many letters of a queue at most.
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    limit: usize,
+    /// How many seconds to wait for another letter.
+    #[arg(long, value_name = "SECONDS", default_value_t = 1.0)]
+    wait: f64,
+}
+
+/// Letters, each with the queue or the file that it is in, and how to look into the queues again.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// The letters.
+    pub letters: Vec<(String, Letter)>,
+    /// The queues that were looked into.
+    pub queues: Vec<(String, Look)>,
+}
+
+impl LookArgs {
+    /// The letters that are meant; they stay where they are.
+    ///
+    /// # Errors
+    /// A file is none of a letter, or the broker failed.
+    pub fn find(&self, session: &Session) -> Result<Found, Error> {
+        let is_file = |place: &&String| place.contains('/') || Path::new(place).exists();
+        let (files, named): (Vec<&String>, Vec<&String>) = self.places.iter().partition(is_file);
+        let mut found = Found::default();
+        for path in expand(files.into_iter().map(PathBuf::from))? {
+            found.letters.push((path.display().to_string(), Letter::read(&path)?));
+        }
+        if !self.places.is_empty() && named.is_empty() {
+            return Ok(found);
+        }
+        let environment = self.environment.read(session)?;
+        let wait = seconds(self.wait)?;
+        block_on(async {
+            let transport = environment.connect("dlq", &[]).await?;
+            for Heap { queue, count, worn } in queues(named, &environment).await? {
+                if count == Some(0) && transport.waiting(&queue).await?.messages == 0 {
+                    continue;
+                }
+                let look_at = Look { wait, most: self.limit, worn };
+                let seen = look(&*transport, &queue, look_at, |delivery| {
+                    found.letters.push((queue.clone(), Letter::of(delivery)));
+                    Ok::<_, Error>(Fate::Stays)
+                });
+                if seen.await? == self.limit {
+                    say(&format!("note: {queue} may hold more than the {} that were looked at", self.limit));
+                }
+                found.queues.push((queue, look_at));
+            }
+            Ok(transport.close().await?)
+        })?;
+        Ok(found)
+    }
+}
+
+impl From<dead_letters::Error> for Error {
+    fn from(error: dead_letters::Error) -> Self {
+        Self::new(error.to_string())
+    }
 }
 
 /// The step that a message is for.
@@ -50,18 +114,38 @@ pub fn seconds(seconds: f64) -> Result<Duration, Error> {
     Duration::try_from_secs_f64(seconds).map_err(|_| Error::new(format!("`{seconds}` is no number of seconds")))
 }
 
-/// The queues that are meant, and how many letters each has, where that is known.
+/// A queue of dead letters that is looked into.
+#[derive(Debug, Clone)]
+pub struct Heap {
+    /// Its name.
+    pub queue: String,
+    /// How many letters were counted, some seconds ago, where that is known.
+    pub count: Option<i64>,
+    /// A letter that has been delivered so often must not go back as it is.
+    pub worn: u32,
+}
+
+/// The queues that are meant; of all that there are, those that are not known to be empty.
 ///
 /// # Errors
-/// None is named, and the broker does not say which there are.
-pub async fn queues(given: &[String], environment: &Environment) -> Result<Vec<(String, Option<i64>)>, Error> {
-    if !given.is_empty() {
-        return Ok(given.iter().map(|name| (queue_of(name), None)).collect());
+/// None is named, and the broker does not say which there are; or one must not be looked into.
+pub async fn queues(given: Vec<&String>, environment: &Environment) -> Result<Vec<Heap>, Error> {
+    if given.is_empty() {
+        let queues = environment.queues().await?;
+        let is_empty = |queue: &Queue| queue.messages == 0 && environment.is_embedded();
+        let dead = queues.iter().filter(|queue| queue.name.starts_with(dead_letters::PREFIX) && !is_empty(queue));
+        return dead
+            .map(|queue| Ok(Heap { queue: queue.name.clone(), count: Some(queue.messages), worn: worn(queue)? }))
+            .collect();
     }
-    let queues = environment.queues().await?;
-    let is_empty = |queue: &Queue| queue.messages == 0 && environment.is_embedded();
-    let dead = queues.into_iter().filter(|queue| queue.name.starts_with(dead_letters::PREFIX) && !is_empty(queue));
-    Ok(dead.map(|queue| (queue.name, Some(queue.messages))).collect())
+    // Those that are named can do without the management API.
+    let queues = if environment.knows_queues() { environment.queues().await.unwrap_or_default() } else { Vec::new() };
+    let heap = |name: &&String| {
+        let queue = queue_of(name);
+        let known = queues.iter().find(|known| known.name == queue);
+        Ok(Heap { count: known.map(|known| known.messages), worn: known.map_or(Ok(WORN), worn)?, queue })
+    };
+    given.iter().map(heap).collect()
 }
 
 /// Files, and those in directories, in order.

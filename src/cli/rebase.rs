@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
 
-use super::broker::{Environment, EnvironmentArgs};
+use super::broker::{Environment, LOGBOOK};
 use super::confirm::confirm;
-use super::letters::{expand, places, queues, seconds};
+use super::letters::{Found, LookArgs};
 use super::progress::block_on;
 use super::{Error, ParameterArgs, Session, difference_of_values, print, say};
 use crate::bind::bind;
@@ -22,9 +22,6 @@ use crate::value::{Object, Value};
 /// What to put into which letters.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Queues, with `dlq.` or without, or files; without, all queues of dead letters.
-    #[arg(value_name = "QUEUE|FILE")]
-    places: Vec<String>,
     /// The corrected recipe: a file or a name.
     #[arg(long, value_name = "RECIPE")]
     onto: String,
@@ -34,13 +31,7 @@ pub struct Args {
     #[arg(long, value_name = "ID")]
     id: Option<String>,
     #[command(flatten)]
-    environment: EnvironmentArgs,
-    /// Look at so many letters of a queue at most.
-    #[arg(long, value_name = "N", default_value_t = 1000)]
-    limit: usize,
-    /// How many seconds to wait for another letter.
-    #[arg(long, value_name = "SECONDS", default_value_t = 1.0)]
-    wait: f64,
+    letters: LookArgs,
     /// Remove a file when the broker has confirmed its message.
     #[arg(short, long)]
     remove: bool,
@@ -70,23 +61,13 @@ struct Change {
 /// # Errors
 /// See [`crate::cli`].
 pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
-    let environment = args.environment.read(session)?;
-    let wait = seconds(args.wait)?;
-    let look_at = Look::at(wait, args.limit);
-    let (files, queues_given) = places(&args.places);
+    let environment = args.letters.environment.read(session)?;
     let is_meant = |letter: &Letter| {
         let Some(wanted) = &args.id else { return true };
         let envelope = Envelope::read(&letter.headers, &letter.body);
         envelope.is_ok_and(|envelope| envelope.id().is_some_and(|id| id.starts_with(wanted.as_str())))
     };
-    let mut letters: Vec<(String, Letter)> = Vec::new();
-    for path in expand(files.into_iter())? {
-        letters.push((path.display().to_string(), Letter::read(&path)?));
-    }
-    let on_broker = args.places.is_empty() || !queues_given.is_empty();
-    if on_broker {
-        letters.extend(block_on(seen(&environment, &queues_given, look_at))?);
-    }
+    let Found { mut letters, queues } = args.letters.find(session)?;
     letters.retain(|(_, letter)| is_meant(letter));
     if letters.is_empty() {
         say("there are no such dead letters");
@@ -105,7 +86,7 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
     }
     if ready > 0 && !args.dry_run {
         confirm(&format!("{ready} letters go on with the recipe `{}`.", args.onto), args.yes)?;
-        let sent = block_on(send(args, &environment, look_at, &changes))?;
+        let sent = block_on(send(args, &environment, &queues, &changes))?;
         say(&format!("{sent} letters went on with the recipe `{}`", args.onto));
         if sent < ready {
             say(&format!("note: {} were no longer there", ready - sent));
@@ -118,23 +99,13 @@ fn name(letter: &Letter) -> &str {
     letter.id.as_deref().unwrap_or("a message without an id")
 }
 
-/// The letters of queues; they stay.
-async fn seen(environment: &Environment, given: &[String], look_at: Look) -> Result<Vec<(String, Letter)>, Error> {
-    let mut found = Vec::new();
-    let transport = environment.connect("dlq rebase", &[]).await?;
-    for (queue, _) in queues(given, environment).await? {
-        look(&*transport, &queue, look_at, |delivery| {
-            found.push((queue.clone(), Letter::of(delivery)));
-            Ok::<_, Error>(Fate::Stays)
-        })
-        .await?;
-    }
-    transport.close().await?;
-    Ok(found)
-}
-
 /// Sends what has been shown, and nothing that has come since.
-async fn send(args: &Args, environment: &Environment, look_at: Look, changes: &[Change]) -> Result<usize, Error> {
+async fn send(
+    args: &Args,
+    environment: &Environment,
+    queues: &[(String, Look)],
+    changes: &[Change],
+) -> Result<usize, Error> {
     let transport = environment.connect("dlq rebase", &[]).await?;
     let mut sent = 0;
     let mut by_queue: BTreeMap<&str, Vec<(&Letter, &Outgoing)>> = BTreeMap::new();
@@ -154,8 +125,9 @@ async fn send(args: &Args, environment: &Environment, look_at: Look, changes: &[
             }
         }
     }
-    for (queue, mut shown) in by_queue {
-        look(&*transport, queue, look_at, |delivery| {
+    for (queue, look_at) in queues {
+        let Some(mut shown) = by_queue.remove(queue.as_str()) else { continue };
+        look(&*transport, queue, *look_at, |delivery| {
             let letter = Letter::of(delivery);
             let same = |other: &Letter| {
                 (&other.id, &other.body, &other.headers) == (&letter.id, &letter.body, &letter.headers)
@@ -195,7 +167,7 @@ impl<'s> Corrected<'s> {
             args,
             session,
             library,
-            logbook: environment.storage("zocalo.dispatcher.logbook_location"),
+            logbook: environment.storage(LOGBOOK),
             given: args.parameters.read()?,
             bound: BTreeMap::new(),
         })

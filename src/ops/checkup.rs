@@ -15,6 +15,8 @@ use crate::value::Value;
 const MOST_SKEW: Duration = Duration::from_secs(5);
 /// The oldest version whose quorum queues dead-letter what is delivered too often.
 const OLDEST: (u32, u32) = (3, 8);
+/// A limit that RabbitMQ sets by itself is none to warn of.
+const MOST_LOOKS: u32 = 20;
 /// Less free disk than this is little.
 const LITTLE_DISK: i64 = 1 << 30;
 
@@ -109,6 +111,15 @@ pub fn queues(queues: &[Queue], needs: &Needs, may_be_missing: bool) -> Vec<Find
     }
     if dead.is_empty() {
         found.push(Finding::fine("dead letters", "none"));
+    }
+    let limited = queues.iter().filter(|queue| is_of_letters(queue));
+    for (queue, limit) in limited.filter_map(|queue| Some((queue, queue.limit.filter(|limit| *limit < MOST_LOOKS)?))) {
+        let text = format!(
+            "`{}` has a delivery limit of {limit}: a letter that is delivered more often, as to a tool that is killed, is gone",
+            queue.name
+        );
+        let help = "leave queues of dead letters out of the policy that sets it: pattern `^(?!dlq\\.)`";
+        found.push(Finding::warning("dead letters", text, help));
     }
     found
 }

@@ -5,6 +5,7 @@
 //! for each day. What they cannot hold is in a part of its own, `zrecipe`: the id, the queue, and the body where it is no
 //! JSON. A letter leaves its queue when its file is safe, and a file goes when the broker has its message.
 
+use std::collections::HashSet;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -23,8 +24,8 @@ use crate::value::{Object, Value};
 pub const PREFIX: &str = "dlq.";
 /// How many letters are looked at together.
 const PREFETCH: u16 = 100;
-/// A letter that has been delivered so often is put back as a copy.
-pub const WORN: u32 = 10;
+/// A message that has been delivered so often is put back as a copy, where nobody says how often it may come back.
+pub const WORN: u32 = 2;
 /// What brokers and we write into the headers for each delivery; what comes back starts afresh.
 const BOOKKEEPING: [&str; 12] = [
     "message-id",
@@ -263,11 +264,12 @@ impl Letter {
     }
 
     /// Writes it into a directory, safely; its file. The file that was written when the same letter came before, and
-    /// the tool was stopped before it could say so, is found again.
+    /// the tool was stopped before it could say so, is found again; but none of `taken`, which are those of others that
+    /// have come since: two without an id may look the same.
     ///
     /// # Errors
     /// The directory cannot be written.
-    pub fn write(&self, directory: &Path, came_before: bool) -> Result<PathBuf, Error> {
+    pub fn write(&self, directory: &Path, came_before: bool, taken: &HashSet<PathBuf>) -> Result<PathBuf, Error> {
         let (folder, name) = self.file_name();
         let folder = directory.join(folder);
         let failed = |path: &Path| {
@@ -292,8 +294,8 @@ impl Letter {
                     let same = |other: &Self| {
                         (&other.queue, &other.id) == (&self.queue, &self.id) && said(&other.body) == said(&self.body)
                     };
-                    // With an id it can only be this one; without, another may look the same.
-                    if (came_before || self.id.is_some()) && Self::read(&path).is_ok_and(|other| same(&other)) {
+                    let may_be = self.id.is_some() || (came_before && !taken.contains(&path));
+                    if may_be && Self::read(&path).is_ok_and(|other| same(&other)) {
                         return Ok(path);
                     }
                 }
@@ -315,7 +317,7 @@ pub enum Fate {
     Becomes(Box<Outgoing>),
 }
 
-/// Which messages are looked at.
+/// Which messages of a queue are looked at.
 #[derive(Debug, Clone, Copy)]
 pub struct Look {
     /// How long to wait for another one.
@@ -324,13 +326,6 @@ pub struct Look {
     pub most: usize,
     /// One that has been delivered so often is put back as a copy, before its queue's own limit drops it.
     pub worn: u32,
-}
-
-impl Look {
-    /// At the letters of a queue, at most so many.
-    pub fn at(wait: Duration, most: usize) -> Self {
-        Self { wait, most, worn: WORN }
-    }
 }
 
 /// Looks at the messages of a queue until there are no more; how many there were. A broker that is away is waited for.
@@ -361,7 +356,7 @@ pub async fn look<E: From<TransportError>>(
             Ok(Some(delivery)) => delivery,
             Ok(None) => return Err(TransportError::NoSuchQueue(queue.to_owned()).into()),
             // Nothing comes from a queue that is empty, and from a broker that is away; this waits for it.
-            Err(_) if transport.waiting(queue).await?.messages > 0 && last.elapsed() < PATIENCE => continue,
+            Err(_) if last.elapsed() < PATIENCE && !is_empty(transport, queue).await? => continue,
             Err(_) => break,
         };
         last = Instant::now();
@@ -380,34 +375,51 @@ pub async fn look<E: From<TransportError>>(
             Err(error) => return Err(error.into()),
         }
     }
-    for delivery in staying {
-        match put_back(transport, delivery, look.worn).await {
-            Ok(()) | Err(TransportError::NotHeld) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
+    let_go(transport, deliveries, staying, look.worn).await?;
     Ok(seen)
 }
 
-/// Puts a message back that was only looked at.
+/// Whether nothing waits in a queue, for sure: a busy RabbitMQ says 0 of one that does not answer at once.
+async fn is_empty(transport: &dyn Transport, queue: &str) -> Result<bool, TransportError> {
+    const TIMES: usize = 3;
+    for _ in 0..TIMES {
+        if transport.waiting(queue).await?.messages > 0 {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Ends subscriptions, with which the messages that were only looked at go back: one that went before would come to us
+/// again, and that counts. What would die of it is put back as a copy.
 ///
 /// # Errors
-/// The broker failed, or the message is not ours any more.
-pub async fn put_back(transport: &dyn Transport, delivery: Delivery, worn: u32) -> Result<(), TransportError> {
-    if delivery.deliveries < worn {
-        return transport.settle(&delivery, Settlement::of(Verdict::Release)).await;
+/// The broker failed.
+pub async fn let_go<S>(
+    transport: &dyn Transport,
+    subscriptions: S,
+    staying: Vec<Delivery>,
+    worn: u32,
+) -> Result<(), TransportError> {
+    for delivery in staying.into_iter().filter(|delivery| delivery.deliveries >= worn) {
+        let copy = Outgoing {
+            id: delivery.id.clone(),
+            destination: delivery.source.clone(),
+            exchange: None,
+            delay: None,
+            expiration: None,
+            headers: delivery.headers.clone(),
+            body: delivery.body.clone(),
+        };
+        let settlement = Settlement { outputs: vec![copy], ..Settlement::of(Verdict::Accept) };
+        match transport.settle(&delivery, settlement).await {
+            // It is not ours any more, and comes again.
+            Ok(()) | Err(TransportError::NotHeld) => {}
+            Err(error) => return Err(error),
+        }
     }
-    let copy = Outgoing {
-        id: delivery.id.clone(),
-        destination: delivery.source.clone(),
-        exchange: None,
-        delay: None,
-        expiration: None,
-        headers: delivery.headers.clone(),
-        body: delivery.body.clone(),
-    };
-    let settlement = Settlement { outputs: vec![copy], ..Settlement::of(Verdict::Accept) };
-    transport.settle(&delivery, settlement).await
+    drop(subscriptions);
+    Ok(())
 }
 
 /// Sends a letter back, confirmed. Where its queue is gone and it had come by a topic, all who listen to that get it.
@@ -469,7 +481,7 @@ mod tests {
             (Some("empty"), b"{}"),
         ] {
             let letter = letter(id, body);
-            let path = letter.write(directory.path(), false).expect("is written");
+            let path = letter.write(directory.path(), false, &HashSet::new()).expect("is written");
             assert!(
                 path.starts_with(directory.path()) && path.parent().and_then(Path::parent) == Some(directory.path())
             );
@@ -488,8 +500,12 @@ mod tests {
     #[test]
     fn no_file_is_written_over_and_none_twice_for_the_same_letter() {
         let directory = tempfile::tempdir().expect("a directory");
+        let written = |id, body: &[u8], came_before, taken: &[&Path]| {
+            let taken = taken.iter().map(|path| path.to_path_buf()).collect();
+            letter(id, body).write(directory.path(), came_before, &taken).expect("is written")
+        };
         let write = |id, body: &[u8], came_before| {
-            let path = letter(id, body).write(directory.path(), came_before).expect("is written");
+            let path = written(id, body, came_before, &[]);
             path.file_name().expect("a name").to_string_lossy().into_owned()
         };
         let first = write(Some("m"), b"1", false);
@@ -498,6 +514,10 @@ mod tests {
         let nameless = write(None, b"1", false);
         assert_eq!(write(None, b"1", false), format!("{nameless}-2"), "two that look the same");
         assert_eq!(write(None, b"1", true), nameless, "one that came before");
+        let first = written(None, b"1", true, &[]);
+        let second = written(None, b"1", true, &[&first]);
+        assert!(second.ends_with(format!("{nameless}-2")), "another that came before as well");
+        assert!(written(None, b"1", true, &[&first, &second]).ends_with(format!("{nameless}-3")));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::message::{Destination, Envelope, Outgoing};
-use crate::ops::dead_letters::{WORN, fresh_headers, put_back};
+use crate::ops::dead_letters::{fresh_headers, let_go};
 use crate::transport::{Deliveries, Delivery, Error, Settlement, Subscription, Transport, Verdict};
 
 /// What is moved where, and how fast.
@@ -22,6 +22,8 @@ pub struct Plan {
     pub most: usize,
     /// Stop when none has come for so long.
     pub stop: Option<Duration>,
+    /// One that stays and has been delivered so often is put back as a copy.
+    pub worn: u32,
 }
 
 /// What became of a message.
@@ -90,12 +92,7 @@ pub async fn drain(
     let (queue, subscriptions, staying) = (plan.source.as_str(), Vec::new(), Vec::new());
     let mut source = Source { transport, queue, subscriptions, staying, room: 0 };
     let ended = pour(transport, plan, &mut over, &mut source, &mut tell).await;
-    for delivery in std::mem::take(&mut source.staying) {
-        match put_back(transport, delivery, WORN).await {
-            Ok(()) | Err(Error::NotHeld) => {}
-            Err(error) => return Err(error),
-        }
-    }
+    let_go(transport, source.subscriptions, source.staying, plan.worn).await?;
     ended
 }
 

@@ -1,12 +1,14 @@
 //! RabbitMQ's management API: what AMQP does not tell. The plugin `rabbitmqapi` of a site says where it is.
 //!
+//! Several addresses, with commas between them, are those of the nodes of one cluster: the first that answers is asked.
+//!
 //! Format: <https://www.rabbitmq.com/docs/http-api-reference>.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 
-use crate::http::{self, Client, Method, StatusCode, escape};
+use crate::http::{Client, Method, StatusCode, escape};
 use crate::site::Plugins;
 use crate::value::Value;
 
@@ -14,7 +16,7 @@ use crate::value::Value;
 pub struct Management {
     vhost: String,
     login: String,
-    client: Client,
+    clients: Vec<Client>,
 }
 
 /// Why there is no answer. The address is without credentials.
@@ -50,12 +52,6 @@ pub struct Answer {
     pub content: Value,
     /// When it was given, by the broker's clock.
     pub date: Option<String>,
-}
-
-impl From<http::Error> for Error {
-    fn from(error: http::Error) -> Self {
-        Self { place: error.place, reason: error.reason, status: None }
-    }
 }
 
 /// A queue as the broker counts it; the numbers may lag by some seconds. What a broker does not know is none.
@@ -125,21 +121,25 @@ impl Management {
             found.map(|setting| setting.node.text().into_owned())
         };
         let base = text("base_url").unwrap_or_default();
-        let client = Some(&base).filter(|base| base.starts_with("http")).and_then(|base| Client::new(base).ok());
-        let client = client.ok_or_else(|| Error {
+        let client = |base: &str| Client::new(base).ok().filter(|_| base.starts_with("http"));
+        let clients = base.split(',').map(|base| client(base.trim())).collect::<Option<Vec<Client>>>();
+        let clients = clients.ok_or_else(|| Error {
             place: "its address".to_owned(),
-            reason: "`base_url` of plugin `rabbitmqapi` is no URL such as `http://host:15672/api`".to_owned(),
+            reason:
+                "`base_url` of plugin `rabbitmqapi` is no URL such as `http://host:15672/api`, nor some with commas \
+                     between them"
+                    .to_owned(),
             status: None,
         })?;
         let login = format!("{}:{}", text("username").unwrap_or_default(), text("password").unwrap_or_default());
         let login = format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(login));
         let vhost = text("vhost").unwrap_or_else(|| vhost.to_owned());
-        Ok(Some(Self { vhost, login, client }))
+        Ok(Some(Self { vhost, login, clients }))
     }
 
     /// Where the API is.
-    pub fn place(&self) -> &str {
-        self.client.base()
+    pub fn place(&self) -> String {
+        self.clients.iter().map(Client::base).collect::<Vec<_>>().join(", ")
     }
 
     /// The virtual host that it is about.
@@ -189,8 +189,19 @@ impl Management {
 
     async fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Answer, Error> {
         let login = [("authorization", self.login.clone())];
-        let answer = self.client.ask(method, path, &login, body).await?;
-        let wrong = |reason: String, status| Error { place: self.client.base().to_owned(), reason, status };
+        let mut lost = Vec::new();
+        let (client, answer) = 'answered: {
+            for client in &self.clients {
+                match client.ask(method.clone(), path, &login, body).await {
+                    Ok(answer) => break 'answered (client, answer),
+                    Err(error) => lost.push(error),
+                }
+            }
+            let (place, reason) =
+                lost.into_iter().map(|error| (error.place, error.reason)).unzip::<_, _, Vec<_>, Vec<_>>();
+            return Err(Error { place: place.join(", "), reason: reason.join("; "), status: None });
+        };
+        let wrong = |reason: String, status| Error { place: client.base().to_owned(), reason, status };
         let status = answer.status();
         if !answer.is_success() {
             let said = answer.value().ok().and_then(|said| Some(said.get("reason")?.as_str()?.to_owned()));

@@ -282,8 +282,9 @@ async fn queues_are_seen_looked_into_and_drained() {
 
     // Its limit is five; whoever looks more often does not kill it.
     for look in 0..8 {
-        let environment = if look % 2 == 0 { "default" } else { "watched" };
-        let seen = listed(&["peek", "py", "-n", "9", "--json", "-e", environment]).await;
+        let environment: &[&str] =
+            if look % 2 == 0 { &["-e", "default"] } else { &["-e", "watched", "--delivery-limit", "5"] };
+        let seen = listed(&[&["peek", "py", "-n", "9", "--json"], environment].concat()).await;
         let mut ids: Vec<&str> =
             seen.as_array().expect("a list").iter().filter_map(|seen| seen["id"].as_str()).collect();
         ids.sort_unstable();
@@ -294,8 +295,14 @@ async fn queues_are_seen_looked_into_and_drained() {
     // One that no message may come back to is not emptied by looking, either.
     declare(&facility.channel, "strict", Some(0)).await;
     transport.send(vec![message("only", queue("strict"))]).await.expect("send");
-    let (_, said) = run(&mut facility.ours(&["peek", "strict"]), 2).await;
-    assert!(said.contains("looking into `strict` would make dead letters"), "{said}");
+    for (more, expected) in [
+        (&[][..], "looking into `strict` would make its messages die"),
+        (&["-e", "watched"], "nothing says how often a message may come back to `strict`"),
+        (&["-e", "watched", "--delivery-limit", "0"], "looking into `strict` would make its messages die"),
+    ] {
+        let (_, said) = run(&mut facility.ours(&[&["peek", "strict"], more].concat()), 2).await;
+        assert!(said.contains(expected), "{said}");
+    }
     assert_eq!(count(transport, &["dlq.strict".to_owned()]).await, 0);
 
     // To another queue, and to where recipes say.
@@ -319,6 +326,41 @@ async fn queues_are_seen_looked_into_and_drained() {
     let (purged, said) = run(&mut facility.ours(&["queues", "purge", "py", "out", "--yes", "--json"]), 0).await;
     assert!(said.contains("2 of `py`, 2 of `out`"), "{said}");
     assert_eq!(parsed(&purged), json!({"py": 2, "out": 2}));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn looking_at_letters_does_not_wear_them_out_and_those_that_look_alike_have_a_file_each() {
+    let facility = Facility::new().await;
+    let limit = ["set_policy", "redelivery", ".*", r#"{"delivery-limit": 3}"#, "--apply-to", "queues"];
+    facility.node.control(&limit);
+    // Two without an id, of one second and with one body.
+    for _ in 0..2 {
+        let options = BasicPublishOptions::default();
+        let sent = facility.channel.basic_publish("".into(), "py".into(), options, b"{}", BasicProperties::default());
+        sent.await.expect("publish");
+    }
+    let mut deliveries = subscribe(&facility.transport, queue("py"), 2).await;
+    let both = [next(&mut deliveries).await, next(&mut deliveries).await];
+    for delivery in &both {
+        facility.transport.settle(delivery, reject("no use")).await.expect("settle");
+    }
+    let dead = ["dlq.py".to_owned()];
+    until("both are dead", async || count(&facility.transport, &dead).await == 2).await;
+    let listed = async |environment: &str| {
+        parsed(&run(&mut facility.ours(&["dlq", "list", "py", "--json", "-e", environment]), 0).await.0)
+    };
+    for look in 0..8 {
+        let found = listed(if look % 2 == 0 { "default" } else { "watched" }).await;
+        assert_eq!(found[0]["count"], 2, "{look}: {found}");
+    }
+    until("a word about the limit", async || {
+        let output = facility.ours(&["doctor"]).stdout(Stdio::piped()).output().await.expect("runs");
+        text(&output.stdout).contains("`dlq.py` has a delivery limit of 3")
+    })
+    .await;
+    let (printed, _) = run(&mut facility.ours(&["dlq", "purge", "py"]), 0).await;
+    assert_eq!(files(&facility.path("work/DLQ")).len(), 2, "{printed}");
+    assert_eq!(count(&facility.transport, &dead).await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

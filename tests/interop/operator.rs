@@ -66,11 +66,14 @@ impl Office {
             "version: 1\n\
              environments: {{default: [pika, api, places]}}\n\
              pika: {{plugin: pika, host: 127.0.0.1, port: {}, username: guest, password: guest, vhost: zocalo}}\n\
-             api: {{plugin: rabbitmqapi, base_url: \"http://127.0.0.1:{}/api\", username: guest, password: guest,\n  \
+             api: {{plugin: rabbitmqapi, base_url: \"http://127.0.0.1:{}/api,http://127.0.0.1:{}/api\",\n  \
+             username: guest, password: guest,\n  \
              vhost: zocalo}}\n\
              places: {{plugin: storage, zocalo.recipe_directory: {}/recipes,\n  \
              zocalo.default_transport: PikaTransport}}\n",
             node.port,
+            // Nobody listens there: both sides go on to the next.
+            crate::rabbitmq::free_port(),
             node.api_port,
             directory.path().display(),
         );

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::cli::broker::EnvironmentArgs;
-use crate::cli::letters::{expand, parts, places, queues, seconds, shown, step_text};
+use crate::cli::letters::{Heap, LookArgs, expand, parts, queues, seconds, shown, step_text};
 use crate::cli::progress::{align, block_on};
 use crate::cli::rebase;
 use crate::cli::{Error, Session, print, say};
@@ -59,17 +59,8 @@ enum Command {
 
 #[derive(Debug, clap::Args)]
 struct Look {
-    /// Queues, with `dlq.` or without, or files; without, all queues of dead letters.
-    #[arg(value_name = "QUEUE|FILE")]
-    places: Vec<String>,
     #[command(flatten)]
-    environment: EnvironmentArgs,
-    /// Look at so many letters of a queue at most.
-    #[arg(long, value_name = "N", default_value_t = 1000)]
-    limit: usize,
-    /// How many seconds to wait for another letter.
-    #[arg(long, value_name = "SECONDS", default_value_t = 1.0)]
-    wait: f64,
+    letters: LookArgs,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -129,12 +120,6 @@ struct Reinject {
     json: bool,
 }
 
-impl From<dead_letters::Error> for Error {
-    fn from(error: dead_letters::Error) -> Self {
-        Self::new(error.to_string())
-    }
-}
-
 /// Runs the command.
 ///
 /// # Errors
@@ -151,41 +136,9 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
     }
 }
 
-/// The letters that are meant; they stay where they are.
-fn letters(args: &Look, session: &Session) -> Result<Vec<(String, Letter)>, Error> {
-    let (files, queues_given) = places(&args.places);
-    let mut found = Vec::new();
-    for path in expand(files.into_iter())? {
-        found.push((path.display().to_string(), Letter::read(&path)?));
-    }
-    if !args.places.is_empty() && queues_given.is_empty() {
-        return Ok(found);
-    }
-    let environment = args.environment.read(session)?;
-    let wait = seconds(args.wait)?;
-    block_on(async {
-        let transport = environment.connect("dlq", &[]).await?;
-        for (queue, count) in queues(&queues_given, &environment).await? {
-            if count == Some(0) {
-                continue;
-            }
-            let seen = look(&*transport, &queue, dead_letters::Look::at(wait, args.limit), |delivery| {
-                found.push((queue.clone(), Letter::of(delivery)));
-                Ok::<_, Error>(Fate::Stays)
-            });
-            if seen.await? == args.limit {
-                say(&format!("note: {queue} may hold more than the {} that were looked at", args.limit));
-            }
-        }
-        transport.close().await?;
-        Ok(())
-    })?;
-    Ok(found)
-}
-
 fn list(args: &Look, session: &Session) -> Result<(), Error> {
     let mut groups: BTreeMap<(String, String, String), usize> = BTreeMap::new();
-    for (place, letter) in letters(args, session)? {
+    for (place, letter) in args.letters.find(session)?.letters {
         let queue = letter.queue.clone().unwrap_or(place);
         *groups.entry((queue, step_text(&letter), letter.reason())).or_default() += 1;
     }
@@ -219,7 +172,7 @@ fn one_line(text: &str) -> String {
 }
 
 fn show(args: &Look, session: &Session) -> Result<(), Error> {
-    let letters = letters(args, session)?;
+    let letters = args.letters.find(session)?.letters;
     let shown: Vec<Value> = letters.iter().map(|(_, letter)| shown(letter)).collect();
     if args.json {
         return print(&(Value::Array(shown).to_json_pretty() + "\n"));
@@ -272,14 +225,23 @@ fn purge(args: &Purge, session: &Session) -> Result<(), Error> {
         /// How often to look again where letters have come back.
         const ROUNDS: usize = 5;
         let transport = environment.connect("dlq purge", &[]).await?;
-        let mut names: Vec<String> =
-            queues(&args.queues, &environment).await?.into_iter().map(|(queue, _)| queue).collect();
-        let mut known = HashSet::new();
+        let mut heaps = queues(args.queues.iter().collect(), &environment).await?;
+        let mut connection = transport.connection();
+        let (mut taken, mut known) = (HashSet::new(), HashSet::new());
         for _ in 0..ROUNDS {
-            for queue in &names {
+            for Heap { queue, count, worn } in &heaps {
+                if *count == Some(0) && transport.waiting(queue).await?.messages == 0 {
+                    continue;
+                }
                 let before = written.len();
                 let purge = |delivery: &Delivery| {
-                    let path = Letter::of(delivery).write(&location, delivery.deliveries > 1)?;
+                    // What was acknowledged on a connection that is lost may come again.
+                    if connection.has_changed().unwrap_or(false) {
+                        connection.mark_unchanged();
+                        taken.clear();
+                    }
+                    let path = Letter::of(delivery).write(&location, delivery.deliveries > 1, &taken)?;
+                    taken.insert(path.clone());
                     let path = std::path::absolute(&path).unwrap_or(path);
                     if known.insert(path.clone()) {
                         if !args.json {
@@ -289,7 +251,8 @@ fn purge(args: &Purge, session: &Session) -> Result<(), Error> {
                     }
                     Ok::<_, Error>(Fate::Goes)
                 };
-                look(&*transport, queue, dead_letters::Look::at(wait, usize::MAX), purge).await?;
+                let all = dead_letters::Look { wait, most: usize::MAX, worn: *worn };
+                look(&*transport, queue, all, purge).await?;
                 if written.len() > before {
                     let count = written.len() - before;
                     say(&format!("{count} dead letters of {queue} are in {}", location.display()));
@@ -297,12 +260,12 @@ fn purge(args: &Purge, session: &Session) -> Result<(), Error> {
             }
             // A broker that has died forgets what it was told last.
             let mut rest = Vec::new();
-            for queue in names {
-                if transport.waiting(&queue).await?.messages > 0 {
-                    rest.push(queue);
+            for heap in heaps {
+                if transport.waiting(&heap.queue).await?.messages > 0 {
+                    rest.push(heap);
                 }
             }
-            names = rest;
+            heaps = rest;
         }
         transport.close().await?;
         Ok(())
@@ -439,8 +402,8 @@ fn prospects(letter: &Letter, session: &Session, library: &Library) -> Result<(b
 }
 
 fn diagnose(args: &Look, session: &Session) -> Result<(), Error> {
-    let letters = letters(args, session)?;
-    let library = match args.environment.read(session) {
+    let letters = args.letters.find(session)?.letters;
+    let library = match args.letters.environment.read(session) {
         Ok(environment) => environment.library(session),
         Err(_) => session.library()?,
     };

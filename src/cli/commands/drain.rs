@@ -7,6 +7,7 @@ use tokio::sync::watch;
 use crate::cli::broker::EnvironmentArgs;
 use crate::cli::progress::{block_on, interrupted};
 use crate::cli::{Error, Session, print, say};
+use crate::ops::dead_letters::WORN;
 use crate::ops::drain::{Move, Plan, drain};
 use crate::value::Value;
 
@@ -63,16 +64,20 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
     if args.source == args.destination {
         return Err(Error::new("both are the same queue"));
     }
-    let plan = Plan {
+    let mut plan = Plan {
         source: args.source.clone(),
         destination: Some(args.destination.clone()).filter(|destination| destination != "."),
         pause,
         most: args.limit.unwrap_or(usize::MAX),
         stop: Some(seconds(args.stop)?).filter(|stop| !stop.is_zero()),
+        worn: WORN,
     };
     let mut moves: Vec<Value> = Vec::new();
     let (mut moved, mut stayed, mut closed) = (0, 0, Ok(()));
     let ended = block_on(async {
+        if let Ok(Some(queue)) = environment.queue(&args.source).await {
+            plan.worn = queue.limit.map_or(u32::MAX, |limit| limit.saturating_add(1));
+        }
         let transport = environment.connect("drain", &[]).await?;
         let (end, over) = watch::channel(false);
         let signals = tokio::spawn(async move {

@@ -3,11 +3,12 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use crate::cli::broker::{Environment, EnvironmentArgs};
+use crate::cli::broker::{Environment, EnvironmentArgs, worn};
 use crate::cli::letters::{parts, shown, step_text};
 use crate::cli::progress::{block_on, timestamp};
 use crate::cli::{Error, Session, print, say};
 use crate::ops::dead_letters::{Fate, Letter, Look, look};
+use crate::ops::management::Queue;
 use crate::value::Value;
 
 /// Show the first messages of a queue, which stay there; passwords are left out
@@ -16,8 +17,7 @@ use crate::value::Value;
 /// head of the queue, in their order. They are marked `redelivered` from then on, and in a quorum queue before RabbitMQ
 /// 4.3 each look counts as a delivery. A message that would pass the queue's delivery limit by it, and so die, is put
 /// back as a copy at the end of the queue, with the count at nothing. What the limit is says the management API (a block
-/// of the plugin `rabbitmqapi`); without one, a message that has come back before is put back as a copy. A queue
-/// with a limit of 0 is not looked into.
+/// of the plugin `rabbitmqapi`) or, where there is none, `--delivery-limit`. A queue with a limit of 0 is not looked into.
 ///
 /// Messages that services hold are not seen: `zrecipe queues` counts them as `unacked`.
 #[derive(Debug, clap::Args)]
@@ -28,6 +28,9 @@ pub struct Args {
     /// How many messages.
     #[arg(short = 'n', long = "count", value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
     count: u16,
+    /// How often a message may come back to the queue before it dies, where no management API says it.
+    #[arg(long, value_name = "N")]
+    delivery_limit: Option<u32>,
     #[command(flatten)]
     environment: EnvironmentArgs,
     /// Print JSON.
@@ -89,7 +92,18 @@ async fn see(args: &Args, environment: &Environment) -> Result<Vec<Seen>, Error>
         });
         return Ok(seen.collect());
     }
-    let worn = worn(args, environment).await?;
+    let worn = match (environment.queue(&args.queue).await?, args.delivery_limit) {
+        (Some(queue), _) => worn(&queue)?,
+        (None, Some(limit)) => worn(&Queue { name: args.queue.clone(), limit: Some(limit), ..Queue::default() })?,
+        (None, None) => {
+            let text = format!("nothing says how often a message may come back to `{}` before it dies", args.queue);
+            return Err(Error::new(text)
+                .hint("add a block of the plugin `rabbitmqapi` to the environment, and the management API says it")
+                .hint(
+                    "`--delivery-limit N` says it: see `x-delivery-limit` among the queue's arguments, and its policy",
+                ));
+        }
+    };
     let transport = environment.connect("peek", &[]).await?;
     let mut seen = Vec::new();
     // How many there are is not asked first: a busy RabbitMQ says 0 of a queue that does not answer at once.
@@ -102,21 +116,4 @@ async fn see(args: &Args, environment: &Environment) -> Result<Vec<Seen>, Error>
     .await?;
     transport.close().await?;
     Ok(seen)
-}
-
-/// From which delivery on a message must not go back as it is.
-async fn worn(args: &Args, environment: &Environment) -> Result<u32, Error> {
-    if !environment.knows_queues() {
-        return Ok(2);
-    }
-    let queues = environment.queues().await?;
-    let queue = queues.into_iter().find(|queue| queue.name == args.queue);
-    let queue = queue.ok_or_else(|| Error::new(format!("there is no queue `{}`", args.queue)))?;
-    match queue.limit {
-        None => Ok(u32::MAX),
-        // Even a copy would come to us at once, and not be taken back.
-        Some(0) => Err(Error::new(format!("looking into `{}` would make dead letters of its messages", args.queue))
-            .hint("its delivery limit is 0, so that each is delivered once")),
-        Some(limit) => Ok(limit.saturating_add(1)),
-    }
 }
