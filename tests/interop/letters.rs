@@ -364,6 +364,41 @@ async fn looking_at_letters_does_not_wear_them_out_and_those_that_look_alike_hav
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn letters_of_several_queues_and_one_second_have_a_file_each_unlike_with_the_reference() {
+    const EACH: usize = 20;
+    let facility = Facility::new().await;
+    facility.channel.confirm_select(ConfirmSelectOptions::default()).await.expect("confirms");
+    let names = ["one", "two", "three"];
+    let dead = names.map(|name| format!("dlq.{name}"));
+    let die = async |number: usize, name: &str| {
+        bury(&facility.channel, name, number * EACH..(number + 1) * EACH).await;
+    };
+    for name in names {
+        declare(&facility.channel, name, None).await;
+    }
+    for who in ["theirs", "ours"] {
+        for (number, name) in names.iter().enumerate() {
+            die(number, name).await;
+        }
+        until("all are dead", async || count(&facility.transport, &dead).await == 60).await;
+        let place = facility.path(who).display().to_string();
+        let mut tool = match who {
+            "theirs" => facility.theirs("zocalo.dlq_purge", &["--wait", "2", "--location", &place]),
+            _ => facility.ours(&["dlq", "purge", "--location", &place]),
+        };
+        run(tool.args(names), 0).await;
+        assert_eq!(count(&facility.transport, &dead).await, 0, "{who}");
+        let kept = files(&facility.path(who)).len();
+        if who == "ours" {
+            assert_eq!(kept, names.len() * EACH);
+        } else {
+            // It names them by the second and a number that begins anew with each queue.
+            assert!(kept < names.len() * EACH, "the reference has kept all {kept}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_drain_that_is_killed_loses_nothing() {
     let facility = Facility::new().await;
     let transport = &facility.transport;
@@ -410,6 +445,16 @@ async fn letters_go_back_by_the_exchange_they_came_by_and_nothing_is_removed_bef
         path
     };
     let died = |queue: &str, exchange: &str| json!({"queue": queue, "exchange": exchange, "reason": "rejected"});
+    // The reference says `Done.`, removes the file and sends nothing.
+    for (name, death) in
+        [("delayed", died("py", "delayed")), ("by-topic", died("amq.gen-1", "results")), ("no-queue", died("gone", ""))]
+    {
+        let path = letter(name, death, json!({"n": 1}));
+        let file = path.display().to_string();
+        let (said, _) = run(&mut facility.theirs("zocalo.dlq_reinject", &["-r", &file]), 0).await;
+        assert!(said.contains("Done.") && !path.exists(), "{name}: {said}");
+        assert_eq!(count(transport, &["py", "out"].map(str::to_owned)).await, 0, "{name}");
+    }
     // What it is, what becomes of it.
     for (name, death, body, expected) in [
         ("delayed", died("py", "delayed"), json!({}), Some("queue `py`")),
