@@ -15,7 +15,7 @@ use crate::compile::{Options, compile};
 use crate::library::Library;
 use crate::message::{Envelope, REQUEST_QUEUE, Request};
 use crate::ops::dead_letters::{self, Fate, Letter, look, queue_of, reinject};
-use crate::transport::{Delivery, Transport};
+use crate::transport::{Delivery, Error as TransportError, Transport};
 use crate::value::Value;
 
 /// See dead letters, keep them in files, and send them back
@@ -41,7 +41,9 @@ enum Command {
     Purge(Purge),
     /// Send the letters in files back to where they died.
     ///
-    /// Paths also come from standard input, as `purge` prints them.
+    /// Paths also come from standard input, as `purge` prints them. When this is stopped while a letter is on its way,
+    /// nobody knows whether the broker has it: the same command sends it again, with the same id, and says so. Services of
+    /// zrecipe take it once; what Python services do with it is to be seen in the queue.
     Reinject(Reinject),
     /// Say why letters died and whether sending them back can help.
     Diagnose(Look),
@@ -177,6 +179,9 @@ fn show(args: &Look, session: &Session) -> Result<(), Error> {
     if args.json {
         return print(&(Value::Array(shown).to_json_pretty() + "\n"));
     }
+    if letters.is_empty() {
+        say("there are no dead letters");
+    }
     let mut text = String::new();
     for ((place, letter), shown) in letters.iter().zip(shown) {
         let death = letter.death();
@@ -302,7 +307,10 @@ fn send_back(args: &Reinject, session: &Session) -> Result<(), Error> {
     let wait = seconds(args.wait)?;
     let mut results: Vec<Value> = Vec::new();
     let mut failed = false;
-    let files = expand(files.into_iter())?;
+    let mut seen = HashSet::new();
+    let mut files = expand(files.into_iter())?;
+    // A file that is named twice is one letter.
+    files.retain(|path| seen.insert(std::fs::canonicalize(path).unwrap_or_else(|_| path.clone())));
     block_on(async {
         let transport = if args.dry_run { None } else { Some(environment.connect("dlq reinject", &[]).await?) };
         for (number, path) in files.iter().enumerate() {
@@ -312,18 +320,26 @@ fn send_back(args: &Reinject, session: &Session) -> Result<(), Error> {
             let sent = one_back(args, transport.as_deref(), path).await;
             failed |= sent.is_err();
             let file = path.display().to_string();
-            let (key, value) = match sent {
-                Ok(destination) => {
+            let mut result = vec![("file".to_owned(), Value::from(file.as_str()))];
+            match sent {
+                Ok(Sent { id, destination, may_be_again }) => {
                     let verb = if args.dry_run { "would go" } else { "went" };
                     say(&format!("{file} {verb} to {destination}"));
-                    ("destination", destination)
+                    if may_be_again {
+                        say(&format!("note: {file} may have gone before, with the same id {id}"));
+                    }
+                    result.extend([
+                        ("destination".to_owned(), Value::from(destination)),
+                        ("id".to_owned(), Value::from(id)),
+                        ("may_be_again".to_owned(), Value::Bool(may_be_again)),
+                    ]);
                 }
                 Err(reason) => {
                     say(&format!("error: {file}: {reason}"));
-                    ("error", reason)
+                    result.push(("error".to_owned(), Value::from(reason)));
                 }
-            };
-            results.push(Value::from([("file", Value::from(file)), (key, Value::from(value))]));
+            }
+            results.push(Value::Object(result.into_iter().collect()));
         }
         if let Some(transport) = transport {
             transport.close().await?;
@@ -336,8 +352,16 @@ fn send_back(args: &Reinject, session: &Session) -> Result<(), Error> {
     if failed { Err(Error::findings()) } else { Ok(()) }
 }
 
-/// Sends one letter back; where it went.
-async fn one_back(args: &Reinject, transport: Option<&dyn Transport>, path: &Path) -> Result<String, String> {
+/// A letter that went back.
+struct Sent {
+    id: String,
+    destination: String,
+    /// Whether somebody was stopped before who was sending it, and nobody knows whether the broker had it.
+    may_be_again: bool,
+}
+
+/// Sends one letter back.
+async fn one_back(args: &Reinject, transport: Option<&dyn Transport>, path: &Path) -> Result<Sent, String> {
     let letter = Letter::read(path).map_err(|error| match error {
         dead_letters::Error::Malformed { reason, .. } => reason,
         dead_letters::Error::Io { source, .. } => source.to_string(),
@@ -345,14 +369,31 @@ async fn one_back(args: &Reinject, transport: Option<&dyn Transport>, path: &Pat
     })?;
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let message = letter.to_message(&name, args.destination.as_deref())?;
-    let destination = match transport {
-        None => message.destination,
-        Some(transport) => reinject(transport, &letter, message).await.map_err(|error| error.to_string())?,
+    // It is there while a letter is sent whose file is to go.
+    let mark = path.with_file_name(format!(".{name}.sending"));
+    let (id, may_be_again) = (message.id.clone(), args.remove && mark.exists());
+    let Some(transport) = transport else {
+        return Ok(Sent { id, destination: message.destination.to_string(), may_be_again });
     };
-    if args.remove && !args.dry_run {
+    if args.remove {
+        std::fs::write(&mark, &id).map_err(|error| format!("its file could not be removed: {error}"))?;
+    }
+    let sent = reinject(transport, &letter, message).await;
+    let is_known = match &sent {
+        Ok(_) => true,
+        Err(error) => {
+            use TransportError::{NoSuchQueue, NoSuchTopic, Refused};
+            matches!(error, NoSuchQueue(_) | NoSuchTopic(_) | Refused { .. })
+        }
+    };
+    if sent.is_ok() && args.remove {
         std::fs::remove_file(path).map_err(|error| format!("it was sent, but cannot be removed: {error}"))?;
     }
-    Ok(destination.to_string())
+    if is_known && args.remove {
+        let _ = std::fs::remove_file(mark);
+    }
+    let destination = sent.map_err(|error| error.to_string())?.to_string();
+    Ok(Sent { id, destination, may_be_again })
 }
 
 /// Whether sending a letter back can help, and why.

@@ -13,9 +13,9 @@ use crate::value::Value;
 
 /// Show the first messages of a queue, which stay there; passwords are left out
 ///
-/// The embedded broker is only read. RabbitMQ has no way to do that: the messages are delivered to us and go back to the
-/// head of the queue, in their order. They are marked `redelivered` from then on, and in a quorum queue before RabbitMQ
-/// 4.3 each look counts as a delivery. A message that would pass the queue's delivery limit by it, and so die, is put
+/// The embedded broker is only read. RabbitMQ has no way to do that: the messages are delivered to us and go back, in a
+/// classic queue to their places, in a quorum queue perhaps to the end. They are marked `redelivered` from then on, and
+/// in a quorum queue before RabbitMQ 4.3 each look counts as one delivery. A message that would pass the queue's delivery limit by it, and so die, is put
 /// back as a copy at the end of the queue, with the count at nothing. What the limit is says the management API (a block
 /// of the plugin `rabbitmqapi`) or, where there is none, `--delivery-limit`. A queue with a limit of 0 is not looked into.
 ///

@@ -159,7 +159,8 @@ fn choose(step: Option<i64>, payload: Option<Value>, recipe: &Value, known: Vec<
         }
         (None, [_]) => Ok(all),
         (None, []) => Err(Error::new(format!("nothing says what step {step} was sent"))
-            .hint("`--payload JSON` does; `[]` or `{}` does for a step that takes all from its parameters")),
+            .hint("`--payload JSON` does; `[]` or `{}` does for a step that takes all from its parameters")
+            .hint("a message that died there still says it: `zrecipe dlq show`, and `dlq reinject` sends it again")),
         (None, several) => Err(Error::new(format!("step {step} was sent {} different things", several.len()))
             .hint("`zrecipe show ID` shows them; `--payload JSON` says which is meant")),
     }
