@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::broker::{Environment, EnvironmentArgs, worn};
 use super::progress::block_on;
 use super::{Error, Session, say};
-use crate::ops::dead_letters::{self, Fate, Letter, Look, WORN, look, queue_of};
+use crate::ops::dead_letters::{self, Fate, Letter, Look, WORN, look, queue_of, ready};
 use crate::ops::management::Queue;
 use crate::secret;
 use crate::value::Value;
@@ -57,7 +57,7 @@ impl LookArgs {
         block_on(async {
             let transport = environment.connect("dlq", &[]).await?;
             for Heap { queue, count, worn } in queues(named, &environment).await? {
-                if count == Some(0) && transport.waiting(&queue).await?.messages == 0 {
+                if count == Some(0) && ready(&*transport, &queue).await? == 0 {
                     continue;
                 }
                 let look_at = Look { wait, most: self.limit, worn };

@@ -101,7 +101,7 @@ pub fn queues(queues: &[Queue], needs: &Needs, may_be_missing: bool) -> Vec<Find
     }
     if found.is_empty() {
         let needed = needs.len();
-        found.push(Finding::fine("queues", format!("{} there, {needed} of them needed", queues.len())));
+        found.push(Finding::fine("queues", format!("{} there, {needed} needed", queues.len())));
     }
     let dead: Vec<&Queue> = queues.iter().filter(|queue| is_of_letters(queue) && queue.messages > 0).collect();
     for queue in &dead {
@@ -338,7 +338,7 @@ mod tests {
         };
         let needs = Needs::from([("images".to_owned(), "recipe `a`".to_owned())]);
         for (listed, expected) in [
-            (vec![queue("images", 0, Some(0))], vec!["ok queues: 1 there, 1 of them needed", "ok dead letters: none"]),
+            (vec![queue("images", 0, Some(0))], vec!["ok queues: 1 there, 1 needed", "ok dead letters: none"]),
             (
                 vec![queue("index", 2, Some(1)), queue("dlq.index", 1, Some(0))],
                 vec![

@@ -356,7 +356,7 @@ pub async fn look<E: From<TransportError>>(
             Ok(Some(delivery)) => delivery,
             Ok(None) => return Err(TransportError::NoSuchQueue(queue.to_owned()).into()),
             // Nothing comes from a queue that is empty, and from a broker that is away; this waits for it.
-            Err(_) if last.elapsed() < PATIENCE && !is_empty(transport, queue).await? => continue,
+            Err(_) if last.elapsed() < PATIENCE && ready(transport, queue).await? > 0 => continue,
             Err(_) => break,
         };
         last = Instant::now();
@@ -379,15 +379,21 @@ pub async fn look<E: From<TransportError>>(
     Ok(seen)
 }
 
-/// Whether nothing waits in a queue, for sure: a busy RabbitMQ says 0 of one that does not answer at once.
-async fn is_empty(transport: &dyn Transport, queue: &str) -> Result<bool, TransportError> {
+/// How many messages wait in a queue: asked more than once, because a busy RabbitMQ says 0 of one that does not answer at
+/// once.
+///
+/// # Errors
+/// The broker failed, or there is no such queue.
+pub async fn ready(transport: &dyn Transport, queue: &str) -> Result<u64, TransportError> {
     const TIMES: usize = 3;
+    let mut ready = 0;
     for _ in 0..TIMES {
-        if transport.waiting(queue).await?.messages > 0 {
-            return Ok(false);
+        ready = transport.waiting(queue).await?.messages;
+        if ready > 0 {
+            break;
         }
     }
-    Ok(true)
+    Ok(ready)
 }
 
 /// Ends subscriptions, with which the messages that were only looked at go back: one that went before would come to us

@@ -346,6 +346,9 @@ async fn looking_at_letters_does_not_wear_them_out_and_those_that_look_alike_hav
     }
     let dead = ["dlq.py".to_owned()];
     until("both are dead", async || count(&facility.transport, &dead).await == 2).await;
+    // What RabbitMQ lists lags; this misses none.
+    let (checked, _) = run(&mut facility.ours(&["dlq", "check", "--json"]), 1).await;
+    assert_eq!(parsed(&checked), json!({"dlq.py": 2}));
     let listed = async |environment: &str| {
         parsed(&run(&mut facility.ours(&["dlq", "list", "py", "--json", "-e", environment]), 0).await.0)
     };

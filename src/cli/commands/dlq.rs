@@ -14,7 +14,7 @@ use crate::cli::{Error, Session, print, say};
 use crate::compile::{Options, compile};
 use crate::library::Library;
 use crate::message::{Envelope, REQUEST_QUEUE, Request};
-use crate::ops::dead_letters::{self, Fate, Letter, look, queue_of, reinject};
+use crate::ops::dead_letters::{self, Fate, Letter, look, queue_of, ready, reinject};
 use crate::transport::{Delivery, Error as TransportError, Transport};
 use crate::value::Value;
 
@@ -38,6 +38,9 @@ enum Command {
     /// Count the dead letters of each queue; exit code 1 when there are any.
     Check(Check),
     /// Move dead letters to files, and print the paths.
+    ///
+    /// No file is written over, and a letter leaves its queue when its file is safe on disk. When this is stopped, the same
+    /// command goes on: a letter that has its file already gets no second one. `zrecipe dlq reinject -r DIR` is the way back.
     Purge(Purge),
     /// Send the letters in files back to where they died.
     ///
@@ -205,8 +208,16 @@ fn check(args: &Check, session: &Session) -> Result<(), Error> {
         let is_meant = |name: &String| {
             if wanted.is_empty() { name.starts_with(dead_letters::PREFIX) } else { wanted.contains(name) }
         };
-        let dead = all.into_iter().filter(|queue| is_meant(&queue.name) && queue.messages > 0);
-        Ok(dead.map(|queue| (queue.name, queue.messages)).collect())
+        let mut counts: Vec<(String, i64)> = Vec::new();
+        // What RabbitMQ lists lags by seconds; what it says when asked does not, but is without what somebody holds.
+        let transport = environment.connect("dlq check", &[]).await?;
+        for queue in all.into_iter().filter(|queue| is_meant(&queue.name)) {
+            let waiting = i64::try_from(ready(&*transport, &queue.name).await?).unwrap_or(i64::MAX);
+            counts.push((queue.name, waiting.saturating_add(queue.unacknowledged.unwrap_or(0))));
+        }
+        transport.close().await?;
+        counts.retain(|(_, count)| *count > 0);
+        Ok(counts)
     })?;
     if args.json {
         let counts = counts.iter().map(|(queue, count)| (queue.clone(), Value::from(*count))).collect();
@@ -235,7 +246,7 @@ fn purge(args: &Purge, session: &Session) -> Result<(), Error> {
         let (mut taken, mut known) = (HashSet::new(), HashSet::new());
         for _ in 0..ROUNDS {
             for Heap { queue, count, worn } in &heaps {
-                if *count == Some(0) && transport.waiting(queue).await?.messages == 0 {
+                if *count == Some(0) && ready(&*transport, queue).await? == 0 {
                     continue;
                 }
                 let before = written.len();
@@ -266,7 +277,7 @@ fn purge(args: &Purge, session: &Session) -> Result<(), Error> {
             // A broker that has died forgets what it was told last.
             let mut rest = Vec::new();
             for heap in heaps {
-                if transport.waiting(&heap.queue).await?.messages > 0 {
+                if ready(&*transport, &heap.queue).await? > 0 {
                     rest.push(heap);
                 }
             }
