@@ -152,6 +152,32 @@ async fn a_tool_that_is_killed_leaves_each_letter_in_one_place() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sending_back_is_interrupted_between_two_letters() {
+    let place = Place::new().await;
+    std::fs::create_dir(place.path("DLQ")).expect("a folder");
+    let name = |n: usize| format!("DLQ/msg-{n:02}");
+    for n in 0..40 {
+        place.write(&name(n), r#"{"header": {"x-death": [{"queue": "out", "reason": "rejected"}]}, "message": 0}"#);
+    }
+    let left = || std::fs::read_dir(place.path("DLQ")).expect("reads").count();
+    for signal in [Signal::INT, Signal::TERM] {
+        let before = left();
+        let mut sending = place.command(&["dlq", "reinject", "-r", "DLQ", "-w", "0.01"]).spawn().expect("starts");
+        let mut lines = std::io::BufReader::new(sending.stderr.take().expect("what it says"));
+        let mut line = String::new();
+        std::io::BufRead::read_line(&mut lines, &mut line).expect("is text");
+        rustix::process::kill_process(rustix::process::Pid::from_child(&sending), signal).expect("it is ours");
+        assert_eq!(sending.wait().expect("ends").code(), Some(2), "{signal:?}");
+        // No mark of a letter on its way is left.
+        assert!((0..before).contains(&left()), "{signal:?}: {}", left());
+        let sent = json(&run(&place, &["queues", "out", "--json"], 0))["queues"][0]["messages"].clone();
+        assert_eq!(sent, json!(40 - left()), "{signal:?}");
+    }
+    run(&place, &["dlq", "reinject", "-r", "DLQ"], 0);
+    assert_eq!(left(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn letters_of_one_second_have_a_file_each() {
     let place = Place::new().await;
     let queues = ["out", "errors", "runner.submission"];

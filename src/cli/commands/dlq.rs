@@ -6,9 +6,11 @@ use std::io::{BufRead as _, IsTerminal as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tokio::sync::watch;
+
 use crate::cli::broker::EnvironmentArgs;
 use crate::cli::letters::{Heap, LookArgs, expand, parts, queues, seconds, shown, step_text};
-use crate::cli::progress::{align, block_on};
+use crate::cli::progress::{align, block_on, interrupted};
 use crate::cli::rebase;
 use crate::cli::{Error, Session, print, say};
 use crate::compile::{Options, compile};
@@ -44,9 +46,10 @@ enum Command {
     Purge(Purge),
     /// Send the letters in files back to where they died.
     ///
-    /// Paths also come from standard input, as `purge` prints them. When this is stopped while a letter is on its way,
-    /// nobody knows whether the broker has it: the same command sends it again, with the same id, and says so. Services of
-    /// zrecipe take it once; what Python services do with it is to be seen in the queue.
+    /// Paths also come from standard input, as `purge` prints them. Ctrl-C waits for the letter that is on its way. When
+    /// the tool is killed in that moment, nobody knows whether the broker has the letter: the same command sends it again,
+    /// with the same id, and says so. Services of zrecipe take it once; whether it was there twice for a Python service is
+    /// to be seen in the queue.
     Reinject(Reinject),
     /// Say why letters died and whether sending them back can help.
     Diagnose(Look),
@@ -317,18 +320,39 @@ fn send_back(args: &Reinject, session: &Session) -> Result<(), Error> {
     let environment = args.environment.read(session)?;
     let wait = seconds(args.wait)?;
     let mut results: Vec<Value> = Vec::new();
-    let mut failed = false;
+    let (mut failed, mut stopped) = (false, false);
     let mut seen = HashSet::new();
     let mut files = expand(files.into_iter())?;
     // A file that is named twice is one letter.
     files.retain(|path| seen.insert(std::fs::canonicalize(path).unwrap_or_else(|_| path.clone())));
     block_on(async {
         let transport = if args.dry_run { None } else { Some(environment.connect("dlq reinject", &[]).await?) };
+        let (end, mut over) = watch::channel(0);
+        let signals = tokio::spawn(async move {
+            loop {
+                interrupted().await;
+                end.send_modify(|times| *times += 1);
+            }
+        });
         for (number, path) in files.iter().enumerate() {
             if number > 0 && !args.dry_run {
-                tokio::time::sleep(wait).await;
+                tokio::select! {
+                    () = tokio::time::sleep(wait) => {}
+                    _ = over.wait_for(|times| *times > 0) => {}
+                }
             }
-            let sent = one_back(args, transport.as_deref(), path).await;
+            stopped = *over.borrow() > 0;
+            if stopped {
+                break;
+            }
+            // The one that is on its way is waited for, until somebody says once more that all is to end.
+            let sent = tokio::select! {
+                sent = one_back(args, transport.as_deref(), path) => sent,
+                _ = over.wait_for(|times| *times > 1) => {
+                    stopped = true;
+                    break;
+                }
+            };
             failed |= sent.is_err();
             let file = path.display().to_string();
             let mut result = vec![("file".to_owned(), Value::from(file.as_str()))];
@@ -352,6 +376,7 @@ fn send_back(args: &Reinject, session: &Session) -> Result<(), Error> {
             }
             results.push(Value::Object(result.into_iter().collect()));
         }
+        signals.abort();
         if let Some(transport) = transport {
             transport.close().await?;
         }
@@ -359,6 +384,11 @@ fn send_back(args: &Reinject, session: &Session) -> Result<(), Error> {
     })?;
     if args.json {
         print(&(Value::Array(results).to_json_pretty() + "\n"))?;
+    }
+    if stopped {
+        return Err(
+            Error::new("interrupted").hint("the rest is in its files; with `--remove` the same command goes on")
+        );
     }
     if failed { Err(Error::findings()) } else { Ok(()) }
 }
