@@ -358,6 +358,28 @@ impl Type {
         self
     }
 
+    /// Takes over the limits of a schema for numbers and lengths, rounded to the wider side.
+    fn limit(&mut self, schema: &serde_json::Map<String, SchemaValue>) {
+        let number = |key: &str| schema.get(key).and_then(SchemaValue::as_f64);
+        let is_whole = self.kinds & FRACTION == 0;
+        let least = number("minimum").into_iter().chain(number("exclusiveMinimum"));
+        let greatest = number("maximum").into_iter().chain(number("exclusiveMaximum"));
+        for least in least {
+            self.range.0 = self.range.0.max(if is_whole { least.ceil() } else { least.floor() } as i64);
+        }
+        for greatest in greatest {
+            self.range.1 = self.range.1.min(if is_whole { greatest.floor() } else { greatest.ceil() } as i64);
+        }
+        let key = match self.kinds {
+            TEXT => "minLength",
+            ARRAY => "minItems",
+            _ => return,
+        };
+        if let Some(length) = schema.get(key).and_then(SchemaValue::as_u64) {
+            self.length = self.length.max(usize::try_from(length).unwrap_or_default());
+        }
+    }
+
     /// What may be put into `{x}` so that the text is of this type.
     fn of_text(&self) -> Self {
         if self.kinds & TEXT == 0 {
@@ -553,6 +575,7 @@ fn of_schema(root: &SchemaValue, schema: &SchemaValue, depth: usize) -> Type {
     {
         found = found.meet(&Type { patterns: vec![pattern.to_owned()], ..Type::any() });
     }
+    found.limit(object);
     if found.kinds & OBJECT != 0 {
         let required = object.get("required").and_then(SchemaValue::as_array).into_iter().flatten();
         for name in required.filter_map(SchemaValue::as_str) {
@@ -646,11 +669,17 @@ impl fmt::Display for Type {
         // A number or boolean stands for its text, and where values are coerced for one another.
         let as_text = self.kinds & SCALAR == SCALAR && self.reading == Reading::Any;
         let as_other = |reading: Reading| has(TEXT) && has(BOOL) && self.reading == reading;
+        let limits = match self.range {
+            (i64::MIN, i64::MAX) => String::new(),
+            (least, i64::MAX) => format!(" of at least {least}"),
+            (i64::MIN, greatest) => format!(" of at most {greatest}"),
+            (least, greatest) => format!(" from {least} to {greatest}"),
+        };
         match self.kinds & NUMBER {
             _ if as_text || as_other(Reading::Boolean) => {}
-            NUMBER => parts.push(article("number")),
-            INTEGER => parts.push(article("integer")),
-            FRACTION => parts.push(article("number with a fraction")),
+            NUMBER => parts.push(article("number") + &limits),
+            INTEGER => parts.push(article("integer") + &limits),
+            FRACTION => parts.push(article("number with a fraction") + &limits),
             _ => {}
         }
         if has(BOOL) && !as_text && !as_other(Reading::Number) && !as_other(Reading::Integer) {

@@ -174,6 +174,12 @@ impl Schema {
             if leaves.is_empty() {
                 return Vec::new();
             }
+            // Which values there are says more than of which type they are.
+            let options: Vec<Vec<Segment>> = leaves
+                .iter()
+                .filter(|leaf| matches!(leaf.kind, LeafKind::Options(_)))
+                .map(|leaf| leaf.path.clone())
+                .collect();
             let count = |leaf: &Leaf| {
                 let (path, types) = match (&leaf.kind, &leaf.instead) {
                     (LeafKind::Types(types), _) => (&leaf.path, types),
@@ -187,6 +193,7 @@ impl Schema {
                 if coerced { leaves.iter().filter_map(count).collect() } else { Vec::new() };
             let coerced_now = !found.is_empty();
             if !coerced_now {
+                leaves.retain(|leaf| !matches!(leaf.kind, LeafKind::Types(_)) || !options.contains(&leaf.path));
                 violations =
                     leaves.into_iter().filter_map(|leaf| self.judge(root, leaf, coerced, view)).flatten().collect();
                 break;
@@ -702,6 +709,10 @@ impl Subject<'_> {
     fn show(&self) -> String {
         let text = match self.filled {
             Some(value) => value.to_json(),
+            // In YAML it may be written in many lines.
+            None if self.node.kind() == Kind::String && self.node.raw().contains('\n') => {
+                Value::from(self.node.text().into_owned()).to_json()
+            }
             None => self.node.raw().to_owned(),
         };
         shorten(&text)

@@ -665,11 +665,7 @@ fn large_recipes_are_read() {
         ("a chain", chain(100_000), vec![]),
         ("a circle", circle, vec!["cycle"]),
         ("lists in lists", "[".repeat(100_000), vec!["not-a-recipe", "syntax-error", "too-deep"]),
-        (
-            "objects in objects",
-            "{\"a\":".repeat(100_000),
-            vec!["non-numeric-step", "syntax-error", "too-deep"],
-        ),
+        ("objects in objects", "{\"a\":".repeat(100_000), vec!["non-numeric-step", "syntax-error", "too-deep"]),
         ("closing brackets", "]".repeat(100_000), vec!["syntax-error"]),
         ("commas", format!("[{}]", ",".repeat(100_000)), vec!["not-a-recipe", "syntax-error"]),
         ("quotes", "\"".repeat(100_001), vec!["not-a-recipe", "syntax-error"]),

@@ -1,7 +1,7 @@
 //! Keys of a step that look like a structural key and are none.
 
 use std::cell::OnceCell;
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use crate::diagnostic::Sink;
 use crate::lint::{Context, renamed};
@@ -53,8 +53,13 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
             let diagnostic = RULE
                 .at(span, format!("key `{key}` of step `{}` is not one that zocalo knows", cx.recipe.name(step)))
                 .help(format!("did you mean `{meant}`?"));
-            let keys = keys.get_or_init(|| value.members().map(|part| part.key.text()).collect::<HashSet<_>>());
-            sink.report(if keys.contains(meant) {
+            let keys = keys.get_or_init(|| {
+                let mut keys = HashMap::new();
+                value.members().for_each(|part| *keys.entry(part.key.text()).or_insert(0) += 1);
+                keys
+            });
+            // Under one name only one of several would count.
+            sink.report(if keys.contains_key(meant) || keys.get(&key).is_some_and(|&count| count > 1) {
                 diagnostic
             } else if matches!(meant, "queue" | "topic") {
                 // There is another destination already: every message would be sent twice.
