@@ -56,19 +56,23 @@ local function play()
 
   -- A queue is completed: chosen with Ctrl-N, taken with Ctrl-Y.
   keys([[/"queue": "arch<CR>A]])
-  keys([[<Left><Left><C-x><C-o>]])
-  await("queues are offered", function()
+  local line = lua("return vim.api.nvim_get_current_line()")
+  local function is_offered()
     return lua("return vim.fn.pumvisible()") == 1
-  end)
+  end
+  keys([[<Left><Left><C-x><C-o>]])
+  await("queues are offered", is_offered)
   seen.offered = lua("return vim.tbl_map(function(item) return item.word end, vim.fn.complete_info({'items'}).items)")
   await("the queue is chosen", function()
     if text():find('"archive.fast"', 1, true) then
       return true
     end
-    -- A late answer of the server closes the list.
-    if lua("return vim.fn.pumvisible()") == 0 then
-      keys("<C-x><C-o>")
-      vim.wait(200)
+    -- A late answer of the server closes the list, and the next key finds words instead: from the start.
+    if not is_offered() then
+      keys("<Esc>")
+      lua("vim.api.nvim_set_current_line(...)", line)
+      keys("A<Left><Left><C-x><C-o>")
+      vim.wait(5000, is_offered, 20)
     end
     keys("<C-n>")
     vim.wait(200)
