@@ -159,9 +159,10 @@ async fn an_outage_is_told_and_nobody_waits_for_a_broker_that_is_silent() {
     service.says(&format!("connected again to {place}")).await;
     until("readiness", async || get(&address, "/readyz").await.0 == "200").await;
     let numbers = get(&address, "/metrics").await.1;
-    for line in ["zrecipe_connected 1\n", "zrecipe_reconnections_total 1\n"] {
-        assert!(numbers.contains(line), "{line}{numbers}");
-    }
+    assert!(numbers.contains("zrecipe_connected 1\n"), "{numbers}");
+    // A broker that is starting may take a connection and drop it once more.
+    let again = numbers.split("\nzrecipe_reconnections_total ").nth(1).and_then(|rest| rest.lines().next());
+    assert!(again.and_then(|again| again.parse::<f64>().ok()).is_some_and(|again| again >= 1.0), "{numbers}");
 
     // Two starts, one of them to a queue that is not there: neither is sent.
     let transport = connect(&node).await;
