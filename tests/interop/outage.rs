@@ -169,10 +169,12 @@ async fn an_outage_is_told_and_nobody_waits_for_a_broker_that_is_silent() {
     let request = r#"{"recipes": [], "custom_recipe": {"1": {"queue": "there"}, "2": {"queue": "nowhere"}, "start": [[1, 1], [2, 2]]}}"#;
     let request = Outgoing { body: request.into(), ..message("two", queue("processing_recipe")) };
     transport.send(vec![request]).await.expect("sends");
-    let line = service.says("outcome=").await;
-    assert!(line.contains("there is no queue `nowhere`") && line.contains("sent=0"), "{line}");
+    let line = service.says("there is no queue `nowhere`").await;
+    assert!(line.contains("outcome=") && line.contains("sent=0"), "{line}");
     let waiting = async |queue: &str| transport.waiting(queue).await.expect("is there").messages;
-    assert_eq!((waiting("there").await, waiting("dlq.processing_recipe").await), (0, 2));
+    // The first request may have come again after the outage, and its letter with it.
+    assert_eq!(waiting("there").await, 0);
+    assert!((2..=3).contains(&waiting("dlq.processing_recipe").await));
     transport.close().await.expect("closes");
 
     node.meet(Fate::Freezes);
