@@ -34,6 +34,8 @@ pub struct Facts {
 pub struct Output {
     /// The channel.
     pub channel: Arc<str>,
+    /// The queue of the step that has the output, and the channel.
+    route: Arc<str>,
     /// The queue of the step that it goes to.
     pub queue: Arc<str>,
     /// The step that has the output.
@@ -75,6 +77,8 @@ pub struct Parameter {
 pub struct Set {
     /// Channel, then queue that it goes to: how many outputs.
     channels: Grouped,
+    /// The same for the outputs of one queue.
+    routes: Grouped,
     /// Queue: in how many recipes.
     queues: Counts,
     /// Service, then queue: how many steps.
@@ -170,6 +174,15 @@ pub struct Custom {
     pub count: usize,
 }
 
+/// Which outputs of that name were counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Among {
+    /// All.
+    All,
+    /// Those of steps on the same queue.
+    ThoseOfTheQueue,
+}
+
 impl Facts {
     /// The facts of a recipe. Names with placeholders are left out: nobody knows what they become.
     pub fn of(recipe: &Recipe) -> Self {
@@ -178,9 +191,10 @@ impl Facts {
         let mut last: Option<Arc<str>> = None;
         each(recipe, &mut |fact| {
             match fact {
-                Fact::Output { channel, queue, from, to, span } => {
-                    let (channel, queue) = (channel.text().into(), Arc::from(queue));
-                    facts.outputs.push(Output { channel, queue, from, to, span });
+                Fact::Output { by, channel, queue, from, to, span } => {
+                    let (channel, queue): (Arc<str>, _) = (channel.text().into(), Arc::from(queue));
+                    let route = [by, "\n", &channel].concat().into();
+                    facts.outputs.push(Output { channel, route, queue, from, to, span });
                 }
                 Fact::Place { queue, service, step, span } => {
                     let queue: Arc<str> = Arc::from(queue);
@@ -205,8 +219,10 @@ impl Facts {
         let mut same = true;
         each(recipe, &mut |fact| {
             same &= match fact {
-                Fact::Output { channel, queue, from, to, .. } => outputs.next().is_some_and(|own| {
-                    (own.from, own.to) == (from, to) && *own.queue == *queue && channel.is(&own.channel)
+                Fact::Output { by, channel, queue, from, to, .. } => outputs.next().is_some_and(|own| {
+                    (own.from, own.to) == (from, to)
+                        && (&*own.queue, own.route.split_once('\n').map(|(by, _)| by)) == (queue, Some(by))
+                        && channel.is(&own.channel)
                 }),
                 Fact::Place { queue, service, step, .. } => places.next().is_some_and(|own| {
                     own.step == step && *own.queue == *queue && own.service.as_deref() == service.as_deref()
@@ -239,6 +255,15 @@ impl Facts {
         }
     }
 
+    /// The same for the outputs of one queue.
+    fn routes_to(&self, route: &str, queue: &str) -> usize {
+        let is_one = |output: &&Output| &*output.route == route && &*output.queue == queue;
+        match self.counts() {
+            Some(counts) => counts.routes.count(route, queue),
+            None => self.outputs.iter().filter(is_one).count(),
+        }
+    }
+
     /// How many steps of a service are on a queue.
     fn places_on(&self, service: &str, queue: &str) -> usize {
         let is_one = |place: &&Place| place.service.as_deref() == Some(service) && &*place.queue == queue;
@@ -251,7 +276,7 @@ impl Facts {
 
 /// One thing that a recipe says.
 enum Fact<'r> {
-    Output { channel: NodeRef<'r>, queue: &'r str, from: i64, to: i64, span: Span },
+    Output { by: &'r str, channel: NodeRef<'r>, queue: &'r str, from: i64, to: i64, span: Span },
     Place { queue: &'r str, service: Option<Cow<'r, str>>, step: i64, span: Span },
     Parameter { queue: &'r str, key: NodeRef<'r>, step: i64 },
 }
@@ -261,13 +286,16 @@ fn each(recipe: &Recipe, take: &mut dyn FnMut(Fact<'_>) -> bool) {
     let name = |step: &Step| recipe.text(step.queue).filter(|queue| !has_braces(queue));
     for step in recipe.steps() {
         let from = step.id;
+        let by = recipe.text(step.queue).unwrap_or_default();
+        // A line end would end it.
+        let by = by.lines().next().unwrap_or_default();
         for link in recipe.links(step).iter().filter(|link| link.role == Role::Output) {
             let target = link.target.id().and_then(|id| recipe.step(id));
             if let (Some(channel), Some(target)) = (link.channel, target)
                 && let Some(queue) = name(target)
             {
                 let (channel, queue, span) = (recipe.node(channel), &*queue, recipe.span(link.node));
-                if !take(Fact::Output { channel, queue, from, to: target.id, span }) {
+                if !take(Fact::Output { by, channel, queue, from, to: target.id, span }) {
                     return;
                 }
             }
@@ -301,6 +329,7 @@ impl Set {
     fn count(&mut self, facts: &mut Facts, others: &Queues) {
         for output in &mut facts.outputs {
             self.channels.under(&mut output.channel).add(&mut output.queue);
+            self.routes.under(&mut output.route).add(&mut output.queue);
         }
         for parameter in &mut facts.parameters {
             self.parameters.under(&mut parameter.queue).add(&mut parameter.name);
@@ -325,6 +354,7 @@ impl Set {
     fn discount(&mut self, facts: &Facts, others: &Queues) {
         for output in &facts.outputs {
             self.channels.forget(&output.channel, &output.queue);
+            self.routes.forget(&output.route, &output.queue);
         }
         for parameter in &facts.parameters {
             self.parameters.forget(&parameter.queue, &parameter.name);
@@ -344,7 +374,7 @@ impl Set {
     /// time; whether anything has.
     pub fn replace(&mut self, known: &mut Facts, mut new: Facts) -> bool {
         let outputs = difference(&known.outputs, &new.outputs, |a, b| {
-            (&a.channel, &a.queue, a.from, a.to) == (&b.channel, &b.queue, b.from, b.to)
+            (&a.route, &a.queue, a.from, a.to) == (&b.route, &b.queue, b.from, b.to)
         });
         let places = difference(&known.places, &new.places, |a, b| {
             (&a.queue, &a.service, a.step) == (&b.queue, &b.service, b.step)
@@ -386,11 +416,21 @@ impl Set {
             || facts.parameters.iter().any(|parameter| self.nearly_the_parameter(facts, parameter).is_some())
     }
 
-    /// Where the outputs of that name go in the other recipes, if nearly all go to one queue and none to this one.
-    pub fn usual_queue_of_channel(&self, facts: &Facts, output: &Output) -> Option<Custom> {
+    /// Where the outputs of that name go in the other recipes, if nearly all go to one queue and none to this one: all,
+    /// or else those of steps on the same queue.
+    pub fn usual_queue_of_channel(&self, facts: &Facts, output: &Output) -> Option<(Custom, Among)> {
+        let of_route = |queue: &str| facts.routes_to(&output.route, queue);
+        let of_channel = |queue: &str| facts.outputs_to(&output.channel, queue);
+        let all = self.usual_queue(self.channels.get(&output.channel), output, of_channel);
+        all.map(|custom| (custom, Among::All)).or_else(|| {
+            let custom = self.usual_queue(self.routes.get(&output.route), output, of_route)?;
+            Some((custom, Among::ThoseOfTheQueue))
+        })
+    }
+
+    fn usual_queue(&self, counts: Option<&Counts>, output: &Output, own: impl Fn(&str) -> usize) -> Option<Custom> {
         const ENOUGH: usize = 5;
-        let own = |queue: &str| facts.outputs_to(&output.channel, queue);
-        let counts = self.channels.get(&output.channel)?;
+        let counts = counts?;
         if counts.is_only(&output.queue) {
             return None;
         }

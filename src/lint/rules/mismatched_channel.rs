@@ -1,6 +1,7 @@
 //! A channel that goes elsewhere than its namesakes in other recipes.
 
 use crate::diagnostic::Sink;
+use crate::evidence::Among;
 use crate::evidence::Output;
 use crate::lint::Context;
 
@@ -35,7 +36,7 @@ declare_rule! {
 fn check(cx: &Context<'_>, sink: &mut Sink) {
     let Some((facts, set)) = cx.set else { return };
     for output in &facts.outputs {
-        let Some(usual) = set.usual_queue_of_channel(facts, output) else { continue };
+        let Some((usual, among)) = set.usual_queue_of_channel(facts, output) else { continue };
         // Without a step on the usual queue this recipe simply does something else.
         let here = facts.places.iter().find(|place| place.queue == usual.name && place.step != output.from);
         let Some(here) = here else { continue };
@@ -51,8 +52,12 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
             RULE.at(output.span, message)
                 .label(format!("step `{}` (queue `{}`)", output.to, output.queue))
                 .help(format!(
-                    "{} other outputs named `{}` go to queue `{}`; here that is step `{}`",
-                    usual.count, output.channel, usual.name, here.step
+                    "{} other outputs named `{}`{} go to queue `{}`; here that is step `{}`",
+                    usual.count,
+                    output.channel,
+                    if among == Among::All { "" } else { " of the same queue" },
+                    usual.name,
+                    here.step
                 ))
                 .unsafe_fix(format!("write `{}`", here.step), output.span, here.step.to_string()),
         );
