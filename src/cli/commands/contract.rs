@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::cli::files::gather;
+use crate::cli::files::{Input, gather};
 use crate::cli::{Error, Session, print, say};
 use crate::compile::{Compilation, Options, compile};
-use crate::library::{self, read};
+use crate::library;
 use crate::lint::nearest;
 use crate::recipe::{Recipe, Role, Step};
 use crate::report::count as counted;
@@ -41,7 +41,7 @@ enum Action {
     },
     /// Make a contract out of a JSON Schema of parameters, as pydantic's `model_json_schema()` writes it
     Import {
-        /// A file with the JSON Schema.
+        /// A file with the JSON Schema; `-` is standard input.
         #[arg(value_name = "FILE")]
         file: PathBuf,
         /// The queue on which the service listens (repeatable).
@@ -64,8 +64,10 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
     let contract = match &args.action {
         Action::Init { queues, from } => draft(queues, from, session)?,
         Action::Import { file, queues, name, strict } => {
-            let source = read(file, &file.to_string_lossy(), session.settings.max_bytes())?;
-            let shown = file.display();
+            let path = Some(file.clone()).filter(|file| file.as_os_str() != "-");
+            let shown = path.as_ref().map_or("<stdin>".into(), |path| path.to_string_lossy().into_owned());
+            let source = Input { name: shown, path, found: false }.read(session.settings.max_bytes()).map_err(Error::new)?;
+            let shown = source.name();
             let schema = match read_value(source.text().as_bytes()) {
                 Ok(schema @ (Value::Object(_) | Value::Bool(_))) => schema,
                 Ok(other) => return Err(Error::new(format!("{shown} holds {}, not a JSON Schema", other.describe()))),

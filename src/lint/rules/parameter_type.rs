@@ -7,7 +7,7 @@ use crate::diagnostic::{Diagnostic, Sink};
 use crate::infer::{Never, Type};
 use crate::lint::Context;
 use crate::schema::Problem;
-use crate::syntax::NodeId;
+use crate::syntax::{Kind, NodeId};
 use crate::value::Value;
 
 declare_rule! {
@@ -39,15 +39,20 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
     for found in cx.violations() {
         let violation = &found.violation;
         let Problem::Unfit { predicate, meant, replacement } = &violation.problem else { continue };
+        let node = cx.node(violation.node);
         // That `parameters` are no object is the business of another rule.
-        if violation.path.is_empty() || said.contains(&violation.node) {
+        let is_whole = violation.path.is_empty();
+        if is_whole && node.kind() != Kind::Object || said.contains(&violation.node) {
             continue;
         }
         let step = &cx.recipe.steps()[found.step];
         let Some(contract) = cx.contract_of(step) else { continue };
         let what = if found.part == "parameters" { "parameter" } else { "job parameter" };
-        let node = cx.node(violation.node);
-        let message = format!("{what} `{}` of step `{}` {predicate}", violation.path, cx.recipe.name(step));
+        let name = cx.recipe.name(step);
+        let message = match is_whole {
+            true => format!("`{}` of step `{name}` {predicate}", found.part),
+            false => format!("{what} `{}` of step `{name}` {predicate}", violation.path),
+        };
         let mut diagnostic = RULE.at(node.head(), message);
         diagnostic = match meant {
             Some(meant) => diagnostic.help(format!("did you mean `{meant}`?")),
