@@ -15,7 +15,7 @@ use crate::schema::{Fault, Problem, View, Violation};
 use crate::site::{self, Site, Written};
 use crate::site::{Files, NoFiles};
 use crate::source::Span;
-use crate::syntax::{Kind, NodeId, NodeRef, Notation, ProblemKind, Tree};
+use crate::syntax::{Kind, NodeId, NodeRef, Notation, ProblemKind, Tree, yaml};
 use crate::template::{Field, Template, TemplateUse, has_braces, parse};
 use crate::topology::{Queue, Topology};
 use crate::value::{Object, write_string};
@@ -336,7 +336,7 @@ impl<'a> Context<'a> {
 pub fn respelled(written: &str, name: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "_.-/".contains(c);
     let is_plain = name.starts_with(|c: char| c.is_ascii_alphabetic()) && name.chars().all(plain);
-    if is_plain && !written.starts_with(['"', '\'']) {
+    if is_plain && yaml::is_text(name) && !written.starts_with(['"', '\'']) {
         return name.to_owned();
     }
     let mut quoted = String::new();

@@ -7,7 +7,7 @@ use crate::recipe::{Recipe, Role, Step};
 use crate::source::Span;
 use crate::suppress;
 use crate::syntax::{Kind, NodeId, NodeRef, Tree};
-use crate::template::{Field, has_braces};
+use crate::template::{Field, Template, has_braces, whole_names};
 use crate::topology::Destination;
 
 /// What a name names. Two occurrences with equal names mean the same thing.
@@ -204,8 +204,10 @@ impl Names<'_> {
             Occurrence { name: Name::Step(id), span, node: node.id(), is_definition: false }
         };
         for step in recipe.steps() {
-            let key = recipe.node(step.key);
-            self.text(key, |_| Name::Step(step.id), true);
+            self.text(recipe.node(step.key), |_| Name::Step(step.id), true);
+            // Comments have the key of their step.
+            let others = recipe.repeated().iter().filter(|repeated| repeated.last == step.key);
+            others.for_each(|repeated| self.text(recipe.node(repeated.key), |_| Name::Step(step.id), false));
             self.text_of(recipe, step.queue, Name::Queue);
             self.text_of(recipe, step.topic, Name::Topic);
             self.text_of(recipe, step.exchange, Name::Exchange);
@@ -244,14 +246,17 @@ impl Names<'_> {
 
     fn placeholders(&mut self, compilation: &Compilation) {
         for used in &compilation.templates {
-            let Ok(template) = &used.template else { continue };
             let node = compilation.tree.node(used.node);
             let text = node.text();
-            for field in template.fields() {
-                if let Some(range) = name_in(&text, field) {
-                    let (name, span) = (Name::Placeholder(field.name.clone()), node.text_span(range));
-                    self.found.push(Occurrence { name, span, node: node.id(), is_definition: false });
-                }
+            let fields = used.template.iter().flat_map(Template::fields);
+            let mut names: Vec<_> =
+                fields.filter_map(|field| Some((field.name.clone(), name_in(&text, field)?))).collect();
+            if used.template.is_err() {
+                names = whole_names(&text);
+            }
+            for (name, range) in names {
+                let (name, span) = (Name::Placeholder(name), node.text_span(range));
+                self.found.push(Occurrence { name, span, node: node.id(), is_definition: false });
             }
         }
     }
@@ -266,15 +271,43 @@ impl Names<'_> {
         let Some(owner) = items("names").chain(items("queues")).next().map(|name| name.text().into_owned()) else {
             return;
         };
-        for part in ["parameters", "job_parameters", "channels"] {
-            let Some(object) = root.get(part) else { continue };
-            let object = if part == "channels" { Some(object) } else { object.get("properties") };
-            for member in object.into_iter().flat_map(NodeRef::members) {
-                let named = |name| Member { owner: owner.clone(), part, name };
-                let name =
-                    |name| if part == "channels" { Name::Channel(named(name)) } else { Name::Parameter(named(name)) };
-                self.text(member.key, name, true);
-            }
+        let member = |part| move |owner: &str, name: String| Member { owner: owner.to_owned(), part, name };
+        for channel in members(root, "channels") {
+            self.text(channel.key, |name| Name::Channel(member("channels")(&owner, name)), true);
+        }
+        let knows = |part: &str, name: NodeRef<'_>| {
+            let properties = root.get(part).and_then(|schema| schema.get("properties"));
+            properties.is_some_and(|properties| properties.get(&name.text()).is_some())
+        };
+        for part in ["parameters", "job_parameters"] {
+            let Some(schema) = root.get(part) else { continue };
+            let name = |name| Name::Parameter(member(part)(&owner, name));
+            members(schema, "properties").for_each(|property| self.text(property.key, name, true));
+            self.schema(schema, &name);
+        }
+        for deprecated in members(root, "deprecated") {
+            let is_of_job = [deprecated.key, deprecated.value].into_iter().any(|name| knows("job_parameters", name))
+                && !knows("parameters", deprecated.key);
+            let part = if is_of_job { "job_parameters" } else { "parameters" };
+            let name = |name| Name::Parameter(member(part)(&owner, name));
+            self.text(deprecated.key, name, false);
+            self.text(deprecated.value, name, false);
+        }
+    }
+
+    /// The parameters that a schema names, but for its own properties.
+    fn schema(&mut self, schema: NodeRef<'_>, name: &impl Fn(String) -> Name) {
+        let required = schema.get("required").into_iter().flat_map(NodeRef::items);
+        required.for_each(|required| self.text(required, name, false));
+        for dependent in members(schema, "dependentRequired") {
+            self.text(dependent.key, name, false);
+            dependent.value.items().for_each(|required| self.text(required, name, false));
+        }
+        let lists = ["allOf", "anyOf", "oneOf"].into_iter().filter_map(|key| schema.get(key));
+        let single = ["if", "then", "else", "not"].into_iter().filter_map(|key| schema.get(key));
+        for part in lists.flat_map(NodeRef::items).chain(single) {
+            members(part, "properties").for_each(|property| self.text(property.key, name, false));
+            self.schema(part, name);
         }
     }
 

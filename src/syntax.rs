@@ -393,6 +393,12 @@ impl<'t> NodeRef<'t> {
         kept.map_or_else(|| self.raw(), AsRef::as_ref)
     }
 
+    /// Whether it is a scalar of YAML that is written elsewhere: `*name`.
+    pub fn is_alias(self) -> bool {
+        let is_scalar = !matches!(self.kind(), Kind::Array | Kind::Object);
+        is_scalar && self.raw().starts_with('*') && Notation::of(self.tree.source.name()) == Notation::Yaml
+    }
+
     /// Whether two strings are the same when decoded.
     pub fn same_text(self, other: NodeRef<'_>) -> bool {
         let (a, b) = (self.node(), other.node());

@@ -147,6 +147,28 @@ pub fn has_braces(text: &str) -> bool {
     memchr::memchr2(b'{', b'}', text.as_bytes()).is_some()
 }
 
+/// The names of the placeholders in a string that is no template, as far as they can be read, and where they are.
+pub fn whole_names(text: &str) -> Vec<(String, Range<usize>)> {
+    let mut found = Vec::new();
+    let mut at = 0;
+    while let Some(open) = text[at..].find('{') {
+        at += open + 1;
+        if text[at..].starts_with('{') {
+            at += 1;
+            continue;
+        }
+        let start = at + if text[at - 1..].starts_with("{$REPLACE:") { REPLACE.len() } else { 0 };
+        let is_name = |c: char| c.is_alphanumeric() || c == '_' || c == '-';
+        let end = text[start..].find(|c| !is_name(c)).map_or(text.len(), |length| start + length);
+        let name = &text[start..end];
+        if text[end..].starts_with(['}', '[', ':', '!', '.']) && !name.is_empty() && !is_number(name) {
+            found.push((name.to_owned(), start..end));
+        }
+        at = end;
+    }
+    found
+}
+
 /// Reads a string as a template.
 ///
 /// # Errors

@@ -1,6 +1,8 @@
 //! Which names can be changed, to what, and how a name is written in place of another.
 
+use super::describe::schema_of;
 use super::session::{Error, Session, View};
+use crate::contract::Contracts;
 use crate::diagnostic::Edit;
 use crate::lint::respelled;
 use crate::names::{Name, Occurrence};
@@ -16,8 +18,37 @@ pub fn renamable(view: &View, at: gen_lsp_types::Position) -> Result<&Occurrence
     match &found.name {
         Name::Rule(_) => Err(Error::Failed("the names of rules are those of zrecipe".to_owned())),
         Name::Recipe(_) => Err(Error::Failed("a recipe has the name of its file: rename that".to_owned())),
-        _ => Ok(found),
+        Name::Placeholder(name) if name == "guid" => {
+            Err(Error::Failed("the dispatcher adds `guid`, under this name".to_owned()))
+        }
+        name => match promised(view, name) {
+            Some(service) => {
+                let (kind, text) = (name.kind(), name.text());
+                Err(Error::Failed(format!("the {kind} `{text}` is that of `{service}`, which is part of zrecipe")))
+            }
+            None => Ok(found),
+        },
     }
+}
+
+/// The service that is built in and goes by a name, or has it.
+fn promised<'v>(view: &'v View, name: &Name) -> Option<&'v str> {
+    let contracts = view.basis.contracts();
+    let contract = match name {
+        Name::Service(service) => contracts.of_service(service)?,
+        Name::Queue(queue) => contracts.of_queue(queue)?,
+        Name::Channel(member) => {
+            let contract = contracts.of_service(&member.owner)?;
+            contract.channel(&member.name).map(|_| contract)?
+        }
+        Name::Parameter(member) => {
+            let contract = contracts.of_service(&member.owner)?;
+            let mut known = schema_of(contract, member.part)?.properties();
+            known.any(|(name, _)| name == member.name).then_some(contract)?
+        }
+        _ => return None,
+    };
+    Contracts::built_in().iter().any(|built_in| std::ptr::eq(built_in, contract)).then(|| contract.name())
 }
 
 /// The new name of what has another name now.
@@ -74,6 +105,13 @@ pub fn edits(view: &View, name: &Name, new: &Name) -> Result<Vec<Edit>, Error> {
     let mut edits = Vec::new();
     for found in view.names().iter().filter(|found| found.name == *name) {
         let node = view.compilation.tree.node(found.node);
+        if let Some(why) = obstacle(view, name, found) {
+            return Err(Error::Failed(why));
+        }
+        // What is written at its anchor is changed there.
+        if node.is_alias() {
+            continue;
+        }
         // Keys are unique in their object.
         if node.kind() == Kind::String && has_sibling(view, found, &text) {
             return Err(taken());
@@ -91,6 +129,37 @@ pub fn edits(view: &View, name: &Name, new: &Name) -> Result<Vec<Edit>, Error> {
         edits.push(Edit { span: found.span, replacement });
     }
     Ok(edits)
+}
+
+/// Why a name cannot be changed in one place.
+fn obstacle(view: &View, name: &Name, found: &Occurrence) -> Option<String> {
+    let tree = &view.compilation.tree;
+    let (node, text) = (tree.node(found.node), view.source().text());
+    let line = view.position(node.span().start).line + 1;
+    let named = || view.names().iter().filter(|other| other.name == *name);
+    if node.is_alias() {
+        let label = &node.raw()[1..];
+        let before = &text[..node.span().start as usize];
+        let anchors = before.rmatch_indices('&').map(|(at, _)| at + 1);
+        let mut ends = anchors.filter(|&at| before[at..].split(char::is_whitespace).next() == Some(label));
+        let end = ends.next()? + label.len();
+        let anchored =
+            tree.nodes().filter(|node| node.span().start as usize >= end).min_by_key(|node| node.span().start);
+        let is_same =
+            anchored.is_some_and(|anchored| named().any(|other| tree.node(other.node).span() == anchored.span()));
+        return (!is_same).then(|| format!("`*{label}` in line {line} stands for something else as well"));
+    }
+    let before = text[..node.span().start as usize].trim_end();
+    let label = before.rsplit(char::is_whitespace).next().and_then(|word| word.strip_prefix('&'));
+    if let Some(label) = label.filter(|_| before.len() < node.span().start as usize) {
+        let aliases = tree.nodes().filter(|alias| alias.is_alias() && alias.raw().strip_prefix('*') == Some(label));
+        if aliases.into_iter().any(|alias| named().all(|other| other.node != alias.id())) {
+            return Some(format!("`*{label}` stands for something else as well"));
+        }
+    }
+    // Where of a text of several lines a name is, cannot always be told.
+    let is_whole = node.kind() == Kind::String && found.span == node.span();
+    (is_whole && node.raw() != found.name.text()).then(|| format!("it cannot be changed in line {line}"))
 }
 
 fn has_sibling(view: &View, found: &Occurrence, text: &str) -> bool {
@@ -112,7 +181,8 @@ fn has_sibling(view: &View, found: &Occurrence, text: &str) -> bool {
     }
 }
 
-/// The documents in which a name is changed: that of a parameter of a recipe means something in that recipe only.
+/// The documents in which a name is changed: that of a parameter of a recipe means something in that recipe only,
+/// unless the settings declare it.
 ///
 /// # Errors
 /// Nobody wants to know any more.
@@ -121,7 +191,8 @@ pub fn scope(
     view: &std::sync::Arc<View>,
     name: &Name,
 ) -> Result<Vec<std::sync::Arc<View>>, Error> {
-    let is_own = matches!(name, Name::Placeholder(_))
+    let is_declared = |name: &str| view.basis.project.settings.declared.get(name).is_some();
+    let is_own = matches!(name, Name::Placeholder(text) if !is_declared(text))
         && view.compilation.document.kind() != crate::document::DocumentKind::Settings;
     if is_own { Ok(vec![std::sync::Arc::clone(view)]) } else { session.views_with(view, name) }
 }

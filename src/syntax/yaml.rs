@@ -14,8 +14,8 @@ use std::sync::Arc;
 
 use libyaml_safer::{Error, Event, EventData, Mark, Parser, ScalarStyle};
 
-pub use self::scalar::readings;
 use self::scalar::{Meaning, construct, resolve};
+pub use self::scalar::{is_text, readings};
 use super::{Kind, MAX_DEPTH, Node, Problem, ProblemKind, Spelling, Tree};
 use crate::source::{Source, Span};
 

@@ -35,6 +35,11 @@ impl Meaning<'_> {
     }
 }
 
+/// Whether a plain scalar is a text and nothing else, in YAML 1.1 and in YAML 1.2.
+pub fn is_text(plain: &str) -> bool {
+    resolve(plain) == Meaning::Text && core(plain) == Meaning::Text
+}
+
 /// What YAML 1.1 and YAML 1.2 make of a plain scalar, in words, where they differ.
 pub fn readings(plain: &str) -> Option<(String, String)> {
     // The first characters of all that is no text in either.

@@ -161,7 +161,7 @@ fn references_are_found_across_files() {
             true,
             &["recipes/a.json:4", "broker.yml:4", "contracts/archiver.json:4", "recipes/other.json:1"],
         ),
-        ("file\"", false, &["recipes/a.json:5", "recipes/other.json:1"]),
+        ("file\"", false, &["recipes/a.json:5", "contracts/archiver.json:5", "recipes/other.json:1"]),
         ("image}", false, &["recipes/a.json:5", "recipes/other.json:1"]),
     ] {
         let params = json!({
