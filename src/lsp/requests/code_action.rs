@@ -1,17 +1,23 @@
 //! `textDocument/codeAction`: fixes, suppressions, missing steps, and values that become parameters.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 
 use gen_lsp_types as lsp;
 
-use crate::compile::Options;
+use crate::compile::{Compilation, Options, compile};
 use crate::diagnostic::{Diagnostic, Edit};
 use crate::document::{DocumentKind, is_pattern};
-use crate::fix::{Which, fix};
+use crate::fix::{Which, apply, fix};
+use crate::lint::rules;
 use crate::lsp::session::{Client, Error, Session, View, new_file};
+use crate::names::Name;
 use crate::recipe::Step;
+use crate::report::printable;
+use crate::secret;
 use crate::settings;
-use crate::source::Span;
+use crate::source::{Source, Span};
+use crate::suppress::Pointed;
 use crate::syntax::{Kind, NodeRef, Notation};
 use crate::value::write_string;
 
@@ -20,6 +26,9 @@ pub use gen_lsp_types::CodeActionRequest as Method;
 
 /// All safe fixes at once; editors can do that on saving.
 const FIX_ALL: &str = "source.fixAll.zrecipe";
+
+/// How many findings can be silenced from one place.
+const MOST_SUPPRESSED: usize = 20;
 
 /// What is offered.
 pub fn offer(offered: &mut lsp::ServerCapabilities, _client: &Client) {
@@ -49,21 +58,24 @@ pub fn run(
     });
     // `source` asks for `source.fixAll.zrecipe` as well.
     let wants = |kind: &str| {
-        let is_one = |asked: &String| kind == asked || kind.starts_with(&format!("{asked}."));
+        let is_one = |asked: &String| asked.is_empty() || kind == asked || kind.starts_with(&format!("{asked}."));
         only.as_ref().is_none_or(|only| only.iter().any(is_one))
     };
     let mut actions = Vec::new();
     let settings = session.view_of(&view.basis.root.join(settings::FILE_NAME));
-    let act = Act { view: &view, settings: settings.as_deref(), client: session.client };
+    let act = Act { view: &view, settings: settings.as_deref(), client: session.client, before: OnceCell::new() };
     if wants("quickfix") {
         let here = |found: &&Diagnostic| {
             let span = found.primary.span;
             span.start <= asked.end && asked.start <= span.end
         };
-        for found in view.compilation.diagnostics.iter().filter(here) {
+        for (number, found) in view.compilation.diagnostics.iter().filter(here).enumerate() {
             actions.extend(act.fix(found));
             actions.extend(act.missing_step(found));
-            actions.extend(act.suppress(found));
+            // Each is tried.
+            if number < MOST_SUPPRESSED {
+                actions.extend(act.suppress(found));
+            }
         }
     }
     if wants("refactor.extract") {
@@ -83,6 +95,8 @@ struct Act<'v> {
     /// The settings of the project, if there are some.
     settings: Option<&'v View>,
     client: Client,
+    /// What there is to say about the document by itself.
+    before: OnceCell<Vec<Diagnostic>>,
 }
 
 impl Act<'_> {
@@ -109,24 +123,84 @@ impl Act<'_> {
         Some(lsp::CodeAction { is_preferred: fix.safe.then_some(true), ..action })
     }
 
+    /// The document after an edit, with more suppressions in the settings.
+    fn after(&self, edit: Option<&Edit>, suppressed: Option<Pointed>) -> Option<Compilation> {
+        let (view, source) = (self.view, &self.view.compilation.source);
+        let text = apply(source.text(), edit)?;
+        let source = Arc::new(Source::from_text(source.name(), text));
+        Some(view.basis.with_options(&view.path, |options| {
+            let suppressions: Vec<Pointed> = options.suppressions.iter().cloned().chain(suppressed).collect();
+            compile(source, Options { suppressions: &suppressions, ..options })
+        }))
+    }
+
+    /// Whether a finding is gone after a change, the document says what it said, and there is nothing new to say.
+    fn is_silenced(&self, found: &Diagnostic, after: &Compilation) -> bool {
+        let before = self.before.get_or_init(|| self.after(None, None).map_or(Vec::new(), |all| all.diagnostics));
+        let is_same = |a: &Diagnostic, b: &Diagnostic| a.rule == b.rule && a.message == b.message;
+        let count = |all: &[Diagnostic], one: &Diagnostic| all.iter().filter(|other| is_same(one, other)).count();
+        // What only other recipes tell is not found here, and its suppression seems to be unused.
+        let is_known = count(before, found) > 0;
+        let unused = rules::unused_suppression::RULE.name;
+        let left: Vec<Diagnostic> =
+            after.diagnostics.iter().filter(|left| is_known || left.rule != unused).cloned().collect();
+        left.iter().all(|one| count(&left, one) <= count(before, one))
+            && (!is_known || count(&left, found) < count(before, found))
+            && after.tree.root().to_value() == self.view.compilation.tree.root().to_value()
+    }
+
     /// A step with the number that a link names.
     fn missing_step(&self, found: &Diagnostic) -> Option<lsp::CodeAction> {
         let recipe = &self.view.compilation.recipe;
-        let is_json = Notation::of(self.view.source().name()) == Notation::Json;
         let id: i64 = self.view.source().slice(found.primary.span).parse().ok().filter(|&id| id > 0)?;
-        if found.rule != "unknown-step" || !is_json || recipe.step(id).is_some() {
+        if found.rule != "unknown-step" || recipe.step(id).is_some() {
             return None;
         }
-        let last = recipe.steps().last()?;
-        let end = recipe.span(last.value).end;
-        let indent = self.indent(recipe.span(last.key).start);
-        let (line, inner) = match indent {
-            Some(indent) => (format!("\n{indent}"), format!("\n{indent}{indent}")),
-            None => (" ".to_owned(), " ".to_owned()),
+        let root = recipe.tree().root();
+        let last = recipe.steps().last().map(|step| (recipe.node(step.key), recipe.node(step.value)));
+        let first = root.members().next()?.key;
+        let (key, text) = (last.map_or(first, |(key, _)| key), self.view.source().text());
+        let indent = self.indent(key.span().start);
+        let is_block = Notation::of(self.view.source().name()) == Notation::Yaml && !root.raw().starts_with('{');
+        let edit = if is_block {
+            let start = key.span().start as usize;
+            let indent = &text[text[..start].rfind('\n').map_or(0, |end| end + 1)..start];
+            if !indent.trim().is_empty() {
+                return None;
+            }
+            let quote = match last.map(|(key, _)| key.raw().chars().next()) {
+                Some(Some('"')) => "\"",
+                None | Some(Some('\'')) => "'",
+                Some(_) => "",
+            };
+            let step = format!("{quote}{id}{quote}:\n{indent}  service: \"\"\n{indent}  queue: \"\"");
+            match last {
+                Some((key, value)) => {
+                    let end = value.span().end.max(key.span().end) as usize;
+                    let end = text[..end].trim_end().len();
+                    let end = end + text[end..].find(['\r', '\n']).unwrap_or(text.len() - end);
+                    Edit { span: Span::empty(end), replacement: format!("\n{indent}{step}") }
+                }
+                None => {
+                    Edit { span: Span::empty(first.span().start as usize), replacement: format!("{step}\n{indent}") }
+                }
+            }
+        } else {
+            let (line, inner) = match indent {
+                Some(indent) => (format!("\n{indent}"), format!("\n{indent}{indent}")),
+                None => (" ".to_owned(), " ".to_owned()),
+            };
+            let step = format!("\"{id}\": {{{inner}\"service\": \"\",{inner}\"queue\": \"\"{line}}}");
+            match last {
+                Some((_, value)) => {
+                    Edit { span: Span::empty(value.span().end as usize), replacement: format!(",{line}{step}") }
+                }
+                None => Edit { span: Span::empty(first.span().start as usize), replacement: format!("{step},{line}") },
+            }
         };
-        let step = format!(",{line}\"{id}\": {{{inner}\"service\": \"\",{inner}\"queue\": \"\"{line}}}");
-        let edit = Edit { span: Span { start: end, end }, replacement: step };
-        Some(self.for_finding(format!("add the missing step {id}"), &[edit], found))
+        let after = self.after(Some(&edit), None)?;
+        let is_right = after.recipe.step(id).is_some() && after.tree.is_broken() == recipe.tree().is_broken();
+        is_right.then(|| self.for_finding(format!("add the missing step {id}"), &[edit], found))
     }
 
     /// The white space before a place, if nothing else is in its line.
@@ -136,35 +210,69 @@ impl Act<'_> {
         line.trim().is_empty().then_some(line)
     }
 
-    /// A suppression of the finding where the format has a place for one.
+    /// A suppression of the finding where the format has a place for one, if it works there.
     fn suppress(&self, found: &Diagnostic) -> Option<lsp::CodeAction> {
         let (view, at) = (self.view, found.primary.span.start);
+        // A broken text is read differently by everyone, whatever is allowed.
+        if [rules::syntax_error::RULE.name, rules::malformed_yaml::RULE.name].contains(&found.rule) {
+            return None;
+        }
         let mark = format!("zrecipe: allow({})", found.rule);
-        let edit = match Notation::of(view.source().name()) {
+        let edits = match Notation::of(view.source().name()) {
             Notation::Json if view.compilation.document.kind() == DocumentKind::Recipe => {
-                let Some(step) = view.step_at(at) else { return self.suppress_in_settings(found) };
-                let key = view.compilation.recipe.node(step.key);
-                let start = key.span().start;
-                let gap = self.indent(start).map_or(" ".to_owned(), |indent| format!("\n{indent}"));
-                let replacement = format!("{}: [\"{mark}\"],{gap}", key.raw());
-                Edit { span: Span { start, end: start }, replacement }
+                let comment = |step: &Step| {
+                    let key = view.compilation.recipe.node(step.key);
+                    let start = key.span().start;
+                    let gap = self.indent(start).map_or(" ".to_owned(), |indent| format!("\n{indent}"));
+                    let replacement = format!("{}: [\"{mark}\"],{gap}", key.raw());
+                    Edit { span: Span { start, end: start }, replacement }
+                };
+                view.step_at(at).map(comment).into_iter().collect()
             }
-            Notation::Yaml => {
-                let text = view.source().text();
-                let rest = &text[at as usize..];
-                let end = at as usize + rest.find(['\r', '\n']).unwrap_or(rest.len());
-                let is_inside = view
-                    .compilation
-                    .tree
-                    .comments()
-                    .iter()
-                    .any(|comment| comment.range().contains(&end.saturating_sub(1)));
-                let hash = if is_inside { " " } else { "  # " };
-                Edit { span: Span::empty(end), replacement: format!("{hash}{mark}") }
-            }
-            _ => return self.suppress_in_settings(found),
+            Notation::Yaml => self.comments(at, &mark),
+            _ => Vec::new(),
         };
-        Some(self.for_finding(format!("allow `{}` here", found.rule), &[edit], found))
+        let works = |edit: &Edit| self.after(Some(edit), None).is_some_and(|after| self.is_silenced(found, &after));
+        match edits.into_iter().find(works) {
+            Some(edit) => Some(self.for_finding(format!("allow `{}` here", found.rule), &[edit], found)),
+            None => self.suppress_in_settings(found),
+        }
+    }
+
+    /// The comments of YAML that may be about a place: at the end of its line, and above the entries around it.
+    fn comments(&self, at: u32, mark: &str) -> Vec<Edit> {
+        let (view, text) = (self.view, self.view.source().text());
+        let rest = &text[at as usize..];
+        let end = at as usize + rest.find(['\r', '\n']).unwrap_or(rest.len());
+        let comments = view.compilation.tree.comments();
+        let is_inside = comments.iter().any(|comment| comment.range().contains(&end.saturating_sub(1)));
+        let hash = if is_inside { " " } else { "  # " };
+        let mut edits = vec![Edit { span: Span::empty(end), replacement: format!("{hash}{mark}") }];
+        let mut starts: Vec<usize> = Vec::new();
+        let mut around = view.compilation.tree.root();
+        loop {
+            let holds = |span: Span| span.start <= at && at <= span.end;
+            let mut members = around.members();
+            let member = members.find(|found| holds(Span { end: found.value.span().end, ..found.key.span() }));
+            let item = around.items().find(|item| holds(item.span()));
+            let Some((start, inner)) = member.map(|found| (found.key, found.value)).or(item.map(|item| (item, item)))
+            else {
+                break;
+            };
+            starts.push(start.span().start as usize);
+            around = inner;
+        }
+        let line_end = if text.contains("\r\n") { "\r\n" } else { "\n" };
+        for start in starts.into_iter().rev() {
+            let line = text[..start].rfind('\n').map_or(0, |end| end + 1);
+            let indent = text[line..start].len() - text[line..start].trim_start().len();
+            if text[line..start].chars().all(|c| c == ' ' || c == '-') {
+                let replacement = format!("{}# {mark}{line_end}", &text[line..line + indent]);
+                edits.push(Edit { span: Span::empty(line), replacement });
+            }
+        }
+        edits.dedup();
+        edits
     }
 
     /// A suppression in the settings, for a place where no comment can stand.
@@ -180,13 +288,21 @@ impl Act<'_> {
             write_string(&mut out, text);
             out
         };
+        let pointed =
+            Pointed { rule: found.rule.to_owned(), pointer: pointer(view, found.primary.span), is_exact: true };
+        let after = self.after(None, Some(pointed.clone()))?;
+        if !self.is_silenced(found, &after)
+            || self.settings.is_some_and(|settings| settings.compilation.tree.is_broken())
+        {
+            return None;
+        }
         let text = self.settings.map_or("", |settings| settings.source().text());
         let gap = match text.len() {
             0 => "",
             _ if text.ends_with('\n') => "\n",
             _ => "\n\n",
         };
-        let (path, pointer) = (quoted(path), quoted(&pointer(view, found.primary.span)));
+        let (path, pointer) = (quoted(path), quoted(&pointed.pointer));
         let replacement =
             format!("{gap}[[suppress]]\npath = {path}\npointer = {pointer}\nrule = {}\n", quoted(found.rule));
         let edit = match self.settings {
@@ -221,13 +337,24 @@ impl Act<'_> {
         if !is_name || node.has_braces() {
             return None;
         }
+        let is_taken = |name: &str| {
+            let named = Name::Placeholder(name.to_owned());
+            name == "guid"
+                || view.names().iter().any(|found| found.name == named)
+                || view.basis.project.settings.declared.get(name).is_some()
+        };
+        let name = std::iter::once(name.clone())
+            .chain((2..).map(|number| format!("{name}_{number}")))
+            .find(|name| !is_taken(name))?;
         let replacement = match node.kind() {
             Kind::String => format!("\"{{{name}}}\""),
             Kind::Number | Kind::Bool | Kind::Array | Kind::Object => format!("\"{{$REPLACE:{name}}}\""),
             Kind::Null | Kind::Missing => return None,
         };
         let edit = Edit { span: node.span(), replacement };
-        Some(self.action(format!("make it the parameter `{name}`"), lsp::CodeActionKind::RefactorExtract, &[edit]))
+        let value = printable(&secret::hidden(&name, node.to_value()).to_json(), 60);
+        let title = format!("make it the parameter `{name}`, which is to be given then: `{value}`");
+        Some(self.action(title, lsp::CodeActionKind::RefactorExtract, &[edit]))
     }
 
     /// All safe fixes, as `check --fix` makes them.

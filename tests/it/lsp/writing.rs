@@ -212,6 +212,76 @@ fn actions_change_the_text() {
 }
 
 #[test]
+fn actions_fit_the_notation() {
+    let mut editor = Editor::new(&[]);
+    let all = json!({ "start": { "line": 0, "character": 0 }, "end": { "line": 999, "character": 0 } });
+    // A text, the title of an action, and the text after it; nothing if it is not to be offered.
+    for (number, (ending, text, title, after)) in [
+        (
+            "yml",
+            "'1':\n  queue: a\n  output: 3 # next\nstart: [[1, []]]\n",
+            "add the missing step 3",
+            Some("'1':\n  queue: a\n  output: 3 # next\n'3':\n  service: \"\"\n  queue: \"\"\nstart: [[1, []]]\n"),
+        ),
+        (
+            "yml",
+            "{ 1: { queue: a, output: 3 }, start: [[1, []]] }\n",
+            "add the missing step 3",
+            Some("{ 1: { queue: a, output: 3 }, \"3\": { \"service\": \"\", \"queue\": \"\" }, start: [[1, []]] }\n"),
+        ),
+        (
+            "yml",
+            "start: [[1, []]]\n",
+            "add the missing step 1",
+            Some("'1':\n  service: \"\"\n  queue: \"\"\nstart: [[1, []]]\n"),
+        ),
+        (
+            "json",
+            r#"{ "start": [[1, []]] }"#,
+            "add the missing step 1",
+            Some(r#"{ "1": { "service": "", "queue": "" }, "start": [[1, []]] }"#),
+        ),
+        (
+            "yml",
+            "'1':\n  queue: a\n  parameters:\n    cmd: |\n      run {x[0}\nstart: [[1, []]]\n",
+            "allow `malformed-placeholder` here",
+            Some(
+                "'1':\n  queue: a\n  parameters:\n    # zrecipe: allow(malformed-placeholder)\n    cmd: |\n      run {x[0}\nstart: [[1, []]]\n",
+            ),
+        ),
+        (
+            "yml",
+            "'1':\n  queue: a\n  outptu: \"abc\n   def\"\nstart: [[1, []]]\n",
+            "allow `misspelt-key` here",
+            Some(
+                "'1':\n  queue: a\n  # zrecipe: allow(misspelt-key)\n  outptu: \"abc\n   def\"\nstart: [[1, []]]\n",
+            ),
+        ),
+        (
+            "yml",
+            "'1':\r\n  queue: a\r\n  outptu: abc\r\n   def\r\nstart: [[1, []]]\r\n",
+            "allow `misspelt-key` here",
+            Some(
+                "'1':\r\n  queue: a\r\n  # zrecipe: allow(misspelt-key)\r\n  outptu: abc\r\n   def\r\nstart: [[1, []]]\r\n",
+            ),
+        ),
+        ("json", r#"{ "1": { "queue": "a", }, "start": [[1, []]] }"#, "allow `syntax-error` here", None),
+        ("json", r#"{ “1”: { "queue": "a" }, "start": [[1, []]] }"#, "allow `syntax-error` here", None),
+        ("yml", "'1': { queue: a\nstart: [[1, []]]\n", "allow `malformed-yaml` here", None),
+        ("yml", "'1': [a\nstart: [[1, []]]\n", "allow `malformed-yaml` here, in zrecipe.toml", None),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let name = format!("f{number}.{ending}");
+        editor.open(&name, text);
+        let found = actions(&mut editor, &name, all.clone(), json!([""]));
+        let changed = found.get(title).map(|edits| edited(text, edits));
+        assert_eq!(changed.as_deref(), after, "{title} in {:?}", found.keys());
+    }
+}
+
+#[test]
 fn suppressions_in_yaml_are_comments() {
     let mut editor = Editor::new(&[]);
     let text = "'1': { queue: a }\n'2': { queue: b } # why\nstart: [[1, []]]\n";
@@ -321,6 +391,10 @@ fn values_become_parameters() {
             r#"{ "1": { "queue": "a", "parameters": { "n": $012 } } }"#,
             r#"{ "1": { "queue": "a", "parameters": { "n": "{$REPLACE:n}" } } }"#,
         ),
+        (
+            r#"{ "1": { "queue": "a", "parameters": { "x": "{n}", "n": $012 } } }"#,
+            r#"{ "1": { "queue": "a", "parameters": { "x": "{n}", "n": "{$REPLACE:n_2}" } } }"#,
+        ),
     ]
     .into_iter()
     .enumerate()
@@ -330,6 +404,7 @@ fn values_become_parameters() {
         let found = actions(&mut editor, &name, json!({ "start": at, "end": at }), json!(["refactor"]));
         let (title, edits) = found.into_iter().next().expect("there is an action");
         assert!(title.starts_with("make it the parameter"), "{title}");
+        assert!(title.ends_with(if number == 0 { "then: `\"/é/x\"`" } else { "then: `12`" }), "{title}");
         assert_eq!(edited(&marked.replacen("$0", "", 1), &edits), after);
     }
 }
