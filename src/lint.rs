@@ -332,12 +332,15 @@ impl<'a> Context<'a> {
     }
 }
 
-/// A name as it is to be written in place of another: in quotes if that is, or if it needs them.
+/// A name as it is to be written in place of another: in quotes if that is, or if it needs them, and in its quotes.
 pub fn respelled(written: &str, name: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "_.-/".contains(c);
     let is_plain = name.starts_with(|c: char| c.is_ascii_alphabetic()) && name.chars().all(plain);
     if is_plain && yaml::is_text(name) && !written.starts_with(['"', '\'']) {
         return name.to_owned();
+    }
+    if written.starts_with('\'') && !name.contains(|c: char| c == '\'' || c.is_control()) {
+        return format!("'{name}'");
     }
     let mut quoted = String::new();
     write_string(&mut quoted, name);

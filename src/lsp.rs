@@ -25,6 +25,7 @@ pub mod describe;
 pub mod folder;
 pub mod forms;
 pub mod place;
+pub mod probe;
 pub mod renaming;
 pub mod session;
 pub mod steps;

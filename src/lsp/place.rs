@@ -99,10 +99,31 @@ impl<'v> Place<'v> {
         }
     }
 
-    /// What of the document is replaced by what is put in: a text with its quotes, or nothing.
+    /// What of the document is replaced by what is put in: a text with its quotes, or a word that is none yet.
     pub fn replaced(&self, offset: u32) -> Span {
-        self.text.map_or(Span::empty(offset as usize), NodeRef::span)
+        let text = self.around.tree().source().text();
+        let (before, after) = text.split_at(offset as usize);
+        let word = |start: usize| {
+            let length = after.find(|c| !is_word(c)).unwrap_or(after.len());
+            Span::new(start, offset as usize + length)
+        };
+        match self.text {
+            Some(node) if self.is_key && is_swallowing(node) => word(node.span().start as usize),
+            Some(node) => node.span(),
+            None => word(before.trim_end_matches(is_word).len()),
+        }
     }
+}
+
+/// Whether a character can be in the middle of a word.
+pub fn is_word(c: char) -> bool {
+    c.is_alphanumeric() || "_-./".contains(c)
+}
+
+/// Whether a key ends at the quote where the next text begins, because its own is missing.
+fn is_swallowing(key: NodeRef<'_>) -> bool {
+    let after = &key.tree().source().text()[key.span().end as usize..];
+    key.raw().starts_with('"') && key.raw().contains([',', '}', ']', '\n']) && !after.trim_start().starts_with(':')
 }
 
 /// Whether a cursor is in a scalar: within the quotes, or at its end if it has none.

@@ -12,7 +12,7 @@ use lsp_server::{ErrorCode, Message, Notification, Request, RequestId, Response,
 
 use super::convert::{self, Lines};
 use super::folder::{Basis, Folder};
-use crate::compile::Compilation;
+use crate::compile::{Compilation, Options, compile};
 use crate::document::DocumentKind;
 use crate::library;
 use crate::names::{self, Name, Occurrence};
@@ -801,6 +801,23 @@ impl Session {
 }
 
 impl View {
+    /// The document with another text, of which only the structure is known.
+    pub fn with_text(&self, client: &Client, text: String) -> Self {
+        let source = Arc::new(Source::from_text(self.source().name(), text));
+        let compilation =
+            self.basis.with_options(&self.path, |options| compile(source, Options { rules: &[], ..options }));
+        Self {
+            uri: self.uri.clone(),
+            path: self.path.clone(),
+            version: self.version,
+            basis: Arc::clone(&self.basis),
+            compilation,
+            lines: Arc::new(Lines::new(client.unit)),
+            names: OnceLock::new(),
+            is_contradicted: false,
+        }
+    }
+
     /// The text.
     pub fn source(&self) -> &Source {
         &self.compilation.source

@@ -1,16 +1,16 @@
 //! `textDocument/completion`: what may stand here, from contracts, configurations and the whole workspace.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use gen_lsp_types as lsp;
 
-use crate::contract::Contract;
 use crate::document::DocumentKind;
 use crate::infer;
 use crate::lint::{RULES, respelled};
 use crate::lsp::describe::{self, STEP_KEYS, of_parameter, schema_of};
 use crate::lsp::forms;
 use crate::lsp::place::{Place, Segment, is_json};
+use crate::lsp::probe::{Probe, is_needed, probes};
 use crate::lsp::session::{Client, Error, Session, View};
 use crate::names::{self, Member, Name};
 use crate::recipe::Step;
@@ -38,7 +38,7 @@ pub fn run(session: &mut Session, params: lsp::CompletionParams) -> Result<Optio
     let at = params.text_document_position_params;
     let view = session.view(&at.text_document.uri)?;
     let offset = view.offset(at.position);
-    let known = Known::of(session, &view);
+    let known = Known::of(session, &view, offset);
     let snippets = session.client.snippets;
     let items = if Notation::of(view.source().name()) == Notation::Toml {
         in_settings(&view, offset)
@@ -46,9 +46,20 @@ pub fn run(session: &mut Session, params: lsp::CompletionParams) -> Result<Optio
         let place = Place::at(&view, offset);
         match placeholder(&view, &place, offset) {
             Some(span) => placeholders(&view, &known, span),
+            None if is_needed(&view, &place, offset) => {
+                let probes = probes(&view, &session.client, offset);
+                let of = |probe: &Probe| {
+                    let (place, known) = (probe.place(), Known::of(session, &probe.view, offset));
+                    let replaced = probe.original(place.replaced(offset));
+                    let choices = choices(&probe.view, &place, &known).into_iter();
+                    choices.map(|choice| choice.item(&view, &place, offset, replaced, snippets)).collect()
+                };
+                probes.iter().map(of).find(|items: &Vec<lsp::CompletionItem>| !items.is_empty()).unwrap_or_default()
+            }
             None => {
-                let choices = choices(&view, &place, &known);
-                choices.into_iter().map(|choice| choice.item(&view, &place, offset, snippets)).collect()
+                let replaced = place.replaced(offset);
+                let choices = choices(&view, &place, &known).into_iter();
+                choices.map(|choice| choice.item(&view, &place, offset, replaced, snippets)).collect()
             }
         }
     };
@@ -98,8 +109,14 @@ impl Choice {
         self
     }
 
-    fn item(self, view: &View, place: &Place<'_>, offset: u32, snippets: bool) -> lsp::CompletionItem {
-        let mut replaced = place.replaced(offset);
+    fn item(
+        self,
+        view: &View,
+        place: &Place<'_>,
+        offset: u32,
+        mut replaced: Span,
+        snippets: bool,
+    ) -> lsp::CompletionItem {
         let written = if is_json(view) { "\"" } else { place.text.map_or("", |text| text.raw()) };
         let mut text = if self.is_text { respelled(written, &self.text) } else { self.text.clone() };
         let value = self.value.filter(|_| place.is_key && !place.has_value);
@@ -108,15 +125,19 @@ impl Choice {
         if let Some(quote) = quoted.chars().next().filter(|&quote| "\"'".contains(quote) && text.starts_with(quote)) {
             text.remove(0);
             replaced.start += 1;
-            if value.is_none() && quoted.len() > 1 && quoted.ends_with(quote) && offset < replaced.end {
+            let is_closed = quoted.len() > 1 && view.source().slice(replaced).ends_with(quote);
+            if value.is_none() && is_closed && offset < replaced.end {
                 text.pop();
                 replaced.end -= 1;
             }
         }
         let is_snippet = value.as_ref().is_some_and(|value| value.contains('$')) && snippets;
         let new_text = match value {
-            Some(value) if is_snippet => format!("{}: {value}", text.replace('\\', "\\\\").replace('$', "\\$")),
-            Some(value) => format!("{text}: {}", plain(&value)),
+            Some(value) if is_snippet => {
+                let text = text.replace('\\', "\\\\").replace('$', "\\$");
+                format!("{text}:{}{value}", if value.starts_with('\n') { "" } else { " " })
+            }
+            Some(value) => format!("{text}:{}{}", if value.starts_with('\n') { "" } else { " " }, plain(&value)),
             None => text,
         };
         lsp::CompletionItem {
@@ -164,18 +185,24 @@ struct Known {
 }
 
 impl Known {
-    fn of(session: &Session, view: &View) -> Self {
+    /// What there is in all files, but for what is being written at the cursor.
+    fn of(session: &Session, view: &View, offset: u32) -> Self {
         let mut counts = BTreeMap::new();
         let mut recipes: Vec<String> = view.basis.recipes.iter().flatten().cloned().collect();
         for folder in session.folders().iter().filter(|folder| folder.basis.root == view.basis.root) {
             for (path, file) in folder.files() {
-                file.names.iter().for_each(|name| *counts.entry(name.clone()).or_default() += 1);
+                if path != view.path {
+                    file.names.iter().for_each(|name| *counts.entry(name.clone()).or_default() += 1);
+                }
                 if view.basis.recipes.is_none() && file.kind == Some(DocumentKind::Recipe) {
                     recipes.extend(path.file_stem().map(|stem| stem.to_string_lossy().into_owned()));
                 }
             }
         }
-        view.names().iter().for_each(|found| *counts.entry(found.name.clone()).or_default() += 1);
+        let is_here = |span: Span| span.start <= offset && offset <= span.end;
+        let own: BTreeSet<&Name> =
+            view.names().iter().filter(|found| !is_here(found.span)).map(|found| &found.name).collect();
+        own.into_iter().for_each(|name| *counts.entry(name.clone()).or_default() += 1);
         recipes.sort();
         recipes.dedup();
         Self { counts, recipes }
@@ -197,7 +224,7 @@ fn choices(view: &View, place: &Place<'_>, known: &Known) -> Vec<Choice> {
         DocumentKind::Recipe => in_recipe(view, place, known),
         DocumentKind::Request => in_request(place, known),
         DocumentKind::Site | DocumentKind::Plugin => in_site(view, place),
-        kind => forms::of(kind).map_or(Vec::new(), |form| in_form(form.root(), place)),
+        kind => forms::of(kind).map_or(Vec::new(), |form| in_form(form.root(), &place.path, place)),
     }
 }
 
@@ -222,10 +249,16 @@ fn in_request(place: &Place<'_>, known: &Known) -> Vec<Choice> {
 }
 
 /// Keys and values that the published schema of a document names.
-fn in_form(root: &SchemaValue, place: &Place<'_>) -> Vec<Choice> {
-    let allowed = forms::at(root, &place.path);
+fn in_form(root: &SchemaValue, path: &[Segment], place: &Place<'_>) -> Vec<Choice> {
+    let allowed = forms::at(root, path);
     if !place.is_key {
-        return allowed.into_iter().flat_map(|schema| named_values(root, schema)).collect();
+        let mut choices: Vec<Choice> = Vec::new();
+        for choice in allowed.into_iter().flat_map(|schema| named_values(root, schema)) {
+            if !choices.iter().any(|known| known.text == choice.text && known.is_text == choice.is_text) {
+                choices.push(choice);
+            }
+        }
+        return choices;
     }
     let is_new = |key: &str| place.around.get(key).is_none() || place.text.is_some_and(|text| text.is(key));
     let mut choices: Vec<Choice> = Vec::new();
@@ -265,6 +298,11 @@ fn in_site(view: &View, place: &Place<'_>) -> Vec<Choice> {
             let blocks = site.files().into_iter().flat_map(site::Site::blocks);
             blocks.map(|block| Choice::new(&block.name, lsp::CompletionItemKind::Module)).collect()
         }
+        [Some(block), ..] => {
+            let content = view.compilation.tree.root().get(block);
+            let form = content.and_then(site::plugin_of).and_then(|plugin| site::form_of(&plugin));
+            form.map_or(Vec::new(), |form| in_form(form.root(), &place.path[1..], place))
+        }
         _ => Vec::new(),
     }
 }
@@ -277,10 +315,14 @@ fn in_recipe(view: &View, place: &Place<'_>, known: &Known) -> Vec<Choice> {
     match (keys.as_slice(), place.is_key, step) {
         ([], true, _) => {
             let next = recipe.steps().iter().map(|step| step.id).max().unwrap_or(0) + 1;
+            let is_block = !is_json(view) && !recipe.tree().root().raw().starts_with('{');
+            let empty = if is_block {
+                "\n  service: $1\n  queue: $2"
+            } else {
+                "{\n  \"service\": \"$1\",\n  \"queue\": \"$2\"\n}"
+            };
             let start = Choice::new("start", lsp::CompletionItemKind::Keyword).value("[[${1:1}, []]]");
-            let step = Choice::new(next.to_string(), lsp::CompletionItemKind::Class)
-                .detail("a new step")
-                .value("{\n  \"service\": \"$1\",\n  \"queue\": \"$2\"\n}");
+            let step = Choice::new(next.to_string(), lsp::CompletionItemKind::Class).detail("a new step").value(empty);
             [step, start].into_iter().filter(|choice| is_new(&choice.text)).collect()
         }
         ([_], true, Some(_)) => STEP_KEYS
@@ -304,8 +346,10 @@ fn in_recipe(view: &View, place: &Place<'_>, known: &Known) -> Vec<Choice> {
         ([_, Some(part @ ("parameters" | "job_parameters"))], true, Some(step)) => {
             parameters(view, place, step, part, known)
         }
-        ([_, Some(part @ ("parameters" | "job_parameters")), Some(name)], false, Some(step)) => {
-            values(view, step, part, name)
+        ([_, Some(part @ ("parameters" | "job_parameters")), ..], _, Some(step)) => {
+            let contract = view.basis.contracts().of_step(recipe, step);
+            let schema = contract.and_then(|contract| schema_of(contract, part));
+            schema.map_or(Vec::new(), |schema| in_form(schema.root(), &place.path[2..], place))
         }
         ([_, Some("output")], true, Some(step)) => channels(view, place, step, known),
         ([_, Some("output" | "error"), ..], false, Some(step))
@@ -313,6 +357,7 @@ fn in_recipe(view: &View, place: &Place<'_>, known: &Known) -> Vec<Choice> {
         {
             steps(view, Some(step))
         }
+        ([Some("error"), ..], false, None) => steps(view, None),
         ([Some("start"), None, None], false, _) if place.path.last() == Some(&Segment::Item(0)) => steps(view, None),
         _ => Vec::new(),
     }
@@ -415,14 +460,6 @@ fn snippet(root: &SchemaValue, property: &SchemaValue) -> String {
         _ => "$1",
     }
     .to_owned()
-}
-
-/// The values that a contract names for a parameter.
-fn values(view: &View, step: &Step, part: &str, name: &str) -> Vec<Choice> {
-    let contract: Option<&Contract> = view.basis.contracts().of_step(&view.compilation.recipe, step);
-    let Some(schema) = contract.and_then(|contract| schema_of(contract, part)) else { return Vec::new() };
-    let Some((_, property)) = schema.properties().find(|&(known, _)| known == name) else { return Vec::new() };
-    named_values(schema.root(), property)
 }
 
 /// The values that a schema names.

@@ -9,7 +9,10 @@ const CONTRACT: &str = r#"{
   "parameters": { "required": ["file"], "properties": {
     "file": { "type": "string", "description": "what to keep" },
     "mode": { "enum": ["fast", "slow", 3] },
-    "old": { "type": "boolean" }
+    "old": { "type": "boolean" },
+    "deep": { "type": "object", "properties": { "inner": { "type": "string" } } },
+    "list": { "type": "array", "items": { "enum": ["one", "two"] } },
+    "any": { "anyOf": [{ "type": "integer" }, { "enum": ["some"] }] }
   } },
   "deprecated": { "old": "mode" },
   "channels": { "kept": { "description": "it is on tape" }, "lost": {} }
@@ -90,6 +93,47 @@ fn completions_fit_the_place() {
             &["2", "start"],
             "{ \"1\": { \"queue\": \"a\" }, \"2\": {\n  \"service\": \"$1\",\n  \"queue\": \"$2\"\n} }",
         ),
+        (
+            r#"{ "1": { "queue": "archiver", "parameters": { "mode": fa$0 } } }"#,
+            &["fast"],
+            r#"{ "1": { "queue": "archiver", "parameters": { "mode": "fast" } } }"#,
+        ),
+        (
+            r#"{ "1": { "queue": "archiver", "parameters": { "old": t$0 } } }"#,
+            &["true"],
+            r#"{ "1": { "queue": "archiver", "parameters": { "old": true } } }"#,
+        ),
+        (
+            r#"{ "1": { "queue": ar$0, "service": "x" } }"#,
+            &["archiver"],
+            r#"{ "1": { "queue": "archiver", "service": "x" } }"#,
+        ),
+        (r#"{ "1": { "qu$0, "service": "x" } }"#, &["queue"], r#"{ "1": { "queue": "$1", "service": "x" } }"#),
+        (
+            r#"{ "1": { "queue": "archiver", "parameters": { "m$0 } }, "start": [[1, []]] }"#,
+            &["mode"],
+            r#"{ "1": { "queue": "archiver", "parameters": { "mode": $1 } }, "start": [[1, []]] }"#,
+        ),
+        (
+            r#"{ "1": { "queue": "a" }, "start": [[1, []]], "error": [$0] }"#,
+            &["1"],
+            r#"{ "1": { "queue": "a" }, "start": [[1, []]], "error": [1] }"#,
+        ),
+        (
+            r#"{ "1": { "queue": "archiver", "parameters": { "deep": { "$0" } } } }"#,
+            &["inner"],
+            r#"{ "1": { "queue": "archiver", "parameters": { "deep": { "inner": "$1" } } } }"#,
+        ),
+        (
+            r#"{ "1": { "queue": "archiver", "parameters": { "list": ["$0"] } } }"#,
+            &["one", "two"],
+            r#"{ "1": { "queue": "archiver", "parameters": { "list": ["one"] } } }"#,
+        ),
+        (
+            r#"{ "1": { "queue": "archiver", "parameters": { "any": "$0" } } }"#,
+            &["some"],
+            r#"{ "1": { "queue": "archiver", "parameters": { "any": "some" } } }"#,
+        ),
         (r#"{ "recipes": ["$0"], "parameters": {} }"#, &["other"], r#"{ "recipes": ["other"], "parameters": {} }"#),
     ]
     .into_iter()
@@ -108,6 +152,117 @@ fn completions_fit_the_place() {
         assert_eq!(chosen(&text, first), after, "{marked}");
         let is_snippet = first["insertTextFormat"] == 2;
         assert_eq!(is_snippet, after.contains("$1"), "{marked}");
+    }
+}
+
+#[test]
+fn completions_in_yaml_follow_the_indentation() {
+    const TWO: &str = "'1':\n  service: Archiver\n  queue: archiver\n";
+    let site = "version: 1\nbus:\n  plugin: pika\n  host: h\nenvironments:\n  live:\n    plugins: [bus]\n";
+    // A text with the cursor, what is offered among others, and the text with that; nothing where nothing is to be
+    // offered.
+    for (number, (name, marked, expected)) in [
+        (
+            "a.yml",
+            "'1':\n  queue: $0\nstart: [[1, []]]\n".to_owned(),
+            Some(("archiver", "'1':\n  queue: archiver\nstart: [[1, []]]\n".to_owned())),
+        ),
+        (
+            "a.yml",
+            "'1':\n  service: $0\n  queue: x\n".to_owned(),
+            Some(("Archiver", "'1':\n  service: Archiver\n  queue: x\n".to_owned())),
+        ),
+        (
+            "a.yml",
+            "'1':\n  queue: a\n  q$0\nstart: [[1, []]]\n".to_owned(),
+            Some(("output", "'1':\n  queue: a\n  output: $1\nstart: [[1, []]]\n".to_owned())),
+        ),
+        (
+            "a.yml",
+            "'1':\n  m$0\nstart: [[1, []]]\n".to_owned(),
+            Some(("queue", "'1':\n  queue: \"$1\"\nstart: [[1, []]]\n".to_owned())),
+        ),
+        (
+            "a.yml",
+            "'1':\n  $0\nstart: [[1, []]]\n".to_owned(),
+            Some(("queue", "'1':\n  queue: \"$1\"\nstart: [[1, []]]\n".to_owned())),
+        ),
+        (
+            "a.yml",
+            format!("{TWO}  output:\n    $0\nstart: [[1, []]]\n"),
+            Some(("kept", format!("{TWO}  output:\n    kept: $1\nstart: [[1, []]]\n"))),
+        ),
+        (
+            "a.yml",
+            format!("{TWO}  output:\n    - $0\n'2': {{ queue: b }}\n"),
+            Some(("2", format!("{TWO}  output:\n    - 2\n'2': {{ queue: b }}\n"))),
+        ),
+        (
+            "a.yml",
+            format!("{TWO}  output:\n    done: $0\n'2': {{ queue: b }}\n"),
+            Some(("2", format!("{TWO}  output:\n    done: 2\n'2': {{ queue: b }}\n"))),
+        ),
+        (
+            "a.yml",
+            format!("{TWO}  output: $0\n'2': {{ queue: b }}\n"),
+            Some(("2", format!("{TWO}  output: 2\n'2': {{ queue: b }}\n"))),
+        ),
+        ("a.yml", format!("{TWO}start: [[$0, []]]\n"), Some(("1", format!("{TWO}start: [[1, []]]\n")))),
+        (
+            "a.yml",
+            format!("{TWO}  parameters:\n    file: x\n    $0\nstart: [[1, []]]\n"),
+            Some(("mode", format!("{TWO}  parameters:\n    file: x\n    mode: $1\nstart: [[1, []]]\n"))),
+        ),
+        (
+            "a.yml",
+            format!("{TWO}  parameters:\n    mode: $0\nstart: [[1, []]]\n"),
+            Some(("fast", format!("{TWO}  parameters:\n    mode: fast\nstart: [[1, []]]\n"))),
+        ),
+        (
+            "a.yml",
+            format!("{TWO}$0\nstart: [[1, []]]\n"),
+            Some(("2", format!("{TWO}\"2\":\n  service: $1\n  queue: $2\nstart: [[1, []]]\n"))),
+        ),
+        ("a.yml", format!("{TWO}st$0"), Some(("start", format!("{TWO}start: [[${{1:1}}, []]]")))),
+        (
+            "a.yml",
+            "'1': {queue: ar$0\nstart: [[1, []]]\n".to_owned(),
+            Some(("archiver", "'1': {queue: archiver\nstart: [[1, []]]\n".to_owned())),
+        ),
+        (
+            "a.yml",
+            "'1':\n  queue: 'ar$0\nstart: [[1, []]]\n".to_owned(),
+            Some(("archiver", "'1':\n  queue: 'archiver'\nstart: [[1, []]]\n".to_owned())),
+        ),
+        (
+            "a.yml",
+            "'1':\n  queue: 'ar$0'\nstart: [[1, []]]\n".to_owned(),
+            Some(("archiver", "'1':\n  queue: 'archiver'\nstart: [[1, []]]\n".to_owned())),
+        ),
+        ("a.yml", "'1':\n$0\n  queue: a\nstart: [[1, []]]\n".to_owned(), None),
+        ("a.yml", "'1':\n  queue: a # as $0\nstart: [[1, []]]\n".to_owned(), None),
+        ("a.yml", "'1':\n  queue: a\n  parameters:\n    text: several\n      words $0\n".to_owned(), None),
+        ("a.yml", "'1':\n  queue: a\n  parameters:\n    text: |\n      $0\nstart: [[1, []]]\n".to_owned(), None),
+        ("site.yml", site.replace("host: h", "vh$0"), Some(("vhost", site.replace("host: h", "vhost: \"$1\"")))),
+        ("site.yml", site.replace("plugin: pika", "plugin: $0"), Some(("pika", site.to_owned()))),
+        ("site.yml", site.replace("[bus]", "\n      - $0"), Some(("bus", site.replace("[bus]", "\n      - bus")))),
+        ("site.yml", format!("{site}  default: $0\n"), Some(("live", format!("{site}  default: live\n")))),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut editor = workspace();
+        let name = format!("y{number}/{name}");
+        let at = editor.open_at(&name, &marked);
+        let found = editor.at("textDocument/completion", &name, &at);
+        let items = found["items"].as_array().expect("is a list");
+        let Some((label, after)) = expected else {
+            assert!(items.is_empty(), "{marked}: {items:?}");
+            continue;
+        };
+        let item = items.iter().find(|item| item["label"] == label);
+        let item = item.unwrap_or_else(|| panic!("{marked}: no {label} in {}", found["items"]));
+        assert_eq!(chosen(&marked.replacen("$0", "", 1), item), after, "{marked}");
     }
 }
 
