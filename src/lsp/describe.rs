@@ -11,6 +11,7 @@ use crate::recipe::{Recipe, Role, Step};
 use crate::report::printable;
 use crate::schema::{Schema, SchemaValue};
 use crate::secret;
+use crate::template::Access;
 use crate::value::Object;
 
 /// What the keys of a step are for.
@@ -27,8 +28,14 @@ pub const STEP_KEYS: [(&str, &str); 10] = [
     ("wrapper", "What a wrapped program is told."),
 ];
 
+/// What the keys of a recipe are for that are no steps.
+pub const RECIPE_KEYS: [(&str, &str); 2] = [
+    ("start", "Where messages begin: a list of pairs of a step and what the first message to it says."),
+    ("error", "The steps for what goes wrong. Checked, and never followed: services do not send anything there."),
+];
+
 /// What there is to say about a name in a document.
-pub fn name(view: &View, name: &Name, parameters: Option<&Object>) -> Option<String> {
+pub fn name(view: &View, name: &Name) -> Option<String> {
     let recipe = &view.compilation.recipe;
     Some(match name {
         Name::Step(id) => step(view, recipe.step(*id)?),
@@ -45,7 +52,7 @@ pub fn name(view: &View, name: &Name, parameters: Option<&Object>) -> Option<Str
         },
         Name::Channel(member) => channel(view, member),
         Name::Parameter(member) => parameter(view, member),
-        Name::Placeholder(placeholder) => self::placeholder(view, placeholder, parameters),
+        Name::Placeholder(placeholder) => self::placeholder(view, placeholder),
         Name::Block(block) => {
             let site = view.compilation.document.site()?;
             let (owner, found) = site.block(block)?;
@@ -236,7 +243,7 @@ fn parameter(view: &View, member: &Member) -> String {
     }
 }
 
-fn placeholder(view: &View, name: &str, parameters: Option<&Object>) -> String {
+fn placeholder(view: &View, name: &str) -> String {
     let compilation = &view.compilation;
     let mut out = format!("recipe parameter `{name}`");
     let inferred = infer::infer(&compilation.recipe, &compilation.templates, view.basis.contracts());
@@ -268,13 +275,24 @@ fn placeholder(view: &View, name: &str, parameters: Option<&Object>) -> String {
             let _ = write!(out, "\n\n{description}");
         }
     }
-    match parameters.map(|parameters| parameters.get(name)) {
-        Some(Some(value)) => {
-            let shown = secret::hidden(name, value.clone());
-            let _ = write!(out, "\n\nvalue: `{}`", printable(&shown.to_json(), 200));
-        }
-        Some(None) => out.push_str("\n\nThe parameter file does not have it."),
-        None => {}
-    }
     out
+}
+
+/// The value that a placeholder has with the parameters of a file.
+pub fn value(name: &str, path: &[Access], parameters: &Object) -> String {
+    let Some(whole) = parameters.get(name) else {
+        return match name {
+            "guid" => "Every request has its own.".to_owned(),
+            _ => "The parameter file does not have it.".to_owned(),
+        };
+    };
+    let shown = secret::hidden(name, whole.clone());
+    let part = path.iter().try_fold(&shown, |value, access| match access {
+        Access::Key(key) => value.get(key),
+        Access::Index(index) => value.as_array()?.get(*index),
+    });
+    match part {
+        Some(part) => format!("value: `{}`", printable(&part.to_json(), 200)),
+        None => format!("Its value in the parameter file has no such part: `{}`", printable(&shown.to_json(), 200)),
+    }
 }

@@ -2,16 +2,22 @@
 
 use crate::contract;
 use crate::document::DocumentKind;
+use crate::lint::rules::malformed_settings;
 use crate::schema::{Schema, SchemaValue, resolve_reference};
 use crate::topology;
 
 use super::place::Segment;
+
+/// The published form of the configuration of a site.
+const SITE: &str = include_str!("../../schemas/site.schema.json");
 
 /// The published form of documents of a kind whose keys and values no other part of the server knows.
 pub fn of(kind: DocumentKind) -> Option<Schema> {
     match kind {
         DocumentKind::Contract => Schema::published(contract::SCHEMA),
         DocumentKind::Broker => Schema::published(topology::SCHEMA),
+        DocumentKind::Site => Schema::published(SITE),
+        DocumentKind::Settings => Schema::published(malformed_settings::SCHEMA),
         _ => None,
     }
 }
@@ -22,6 +28,14 @@ pub fn at<'s>(root: &'s SchemaValue, path: &[Segment]) -> Vec<&'s SchemaValue> {
         let below = schemas.into_iter().flat_map(|schema| below(schema, segment));
         below.flat_map(|schema| alternatives(root, schema)).collect()
     })
+}
+
+/// What the form says about what stands at a path.
+pub fn description(root: &SchemaValue, path: &[Segment]) -> Option<String> {
+    let (last, outer) = path.split_last()?;
+    let below = at(root, outer).into_iter().flat_map(|schema| below(schema, last));
+    let said = |schema: &SchemaValue| schema.get("description")?.as_str().map(str::to_owned);
+    below.flat_map(|schema| std::iter::once(schema).chain(alternatives(root, schema))).find_map(said)
 }
 
 /// The schema itself and those that it is made of.

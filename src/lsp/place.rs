@@ -137,6 +137,34 @@ fn is_inside(node: NodeRef<'_>, offset: u32) -> bool {
     }
 }
 
+/// The key at a byte, and the path that leads to it, its own name included.
+pub fn key_at(around: NodeRef<'_>, offset: u32) -> Option<(Vec<Segment>, NodeRef<'_>)> {
+    let holds = |span: Span| span.start <= offset && offset <= span.end;
+    let members = around.members().map(|member| {
+        let segment = || Segment::Key(member.key.text().into_owned());
+        if holds(member.key.span()) {
+            return Some((vec![segment()], member.key));
+        }
+        let inner = holds(extent(member.value)).then(|| key_at(member.value, offset)).flatten();
+        inner.map(|(path, key)| (std::iter::once(segment()).chain(path).collect(), key))
+    });
+    let items = around.items().enumerate().map(|(index, item)| {
+        let inner = holds(extent(item)).then(|| key_at(item, offset)).flatten();
+        inner.map(|(path, key)| (std::iter::once(Segment::Item(index)).chain(path).collect(), key))
+    });
+    members.chain(items).flatten().next()
+}
+
+/// Where a node is with all that belongs to it: a table of TOML is known by its header alone.
+pub fn extent(node: NodeRef<'_>) -> Span {
+    if Notation::of(node.tree().source().name()) != Notation::Toml {
+        return node.span();
+    }
+    node.descendants()
+        .map(NodeRef::span)
+        .fold(node.span(), |all, span| Span { start: all.start.min(span.start), end: all.end.max(span.end) })
+}
+
 /// Whether a document is written in JSON, where every key and text has quotes.
 pub fn is_json(view: &View) -> bool {
     Notation::of(view.source().name()) == Notation::Json

@@ -610,7 +610,10 @@ impl Session {
     pub fn parameters(&self) -> Option<Object> {
         let root = self.folders.first().map_or(Path::new(""), |folder| &folder.basis.root);
         let path = root.join(self.parameters.as_ref()?);
-        let source = library::read(&path, &path.to_string_lossy(), Source::MAX_BYTES).ok()?;
+        // What is open counts before it is saved.
+        let open = self.documents.values().find(|document| document.path == path).map(|open| Arc::clone(&open.source));
+        let read = || library::read(&path, &path.to_string_lossy(), Source::MAX_BYTES).ok().map(Arc::new);
+        let source = open.or_else(read)?;
         match read_value(source.text().as_bytes()) {
             Ok(Value::Object(parameters)) => Some(parameters),
             _ => None,

@@ -27,7 +27,8 @@ declare_rule! {
 }
 
 /// The JSON Schema of settings.
-const SCHEMA: &str = include_str!("../../../schemas/settings.schema.json");
+/// The published form of settings.
+pub const SCHEMA: &str = include_str!("../../../schemas/settings.schema.json");
 
 fn check(cx: &Context<'_>, sink: &mut Sink) {
     static FORM: LazyLock<Option<Schema>> = LazyLock::new(|| Schema::published(SCHEMA));

@@ -298,6 +298,9 @@ fn in_site(view: &View, place: &Place<'_>) -> Vec<Choice> {
             let blocks = site.files().into_iter().flat_map(site::Site::blocks);
             blocks.map(|block| Choice::new(&block.name, lsp::CompletionItemKind::Module)).collect()
         }
+        [] | [Some("environments")] => {
+            forms::of(DocumentKind::Site).map_or(Vec::new(), |form| in_form(form.root(), &place.path, place))
+        }
         [Some(block), ..] => {
             let content = view.compilation.tree.root().get(block);
             let form = content.and_then(site::plugin_of).and_then(|plugin| site::form_of(&plugin));
@@ -379,11 +382,9 @@ fn queues(view: &View, known: &Known) -> Vec<Choice> {
         }
     }
     let choice = |(queue, detail): (&str, String)| {
-        Choice::new(queue, lsp::CompletionItemKind::Interface).detail(detail).documentation(describe::name(
-            view,
-            &Name::Queue(queue.to_owned()),
-            None,
-        ))
+        Choice::new(queue, lsp::CompletionItemKind::Interface)
+            .detail(detail)
+            .documentation(describe::name(view, &Name::Queue(queue.to_owned())))
     };
     found.into_iter().map(choice).collect()
 }
@@ -508,7 +509,7 @@ fn steps(view: &View, own: Option<&Step>) -> Vec<Choice> {
     let choice = |step: &Step| {
         let purpose = recipe.purpose(step).map(|purpose| purpose.into_owned());
         let choice = Choice::bare(step.id.to_string(), lsp::CompletionItemKind::Class);
-        Choice { detail: purpose, ..choice }.documentation(describe::name(view, &Name::Step(step.id), None))
+        Choice { detail: purpose, ..choice }.documentation(describe::name(view, &Name::Step(step.id)))
     };
     others.map(choice).collect()
 }
@@ -569,43 +570,101 @@ fn placeholders(view: &View, known: &Known, span: Span) -> Vec<lsp::CompletionIt
 
 /// Rules and their levels in zrecipe.toml, and the settings themselves.
 fn in_settings(view: &View, offset: u32) -> Vec<lsp::CompletionItem> {
-    const SETTINGS: [&str; 8] =
-        ["recipe-directories", "state-directory", "max-file-size", "baseline", "contracts", "site", "broker", "rules"];
-    let before = view.source().slice(Span { start: 0, end: offset });
-    let line = before.rsplit('\n').next().unwrap_or_default();
-    let table = before.lines().rev().skip(1).find(|line| line.trim_start().starts_with('['));
-    let table = table.map_or("", |line| line.trim().trim_matches(['[', ']']));
-    let typed = line.rsplit(|c: char| !(c.is_alphanumeric() || c == '-')).next().unwrap_or_default();
-    let span = Span { start: offset - typed.len() as u32, end: offset };
-    let is_value = line.contains('=');
-    let is_rules = table == "rules" || line.trim_start().starts_with("rules");
-    let (words, kind): (Vec<&str>, _) = match (is_value, table) {
-        (true, _) if is_rules && line.rfind(['=']) > line.rfind(['{', ',']) => {
-            (vec!["allow", "note", "warning", "error"], lsp::CompletionItemKind::EnumMember)
+    const LEVELS: [&str; 4] = ["allow", "note", "warning", "error"];
+    let text = view.source().text();
+    let before = &text[..offset as usize];
+    let start = before.rfind('\n').map_or(0, |end| end + 1);
+    let (line, above) = (&before[start..], &before[..start]);
+    if line.trim_start().starts_with(['#', '[']) {
+        return Vec::new();
+    }
+    let is_word = |c: char| c.is_alphanumeric() || c == '-' || c == '_';
+    let typed = &line[line.trim_end_matches(is_word).len()..];
+    let rest = &text[offset as usize..];
+    let rest = &rest[..rest.find('\n').unwrap_or(rest.len())];
+    let after = rest.find(|c| !is_word(c)).unwrap_or(rest.len());
+    let span = Span::new(before.len() - typed.len(), before.len() + after);
+    // The table that the line is in, and the keys in the line before the cursor.
+    let mut path: Vec<Segment> = Vec::new();
+    if let Some(header) = above.lines().rev().find(|line| line.trim_start().starts_with('[')) {
+        let header = header.split('#').next().unwrap_or_default().trim();
+        let keys = header.trim_matches(['[', ']']).split('.');
+        path.extend(keys.map(|key| Segment::Key(key.trim().trim_matches('"').to_owned())));
+        path.extend(header.starts_with("[[").then_some(Segment::Item(0)));
+    }
+    let head = &line[..line.len() - typed.len()];
+    let quoted = head.matches('"').count() % 2 == 1;
+    let mut is_key = true;
+    let mut word = String::new();
+    let mut outer: Vec<(Vec<Segment>, char)> = Vec::new();
+    for c in head.chars() {
+        match c {
+            '=' => {
+                path.push(Segment::Key(std::mem::take(&mut word).trim().trim_matches('"').to_owned()));
+                is_key = false;
+            }
+            '{' | '[' => {
+                outer.push((path.clone(), c));
+                path.extend((c == '[').then_some(Segment::Item(0)));
+                is_key = c == '{';
+            }
+            '}' | ']' => path = outer.pop().map_or(path, |(path, _)| path),
+            ',' => {
+                if let Some((known, '{')) = outer.last() {
+                    path.clone_from(known);
+                    is_key = true;
+                }
+            }
+            c => {
+                word.push(c);
+                continue;
+            }
         }
-        (true, _) if is_rules || line.trim_start().starts_with("rule ") || line.trim_start().starts_with("rule=") => {
-            (RULES.iter().map(|rule| rule.name).collect(), lsp::CompletionItemKind::Constant)
+        word.clear();
+    }
+    let keys: Vec<&str> = path.iter().filter_map(Segment::key).collect();
+    let Some(form) = forms::of(DocumentKind::Settings) else { return Vec::new() };
+    let rules = || RULES.iter().map(|rule| Choice::new(rule.name, lsp::CompletionItemKind::Constant)).collect();
+    let choices: Vec<Choice> = match (&*keys, is_key) {
+        ([.., "rules"], true) => rules(),
+        ([.., "rules", _], false) => {
+            LEVELS.map(|level| Choice::new(level, lsp::CompletionItemKind::EnumMember)).into_iter().collect()
         }
-        (true, _) if line.trim_start().starts_with("kind") => {
-            (DocumentKind::ALL.map(DocumentKind::name).to_vec(), lsp::CompletionItemKind::EnumMember)
+        (["suppress", "rule"], false) => rules(),
+        (_, false) => {
+            let values = forms::at(form.root(), &path).into_iter();
+            values
+                .flat_map(|schema| named_values(form.root(), schema))
+                .filter(|value| !quoted || value.is_text)
+                .collect()
         }
-        (false, "rules") => (RULES.iter().map(|rule| rule.name).collect(), lsp::CompletionItemKind::Constant),
-        (false, "") => (SETTINGS.to_vec(), lsp::CompletionItemKind::Keyword),
-        (false, "overrides") => (vec!["paths", "rules"], lsp::CompletionItemKind::Keyword),
-        (false, "suppress") => (vec!["path", "pointer", "rule", "reason"], lsp::CompletionItemKind::Keyword),
-        (false, "files") => (vec!["paths", "kind"], lsp::CompletionItemKind::Keyword),
-        _ => return Vec::new(),
+        (_, true) => {
+            let schemas = forms::at(form.root(), &path).into_iter();
+            let properties = schemas.filter_map(|schema| schema.get("properties")?.as_object()).flatten();
+            let choice = |(name, property): (&String, &SchemaValue)| {
+                let description = property.get("description").and_then(SchemaValue::as_str).map(str::to_owned);
+                Choice::new(name, lsp::CompletionItemKind::Keyword).documentation(description)
+            };
+            properties.map(choice).collect()
+        }
     };
-    let quoted = line[..line.len() - typed.len()].ends_with('"');
-    let item = |word: &str| lsp::CompletionItem {
-        label: word.to_owned(),
-        kind: Some(kind),
-        documentation: crate::lint::rule(word).map(|rule| lsp::Documentation::String(rule.why())),
-        text_edit: Some(lsp::CompletionItemTextEdit::TextEdit(lsp::TextEdit {
-            range: view.range(span),
-            new_text: if is_value && !quoted { format!("\"{word}\"") } else { word.to_owned() },
-        })),
-        ..Default::default()
+    let has_value = rest[after..].trim_start().starts_with('=');
+    let item = |choice: Choice| {
+        let why = crate::lint::rule(&choice.text).map(|rule| rule.why());
+        let new_text = match (is_key, choice.is_text && !quoted) {
+            (true, _) if has_value => choice.text.clone(),
+            (true, _) if keys.last() == Some(&"rules") => format!("{} = \"allow\"", choice.text),
+            (true, _) => format!("{} = ", choice.text),
+            (false, true) => format!("\"{}\"", choice.text),
+            (false, false) => choice.text.clone(),
+        };
+        lsp::CompletionItem {
+            label: choice.text,
+            kind: Some(choice.kind),
+            documentation: why.or(choice.documentation).map(lsp::Documentation::String),
+            text_edit: Some(lsp::CompletionItemTextEdit::TextEdit(lsp::TextEdit { range: view.range(span), new_text })),
+            ..Default::default()
+        }
     };
-    words.into_iter().map(item).collect()
+    choices.into_iter().map(item).collect()
 }

@@ -2,6 +2,7 @@
 
 use gen_lsp_types as lsp;
 
+use crate::lsp::place::extent;
 use crate::lsp::session::{Client, Error, Session, View};
 use crate::source::Span;
 use crate::syntax::Kind;
@@ -31,19 +32,21 @@ fn selection(view: &View, offset: u32) -> lsp::SelectionRange {
     let mut at = view.compilation.tree.root();
     let mut spans = vec![Span::new(0, view.source().text().len()), at.span()];
     loop {
-        if let Some(item) = at.items().filter(|item| holds(item.span())).last() {
-            spans.push(item.span());
+        if let Some(item) = at.items().filter(|item| holds(extent(*item))).last() {
+            spans.push(extent(item));
             at = item;
             continue;
         }
-        let whole = |member: &crate::syntax::Member<'_>| Span {
-            start: member.key.span().start,
-            end: member.value.span().end.max(member.key.span().end),
+        let whole = |member: &crate::syntax::Member<'_>| {
+            let (key, value) = (member.key.span(), extent(member.value));
+            let is_header = value.start < key.start && key.end <= value.end;
+            Span { start: if is_header { value.start } else { key.start }, end: value.end.max(key.end) }
         };
         let Some(member) = at.members().filter(|member| holds(whole(member))).last() else { break };
         spans.push(whole(&member));
-        let Some(part) = [member.value, member.key].into_iter().find(|part| holds(part.span())) else { break };
-        spans.push(part.span());
+        let parts = [member.value, member.key].into_iter().map(|part| (part, extent(part)));
+        let Some((part, span)) = parts.into_iter().find(|(_, span)| holds(*span)) else { break };
+        spans.push(span);
         at = part;
     }
     if at.kind() == Kind::String {

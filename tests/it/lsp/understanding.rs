@@ -94,18 +94,57 @@ fn hovers_say_what_things_are() {
 }
 
 #[test]
-fn hovers_show_values_of_the_chosen_file_but_no_secrets() {
-    let files = [("values.json", r#"{ "image": "a.cbf", "user_token": "geheim-1234" }"#)];
-    let mut editor = Editor::with(&files, json!({}), json!({ "parameters": "values.json" }));
-    let text = r#"{ "1": { "queue": "a", "parameters": { "x": "{image}{user_token}{none}" } }, "start": [[1, []]] }"#;
-    editor.open("a.json", text);
-    for (needle, expected) in
-        [("image", "value: `\"a.cbf\"`"), ("user_token", "value: `\"•••\"`"), ("none", "does not have it")]
+fn hovers_say_what_keys_are_for() {
+    let mut editor = workspace();
+    for (number, (name, marked, expected)) in [
+        ("a.json", r#"{ "1": { "queue": "a" }, "st$0art": [[1, []]] }"#, "Where messages begin"),
+        ("a.json", r#"{ "1": { "queue": "a" }, "start": [[1, []]], "er$0ror": [1] }"#, "never followed"),
+        ("c.json", r#"{ "names": ["A"], "que$0ues": ["a"] }"#, "queue"),
+        ("site.yml", "version: 1\nbus:\n  plugin: pika\n  vh$0ost: h\n", "virtual host"),
+        ("site.yml", "version: 1\nenviron$0ments:\n  live: []\n", "activated together"),
+        (
+            "broker.yml",
+            "vhosts: [{ name: / }]\ngro$0ups:\n  - vhost: /\n    names: [a]\n",
+            "have their settings in common",
+        ),
+        ("zrecipe.toml", "base$0line = \"x.json\"\n", "findings that are known already"),
+        ("zrecipe.toml", "[dispatcher]\ntime-$0limit = 3\n", "The seconds that each program may take"),
+    ]
+    .into_iter()
+    .enumerate()
     {
+        let name = format!("k{number}/{name}");
+        let at = editor.open_at(&name, marked);
+        let hover = editor.at("textDocument/hover", &name, &at);
+        let said = hover["contents"]["value"].as_str().unwrap_or_else(|| panic!("nothing about {marked}"));
+        assert!(said.contains(expected), "{marked}: {said}");
+    }
+}
+
+#[test]
+fn hovers_show_values_of_the_chosen_file_but_no_secrets() {
+    let values = r#"{ "image": "a.cbf", "user_token": "geheim-1234", "sample": { "name": "lysozyme", "runs": [7] } }"#;
+    let files = [("values.json", values)];
+    let mut editor = Editor::with(&files, json!({}), json!({ "parameters": "values.json" }));
+    let text = r#"{ "1": { "queue": "a", "parameters": { "x": "{image}{user_token}{none}{sample[name]}{guid}", "y": "{sample[zz]}", "z": "{sample[runs][0]}" } }, "start": [[1, []]] }"#;
+    editor.open("a.json", text);
+    for (needle, expected) in [
+        ("image", "value: `\"a.cbf\"`"),
+        ("user_token", "value: `\"•••\"`"),
+        ("none", "does not have it"),
+        ("sample[name]", "value: `\"lysozyme\"`"),
+        ("sample[zz]", "has no such part"),
+        ("sample[runs]", "value: `7`"),
+        ("guid", "has its own"),
+    ] {
         let hover = editor.at("textDocument/hover", "a.json", &find(text, needle, 0));
         let said = hover["contents"]["value"].as_str().expect("is there");
         assert!(said.contains(expected) && !said.contains("geheim"), "{said}");
     }
+    // What is open counts before it is saved.
+    editor.open("values.json", r#"{ "image": "b.cbf" }"#);
+    let hover = editor.at("textDocument/hover", "a.json", &find(text, "image", 0));
+    assert!(hover["contents"]["value"].as_str().expect("is there").contains("b.cbf"));
     editor.notify("workspace/didChangeConfiguration", json!({ "settings": { "zrecipe": { "parameters": "" } } }));
     let hover = editor.at("textDocument/hover", "a.json", &find(text, "image", 0));
     assert!(!hover["contents"]["value"].as_str().expect("is there").contains("a.cbf"));
@@ -229,6 +268,45 @@ fn outlines_folds_and_selections_follow_the_structure() {
         .map(|symbol| (symbol["name"].as_str().expect("has"), symbol["containerName"].as_str().expect("has")))
         .collect();
     assert_eq!(names, [("archiver", "queue"), ("Archiver", "service")]);
+}
+
+#[test]
+fn folds_and_selections_fit_the_notation() {
+    let mut editor = workspace();
+    // A text, the first and last lines of its folds, and how many texts are around the cursor.
+    for (number, (name, marked, folds, selections)) in [
+        (
+            "a.yml",
+            "'1':\n  queue: a\n  output: [2]\n  parameters:\n    a: [1,\n      2\n    ]\n'2': { queue: b$0 }\nstart:\n- - 1\n  - []\n",
+            &[(0, 6), (3, 6), (4, 5), (8, 10), (9, 10)][..],
+            5,
+        ),
+        ("zrecipe.toml", "site = \"x\"\n[parameters]\na = \"$0text\"\n\n[[files]]\npaths = [\n  \"x\",\n]\n", &[(1, 2), (4, 7), (5, 6)], 5),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let name = format!("f{number}/{name}");
+        let at = editor.open_at(&name, marked);
+        let document = json!({ "uri": editor.uri(&name) });
+        let found = editor.ask("textDocument/foldingRange", json!({ "textDocument": document }));
+        let found: Vec<(u64, u64)> = found
+            .as_array()
+            .expect("is a list")
+            .iter()
+            .map(|fold| (fold["startLine"].as_u64().expect("is"), fold["endLine"].as_u64().expect("is")))
+            .collect();
+        assert_eq!(found, folds, "{marked}");
+        let mut selection = editor
+            .ask("textDocument/selectionRange", json!({ "textDocument": document, "positions": [at] }))[0]
+            .clone();
+        let mut count = 0;
+        while selection.is_object() {
+            count += 1;
+            selection = selection["parent"].clone();
+        }
+        assert!(count >= selections, "{marked}: {count}");
+    }
 }
 
 #[test]

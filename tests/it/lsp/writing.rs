@@ -294,12 +294,21 @@ fn completions_are_plain_for_clients_without_snippets() {
 #[test]
 fn settings_are_completed() {
     let mut editor = Editor::new(&[]);
-    for (number, (marked, expected)) in [
-        ("sit$0", "site"),
-        ("[rules]\ncyc$0", "cycle"),
-        ("[rules]\ncycle = \"al$0\"", "allow"),
-        ("[[suppress]]\nrule = \"cyc$0\"", "cycle"),
-        ("[[files]]\nkind = \"si$0\"", "site"),
+    for (number, (marked, expected, after)) in [
+        ("sit$0", "site", "site = "),
+        ("[rules]\ncyc$0", "cycle", "[rules]\ncycle = \"allow\""),
+        ("[rules]\n$0\n", "cycle", "[rules]\ncycle = \"allow\"\n"),
+        ("[rules]\ncyc$0 = \"error\"", "cycle", "[rules]\ncycle = \"error\""),
+        ("[rules]\ncycle = \"al$0\"", "allow", "[rules]\ncycle = \"allow\""),
+        ("[rules]\ncycle = $0\n", "error", "[rules]\ncycle = \"error\"\n"),
+        ("[[overrides]]\nrules = { $0 }\n", "cycle", "[[overrides]]\nrules = { cycle = \"allow\" }\n"),
+        ("[[overrides]]\nrules = { cycle = \"no$0\" }\n", "note", "[[overrides]]\nrules = { cycle = \"note\" }\n"),
+        ("[[suppress]]\nrule = \"cyc$0\"", "cycle", "[[suppress]]\nrule = \"cycle\""),
+        ("[[suppress]]\n$0", "pointer", "[[suppress]]\npointer = "),
+        ("[[files]]\nkind = \"si$0\"", "site", "[[files]]\nkind = \"site\""),
+        ("[[files]]\n$0\n", "paths", "[[files]]\npaths = \n"),
+        ("[dispatcher]\n$0\n", "time-limit", "[dispatcher]\ntime-limit = \n"),
+        ("[parameters]\nx = \"$0\"\n", "integer", "[parameters]\nx = \"integer\"\n"),
     ]
     .into_iter()
     .enumerate()
@@ -307,7 +316,10 @@ fn settings_are_completed() {
         let name = format!("{number}/zrecipe.toml");
         let at = editor.open_at(&name, marked);
         let found = editor.at("textDocument/completion", &name, &at);
-        assert!(found["items"].as_array().expect("is a list").iter().any(|item| item["label"] == expected), "{marked}");
+        let items = found["items"].as_array().expect("is a list");
+        let item = items.iter().find(|item| item["label"] == expected);
+        let item = item.unwrap_or_else(|| panic!("{marked}: no {expected} in {items:?}"));
+        assert_eq!(chosen(&marked.replacen("$0", "", 1), item), after, "{marked}");
     }
 }
 
