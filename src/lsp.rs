@@ -187,6 +187,7 @@ fn client(can: &lsp::ClientCapabilities) -> Client {
         progress: says("/window/workDoneProgress"),
         versioned_edits,
         makes_files: versioned_edits && operations.is_some_and(|all| all.iter().any(|operation| operation == "create")),
+        documents: can.pointer("/workspace/textDocumentContent").is_some(),
         commands: says("/experimental/zrecipeCommands"),
     }
 }

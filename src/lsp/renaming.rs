@@ -21,6 +21,9 @@ pub fn renamable(view: &View, at: gen_lsp_types::Position) -> Result<&Occurrence
         Name::Placeholder(name) if name == "guid" => {
             Err(Error::Failed("the dispatcher adds `guid`, under this name".to_owned()))
         }
+        Name::Environment(name) if name == "default" => {
+            Err(Error::Failed("`default` is the environment that counts when none is named".to_owned()))
+        }
         name => match promised(view, name) {
             Some(service) => {
                 let (kind, text) = (name.kind(), name.text());

@@ -46,6 +46,8 @@ pub struct Client {
     pub versioned_edits: bool,
     /// It takes edits that make files.
     pub makes_files: bool,
+    /// It shows documents that only the server has.
+    pub documents: bool,
     /// It knows what our commands in lenses mean.
     pub commands: bool,
 }

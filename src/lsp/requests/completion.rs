@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use gen_lsp_types as lsp;
 
+use crate::diagnostic::Edit;
 use crate::document::DocumentKind;
 use crate::infer;
 use crate::lint::{RULES, respelled};
@@ -131,6 +132,14 @@ impl Choice {
                 replaced.end -= 1;
             }
         }
+        // A new key of JSON is parted from those around it.
+        let source = view.source().text();
+        let (before, after) = (&source[..replaced.start as usize], source[replaced.end as usize..].trim_start());
+        let before = before.strip_suffix('"').unwrap_or(before).trim_end();
+        let is_new = is_json(view) && value.is_some();
+        let comma = is_new && after.starts_with('"') && !after[1..].trim_start().is_empty();
+        let follows_value = |c: char| matches!(c, '"' | '}' | ']') || c.is_ascii_alphanumeric();
+        let missing = is_new && before.ends_with(follows_value);
         let is_snippet = value.as_ref().is_some_and(|value| value.contains('$')) && snippets;
         let new_text = match value {
             Some(value) if is_snippet => {
@@ -139,8 +148,11 @@ impl Choice {
             }
             Some(value) => format!("{text}:{}{}", if value.starts_with('\n') { "" } else { " " }, plain(&value)),
             None => text,
-        };
+        } + if comma { "," } else { "" };
+        let additional =
+            missing.then(|| view.edit(&Edit { span: Span::empty(before.len()), replacement: ",".to_owned() }));
         lsp::CompletionItem {
+            additional_text_edits: additional.map(|edit| vec![edit]),
             label: self.text.clone(),
             kind: Some(self.kind),
             tags: self.is_deprecated.then(|| vec![lsp::CompletionItemTag::Deprecated]),

@@ -1,10 +1,16 @@
 //! `textDocument/definition`: where a step, queue, service, channel, parameter, block, environment or recipe comes from.
 
+use std::sync::Arc;
+
 use gen_lsp_types as lsp;
 
-use crate::lsp::convert;
+use crate::compile::{Options, compile};
+use crate::contract::{self, Contracts};
+use crate::document::DocumentKind;
+use crate::lsp::convert::{self, Lines, SCHEME};
 use crate::lsp::session::{Client, Error, Session};
-use crate::names::Name;
+use crate::names::{Name, names};
+use crate::source::Source;
 
 /// The request.
 pub use gen_lsp_types::DefinitionRequest as Method;
@@ -34,15 +40,31 @@ pub fn run(session: &mut Session, params: lsp::DefinitionParams) -> Result<Optio
         // The contract may have a pattern for it.
         names.extend(view.basis.contracts().of_queue(queue).map(|contract| Name::Service(contract.name().to_owned())));
     }
-    for name in names {
+    for name in &names {
         if !places.is_empty() {
             break;
         }
-        for other in session.definitions(&view, &name)? {
-            let found = other.names().iter().filter(|found| found.is_definition && found.name == name);
+        for other in session.definitions(&view, name)? {
+            let found = other.names().iter().filter(|found| found.is_definition && found.name == *name);
             places.extend(found.map(|found| other.location(found.span)));
         }
     }
+    if places.is_empty() && session.client.documents {
+        places.extend(names.iter().find_map(|name| built_in(name, &session.client)));
+    }
     let places = (!places.is_empty()).then_some(places);
     Ok(places.map(|places| lsp::DefinitionResponse::Definition(lsp::Definition::LocationList(places))))
+}
+
+/// Where a contract that is built in defines a name.
+fn built_in(name: &Name, client: &Client) -> Option<lsp::Location> {
+    contract::BUILT_IN.iter().find_map(|(file, text)| {
+        let source = Arc::new(Source::from_text(*file, *text));
+        let options = Options { rules: &[], kind: Some(DocumentKind::Contract), ..Options::default() };
+        let compilation = compile(source, options);
+        let found = names(&compilation, Contracts::built_in());
+        let found = found.iter().find(|found| found.is_definition && found.name == *name)?;
+        let range = Lines::new(client.unit).range(&compilation.source, found.span);
+        Some(lsp::Location { uri: lsp::Uri(format!("{SCHEME}:contracts/{file}")), range })
+    })
 }

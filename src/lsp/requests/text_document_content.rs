@@ -1,7 +1,8 @@
-//! `workspace/textDocumentContent`: documents that the server itself has, which are the pages of the rules.
+//! `workspace/textDocumentContent`: documents that the server itself has, which are the pages of the rules and the built-in contracts.
 
 use gen_lsp_types as lsp;
 
+use crate::contract::BUILT_IN;
 use crate::lsp::convert::SCHEME;
 use crate::lsp::describe::rule_page;
 use crate::lsp::session::{Client, Error, Session};
@@ -25,8 +26,12 @@ pub fn run(
     _session: &mut Session,
     params: lsp::TextDocumentContentParams,
 ) -> Result<lsp::TextDocumentContentResult, Error> {
-    let rest = params.uri.0.strip_prefix(SCHEME).and_then(|rest| rest.strip_prefix(":rules/"));
-    let text = rest.and_then(|rest| rest.strip_suffix(".md")).and_then(rule_page);
-    let text = text.ok_or_else(|| Error::Invalid(format!("there is no document {}", params.uri)))?;
+    let rest = params.uri.0.strip_prefix(SCHEME).unwrap_or_default();
+    let rule = rest.strip_prefix(":rules/").and_then(|rest| rest.strip_suffix(".md")).and_then(rule_page);
+    let contract = || {
+        let file = rest.strip_prefix(":contracts/")?;
+        BUILT_IN.iter().find(|(known, _)| *known == file).map(|(_, text)| (*text).to_owned())
+    };
+    let text = rule.or_else(contract).ok_or_else(|| Error::Invalid(format!("there is no document {}", params.uri)))?;
     Ok(lsp::TextDocumentContentResult { text })
 }

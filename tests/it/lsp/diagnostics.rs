@@ -371,6 +371,7 @@ fn nothing_is_done_without_a_reason() {
         progress: false,
         versioned_edits: false,
         makes_files: false,
+        documents: false,
         commands: false,
     };
     let (_sender, messages) = crossbeam_channel::unbounded();

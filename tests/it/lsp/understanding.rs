@@ -188,6 +188,25 @@ fn definitions_are_found_across_files() {
 }
 
 #[test]
+fn built_in_contracts_are_documents() {
+    let can = json!({ "workspace": { "textDocumentContent": { "dynamicRegistration": false } } });
+    let text = r#"{ "1": { "service": "Runner", "queue": "runner.submission", "output": { "failure": 2 }, "parameters": { "commands": "x" } }, "2": { "queue": "b" }, "start": [[1, []]] }"#;
+    let mut editor = Editor::with(&[], can, json!({}));
+    editor.open("a.json", text);
+    for needle in ["Runner", "runner.submission", "failure", "commands"] {
+        let found = editor.at("textDocument/definition", "a.json", &find(text, needle, 0));
+        assert_eq!(found[0]["uri"], "zrecipe:contracts/runner.json", "{needle}");
+        let page = editor.ask("workspace/textDocumentContent", json!({ "uri": found[0]["uri"] }));
+        let page = page["text"].as_str().expect("is text");
+        assert_eq!(texts_of(page, [found[0]["range"].clone()]), [needle]);
+    }
+    // Others could not show it.
+    let mut editor = Editor::new(&[]);
+    editor.open("a.json", text);
+    assert_eq!(editor.at("textDocument/definition", "a.json", &find(text, "Runner", 0)), Value::Null);
+}
+
+#[test]
 fn references_are_found_across_files() {
     let mut editor = workspace();
     editor.open("recipes/a.json", RECIPE);

@@ -27,7 +27,8 @@ fn workspace() -> Editor {
 
 /// The text after an edit of a completion, its places to fill in as they are.
 fn chosen(text: &str, item: &Value) -> String {
-    edited(text, &json!([item["textEdit"]]))
+    let edits: Vec<Value> = item["additionalTextEdits"].as_array().into_iter().flatten().cloned().collect();
+    edited(text, &Value::Array([vec![item["textEdit"].clone()], edits].concat()))
 }
 
 #[test]
@@ -118,6 +119,11 @@ fn completions_fit_the_place() {
             r#"{ "1": { "queue": "a" }, "start": [[1, []]], "error": [$0] }"#,
             &["1"],
             r#"{ "1": { "queue": "a" }, "start": [[1, []]], "error": [1] }"#,
+        ),
+        (
+            r#"{ "1": { "queue": "a" $0 "output": 2 } }"#,
+            &["service"],
+            r#"{ "1": { "queue": "a", "service": "$1", "output": 2 } }"#,
         ),
         (
             r#"{ "1": { "queue": "archiver", "parameters": { "deep": { "$0" } } } }"#,
@@ -725,6 +731,7 @@ fn names_are_changed_where_they_are_written() {
             "cmds",
             "which is part of zrecipe",
         ),
+        ("version: 1\nenvironments:\n  def$0ault: []\n", "x", "`default` is the environment that counts"),
         ("'1': { queue: a, parameters: { x: '{gu$0id}' } }\nstart: [[1, []]]\n", "id", "the dispatcher adds `guid`"),
     ]
     .into_iter()
