@@ -41,7 +41,10 @@ pub fn run(session: &mut Session, params: lsp::CompletionParams) -> Result<Optio
     let offset = view.offset(at.position);
     let known = Known::of(session, &view, offset);
     let snippets = session.client.snippets;
-    let items = if Notation::of(view.source().name()) == Notation::Toml {
+    let is_recipe = view.compilation.document.kind() == DocumentKind::Recipe;
+    let items = if is_recipe && is_json(&view) && view.source().text().trim().is_empty() {
+        vec![recipe(snippets)]
+    } else if Notation::of(view.source().name()) == Notation::Toml {
         in_settings(&view, offset)
     } else {
         let place = Place::at(&view, offset);
@@ -171,6 +174,23 @@ impl Choice {
             })),
             ..Default::default()
         }
+    }
+}
+
+/// All of a document of which there is nothing yet.
+fn recipe(snippets: bool) -> lsp::CompletionItem {
+    let text = "{\n  \"1\": {\n    \"service\": \"$1\",\n    \"queue\": \"$2\"\n  },\n  \"start\": [[1, []]]\n}\n";
+    lsp::CompletionItem {
+        label: "recipe".to_owned(),
+        kind: Some(lsp::CompletionItemKind::Class),
+        detail: Some("a new recipe with one step".to_owned()),
+        insert_text_format: Some(if snippets {
+            lsp::InsertTextFormat::Snippet
+        } else {
+            lsp::InsertTextFormat::PlainText
+        }),
+        insert_text: Some(if snippets { text.to_owned() } else { plain(text) }),
+        ..Default::default()
     }
 }
 

@@ -245,6 +245,7 @@ fn completions_in_yaml_follow_the_indentation() {
             "'1':\n  queue: 'ar$0'\nstart: [[1, []]]\n".to_owned(),
             Some(("archiver", "'1':\n  queue: 'archiver'\nstart: [[1, []]]\n".to_owned())),
         ),
+        ("a.yml", "$0".to_owned(), Some(("start", "start: [[${1:1}, []]]".to_owned()))),
         ("a.yml", "'1':\n$0\n  queue: a\nstart: [[1, []]]\n".to_owned(), None),
         ("a.yml", "'1':\n  queue: a # as $0\nstart: [[1, []]]\n".to_owned(), None),
         ("a.yml", "'1':\n  queue: a\n  parameters:\n    text: several\n      words $0\n".to_owned(), None),
@@ -270,6 +271,48 @@ fn completions_in_yaml_follow_the_indentation() {
         let item = item.unwrap_or_else(|| panic!("{marked}: no {label} in {}", found["items"]));
         assert_eq!(chosen(&marked.replacen("$0", "", 1), item), after, "{marked}");
     }
+}
+
+/// Whatever is chosen, and wherever, the text can be read as before.
+#[test]
+fn completions_never_break_yaml() {
+    let can = json!({ "textDocument": { "completion": { "completionItem": { "snippetSupport": false } } } });
+    let files = [("zrecipe.toml", SETTINGS), ("contracts/a.json", CONTRACT), ("recipes/other.json", OTHER)];
+    let mut editor = Editor::with(&files, can, json!({}));
+    let mut offered = 0;
+    for (name, text) in [
+        (
+            "a.yml",
+            "# first\n'1':\n  service: Archiver\n  queue: archiver # é😀\n\n  parameters:\n    file: \"/{visit}\"\n    mode: fast\n    text: |\n      one\n      two\n    more: some\n      words\n    list: [one, {a: b}]\n    \n  output:\n    kept: 2\n    lost:\n    - 2\n    - 3\n'2': {queue: b, parameters: {}}\n'3':\n  queue: \n\nstart:\n- [1, []]\n",
+        ),
+        (
+            "site.yml",
+            "version: 1\nbus:\n  plugin: pika\n  host: h\n\nenvironments:\n  live:\n    plugins:\n    - bus\n  other: [bus]\n  default: live\n",
+        ),
+    ] {
+        editor.open(name, text);
+        for (at, _) in text.char_indices() {
+            let found = editor.at("textDocument/completion", name, &position(text, at));
+            for item in found["items"].as_array().expect("is a list") {
+                let after = chosen(text, item);
+                let source = zrecipe::source::Source::from_text(name, after.clone());
+                let tree = zrecipe::syntax::parse(std::sync::Arc::new(source));
+                assert!(!tree.is_broken(), "{} at {at}:\n{after}", item["label"]);
+                offered += 1;
+            }
+        }
+    }
+    assert!(offered > 500, "only {offered}");
+}
+
+#[test]
+fn an_empty_document_becomes_a_recipe() {
+    let mut editor = workspace();
+    let at = editor.open_at("a.json", "$0\n");
+    let found = editor.at("textDocument/completion", "a.json", &at);
+    let text = found["items"][0]["insertText"].as_str().expect("is text");
+    editor.retype("a.json", &text.replace("$1", "B").replace("$2", "b"));
+    assert_eq!(editor.rules("a.json"), [""; 0]);
 }
 
 #[test]
