@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 
+use super::describe;
 use super::session::Findings;
 use crate::baseline::Baseline;
 use crate::compile::{self, Compilation, Options, Reading, check};
@@ -50,6 +51,8 @@ pub struct File {
     contradicted: Option<(u64, bool)>,
     /// The names in it that other files may have as well, in order.
     pub names: Box<[Name]>,
+    /// Its steps: their numbers and titles.
+    pub steps: Box<[(i64, String)]>,
     /// What it is, if it is one of ours.
     pub kind: Option<DocumentKind>,
     /// What has been said about it.
@@ -158,7 +161,10 @@ impl Basis {
         };
         found.sort_unstable();
         found.dedup();
-        Some(File { facts: Facts::of(&compilation.recipe), contradicted: None, names: found.into(), kind, said: None })
+        let recipe = &compilation.recipe;
+        let steps = recipe.steps().iter().filter(|_| kind == Some(DocumentKind::Recipe));
+        let steps = steps.map(|step| (step.id, describe::title(recipe, step))).collect();
+        Some(File { facts: Facts::of(recipe), contradicted: None, names: found.into(), steps, kind, said: None })
     }
 
     /// Looks at all files of the folder and at those that its settings name, with all cores.
@@ -208,7 +214,7 @@ impl Folder {
     pub fn keep(&mut self, path: &Path, mut file: File) {
         match self.files.get_mut(path) {
             Some(known) => {
-                (known.names, known.kind, known.said) = (file.names, file.kind, None);
+                (known.names, known.steps, known.kind, known.said) = (file.names, file.steps, file.kind, None);
                 self.changes += u64::from(self.set.replace(&mut known.facts, file.facts));
             }
             None => {
@@ -221,17 +227,17 @@ impl Folder {
 
     /// Keeps what an open document says; the names in it are looked for when somebody asks.
     fn keep_facts(&mut self, path: &Path, facts: Facts) {
-        let (names, kind) = match self.files.get_mut(path) {
-            Some(known) => (std::mem::take(&mut known.names), known.kind),
-            None => (Box::default(), None),
+        let (names, steps, kind) = match self.files.get_mut(path) {
+            Some(known) => (std::mem::take(&mut known.names), std::mem::take(&mut known.steps), known.kind),
+            None => (Box::default(), Box::default(), None),
         };
-        self.keep(path, File { facts, contradicted: None, names, kind, said: None });
+        self.keep(path, File { facts, contradicted: None, names, steps, kind, said: None });
     }
 
     /// Keeps the names in the file of a document that is open: the document itself is what counts.
     pub fn keep_names(&mut self, path: &Path, file: File) {
         match self.files.get_mut(path) {
-            Some(known) => (known.names, known.kind) = (file.names, file.kind),
+            Some(known) => (known.names, known.steps, known.kind) = (file.names, file.steps, file.kind),
             None => self.keep(path, file),
         }
     }

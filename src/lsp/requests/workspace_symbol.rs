@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use gen_lsp_types as lsp;
 
+use crate::lsp::describe::title;
 use crate::lsp::session::{Client, Error, Session};
 use crate::names::Name;
 
@@ -26,12 +27,15 @@ pub fn run(
     const MOST: usize = 128;
     let query = params.query.to_lowercase();
     let mut wanted: Vec<(Name, PathBuf)> = Vec::new();
+    let mut steps: Vec<(i64, PathBuf)> = Vec::new();
     for folder in session.folders() {
         let files = folder.files();
         // Files that say what there is come before recipes, which use it.
         let (recipes, others): (Vec<_>, Vec<_>) =
             files.into_iter().partition(|(_, file)| file.kind == Some(crate::document::DocumentKind::Recipe));
         for (path, file) in others.into_iter().chain(recipes) {
+            let titled = file.steps.iter().filter(|(_, title)| has_all(title, &query));
+            steps.extend(titled.take(MOST.saturating_sub(steps.len())).map(|(id, _)| (*id, path.to_owned())));
             for name in file.names.iter().filter(|name| is_wanted(name, &query)) {
                 if wanted.len() < MOST && !wanted.iter().any(|(known, _)| known == name) {
                     wanted.push((name.clone(), path.to_owned()));
@@ -58,6 +62,23 @@ pub fn run(
             },
         });
     }
+    // There are many of them, so they come last.
+    for (id, path) in steps.into_iter().take(MOST.saturating_sub(symbols.len())) {
+        session.inbox.go_on()?;
+        let Some(view) = session.view_of(&path) else { continue };
+        let recipe = &view.compilation.recipe;
+        let Some(step) = recipe.step(id) else { continue };
+        symbols.push(lsp::WorkspaceSymbol {
+            location: lsp::WorkspaceSymbolLocation::Location(view.location(recipe.span(step.key))),
+            data: None,
+            base_symbol_information: lsp::BaseSymbolInformation {
+                name: title(recipe, step),
+                kind: kind(&Name::Step(id)),
+                tags: None,
+                container_name: path.file_stem().map(|stem| stem.to_string_lossy().into_owned()),
+            },
+        });
+    }
     Ok(Some(lsp::WorkspaceSymbolResponse::WorkspaceSymbolList(symbols)))
 }
 
@@ -66,7 +87,11 @@ fn is_wanted(name: &Name, query: &str) -> bool {
     if matches!(name, Name::Rule(_) | Name::Parameter(_)) {
         return false;
     }
-    let text = name.text().to_lowercase();
+    has_all(&name.text(), query)
+}
+
+fn has_all(text: &str, query: &str) -> bool {
+    let text = text.to_lowercase();
     let mut left = text.chars();
     query.chars().all(|wanted| left.any(|found| found == wanted))
 }

@@ -286,7 +286,7 @@ fn outlines_folds_and_selections_follow_the_structure() {
         .iter()
         .map(|symbol| (symbol["name"].as_str().expect("has"), symbol["containerName"].as_str().expect("has")))
         .collect();
-    assert_eq!(names, [("archiver", "queue"), ("Archiver", "service")]);
+    assert_eq!(names, [("archiver", "queue"), ("Archiver", "service"), ("1 · archiver", "other")]);
 }
 
 #[test]
