@@ -7,9 +7,13 @@ use std::sync::Arc;
 use crate::bind::bind;
 use crate::cli::progress::{align, block_on};
 use crate::cli::{Error, ParameterArgs, Session, print, say, with_guid};
+use crate::compile::{Options, compile};
 use crate::contract::Contracts;
+use crate::diagnostic::Level;
+use crate::document::DocumentKind;
 use crate::lint::nearest;
 use crate::rehearsal::{Act, Edge, First, Played, Scenario, edges, play};
+use crate::source::Unit;
 use crate::syntax::yaml;
 use crate::value::{Object, Value};
 
@@ -53,7 +57,8 @@ pub struct Args {
 /// # Errors
 /// See [`crate::cli`].
 pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
-    let beside = Path::new(&args.recipe).with_extension("test.yaml");
+    let found = session.library()?.open(&args.recipe)?;
+    let beside = Path::new(found.name()).with_extension("test.yaml");
     let script = args.script.clone().or_else(|| Some(beside).filter(|path| path.is_file()));
     let (mut parameters, cases) = match &script {
         Some(path) => read(path)?,
@@ -63,6 +68,16 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
     let (parameters, _) = with_guid(parameters);
     let compiled = session.compile(std::slice::from_ref(&args.recipe), Some(&parameters))?;
     session.refuse(&compiled)?;
+    for scenario in &cases {
+        let named = scenario.acts.keys().chain(&scenario.reached).chain(&scenario.unreached);
+        let named = named.chain(scenario.payloads.iter().map(|(step, _)| step));
+        if let Some(step) = named.copied().find(|&step| compiled.iter().all(|found| found.recipe.step(step).is_none()))
+        {
+            let message =
+                format!("the case `{}` is about step `{step}`, which the recipe does not have", scenario.name);
+            return Err(Error::new(message));
+        }
+    }
     let recipe = bind(&compiled, &parameters);
     let contracts = contracts(session)?;
     let mut scenarios = vec![
@@ -141,14 +156,24 @@ fn read(path: &Path) -> Result<(Object, Vec<Scenario>), Error> {
     let source = crate::library::read(path, &path.to_string_lossy(), crate::source::Source::MAX_BYTES)?;
     let tree = yaml::parse(Arc::new(source));
     if tree.is_broken() {
-        return Err(wrong("it is no YAML".to_owned()));
+        let options = Options { kind: Some(DocumentKind::Parameters), ..Options::default() };
+        let found = compile(Arc::clone(tree.source()), options).diagnostics.into_iter();
+        let mut found = found.filter(|found| found.level == Level::Error);
+        let why = found.next().map_or("it is no YAML".to_owned(), |found| {
+            let at = tree.source().position(found.primary.span.start, Unit::Char);
+            format!("line {}, column {}: {}", at.line, at.column, found.message)
+        });
+        return Err(wrong(why));
     }
     let Value::Object(script) = tree.root().to_value() else { return Err(wrong("it is no mapping".to_owned())) };
     known(&script, &["parameters", "cases"]).map_err(wrong)?;
     let parameters = script.get("parameters").map_or(Ok(Object::new()), |given| {
         given.as_object().cloned().ok_or_else(|| wrong("`parameters` is no mapping".to_owned()))
     })?;
-    let cases = script.get("cases").and_then(Value::as_array).unwrap_or_default();
+    let cases = match script.get("cases") {
+        Some(cases) => cases.as_array().ok_or_else(|| wrong("`cases` is no list".to_owned()))?,
+        None => &[],
+    };
     let cases: Result<Vec<Scenario>, String> = cases
         .iter()
         .enumerate()
@@ -172,16 +197,24 @@ fn case(written: &Value) -> Result<Scenario, String> {
     let written = written.as_object().ok_or("it is no mapping")?;
     known(written, &["name", "steps", "reached", "not-reached", "payloads"])?;
     let number = |key: &str| key.trim().parse::<i64>().map_err(|_| format!("`{key}` is no number of a step"));
-    let mapping = |key: &str| written.get(key).and_then(Value::as_object).into_iter().flatten();
+    let none = Object::new();
+    let mapping = |key: &str| match written.get(key) {
+        None => Ok(none.iter()),
+        Some(Value::Object(mapping)) => Ok(mapping.iter()),
+        Some(other) => Err(format!("`{key}` is {}, not a mapping of steps", other.describe())),
+    };
     let list = |key: &str| -> Result<Vec<i64>, String> {
-        let items = written.get(key).and_then(Value::as_array).unwrap_or_default();
+        let items = match written.get(key) {
+            None => &[],
+            Some(items) => items.as_array().ok_or_else(|| format!("`{key}` is a list of step numbers"))?,
+        };
         items.iter().map(|item| item.as_i64().ok_or_else(|| format!("`{key}` is a list of step numbers"))).collect()
     };
-    let acts = mapping("steps").map(|(step, written)| {
+    let acts = mapping("steps")?.map(|(step, written)| {
         let act = act(written).map_err(|reason| format!("step {step}: {reason}"))?;
         Ok((number(step)?, act))
     });
-    let payloads = mapping("payloads").map(|(step, payload)| Ok((number(step)?, payload.clone())));
+    let payloads = mapping("payloads")?.map(|(step, payload)| Ok((number(step)?, payload.clone())));
     Ok(Scenario {
         name: written.get("name").and_then(Value::as_str).unwrap_or("a case without a name").to_owned(),
         otherwise: Act::default(),
