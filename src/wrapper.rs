@@ -1,14 +1,15 @@
 //! Runs a program on behalf of a recipe step and reports its progress, whatever becomes of the broker or of us.
 //!
 //! Every report is written down before it is sent: in a directory of its own for each program, which is removed when
-//! all has been sent. When we are killed the directory stays, and [`Record::abandoned`] finds it.
+//! all has been sent. When we are killed the directory stays, and [`Record::abandoned`] finds it. The program goes on
+//! then; it holds the lock on `running`, which it has from us, and by that [`Record::is_running`] knows.
 //!
 //! The channels are those of `zocalo.wrapper` (1.5.0): `starting`, then `updates`, `result-individual-file` and
 //! `result-all-files` as the program says, then `success` or `failure`, then `completed`. The program says it in lines
 //! of JSON that it appends to the file named by `ZRECIPE_RESULTS`: `{"channel": "updates", "payload": …}`.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,6 +25,7 @@ use uuid::Uuid;
 use crate::message::{Envelope, Output, RECIPE_HEADER};
 use crate::runtime::journal;
 use crate::runtime::status::{Status, TOPIC, broadcast, host_id, hostname};
+use crate::runtime::supervisor::identity;
 use crate::syntax::json::read_value;
 use crate::transport::{Error, Transport};
 use crate::value::{Object, Value};
@@ -252,6 +254,37 @@ impl Record {
         Ok(odd)
     }
 
+    /// The file that is locked as long as the program runs, or anything that it has started.
+    fn hold(&self) -> io::Result<File> {
+        let running = OpenOptions::new().create(true).append(true).open(self.path("running"))?;
+        running.lock()?;
+        Ok(running)
+    }
+
+    /// Whether the program still runs although its wrapper does not.
+    ///
+    /// # Errors
+    /// That cannot be told.
+    pub fn is_running(&self) -> io::Result<bool> {
+        if self.is_completed() {
+            return Ok(false);
+        }
+        let mut running = match OpenOptions::new().read(true).append(true).open(self.path("running")) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            running => running?,
+        };
+        match running.try_lock() {
+            Err(TryLockError::WouldBlock) => return Ok(true),
+            Err(TryLockError::Error(error)) => return Err(error),
+            Ok(()) => {}
+        }
+        // Some programs close what they inherit.
+        let mut process = String::new();
+        running.read_to_string(&mut process)?;
+        let number = process.split(' ').next().and_then(|number| number.parse().ok()).and_then(Pid::from_raw);
+        Ok(number.and_then(identity).is_some_and(|identity| identity == process))
+    }
+
     /// Whether the last report is there.
     pub fn is_completed(&self) -> bool {
         self.state().reports.last().is_some_and(|report| report.channel == "completed")
@@ -409,8 +442,16 @@ pub async fn run(record: &Record, command: &[String], files: &[(&str, &Path)]) -
         child.env("ZRECIPE_RECIPE_ID", id);
     }
     let mut signals = Signals::new()?;
+    let mut running = record.hold()?;
+    // The program inherits this one, and with it the lock.
+    let inherited = rustix::io::dup(&running)?;
     let mut child = child.spawn()?;
+    drop(inherited);
     let group = child.id().and_then(|id| Pid::from_raw(id as i32));
+    if let Some(identity) = group.and_then(identity) {
+        // The lock alone nearly always tells.
+        let _ = running.write_all(identity.as_bytes());
+    }
     let status = loop {
         tokio::select! {
             status = child.wait() => break status?,
@@ -419,7 +460,10 @@ pub async fn run(record: &Record, command: &[String], files: &[(&str, &Path)]) -
                     let _ = kill_process_group(group, signal);
                 }
             }
-            () = sleep(LOOK) => hear(record)?,
+            () = sleep(LOOK) => {
+                // The program goes on whatever becomes of this; what fails at its end counts.
+                let _ = hear(record);
+            }
         }
     };
     hear(record)?;

@@ -293,12 +293,24 @@ struct Stat {
 
 impl Stat {
     fn read(process: Pid) -> Option<Self> {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", process.as_raw_nonzero())).ok()?;
-        // `pid (name) state parent …`, the time of its start is number 22; the name may hold spaces and brackets.
-        let mut fields = stat.rsplit(')').next()?.split_ascii_whitespace();
-        let parent = fields.nth(1)?.parse().ok().and_then(Pid::from_raw)?;
-        Some(Self { parent, started: fields.nth(17)?.to_owned() })
+        let [_, parent, started] = fields(process)?;
+        Some(Self { parent: parent.parse().ok().and_then(Pid::from_raw)?, started })
     }
+}
+
+/// State, parent and time of the start of a process.
+fn fields(process: Pid) -> Option<[String; 3]> {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", process.as_raw_nonzero())).ok()?;
+    // `pid (name) state parent …`, the time of its start is number 22; the name may hold spaces and brackets.
+    let mut fields = stat.rsplit(')').next()?.split_ascii_whitespace().map(str::to_owned);
+    Some([fields.next()?, fields.next()?, fields.nth(17)?])
+}
+
+/// What tells a process from others that have its number later, in words; nothing once it has ended.
+pub fn identity(process: Pid) -> Option<String> {
+    let [state, _, started] = fields(process)?;
+    // One that has ended stays in the list until somebody asks how.
+    (state != "Z").then(|| format!("{} {started}", process.as_raw_nonzero()))
 }
 
 /// Becomes the command. Returns only when it cannot.

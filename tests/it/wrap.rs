@@ -8,6 +8,7 @@ use zrecipe::syntax::json::read_value;
 use zrecipe::transport::{Deliveries, Destination, Subscription, Transport as _};
 use zrecipe::value::{Object, Value};
 
+use crate::run::wait_until;
 use crate::service::Place;
 
 const WRAPPER: &str = r#"{"recipe": {
@@ -115,31 +116,44 @@ while :; do sleep 0.05; done
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_wrapper_that_is_killed_is_noticed() {
-    let place = Place::new().await;
-    let mut out = place.subscribe("out").await;
-    assert!(Command::new("mkfifo").arg(place.path("gate")).status().expect("runs").success());
-    let script =
+async fn a_wrapper_that_is_killed_is_noticed_and_its_program_left_alone() {
+    const SCRIPT: &str =
         r#"cat gate; echo '{"channel": "updates", "payload": "late"}' >> "$ZRECIPE_RESULTS"; echo done > done"#;
-    let mut child = wrap(&place, script, &[]).stderr(Stdio::null()).spawn().expect("starts");
-    place.take(&mut out).await;
-    // The program waits for this end of the fifo.
-    let gate = std::fs::File::options().write(true).open(place.path("gate")).expect("opens");
-    let output = place.command(&["wrap", "--reap"]).output().expect("runs");
-    assert!(said(&output).contains("nothing waits"), "one that lives is left alone: {}", said(&output));
-    child.kill().expect("it is ours");
-    child.wait().expect("ends");
-    drop(gate);
-    while !place.path("done").exists() {
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    // Some programs close what they inherit.
+    let closing = r#"for fd in /proc/$$/fd/*; do fd=${fd##*/}; [ "$fd" -gt 2 ] && eval "exec $fd>&-"; done"#;
+    for script in [SCRIPT.to_owned(), format!("exec bash -c '{closing}; . ./inner'")] {
+        let place = Place::new().await;
+        let mut out = place.subscribe("out").await;
+        assert!(Command::new("mkfifo").arg(place.path("gate")).status().expect("runs").success());
+        place.write("inner", SCRIPT);
+        let mut child = wrap(&place, &script, &[]).stderr(Stdio::null()).spawn().expect("starts");
+        place.take(&mut out).await;
+        // The program waits for this end of the fifo.
+        let gate = std::fs::File::options().write(true).open(place.path("gate")).expect("opens");
+        let reap = || {
+            let output = place.command(&["wrap", "--reap"]).output().expect("runs");
+            assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+            said(&output)
+        };
+        assert_eq!(reap(), "nothing waits\n", "one that lives is left alone");
+        child.kill().expect("it is ours");
+        child.wait().expect("ends");
+        let running = "Phasing (é 1) still runs, though its wrapper was killed: left alone until it ends\n";
+        assert_eq!((reap().as_str(), waiting(&place)), (running, 1));
+        drop(gate);
+        wait_until("the program ends", || place.path("done").exists());
+        wait_until("it is reported", || match reap() {
+            said if said == running => false,
+            said => {
+                assert_eq!(said, "Phasing (é 1) was killed: reported as a failure\n");
+                true
+            }
+        });
+        let found = reports(&place, &mut out).await;
+        assert_eq!((found.len(), found[0].as_str()), (3, r#""late""#));
+        assert!(found[1].contains("the wrapper was killed"), "{found:?}");
+        assert_eq!(waiting(&place), 0);
     }
-    let output = place.command(&["wrap", "--reap"]).output().expect("runs");
-    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
-    assert!(said(&output).contains("Phasing (é 1) was killed: reported as a failure"), "{}", said(&output));
-    let found = reports(&place, &mut out).await;
-    assert_eq!((found.len(), found[0].as_str()), (3, r#""late""#));
-    assert!(found[1].contains("the wrapper was killed"), "{found:?}");
-    assert_eq!(waiting(&place), 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

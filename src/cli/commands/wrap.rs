@@ -36,7 +36,8 @@ pub struct Args {
     /// How many seconds to wait at the end for a broker that is away.
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     linger: u64,
-    /// Report what other wrappers could not: those that were killed, or whose broker stayed away.
+    /// Report what other wrappers could not: those that were killed, or whose broker stayed away. A program that still
+    /// runs without its wrapper is left alone.
     #[arg(long, conflicts_with_all = ["wrap", "recipewrapper", "command"])]
     reap: bool,
     /// Log more (repeatable).
@@ -167,6 +168,10 @@ async fn reap(environment: &Environment, directory: &Path) -> Result<(), Error> 
     }
     let transport = environment.connect("wrap --reap", &[]).await?;
     for record in records {
+        if record.is_running().map_err(failed)? {
+            say(&format!("{} still runs, though its wrapper was killed: left alone until it ends", record.task()));
+            continue;
+        }
         let was_killed = !record.is_completed();
         record.give_up().map_err(failed)?;
         record.send(&*transport).await?;
