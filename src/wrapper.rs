@@ -225,17 +225,19 @@ impl Record {
         Ok(())
     }
 
-    /// Takes up what the program has said since the last time; what cannot be understood, in words.
+    /// Takes up what the program has said since the last time; what cannot be understood, in words. A line that is not
+    /// finished waits as long as the program runs.
     ///
     /// # Errors
     /// It cannot be read, or not be written down.
-    pub fn listen(&self) -> io::Result<Vec<String>> {
+    pub fn listen(&self, is_over: bool) -> io::Result<Vec<String>> {
         let mut heard = self.state().heard;
         let text = fs::read(self.results())?;
         let mut odd = Vec::new();
         let mut reports = Vec::new();
         let new = usize::try_from(heard).ok().and_then(|heard| text.get(heard..)).unwrap_or_default();
-        for line in new.split_inclusive(|byte| *byte == b'\n').take_while(|line| line.ends_with(b"\n")) {
+        let is_whole = |line: &&[u8]| is_over || line.ends_with(b"\n");
+        for line in new.split_inclusive(|byte| *byte == b'\n').take_while(is_whole) {
             heard += line.len() as u64;
             if line.trim_ascii().is_empty() {
                 continue;
@@ -335,7 +337,7 @@ impl Record {
     /// # Errors
     /// It cannot be written down.
     pub fn give_up(&self) -> io::Result<()> {
-        self.listen()?;
+        self.listen(true)?;
         if !self.is_completed() {
             let reason = "the wrapper was killed; what became of the program is not known";
             let ended = self.state().reports.iter().any(|report| matches!(&*report.channel, "success" | "failure"));
@@ -462,19 +464,19 @@ pub async fn run(record: &Record, command: &[String], files: &[(&str, &Path)]) -
             }
             () = sleep(LOOK) => {
                 // The program goes on whatever becomes of this; what fails at its end counts.
-                let _ = hear(record);
+                let _ = hear(record, false);
             }
         }
     };
-    hear(record)?;
+    hear(record, true)?;
     Ok(match (status.code(), status.signal()) {
         (Some(code), _) => Ended::Exited(u8::try_from(code).unwrap_or(u8::MAX)),
         (None, signal) => Ended::Signalled(signal.and_then(|signal| u8::try_from(signal).ok()).unwrap_or(0)),
     })
 }
 
-fn hear(record: &Record) -> io::Result<()> {
-    for line in record.listen()? {
+fn hear(record: &Record, is_over: bool) -> io::Result<()> {
+    for line in record.listen(is_over)? {
         tracing::warn!("this is no report: {line}; write `{{\"channel\": \"updates\", \"payload\": …}}`");
     }
     Ok(())
