@@ -377,13 +377,17 @@ impl Record {
 }
 
 /// Sends reports and tells the status for as long as there is a program, and then what is left for at most `linger`.
-///
-/// # Errors
-/// Never for a broker that is away.
-pub async fn report<C>(record: Arc<Record>, connect: C, mut status: watch::Receiver<Status>, linger: Duration)
+/// Why the broker did not take what is left, if it could be asked.
+pub async fn report<C>(
+    record: Arc<Record>,
+    connect: C,
+    mut status: watch::Receiver<Status>,
+    linger: Duration,
+) -> Option<String>
 where
     C: AsyncFn() -> Option<Arc<dyn Transport>>,
 {
+    let mut refusal = None;
     let mut transport: Option<Arc<dyn Transport>> = None;
     let mut told: Option<(Status, Instant)> = None;
     let mut end: Option<Instant> = None;
@@ -407,9 +411,16 @@ where
                     // Nobody may be there to hear it.
                     let _ = timeout_at(Instant::now() + INTERVAL, transport.send(vec![message])).await;
                 }
-                if let Ok(Err(error)) = timeout_at(deadline, record.send(&**transport)).await {
-                    tracing::warn!("reports wait: {error}");
-                    pause = AGAIN;
+                match timeout_at(deadline, record.send(&**transport)).await {
+                    Ok(Ok(())) => refusal = None,
+                    Ok(Err(error)) => {
+                        let error = Some(error.to_string());
+                        if error != refusal {
+                            tracing::warn!("reports wait: {}", error.as_deref().unwrap_or_default());
+                        }
+                        (refusal, pause) = (error, AGAIN);
+                    }
+                    Err(_) => {}
                 }
             }
         }
@@ -425,6 +436,7 @@ where
     if let Some(transport) = transport {
         let _ = transport.close().await;
     }
+    refusal
 }
 
 /// Runs a program to its end. Signals that we get go to it and its children.

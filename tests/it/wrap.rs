@@ -91,7 +91,7 @@ async fn the_exit_status_is_that_of_the_program() {
     let mut out = place.subscribe("out").await;
     for (script, code, reason) in [
         ("exit 3", 3, "`sh program` ended with exit status 3"),
-        ("kill -9 $$", 137, "`sh program` ended with exit status 137"),
+        ("kill -9 $$", 137, "{\"signal\":9,\"exit_status\":137,\"reason\":\"`sh program` was ended by signal 9\"}"),
     ] {
         let output = wrap(&place, script, &[]).output().expect("runs");
         assert_eq!(output.status.code(), Some(code), "{}", said(&output));
@@ -182,6 +182,26 @@ async fn reports_wait_for_a_broker_that_is_away() {
     assert!(said(&output).contains("had reports left: sent"), "{}", said(&output));
     let found = reports(&place, &mut out).await;
     assert!(found.len() == 3 && found[1].contains("\"exit_status\":4"), "{found:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_keeps_reports_is_said_at_once_and_by_its_name() {
+    let place = Place::new().await;
+    place.write("rw.json", &WRAPPER.replace("\"out\"", "\"nowhere\""));
+    let command = |program: &str, linger: &str| {
+        let arguments = ["wrap", "--wrap", "x", "--recipewrapper", "rw.json", "--linger", linger, "--", program];
+        place.command(&arguments)
+    };
+    let output = command("true", "0").output().expect("runs");
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert!(said(&output).contains("\nwarning: there is no queue `nowhere`; reports wait in "), "{}", said(&output));
+    let mut child = command("no-such-program", "600").spawn().expect("starts");
+    let errors = std::io::BufReader::new(child.stderr.take().expect("is piped"));
+    let wanted = "error: cannot run `no-such-program`: No such file or directory (os error 2)";
+    let mut lines = std::io::BufRead::lines(errors).map_while(Result::ok);
+    assert!(lines.any(|line| line == wanted));
+    child.kill().expect("it lingers");
+    child.wait().expect("ends");
 }
 
 #[test]

@@ -14,7 +14,7 @@ use crate::message::Envelope;
 use crate::runtime::status::Status;
 use crate::telemetry::Logging;
 use crate::value::Value;
-use crate::wrapper::{Record, read_file, report, run as run_program};
+use crate::wrapper::{Ended, Record, read_file, report, run as run_program};
 
 /// Run a program on behalf of a recipe step and report its progress
 ///
@@ -131,9 +131,16 @@ async fn wrap(
         let (end, channel, payload) = match &ended {
             Ok(ended) if ended.code() == 0 => (Status::End, "success", Value::from("Finished processing")),
             Ok(ended) => {
-                let reason = format!("`{}` ended with exit status {}", command.join(" "), ended.code());
-                let code = Value::from(i64::from(ended.code()));
-                (Status::End, "failure", Value::from([("exit_status", code), ("reason", Value::from(reason))]))
+                let status = Value::from(i64::from(ended.code()));
+                let (how, signal) = match ended {
+                    Ended::Exited(code) => (format!("ended with exit status {code}"), None),
+                    Ended::Signalled(signal) => (format!("was ended by signal {signal}"), Some(i64::from(*signal))),
+                };
+                let reason = Value::from(format!("`{}` {how}", command.join(" ")));
+                let signal = signal.map(|signal| ("signal", Value::from(signal)));
+                let payload = signal.into_iter().chain([("exit_status", status), ("reason", reason)]);
+                let payload = payload.map(|(name, value)| (name.to_owned(), value)).collect();
+                (Status::End, "failure", Value::Object(payload))
             }
             Err(error) => {
                 let reason = format!("`{}` cannot be run: {error}", command.join(" "));
@@ -143,16 +150,21 @@ async fn wrap(
         let reported = record.add(channel, payload);
         let reported = reported.and_then(|()| record.add("completed", Value::from("Finished processing")));
         status.send_replace(end);
+        if let Err(error) = &ended {
+            // Before the broker is waited for.
+            Error::new(format!("cannot run `{}`: {error}", command.join(" "))).tell()?;
+        }
         reported.map_err(failed)?;
-        ended.map_err(|error| Error::new(format!("cannot run `{}`: {error}", command.join(" "))))
+        ended.map_err(|_| Error::exit(2))
     };
-    let ((), ended) = tokio::join!(reporting, running);
+    let (refusal, ended) = tokio::join!(reporting, running);
     if record.is_sent() {
         if let Some(record) = Arc::into_inner(record) {
             record.remove().map_err(failed)?;
         }
     } else {
-        say(&format!("warning: the broker stayed away; reports wait in {}", directory.display()));
+        let reason = refusal.unwrap_or_else(|| "the broker stayed away".to_owned());
+        say(&format!("warning: {reason}; reports wait in {}", directory.display()));
         say("  help: `zrecipe wrap --reap` sends them");
     }
     Ok(ended?.code())
