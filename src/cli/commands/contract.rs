@@ -66,7 +66,8 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
         Action::Import { file, queues, name, strict } => {
             let path = Some(file.clone()).filter(|file| file.as_os_str() != "-");
             let shown = path.as_ref().map_or("<stdin>".into(), |path| path.to_string_lossy().into_owned());
-            let source = Input { name: shown, path, found: false }.read(session.settings.max_bytes()).map_err(Error::new)?;
+            let source =
+                Input { name: shown, path, found: false }.read(session.settings.max_bytes()).map_err(Error::new)?;
             let shown = source.name();
             let schema = match read_value(source.text().as_bytes()) {
                 Ok(schema @ (Value::Object(_) | Value::Bool(_))) => schema,

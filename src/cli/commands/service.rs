@@ -88,7 +88,9 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
 /// An address to listen at; a host may have a name.
 fn address(text: &str) -> Result<SocketAddr, String> {
     let Some((host, port)) = text.rsplit_once(':').filter(|(host, _)| !host.is_empty()) else {
-        return Err("it is a host and a port, such as `localhost:9100`, or `0.0.0.0:9100` for all of this machine".into());
+        return Err(
+            "it is a host and a port, such as `localhost:9100`, or `0.0.0.0:9100` for all of this machine".into()
+        );
     };
     if port.parse::<u16>().is_err() {
         return Err(format!("`{port}` is no port"));

@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 
 use super::{Fault, Job, Scheduler};
 use crate::message::message_id;
+use crate::report::printable;
 use crate::runtime::journal::{read, write};
 use crate::runtime::roots::Roots;
 use crate::runtime::supervisor::job_supervisor;
@@ -223,7 +224,8 @@ impl Table {
 
     fn notice(&self, number: i64, directory: &Path, how: &Value) -> io::Result<()> {
         let name = read(&directory.join("order.json"))?.unwrap_or_default();
-        let name = name.get("name").and_then(Value::as_str).unwrap_or_default();
+        // It comes from a message.
+        let name = printable(name.get("name").and_then(Value::as_str).unwrap_or_default(), 100);
         let told = |key: &str| how.get(key).map(|value| value.as_str().map_or_else(|| value.to_json(), str::to_owned));
         match (told("exited"), told("signalled"), told("unstartable")) {
             _ if how.get("stopped").is_some() => tracing::warn!("job {number} ({name}) was stopped at its time limit"),
