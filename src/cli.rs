@@ -653,7 +653,7 @@ impl Session {
     }
 
     /// Shows what there is to say at a level or above it.
-    fn explain_from(&self, least: Level, compiled: &[Compilation]) {
+    pub fn explain_from(&self, least: Level, compiled: &[Compilation]) {
         let Some(human) = report::format("human") else { return };
         let mut report = Report::new(human, self.style(io::stderr().is_terminal()));
         let mut text = String::new();

@@ -183,6 +183,15 @@ pub enum Among {
     ThoseOfTheQueue,
 }
 
+impl Output {
+    fn name(&self, among: Among) -> &Arc<str> {
+        match among {
+            Among::All => &self.channel,
+            Among::ThoseOfTheQueue => &self.route,
+        }
+    }
+}
+
 impl Facts {
     /// The facts of a recipe. Names with placeholders are left out: nobody knows what they become.
     pub fn of(recipe: &Recipe) -> Self {
@@ -246,20 +255,12 @@ impl Facts {
         (self.outputs.len().max(self.places.len()) > MANY).then(|| &**self.counts.get_or_init(count))
     }
 
-    /// How many outputs on a channel go to a queue.
-    fn outputs_to(&self, channel: &str, queue: &str) -> usize {
-        let is_one = |output: &&Output| &*output.channel == channel && &*output.queue == queue;
+    /// How many outputs of the name of this one go to a queue.
+    fn outputs_to(&self, among: Among, output: &Output, queue: &str) -> usize {
+        let name = output.name(among);
+        let is_one = |other: &&Output| other.name(among) == name && &*other.queue == queue;
         match self.counts() {
-            Some(counts) => counts.channels.count(channel, queue),
-            None => self.outputs.iter().filter(is_one).count(),
-        }
-    }
-
-    /// The same for the outputs of one queue.
-    fn routes_to(&self, route: &str, queue: &str) -> usize {
-        let is_one = |output: &&Output| &*output.route == route && &*output.queue == queue;
-        match self.counts() {
-            Some(counts) => counts.routes.count(route, queue),
+            Some(counts) => counts.outputs(among).count(name, queue),
             None => self.outputs.iter().filter(is_one).count(),
         }
     }
@@ -419,18 +420,14 @@ impl Set {
     /// Where the outputs of that name go in the other recipes, if nearly all go to one queue and none to this one: all,
     /// or else those of steps on the same queue.
     pub fn usual_queue_of_channel(&self, facts: &Facts, output: &Output) -> Option<(Custom, Among)> {
-        let of_route = |queue: &str| facts.routes_to(&output.route, queue);
-        let of_channel = |queue: &str| facts.outputs_to(&output.channel, queue);
-        let all = self.usual_queue(self.channels.get(&output.channel), output, of_channel);
-        all.map(|custom| (custom, Among::All)).or_else(|| {
-            let custom = self.usual_queue(self.routes.get(&output.route), output, of_route)?;
-            Some((custom, Among::ThoseOfTheQueue))
-        })
+        let usual = |among| Some((self.usual_queue(facts, output, among)?, among));
+        [Among::All, Among::ThoseOfTheQueue].into_iter().find_map(usual)
     }
 
-    fn usual_queue(&self, counts: Option<&Counts>, output: &Output, own: impl Fn(&str) -> usize) -> Option<Custom> {
+    fn usual_queue(&self, facts: &Facts, output: &Output, among: Among) -> Option<Custom> {
         const ENOUGH: usize = 5;
-        let counts = counts?;
+        let own = |queue: &str| facts.outputs_to(among, output, queue);
+        let counts = self.outputs(among).get(output.name(among))?;
         if counts.is_only(&output.queue) {
             return None;
         }
@@ -441,6 +438,13 @@ impl Set {
         let total: usize = others.iter().map(|custom| custom.count).sum();
         let custom = others.iter().max_by_key(|custom| custom.count)?;
         (total >= ENOUGH && custom.count * 10 >= total * 9).then(|| custom.clone())
+    }
+
+    fn outputs(&self, among: Among) -> &Grouped {
+        match among {
+            Among::All => &self.channels,
+            Among::ThoseOfTheQueue => &self.routes,
+        }
     }
 
     /// The queue that a service is on everywhere else, if the queue it is on here is another service's everywhere else.

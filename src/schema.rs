@@ -174,12 +174,6 @@ impl Schema {
             if leaves.is_empty() {
                 return Vec::new();
             }
-            // Which values there are says more than of which type they are.
-            let options: Vec<Vec<Segment>> = leaves
-                .iter()
-                .filter(|leaf| matches!(leaf.kind, LeafKind::Options(_)))
-                .map(|leaf| leaf.path.clone())
-                .collect();
             let count = |leaf: &Leaf| {
                 let (path, types) = match (&leaf.kind, &leaf.instead) {
                     (LeafKind::Types(types), _) => (&leaf.path, types),
@@ -193,6 +187,9 @@ impl Schema {
                 if coerced { leaves.iter().filter_map(count).collect() } else { Vec::new() };
             let coerced_now = !found.is_empty();
             if !coerced_now {
+                // Which values there are says more than of which type they are.
+                let options = leaves.iter().filter(|leaf| matches!(leaf.kind, LeafKind::Options(_)));
+                let options: Vec<Vec<Segment>> = options.map(|leaf| leaf.path.clone()).collect();
                 leaves.retain(|leaf| !matches!(leaf.kind, LeafKind::Types(_)) || !options.contains(&leaf.path));
                 violations =
                     leaves.into_iter().filter_map(|leaf| self.judge(root, leaf, coerced, view)).flatten().collect();

@@ -131,7 +131,7 @@ impl Described {
         let compilation = configuration(&self.file, session)?;
         let (users, are_sound) = read_users(&self.users, session)?;
         let Some(topology) = compilation.document.broker().filter(|_| !compilation.has_errors()) else {
-            session.explain(&[only_errors(compilation)]);
+            session.explain_from(Level::Error, &[compilation]);
             return Err(Error::findings());
         };
         let are_known = users.is_empty() || know_all(&users, topology);
@@ -204,11 +204,6 @@ fn configuration(file: &std::path::Path, session: &Session) -> Result<Compilatio
     let kind = Some(DocumentKind::Broker);
     let options = Options { kind, levels: Some(&levels), suppressions: &suppressions, ..Options::default() };
     Ok(compile(Arc::new(source), options))
-}
-
-fn only_errors(mut compilation: Compilation) -> Compilation {
-    compilation.diagnostics.retain(|found| found.level == Level::Error);
-    compilation
 }
 
 /// The users in files, in the order of their names, and whether the files are as they should be.

@@ -1,8 +1,11 @@
 //! `{$REPLACE:…}` of a parameter that is not given.
 
+use std::collections::HashMap;
+
 use crate::diagnostic::{Level, Sink};
-use crate::infer::Need;
+use crate::infer::{Need, Use};
 use crate::lint::{Context, nearest};
+use crate::syntax::NodeId;
 
 declare_rule! {
     /// # Why
@@ -26,6 +29,9 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
     if cx.parameters.is_none() && cx.declared.is_none() {
         return;
     }
+    let uses = cx.demands().iter().flat_map(|parameter| &parameter.uses);
+    let required: HashMap<NodeId, &Use> =
+        uses.filter(|used| used.need == Need::Required).map(|used| (used.node, used)).collect();
     for (node, template) in cx.parsed_templates().filter(|(node, template)| template.replace && !cx.is_delivery(*node))
     {
         for field in cx.fields(template).into_iter().filter(|field| !cx.is_given(&field.name)) {
@@ -34,10 +40,7 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
                 continue;
             }
             let message = format!("this becomes `null`, because the parameter `{}` is not given", field.name);
-            let mut uses = cx.demands().iter().flat_map(|parameter| &parameter.uses);
-            let refused =
-                uses.find(|used| used.need == Need::Required && used.node == node.id() && used.field == *field);
-            let diagnostic = match refused {
+            let diagnostic = match required.get(&node.id()).filter(|used| used.field == *field) {
                 Some(used) => RULE.at(node.span(), message).level(Level::Error).label(used.reason.clone()),
                 None => RULE.at(node.span(), message),
             };
