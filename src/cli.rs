@@ -427,7 +427,7 @@ impl Session {
         let path = self.site_path().ok_or_else(|| {
             Error::new("no site configuration is given").hint("`--site FILE` or ZOCALO_CONFIG names one")
         })?;
-        Ok(library::site(&path, self.settings.max_bytes())?)
+        Ok(library::site(path, self.settings.max_bytes())?)
     }
 
     /// The environments of a site that are meant: the given ones, or the one that holds when none is chosen.
@@ -456,7 +456,7 @@ impl Session {
     /// One of them cannot be activated.
     pub fn library_of(&self, site: &Site, environments: &[&str]) -> Result<Library, Error> {
         let directory = self.storage(site, environments, "zocalo.recipe_directory")?;
-        Ok(Library::with(&self.common.recipe_dir, &self.settings, directory, Path::new("")))
+        Ok(Library::new(&self.common.recipe_dir, &self.settings, directory, Path::new("")))
     }
 
     /// A directory that these environments of a site name.

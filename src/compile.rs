@@ -1,6 +1,7 @@
 //! The whole pipeline as one function: text in, recipe and findings out. Every front end calls this one.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::contract::{Contracts, Declared};
@@ -41,6 +42,8 @@ pub struct Options<'a> {
     pub kind: Option<DocumentKind>,
     /// The files that a configuration names.
     pub files: &'a dyn Files,
+    /// The file with the site configuration, which may include the document.
+    pub site: Option<&'a Path>,
     /// The names of all recipes of the site, if they are known.
     pub recipes: Option<&'a BTreeSet<String>>,
     /// The broker that a recipe is held against.
@@ -61,6 +64,7 @@ impl Default for Options<'_> {
             declared: None,
             kind: None,
             files: &NoFiles,
+            site: None,
             recipes: None,
             topology: None,
             used: None,
@@ -113,14 +117,14 @@ pub struct Compilation {
 /// assert!(compilation.is_refused());
 /// ```
 pub fn compile(source: Arc<Source>, options: Options<'_>) -> Compilation {
-    check(Arc::new(read(source, options.kind, options.files)), options)
+    check(Arc::new(read(source, options)), options)
 }
 
 /// The first half of [`compile`], for those who check one text several times: what of it depends on the text alone.
-pub fn read(source: Arc<Source>, kind: Option<DocumentKind>, files: &dyn Files) -> Reading {
+pub fn read(source: Arc<Source>, options: Options<'_>) -> Reading {
     let tree = Arc::new(syntax::parse(Arc::clone(&source)));
-    let kind = kind.unwrap_or_else(|| DocumentKind::of(&tree));
-    let document = Document::read(&tree, kind, files);
+    let kind = options.kind.unwrap_or_else(|| DocumentKind::of(&tree));
+    let document = Document::read(&tree, kind, options.files, options.site);
     let recipe = lower(Arc::clone(&tree));
     let graph = Graph::new(&recipe);
     let templates = lint::templates(&recipe);

@@ -1,5 +1,6 @@
 //! What a file is, told by its content: a recipe, a contract, or a part of a site's configuration.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::contract::{self, Reading};
@@ -141,11 +142,13 @@ pub enum Document {
 
 impl Document {
     /// Reads a document as what it is.
-    pub fn read(tree: &Arc<Tree>, kind: DocumentKind, files: &dyn Files) -> Self {
+    ///
+    /// `site` is the file with the site configuration that this document may be a part of.
+    pub fn read(tree: &Arc<Tree>, kind: DocumentKind, files: &dyn Files, site: Option<&Path>) -> Self {
         match kind {
             DocumentKind::Recipe => Self::Recipe,
             DocumentKind::Contract => Self::Contract(Box::new(contract::read(tree))),
-            DocumentKind::Site => Self::Site(Site::with(Arc::clone(tree), files)),
+            DocumentKind::Site => Self::Site(Site::within(Arc::clone(tree), files, site)),
             DocumentKind::Plugin => Self::Plugin,
             DocumentKind::Broker => Self::Broker(Box::new(topology::read(tree))),
             DocumentKind::Settings => Self::Settings,

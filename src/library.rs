@@ -6,11 +6,11 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::compile::{self, Reading};
+use crate::compile::{self, Options, Reading};
 use crate::document::DocumentKind;
 use crate::lint::nearest;
 use crate::settings::Settings;
-use crate::site::{Fault, Files, Look, NoFiles, Site};
+use crate::site::{Fault, Files, Look, Site};
 use crate::source::{Source, Unit};
 use crate::syntax::{Notation, yaml};
 
@@ -120,18 +120,9 @@ fn describe(error: &std::io::Error) -> String {
 }
 
 impl Library {
-    /// The library of this process: the given directories, those of the settings, that of the site configuration,
-    /// and `recipes` in the directory `here`.
-    ///
-    /// # Errors
-    /// The site configuration is named and cannot be used.
-    pub fn new(given: &[PathBuf], settings: &Settings, site: Option<&Path>, here: &Path) -> Result<Self, Error> {
-        let site = site.map(|path| site_directory(path, settings.max_bytes())).transpose()?.flatten();
-        Ok(Self::with(given, settings, site, here))
-    }
-
-    /// The same with the recipe directory of a site, if it names one.
-    pub fn with(given: &[PathBuf], settings: &Settings, site: Option<PathBuf>, here: &Path) -> Self {
+    /// The library of this process: the given directories, those of the settings, that of the site, and `recipes` in
+    /// the directory `here`.
+    pub fn new(given: &[PathBuf], settings: &Settings, site: Option<PathBuf>, here: &Path) -> Self {
         let mut directories = given.to_vec();
         directories.extend(settings.recipe_directories.iter().cloned());
         directories.extend(site);
@@ -265,7 +256,7 @@ impl Shelf {
         if let Some((_, reading)) = kept.get(name).filter(|(then, _)| *then == place) {
             return Ok(Arc::clone(reading));
         }
-        let reading = Arc::new(compile::read(Arc::new(self.library.find(name)?), None, &NoFiles));
+        let reading = Arc::new(compile::read(Arc::new(self.library.find(name)?), Options::default()));
         kept.insert(name.to_owned(), (place, Arc::clone(&reading)));
         Ok(reading)
     }
@@ -342,6 +333,11 @@ impl Files for Disk {
             Err(error) => Look::Unreadable(error.to_string()),
         }
     }
+
+    fn are_same(&self, from: &str, path: &str, name: &str) -> bool {
+        let real = |path: &Path| path.canonicalize().ok();
+        real(Path::new(name)).is_some_and(|found| real(&beside(from, path)) == Some(found))
+    }
 }
 
 /// The file that is meant by a path in the file `from`.
@@ -368,7 +364,14 @@ fn is_elsewhere(path: &Path) -> bool {
 /// # Errors
 /// It cannot be read, or is no YAML.
 pub fn site(path: &Path, max_bytes: u64) -> Result<Site, Error> {
-    let source = Arc::new(read(path, &path.to_string_lossy(), max_bytes)?);
+    site_in(Arc::new(read(path, &path.to_string_lossy(), max_bytes)?), path, &Disk { max_bytes })
+}
+
+/// The same with a text that stands for the file.
+///
+/// # Errors
+/// It is no YAML.
+pub fn site_in(source: Arc<Source>, path: &Path, files: &dyn Files) -> Result<Site, Error> {
     let tree = Arc::new(yaml::parse(Arc::clone(&source)));
     if let Some(problem) = tree.mistakes().next() {
         let line = source.position(problem.span.start, Unit::Char).line;
@@ -376,7 +379,7 @@ pub fn site(path: &Path, max_bytes: u64) -> Result<Site, Error> {
         return Err(Error::Site { path: path.to_owned(), reason });
     }
     match DocumentKind::of(&tree) {
-        DocumentKind::Site | DocumentKind::Recipe => Ok(Site::with(tree, &Disk { max_bytes })),
+        DocumentKind::Site | DocumentKind::Recipe => Ok(Site::with(tree, files)),
         kind => {
             let reason = format!("it is of kind {}", kind.name());
             Err(Error::Site { path: path.to_owned(), reason })
@@ -390,11 +393,13 @@ pub fn environment(site: &Site) -> Option<String> {
     named.or_else(|| site.environment_names().contains(&"default").then(|| "default".to_owned()))
 }
 
-/// The recipe directory that a site configuration names in the environment that is active.
-fn site_directory(path: &Path, max_bytes: u64) -> Result<Option<PathBuf>, Error> {
-    let site = site(path, max_bytes)?;
-    let Some(environment) = environment(&site) else { return Ok(None) };
-    storage(&site, &[&environment], "zocalo.recipe_directory")
+/// The recipe directory that the site configuration in a file names in the environment that is active.
+///
+/// # Errors
+/// The environment cannot be activated.
+pub fn recipe_directory(site: &Site, path: &Path) -> Result<Option<PathBuf>, Error> {
+    let Some(environment) = environment(site) else { return Ok(None) };
+    storage(site, &[&environment], "zocalo.recipe_directory")
         .map_err(|fault| Error::Site { path: path.to_owned(), reason: fault.to_string() })
 }
 

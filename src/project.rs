@@ -10,9 +10,9 @@ use crate::contract::{self, Contract, Contracts};
 use crate::document::DocumentKind;
 use crate::library::{self, Disk, Library};
 use crate::settings::{self, Settings};
-use crate::site::{Files, Look};
+use crate::site::{Files, Look, Site};
 use crate::source::{Source, Unit};
-use crate::syntax::{Kind, ProblemKind, Tree};
+use crate::syntax::{Kind, ProblemKind, Tree, yaml};
 use crate::topology::{self, Topology};
 
 /// What the user has named beside the settings, and before them.
@@ -36,7 +36,8 @@ pub struct Project {
     /// Its `recipes` are looked up here; empty for the working directory.
     directory: PathBuf,
     /// The files that configurations name.
-    files: Box<dyn Files + Send>,
+    files: Open,
+    site: OnceLock<Site>,
     contracts: OnceLock<(Contracts, Vec<Unusable>)>,
     topology: OnceLock<Topology>,
     /// Why the settings cannot be used.
@@ -83,9 +84,10 @@ impl Project {
                 Ok(settings) => (settings, None),
                 Err(error) => (Settings::default(), Some(error)),
             };
-        let files = Box::new(Disk { max_bytes: settings.max_bytes() });
-        let (contracts, topology) = (OnceLock::new(), OnceLock::new());
-        Self { settings, given, directory: PathBuf::new(), files, contracts, topology, unsettled }
+        let disk = Disk { max_bytes: settings.max_bytes() };
+        let files = Open { disk, unsaved: given.unsaved.clone(), within: None };
+        let (site, contracts, topology) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
+        Self { settings, given, directory: PathBuf::new(), files, site, contracts, topology, unsettled }
     }
 
     /// The project of another directory. What its own files name counts only inside of the directories `within`, if
@@ -94,8 +96,7 @@ impl Project {
         let mut project = Self { directory: directory.to_owned(), ..Self::in_directory(directory, given) };
         if let Some(within) = within {
             project.settings.keep_paths(|path| is_within(path, within));
-            project.files =
-                Box::new(Confined { disk: Disk { max_bytes: project.settings.max_bytes() }, within: within.to_vec() });
+            project.files.within = Some(within.to_vec());
         }
         project
     }
@@ -110,14 +111,49 @@ impl Project {
     /// # Errors
     /// The site configuration cannot be used.
     pub fn library(&self) -> Result<Library, library::Error> {
-        let site = self.site_path();
-        Library::new(&self.given.recipe_directories, &self.settings, site.as_deref(), &self.directory)
+        let directory = match (self.site()?, self.site_path()) {
+            (Some(site), Some(path)) => library::recipe_directory(site, path)?,
+            _ => None,
+        };
+        Ok(Library::new(&self.given.recipe_directories, &self.settings, directory, &self.directory))
+    }
+
+    /// The site configuration that is named, with all that it includes. It is read once.
+    ///
+    /// # Errors
+    /// It cannot be used.
+    pub fn site(&self) -> Result<Option<&Site>, library::Error> {
+        let Some(path) = self.site_path() else { return Ok(None) };
+        if let Some(site) = self.site.get() {
+            return Ok(Some(site));
+        }
+        // While somebody writes it, the last one that can be used counts.
+        let unsaved = self.given.unsaved.get(path).map(Arc::clone);
+        let unsaved = unsaved.and_then(|source| library::site_in(source, path, &self.files).ok());
+        let site = match unsaved {
+            Some(site) => site,
+            None => {
+                let source = library::read(path, &path.to_string_lossy(), self.settings.max_bytes())?;
+                library::site_in(Arc::new(source), path, &self.files)?
+            }
+        };
+        Ok(Some(self.site.get_or_init(|| site)))
+    }
+
+    /// The files of the site configuration: the one that is named, and all that it includes.
+    pub fn site_files(&self) -> Vec<PathBuf> {
+        let named = self.site_path();
+        let site = self.site().ok().flatten();
+        let parts = site.into_iter().flat_map(Site::files).map(|part| PathBuf::from(part.tree().source().name()));
+        let mut files: Vec<PathBuf> = named.map(Path::to_owned).into_iter().chain(parts).collect();
+        files.dedup();
+        files
     }
 
     /// The site configuration that is named: by the user, or in the settings.
-    pub fn site_path(&self) -> Option<PathBuf> {
-        let given = self.given.site.clone().filter(|path| !path.as_os_str().is_empty());
-        given.or_else(|| self.settings.site.clone())
+    pub fn site_path(&self) -> Option<&Path> {
+        let given = self.given.site.as_deref().filter(|path| !path.as_os_str().is_empty());
+        given.or(self.settings.site.as_deref())
     }
 
     /// The names of the recipes that the site has, if somebody has said where they are.
@@ -229,21 +265,36 @@ impl Project {
     /// What recipes are compiled with under these contracts.
     pub fn options_under<'s>(&'s self, contracts: &'s Contracts) -> Options<'s> {
         let declared = Some(&*self.settings.declared).filter(|declared| !declared.is_empty());
-        Options { contracts, declared, files: &*self.files, ..Options::default() }
+        let site = self.site_path();
+        Options { contracts, declared, files: &self.files, site, ..Options::default() }
     }
 }
 
-/// The files of the machine inside of some directories; of others nobody knows.
-struct Confined {
+/// The files of the machine, as an editor has them open.
+struct Open {
     disk: Disk,
-    within: Vec<PathBuf>,
+    /// Texts that stand for what is in the files.
+    unsaved: BTreeMap<PathBuf, Arc<Source>>,
+    /// Directories of which alone anything is known.
+    within: Option<Vec<PathBuf>>,
 }
 
-impl Files for Confined {
+impl Files for Open {
     fn look(&self, from: &str, path: &str) -> Look {
-        let whole = Path::new(from).parent().unwrap_or(Path::new("")).join(path);
-        let is_home = path.starts_with('~');
-        if !is_home && is_within(&whole, &self.within) { self.disk.look(from, path) } else { Look::Unknown }
+        let whole = library::beside(from, path);
+        if self.within.as_ref().is_some_and(|within| path.starts_with('~') || !is_within(&whole, within)) {
+            return Look::Unknown;
+        }
+        match (self.disk.look(from, path), self.unsaved.get(&settings::plain(&whole))) {
+            (Look::File { public, .. }, Some(text)) => {
+                Look::File { tree: Arc::new(yaml::parse(Arc::clone(text))), public }
+            }
+            (found, _) => found,
+        }
+    }
+
+    fn are_same(&self, from: &str, path: &str, name: &str) -> bool {
+        self.disk.are_same(from, path, name)
     }
 }
 

@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use crate::schema::Schema;
@@ -42,6 +43,11 @@ const MOST_INCLUDED: usize = 100;
 pub trait Files: Sync {
     /// Looks up a path that is written in the file `from`.
     fn look(&self, from: &str, path: &str) -> Look;
+
+    /// Whether a path that is written in the file `from` leads to the file of this name.
+    fn are_same(&self, _from: &str, _path: &str, _name: &str) -> bool {
+        false
+    }
 }
 
 /// What there is at a path.
@@ -78,6 +84,23 @@ impl Files for NoFiles {
     }
 }
 
+/// Files of which one has a text that is not in it yet.
+struct Edited<'a> {
+    text: &'a Arc<Tree>,
+    others: &'a dyn Files,
+}
+
+impl Files for Edited<'_> {
+    fn look(&self, from: &str, path: &str) -> Look {
+        match self.others.look(from, path) {
+            Look::File { public, .. } if self.others.are_same(from, path, self.text.source().name()) => {
+                Look::File { tree: Arc::clone(self.text), public }
+            }
+            found => found,
+        }
+    }
+}
+
 /// A site configuration and the files that belong to it.
 #[derive(Debug)]
 pub struct Site {
@@ -86,6 +109,8 @@ pub struct Site {
     environments: Vec<Environment>,
     includes: Vec<Include>,
     recipe_directories: Vec<(NodeId, Look)>,
+    /// The configuration that this is a part of.
+    whole: Option<Box<Site>>,
     /// The environments of all files, and what each is a name for.
     aliases: OnceLock<HashMap<String, Option<String>>>,
 }
@@ -221,6 +246,19 @@ impl Site {
         Self::read(tree, files, &mut Way::default())
     }
 
+    /// The same for a file that the configuration in the file `outer` may include: then it is read as the part of
+    /// that.
+    pub fn within(tree: Arc<Tree>, files: &dyn Files, outer: Option<&Path>) -> Self {
+        let outer = outer.and_then(|outer| {
+            let files = Edited { text: &tree, others: files };
+            let Look::File { tree: whole, .. } = files.look("", &outer.to_string_lossy()) else { return None };
+            let is_itself = Arc::ptr_eq(&whole, &tree);
+            Some(Self::with(whole, &files)).filter(|_| !is_itself)
+        });
+        let whole = outer.filter(|whole| whole.files().iter().any(|part| Arc::ptr_eq(&part.tree, &tree)));
+        Self { whole: whole.map(Box::new), ..Self::with(tree, files) }
+    }
+
     fn read(tree: Arc<Tree>, files: &dyn Files, way: &mut Way) -> Self {
         let name = tree.source().name();
         way.within.push(name.to_owned());
@@ -230,6 +268,7 @@ impl Site {
             environments: Vec::new(),
             includes: Vec::new(),
             recipe_directories: Vec::new(),
+            whole: None,
             aliases: OnceLock::new(),
             tree: Arc::clone(&tree),
         };
@@ -299,8 +338,11 @@ impl Site {
         &self.recipe_directories
     }
 
-    /// This file and all that it includes, each before those that come before it.
+    /// This file and all that it includes, each before those that come before it; of a part, the files of the whole.
     pub fn files(&self) -> Vec<&Site> {
+        if let Some(whole) = &self.whole {
+            return whole.files();
+        }
         let mut all = vec![self];
         all.extend(self.includes.iter().filter_map(|include| include.site.as_deref()).flat_map(Site::files));
         all

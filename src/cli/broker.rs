@@ -87,7 +87,7 @@ impl Environment {
     /// Where recipes are looked up in it.
     pub fn library(&self, session: &Session) -> Library {
         let directory = self.storage("zocalo.recipe_directory");
-        Library::with(&session.common.recipe_dir, &session.settings, directory, Path::new(""))
+        Library::new(&session.common.recipe_dir, &session.settings, directory, Path::new(""))
     }
 
     /// Connects. `who` is what the broker's tools show; `queues` are those that the embedded broker must have.

@@ -98,7 +98,7 @@ impl Basis {
     /// Whether the settings name a file.
     pub fn names(&self, path: &Path) -> bool {
         let settings = &self.project.settings;
-        let site = self.project.site_path();
+        let site = self.project.site_files();
         let named = settings.contracts.iter().chain(self.project.broker_paths()).chain(&site).chain(&settings.baseline);
         let mut named = named.flat_map(|pattern| library::matching(pattern).unwrap_or_default());
         named.any(|found| found == path)
@@ -124,7 +124,7 @@ impl Basis {
 
     /// Reads a document for its structure.
     fn reading(&self, path: &Path, source: Arc<Source>) -> Arc<Reading> {
-        self.with_options(path, |options| Arc::new(compile::read(source, options.kind, options.files)))
+        self.with_options(path, |options| Arc::new(compile::read(source, options)))
     }
 
     /// Does something with what a file is compiled with.
@@ -171,7 +171,7 @@ impl Basis {
     pub fn scan(&self) -> Vec<(PathBuf, File)> {
         let mut paths: BTreeSet<PathBuf> = walk(&self.root).unwrap_or_default().into_iter().collect();
         let named = self.project.settings.contracts.iter().chain(self.project.broker_paths()).cloned();
-        let named = named.chain(self.project.site_path());
+        let named = named.chain(self.project.site_files());
         paths.extend(named.flat_map(|pattern| library::matching(&pattern).unwrap_or_default()));
         let paths: Vec<PathBuf> = paths.into_iter().collect();
         let mut files = Vec::with_capacity(paths.len());

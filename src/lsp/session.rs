@@ -731,7 +731,7 @@ impl Session {
         let Some(view) = &document.view else { return };
         let is_one = matches!(
             view.compilation.document.kind(),
-            DocumentKind::Contract | DocumentKind::Broker | DocumentKind::Settings
+            DocumentKind::Contract | DocumentKind::Broker | DocumentKind::Settings | DocumentKind::Site
         );
         let (path, version) = (document.path.clone(), document.version);
         if !is_one || document.spread == Some(version) || !self.folders.iter().any(|folder| folder.basis.holds(&path)) {

@@ -134,7 +134,7 @@ fn basis(args: &Args, session: Option<Session>) -> Result<Vec<PathBuf>, Error> {
     paths.truncate(paths.iter().position(|path| path.exists()).unwrap_or_default() + 1);
     paths.extend(args.parameters.params.iter().chain(&args.baseline).cloned());
     if let Some(session) = session {
-        paths.extend(session.site_path());
+        paths.extend(session.site_files());
         paths.extend(session.common.broker.iter().cloned());
         paths.extend(session.settings.baseline.clone());
         for pattern in &session.settings.contracts {
@@ -179,7 +179,7 @@ fn check_all(args: &Args, session: &Session, memory: &mut Option<Memory>) -> Res
         Err((error, path)) => (Err(error), Some(path.to_owned())),
     };
     let (_, no_settings) = usable(settled, broken.as_slice(), &inputs);
-    let site = session.site_path().into_iter().collect::<Vec<_>>();
+    let site = session.site_files();
     let (recipes, no_site) = usable(session.recipe_names(), &site, &inputs);
     let (topology, no_broker) = usable(session.topology(), session.broker_paths(), &inputs);
     let options = Options {

@@ -7,7 +7,8 @@ use crate::site::{RESERVED, Site};
 declare_rule! {
     /// # Why
     /// An environment that names a block which is nowhere makes the whole configuration invalid: no service and no
-    /// tool starts, in whichever environment.
+    /// tool starts, in whichever environment. A file that the site configuration includes is held against all of it,
+    /// if `site` in `zrecipe.toml`, `--site` or `ZOCALO_CONFIG` says which configuration that is.
     ///
     /// # Example
     /// ```yaml

@@ -30,7 +30,6 @@ use crate::runtime::process::Ending;
 use crate::runtime::workers::{Fault, Plan, Workers};
 use crate::runtime::{Job, Outcome, Service};
 use crate::settings::{Decider, Dispatching};
-use crate::site::NoFiles;
 use crate::source::{Source, Unit};
 use crate::value::{Object, Value};
 
@@ -233,7 +232,7 @@ impl Dispatcher {
             .custom_recipe
             .iter()
             .map(|recipe| Source::from_text("custom_recipe", recipe.to_json()))
-            .map(|source| Ok(Arc::new(compile::read(Arc::new(source), None, &NoFiles))));
+            .map(|source| Ok(Arc::new(compile::read(Arc::new(source), Options::default()))));
         let named = request.recipes.iter().map(|name| {
             self.shelf.find(name).map_err(|error| match error {
                 library::Error::Unreadable { .. } => Refusal::World(error.to_string()),

@@ -292,6 +292,34 @@ fn contracts_and_settings_hold_while_they_are_edited() {
     }
 }
 
+/// A file that the site configuration includes is a part of it, also as it is while somebody edits either.
+#[test]
+fn parts_of_a_site_are_held_against_the_whole_of_it() {
+    const SITE: &str = "version: 1\ninclude: [part.yml]\nenvironments: {live: [extra]}\n";
+    const PART: &str = "version: 1\nextra: {plugin: storage}\n";
+    let files = [("zrecipe.toml", "site = \"site.yml\"\n"), ("site.yml", SITE), ("part.yml", PART)];
+    let mut editor = Editor::with(&files, json!({}), json!({}));
+    editor.open("site.yml", SITE);
+    editor.open("part.yml", PART);
+    let wait = |editor: &mut Editor, name: &str, expected: &[&str]| {
+        let uri = editor.uri(name);
+        editor.hear_until(&format!("{name} has {expected:?}"), |editor| {
+            editor.told.get(&uri).is_some_and(|(told, _)| {
+                let found = told["diagnostics"].as_array().expect("is a list").iter();
+                found.map(|found| found["code"].as_str().expect("is text")).eq(expected.iter().copied())
+            })
+        });
+    };
+    wait(&mut editor, "site.yml", &[]);
+    wait(&mut editor, "part.yml", &[]);
+    editor.retype("part.yml", "version: 1\nextras: {plugin: storage}\n");
+    wait(&mut editor, "site.yml", &["undefined-block"]);
+    editor.retype("part.yml", PART);
+    wait(&mut editor, "site.yml", &[]);
+    editor.retype("site.yml", "version: 1\ninclude: [part.yml]\nenvironments: {live: [more]}\nmore: {plugin: storage}\n");
+    wait(&mut editor, "part.yml", &["unused-block"]);
+}
+
 /// A folder in the workspace with settings of its own is a project of its own.
 #[test]
 fn projects_may_lie_in_each_other() {
