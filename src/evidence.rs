@@ -34,7 +34,9 @@ pub struct Facts {
 pub struct Output {
     /// The channel.
     pub channel: Arc<str>,
-    /// The queue of the step that has the output, and the channel.
+    /// The queue of the step that has the output.
+    pub by: Arc<str>,
+    /// That queue and the channel.
     route: Arc<str>,
     /// The queue of the step that it goes to.
     pub queue: Arc<str>,
@@ -42,6 +44,8 @@ pub struct Output {
     pub from: i64,
     /// The step that it goes to.
     pub to: i64,
+    /// The channel's name in the text.
+    pub key: Span,
     /// The link.
     pub span: Span,
 }
@@ -79,6 +83,8 @@ pub struct Set {
     channels: Grouped,
     /// The same for the outputs of one queue.
     routes: Grouped,
+    /// Queue, then channel on which steps of that queue send: how many outputs.
+    senders: Grouped,
     /// Queue: in how many recipes.
     queues: Counts,
     /// Service, then queue: how many steps.
@@ -201,9 +207,10 @@ impl Facts {
         each(recipe, &mut |fact| {
             match fact {
                 Fact::Output { by, channel, queue, from, to, span } => {
-                    let (channel, queue): (Arc<str>, _) = (channel.text().into(), Arc::from(queue));
+                    let (key, channel): (_, Arc<str>) = (channel.span(), channel.text().into());
                     let route = [by, "\n", &channel].concat().into();
-                    facts.outputs.push(Output { channel, route, queue, from, to, span });
+                    let (by, queue) = (Arc::from(by), Arc::from(queue));
+                    facts.outputs.push(Output { channel, by, route, queue, from, to, key, span });
                 }
                 Fact::Place { queue, service, step, span } => {
                     let queue: Arc<str> = Arc::from(queue);
@@ -230,7 +237,7 @@ impl Facts {
             same &= match fact {
                 Fact::Output { by, channel, queue, from, to, .. } => outputs.next().is_some_and(|own| {
                     (own.from, own.to) == (from, to)
-                        && (&*own.queue, own.route.split_once('\n').map(|(by, _)| by)) == (queue, Some(by))
+                        && (&*own.queue, &*own.by) == (queue, by)
                         && channel.is(&own.channel)
                 }),
                 Fact::Place { queue, service, step, .. } => places.next().is_some_and(|own| {
@@ -331,6 +338,7 @@ impl Set {
         for output in &mut facts.outputs {
             self.channels.under(&mut output.channel).add(&mut output.queue);
             self.routes.under(&mut output.route).add(&mut output.queue);
+            self.senders.under(&mut output.by).add(&mut output.channel);
         }
         for parameter in &mut facts.parameters {
             self.parameters.under(&mut parameter.queue).add(&mut parameter.name);
@@ -356,6 +364,7 @@ impl Set {
         for output in &facts.outputs {
             self.channels.forget(&output.channel, &output.queue);
             self.routes.forget(&output.route, &output.queue);
+            self.senders.forget(&output.by, &output.channel);
         }
         for parameter in &facts.parameters {
             self.parameters.forget(&parameter.queue, &parameter.name);
@@ -410,8 +419,9 @@ impl Set {
 
     /// Whether the other recipes contradict this one in anything, so that a rule may have something to say.
     pub fn contradicts(&self, facts: &Facts) -> bool {
-        facts.outputs.iter().any(|output| self.usual_queue_of_channel(facts, output).is_some())
-            || facts.places.iter().any(|place| {
+        facts.outputs.iter().any(|output| {
+            self.usual_queue_of_channel(facts, output).is_some() || self.nearly_the_channel(facts, output).is_some()
+        }) || facts.places.iter().any(|place| {
                 self.usual_queue_of_service(facts, place).is_some() || self.nearly_the_queue(place).is_some()
             })
             || facts.parameters.iter().any(|parameter| self.nearly_the_parameter(facts, parameter).is_some())
@@ -482,6 +492,21 @@ impl Set {
         }
         let custom = nearly(&parameter.name, known)?;
         let has_both = facts.parameters.iter().any(|other| other.step == parameter.step && other.name == custom.name);
+        (!has_both).then_some(custom)
+    }
+
+    /// A channel of many other steps of the same queue whose name is nearly that of this one, which only this step has.
+    pub fn nearly_the_channel(&self, facts: &Facts, output: &Output) -> Option<Custom> {
+        let known = self.senders.get(&output.by).filter(|_| !output.by.is_empty() && !has_braces(&output.by))?;
+        if known.often.is_empty() {
+            return None;
+        }
+        let own = || facts.outputs.iter().filter(|other| other.from == output.from);
+        if known.get(&output.channel) > own().filter(|other| other.channel == output.channel).count() {
+            return None;
+        }
+        let custom = nearly(&output.channel, known)?;
+        let has_both = own().any(|other| other.channel == custom.name);
         (!has_both).then_some(custom)
     }
 

@@ -611,6 +611,7 @@ rules! {
     parameter_type,
     partial_replace,
     queue_without_dead_letters,
+    rare_channel,
     rare_parameter,
     rare_queue,
     refused_name,

@@ -277,6 +277,12 @@ const COMPARISONS: &[Tried<Compared>] = &[
     ("queue-without-dead-letters", |recipe| {
         on_broker(recipe, &set("queue", json!("safe")), &set("queue", json!("limited")), "\"limited\"")
     }),
+    ("rare-channel", |recipe| {
+        let wired = |name: &str| set("output", json!({name: 970}));
+        let mut recipe = recipe.clone();
+        recipe["970"] = json!({"queue": "zz.next"});
+        compared_with_itself(&recipe, &wired("zz-selected"), &wired("zz-seleced"), "\"zz-seleced\"")
+    }),
     ("rare-parameter", |recipe| {
         let named = |name: &str| set("parameters", json!({name: 1}));
         compared_with_itself(recipe, &named("threshold"), &named("treshold"), "\"treshold\"")
