@@ -421,9 +421,10 @@ impl Set {
     pub fn contradicts(&self, facts: &Facts) -> bool {
         facts.outputs.iter().any(|output| {
             self.usual_queue_of_channel(facts, output).is_some() || self.nearly_the_channel(facts, output).is_some()
-        }) || facts.places.iter().any(|place| {
-                self.usual_queue_of_service(facts, place).is_some() || self.nearly_the_queue(place).is_some()
-            })
+        }) || facts
+            .places
+            .iter()
+            .any(|place| self.usual_queue_of_service(facts, place).is_some() || self.nearly_the_queue(place).is_some())
             || facts.parameters.iter().any(|parameter| self.nearly_the_parameter(facts, parameter).is_some())
     }
 

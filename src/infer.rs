@@ -4,14 +4,14 @@
 //! parameters. It is a set of kinds with what must be in them; all uses of a parameter meet in one type, and where
 //! nothing is left the uses contradict each other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::contract::{Contract, Contracts};
 use crate::recipe::{LONGEST_DELAY, Recipe};
 use crate::schema::{
-    Schema, SchemaValue, Segment, pattern_may_match, reads_as_boolean, reads_as_number, resolve_reference,
-    to_schema_value,
+    Pattern, Schema, SchemaValue, Segment, reads_as_boolean, reads_as_number, resolve_reference, to_schema_value,
 };
 use crate::source::Span;
 use crate::syntax::{Kind, Member, NodeId, NodeRef};
@@ -78,7 +78,7 @@ pub struct Type {
     /// Of arrays and text: the least length.
     length: usize,
     /// Of text: regular expressions that it must match.
-    patterns: Vec<String>,
+    patterns: Vec<Pattern>,
     /// Of objects: keys that must be there.
     keys: BTreeMap<String, Type>,
     /// Of arrays: items that must be of a type of their own.
@@ -217,7 +217,7 @@ impl Type {
             _ => String::new(),
         };
         let (start, end) = (ends(template.pieces.first()), ends(template.pieces.last()));
-        suits && self.patterns.iter().all(|pattern| pattern_may_match(pattern, &start, &end))
+        suits && self.patterns.iter().all(|pattern| pattern.may_match(&start, &end))
     }
 
     /// The values that are of both types.
@@ -468,7 +468,7 @@ impl Type {
                 Reading::Integer => Some(r"^\s*[-+]?[0-9]+(\.0*)?\s*$"),
                 Reading::Boolean => Some(r"^([Tt]rue|[Ff]alse|[Yy]es|[Nn]o|[Oo]n|[Oo]ff|[01tfynTFYN])$"),
             };
-            let mut patterns = pattern.into_iter().chain(self.patterns.iter().map(String::as_str));
+            let mut patterns = pattern.into_iter().chain(self.patterns.iter().map(Pattern::text));
             if let Some(pattern) = patterns.next() {
                 schema.insert("pattern".to_owned(), pattern.into());
             }
@@ -573,7 +573,7 @@ fn of_schema(root: &SchemaValue, schema: &SchemaValue, depth: usize) -> Type {
     if let Some(pattern) = object.get("pattern").and_then(SchemaValue::as_str)
         && found.kinds & TEXT != 0
     {
-        found = found.meet(&Type { patterns: vec![pattern.to_owned()], ..Type::any() });
+        found = found.meet(&Type { patterns: vec![Pattern::new(pattern)], ..Type::any() });
     }
     found.limit(object);
     if found.kinds & OBJECT != 0 {
@@ -592,9 +592,38 @@ fn of_schema(root: &SchemaValue, schema: &SchemaValue, depth: usize) -> Type {
     found
 }
 
-/// The type that a schema gives to a place in a document.
-pub fn at_place(schema: &Schema, path: &[Segment]) -> Type {
-    place(schema.root(), schema.root(), path, 0)
+/// What a schema says of a place in a document.
+#[derive(Debug)]
+struct Said {
+    /// The type that it gives to it.
+    plain: Type,
+    /// The same, text counting as what it reads as.
+    coerced: Type,
+}
+
+impl Said {
+    fn new(plain: Type) -> Arc<Self> {
+        Arc::new(Self { coerced: plain.clone().coerced(), plain })
+    }
+
+    /// What a schema says of a place. Many recipes ask for the same ones.
+    fn at_place(schema: &Schema, path: &[Segment]) -> Arc<Self> {
+        /// Places in lists, and keys that a schema does not know, are without number.
+        const MOST_KNOWN: usize = 4096;
+        #[derive(Default)]
+        struct Known(RwLock<HashMap<Vec<Segment>, Arc<Said>, foldhash::fast::RandomState>>);
+        let find = || Self::new(place(schema.root(), schema.root(), path, 0));
+        let Some(Known(known)) = schema.derived() else { return find() };
+        if let Some(said) = known.read().unwrap_or_else(PoisonError::into_inner).get(path) {
+            return Arc::clone(said);
+        }
+        let said = find();
+        let mut known = known.write().unwrap_or_else(PoisonError::into_inner);
+        if known.len() < MOST_KNOWN {
+            known.insert(path.to_owned(), Arc::clone(&said));
+        }
+        said
+    }
 }
 
 fn place(root: &SchemaValue, schema: &SchemaValue, path: &[Segment], depth: usize) -> Type {
@@ -695,7 +724,10 @@ impl fmt::Display for Type {
             parts.push(match self.patterns.as_slice() {
                 _ if self.kinds != TEXT => reading.to_owned(),
                 [] => reading.to_owned(),
-                patterns => format!("{reading} that matches `{}`", patterns.join("` and `")),
+                patterns => {
+                    let patterns: Vec<&str> = patterns.iter().map(Pattern::text).collect();
+                    format!("{reading} that matches `{}`", patterns.join("` and `"))
+                }
             });
         }
         if has(ARRAY) {
@@ -966,10 +998,9 @@ struct Place<'r> {
     contract: Option<&'r Contract>,
     schema: Option<&'r Schema>,
     path: Vec<Segment>,
-    /// What the schema says.
-    plain: Type,
-    /// The same, text counting as what it reads as where the contract says so.
-    takes: Type,
+    said: Option<Arc<Said>>,
+    /// Whether text counts as what it reads as: the contract says so.
+    coerced: bool,
 }
 
 impl<'r> Place<'r> {
@@ -983,8 +1014,8 @@ impl<'r> Place<'r> {
             contract: None,
             schema: None,
             path: Vec::new(),
-            plain: Type::any(),
-            takes: Type::any(),
+            said: None,
+            coerced: false,
         };
         let steps = recipe.steps();
         let holds = |outer: NodeId| recipe.node(outer).holds(node.id());
@@ -998,7 +1029,7 @@ impl<'r> Place<'r> {
         place.destination = step.queue == id || step.topic == id || step.exchange == id;
         if step.delay == id {
             (place.delay, place.part) = (true, "transport-delay");
-            (place.plain, place.takes) = (Type::delay(), Type::delay());
+            place.said = Some(Said::new(Type::delay()));
         }
         for (part, value) in [("parameters", step.parameters), ("job_parameters", step.job_parameters)] {
             let Some(value) = value.filter(|&value| holds(value)) else { continue };
@@ -1013,12 +1044,21 @@ impl<'r> Place<'r> {
                 _ => contract.job_parameters.as_ref(),
             });
             if let (Some(contract), Some(schema)) = (place.contract, place.schema) {
-                place.plain = at_place(schema, &place.path);
-                let plain = place.plain.clone();
-                place.takes = if contract.coerced { plain.coerced() } else { plain };
+                (place.said, place.coerced) = (Some(Said::at_place(schema, &place.path)), contract.coerced);
             }
         }
         place
+    }
+
+    /// What the schema says.
+    fn plain(&self) -> &Type {
+        static ANY: Type = Type::of(ALL);
+        self.said.as_ref().map_or(&ANY, |said| &said.plain)
+    }
+
+    /// The same, text counting as what it reads as where the contract says so.
+    fn takes(&self) -> &Type {
+        self.said.as_ref().filter(|_| self.coerced).map_or(self.plain(), |said| &said.coerced)
     }
 
     fn description(&self) -> Option<String> {
@@ -1057,7 +1097,7 @@ impl<'r> Place<'r> {
         let mut need =
             if shell || !name_like || LATER.contains(&field.name.as_str()) { Need::Optional } else { Need::Expected };
         let mut reason = "it is filled in as text here".to_owned();
-        let has_schema = !self.takes.is_any();
+        let has_schema = !self.takes().is_any();
         // What the value that the placeholder leads to must be.
         let mut expects = if in_spec && template.replace {
             Type::any()
@@ -1070,11 +1110,11 @@ impl<'r> Place<'r> {
             reason = "its value is put in here".to_owned();
             if has_schema && whole {
                 certain = true;
-                reason = format!("{} must be {:#}", self.in_words(recipe), self.plain);
-                if !self.takes.takes_null() {
+                reason = format!("{} must be {:#}", self.in_words(recipe), self.plain());
+                if !self.takes().takes_null() {
                     need = Need::Required;
                 }
-                self.takes.clone()
+                self.takes().clone()
             } else {
                 Type::any()
             }
@@ -1091,11 +1131,12 @@ impl<'r> Place<'r> {
                     formatted_type(field, kinds)
                 }
                 None if has_schema && whole && field.spec.is_empty() => {
-                    let takes = self.takes.of_text();
+                    let takes = self.takes().of_text();
                     // That no text at all can stand here is said where it stands.
-                    certain = !takes.is_empty() && (self.takes.reading != Reading::Any || self.takes.values.is_some());
+                    certain =
+                        !takes.is_empty() && (self.takes().reading != Reading::Any || self.takes().values.is_some());
                     if certain {
-                        reason = format!("{} must be {:#}", self.in_words(recipe), self.plain);
+                        reason = format!("{} must be {:#}", self.in_words(recipe), self.plain());
                         need = Need::Required;
                     }
                     if takes.is_empty() { Type::of(SCALAR) } else { takes }
@@ -1128,14 +1169,14 @@ impl<'r> Place<'r> {
         if field.name == "guid" {
             need = Need::Optional;
         }
-        let never = if !has_schema || self.delay || template.replace || self.takes.is_empty() {
+        let never = if !has_schema || self.delay || template.replace || self.takes().is_empty() {
             None
-        } else if !self.takes.takes_text() {
+        } else if !self.takes().takes_text() {
             Some(Never::Text as fn(String) -> Never)
         } else {
-            (!self.takes.may_come_of(template)).then_some(Never::Beside as fn(String) -> Never)
+            (!self.takes().may_come_of(template)).then_some(Never::Beside as fn(String) -> Never)
         };
-        let never = never.map(|why| why(format!("{} must be {:#}", self.in_words(recipe), self.plain)));
+        let never = never.map(|why| why(format!("{} must be {:#}", self.in_words(recipe), self.plain())));
         let is_replace = template.replace;
         let fails = in_spec || !field.spec.is_empty();
         Use {

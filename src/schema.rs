@@ -4,6 +4,7 @@
 //! on them, unless their values are given. Where a contract says that values are coerced, text counts as what it
 //! reads as (`"5"` is a number), as pydantic takes it.
 
+use std::any::Any;
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
@@ -30,6 +31,8 @@ pub struct Schema {
     root: SchemaValue,
     /// Nothing when it is not right after all.
     validator: OnceLock<Option<Validator<Notation>>>,
+    /// What has been worked out of it.
+    derived: OnceLock<Box<dyn Any + Send + Sync>>,
 }
 
 /// Two schemas are the same when their text is.
@@ -51,7 +54,7 @@ pub struct Flaw {
 }
 
 /// A step into a document.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Segment {
     /// A member of an object.
     Key(String),
@@ -139,7 +142,7 @@ impl Schema {
     /// It is no JSON Schema, or refers to something that is not in it.
     pub fn new(root: SchemaValue) -> Result<Self, Flaw> {
         match compile(&root) {
-            Ok(validator) => Ok(Self { root, validator: OnceLock::from(Some(validator)) }),
+            Ok(validator) => Ok(Self { validator: OnceLock::from(Some(validator)), ..Self::trusted(root) }),
             Err(error) => Err(flaw(&root, &error)),
         }
     }
@@ -147,7 +150,7 @@ impl Schema {
     /// A schema that is known to be right: it is compiled when something is first held against it, which costs more
     /// than all else that a small recipe needs. One that is not right after all lets everything pass.
     pub fn trusted(root: SchemaValue) -> Self {
-        Self { root, validator: OnceLock::new() }
+        Self { root, validator: OnceLock::new(), derived: OnceLock::new() }
     }
 
     /// One of our own, from its text: see [`Schema::trusted`].
@@ -158,6 +161,12 @@ impl Schema {
     /// The schema itself.
     pub fn root(&self) -> &SchemaValue {
         &self.root
+    }
+
+    /// A place for what somebody works out of the schema time and again, which is to be kept with it; nothing if
+    /// somebody else has it.
+    pub fn derived<T: Default + Send + Sync + 'static>(&self) -> Option<&T> {
+        self.derived.get_or_init(|| Box::new(T::default())).downcast_ref()
     }
 
     /// What in a document does not fit, in the order of the text.
@@ -660,20 +669,55 @@ pub fn pattern_is_made_of(pattern: &str, fits: impl Fn(&str) -> bool + Copy) -> 
     })
 }
 
-/// Whether text that starts and ends like this can match a pattern; where that is hard to tell, it can.
-pub fn pattern_may_match(pattern: &str, start: &str, end: &str) -> bool {
-    let Ok(hir) = regex_syntax::parse(pattern) else { return true };
-    let properties = hir.properties();
-    let any = |kind: ExtractKind, fits: &dyn Fn(&str) -> bool| {
-        let found = Extractor::new().kind(kind).extract(&hir);
-        let fits = |literal: &Literal| str::from_utf8(literal.as_bytes()).map_or(true, fits);
-        found.literals().is_none_or(|literals| literals.iter().any(fits))
-    };
-    let begins = !properties.look_set_prefix().contains(Look::Start)
-        || any(ExtractKind::Prefix, &|literal| literal.starts_with(start) || start.starts_with(literal));
-    let ends = !properties.look_set_suffix().contains(Look::End)
-        || any(ExtractKind::Suffix, &|literal| literal.ends_with(end) || end.ends_with(literal));
-    begins && ends
+/// A regular expression that text must match. Copies share what has been found out about it.
+#[derive(Debug, Clone)]
+pub struct Pattern(Arc<(String, OnceLock<[Ends; 2]>)>);
+
+/// How text that matches begins, or how it ends; nothing if that is hard to tell.
+type Ends = Option<Vec<Literal>>;
+
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.text() == other.text()
+    }
+}
+
+impl Pattern {
+    /// A pattern.
+    pub fn new(text: &str) -> Self {
+        Self(Arc::new((text.to_owned(), OnceLock::new())))
+    }
+
+    /// As it is written.
+    pub fn text(&self) -> &str {
+        &self.0.0
+    }
+
+    fn ends(&self) -> &[Ends; 2] {
+        self.0.1.get_or_init(|| {
+            let Ok(hir) = regex_syntax::parse(self.text()) else { return [None, None] };
+            let properties = hir.properties();
+            let extract = |is_bound: bool, kind| {
+                let found = is_bound.then(|| Extractor::new().kind(kind).extract(&hir));
+                found.and_then(|found| found.literals().map(<[Literal]>::to_vec))
+            };
+            [
+                extract(properties.look_set_prefix().contains(Look::Start), ExtractKind::Prefix),
+                extract(properties.look_set_suffix().contains(Look::End), ExtractKind::Suffix),
+            ]
+        })
+    }
+
+    /// Whether text that starts and ends like this can match; where that is hard to tell, it can.
+    pub fn may_match(&self, start: &str, end: &str) -> bool {
+        let any = |ends: &Ends, fits: &dyn Fn(&str) -> bool| {
+            let fits = |literal: &Literal| str::from_utf8(literal.as_bytes()).map_or(true, fits);
+            ends.as_ref().is_none_or(|literals| literals.iter().any(fits))
+        };
+        let [begins, ends] = self.ends();
+        any(begins, &|literal| literal.starts_with(start) || start.starts_with(literal))
+            && any(ends, &|literal| literal.ends_with(end) || end.ends_with(literal))
+    }
 }
 
 /// The number that text reads as.

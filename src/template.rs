@@ -454,10 +454,12 @@ impl Field {
     /// Whether this is not meant as a placeholder: no parameter has quotes, `$` or the like in its name, as JSON, awk
     /// and the shell have between braces.
     pub fn is_foreign(&self) -> bool {
+        let is_of_code = |c| {
+            matches!(c, '"' | '\'' | '`' | '$' | ';' | ',' | '(' | ')' | '=' | '<' | '>' | '|' | '&' | '*' | '/' | '\\')
+        };
         let name = &self.name;
         let is_replace = name.get(..8).is_some_and(|start| start.eq_ignore_ascii_case("$replace"));
-        !is_replace
-            && (name.trim() != name || name.contains(|c: char| c.is_control() || "\"'`$;,()=<>|&*/\\".contains(c)))
+        !is_replace && (name.trim() != name || name.chars().any(|c| c.is_control() || is_of_code(c)))
     }
 
     /// Why its format suits no value, of whatever type, if so.

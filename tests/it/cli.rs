@@ -50,6 +50,17 @@ fn every_command_has_cases() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// A result that cannot be written is an error that says so.
+#[test]
+fn a_full_disk_is_an_error() {
+    let place = place();
+    let full = std::fs::File::options().write(true).open("/dev/full").expect("can be opened");
+    let output = zrecipe(&["emit", "example", "-p", "workingdir=."], place.path()).stdout(full).output();
+    let output = output.expect("can be run");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).starts_with("error: cannot write to standard output: No space"));
+}
+
 /// Nobody who pipes into `head` wants to read about it.
 #[test]
 fn a_closed_pipe_is_no_error() {

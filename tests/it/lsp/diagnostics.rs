@@ -316,7 +316,8 @@ fn parts_of_a_site_are_held_against_the_whole_of_it() {
     wait(&mut editor, "site.yml", &["undefined-block"]);
     editor.retype("part.yml", PART);
     wait(&mut editor, "site.yml", &[]);
-    editor.retype("site.yml", "version: 1\ninclude: [part.yml]\nenvironments: {live: [more]}\nmore: {plugin: storage}\n");
+    editor
+        .retype("site.yml", "version: 1\ninclude: [part.yml]\nenvironments: {live: [more]}\nmore: {plugin: storage}\n");
     wait(&mut editor, "part.yml", &["unused-block"]);
 }
 
