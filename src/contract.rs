@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::recipe::{Recipe, Step};
 pub use crate::schema::Fault;
-use crate::schema::{Flaw, Problem, Schema, SchemaValue, Segment, View, Violation};
+use crate::schema::{Derived, Flaw, Problem, Schema, SchemaValue, Segment, View, Violation};
 use crate::source::{Source, Span};
 use crate::syntax::{Kind, NodeRef, Tree, json};
 use crate::value::{Object, Value};
@@ -203,6 +203,8 @@ pub struct Contracts {
     /// Queues with a `*`.
     patterns: Vec<(String, usize)>,
     by_name: Named,
+    /// What has been worked out of them.
+    pub derived: Derived,
 }
 
 /// Places in the list, by name: every step asks.

@@ -613,7 +613,7 @@ impl Said {
         #[derive(Default)]
         struct Known(RwLock<HashMap<Vec<Segment>, Arc<Said>, foldhash::fast::RandomState>>);
         let find = || Self::new(place(schema.root(), schema.root(), path, 0));
-        let Some(Known(known)) = schema.derived() else { return find() };
+        let Some(Known(known)) = schema.derived.get() else { return find() };
         if let Some(said) = known.read().unwrap_or_else(PoisonError::into_inner).get(path) {
             return Arc::clone(said);
         }
@@ -1263,9 +1263,24 @@ fn formatted_type(field: &Field, kinds: Kinds) -> Type {
     takes
 }
 
-/// Whether what a step sends can be what the next one takes: if not, the path of the part and what is wrong with it.
-pub fn misfit(sent: (&Schema, &SchemaValue), taken: (&Schema, bool)) -> Option<(String, String)> {
-    misfit_at(sent.0.root(), sent.1, taken.0.root(), taken.0.root(), taken.1, String::new(), 0)
+/// Why a payload does not fit: the path of the part, and what is wrong with it.
+pub type Misfit = (String, String);
+
+/// Whether what a service sends on one of its channels can be what another one takes, both under these contracts.
+pub fn misfit(contracts: &Contracts, sent: &Schema, taker: &Contract) -> Option<Misfit> {
+    /// By the places of the two schemas, which stay where they are while the contracts are there.
+    #[derive(Default)]
+    struct Known(RwLock<HashMap<(usize, usize), Option<Misfit>, foldhash::fast::RandomState>>);
+    let taken = taker.payload.as_ref()?;
+    let find = || misfit_at(sent.root(), sent.root(), taken.root(), taken.root(), taker.coerced, String::new(), 0);
+    let Some(Known(known)) = contracts.derived.get() else { return find() };
+    let pair = (std::ptr::from_ref(sent).addr(), std::ptr::from_ref(taken).addr());
+    if let Some(found) = known.read().unwrap_or_else(PoisonError::into_inner).get(&pair) {
+        return found.clone();
+    }
+    let found = find();
+    known.write().unwrap_or_else(PoisonError::into_inner).insert(pair, found.clone());
+    found
 }
 
 fn misfit_at(

@@ -1,6 +1,7 @@
 //! A project: its settings, and the contracts, site, broker and recipes that its files are held against.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, mpsc};
@@ -340,7 +341,7 @@ pub fn is_ours(compilation: &Compilation) -> bool {
 /// The directory cannot be read; in words.
 pub fn walk(directory: &Path) -> Result<Vec<PathBuf>, String> {
     let mut files = Vec::new();
-    for entry in ignore::WalkBuilder::new(directory).sort_by_file_name(Ord::cmp).build() {
+    for entry in ignore::WalkBuilder::new(directory).build() {
         let entry = entry.map_err(|error| error.to_string())?;
         let is_file = entry.file_type().is_some_and(|kind| kind.is_file());
         let ends = |ending: &str| entry.path().extension().is_some_and(|found| found == ending);
@@ -349,6 +350,11 @@ pub fn walk(directory: &Path) -> Result<Vec<PathBuf>, String> {
             files.push(entry.into_path());
         }
     }
+    // As if each directory were sorted by itself: what is in `a` comes before `a.json`.
+    let in_order = |path: &PathBuf| {
+        path.as_os_str().as_bytes().iter().map(|&byte| if byte == b'/' { 0 } else { byte }).collect::<Vec<u8>>()
+    };
+    files.sort_by_cached_key(in_order);
     Ok(files)
 }
 

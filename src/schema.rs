@@ -32,7 +32,24 @@ pub struct Schema {
     /// Nothing when it is not right after all.
     validator: OnceLock<Option<Validator<Notation>>>,
     /// What has been worked out of it.
-    derived: OnceLock<Box<dyn Any + Send + Sync>>,
+    pub derived: Derived,
+}
+
+/// A place beside something for what somebody works out of it time and again. A copy has a place of its own.
+#[derive(Debug, Default)]
+pub struct Derived(OnceLock<Box<dyn Any + Send + Sync>>);
+
+impl Clone for Derived {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl Derived {
+    /// What is in it, at first nothing; none if it is somebody else's.
+    pub fn get<T: Default + Send + Sync + 'static>(&self) -> Option<&T> {
+        self.0.get_or_init(|| Box::new(T::default())).downcast_ref()
+    }
 }
 
 /// Two schemas are the same when their text is.
@@ -150,7 +167,7 @@ impl Schema {
     /// A schema that is known to be right: it is compiled when something is first held against it, which costs more
     /// than all else that a small recipe needs. One that is not right after all lets everything pass.
     pub fn trusted(root: SchemaValue) -> Self {
-        Self { root, validator: OnceLock::new(), derived: OnceLock::new() }
+        Self { root, validator: OnceLock::new(), derived: Derived::default() }
     }
 
     /// One of our own, from its text: see [`Schema::trusted`].
@@ -161,12 +178,6 @@ impl Schema {
     /// The schema itself.
     pub fn root(&self) -> &SchemaValue {
         &self.root
-    }
-
-    /// A place for what somebody works out of the schema time and again, which is to be kept with it; nothing if
-    /// somebody else has it.
-    pub fn derived<T: Default + Send + Sync + 'static>(&self) -> Option<&T> {
-        self.derived.get_or_init(|| Box::new(T::default())).downcast_ref()
     }
 
     /// What in a document does not fit, in the order of the text.

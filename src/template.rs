@@ -454,12 +454,13 @@ impl Field {
     /// Whether this is not meant as a placeholder: no parameter has quotes, `$` or the like in its name, as JSON, awk
     /// and the shell have between braces.
     pub fn is_foreign(&self) -> bool {
-        let is_of_code = |c| {
-            matches!(c, '"' | '\'' | '`' | '$' | ';' | ',' | '(' | ')' | '=' | '<' | '>' | '|' | '&' | '*' | '/' | '\\')
-        };
+        let is_of_code = |byte: u8| b"\"'`$;,()=<>|&*/\\".contains(&byte);
         let name = &self.name;
         let is_replace = name.get(..8).is_some_and(|start| start.eq_ignore_ascii_case("$replace"));
-        !is_replace && (name.trim() != name || name.chars().any(|c| c.is_control() || is_of_code(c)))
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+        !is_replace
+            && !name.bytes().all(is_plain)
+            && (name.bytes().any(is_of_code) || name.trim() != name || name.contains(char::is_control))
     }
 
     /// Why its format suits no value, of whatever type, if so.

@@ -37,8 +37,8 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
             let target = link.target.id().and_then(|id| recipe.step(id));
             let Some((channel, target)) = channel.zip(target) else { continue };
             let Some(taker) = cx.contract_of(target) else { continue };
-            let (Some(sent), Some(taken)) = (&channel.payload, &taker.payload) else { continue };
-            let Some((path, problem)) = misfit((sent, sent.root()), (taken, taker.coerced)) else { continue };
+            let Some(sent) = &channel.payload else { continue };
+            let Some((path, problem)) = misfit(cx.contracts, sent, taker) else { continue };
             let (from, to) = (recipe.name(step), recipe.name(target));
             let part = if path.is_empty() { "it".to_owned() } else { format!("`{path}`") };
             let message =
