@@ -10,12 +10,15 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, select, unbounded};
 use gen_lsp_types as lsp;
 use gen_lsp_types::{Notification as _, Request as _};
 use lsp_server::{Connection, ErrorCode, Message, Notification, Request, Response, ResponseError};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
+use rustix::io::Errno;
+use rustix::process::{Pid, test_kill_process};
 
 use crate::project::{Given, directories, walk};
 use crate::source::Unit;
@@ -41,8 +44,10 @@ enum Event {
     Directories(Vec<PathBuf>),
     /// A folder has been scanned.
     Scanned(PathBuf, Vec<(PathBuf, File)>),
-    /// Files have changed.
+    /// Files or directories have changed.
     Changed(Vec<PathBuf>),
+    /// The client is gone.
+    Orphaned,
 }
 
 /// How a session has ended.
@@ -52,6 +57,8 @@ pub enum End {
     Orderly,
     /// It did not.
     Abrupt,
+    /// It has ended, and somebody else has its ends of the streams.
+    Orphaned,
     /// What it sent could not be read any further; why.
     Unreadable(String),
 }
@@ -99,7 +106,7 @@ pub fn serve_stdio(given: Given) -> Result<End, String> {
         return Ok(End::Unreadable(why.clone()));
     }
     // Whoever has left or listens no more sends nothing that somebody would wait for; what could not be written neither.
-    if end.is_ok() {
+    if end.as_ref().is_ok_and(|end| *end != End::Orphaned) {
         let _ = writer.join();
     }
     end
@@ -154,8 +161,27 @@ pub fn serve(connection: &Connection, given: Given) -> Result<End, String> {
     let mut session = Session::new(client, Inbox::new(messages), given, roots(&params), trusted);
     params.initialization_options.iter().for_each(|options| session.configure(options));
     let (events, happened) = unbounded();
+    if let Some(client) = process(&params) {
+        let events = events.clone();
+        std::thread::spawn(move || watch_process(client, &events));
+    }
     Server { session, out: connection.sender.clone(), events, watcher: None, watched: HashSet::new(), leaving: false }
         .run(&happened)
+}
+
+/// The process of the client, if it can be seen from here: it may be on another machine, or in a container.
+fn process(params: &lsp::InitializeParams) -> Option<Pid> {
+    let number = serde_json::to_value(params).ok()?.get("processId")?.as_i64()?;
+    Pid::from_raw(number.try_into().ok()?).filter(|&process| test_kill_process(process).is_ok())
+}
+
+/// Says when a process has ended: one that is killed may leave its end of the pipe to another.
+fn watch_process(process: Pid, events: &Sender<Event>) {
+    const BETWEEN: Duration = Duration::from_secs(2);
+    while test_kill_process(process) != Err(Errno::SRCH) {
+        std::thread::sleep(BETWEEN);
+    }
+    let _ = events.send(Event::Orphaned);
 }
 
 /// The folders that the client has open.
@@ -184,6 +210,7 @@ fn client(can: &lsp::ClientCapabilities) -> Client {
         refreshes: says("/workspace/diagnostics/refreshSupport"),
         snippets: says("/textDocument/completion/completionItem/snippetSupport"),
         watches: says("/workspace/didChangeWatchedFiles/dynamicRegistration"),
+        registers_formatting: says("/textDocument/formatting/dynamicRegistration"),
         progress: says("/window/workDoneProgress"),
         versioned_edits,
         makes_files: versioned_edits && operations.is_some_and(|all| all.iter().any(|operation| operation == "create")),
@@ -231,6 +258,7 @@ struct Server {
 
 impl Server {
     fn run(mut self, happened: &Receiver<Event>) -> Result<End, String> {
+        self.register();
         self.watch();
         let roots: Vec<Arc<Basis>> = self.session.folders().iter().map(|folder| Arc::clone(&folder.basis)).collect();
         roots.into_iter().for_each(|basis| self.scan(basis));
@@ -243,9 +271,13 @@ impl Server {
                 }
                 continue;
             }
-            if let Ok(event) = happened.try_recv() {
-                self.happened(event);
-                continue;
+            match happened.try_recv() {
+                Ok(Event::Orphaned) => return Ok(End::Orphaned),
+                Ok(event) => {
+                    self.happened(event);
+                    continue;
+                }
+                Err(_) => {}
             }
             match guarded(|| self.session.tell_one()) {
                 Some(true) => continue,
@@ -263,7 +295,11 @@ impl Server {
                     Ok(message) => self.session.inbox.take(message),
                     Err(_) => return Ok(End::Abrupt),
                 },
-                recv(happened) -> event => if let Ok(event) = event { self.happened(event) },
+                recv(happened) -> event => match event {
+                    Ok(Event::Orphaned) => return Ok(End::Orphaned),
+                    Ok(event) => self.happened(event),
+                    Err(_) => {}
+                },
             }
         }
     }
@@ -347,8 +383,7 @@ impl Server {
             }
             lsp::LspNotificationMethod::WorkspaceDidChangeWatchedFiles => {
                 let changes = read::<lsp::DidChangeWatchedFilesParams>(note.params)?.changes;
-                let paths = changes.iter().filter_map(|change| convert::path(&change.uri));
-                let paths: Vec<PathBuf> = paths.filter(|path| Session::is_relevant(path)).collect();
+                let paths: Vec<PathBuf> = changes.iter().filter_map(|change| convert::path(&change.uri)).collect();
                 self.changed(&paths);
             }
             lsp::LspNotificationMethod::WorkspaceDidChangeConfiguration => {
@@ -385,6 +420,7 @@ impl Server {
                 self.end_progress(&root, count);
             }
             Event::Changed(paths) => self.changed(&paths),
+            Event::Orphaned => {}
         });
         if outcome.is_none() {
             self.session.log(lsp::MessageType::Error, FAULT.to_owned());
@@ -428,18 +464,37 @@ impl Server {
         }
     }
 
-    /// Asks the client to watch files, or watches them.
-    fn watch(&mut self) {
+    /// Tells the client what can only be told now: which documents are formatted, and which files it is to watch.
+    fn register(&mut self) {
+        let mut registrations = Vec::new();
+        if self.session.client.registers_formatting {
+            // Another language has a formatter of its own, and an editor that knows two asks which one is meant.
+            registrations.push(serde_json::json!({
+                "id": "zrecipe-formatting",
+                "method": lsp::DocumentFormattingRequest::METHOD.as_str(),
+                "registerOptions": { "documentSelector": [{ "language": "json" }] },
+            }));
+        }
         if self.session.client.watches {
+            // Of a directory that is moved or removed nothing is told but itself: created is 1, deleted is 4.
+            let mut watchers = vec![serde_json::json!({ "globPattern": "**/*", "kind": 5 })];
             let patterns = ["**/*.json", "**/*.{yml,yaml}", "**/*.ini", "**/zrecipe.toml"];
-            let watchers = patterns.map(|pattern| serde_json::json!({ "globPattern": pattern }));
-            let registration = serde_json::json!({
+            watchers.extend(patterns.map(|pattern| serde_json::json!({ "globPattern": pattern })));
+            registrations.push(serde_json::json!({
                 "id": "zrecipe-files",
                 "method": lsp::DidChangeWatchedFilesNotification::METHOD.as_str(),
                 "registerOptions": { "watchers": watchers },
-            });
-            let params = serde_json::json!({ "registrations": [registration] });
+            }));
+        }
+        if !registrations.is_empty() {
+            let params = serde_json::json!({ "registrations": registrations });
             self.session.request(lsp::RegistrationRequest::METHOD.as_str(), params);
+        }
+    }
+
+    /// Watches files if the client does not.
+    fn watch(&mut self) {
+        if self.session.client.watches {
             return;
         }
         let events = self.events.clone();
@@ -454,12 +509,13 @@ impl Server {
             );
             let (relevant, others): (Vec<PathBuf>, Vec<PathBuf>) =
                 event.paths.into_iter().partition(|path| Session::is_relevant(path));
-            let folders: Vec<PathBuf> = others.into_iter().filter(|path| is_new && path.is_dir()).collect();
-            if !folders.is_empty() {
+            let (folders, gone): (Vec<PathBuf>, Vec<PathBuf>) = others.into_iter().partition(|path| path.is_dir());
+            if is_new && !folders.is_empty() {
                 let _ = events.send(Event::Directories(folders));
             }
-            if !relevant.is_empty() {
-                let _ = events.send(Event::Changed(relevant));
+            let changed: Vec<PathBuf> = relevant.into_iter().chain(gone).collect();
+            if !changed.is_empty() {
+                let _ = events.send(Event::Changed(changed));
             }
         });
         self.watcher = watcher.ok();

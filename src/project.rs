@@ -41,6 +41,8 @@ pub struct Project {
     site: OnceLock<Site>,
     contracts: OnceLock<(Contracts, Vec<Unusable>)>,
     topology: OnceLock<Topology>,
+    /// What the settings name and that does not count.
+    outside: Vec<PathBuf>,
     /// Why the settings cannot be used.
     unsettled: Option<settings::Error>,
 }
@@ -88,7 +90,17 @@ impl Project {
         let disk = Disk { max_bytes: settings.max_bytes() };
         let files = Open { disk, unsaved: given.unsaved.clone(), within: None };
         let (site, contracts, topology) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
-        Self { settings, given, directory: PathBuf::new(), files, site, contracts, topology, unsettled }
+        Self {
+            settings,
+            given,
+            directory: PathBuf::new(),
+            files,
+            site,
+            contracts,
+            topology,
+            outside: Vec::new(),
+            unsettled,
+        }
     }
 
     /// The project of another directory. What its own files name counts only inside of the directories `within`, if
@@ -96,7 +108,7 @@ impl Project {
     pub fn of_directory(directory: &Path, given: Given, within: Option<&[PathBuf]>) -> Self {
         let mut project = Self { directory: directory.to_owned(), ..Self::in_directory(directory, given) };
         if let Some(within) = within {
-            project.settings.keep_paths(|path| is_within(path, within));
+            project.outside = project.settings.keep_paths(|path| is_within(path, within));
             project.files.within = Some(within.to_vec());
         }
         project
@@ -105,6 +117,11 @@ impl Project {
     /// Why the settings are not in force, if they are not.
     pub fn unsettled(&self) -> Option<&settings::Error> {
         self.unsettled.as_ref()
+    }
+
+    /// What the settings name outside of the directories within which it would count.
+    pub fn outside(&self) -> &[PathBuf] {
+        &self.outside
     }
 
     /// Where recipes are looked up.
@@ -244,8 +261,9 @@ impl Project {
         if let Some(contract) = unsaved.and_then(|reading| reading.contract) {
             return Ok(contract);
         }
-        let here = std::env::current_dir().unwrap_or_default();
-        let name = path.strip_prefix(&here).unwrap_or(path).to_string_lossy().into_owned();
+        // Below the root everything is, and such a name would mislead.
+        let here = std::env::current_dir().ok().filter(|here| here.parent().is_some());
+        let name = here.and_then(|here| path.strip_prefix(here).ok()).unwrap_or(path).to_string_lossy().into_owned();
         let unusable = |why| Unusable { path: path.to_owned(), name: name.clone(), why };
         let source = library::read(Path::new(&name), &name, self.settings.max_bytes());
         let source = Arc::new(source.map_err(|error| unusable(error.to_string()))?);

@@ -456,13 +456,15 @@ impl Settings {
     }
 
     /// Forgets the paths that do not pass.
-    pub fn keep_paths(&mut self, passes: impl Fn(&Path) -> bool) {
+    pub fn keep_paths(&mut self, passes: impl Fn(&Path) -> bool) -> Vec<PathBuf> {
+        let mut others = Vec::new();
         for paths in [&mut self.recipe_directories, &mut self.contracts, &mut self.broker] {
-            paths.retain(|path| passes(path));
+            others.extend(paths.extract_if(.., |path| !passes(path)));
         }
         for path in [&mut self.site, &mut self.baseline, &mut self.state_directory] {
-            *path = path.take().filter(|path| passes(path));
+            others.extend(path.take_if(|path| !passes(path)));
         }
+        others
     }
 
     /// What a file is said to be.

@@ -117,9 +117,19 @@ impl Basis {
         compilation
     }
 
-    /// Whether anybody wants to hear about a file: others have JSON and YAML as well.
-    fn is_told(&self, path: &Path, compilation: &Compilation) -> bool {
-        is_ours(compilation) || self.project.settings.kind_of(path).is_some()
+    /// Whether anybody wants to hear about a file: others have JSON, YAML and TOML as well.
+    pub fn is_told(&self, path: &Path, compilation: &Compilation) -> bool {
+        let settings = &self.project.settings;
+        let is_ours = || match compilation.document.kind() {
+            DocumentKind::Settings => path.file_name().is_some_and(|name| name == settings::FILE_NAME),
+            _ if compilation.source.text().trim().is_empty() => {
+                // Anything may be written into it, unless recipes are beside it.
+                path.parent().is_some_and(|parent| parent.iter().any(|part| part == "recipes"))
+                    || settings.recipe_directories.iter().any(|directory| path.starts_with(directory))
+            }
+            _ => is_ours(compilation),
+        };
+        settings.kind_of(path).is_some() || is_ours()
     }
 
     /// Reads a document for its structure.
@@ -245,6 +255,11 @@ impl Folder {
     /// How often what the recipes say together has changed.
     pub fn changes(&self) -> u64 {
         self.changes
+    }
+
+    /// The files that have been looked at.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.files.keys().map(PathBuf::as_path)
     }
 
     /// Whether a file has been looked at.

@@ -71,6 +71,7 @@ pub fn renamed(name: &Name, new: &str) -> Result<Name, Error> {
         return fails("is no name: it needs a letter, and has no braces");
     }
     Ok(match name {
+        Name::Placeholder(_) if new == "guid" => return fails("is what the dispatcher adds to every request"),
         Name::Placeholder(_) => {
             if new.contains(['[', ']', ':', '!', '.', '$', ' ']) || new.starts_with(|c: char| c.is_ascii_digit()) {
                 return fails("is no name of a parameter: letters, digits and `_`");
@@ -103,6 +104,13 @@ pub fn edits(view: &View, name: &Name, new: &Name) -> Result<Vec<Edit>, Error> {
         || Error::Failed(format!("there is a {} `{}` already in {}", new.kind(), new.text(), view.path.display()));
     if is_unique(name) && view.names().iter().any(|found| found.name == *new) {
         return Err(taken());
+    }
+    let is_declared = |name: &str| view.basis.project.settings.declared.contains_key(name);
+    if matches!(new, Name::Placeholder(text) if is_declared(text)) {
+        return Err(Error::Failed(format!(
+            "`{}` is declared in zrecipe.toml already, as another parameter",
+            new.text()
+        )));
     }
     let text = new.text();
     let mut edits = Vec::new();

@@ -16,7 +16,7 @@ use crate::compile::{Compilation, Options, compile};
 use crate::document::DocumentKind;
 use crate::library;
 use crate::names::{self, Name, Occurrence};
-use crate::project::{Given, is_ignored, is_within};
+use crate::project::{Given, is_ignored, is_within, walk};
 use crate::recipe::Step;
 use crate::settings;
 use crate::source::{Source, Span, Unit};
@@ -40,6 +40,8 @@ pub struct Client {
     pub snippets: bool,
     /// It watches files for us.
     pub watches: bool,
+    /// It can be told later which documents we format.
+    pub registers_formatting: bool,
     /// It shows what takes time.
     pub progress: bool,
     /// It takes edits that say of which version of a document they are.
@@ -278,6 +280,20 @@ impl Session {
         }
         let basis = self.basis(root);
         self.complain(&basis);
+        let outside = basis.project.outside();
+        if !outside.is_empty() {
+            let paths: Vec<String> = outside.iter().map(|path| format!("`{}`", path.display())).collect();
+            let message = format!(
+                "{} names {}, outside of the workspace, which does not count: much is not checked. Trust the workspace, \
+                 or set the option `trusted` of the server",
+                root.join(settings::FILE_NAME).display(),
+                paths.join(", ")
+            );
+            self.notify::<lsp::ShowMessageNotification>(lsp::ShowMessageParams {
+                kind: lsp::MessageType::Warning,
+                message,
+            });
+        }
         self.folders.push(Folder::new(basis));
         self.forget_views();
     }
@@ -361,6 +377,7 @@ impl Session {
     /// Files have changed on the disk; returns the folders that have to be scanned again.
     pub fn changed(&mut self, paths: &[PathBuf]) -> Vec<Arc<Basis>> {
         let mut scans = Vec::new();
+        let paths = &self.files_at(paths);
         let is_open = |path: &Path| self.documents.values().any(|document| document.path == path);
         // What git ignores is not looked at, as when the folder is scanned.
         let is_told = |path: &PathBuf| {
@@ -417,6 +434,23 @@ impl Session {
         }
         self.forget_views();
         scans
+    }
+
+    /// The files that may have changed if these paths have: of a directory that has come, what is in it, and of one
+    /// that is gone, what has been.
+    fn files_at(&self, paths: &[PathBuf]) -> Vec<PathBuf> {
+        let mut files = BTreeSet::new();
+        for path in paths {
+            if Self::is_relevant(path) && !path.is_dir() {
+                files.insert(path.clone());
+            } else if path.is_dir() {
+                files.extend(walk(path).unwrap_or_default());
+            } else {
+                let known = self.folders.iter().flat_map(Folder::paths);
+                files.extend(known.filter(|known| known.starts_with(path)).map(Path::to_owned));
+            }
+        }
+        files.into_iter().collect()
     }
 
     /// Whether files of this name are any of our business.
@@ -806,6 +840,11 @@ impl Session {
 }
 
 impl View {
+    /// Whether anybody wants to hear about the document.
+    pub fn is_told(&self) -> bool {
+        self.basis.is_told(&self.path, &self.compilation)
+    }
+
     /// The document with another text, of which only the structure is known.
     pub fn with_text(&self, client: &Client, text: String) -> Self {
         let source = Arc::new(Source::from_text(self.source().name(), text));

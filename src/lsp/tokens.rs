@@ -10,8 +10,16 @@ use crate::source::Span;
 pub const TYPES: [&str; 9] =
     ["class", "namespace", "type", "event", "property", "parameter", "keyword", "macro", "decorator"];
 
-/// What the runner fills in by itself.
-const VARIABLES: [&str; 3] = ["$RECIPEWRAP", "$RECIPEFILE", "$RECIPEENV"];
+/// What the runner fills in by itself, and what that is.
+pub const VARIABLES: [(&str, &str); 4] = [
+    (
+        "$RECIPEWRAP",
+        "The path of the file that `recipewrapper` names: the message, for `zrecipe wrap` or `zocalo.wrap`.",
+    ),
+    ("$RECIPEFILE", "The path of the file that `recipefile` names: the recipe."),
+    ("$RECIPEENV", "The path of the file that `recipeenvironment` names: the values of this run."),
+    ("$RECIPEPOINTER", "The number of the step."),
+];
 
 /// What stands at the beginning of a string that is replaced by a value.
 const REPLACE: &str = "$REPLACE";
@@ -33,7 +41,7 @@ pub fn tokens(view: &View, within: Span) -> Vec<lsp::SemanticToken> {
     }
     let text = view.source().text();
     let range = within.start as usize..within.end as usize;
-    for word in VARIABLES {
+    for (word, _) in VARIABLES {
         let found = text.get(range.clone()).unwrap_or_default().match_indices(word);
         words.extend(found.map(|(at, _)| (Span::new(range.start + at, range.start + at + word.len()), 7)));
     }

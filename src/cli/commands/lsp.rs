@@ -22,7 +22,7 @@ pub struct Args {
 pub fn run(_args: &Args, session: &Session) -> Result<(), Error> {
     match serve_stdio(session.common.given()).map_err(Error::new)? {
         End::Orderly => Ok(()),
-        End::Abrupt => Err(Error::findings()),
+        End::Abrupt | End::Orphaned => Err(Error::findings()),
         End::Unreadable(why) => {
             say(&format!("error: {why}"));
             Err(Error::findings())

@@ -1,15 +1,16 @@
-//! Files that a site configuration names and that are not there.
+//! Files that a site configuration or the settings name and that are not there.
 
 use crate::diagnostic::{Diagnostic, Level, Sink};
+use crate::document::{DocumentKind, is_pattern};
 use crate::lint::Context;
 use crate::secret::{has_user_info, is_secret};
 use crate::site::Look;
-use crate::syntax::NodeRef;
+use crate::syntax::{Kind, NodeRef};
 
 declare_rule! {
     /// # Why
     /// A plugin block in a file of its own is read when it is activated, so services fail in one environment and run
-    /// in another. An included file is read at once. A file that this user may not read is a note: credentials are
+    /// in another. An included file is read at once. Against a file that `zrecipe.toml` names nothing can be held. A file that this user may not read is a note: credentials are
     /// often for services only. So is one whose topmost directory is not on this machine.
     ///
     /// # Example
@@ -25,10 +26,13 @@ declare_rule! {
     /// environments: {live: [broker]}
     /// broker: secrets/broker.yml
     /// ```
-    "missing-file", Error, about [Site]
+    "missing-file", Error, about [Site, Settings]
 }
 
 fn check(cx: &Context<'_>, sink: &mut Sink) {
+    if cx.document.kind() == DocumentKind::Settings {
+        settings(cx, sink);
+    }
     let Some(site) = cx.document.site() else { return };
     for block in site.blocks() {
         if let Some(look) = &block.file {
@@ -42,6 +46,37 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
             Look::Denied => found.level(Level::Warning).help("all who use the configuration must be able to read it"),
             _ => found,
         }));
+    }
+}
+
+/// The files and directories that the settings name.
+fn settings(cx: &Context<'_>, sink: &mut Sink) {
+    let (root, from) = (cx.tree.root(), cx.tree.source().name());
+    for (key, what) in [
+        ("site", "the site configuration"),
+        ("broker", "the broker configuration"),
+        ("contracts", "the contract"),
+        ("baseline", "the baseline"),
+        ("recipe-directories", "the recipe directory"),
+    ] {
+        let value = root.get(key);
+        let paths = value.into_iter().flat_map(|value| value.items().chain([value]));
+        for path in paths.filter(|path| path.kind() == Kind::String) {
+            let text = path.text();
+            if text.contains(['*', '?', '[']) {
+                // Everything that matches lies below the part of it without a wildcard.
+                let fixed = text.split('/').take_while(|part| !is_pattern(part)).collect::<Vec<_>>().join("/");
+                if !fixed.is_empty() && matches!(cx.files.look(from, &fixed), Look::Missing) {
+                    let message = format!("nothing matches `{text}`: `{fixed}` does not exist");
+                    sink.report(RULE.at(path.span(), message).help("it is looked up from where this file is"));
+                }
+                continue;
+            }
+            let look = cx.files.look(from, &text);
+            if key != "recipe-directories" || !matches!(look, Look::Directory) {
+                sink.extend(finding(what, path, &look, false));
+            }
+        }
     }
 }
 

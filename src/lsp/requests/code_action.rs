@@ -70,7 +70,9 @@ pub fn run(
             span.start <= asked.end && asked.start <= span.end
         };
         for (number, found) in view.compilation.diagnostics.iter().filter(here).enumerate() {
-            actions.extend(act.fix(found));
+            // Two rules may have the same to propose.
+            let fix = act.fix(found).filter(|fix| actions.iter().all(|known: &lsp::CodeAction| known.edit != fix.edit));
+            actions.extend(fix);
             actions.extend(act.missing_step(found));
             // Each is tried.
             if number < MOST_SUPPRESSED {
@@ -353,7 +355,7 @@ impl Act<'_> {
         };
         let edit = Edit { span: node.span(), replacement };
         let value = printable(&secret::hidden(&name, node.to_value()).to_json(), 60);
-        let title = format!("make it the parameter `{name}`, which is to be given then: `{value}`");
+        let title = format!("extract parameter `{name}`; `{value}` is to be given for it then");
         Some(self.action(title, lsp::CodeActionKind::RefactorExtract, &[edit]))
     }
 

@@ -36,5 +36,7 @@ pub fn run(session: &mut Session, params: lsp::CodeLensParams) -> Result<Option<
     };
     let graph = lens("show graph", "zrecipe.showGraph");
     let run = lens("run on the embedded broker", "zrecipe.run");
-    Ok(Some(if view.compilation.is_refused() { vec![graph] } else { vec![run, graph] }))
+    // What is run is the file.
+    let runs = view.is_file() && !view.compilation.is_refused();
+    Ok(Some(if runs { vec![run, graph] } else { vec![graph] }))
 }

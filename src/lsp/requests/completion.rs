@@ -8,11 +8,12 @@ use crate::diagnostic::Edit;
 use crate::document::DocumentKind;
 use crate::infer;
 use crate::lint::{RULES, respelled};
-use crate::lsp::describe::{self, STEP_KEYS, of_parameter, schema_of};
+use crate::lsp::describe::{self, RECIPE_KEYS, STEP_KEYS, of_parameter, schema_of};
 use crate::lsp::forms;
 use crate::lsp::place::{Place, Segment, is_json};
 use crate::lsp::probe::{Probe, is_needed, probes};
 use crate::lsp::session::{Client, Error, Session, View};
+use crate::lsp::tokens::VARIABLES;
 use crate::names::{self, Member, Name};
 use crate::recipe::Step;
 use crate::schema::{SchemaValue, resolve_reference};
@@ -26,7 +27,7 @@ pub use gen_lsp_types::CompletionRequest as Method;
 /// What is offered.
 pub fn offer(offered: &mut lsp::ServerCapabilities, _client: &Client) {
     offered.completion_provider = Some(lsp::CompletionOptions {
-        trigger_characters: Some(["\"", "{", ":", " "].map(str::to_owned).to_vec()),
+        trigger_characters: Some(["\"", "{", ":", " ", "$"].map(str::to_owned).to_vec()),
         ..Default::default()
     });
 }
@@ -45,10 +46,16 @@ pub fn run(session: &mut Session, params: lsp::CompletionParams) -> Result<Optio
     let items = if is_recipe && is_json(&view) && view.source().text().trim().is_empty() {
         vec![recipe(snippets)]
     } else if Notation::of(view.source().name()) == Notation::Toml {
-        in_settings(&view, offset)
+        if view.compilation.document.kind() == DocumentKind::Settings && view.is_told() {
+            in_settings(&view, offset)
+        } else {
+            Vec::new()
+        }
     } else {
         let place = Place::at(&view, offset);
+        let variables = variables(&view, &place, offset);
         match placeholder(&view, &place, offset) {
+            _ if !variables.is_empty() => variables,
             Some(span) => placeholders(&view, &known, span),
             None if is_needed(&view, &place, offset) => {
                 let probes = probes(&view, &session.client, offset);
@@ -323,7 +330,8 @@ fn in_site(view: &View, place: &Place<'_>) -> Vec<Choice> {
     let Some(site) = view.compilation.document.site() else { return Vec::new() };
     match keys.as_slice() {
         [Some("environments"), Some(_)] if !place.is_key => {
-            let names = site.environment_names().into_iter();
+            // One that is a name for itself is none.
+            let names = site.environment_names().into_iter().filter(|name| keys[1] != Some(*name));
             names.map(|name| Choice::new(name, lsp::CompletionItemKind::Module)).collect()
         }
         [Some("environments"), Some(_), ..] if !place.is_key => {
@@ -348,6 +356,8 @@ fn in_recipe(view: &View, place: &Place<'_>, known: &Known) -> Vec<Choice> {
     let step = keys.first().copied().flatten().and_then(|key| key.trim().parse().ok()).and_then(|id| recipe.step(id));
     let is_new = |key: &str| place.around.get(key).is_none() || place.text.is_some_and(|text| text.is(key));
     match (keys.as_slice(), place.is_key, step) {
+        // Others write JSON and YAML as well.
+        ([], true, _) if recipe.steps().is_empty() && !view.is_told() && has_others(view, place) => Vec::new(),
         ([], true, _) => {
             let next = recipe.steps().iter().map(|step| step.id).max().unwrap_or(0) + 1;
             let is_block = !is_json(view) && !recipe.tree().root().raw().starts_with('{');
@@ -396,6 +406,13 @@ fn in_recipe(view: &View, place: &Place<'_>, known: &Known) -> Vec<Choice> {
         ([Some("start"), None, None], false, _) if place.path.last() == Some(&Segment::Item(0)) => steps(view, None),
         _ => Vec::new(),
     }
+}
+
+/// Whether there are keys that no recipe has.
+fn has_others(view: &View, place: &Place<'_>) -> bool {
+    let typed = place.text.map(|text| text.id());
+    let mut keys = view.compilation.tree.root().members().map(|member| member.key);
+    keys.any(|key| Some(key.id()) != typed && !RECIPE_KEYS.iter().any(|(known, _)| key.is(known)))
 }
 
 fn queues(view: &View, known: &Known) -> Vec<Choice> {
@@ -562,6 +579,34 @@ fn placeholder(view: &View, place: &Place<'_>, offset: u32) -> Option<Span> {
     let after: usize =
         view.source().text()[offset as usize..].chars().take_while(|&c| is_name(c)).map(char::len_utf8).sum();
     Some(Span::new(start, offset as usize + after))
+}
+
+/// If the cursor is in a word that begins with `$`: what the runner, or the substitution, fills in for it.
+fn variables(view: &View, place: &Place<'_>, offset: u32) -> Vec<lsp::CompletionItem> {
+    let Some(string) = place.text.filter(|_| view.compilation.document.kind() == DocumentKind::Recipe) else {
+        return Vec::new();
+    };
+    let before = view.source().slice(Span { start: string.span().start, end: offset });
+    let Some(at) = before.rfind('$').filter(|&at| before[at + 1..].chars().all(|c| c.is_ascii_alphabetic())) else {
+        return Vec::new();
+    };
+    let span = Span { start: string.span().start + at as u32, end: offset };
+    const REPLACE: [(&str, &str); 1] =
+        [("$REPLACE:", "The value of a parameter itself, and not text: `{$REPLACE:name}` as all of a string.")];
+    // Only as all of a string the value itself is put in.
+    let is_all = before[..at].ends_with('{') && before[..at].trim_start_matches(['"', '\'']) == "{";
+    let item = |(word, said): &(&str, &str)| lsp::CompletionItem {
+        label: (*word).to_owned(),
+        kind: Some(lsp::CompletionItemKind::Keyword),
+        documentation: Some(lsp::Documentation::String((*said).to_owned())),
+        text_edit: Some(lsp::CompletionItemTextEdit::TextEdit(lsp::TextEdit {
+            range: view.range(span),
+            new_text: (*word).to_owned(),
+        })),
+        ..Default::default()
+    };
+    let known: &[(&str, &str)] = if is_all { &REPLACE } else { &VARIABLES };
+    known.iter().filter(|(word, _)| word.starts_with(&before[at..])).map(item).collect()
 }
 
 fn placeholders(view: &View, known: &Known, span: Span) -> Vec<lsp::CompletionItem> {

@@ -8,19 +8,20 @@ use crate::lsp::session::{Client, Error, Session};
 /// The request.
 pub use gen_lsp_types::DocumentFormattingRequest as Method;
 
-/// What is offered.
-pub fn offer(offered: &mut lsp::ServerCapabilities, _client: &Client) {
-    offered.document_formatting_provider = Some(lsp::DocumentFormattingProvider::Bool(true));
+/// What is offered, to clients that cannot be told later for which documents.
+pub fn offer(offered: &mut lsp::ServerCapabilities, client: &Client) {
+    offered.document_formatting_provider =
+        (!client.registers_formatting).then_some(lsp::DocumentFormattingProvider::Bool(true));
 }
 
-/// The answer.
+/// The answer; nothing for a text that has no layout of ours, or not yet: editors ask whenever something is saved.
 ///
 /// # Errors
-/// The text has no layout; why, for the user.
+/// See [`Session::view`].
 pub fn run(session: &mut Session, params: lsp::DocumentFormattingParams) -> Result<Option<Vec<lsp::TextEdit>>, Error> {
     let view = session.view(&params.text_document.uri)?;
-    match format(&view.compilation.recipe) {
-        Layout::Text(text) => Ok(Some(view.change_to(&text))),
-        Layout::None(reason) => Err(Error::Failed(format!("cannot format this: {reason}"))),
-    }
+    Ok(match format(&view.compilation.recipe) {
+        Layout::Text(text) if view.is_told() => Some(view.change_to(&text)),
+        Layout::Text(_) | Layout::None(_) => None,
+    })
 }

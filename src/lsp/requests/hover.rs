@@ -7,6 +7,7 @@ use crate::lsp::describe::{self, RECIPE_KEYS, STEP_KEYS};
 use crate::lsp::forms;
 use crate::lsp::place::key_at;
 use crate::lsp::session::{Client, Error, Session, View};
+use crate::lsp::tokens::VARIABLES;
 use crate::names::Name;
 use crate::site;
 use crate::source::Span;
@@ -39,7 +40,7 @@ pub fn run(session: &mut Session, params: lsp::HoverParams) -> Result<Option<lsp
         }
         Some((text, found.span))
     });
-    let found = found.or_else(|| key(&view, offset));
+    let found = found.or_else(|| variable(&view, offset)).or_else(|| key(&view, offset));
     Ok(found.map(|(value, span)| lsp::Hover {
         contents: lsp::Contents::MarkupContent(lsp::MarkupContent { kind: lsp::MarkupKind::Markdown, value }),
         range: Some(view.range(span)),
@@ -54,6 +55,17 @@ fn path_at(view: &View, node: NodeId, offset: u32) -> Option<&[Access]> {
     let spans = fields.map(|field| (node.text_span(field.span.clone()), field));
     let around = spans.filter(|(span, _)| span.start <= offset && offset <= span.end);
     around.min_by_key(|(span, _)| span.end - span.start).map(|(_, field)| &*field.path)
+}
+
+/// What the runner fills in for a word that begins with `$`.
+fn variable(view: &View, offset: u32) -> Option<(String, Span)> {
+    let (text, at) = (view.source().text(), offset as usize);
+    let is_word = |c: char| c.is_ascii_uppercase() || c == '$';
+    let start = text[..at].trim_end_matches(is_word).len();
+    let end = at + text[at..].find(|c| !is_word(c)).unwrap_or(text.len() - at);
+    let (word, said) = VARIABLES.into_iter().find(|(word, _)| *word == &text[start..end])?;
+    (view.compilation.document.kind() == DocumentKind::Recipe)
+        .then(|| (format!("`{word}`\n\n{said}"), Span::new(start, end)))
 }
 
 /// What a key is for: those of a step that the framework reads, and those of documents that have a published form.

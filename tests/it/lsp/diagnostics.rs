@@ -352,6 +352,10 @@ fn what_a_workspace_names_outside_of_itself_counts_if_it_is_trusted() {
         let mut editor = Editor::with(&[("zrecipe.toml", &settings)], json!({}), json!({ "trusted": trusted }));
         editor.open("a.json", r#"{ "1": { "queue": "a", "parameters": { "n": "x" } }, "start": [[1, []]] }"#);
         assert_eq!(editor.rules("a.json").is_empty(), !trusted);
+        let is_told = editor.heard.iter().any(|(method, params)| {
+            method == "window/showMessage" && params["message"].as_str().is_some_and(|text| text.contains("trusted"))
+        });
+        assert_eq!(is_told, !trusted);
     }
 }
 
@@ -365,6 +369,52 @@ fn files_are_watched_for_clients_that_do_not() {
     let uri = editor.uri("a.json");
     write(&editor.path("zrecipe.toml"), "[rules]\nall = \"allow\"\n");
     editor.hear_until("the findings are gone", |editor| editor.told[&uri].0["diagnostics"] == json!([]));
+}
+
+/// Of a directory that is moved or removed only the directory itself is told.
+#[test]
+fn directories_come_and_go() {
+    let odd = GOOD.replace("2 }", "5 }");
+    for watches in [false, true] {
+        let can = json!({ "textDocument": { "diagnostic": {} }, "workspace": { "didChangeWatchedFiles": { "dynamicRegistration": watches } } });
+        let mut editor =
+            Editor::with(&[("zrecipe.toml", ""), ("old/a.json", &odd), ("old/deep/b.json", &odd)], can, json!({}));
+        let wait = |editor: &mut Editor, expected: &[&str]| {
+            let uris: Vec<String> = expected.iter().map(|name| editor.uri(name)).collect();
+            for _ in 0..200 {
+                let report = editor.ask("workspace/diagnostic", json!({ "previousResultIds": [] }));
+                let found: Vec<String> = report["items"]
+                    .as_array()
+                    .expect("is a list")
+                    .iter()
+                    .map(|item| item["uri"].as_str().expect("has").to_owned())
+                    .collect();
+                if found == uris {
+                    return;
+                }
+                std::thread::sleep(std::time::Duration::from_millis(50));
+            }
+            panic!("{expected:?} is not what has findings");
+        };
+        wait(&mut editor, &["old/a.json", "old/deep/b.json"]);
+        let changes = |editor: &Editor, changed: &[(&str, u32)]| {
+            let changes: Vec<Value> =
+                changed.iter().map(|(name, kind)| json!({ "uri": editor.uri(name), "type": kind })).collect();
+            json!({ "changes": changes })
+        };
+        std::fs::rename(editor.path("old"), editor.path("new")).expect("can be moved");
+        if watches {
+            let changed = changes(&editor, &[("old", 3), ("new", 1)]);
+            editor.notify("workspace/didChangeWatchedFiles", changed);
+        }
+        wait(&mut editor, &["new/a.json", "new/deep/b.json"]);
+        std::fs::remove_dir_all(editor.path("new")).expect("can be removed");
+        if watches {
+            let changed = changes(&editor, &[("new", 3)]);
+            editor.notify("workspace/didChangeWatchedFiles", changed);
+        }
+        wait(&mut editor, &[]);
+    }
 }
 
 #[test]
@@ -397,6 +447,7 @@ fn nothing_is_done_without_a_reason() {
         refreshes: false,
         snippets: false,
         watches: false,
+        registers_formatting: false,
         progress: false,
         versioned_edits: false,
         makes_files: false,

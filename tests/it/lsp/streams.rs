@@ -49,6 +49,26 @@ fn malformed_messages_are_told_of_and_passed_over() {
     }
 }
 
+/// An editor that is killed may have left its end of the pipe to another program.
+#[test]
+fn the_server_ends_with_its_client() {
+    let mut client = Command::new("sleep").arg("600").spawn().expect("starts");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_zrecipe"));
+    command.arg("lsp").env_clear().stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut server = command.spawn().expect("starts");
+    let mut to = server.stdin.take().expect("is piped");
+    let params = json!({ "processId": client.id(), "capabilities": {} });
+    let begin = json!({ "jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params }).to_string();
+    to.write_all(framed(&begin).as_bytes()).expect("is read");
+    let mut first = [0; 16];
+    server.stdout.as_mut().expect("is piped").read_exact(&mut first).expect("answers");
+    assert!(server.try_wait().expect("can be asked").is_none(), "the client is there");
+    client.kill().expect("can be killed");
+    client.wait().expect("ends");
+    assert_eq!(server.wait().expect("ends").code(), Some(1));
+    drop(to);
+}
+
 #[test]
 fn a_stream_that_cannot_be_read_on_ends_with_a_reason() {
     let begin = framed(r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"capabilities":{}}}"#);

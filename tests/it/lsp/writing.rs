@@ -619,8 +619,8 @@ fn values_become_parameters() {
         let at = editor.open_at(&name, marked);
         let found = actions(&mut editor, &name, json!({ "start": at, "end": at }), json!(["refactor"]));
         let (title, edits) = found.into_iter().next().expect("there is an action");
-        assert!(title.starts_with("make it the parameter"), "{title}");
-        assert!(title.ends_with(if number == 0 { "then: `\"/é/x\"`" } else { "then: `12`" }), "{title}");
+        assert!(title.starts_with("extract parameter"), "{title}");
+        assert!(title.contains(if number == 0 { "; `\"/é/x\"` is to be given" } else { "; `12` is" }), "{title}");
         assert_eq!(edited(&marked.replacen("$0", "", 1), &edits), after);
     }
 }
@@ -776,6 +776,7 @@ fn names_are_changed_where_they_are_written() {
         ),
         ("version: 1\nenvironments:\n  def$0ault: []\n", "x", "`default` is the environment that counts"),
         ("'1': { queue: a, parameters: { x: '{gu$0id}' } }\nstart: [[1, []]]\n", "id", "the dispatcher adds `guid`"),
+        ("'1': { queue: a, parameters: { x: '{nu$0m}' } }\nstart: [[1, []]]\n", "guid", "what the dispatcher adds"),
     ]
     .into_iter()
     .enumerate()
@@ -905,8 +906,85 @@ fn layout_is_that_of_fmt() {
     assert_eq!(after, "{\r\n  \"1\": {\r\n    \"queue\": \"é😀\"\r\n  },\r\n  \"start\": [[1, []]]\r\n}\r\n");
     editor.retype("a.json", &after);
     assert_eq!(editor.ask("textDocument/formatting", params.clone()), json!([]));
+    // Editors ask whenever something is saved: what has no layout of ours, or not yet, is no error.
     editor.retype("a.json", "{");
-    assert_eq!(editor.try_ask("textDocument/formatting", params).map_err(|error| error.0), Err(-32803));
+    assert_eq!(editor.ask("textDocument/formatting", params), json!(null));
+    for (name, text) in
+        [("package.json", "{\"name\":\"x\"}"), ("site.yml", "environments:   {}\n"), ("Cargo.toml", "[package]")]
+    {
+        editor.open(name, text);
+        let params =
+            json!({ "textDocument": { "uri": editor.uri(name) }, "options": { "tabSize": 2, "insertSpaces": true } });
+        assert_eq!(editor.ask("textDocument/formatting", params), json!(null), "{name}");
+    }
+}
+
+/// Clients that can be told so format JSON with us, and leave other languages to others.
+#[test]
+fn formatting_is_offered_for_json_alone() {
+    let can = json!({ "textDocument": { "formatting": { "dynamicRegistration": true } } });
+    let mut editor = Editor::with(&[], can, json!({}));
+    editor.hear_until("formatting is registered", |editor| {
+        editor.heard.iter().any(|(method, params)| {
+            method == "client/registerCapability"
+                && params["registrations"][0]["registerOptions"]["documentSelector"] == json!([{ "language": "json" }])
+        })
+    });
+    assert_eq!(editor.offered["capabilities"]["documentFormattingProvider"], json!(null));
+}
+
+/// What the runner and the substitution fill in is offered behind `$`.
+#[test]
+fn variables_are_offered_and_explained() {
+    let mut editor = Editor::new(&[]);
+    for (number, (marked, expected)) in [
+        (
+            r#"{ "1": { "queue": "a", "parameters": { "c": "wrap $REC$0" } }, "start": [[1, []]] }"#,
+            &["$RECIPEWRAP", "$RECIPEFILE", "$RECIPEENV", "$RECIPEPOINTER"][..],
+        ),
+        (r#"{ "1": { "queue": "a", "parameters": { "c": "é {$REP$0" } }, "start": [[1, []]] }"#, &[]),
+        (r#"{ "1": { "queue": "a", "parameters": { "c": "{$REP$0" } }, "start": [[1, []]] }"#, &["$REPLACE:"]),
+        (r#"{ "1": { "queue": "a", "parameters": { "c": "{$" } }, "$0start": [[1, []]] }"#, &[]),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let name = format!("v{number}.json");
+        let at = editor.open_at(&name, marked);
+        let found = editor.at("textDocument/completion", &name, &at);
+        let items = found["items"].as_array().expect("is a list").iter();
+        let labels: Vec<&str> =
+            items.filter_map(|item| item["label"].as_str()).filter(|label| label.starts_with('$')).collect();
+        assert_eq!(labels, expected, "{marked}");
+    }
+    let at = editor.open_at(
+        "b.json",
+        r#"{ "1": { "queue": "a", "parameters": { "c": "é $RECIPE$0WRAP" } }, "start": [[1, []]] }"#,
+    );
+    let hover = editor.at("textDocument/hover", "b.json", &at);
+    assert!(hover["contents"]["value"].as_str().is_some_and(|text| text.contains("zocalo.wrap")), "{hover}");
+}
+
+/// In files of other programs there is nothing to complete, and nothing to say.
+#[test]
+fn what_others_write_is_left_alone() {
+    let mut editor = Editor::new(&[]);
+    for (name, text, position) in [
+        ("package.json", "{ \"name\": \"x\", \"\" }", json!({ "line": 0, "character": 16 })),
+        ("Cargo.toml", "[package]\nname = \"x\"\nr", json!({ "line": 2, "character": 1 })),
+        ("empty.json", "", json!({ "line": 0, "character": 0 })),
+        ("ci.yml", "", json!({ "line": 0, "character": 0 })),
+    ] {
+        editor.open(name, text);
+        assert_eq!(editor.findings(name), json!([]), "{name}");
+        let found = editor.at("textDocument/completion", name, &position);
+        let labels: Vec<&str> =
+            found["items"].as_array().expect("is a list").iter().filter_map(|item| item["label"].as_str()).collect();
+        let is_new = text.is_empty() && name.ends_with("json");
+        assert!(labels.is_empty() || is_new && labels == ["recipe"] || name == "ci.yml", "{name}: {labels:?}");
+    }
+    editor.open("recipes/empty.json", "");
+    assert_ne!(editor.findings("recipes/empty.json"), json!([]));
 }
 
 #[test]
