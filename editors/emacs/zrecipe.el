@@ -1,6 +1,6 @@
 ;;; zrecipe.el --- Zocalo recipes with Eglot  -*- lexical-binding: t; -*-
 
-;; Package-Requires: ((emacs "29.1"))
+;; Package-Requires: ((emacs "28.1") (eglot "1.9"))
 
 ;;; Commentary:
 
@@ -23,6 +23,15 @@
   "Whether the files that a workspace names count where they are outside of it."
   :type 'boolean)
 
+(defconst zrecipe--modes
+  ;; Before Emacs 29 JSON is read in `js-mode', and modes for it are derived from that.
+  `((,(if (fboundp 'js-json-mode) 'js-json-mode 'js-mode) :language-id "json")
+    (json-mode :language-id "json")
+    (json-ts-mode :language-id "json")
+    (yaml-mode :language-id "yaml")
+    (yaml-ts-mode :language-id "yaml"))
+  "The modes of the files that the server knows, as in `eglot-server-programs'.")
+
 (defun zrecipe--contact (&rest _)
   "How Eglot reaches the server."
   (append zrecipe-command
@@ -34,8 +43,22 @@
     (cons 'transient root)))
 
 (add-hook 'project-find-functions #'zrecipe-project)
-(add-to-list 'eglot-server-programs
-             '((js-json-mode json-mode json-ts-mode yaml-mode yaml-ts-mode) . zrecipe--contact))
+
+(defun zrecipe-ensure ()
+  "Have this file served by the server of its project, if it is in one.
+Other files are left to the servers that Eglot has for them."
+  (when (and buffer-file-name
+             ;; The hook of a mode and that of the one it is derived from run both.
+             (not (local-variable-p 'eglot-server-programs))
+             (or (not (eq major-mode 'js-mode)) (string-suffix-p ".json" buffer-file-name))
+             (zrecipe-project default-directory))
+    (setq-local eglot-server-programs (cons (cons zrecipe--modes #'zrecipe--contact) eglot-server-programs))
+    (eglot-ensure)))
+
+(defun zrecipe-setup ()
+  "Serve the JSON and YAML files of projects: directories with a `zrecipe.toml'."
+  (pcase-dolist (`(,mode . ,_) zrecipe--modes)
+    (add-hook (intern (format "%s-hook" mode)) #'zrecipe-ensure)))
 
 (defun zrecipe-graph (format)
   "Show the graph of this recipe in a FORMAT of `zrecipe graph'."

@@ -7,15 +7,36 @@
 
 ;;; Code:
 
+;; What the README says to put into `init.el', word for word.
 (package-initialize)
-(add-to-list 'load-path (getenv "ZRECIPE_EDITOR"))
-(require 'zrecipe)
+(with-temp-buffer
+  (insert-file-contents (expand-file-name "README.md" (getenv "ZRECIPE_EDITOR")))
+  (search-forward "```elisp\n")
+  (delete-region (point-min) (point))
+  (search-forward "```")
+  (delete-region (match-beginning 0) (point-max))
+  (goto-char (point-min))
+  (search-forward "/path/to/zrecipe/editors/emacs")
+  (replace-match (getenv "ZRECIPE_EDITOR") t t)
+  (eval-buffer))
 (require 'flymake)
 (require 'json)
 
 (setq zrecipe-command (list (getenv "ZRECIPE") "lsp")
       eglot-autoshutdown t
       eglot-sync-connect t)
+
+;; As the package `yaml-mode' has it.
+(unless (fboundp 'yaml-mode)
+  (define-derived-mode yaml-mode text-mode "YAML")
+  (add-to-list 'auto-mode-alist '("\\.ya?ml\\'" . yaml-mode)))
+
+(defun seen-open (file)
+  "Open FILE and let Emacs do what it does before the next key; say which program serves it."
+  (find-file file)
+  (run-hooks 'post-command-hook)
+  (when (eglot-managed-p)
+    (file-name-nondirectory (car (process-command (jsonrpc--process (eglot-current-server)))))))
 
 (defun seen-await (what condition)
   "Wait until CONDITION holds; say WHAT was waited for in vain."
@@ -38,13 +59,16 @@
 
 (defvar seen-file (expand-file-name "seen.json"))
 
-(find-file "recipes/demo.json")
-(if (fboundp 'js-json-mode)
-    (js-json-mode)
-  ;; Before Emacs 29.
-  (js-mode)
-  (add-to-list 'eglot-server-programs '(js-mode . zrecipe--contact)))
-(call-interactively #'eglot)
+;; Outside of a project the server is not started, whatever the file is.
+(defvar seen-outside (make-temp-file "outside" t))
+(dolist (name '("a.json" "b.yml"))
+  (copy-file "recipes/demo.json" (expand-file-name name seen-outside)))
+(defvar seen-served
+  (let ((here default-directory))
+    (mapcar (lambda (file) (seen-open (expand-file-name file here)))
+            (list (expand-file-name "a.json" seen-outside) (expand-file-name "b.yml" seen-outside)
+                  "recipes/script.js" "recipes/more.yml" "recipes/demo.json"))))
+(delete-directory seen-outside t)
 (flymake-mode 1)
 (flymake-start)
 (seen-await "findings are shown" #'flymake-diagnostics)
@@ -57,7 +81,8 @@
   (zrecipe-graph "svg")
   (setq drawn (with-current-buffer "*zrecipe graph*" (buffer-string)))
   (with-temp-file seen-file
-    (insert (json-encode `((diagnostics . ,(vconcat (mapcar #'vconcat shown)))
+    (insert (json-encode `((served . ,(vconcat seen-served))
+                           (diagnostics . ,(vconcat (mapcar #'vconcat shown)))
                            (renamed . ,renamed)
                            (drawn . ,(substring-no-properties drawn)))))))
 (set-buffer-modified-p nil)

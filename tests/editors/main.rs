@@ -116,7 +116,9 @@ fn neovim_shows_findings_completes_and_renames() {
 
 #[test]
 fn emacs_shows_findings_renames_and_draws() {
-    let folder = workspace(&[("zrecipe.toml", ""), ("recipes/demo.json", DEMO)]);
+    let files =
+        [("zrecipe.toml", ""), ("recipes/demo.json", DEMO), ("recipes/more.yml", OTHER), ("recipes/script.js", "1")];
+    let folder = workspace(&files);
     let script = root().join("tests/editors/emacs.el");
     let output = run(
         Path::new("emacs"),
@@ -126,6 +128,8 @@ fn emacs_shows_findings_renames_and_draws() {
     );
     let seen = std::fs::read_to_string(folder.path().join("seen.json")).unwrap_or_else(|_| panic!("{}", said(&output)));
     let seen: Value = serde_json::from_str(&seen).expect("is JSON");
+    // Outside of the project and for a script nothing is started; for YAML and JSON in it the server is.
+    assert_eq!(seen["served"], serde_json::json!([null, null, null, "zrecipe", "zrecipe"]));
     assert_eq!(shown(&seen["diagnostics"]), checked(folder.path(), "demo.json"));
     let renamed = DEMO.replace("\"é\": 2, \"again\": [2]", "\"é\": 7, \"again\": [7]").replace("\"2\":", "\"7\":");
     assert_eq!(seen["renamed"], renamed.as_str());
