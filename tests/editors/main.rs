@@ -112,6 +112,14 @@ fn neovim_shows_findings_completes_and_renames() {
     let after = checked(folder.path(), "demo.json");
     assert!(!after.is_empty(), "the edits have left something to find");
     assert_eq!(shown(&seen["after"]), after);
+
+    // Once asked for and not declined, a run is in the directory of the project, with the options of the server.
+    assert_eq!(seen["windows"], serde_json::json!([1, 2]));
+    let project = folder.path().canonicalize().expect("is there");
+    let file = project.join("run.txt");
+    let expected =
+        [project.to_str(), Some("run"), Some("--site"), Some("a b.yml"), Some("--"), file.to_str(), Some("unwritten")];
+    assert_eq!(seen["ran"], serde_json::json!(expected));
 }
 
 #[test]

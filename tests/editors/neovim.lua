@@ -18,6 +18,10 @@ end
 local function await(what, condition)
   local ok = vim.wait(60000, condition, 20)
   if not ok then
+    -- A question would keep it from answering.
+    if vim.rpcrequest(child, "nvim_get_mode").blocking then
+      keys("<C-c>")
+    end
     error("Neovim waited in vain until " .. what .. "; its messages: " .. lua("return vim.fn.execute('messages')"))
   end
 end
@@ -133,6 +137,35 @@ local function play()
     return same == 5
   ]])
   seen.after = diagnostics()
+
+  -- A run, from elsewhere, of what has not been written: first declined, then not. Questions need a screen.
+  vim.rpcrequest(child, "nvim_ui_attach", 80, 24, vim.empty_dict())
+  keys(":edit run.txt<CR>iunwritten<Esc>")
+  await("it is typed", function()
+    return lua("return vim.api.nvim_get_mode().mode") == "n" and text() == "unwritten"
+  end)
+  lua([[
+    vim.cmd("cd /")
+    local tell = "{ pwd; printf '%s\\n' \"$0\" \"$@\"; cat \"$4\"; } >ran.new; mv ran.new ran"
+    require("zrecipe").setup({ cmd = { "sh", "-c", tell, "lsp", "--stdio", "--site", "a b.yml" } })
+  ]])
+  local function is_asking()
+    return vim.rpcrequest(child, "nvim_get_mode").mode == "r?"
+  end
+  seen.windows = {}
+  for _, answer in ipairs({ "c", "r" }) do
+    keys(":ZrecipeRun<CR>")
+    await("it asks", is_asking)
+    keys(answer)
+    await("it has the answer", function()
+      return not is_asking()
+    end)
+    table.insert(seen.windows, lua("return #vim.api.nvim_list_wins()"))
+  end
+  await("the recipe is run", function()
+    return vim.fn.filereadable("ran") == 1
+  end)
+  seen.ran = vim.fn.readfile("ran")
   keys(":qall!<CR>")
 end
 

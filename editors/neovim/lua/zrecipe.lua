@@ -7,7 +7,8 @@ local defaults = {
   cmd = { "zrecipe", "lsp" },
   -- A directory with one of these is a workspace; else it is the directory of the file.
   root_markers = { "zrecipe.toml", ".git" },
-  -- Whether the files that the workspace names count where they are outside of it.
+  -- Whether the files that the workspace names count where they are outside of it, and recipes are run without a
+  -- question.
   trusted = false,
   -- Called with the client and the buffer once the server is there.
   on_attach = nil,
@@ -103,10 +104,52 @@ function M.graph(format)
   end)
 end
 
+-- How a recipe is run: as the server is started, with the same options. Nothing if that is not known.
+local function run_command(path)
+  if type(options.cmd) ~= "table" then
+    return nil
+  end
+  local command, found = {}, false
+  for _, word in ipairs(options.cmd) do
+    if word == "lsp" and not found then
+      word, found = "run", true
+    end
+    -- This only means something to a server.
+    if word ~= "--stdio" then
+      table.insert(command, word)
+    end
+  end
+  -- A name that begins with a dash is no option.
+  return found and vim.list_extend(command, { "--", path }) or nil
+end
+
 -- Runs a recipe on the embedded broker in a terminal. The lens above `start` does that as well.
 function M.run(path)
+  local command, root = run_command(path), root_of(path)
+  if path == "" or not command then
+    local why = path == "" and "only recipes in files are run" or "`cmd` of setup has no `lsp` that could become `run`"
+    vim.notify("zrecipe: " .. why, vim.log.levels.ERROR)
+    return
+  end
+  -- A run starts the programs that contracts of the workspace name.
+  local question = "Run the programs that " .. root .. " names?"
+  if not options.trusted then
+    local answer = vim.fn.confirm(question, "&Run\n&Cancel", 2)
+    -- Else Neovim waits for a key to clear the question away.
+    vim.cmd("redraw")
+    if answer ~= 1 then
+      return
+    end
+  end
+  -- What is run is what is seen.
+  local buffer = vim.fn.bufadd(path)
+  if vim.bo[buffer].modified then
+    vim.api.nvim_buf_call(buffer, function()
+      vim.cmd("write")
+    end)
+  end
   vim.cmd("botright new")
-  vim.fn.termopen({ options.cmd[1], "run", path })
+  vim.fn.termopen(command, { cwd = root })
 end
 
 function M.setup(given)
