@@ -230,8 +230,14 @@ fn configurations_of_other_editors_start_the_server() {
         let output = run(Path::new(env!("CARGO_BIN_EXE_zrecipe")), &arguments, folder.path(), &[]);
         assert!(said(&output).contains("no editor speaks"), "{command:?}: {}", said(&output));
     }
+    // Only projects of zrecipe have it, and what other files are formatted with stays.
+    assert_eq!(words(&server["required-root-patterns"]), ["zrecipe.toml"]);
     for language in helix["language"].as_array().expect("is a list") {
-        assert!(words(&language["language-servers"]).iter().any(|name| name == "zrecipe"), "{language}");
+        assert_eq!(words(&language["roots"]), ["zrecipe.toml"], "{language}");
+        let mut servers = language["language-servers"].as_array().expect("is a list").iter();
+        let ours = servers.find(|one| **one == "zrecipe" || one["name"] == "zrecipe").expect("is in the list");
+        let formats = ours.get("except-features").is_none_or(|left| left != &serde_json::json!(["format"]));
+        assert_eq!(formats, language["name"] == "json", "{language}");
     }
     let zed: Value = toml::from_str(&read("zed/extension.toml")).expect("is TOML");
     assert_eq!(zed["language_servers"]["zrecipe"]["languages"], serde_json::json!(["JSON", "YAML", "TOML"]));
