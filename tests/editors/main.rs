@@ -183,13 +183,22 @@ fn the_extension_of_vs_code_is_built_tested_and_packaged() {
     let output = run(Path::new("python3"), &["-m", "zipfile", "-e", package, "."], folder.path(), &[]);
     assert!(output.status.success(), "{}", said(&output));
     let inside = folder.path().join("extension");
-    let mut names: Vec<String> = std::fs::read_dir(&inside)
-        .expect("is a folder")
-        .map(|entry| entry.expect("can be read").file_name().to_string_lossy().into_owned())
-        .collect();
-    names.sort();
-    // Neither sources nor packages of others beside the bundle.
-    assert_eq!(names, ["LICENSE.txt", "out", "package.json", "readme.md", "schemas"]);
+    let names = |folder: &Path| -> Vec<String> {
+        let entries = std::fs::read_dir(folder).expect("is a folder");
+        let mut names: Vec<String> =
+            entries.map(|entry| entry.expect("can be read").file_name().to_string_lossy().into_owned()).collect();
+        names.sort();
+        names
+    };
+    // Neither sources nor packages of others beside the bundle, but all licences of what is in it.
+    let licences = ["LICENSE-APACHE", "LICENSE-MIT", "LICENSE.txt", "ThirdPartyNotices.txt"];
+    let others = ["icon.png", "out", "package.json", "readme.md", "schemas"];
+    assert_eq!(names(&inside), [licences.as_slice(), &others].concat());
+    let notices = std::fs::read_to_string(inside.join("ThirdPartyNotices.txt")).expect("is there");
+    for part in ["vscode-languageclient 9", "vscode-jsonrpc 8", "Microsoft Corporation", "Permission is hereby granted"]
+    {
+        assert!(notices.contains(part), "{part}: {notices}");
+    }
     let text = std::fs::read_to_string(inside.join("package.json")).expect("is there");
     let manifest: Value = serde_json::from_str(&text).expect("is JSON");
     let trust = &manifest["capabilities"]["untrustedWorkspaces"];
@@ -198,14 +207,20 @@ fn the_extension_of_vs_code_is_built_tested_and_packaged() {
         assert!(trust["restrictedConfigurations"].as_array().is_some_and(|names| names.iter().any(|one| one == name)));
         assert_eq!(manifest["contributes"]["configuration"]["properties"][name]["scope"], "machine-overridable");
     }
-    assert!(inside.join(manifest["main"].as_str().expect("is text")).is_file());
+    for name in ["main", "icon"] {
+        assert!(inside.join(manifest[name].as_str().expect("is text")).is_file(), "{name}");
+    }
+    let mut used = std::collections::BTreeSet::new();
     for part in ["jsonValidation", "yamlValidation", "tomlValidation"] {
         for row in manifest["contributes"][part].as_array().expect("is a list") {
             let schema = inside.join(row["url"].as_str().expect("is text"));
             let text = std::fs::read_to_string(&schema).unwrap_or_else(|error| panic!("{}: {error}", schema.display()));
             serde_json::from_str::<Value>(&text).expect("is JSON");
+            used.insert(schema.file_name().expect("has a name").to_string_lossy().into_owned());
         }
     }
+    // And no schema that no file is held against.
+    assert_eq!(names(&inside.join("schemas")), Vec::from_iter(used));
 }
 
 /// What cannot be run here: its configuration can be read, and what it starts is the server.
