@@ -14,11 +14,13 @@ const RECIPE = `{
 }
 `;
 
-test("the graph, its boxes, lenses and pages", async () => {
+test("the graph, its boxes, lenses and pages", async (context) => {
   const path = process.env.ZRECIPE;
   assert.ok(path, "ZRECIPE is not set");
   const { command, args } = server({ path, arguments: [] }, "");
   const child = spawn(command, args, { stdio: ["pipe", "pipe", "inherit"] });
+  // Otherwise it would be waited for when something else is wrong.
+  context.after(() => child.kill());
   const connection = createMessageConnection(new StreamMessageReader(child.stdout), new StreamMessageWriter(child.stdin));
   connection.onRequest(() => null);
   connection.listen();
@@ -46,17 +48,24 @@ test("the graph, its boxes, lenses and pages", async () => {
     assert.ok(graph.text.includes(`<g id="n${box}" class="queue node" data-step="${step}">`), graph.text);
   }
   assert.equal(graph.current, boxAt(graph, at));
-  const lenses = await connection.sendRequest<{ command: { command: string; arguments: unknown[] } }[]>(
-    "textDocument/codeLens",
-    { textDocument },
-  );
-  assert.deepEqual(
-    lenses.map(({ command }) => [command.command, command.arguments]),
-    [
-      ["zrecipe.run", [uri]],
-      ["zrecipe.showGraph", [uri]],
-    ],
-  );
+  // What is run is a file.
+  const file = "file:///nosuch/recipe.json";
+  await connection.sendNotification("textDocument/didOpen", {
+    textDocument: { uri: file, languageId: "json", version: 1, text: RECIPE },
+  });
+  for (const [uri, expected] of [
+    [file, ["zrecipe.run", "zrecipe.showGraph"]],
+    ["untitled:Untitled-1", ["zrecipe.showGraph"]],
+  ] as const) {
+    const lenses = await connection.sendRequest<{ command: { command: string; arguments: unknown[] } }[]>(
+      "textDocument/codeLens",
+      { textDocument: { uri } },
+    );
+    assert.deepEqual(
+      lenses.map(({ command }) => [command.command, command.arguments]),
+      expected.map((command) => [command, [uri]]),
+    );
+  }
   const page = await connection.sendRequest<{ text: string }>("workspace/textDocumentContent", {
     uri: "zrecipe:rules/cycle.md",
   });
