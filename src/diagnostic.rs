@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use crate::source::Span;
+use crate::value::Object;
 
 /// How much a finding matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -217,4 +218,18 @@ pub fn nearest<'n>(name: &str, known: impl IntoIterator<Item = &'n str>) -> Opti
         })
         .min()
         .map(|(_, known)| known)
+}
+
+/// Refuses an object with other keys than these, which alone mean something.
+///
+/// # Errors
+/// The first other one, in words, and what is nearly like it.
+pub fn only(object: &Object, keys: &[&str]) -> Result<(), String> {
+    match object.keys().find(|key| !keys.contains(&key.as_str())) {
+        None => Ok(()),
+        Some(key) => Err(match nearest(key, keys.iter().copied()) {
+            Some(meant) => format!("there is no `{key}`; did you mean `{meant}`?"),
+            None => format!("there is no `{key}`, only `{}`", keys.join("`, `")),
+        }),
+    }
 }

@@ -14,6 +14,7 @@ pub mod metrics;
 pub mod process;
 pub mod roots;
 pub mod run;
+pub mod said;
 pub mod services;
 pub mod status;
 pub mod supervisor;

@@ -39,7 +39,13 @@ pub fn block_on<T>(future: impl Future<Output = Result<T, Error>>) -> Result<T, 
 ///
 /// # Errors
 /// The recipe directories cannot be told.
-pub fn services(session: &Session, runs: &Runs, run: &Run, places: usize) -> Result<Vec<Arc<dyn Service>>, Error> {
+pub fn services(
+    session: &Session,
+    runs: &Runs,
+    run: &Run,
+    places: usize,
+    events: &mpsc::UnboundedSender<Event>,
+) -> Result<Vec<Arc<dyn Service>>, Error> {
     let prefetch = u16::try_from(places).unwrap_or(u16::MAX);
     let running = &session.settings.running;
     let (journal, here) = (Journal::new(runs.journal()), run.plan.directory.clone());
@@ -48,7 +54,7 @@ pub fn services(session: &Session, runs: &Runs, run: &Run, places: usize) -> Res
     let mut services: Vec<Arc<dyn Service>> =
         vec![Arc::new(Dispatcher::new(session.library()?)), Arc::new(runner), Arc::new(lines)];
     for program in session.contracts()?.programs().cloned().filter_map(Foreign::new) {
-        services.push(Arc::new(program));
+        services.push(Arc::new(program.watched(events.clone())));
     }
     Ok(services)
 }
@@ -81,7 +87,7 @@ pub async fn work_on(
 ) -> Result<(), Error> {
     let (stop, stopped) = watch::channel(false);
     let (events, received) = mpsc::unbounded_channel();
-    let services = services(session, runs, run, places)?;
+    let services = services(session, runs, run, places, &events)?;
     let signals = tokio::spawn(async move {
         interrupted().await;
         let _ = stop.send(true);

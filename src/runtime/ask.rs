@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::runtime::process::{Ending, Program, run};
+use crate::runtime::said::{lines, reason};
 use crate::settings::Limits;
 
 /// The most that is read of an answer, in bytes.
@@ -48,8 +49,7 @@ pub async fn ask(
     };
     let output = read(output)?;
     let errors = read(errors)?;
-    let errors = String::from_utf8_lossy(&errors);
-    let complaint = errors.lines().rev().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default().to_owned();
+    let complaint = lines(&errors).next_back().map(reason).unwrap_or_default();
     Ok(Answer { ending, output, complaint })
 }
 

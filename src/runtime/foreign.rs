@@ -15,6 +15,10 @@
 //! | 126, 127 | the program cannot be started: the message comes again |
 //! | anything else, and a signal | a payload with `reason` on channel `failure` if the contract has it, otherwise the message comes again |
 //!
+//! A worker answers with `{"id"}` and either `outputs`, perhaps with `result` (`done` or `failed`) and `reason`, or `bad`, or
+//! `later` or `checkpoint`, perhaps with `after`. An answer or a result that is of another form is a failure of the
+//! program: nothing of it is sent.
+//!
 //! At its time limit it is stopped; then channel `timeout` counts before `failure`. What a program has written that did
 //! not end well is not sent.
 
@@ -23,21 +27,27 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::sync::mpsc;
 
 use crate::contract::{Contract, Invocation};
 use crate::message::{Envelope, Output};
-use crate::runtime::process::{Ending, Program, run};
-use crate::runtime::workers::{Fault, Plan, Workers};
-use crate::runtime::{Job, Outcome, Service, StepResult};
+use crate::runtime::process::{self, Ending, Program, run};
+use crate::runtime::said::{Answer, Refusal, lines, output, pieces, reason, unusable, whole_lines};
+use crate::runtime::workers::{Failure, Fault, Plan, Workers};
+use crate::runtime::{Event, Job, Outcome, Service, StepResult};
 use crate::settings::Limits;
 use crate::syntax::json::read_value;
 use crate::value::{Object, Value};
 
 /// How long to wait before a message is tried again.
 const RETRY: Duration = Duration::from_secs(5);
+
+/// The same for a worker that cannot be started, where somebody watches.
+const SOON: Duration = Duration::from_secs(1);
 
 /// How often we look at what a program has written.
 const LOOK: Duration = Duration::from_millis(100);
@@ -53,6 +63,9 @@ pub struct Foreign {
     contract: Arc<Contract>,
     invocation: Invocation,
     workers: Option<Workers>,
+    /// Whoever sees what becomes of it, and need not wait for what may be mended meanwhile.
+    watcher: Option<mpsc::UnboundedSender<Event>>,
+    has_warned: AtomicBool,
 }
 
 impl Foreign {
@@ -70,7 +83,14 @@ impl Foreign {
                 health: invocation.health,
             })
         });
-        Some(Self { contract, invocation, workers })
+        Some(Self { contract, invocation, workers, watcher: None, has_warned: AtomicBool::new(false) })
+    }
+
+    /// Tells somebody at once when it cannot be started.
+    #[must_use]
+    pub fn watched(mut self, watcher: mpsc::UnboundedSender<Event>) -> Self {
+        self.watcher = Some(watcher);
+        self
     }
 
     async fn ask(&self, workers: &Workers, envelope: &Envelope) -> Outcome {
@@ -80,41 +100,31 @@ impl Foreign {
             ("environment", Value::Object(envelope.environment.clone())),
             ("payload", envelope.payload.clone()),
         ];
-        match workers.ask(question.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()).await {
-            Ok(answer) => self.answered(&answer),
+        let question = question.map(|(key, value)| (key.to_owned(), value)).into_iter().collect();
+        match workers.ask(question, self.watcher.is_none()).await {
+            Ok(answer) => self.answered(workers.name(), &answer),
             Err(Fault::TooLong) => self.timed_out(Object::new()),
             Err(Fault::Gone(reason)) => Outcome::Later { reason, after: RETRY },
+            Err(Fault::Unstartable(Failure { reason, said })) => {
+                self.warn(&reason, said);
+                let after = if self.watcher.is_some() { SOON } else { RETRY };
+                Outcome::Later { reason, after }
+            }
+        }
+    }
+
+    /// Tells whoever watches what a worker that cannot be started has said; once.
+    fn warn(&self, reason: &str, said: Vec<String>) {
+        let Some(watcher) = &self.watcher else { return };
+        if !said.is_empty() && !self.has_warned.swap(true, Ordering::Relaxed) {
+            let lines = said.iter().map(|line| format!("\n  {line}"));
+            let _ = watcher.send(Event::Warning(format!("{reason}; it said:{}", lines.collect::<String>())));
         }
     }
 
     /// What a worker's answer means.
-    fn answered(&self, answer: &Value) -> Outcome {
-        let text = |key: &str| answer.get(key).and_then(Value::as_str).map(str::to_owned);
-        let after = match answer.get("after") {
-            Some(Value::Number(seconds)) => Duration::try_from_secs_f64(seconds.as_f64()).ok(),
-            _ => None,
-        };
-        if let Some(reason) = text("bad") {
-            return Outcome::Bad { reason };
-        }
-        if let Some(reason) = text("later") {
-            return Outcome::Later { reason, after: after.unwrap_or(RETRY) };
-        }
-        if let Some(payload) = answer.get("checkpoint") {
-            return Outcome::Checkpoint { payload: payload.clone(), delay: after.unwrap_or_default() };
-        }
-        let said = answer.get("outputs").and_then(Value::as_array).unwrap_or_default();
-        let outputs = match said.iter().map(output).collect::<Result<Vec<_>, _>>() {
-            Ok(outputs) => outputs,
-            Err(reason) => return self.failed(reason, Object::new()),
-        };
-        match text("result").as_deref() {
-            None | Some("done") => Outcome::done(outputs),
-            Some(_) => {
-                let detail = text("reason").map_or(Value::Null, |reason| Value::from([("reason", reason)]));
-                Outcome::Done { outputs, result: StepResult::Failed, detail }
-            }
-        }
+    fn answered(&self, worker: &str, said: &Value) -> Outcome {
+        understand(said).unwrap_or_else(|fault| self.failed(unusable(worker, &fault), Object::new()))
     }
 
     async fn run(&self, envelope: &Envelope) -> io::Result<Outcome> {
@@ -164,8 +174,8 @@ impl Foreign {
         let Some(ending) = ending else {
             return Ok(self.failed(format!("it has written more than {MOST} bytes"), Object::new()));
         };
-        let name = self.invocation.command.first().map_or("", String::as_str);
         let because = |how: String| {
+            let name = process::name(&self.invocation.command, &self.invocation.directory);
             if log.last.is_empty() { format!("`{name}` {how}") } else { format!("`{name}` {how}: {}", log.last) }
         };
         let details = |key: &str, value: i32| {
@@ -192,7 +202,8 @@ impl Foreign {
                 self.failed(because(format!("was ended by signal {signal}")), details("signal", signal))
             }
             Ending::Unstartable(reason) => {
-                Outcome::Later { reason: because(format!("cannot be started: {reason}")), after: RETRY }
+                let how = process::unstartable(&self.invocation.command, &self.invocation.directory, &reason);
+                Outcome::Later { reason: because(how), after: RETRY }
             }
             Ending::Silent => self.failed(because("was silent for too long".to_owned()), Object::new()),
             Ending::TimedOut => self.timed_out(Object::from_iter([("output".to_owned(), Value::from(log.tail()))])),
@@ -268,17 +279,37 @@ impl Service for Foreign {
     }
 }
 
-/// What a program sends: `{"channel": …, "payload": …}`; without a channel on the default one.
-fn output(said: &Value) -> Result<Output, String> {
-    let channel = match said.get("channel") {
-        None | Some(Value::Null) => None,
-        Some(Value::String(name)) => Some(name.clone()),
-        Some(_) => return Err(format!("it sends on a channel without a name: {}", said.to_json())),
+/// What a worker's answer means.
+///
+/// # Errors
+/// What is wrong with it, in words.
+fn understand(said: &Value) -> Result<Outcome, String> {
+    let answer = Answer::read(said, &["outputs", "result", "reason", "bad", "later", "checkpoint", "after"])?;
+    let (refusal, outputs) = (answer.refusal()?, answer.outputs()?);
+    let (after, why) = (answer.seconds("after")?, answer.text("reason")?);
+    let result = match answer.text("result")? {
+        None | Some("done") => StepResult::Succeeded,
+        Some("failed") => StepResult::Failed,
+        Some(other) => return Err(format!("`result` is `{other}`; it can be `done` or `failed`")),
     };
-    match said.get("payload") {
-        Some(payload) => Ok(Output { channel, payload: payload.clone(), headers: Object::new() }),
-        None => Err(format!("it sends something without `payload`: {}", said.to_json())),
+    // Here null is a payload.
+    let checkpoint = said.get("checkpoint");
+    let all =
+        [("bad` or `later", refusal.is_some()), ("checkpoint", checkpoint.is_some()), ("outputs", !outputs.is_empty())];
+    let mut meant = all.iter().filter(|(_, is_there)| *is_there);
+    if let (Some((one, _)), Some((other, _))) = (meant.next(), meant.next()) {
+        return Err(format!("it has both `{one}` and `{other}`"));
     }
+    Ok(match (refusal, checkpoint) {
+        (Some(Refusal::Bad(reason)), _) => Outcome::Bad { reason },
+        (Some(Refusal::Later(reason, after)), _) => Outcome::Later { reason, after: after.unwrap_or(RETRY) },
+        (None, Some(payload)) => Outcome::Checkpoint { payload: payload.clone(), delay: after.unwrap_or_default() },
+        (None, None) => {
+            let why = why.filter(|_| result == StepResult::Failed);
+            let detail = why.map_or(Value::Null, |why| Value::from([("reason", reason(why))]));
+            Outcome::Done { outputs, result, detail }
+        }
+    })
 }
 
 fn read_results(path: &Path) -> Result<Vec<Output>, String> {
@@ -287,8 +318,9 @@ fn read_results(path: &Path) -> Result<Vec<Output>, String> {
     lines
         .filter(|(_, line)| !line.is_empty())
         .map(|(at, line)| {
-            let said = read_value(line).map_err(|error| format!("line {} of its results is {error}", at + 1))?;
-            output(&said)
+            let at = at + 1;
+            let said = read_value(line).map_err(|error| format!("line {at} of its results is {error}"))?;
+            output(&said).map_err(|fault| reason(format!("line {at} of its results cannot be used: {fault}")))
         })
         .collect()
 }
@@ -318,16 +350,12 @@ struct Log {
 
 impl Log {
     fn line(&mut self, line: &[u8]) {
-        let line = String::from_utf8_lossy(line.trim_ascii_end()).into_owned();
-        if line.trim().is_empty() {
-            return;
-        }
-        tracing::info!("{line}");
-        self.end.push_str(&line);
+        pieces(line).for_each(|piece| tracing::info!("{piece}"));
+        self.end.push_str(&String::from_utf8_lossy(line));
         self.end.push('\n');
         let excess = self.end.len().saturating_sub(TAIL);
         self.end.drain(..self.end.ceil_char_boundary(excess));
-        self.last = line;
+        self.last = reason(line);
     }
 
     fn tail(&self) -> &str {
@@ -353,9 +381,9 @@ impl Tail {
         let mut new = Vec::new();
         self.read += (&mut self.file).take(MOST).read_to_end(&mut new)? as u64;
         self.rest.append(&mut new);
-        let whole = if is_over { self.rest.len() } else { memchr::memrchr(b'\n', &self.rest).map_or(0, |at| at + 1) };
-        let lines: Vec<u8> = self.rest.drain(..whole).collect();
-        lines.split(|byte| *byte == b'\n').for_each(|line| log.line(line));
+        let whole = if is_over { self.rest.len() } else { whole_lines(&self.rest) };
+        let text: Vec<u8> = self.rest.drain(..whole).collect();
+        lines(&text).for_each(|line| log.line(line));
         Ok(())
     }
 }

@@ -240,6 +240,21 @@ fn is_passed(names: &[String], variable: &[u8]) -> bool {
     })
 }
 
+/// What to call a program in a message: the first argument that is a file, as the script that an interpreter reads, else
+/// the program. Relative paths are those of the directory where it runs.
+pub fn name<'c>(command: &'c [String], directory: &Path) -> &'c str {
+    let script = command.iter().skip(1).find(|argument| directory.join(argument).is_file());
+    script.or(command.first()).map_or("", String::as_str)
+}
+
+/// That a command cannot be started: the program is at fault then, not the script that it would have read.
+pub fn unstartable(command: &[String], directory: &Path, reason: &str) -> String {
+    match command.first() {
+        Some(program) if program != name(command, directory) => format!("cannot be started: `{program}`: {reason}"),
+        _ => format!("cannot be started: {reason}"),
+    }
+}
+
 /// Ends when nothing has been heard for so long.
 async fn silent(heard: &Mutex<Instant>, limit: Option<Duration>) {
     let Some(limit) = limit else { return std::future::pending().await };

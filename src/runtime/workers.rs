@@ -5,7 +5,7 @@
 //! takes too long is replaced; what it had not answered goes back to where it came from. Its standard error is logged. It
 //! ends with all that it started when the service ends, however that ends.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -16,7 +16,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use crate::runtime::process::{Ending, Held, Streams};
+use crate::runtime::process::{self, Ending, Held, Streams};
+use crate::runtime::said::{MOST_LOGGED, lines, pieces, reason, whole_lines};
 use crate::syntax::json::read_value;
 use crate::value::{Object, Value};
 
@@ -29,8 +30,8 @@ const GRACE: Duration = Duration::from_secs(2);
 /// The longest answer, in bytes.
 const MOST: u64 = 64 << 20;
 
-/// The longest line of a log, in bytes; what is longer is logged in pieces.
-const MOST_LOGGED: u64 = 16 << 10;
+/// How many of the last lines of its log are told of a worker that cannot be started.
+const MOST_SAID: usize = 20;
 
 /// Which workers there are to be.
 #[derive(Debug, Clone)]
@@ -58,6 +59,26 @@ pub enum Fault {
     TooLong,
     /// The worker is gone, or there is none.
     Gone(String),
+    /// None can be started.
+    Unstartable(Failure),
+}
+
+/// How workers are.
+#[derive(Debug, Default)]
+struct Standing {
+    /// How many are well.
+    up: usize,
+    /// Why the last that was started has never been well; none once one is.
+    unwell: Option<Failure>,
+}
+
+/// Why a worker cannot be started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// On one line.
+    pub reason: String,
+    /// The last lines of its standard error.
+    pub said: Vec<String>,
 }
 
 /// Workers of a kind, started again whenever they end.
@@ -65,8 +86,7 @@ pub struct Workers {
     plan: Arc<Plan>,
     questions: mpsc::UnboundedSender<Question>,
     asked: Asked,
-    /// How many are well.
-    up: Arc<watch::Sender<usize>>,
+    standing: Arc<watch::Sender<Standing>>,
     stop: watch::Sender<bool>,
     keepers: Mutex<JoinSet<()>>,
 }
@@ -89,10 +109,15 @@ impl Workers {
             plan: Arc::new(plan),
             questions,
             asked: Arc::new(tokio::sync::Mutex::new(asked)),
-            up: Arc::new(watch::Sender::new(0)),
+            standing: Arc::default(),
             stop: watch::Sender::new(false),
             keepers: Mutex::default(),
         }
+    }
+
+    /// What to call them.
+    pub fn name(&self) -> &str {
+        self.plan.name()
     }
 
     /// Starts them, unless they have been.
@@ -103,7 +128,7 @@ impl Workers {
                 let keeper = Keeper {
                     plan: Arc::clone(&self.plan),
                     asked: Arc::clone(&self.asked),
-                    up: Arc::clone(&self.up),
+                    standing: Arc::clone(&self.standing),
                     stop: self.stop.subscribe(),
                 };
                 keepers.spawn(keeper.keep());
@@ -118,11 +143,12 @@ impl Workers {
         while keepers.join_next().await.is_some() {}
     }
 
-    /// The answer of a worker to a question, which gets an `id`.
+    /// The answer of a worker to a question, which gets an `id`. Somebody who is patient waits for a worker as long as one
+    /// may take to start, whatever became of others: what is at fault may be mended meanwhile.
     ///
     /// # Errors
     /// It took too long, or the worker has ended, or none can be started.
-    pub async fn ask(&self, text: Object) -> Result<Value, Fault> {
+    pub async fn ask(&self, text: Object, is_patient: bool) -> Result<Value, Fault> {
         self.begin();
         let (taken, is_taken) = oneshot::channel();
         let (answer, answered) = oneshot::channel();
@@ -131,17 +157,21 @@ impl Workers {
         self.questions.send(question).map_err(|_| gone("is not there any more"))?;
         tokio::select! {
             _ = is_taken => answered.await.unwrap_or_else(|_| Err(gone("has ended"))),
-            () = self.are_down() => Err(gone("does not run")),
+            failure = self.are_down(is_patient) => Err(failure.map_or_else(|| gone("does not run"), Fault::Unstartable)),
         }
     }
 
-    /// Comes back when there has been no worker for as long as one may take to start.
-    async fn are_down(&self) {
-        let mut up = self.up.subscribe();
+    /// Comes back when there has been no worker for as long as one may take to start, or, to somebody who is not patient, as
+    /// soon as one could not be started; why, if that is known.
+    async fn are_down(&self, is_patient: bool) -> Option<Failure> {
+        let mut standing = self.standing.subscribe();
         loop {
-            let _ = up.wait_for(|count| *count == 0).await;
-            if timeout(self.plan.start_limit, up.wait_for(|count| *count > 0)).await.is_err() {
-                return;
+            let _ = standing.wait_for(|standing| standing.up == 0).await;
+            let is_decided = |now: &Standing| now.up > 0 || !is_patient && now.unwell.is_some();
+            let decided = timeout(self.plan.start_limit, standing.wait_for(is_decided)).await;
+            let is_up = matches!(decided, Ok(Ok(now)) if now.up > 0);
+            if !is_up {
+                return self.standing.borrow().unwell.clone();
             }
         }
     }
@@ -149,7 +179,11 @@ impl Workers {
 
 impl Plan {
     fn name(&self) -> &str {
-        self.command.first().map_or("", String::as_str)
+        process::name(&self.command, &self.directory)
+    }
+
+    fn unstartable(&self, reason: &str) -> String {
+        process::unstartable(&self.command, &self.directory, reason)
     }
 
     /// Starts the program; one that is a path is found from where we are, not from where it runs.
@@ -166,7 +200,7 @@ impl Plan {
 struct Keeper {
     plan: Arc<Plan>,
     asked: Asked,
-    up: Arc<watch::Sender<usize>>,
+    standing: Arc<watch::Sender<Standing>>,
     stop: watch::Receiver<bool>,
 }
 
@@ -174,18 +208,25 @@ impl Keeper {
     async fn keep(mut self) {
         let mut pause = BACK_OFF.0;
         loop {
-            let (was_well, reason) = match self.plan.start().await {
+            let (was_well, reason, said) = match self.plan.start().await {
                 Ok((process, streams)) => {
-                    let mut worker = Worker::new(&self.plan, &self.up, process, streams);
+                    let mut worker = Worker::new(&self.plan, &self.standing, process, streams);
                     match worker.work(&self.asked, &mut self.stop).await {
                         Ok(()) => return worker.finish().await,
-                        Err(reason) => (worker.is_well, worker.give_up(reason)),
+                        Err(reason) => (worker.is_well, worker.give_up(reason), worker.last_lines()),
                     }
                 }
-                Err(error) => (false, format!("worker `{}` cannot be started: {error}", self.plan.name())),
+                Err(error) => {
+                    let how = self.plan.unstartable(&error.to_string());
+                    (false, format!("worker `{}` {how}", self.plan.name()), Vec::new())
+                }
             };
             if was_well {
                 pause = BACK_OFF.0;
+            }
+            if !was_well {
+                let failure = Failure { reason: reason.clone(), said };
+                self.standing.send_modify(|standing| standing.unwell = Some(failure));
             }
             tracing::error!("{reason}; starting again in {:.1} s", pause.as_secs_f64());
             tokio::select! {
@@ -217,7 +258,7 @@ struct Pending {
 /// A process.
 struct Worker<'k> {
     plan: &'k Plan,
-    up: &'k watch::Sender<usize>,
+    standing: &'k watch::Sender<Standing>,
     process: Held,
     lines: mpsc::UnboundedSender<String>,
     said: mpsc::Receiver<Said>,
@@ -232,20 +273,22 @@ struct Worker<'k> {
     next: i64,
     is_well: bool,
     complaint: String,
+    /// The last lines of its log.
+    latest: VecDeque<String>,
 }
 
 impl<'k> Worker<'k> {
-    fn new(plan: &'k Plan, up: &'k watch::Sender<usize>, process: Held, streams: Streams) -> Self {
+    fn new(plan: &'k Plan, standing: &'k watch::Sender<Standing>, process: Held, streams: Streams) -> Self {
         let (lines, to_write) = mpsc::unbounded_channel();
         let (saying, said) = mpsc::channel(16);
         let mut tasks = JoinSet::new();
         tasks.spawn(write(streams.input, to_write));
-        tasks.spawn(read(streams.errors, MOST_LOGGED, saying.clone(), Said::Complaint, None));
-        tasks.spawn(read(streams.output, MOST, saying, Said::Answer, Some(Said::End)));
+        tasks.spawn(hear_log(streams.errors, saying.clone()));
+        tasks.spawn(hear_answers(streams.output, saying));
         let (heard, pending) = (Instant::now(), HashMap::new());
         let mut worker = Self {
             plan,
-            up,
+            standing,
             process,
             lines,
             said,
@@ -257,6 +300,7 @@ impl<'k> Worker<'k> {
             next: 1,
             is_well: false,
             complaint: String::new(),
+            latest: VecDeque::new(),
         };
         worker.ping(plan.start_limit);
         worker
@@ -275,7 +319,7 @@ impl<'k> Worker<'k> {
                 biased;
                 said = self.said.recv() => match said {
                     Some(Said::Answer(line)) => self.hear(&line),
-                    Some(Said::Complaint(line)) => self.complain(&line),
+                    Some(Said::Complaint(text)) => self.complain(&text),
                     Some(Said::Endless) => {
                         let most = MOST >> 20;
                         return Err(format!("worker `{}` answers with a line of more than {most} MiB", self.plan.name()));
@@ -321,7 +365,7 @@ impl<'k> Worker<'k> {
             self.ping = None;
             if !self.is_well {
                 self.is_well = true;
-                self.up.send_modify(|count| *count += 1);
+                self.standing.send_modify(|standing| *standing = Standing { up: standing.up + 1, unwell: None });
             }
             return;
         }
@@ -332,18 +376,25 @@ impl<'k> Worker<'k> {
                 self.answered = Some(pending.span);
             }
             None => {
-                let line = String::from_utf8_lossy(&line[..line.len().min(200)]).trim_end().to_owned();
-                self.log(&format!("this is no answer of worker `{}`: {line}", self.plan.name()));
+                self.log(&format!("this is no answer of worker `{}`: {}", self.plan.name(), reason(line)));
             }
         }
     }
 
-    fn complain(&mut self, line: &[u8]) {
-        let line = String::from_utf8_lossy(line).trim_end().to_owned();
-        if !line.is_empty() {
-            self.log(&line);
-            self.complaint = line;
+    fn complain(&mut self, text: &[u8]) {
+        for line in lines(text) {
+            pieces(line).for_each(|piece| self.log(&piece));
+            self.complaint = reason(line);
+            if self.latest.len() == MOST_SAID {
+                self.latest.pop_front();
+            }
+            self.latest.extend(pieces(line).next());
         }
+    }
+
+    /// What it has written to its log last, in order.
+    fn last_lines(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.latest).into()
     }
 
     /// A log line; about a message if it can only be about that one.
@@ -380,13 +431,13 @@ impl<'k> Worker<'k> {
     async fn end(&mut self) -> String {
         let ending = timeout(GRACE, self.process.ending()).await;
         while let Ok(Some(said)) = timeout(Duration::from_millis(100), self.said.recv()).await {
-            if let Said::Complaint(line) = said {
-                self.complain(&line);
+            if let Said::Complaint(text) = said {
+                self.complain(&text);
             }
         }
         let how = match ending {
             Ok(Ok(Ending::Exited(status))) => format!("ended with exit status {status}"),
-            Ok(Ok(Ending::Unstartable(reason))) => format!("cannot be started: {reason}"),
+            Ok(Ok(Ending::Unstartable(reason))) => self.plan.unstartable(&reason),
             Ok(_) => "was killed".to_owned(),
             Err(_) => "has closed its standard output".to_owned(),
         };
@@ -412,7 +463,7 @@ impl<'k> Worker<'k> {
 impl Drop for Worker<'_> {
     fn drop(&mut self) {
         if self.is_well {
-            self.up.send_modify(|count| *count -= 1);
+            self.standing.send_modify(|standing| standing.up -= 1);
         }
     }
 }
@@ -443,27 +494,46 @@ async fn write(mut stdin: Sender, mut lines: mpsc::UnboundedReceiver<String>) {
     }
 }
 
-/// Passes lines on, and says when there are no more, or one is too long.
-async fn read(
-    stream: impl AsyncRead + Unpin,
-    most: u64,
-    said: mpsc::Sender<Said>,
-    what: fn(Vec<u8>) -> Said,
-    end: Option<Said>,
-) {
+/// Passes answers on, and says when there are no more, or one is too long.
+async fn hear_answers(stream: impl AsyncRead + Unpin, said: mpsc::Sender<Said>) {
     let mut stream = BufReader::new(stream);
     loop {
         let mut line = Vec::new();
-        let read = (&mut stream).take(most).read_until(b'\n', &mut line).await;
-        if line.len() as u64 == most && end.is_some() {
+        let read = (&mut stream).take(MOST).read_until(b'\n', &mut line).await;
+        if line.len() as u64 == MOST {
             let _ = said.send(Said::Endless).await;
             return;
         }
-        if !matches!(read, Ok(1..)) || said.send(what(line)).await.is_err() {
+        if !matches!(read, Ok(1..)) || said.send(Said::Answer(line)).await.is_err() {
             break;
         }
     }
-    if let Some(end) = end {
-        let _ = said.send(end).await;
+    let _ = said.send(Said::End).await;
+}
+
+/// Passes on what is written to a log, by whole lines unless they are too long.
+async fn hear_log(stream: impl AsyncRead + Unpin, said: mpsc::Sender<Said>) {
+    let mut stream = BufReader::new(stream);
+    let mut text = Vec::new();
+    loop {
+        let read = stream.fill_buf().await.unwrap_or_default();
+        let count = read.len();
+        text.extend_from_slice(read);
+        stream.consume(count);
+        let whole = match whole_lines(&text) {
+            0 if text.len() < MOST_LOGGED && count > 0 => 0,
+            0 => text.len(),
+            whole => {
+                if count > 0 {
+                    whole
+                } else {
+                    text.len()
+                }
+            }
+        };
+        let lines: Vec<u8> = text.drain(..whole).collect();
+        if !lines.is_empty() && said.send(Said::Complaint(lines)).await.is_err() || count == 0 {
+            return;
+        }
     }
 }

@@ -66,6 +66,8 @@ case $payload in
 *later*) [ -e been ] || { touch been; exit 75; }; send result '"been"';;
 *fails*) send result '"half"'; echo "out of memory" >&2; exit 3;;
 *broken*) echo "{" >>"$ZRECIPE_RESULTS";;
+*misspelt*) echo '{"channel": "result", "paylod": 1}' >>"$ZRECIPE_RESULTS";;
+*loud*) { printf '10%%\r20%%\r\033[31mred '; head -c 20000 /dev/zero | tr '\0' x; } >&2; exit 3;;
 *slow*) sleep 100;;
 esac
 "#;
@@ -86,15 +88,20 @@ async fn a_program_for_each_message() {
     assert_eq!(payload.to_json(), r#"{"n":1,"x":"; $(touch here)"}"#);
     assert!(!place.path("here").exists() && !place.path("services/here").exists());
     for (payload, expected) in [
-        ("fails", "`sh` ended with exit status 3: out of memory"),
+        ("fails", "`mine.sh` ended with exit status 3: out of memory"),
         ("slow", "it was stopped after 1 s"),
         ("broken", "line 1 of its results is "),
+        ("misspelt", "line 1 of its results cannot be used: there is no `paylod`; did you mean `payload`?"),
+        ("loud", "`mine.sh` ended with exit status 3: ␛[31mred xxx"),
     ] {
         send(payload, r#"{"n": 1}"#, &format!("\"{payload}\"")).await;
         let (id, found) = result(&place, &mut out).await;
         assert_eq!(id, payload);
-        assert!(reason(&found).starts_with(expected), "{}", found.to_json());
+        let reason = reason(&found);
+        assert!(reason.starts_with(expected) && reason.len() < 1000, "{reason}");
     }
+    // The log of the service shows what acts on a terminal, and does not act on it itself.
+    assert_eq!(service.says("␛[31mred").matches('\x1b').count(), 0);
     send("odd", r#"{"n": 1}"#, "\"odd\"").await;
     service.says("its contract has no channel `elsewhere`");
     assert_eq!(result(&place, &mut out).await.1, Value::from(2));
@@ -126,6 +133,16 @@ const WORKER: &str = r#"{
 const LOOP: &str = r#"
 import json, os, sys, time
 
+GOOD = [{"payload": 1}]
+WRONG = {
+    "misspelt": {"ouputs": GOOD},
+    "object": {"outputs": GOOD[0]},
+    "odd": {"outputs": GOOD, "result": "fialed"},
+    "entry": {"outputs": GOOD + [{"chanel": "result", "payload": 1}]},
+    "both": {"outputs": GOOD, "checkpoint": 1},
+    "typed": {"later": "x", "after": "soon"},
+}
+
 def deal_with(message):
     payload = message["payload"]
     print("at", payload, "of", message["environment"]["ID"], file=sys.stderr, flush=True)
@@ -141,6 +158,8 @@ def deal_with(message):
         return {"later": "not yet", "after": 0.1}
     if payload == "again":
         return {"checkpoint": "again, and again", "after": 0}
+    if payload in WRONG:
+        return WRONG[payload]
     if payload == "fails":
         return {"outputs": [{"channel": "failure", "payload": {"reason": "it is so"}}], "result": "failed", "reason": "so"}
     return {"outputs": [{"payload": [message["parameters"], message["step"]["queue"], payload]}]}
@@ -164,7 +183,7 @@ async fn a_worker_that_stays() {
     let place = site(&[("mine.json", WORKER), ("mine.py", LOOP)]).await;
     let mut out = place.subscribe("out").await;
     let mut service = place.service(&["service", "-s", "Mine"]);
-    service.says("this is no answer of worker `python3`: this is no answer");
+    service.says("this is no answer of worker `mine.py`: this is no answer");
     let send = async |payload: &str| {
         let message = message("mine", payload, r#"{"n": 1}"#, &format!("\"{payload}\""));
         place.space.send(vec![message]).await.expect("sends");
@@ -178,6 +197,19 @@ async fn a_worker_that_stays() {
     assert_eq!(result(&place, &mut out).await.1.to_json(), answer("again, and again"));
     send("fails").await;
     assert_eq!(reason(&result(&place, &mut out).await.1), "it is so");
+    // What was meant by a word that nobody knows would be lost.
+    for (payload, expected) in [
+        ("misspelt", "there is no `ouputs`; did you mean `outputs`?"),
+        ("object", "`outputs` is an object, not a list"),
+        ("odd", "`result` is `fialed`; it can be `done` or `failed`"),
+        ("entry", "output 2: there is no `chanel`; did you mean `channel`?"),
+        ("both", "it has both `checkpoint` and `outputs`"),
+        ("typed", "`after` is a string, not a number of seconds"),
+    ] {
+        send(payload).await;
+        let said = reason(&result(&place, &mut out).await.1);
+        assert_eq!(said, format!("the answer of worker `mine.py` cannot be used: {expected}"));
+    }
     send("later").await;
     assert_eq!(result(&place, &mut out).await.1.to_json(), answer("later"));
     send("bad").await;
@@ -186,10 +218,10 @@ async fn a_worker_that_stays() {
     send("hangs").await;
     assert_eq!(reason(&result(&place, &mut out).await.1), "it was stopped after 2 s");
     send("dies").await;
-    service.says("worker `python3` ended with exit status 1: ran out of something; starting again");
+    service.says("worker `mine.py` ended with exit status 1: ran out of something; starting again");
     assert_eq!(result(&place, &mut out).await.1.to_json(), answer("dies"));
     place.write("services/deaf", "");
-    service.says("worker `python3` does not answer; starting again");
+    service.says("worker `mine.py` does not answer; starting again");
     send("after all").await;
     assert_eq!(result(&place, &mut out).await.1.to_json(), answer("after all"));
     service.signal(Signal::TERM);
@@ -252,7 +284,7 @@ async fn workers_answer_in_any_order() {
     send("3", "long").await;
     assert_eq!(result(&place, &mut out).await.1.as_str().map(str::len), Some(8 << 20));
     send("4", "endless").await;
-    service.says("worker `python3` answers with a line of more than 64 MiB; starting again");
+    service.says("worker `crowd.py` answers with a line of more than 64 MiB; starting again");
     assert_eq!(result(&place, &mut out).await, ("4".to_owned(), Value::from("endless")));
     service.signal(Signal::TERM);
     service.ends(0);
@@ -292,12 +324,39 @@ async fn a_service_that_cannot_be_started_is_named() {
     service.says("worker `no-such-program` cannot be started: No such file or directory (os error 2)");
     service.signal(Signal::TERM);
     service.ends(0);
+    // The script is not what is missing.
+    place.write("services/mine.py", "");
+    let mut service = place.service(&["service", "-s", "Mine"]);
+    service.says("worker `mine.py` cannot be started: `no-such-program`: No such file or directory (os error 2)");
+    service.signal(Signal::TERM);
+    service.ends(0);
     let mut service = place.service(&["service", "-s", "Other", "--contract", "other.json"]);
     service.says("the contract of service `Other` does not say how it is run");
     service.ends(2);
     let mut service = place.service(&["service", "-s", "Mnie"]);
     service.says("did you mean `Mine`?");
     service.ends(2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_tells_at_once_that_a_worker_cannot_be_started() {
+    let broken = "def begin():\n    raise RuntimeError('no licence')\nbegin()\n";
+    let place = site(&[("mine.json", WORKER), ("mine.py", broken)]).await;
+    place.write("recipes/mine.json", r#"{"1": {"queue": "mine"}, "start": [[1, []]]}"#);
+    let mut run = place.service(&["run", "mine"]);
+    let reason = "worker `mine.py` ended with exit status 1: RuntimeError: no licence";
+    run.says(&format!("warning: {reason}; it said:"));
+    run.says("services/mine.py\", line 2, in begin");
+    run.says("retry in ");
+    run.says(&format!("step 1 was dead-lettered: {reason}"));
+    run.ends(1);
+    // A service of a site waits longer: what is missing may come back, and its messages are kept until then.
+    place.write("services/mine.json", &WORKER.replace("\"health\"", "\"start_limit\": 1, \"health\""));
+    place.space.send(vec![message("mine", "one", "{}", "1")]).await.expect("sends");
+    let mut service = place.service(&["service", "-s", "Mine"]);
+    service.says("; starting again in 0.4 s");
+    let line = service.says("outcome=\"retry\"");
+    assert!(line.contains(reason), "{line}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -167,6 +167,7 @@ read -r request
 case $request in
 *late*) [ -e asked ] && exit 0; touch asked; exit 1;;
 *never*) exit 1;;
+*broken*) echo "no beamline" >&2; exit 1;;
 esac
 "#;
 
@@ -201,6 +202,7 @@ async fn programs_of_the_site_decide_about_requests() {
         ("custom", custom.to_owned()),
         ("never", never.to_owned()),
         ("elsewhere", elsewhere),
+        ("broken", never.replace("never", "broken")),
     ] {
         let headers = [("zocalo.go.user", Value::from("me")), ("x-own", Value::from("broker"))];
         let headers = headers.map(|(name, value)| (name.to_owned(), value)).into_iter().collect();
@@ -222,8 +224,9 @@ async fn programs_of_the_site_decide_about_requests() {
         let known = ["not-ready", "never-ready", "done"].into_iter();
         outcomes.extend(known.filter(|outcome| line.contains(&format!("outcome=\"{outcome}\""))));
     }
-    let dead = place.dead("processing_recipe", 3).await;
+    let dead = place.dead("processing_recipe", 4).await;
     let expected = [
+        ("broken", "the request was never ready for processing; last, `ready.sh`: no beamline"),
         ("custom", "requests with a recipe of their own are not taken here"),
         ("never", "the request was never ready for processing"),
         ("refused", "`./filter` ended with exit status 1: no such visit"),
@@ -231,6 +234,9 @@ async fn programs_of_the_site_decide_about_requests() {
     let path = place.path("filter").display().to_string();
     let expected = expected.map(|(id, reason)| (id.to_owned(), reason.replace("./filter", &path)));
     assert_eq!(dead, expected);
+    place.send("processing_recipe", "complains", &request("good", "broken"), Object::new()).await;
+    let line = service.says("not-ready");
+    assert!(line.contains("`ready.sh`: no beamline"), "{line}");
     // A filter that is at fault itself: the request is not refused, but comes again.
     for (n, reason) in [("slow", "took too long"), ("odd", "is no request")] {
         place.send("processing_recipe", n, &request("good", n), Object::new()).await;
@@ -363,10 +369,12 @@ for line in sys.stdin:
     request, answer = message["request"], {"id": message["id"]}
     n = request["parameters"]["n"]
     if "filter" not in sys.argv:
-        answer["ready"] = n != "late" or n in asked
+        answer["ready"] = "yes" if n == "typed" else n != "late" or n in asked
         asked.add(n)
     elif n == "refused":
         answer["bad"] = "no such visit"
+    elif n == "misspelt":
+        answer["requets"] = request
     else:
         request["parameters"]["n"] = "one " + n
         answer["request"] = request
@@ -391,6 +399,14 @@ async fn programs_that_stay_decide_about_requests() {
     }
     let dead = place.dead("processing_recipe", 1).await;
     assert_eq!(dead, [("refused".to_owned(), "no such visit".to_owned())]);
+    for (n, fault) in [
+        ("misspelt", "there is no `requets`; did you mean `request`?"),
+        ("typed", "`ready` is a string, not a boolean"),
+    ] {
+        place.send("processing_recipe", n, &request("good", n), Object::new()).await;
+        let line = service.says(&format!("the answer of worker `voice.py` cannot be used: {fault}"));
+        assert!(line.contains("outcome=\"retry\""), "{line}");
+    }
     service.signal(Signal::TERM);
     service.ends(0);
 }

@@ -69,7 +69,9 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
     block_on(async {
         let runs = Runs::open(&state).await?;
         let run = runs.begin(plan).await?;
-        let services = services(session, &runs, &run, places)?;
+        // These are only asked.
+        let nobody = tokio::sync::mpsc::unbounded_channel().0;
+        let services = services(session, &runs, &run, places, &nobody)?;
         let serves = |queue: &str| services.iter().any(|service| service.serves(queue));
         if let Err(error) = all_served(&compiled, &run.plan.request.parameters, serves) {
             run.forget().await?;

@@ -9,9 +9,8 @@ use crate::cli::progress::{align, block_on};
 use crate::cli::{Error, ParameterArgs, Session, print, say, with_guid};
 use crate::compile::{Options, compile};
 use crate::contract::Contracts;
-use crate::diagnostic::Level;
+use crate::diagnostic::{Level, only};
 use crate::document::DocumentKind;
-use crate::lint::nearest;
 use crate::rehearsal::{Act, Edge, First, Played, Scenario, edges, play};
 use crate::source::Unit;
 use crate::syntax::yaml;
@@ -166,7 +165,7 @@ fn read(path: &Path) -> Result<(Object, Vec<Scenario>), Error> {
         return Err(wrong(why));
     }
     let Value::Object(script) = tree.root().to_value() else { return Err(wrong("it is no mapping".to_owned())) };
-    known(&script, &["parameters", "cases"]).map_err(wrong)?;
+    only(&script, &["parameters", "cases"]).map_err(wrong)?;
     let parameters = script.get("parameters").map_or(Ok(Object::new()), |given| {
         given.as_object().cloned().ok_or_else(|| wrong("`parameters` is no mapping".to_owned()))
     })?;
@@ -182,20 +181,9 @@ fn read(path: &Path) -> Result<(Object, Vec<Scenario>), Error> {
     Ok((parameters, cases.map_err(wrong)?))
 }
 
-/// Refuses keys that mean nothing here.
-fn known(mapping: &Object, keys: &[&str]) -> Result<(), String> {
-    match mapping.keys().find(|key| !keys.contains(&key.as_str())) {
-        None => Ok(()),
-        Some(key) => Err(match nearest(key, keys.iter().copied()) {
-            Some(meant) => format!("there is no `{key}`; did you mean `{meant}`?"),
-            None => format!("there is no `{key}`, only `{}`", keys.join("`, `")),
-        }),
-    }
-}
-
 fn case(written: &Value) -> Result<Scenario, String> {
     let written = written.as_object().ok_or("it is no mapping")?;
-    known(written, &["name", "steps", "reached", "not-reached", "payloads"])?;
+    only(written, &["name", "steps", "reached", "not-reached", "payloads"])?;
     let number = |key: &str| key.trim().parse::<i64>().map_err(|_| format!("`{key}` is no number of a step"));
     let none = Object::new();
     let mapping = |key: &str| match written.get(key) {
@@ -227,7 +215,7 @@ fn case(written: &Value) -> Result<Scenario, String> {
 
 fn act(written: &Value) -> Result<Act, String> {
     let written = written.as_object().ok_or("it is no mapping")?;
-    known(written, &["first", "refuse", "outputs"])?;
+    only(written, &["first", "refuse", "outputs"])?;
     let first = match written.get("first").map(|first| first.as_str()) {
         None => None,
         Some(Some("crash")) => Some(First::Crash),

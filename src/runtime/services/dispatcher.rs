@@ -5,14 +5,14 @@
 //! not at all. What it refuses goes to the dead letters with the reason; the sender's mistake is never retried.
 //!
 //! Programs of the site may have a say (`[dispatcher]` in zrecipe.toml). Each gets the request as JSON on standard
-//! input. One of `ready` says by its exit status whether the request can be dealt with: 0, or 1 for not yet. One of
-//! `filters` prints the request that is to be dealt with instead, usually with more parameters; exit status 75 means
+//! input. One of `ready` says by its exit status whether the request can be dealt with: 0, or 1 for not yet, with the last
+//! line of standard error as the reason; any other is its own fault, and the request comes again. One of `filters` prints the request that is to be dealt with instead, usually with more parameters; exit status 75 means
 //! that it cannot tell now, any other that the request is refused, with the last line of standard error as the reason.
 //!
 //! A program that stays ([`crate::runtime::workers`]) gets `{"id", "request"}` and answers with `{"id", "ready": true}` or
 //! false, or with `{"id", "request"}`; or with `{"id", "bad": reason}` (refused) or `{"id", "later": reason}`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -26,8 +26,9 @@ use crate::library::{self, Library, Shelf};
 use crate::lint;
 use crate::message::{Destination, Envelope, Outgoing, RECIPE_HEADER, REQUEST_QUEUE, Request, message_id};
 use crate::runtime::ask::{Answer, ask};
-use crate::runtime::process::Ending;
-use crate::runtime::workers::{Fault, Plan, Workers};
+use crate::runtime::process::{self, Ending};
+use crate::runtime::said;
+use crate::runtime::workers::{Failure, Fault, Plan, Workers};
 use crate::runtime::{Job, Outcome, Service};
 use crate::settings::{Decider, Dispatching};
 use crate::source::{Source, Unit};
@@ -79,18 +80,24 @@ impl Voice {
         Self::Worker(Workers::new(plan))
     }
 
-    /// A worker's answer to a request.
-    async fn ask(workers: &Workers, request: &Request) -> Result<Value, Refusal> {
+    /// What a worker's answer to a request has under a key, which holds what it was asked for.
+    async fn ask(workers: &Workers, request: &Request, key: &str) -> Result<Value, Refusal> {
+        let name = workers.name();
         let question = Object::from_iter([("request".to_owned(), request.to_value())]);
-        let answer = workers.ask(question).await.map_err(|fault| match fault {
-            Fault::TooLong => Refusal::World("a worker of the site took too long".to_owned()),
-            Fault::Gone(reason) => Refusal::World(reason),
+        let said = workers.ask(question, true).await.map_err(|fault| match fault {
+            Fault::TooLong => Refusal::World(format!("worker `{name}` took too long")),
+            Fault::Gone(reason) | Fault::Unstartable(Failure { reason, .. }) => Refusal::World(reason),
         })?;
-        let text = |key: &str| answer.get(key).and_then(Value::as_str).map(str::to_owned);
-        match (text("bad"), text("later")) {
-            (Some(reason), _) => Err(Refusal::Request(reason)),
-            (None, Some(reason)) => Err(Refusal::World(reason)),
-            (None, None) => Ok(answer),
+        let understand = || {
+            let answer = said::Answer::read(&said, &[key, "bad", "later"])?;
+            Ok((answer.refusal()?, answer.get(key).cloned()))
+        };
+        let broken = |fault: String| Refusal::World(said::unusable(name, &fault));
+        match understand().map_err(broken)? {
+            (Some(said::Refusal::Bad(reason)), _) => Err(Refusal::Request(reason)),
+            (Some(said::Refusal::Later(reason, _)), _) => Err(Refusal::World(reason)),
+            (None, Some(value)) => Ok(value),
+            (None, None) => Err(broken(format!("it has no `{key}`"))),
         }
     }
 }
@@ -135,8 +142,8 @@ impl Dispatcher {
         let recipe_id = recipe_id(&request.parameters, id)?;
         request.parameters.insert("guid".to_owned(), Value::from(recipe_id.as_str()));
         tracing::Span::current().record("recipe_ID", &recipe_id);
-        if !self.is_ready(&request).await? {
-            return Ok(not_ready(request, job));
+        if let Readiness::NotYet(why) = self.readiness(&request).await? {
+            return Ok(not_ready(request, job, why));
         }
         if request.custom_recipe.is_some() && !self.policy.custom_recipes {
             return Err(Refusal::Request("requests with a recipe of their own are not taken here".to_owned()));
@@ -152,26 +159,31 @@ impl Dispatcher {
     }
 
     /// Whether all programs say that a request can be dealt with: by exit status 0, or 1 for not yet.
-    async fn is_ready(&self, request: &Request) -> Result<bool, Refusal> {
+    async fn readiness(&self, request: &Request) -> Result<Readiness, Refusal> {
         for voice in &*self.ready {
             let program = match voice {
                 Voice::Program(program) => program,
-                Voice::Worker(workers) => match Voice::ask(workers, request).await?.get("ready") {
-                    Some(Value::Bool(true)) => continue,
-                    Some(Value::Bool(false)) => return Ok(false),
-                    _ => {
-                        return Err(Refusal::World("a worker of the site does not say whether it is ready".to_owned()));
+                Voice::Worker(workers) => match Voice::ask(workers, request, "ready").await? {
+                    Value::Bool(true) => continue,
+                    Value::Bool(false) => return Ok(Readiness::NotYet(None)),
+                    other => {
+                        let fault = format!("`ready` is {}, not a boolean", other.describe());
+                        return Err(Refusal::World(said::unusable(workers.name(), &fault)));
                     }
                 },
             };
             let answer = self.ask(program, request).await?;
             match answer.ending {
                 Ending::Exited(0) => {}
-                Ending::Exited(1) => return Ok(false),
+                Ending::Exited(1) => {
+                    // Many programs end so when they break down: then this is all that tells it.
+                    let why = Some(answer.complaint).filter(|complaint| !complaint.is_empty());
+                    return Ok(Readiness::NotYet(why.map(|why| format!("`{}`: {why}", name(program)))));
+                }
                 _ => return Err(Refusal::World(failed(program, &answer))),
             }
         }
-        Ok(true)
+        Ok(Readiness::Ready)
     }
 
     /// What a filter makes of a request.
@@ -179,10 +191,9 @@ impl Dispatcher {
         let program = match voice {
             Voice::Program(program) => program,
             Voice::Worker(workers) => {
-                let answer = Voice::ask(workers, request).await?;
-                let request = answer.get("request").cloned().unwrap_or_default();
-                return Request::read(request.to_json().as_bytes()).map_err(|reason| {
-                    Refusal::World(format!("the answer of a worker of the site is no request: {reason}"))
+                let answer = Voice::ask(workers, request, "request").await?;
+                return Request::read(answer.to_json().as_bytes()).map_err(|reason| {
+                    Refusal::World(format!("the answer of worker `{}` is no request: {reason}", workers.name()))
                 });
             }
         };
@@ -199,7 +210,8 @@ impl Dispatcher {
     async fn ask(&self, program: &[String], request: &Request) -> Result<Answer, Refusal> {
         let text = request.to_value().to_json() + "\n";
         let answer = ask(program, &text, None, self.policy.time_limit).await;
-        answer.map_err(|error| Refusal::World(format!("`{}` cannot be started: {error}", name(program))))
+        let unstartable = |error: std::io::Error| unstartable(program, &error.to_string());
+        answer.map_err(|error| Refusal::World(format!("`{}` {}", name(program), unstartable(error))))
     }
 
     /// The first messages of a request's recipes.
@@ -250,6 +262,13 @@ impl Dispatcher {
             })
             .collect()
     }
+}
+
+/// Whether a request can be dealt with.
+enum Readiness {
+    Ready,
+    /// Not yet; perhaps the program says why.
+    NotYet(Option<String>),
 }
 
 /// Why a request is not dispatched.
@@ -309,7 +328,11 @@ impl Service for Dispatcher {
 }
 
 fn name(program: &[String]) -> &str {
-    program.first().map_or("", String::as_str)
+    process::name(program, Path::new("."))
+}
+
+fn unstartable(program: &[String], reason: &str) -> String {
+    process::unstartable(program, Path::new("."), reason)
 }
 
 /// Why a program's answer does not count.
@@ -318,7 +341,7 @@ fn failed(program: &[String], answer: &Answer) -> String {
         Ending::Exited(status) => format!("ended with exit status {status}"),
         Ending::Signalled(signal) => format!("was ended by signal {signal}"),
         Ending::TimedOut | Ending::Silent => "took too long".to_owned(),
-        Ending::Unstartable(reason) => format!("cannot be started: {reason}"),
+        Ending::Unstartable(reason) => unstartable(program, reason),
     };
     let complaint = if answer.complaint.is_empty() { String::new() } else { format!(": {}", answer.complaint) };
     format!("`{}` {how}{complaint}", name(program))
@@ -345,7 +368,7 @@ fn recipe_id(parameters: &Object, message: &str) -> Result<String, Refusal> {
 }
 
 /// Sends a request back to the end of its queue, or away when it has waited too long.
-fn not_ready(mut request: Request, job: &Job) -> Outcome {
+fn not_ready(mut request: Request, job: &Job, why: Option<String>) -> Outcome {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64());
     let number = |value: &Value| match value {
         Value::Number(number) => Some(number.as_f64()),
@@ -370,15 +393,17 @@ fn not_ready(mut request: Request, job: &Job) -> Outcome {
     };
     if expiration > now {
         let messages = vec![Outgoing { delay: Some(NOT_READY), ..message }];
-        return Outcome::Dispatched { messages, outcome: "not-ready", detail: Value::Null };
+        let detail = why.map_or(Value::Null, |why| Value::from([("reason", why)]));
+        return Outcome::Dispatched { messages, outcome: "not-ready", detail };
     }
-    let reason = "the request was never ready for processing";
+    let why = why.map_or(String::new(), |why| format!("; last, {why}"));
+    let reason = format!("the request was never ready for processing{why}");
     match request.parameters.get("dispatcher_error_queue").and_then(Value::as_str) {
         Some(queue) if !queue.is_empty() => {
             let messages = vec![Outgoing { destination: Destination::Queue(queue.to_owned()), ..message }];
             Outcome::Dispatched { messages, outcome: "never-ready", detail: Value::from([("reason", reason)]) }
         }
-        _ => Outcome::Bad { reason: reason.to_owned() },
+        _ => Outcome::Bad { reason },
     }
 }
 
