@@ -84,6 +84,23 @@ impl Environment {
         self.site.as_ref().and_then(|site| library::storage(site, &names, name).ok()).flatten()
     }
 
+    /// The variables that lead a program of ours here, wherever it runs.
+    ///
+    /// # Errors
+    /// The state directory or the working directory cannot be told.
+    pub fn variables(&self, session: &Session) -> Result<Vec<(&'static str, String)>, Error> {
+        let text = |path: PathBuf| Ok::<_, Error>(std::path::absolute(path)?.to_string_lossy().into_owned());
+        let mut variables = vec![("ZRECIPE_STATE", text(session.state_directory()?)?)];
+        if let Some(site) = session.site_path() {
+            variables.push(("ZOCALO_CONFIG", text(site)?));
+        }
+        // Several cannot be said in a variable.
+        if let [name] = self.names.as_slice() {
+            variables.push(("ZOCALO_DEFAULT_ENV", name.clone()));
+        }
+        Ok(variables)
+    }
+
     /// Where recipes are looked up in it.
     pub fn library(&self, session: &Session) -> Library {
         let directory = self.storage("zocalo.recipe_directory");

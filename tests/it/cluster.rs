@@ -121,6 +121,20 @@ async fn what_a_job_finds_and_how_it_ends() {
             "before\n'; $(touch here)\n1\n",
         ),
         ("own", r##"{"commands": "#!/bin/sh\necho sh"}"##, "", "has ended", "sh\n"),
+        (
+            "place",
+            r#"{"commands": "echo $A $ZRECIPE_STATE", "environment": {"A": "a"}}"#,
+            "",
+            "has ended",
+            "before\na STATE\n",
+        ),
+        (
+            "elsewhere",
+            r#"{"commands": "echo $ZRECIPE_STATE", "environment": {"ZRECIPE_STATE": "elsewhere"}}"#,
+            "",
+            "has ended",
+            "before\nelsewhere\n",
+        ),
         ("signal", r#"{"commands": "kill -KILL $$"}"#, "", "was ended by signal 9", "before\n"),
         (
             "limit",
@@ -139,7 +153,9 @@ async fn what_a_job_finds_and_how_it_ends() {
         let line = service.says(&format!("({name})"));
         assert!(line.contains(end), "{line}");
         let work = place.path("work").canonicalize().expect("is there");
-        assert_eq!(read(&format!("work/{name}.out")), printed.replace("WORK", &work.to_string_lossy()), "{name}");
+        let printed = printed.replace("WORK", &work.to_string_lossy());
+        let printed = printed.replace("STATE", &place.path("state").to_string_lossy());
+        assert_eq!(read(&format!("work/{name}.out")), printed, "{name}");
     }
     assert!(!place.path("work/here").exists() && !place.path("here").exists(), "no value is run");
     assert_eq!(processes(&["sleep", "98764"]).len(), 0);
@@ -202,6 +218,17 @@ async fn what_can_be_no_job_is_a_dead_letter() {
             "parameter `cluster.environment` ",
         ),
     ];
+    let big = |count: usize, size: usize| {
+        let value = "x".repeat(size);
+        let variables: Vec<String> = (0..count).map(|n| format!("\"V{n}\": \"{value}\"")).collect();
+        let variables = variables.join(", ");
+        format!(r#"{{"workingdir": "{work}", "cluster": {{"commands": "true", "environment": {{{variables}}}}}}}"#)
+    };
+    let rows = rows.into_iter().chain([
+        ("large", big(1, 1 << 17), "variable `V0` of the job has 131075 bytes; a program can be given 131071 at most"),
+        ("many", big(70, 100_000), "the variables of the job have 700"),
+    ]);
+    let rows: Vec<_> = rows.collect();
     for (id, parameters, _) in &rows {
         place.space.send(message(id, parameters)).await.expect("sends");
     }
@@ -218,5 +245,24 @@ async fn what_can_be_no_job_is_a_dead_letter() {
         names.sort();
         names
     };
-    assert_eq!((names("work"), names(".")), (vec!["run.out".to_owned()], before));
+    assert_eq!((names("work"), names(".")), (vec!["run.err".to_owned(), "run.out".to_owned()], before));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_wrapper_of_a_job_finds_its_broker() {
+    let place = site("[cluster]\nscheduler = \"local\"\n").await;
+    let mut out = place.subscribe("out").await;
+    let _service = place.service(&["service", "-s", "Cluster"]);
+    let zrecipe = std::path::Path::new(env!("CARGO_BIN_EXE_zrecipe")).parent().expect("a directory").display();
+    let cluster = format!(
+        r#"{{"commands": "zrecipe wrap --wrap refine --recipewrapper $RECIPEWRAP -- true",
+             "environment": {{"PATH": "{zrecipe}:/usr/bin:/bin"}}}}"#
+    );
+    let parameters = parameters(&place, &cluster, r#", "recipewrapper": ".recipewrap""#);
+    place.space.send(message("wrapped", &parameters)).await.expect("sends");
+    job(&place, &mut out).await;
+    let delivery = place.take(&mut out).await;
+    let envelope = Envelope::read(&delivery.headers, &delivery.body).expect("a recipe message");
+    assert_eq!(envelope.id(), Some("wrapped"));
+    assert_eq!(envelope.payload, Value::from("Finished processing"));
 }

@@ -113,7 +113,8 @@ fn services(args: &Args, session: &Session, environment: &Environment) -> Result
         let service: Arc<dyn Service> = match name.to_ascii_lowercase().as_str() {
             "cluster" => {
                 let (scheduler, state) = (scheduler(session, environment)?, journal()?);
-                Arc::new(Cluster::new(scheduler, state, &session.settings.submitting, running))
+                let place = environment.variables(session)?;
+                Arc::new(Cluster::new(scheduler, state, &session.settings.submitting, running, place))
             }
             "dispatcher" => Arc::new(
                 Dispatcher::new(environment.library(session))

@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use rustix::process::{Resource, getrlimit};
 use tokio::task::JoinHandle;
 
 use super::{Fault, Job, Scheduler};
@@ -28,6 +29,15 @@ const LOOK: Duration = Duration::from_millis(250);
 
 /// How many jobs of the past are kept.
 const KEPT: usize = 1000;
+
+/// The most bytes that Linux lets a program find in a variable, with its name.
+const MOST_IN_VARIABLE: u64 = (128 << 10) - 1;
+
+/// The most bytes that Linux lets a program find in all, however large its stack may be.
+const MOST_IN_ALL: u64 = 6 << 20;
+
+/// How many of them are for arguments, and for what the system adds.
+const OTHERS: u64 = 16 << 10;
 
 /// How long a job may take to end after it was asked to, before it is killed.
 const GRACE: Duration = Duration::from_secs(10);
@@ -95,12 +105,37 @@ impl Scheduler for Local {
     }
 
     async fn submit(&self, job: &Job) -> Result<i64, Fault> {
+        if let Some(reason) = too_much(job) {
+            return Err(Fault::Job(reason));
+        }
         let submitted = self.table.lock().and_then(|_lock| self.table.add(job));
         let number = submitted.map_err(|error| Fault::World(error.to_string()))?;
         // What does not work now is tried again at the next look.
         let _ = self.table.look();
         Ok(number)
     }
+}
+
+/// Why the variables of a job are more than a program can be started with here, if they are.
+fn too_much(job: &Job) -> Option<String> {
+    let stack = getrlimit(Resource::Stack).current.unwrap_or(u64::MAX);
+    let room = (stack / 4).clamp(MOST_IN_VARIABLE, MOST_IN_ALL).saturating_sub(OTHERS);
+    let mut all = 0;
+    for (name, value) in &job.environment {
+        // With the sign between them.
+        let size = (name.len() + value.len() + 1) as u64;
+        if size > MOST_IN_VARIABLE {
+            return Some(format!(
+                "variable `{}` of the job has {size} bytes; a program can be given {MOST_IN_VARIABLE} at most, so pass it in a file",
+                printable(name, 100)
+            ));
+        }
+        // With its end, and where it begins.
+        all += size + 1 + size_of::<usize>() as u64;
+    }
+    (all > room).then(|| {
+        format!("the variables of the job have {all} bytes; a program can be given {room} here, so pass some in a file")
+    })
 }
 
 impl Table {

@@ -40,11 +40,20 @@ pub struct Cluster {
     preamble: Vec<String>,
     /// What a job finds whose recipe does not say it.
     environment: BTreeMap<String, String>,
+    /// What every job finds unless its recipe says otherwise: where we are, for its wrapper.
+    place: Vec<(&'static str, String)>,
 }
 
 impl Cluster {
-    /// A service that hands jobs to a scheduler and keeps in the journal which it has submitted.
-    pub fn new(scheduler: Box<dyn Scheduler>, journal: Journal, submitting: &Submitting, running: &Running) -> Self {
+    /// A service that hands jobs to a scheduler and keeps in the journal which it has submitted. `place` are variables that
+    /// every job finds, unless its recipe says otherwise.
+    pub fn new(
+        scheduler: Box<dyn Scheduler>,
+        journal: Journal,
+        submitting: &Submitting,
+        running: &Running,
+        place: Vec<(&'static str, String)>,
+    ) -> Self {
         let names = running.environment.clone().unwrap_or_else(|| LOGIN.map(str::to_owned).to_vec());
         let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
             Some((name.into_string().ok()?, value.into_string().ok()?))
@@ -55,6 +64,7 @@ impl Cluster {
             roots: Roots::new(running.roots.clone()),
             preamble: submitting.preamble.clone(),
             environment: environment(&names).filter_map(text).collect(),
+            place,
         }
     }
 
@@ -106,7 +116,14 @@ impl Cluster {
             }
         };
         let (output, errors) = (file(&order.output).map_err(refused)?, file(&order.errors).map_err(refused)?);
+        let is_said = order.environment.is_some();
         let mut environment = order.environment.unwrap_or_else(|| self.environment.clone());
+        for (name, value) in &self.place {
+            // What is in our own environment may have been overruled by an option.
+            if !is_said || !environment.contains_key(*name) {
+                environment.insert((*name).to_owned(), value.clone());
+            }
+        }
         for (name, value) in order.files.variables(envelope.pointer) {
             environment.insert(name.to_owned(), value);
         }
