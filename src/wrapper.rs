@@ -122,21 +122,26 @@ impl Record {
         Ok(record)
     }
 
-    /// The records that nobody is at any more, though not all of them has been sent.
+    /// The records that nobody is at any more, though not all of them has been sent; and the directories of those that
+    /// cannot be read.
     ///
     /// # Errors
     /// The directory cannot be read.
-    pub fn abandoned(directory: &Path) -> io::Result<Vec<Self>> {
+    pub fn abandoned(directory: &Path) -> io::Result<(Vec<Self>, Vec<(PathBuf, io::Error)>)> {
         let entries = match fs::read_dir(directory) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((Vec::new(), Vec::new())),
             entries => entries?,
         };
-        let mut found = Vec::new();
+        let (mut found, mut unreadable) = (Vec::new(), Vec::new());
         for entry in entries {
-            found.extend(Self::open(&entry?.path())?);
+            let place = entry?.path();
+            match Self::open(&place) {
+                Ok(record) => found.extend(record),
+                Err(error) => unreadable.push((place, error)),
+            }
         }
         found.sort_by(|a, b| a.id.cmp(&b.id));
-        Ok(found)
+        Ok((found, unreadable))
     }
 
     /// The record in a directory; nothing if somebody is at it, or if it was never finished.
@@ -173,6 +178,11 @@ impl Record {
             _lock: lock,
             state: Mutex::new(state),
         }))
+    }
+
+    /// Where it is written down.
+    pub fn directory(&self) -> &Path {
+        &self.directory
     }
 
     fn path(&self, name: &str) -> PathBuf {

@@ -195,6 +195,42 @@ async fn what_keeps_reports_is_said_at_once_and_by_its_name() {
     let output = command("true", "0").output().expect("runs");
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
     assert!(said(&output).contains("\nwarning: there is no queue `nowhere`; reports wait in "), "{}", said(&output));
+    // What waits for a queue that is not there keeps nothing else back.
+    for place_of_another in ["0", "9"] {
+        std::fs::create_dir(place.path(&format!("state/wrap/{place_of_another}"))).expect("makes");
+        place.write(&format!("state/wrap/{place_of_another}/lock"), "");
+        let about = format!(r#"{{"name": "other {place_of_another}", "message": {WRAPPER}}}"#);
+        place.write(&format!("state/wrap/{place_of_another}/about.json"), &about);
+        place.write(&format!("state/wrap/{place_of_another}/results"), "");
+        place.write(&format!("state/wrap/{place_of_another}/reports"), "");
+    }
+    std::fs::create_dir(place.path("state/wrap/broken")).expect("makes");
+    place.write("state/wrap/broken/lock", "");
+    place.write("state/wrap/broken/about.json", "{");
+    let mut out = place.subscribe("out").await;
+    for others in [2, 0] {
+        let output = place.command(&["wrap", "--reap"]).output().expect("runs");
+        assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+        let said = said(&output);
+        assert!(
+            said.contains("warning: x (é 1) has reports left: there is no queue `nowhere`; they wait in "),
+            "{said}"
+        );
+        assert!(said.contains("state/wrap/broken cannot be read: "), "{said}");
+        assert!(said.contains("error: the reports of 2 programs were not sent"), "{said}");
+        assert_eq!(said.matches("was killed: reported as a failure").count(), others, "{said}");
+    }
+    for _ in 0..2 {
+        assert_eq!(reports(&place, &mut out).await.len(), 2);
+    }
+    assert_eq!(waiting(&place), 2);
+    place.space.declare("nowhere").await.expect("declares");
+    place.write("state/wrap/broken/about.json", r#"{"name": "broken"}"#);
+    place.write("state/wrap/broken/results", "");
+    place.write("state/wrap/broken/reports", "");
+    let output = place.command(&["wrap", "--reap"]).output().expect("runs");
+    assert_eq!((output.status.code(), waiting(&place)), (Some(0), 0), "{}", said(&output));
+    place.write("rw.json", &WRAPPER.replace("\"out\"", "\"gone\""));
     let mut child = command("no-such-program", "600").spawn().expect("starts");
     let errors = std::io::BufReader::new(child.stderr.take().expect("is piped"));
     let wanted = "error: cannot run `no-such-program`: No such file or directory (os error 2)";

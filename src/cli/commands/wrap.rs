@@ -13,6 +13,7 @@ use crate::cli::{Error, Session, say};
 use crate::message::Envelope;
 use crate::runtime::status::Status;
 use crate::telemetry::Logging;
+use crate::transport::{self, Transport};
 use crate::value::Value;
 use crate::wrapper::{Ended, Record, read_file, report, run as run_program};
 
@@ -173,24 +174,61 @@ async fn wrap(
 /// Sends what others could not.
 async fn reap(environment: &Environment, directory: &Path) -> Result<(), Error> {
     let failed = |error: std::io::Error| Error::new(format!("cannot read {}: {error}", directory.display()));
-    let records = Record::abandoned(directory).map_err(failed)?;
+    let (records, unreadable) = Record::abandoned(directory).map_err(failed)?;
+    for (place, error) in &unreadable {
+        say(&format!("warning: what waits in {} cannot be read: {error}", place.display()));
+    }
+    let mut left = unreadable.len();
     if records.is_empty() {
-        say("nothing waits");
-        return Ok(());
-    }
-    let transport = environment.connect("wrap --reap", &[]).await?;
-    for record in records {
-        if record.is_running().map_err(failed)? {
-            say(&format!("{} still runs, though its wrapper was killed: left alone until it ends", record.task()));
-            continue;
+        if left == 0 {
+            say("nothing waits");
         }
-        let was_killed = !record.is_completed();
-        record.give_up().map_err(failed)?;
-        record.send(&*transport).await?;
-        let what = if was_killed { "was killed: reported as a failure" } else { "had reports left: sent" };
-        say(&format!("{} {what}", record.task()));
-        record.remove().map_err(failed)?;
+    } else {
+        let transport = environment.connect("wrap --reap", &[]).await?;
+        for record in records {
+            let (task, place) = (record.task(), record.directory().to_owned());
+            match reap_one(record, &*transport).await {
+                Ok(what) => say(&format!("{task} {what}")),
+                Err(Unreaped::Broker(error)) => return Err(error.into()),
+                // The others have nothing to do with it.
+                Err(Unreaped::Record(reason)) => {
+                    say(&format!("warning: {task} has reports left: {reason}; they wait in {}", place.display()));
+                    left += 1;
+                }
+            }
+        }
+        transport.close().await?;
     }
-    transport.close().await?;
-    Ok(())
+    match left {
+        0 => Ok(()),
+        1 => Err(Error::new("the reports of one program were not sent").hint("the next `zrecipe wrap --reap` tries again")),
+        _ => Err(Error::new(format!("the reports of {left} programs were not sent"))
+            .hint("the next `zrecipe wrap --reap` tries again")),
+    }
+}
+
+/// Why the reports of a program were not sent.
+enum Unreaped {
+    /// It is their own fault, or that of where they go.
+    Record(String),
+    /// None can be sent.
+    Broker(transport::Error),
+}
+
+/// Sends the reports of a program; what became of it, in words.
+async fn reap_one(record: Record, transport: &dyn Transport) -> Result<&'static str, Unreaped> {
+    let failed = |error: std::io::Error| Unreaped::Record(error.to_string());
+    if record.is_running().map_err(failed)? {
+        return Ok("still runs, though its wrapper was killed: left alone until it ends");
+    }
+    let was_killed = !record.is_completed();
+    record.give_up().map_err(failed)?;
+    record.send(transport).await.map_err(|error| match error {
+        transport::Error::Closed | transport::Error::Unavailable { .. } | transport::Error::Denied { .. } => {
+            Unreaped::Broker(error)
+        }
+        error => Unreaped::Record(error.to_string()),
+    })?;
+    record.remove().map_err(failed)?;
+    Ok(if was_killed { "was killed: reported as a failure" } else { "had reports left: sent" })
 }
