@@ -175,6 +175,26 @@ impl Contract {
         faults.into_iter().next().map(|fault| fault.message)
     }
 
+    /// What is wrong with something that the service sends, in words, if something is; without a channel it is sent on the
+    /// default one.
+    pub fn output_fault(&self, channel: Option<&str>, payload: &Value) -> Option<String> {
+        let found = match channel {
+            Some(name) => self.channel(name),
+            None => self.default_channel(),
+        };
+        match (found, channel, &self.channels) {
+            (None, Some(name), Some(_)) if !self.other_channels => {
+                Some(format!("on channel `{name}`, which its contract does not have"))
+            }
+            (found, ..) => {
+                let found = found?;
+                let faults = found.payload.as_ref()?.faults_of_value(payload, "the payload");
+                let fault = faults.into_iter().next()?.message;
+                Some(format!("on channel `{}` what its contract does not allow: {fault}", found.name))
+            }
+        }
+    }
+
     fn is_deprecated(&self, name: &str) -> bool {
         self.deprecated.iter().any(|(old, _)| old == name)
     }

@@ -2,7 +2,8 @@
 //! edges were exercised.
 //!
 //! The services are stubs: they refuse what the contract of the real one refuses, and send what the script says, or, where
-//! it says nothing, something on each channel that is connected. Delays of the recipe are not waited for.
+//! it says nothing, something on each channel that is connected; a script that has them send what their contracts do not
+//! promise has a fault. Delays of the recipe are not waited for.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -330,7 +331,18 @@ impl Service for Stub {
             return Outcome::Bad { reason };
         }
         *record.done.entry(job.delivery.id.clone()).or_default() += 1;
-        let outputs = act.outputs.clone().unwrap_or_else(|| self.everything(queue, envelope));
+        let outputs = match &act.outputs {
+            None => self.everything(queue, envelope),
+            Some(outputs) => {
+                let contract = self.contracts.of_queue(queue);
+                let fault = |(channel, payload): &(Option<String>, Value)| {
+                    let fault = contract?.output_fault(channel.as_deref(), payload)?;
+                    Some(format!("step `{}` sends {fault}", envelope.pointer))
+                };
+                record.faults.extend(outputs.iter().filter_map(fault));
+                outputs.clone()
+            }
+        };
         for (channel, _) in &outputs {
             let targets = envelope.targets(channel.as_deref(), None);
             if targets.is_empty() {

@@ -513,7 +513,7 @@ impl Worker {
                 let sent = match &job.envelope {
                     Some(envelope) => {
                         self.warn_of_dropped(envelope, &outputs);
-                        self.warn_of_unknown(&outputs);
+                        self.warn_of_unfit(&outputs);
                         envelope.advance(id, &outputs, channel)
                     }
                     None => Ok(Vec::new()),
@@ -559,19 +559,13 @@ impl Worker {
         }
     }
 
-    /// A service that sends on channels which its contract does not have.
-    fn warn_of_unknown(&self, outputs: &[Output]) {
-        let Some(contract) = self.service.contract().filter(|contract| !contract.other_channels) else { return };
-        if contract.channels.is_none() {
-            return;
-        }
-        for name in outputs.iter().filter_map(|output| output.channel.as_deref()) {
-            if contract.channel(name).is_none() {
-                let service = self.service.name();
-                tracing::warn!("its contract has no channel `{name}`, on which it sends");
-                let warning = format!("service {service} sends on channel `{name}`, which its contract does not have");
-                let _ = self.events.send(Event::Warning(warning));
-            }
+    /// A service that sends what its contract does not promise.
+    fn warn_of_unfit(&self, outputs: &[Output]) {
+        let Some(contract) = self.service.contract() else { return };
+        let fault = |output: &Output| contract.output_fault(output.channel.as_deref(), &output.payload);
+        for fault in outputs.iter().filter_map(fault) {
+            tracing::warn!("it sends {fault}");
+            let _ = self.events.send(Event::Warning(format!("service {} sends {fault}", self.service.name())));
         }
     }
 

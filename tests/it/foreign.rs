@@ -103,7 +103,7 @@ async fn a_program_for_each_message() {
     // The log of the service shows what acts on a terminal, and does not act on it itself.
     assert_eq!(service.says("␛[31mred").matches('\x1b').count(), 0);
     send("odd", r#"{"n": 1}"#, "\"odd\"").await;
-    service.says("its contract has no channel `elsewhere`");
+    service.says("it sends on channel `elsewhere`, which its contract does not have");
     assert_eq!(result(&place, &mut out).await.1, Value::from(2));
     // What can never be dealt with is said by the contract, or by the program.
     send("bad", r#"{"n": 1}"#, "\"bad\"").await;

@@ -20,7 +20,8 @@ use crate::value::{Object, Value};
 ///
 /// Runs on an embedded broker of its own; no service is started and no program run. Without a script each step sends
 /// something on each of its channels, then the same with every message delivered again, then with a crash in the middle
-/// of every step. A script, `NAME.test.yaml` beside the recipe, has cases of its own. Shows which links of the recipe were
+/// of every step. A script, `NAME.test.yaml` beside the recipe, has cases of its own; what it has steps send is held
+/// against the contracts of their services. Shows which links of the recipe were
 /// exercised; exit code 1 when one was not, or when something came differently.
 ///
 /// A script:
