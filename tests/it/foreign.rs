@@ -403,6 +403,17 @@ async fn newcomers_can_paste() {
         }
     }
     assert!(played > 3, "the section is played");
+    // What another section says about services without a site.
+    let commands: Vec<&str> = readme.lines().filter_map(|line| line.strip_prefix("$ ")).collect();
+    let command = |begin: &str| *commands.iter().find(|command| command.starts_with(begin)).expect("is there");
+    place.space.declare("processing_recipe").await.expect("declares");
+    let report = place.path("elsewhere").display().to_string();
+    shell(&place, &command("echo '{\"header\"").replace("/tmp/report", &report)).await;
+    shell(&place, command("zrecipe dlq reinject -d processing_recipe request.json")).await;
+    let mut service = place.service(&["service", "-s", "Dispatcher", "-s", "Count", "-s", "Report"]);
+    let line = service.says("service=\"Report\" step=2");
+    assert!(line.contains("outcome=\"done\""), "{line}");
+    assert!(std::fs::read_to_string(&report).expect("a report").ends_with(" lines\n"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -266,6 +266,27 @@ fn the_settings_schema_agrees_with_the_reader() {
     }
 }
 
+#[test]
+fn the_readme_shows_all_settings() {
+    let readme = include_str!("../../README.md");
+    let (_, section) = readme.split_once("### Settings\n").expect("a section");
+    let (_, text) = section.split_once("```toml\n").expect("a block");
+    let (text, _) = text.split_once("```").expect("an end");
+    let folder = tempfile::tempdir().expect("can be made");
+    std::fs::write(folder.path().join(FILE_NAME), text).expect("can be written");
+    let settings = Settings::find(folder.path());
+    assert!(settings.is_ok(), "{:?}", settings.err());
+    let shown: Value = toml::from_str(text).expect("is TOML");
+    let schema = schema("settings");
+    for table in ["", "/dispatcher", "/runner", "/runner/limits", "/cluster"] {
+        let at = table.replace('/', "/properties/") + "/properties";
+        let known = schema.pointer(&at).and_then(Value::as_object).unwrap_or_else(|| panic!("no {at}"));
+        for name in known.keys().filter(|name| !name.starts_with('$')) {
+            assert!(shown.pointer(&format!("{table}/{name}")).is_some(), "`{name}` of `{table}` is not shown");
+        }
+    }
+}
+
 fn has_errors(text: Vec<u8>) -> bool {
     let compilation = compile(Arc::new(Source::from_bytes("sample.json", text)), Options::default());
     compilation.diagnostics.iter().any(|found| found.level == Level::Error)
