@@ -22,8 +22,10 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout_at};
 use uuid::Uuid;
 
+use crate::diagnostic::only;
 use crate::message::{Envelope, Output, RECIPE_HEADER};
 use crate::runtime::journal;
+use crate::runtime::said::reason;
 use crate::runtime::status::{Status, TOPIC, broadcast, host_id, hostname};
 use crate::runtime::supervisor::identity;
 use crate::syntax::json::read_value;
@@ -62,6 +64,9 @@ struct State {
     /// How much of what the program has said is among them, in bytes.
     heard: u64,
 }
+
+/// The directory of a record that cannot be read, and why.
+pub type Unreadable = (PathBuf, io::Error);
 
 /// Something to tell.
 #[derive(Debug, Clone, PartialEq)]
@@ -127,7 +132,7 @@ impl Record {
     ///
     /// # Errors
     /// The directory cannot be read.
-    pub fn abandoned(directory: &Path) -> io::Result<(Vec<Self>, Vec<(PathBuf, io::Error)>)> {
+    pub fn abandoned(directory: &Path) -> io::Result<(Vec<Self>, Vec<Unreadable>)> {
         let entries = match fs::read_dir(directory) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((Vec::new(), Vec::new())),
             entries => entries?,
@@ -252,14 +257,9 @@ impl Record {
             if line.trim_ascii().is_empty() {
                 continue;
             }
-            let said = read_value(line);
-            let channel = said.as_ref().ok().and_then(|said| said.get("channel")?.as_str().map(str::to_owned));
-            match (said, channel) {
-                (Ok(said), Some(channel)) => {
-                    let payload = said.get("payload").cloned().unwrap_or_default();
-                    reports.push((Report { channel, payload }, heard));
-                }
-                _ => odd.push(String::from_utf8_lossy(line.trim_ascii()).into_owned()),
+            match report_in(line) {
+                Some(report) => reports.push((report, heard)),
+                None => odd.push(reason(line)),
             }
         }
         self.append(reports)?;
@@ -384,6 +384,14 @@ impl Record {
         }
         body
     }
+}
+
+/// A line that the program says, as a report. What was meant by a key that nobody knows would be lost.
+fn report_in(line: &[u8]) -> Option<Report> {
+    let said = read_value(line).ok()?;
+    only(said.as_object()?, &["channel", "payload"]).ok()?;
+    let channel = said.get("channel")?.as_str()?.to_owned();
+    Some(Report { channel, payload: said.get("payload").cloned().unwrap_or_default() })
 }
 
 /// Sends reports and tells the status for as long as there is a program, and then what is left for at most `linger`.

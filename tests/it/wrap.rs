@@ -60,13 +60,14 @@ async fn what_a_program_says_is_reported() {
     let script = r#"
 echo "{\"channel\": \"updates\", \"payload\": {\"recipe\": \"$ZRECIPE_RECIPE_ID\"}}" >> "$ZRECIPE_RESULTS"
 echo 'no report' >> "$ZRECIPE_RESULTS"
+echo '{"channel": "updates", "paylod": 1}' >> "$ZRECIPE_RESULTS"
 grep -q cluster.submission "$ZRECIPE_STEP" && grep -q recipe-pointer "$ZRECIPE_WRAPPER" || exit 1
 printf '{"channel": "result-individual-file", "payload": "x.mtz"}\n{"channel": "cut\n' >> "$ZRECIPE_RESULTS"
 printf '{"channel": "updates", "payload": "last"}' >> "$ZRECIPE_RESULTS"
 "#;
     let output = wrap(&place, script, &[]).output().expect("runs");
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
-    for odd in ["no report", "{\"channel\": \"cut"] {
+    for odd in ["no report", "{\"channel\": \"cut", "{\"channel\": \"updates\", \"paylod\": 1}"] {
         assert!(said(&output).contains(&format!("this is no report: {odd}; write")), "{}", said(&output));
     }
     let expected = [
