@@ -1,7 +1,9 @@
 //! Rebasing: a message goes on with a corrected recipe, at the step that is the same as before.
 //!
-//! Steps are known by what they are and where they stand, not by their numbers: service and destination, the way that
-//! leads to them from the start, parameters, and neighbours. What is not unique in both directions is refused.
+//! Steps are known by what they are and where they stand: service and destination, the way that leads to them from the
+//! start, neighbours, and parameters. Each of these points at steps; where they point at different ones, as when a step
+//! like it has been put before it, none has more weight, and the number may decide for the one with its parameters. What
+//! is not unique in both directions is refused.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -42,6 +44,41 @@ fn name(number: i64, step: &Object) -> String {
         (Some(name), None) | (None, Some(name)) => format!("step {number} ({name})"),
         (None, None) => format!("step {number}"),
     }
+}
+
+/// What equal parameters come to; see [`likeness`].
+const ALIKE: usize = 1000;
+
+/// How much two sets of parameters have in common, of [`ALIKE`]: by the words of their texts, each where it stands. Those
+/// of a step that has none are like nothing.
+fn likeness(these: Option<&Value>, those: Option<&Value>) -> usize {
+    fn words(value: &Value, place: &str, found: &mut BTreeSet<(String, String)>) {
+        match value {
+            Value::Object(members) => {
+                members.iter().for_each(|(key, value)| words(value, &format!("{place}/{key}"), found));
+            }
+            Value::Array(items) => items.iter().for_each(|item| words(item, place, found)),
+            Value::String(text) => {
+                found.extend(text.split_whitespace().map(|word| (place.to_owned(), word.to_owned())));
+            }
+            other => _ = found.insert((place.to_owned(), other.to_json())),
+        }
+    }
+    let (Some(these), Some(those)) = (these, those) else { return 0 };
+    let (mut left, mut right) = (BTreeSet::new(), BTreeSet::new());
+    words(these, "", &mut left);
+    words(those, "", &mut right);
+    match left.union(&right).count() {
+        0 => 0,
+        _ if these == those => ALIKE,
+        all => (left.intersection(&right).count() * ALIKE / all).min(ALIKE - 1),
+    }
+}
+
+/// Those of some steps for which something speaks; nothing where it speaks for none, or does not tell them apart.
+fn pointed_at(steps: &[i64], speaks: impl Fn(i64) -> bool) -> Option<Vec<i64>> {
+    let those: Vec<i64> = steps.iter().copied().filter(|&step| speaks(step)).collect();
+    Some(those).filter(|those| !those.is_empty() && those.len() < steps.len())
 }
 
 /// The links of an `output`: channel and step.
@@ -113,19 +150,40 @@ impl<'v> Steps<'v> {
         if found.is_empty() && place.is_some() {
             found = of_kind(&|kind| kind.1 == place);
         }
-        let (way, neighbours) = (self.ways.get(&number), self.neighbours(number));
-        let narrower: [&dyn Fn(i64) -> bool; 3] = [
-            &|candidate| other.ways.get(&candidate) == way,
-            &|candidate| other.steps.get(&candidate).map(|step| step.get("parameters")) == Some(step.get("parameters")),
-            &|candidate| other.neighbours(candidate) == neighbours,
-        ];
-        for is_like in narrower {
-            let fewer: Vec<i64> = found.iter().copied().filter(|&candidate| is_like(candidate)).collect();
-            if !fewer.is_empty() {
-                found = fewer;
-            }
+        // And what was wrong may have been the queue while another step has that queue now.
+        let same_number = of_kind(&|kind| service.is_some() && kind.0 == service).contains(&number);
+        if same_number && !found.is_empty() && !found.contains(&number) {
+            found.push(number);
         }
-        found
+        let (way, neighbours) = (self.ways.get(&number), self.neighbours(number));
+        let standing = pointed_at(&found, |candidate| other.ways.get(&candidate) == way)
+            .or_else(|| pointed_at(&found, |candidate| other.neighbours(candidate) == neighbours));
+        let likeness = |candidate: i64| {
+            let there = other.steps.get(&candidate).and_then(|step| step.get("parameters"));
+            likeness(step.get("parameters"), there)
+        };
+        let most = found.iter().map(|&candidate| likeness(candidate)).max().unwrap_or(0);
+        // A little more in common than others have says nothing, unless it is all.
+        let is_close = |candidate: i64| match likeness(candidate) {
+            0 => false,
+            like if most == ALIKE => like == ALIKE,
+            like => like * 3 > most * 2,
+        };
+        let alike = pointed_at(&found, is_close);
+        let here = found.contains(&number);
+        let both = |a: &[i64], b: &[i64]| a.iter().copied().filter(|step| b.contains(step)).collect::<Vec<_>>();
+        match (standing, alike) {
+            (None, None) => found,
+            (Some(standing), None) if here && !standing.contains(&number) => [standing, vec![number]].concat(),
+            (Some(standing), None) => standing,
+            (None, Some(alike)) if here && most < ALIKE && !alike.contains(&number) => [alike, vec![number]].concat(),
+            (None, Some(alike)) => alike,
+            (Some(standing), Some(alike)) => match both(&standing, &alike) {
+                agreed if !agreed.is_empty() => agreed,
+                _ if alike.contains(&number) => vec![number],
+                _ => [standing, alike].concat(),
+            },
+        }
     }
 
     /// The step of another recipe that a step is.
@@ -188,7 +246,45 @@ mod tests {
                              "1": {"service": "R", "queue": "r"}, "8": {"service": "C", "queue": "c2"}, "start": [[7, []]]}"#;
         let shorter = r#"{"1": {"service": "A", "queue": "a", "output": {"x": 2}},
                           "2": {"service": "R", "queue": "r"}, "start": [[1, []]]}"#;
+        // One like it was put before it, or one of its queue while its own was wrong.
+        let short = r#"{"1": {"service": "A", "queue": "a", "output": 2},
+                        "2": {"service": "B", "queue": "b", "parameters": {"n": "2"}}, "start": [[1, []]]}"#;
+        let inserted = r#"{"1": {"service": "A", "queue": "a", "output": 3},
+                           "3": {"service": "B", "queue": "b", "parameters": {"what": "inserted"}, "output": 2},
+                           "2": {"service": "B", "queue": "b", "parameters": {"n": "2", "fixed": "yes"}},
+                           "start": [[1, []]]}"#;
+        let moved = inserted.replacen("\"b\", \"parameters\": {\"n\"", "\"b2\", \"parameters\": {\"n\"", 1);
+        let numbered = inserted.replace('2', "4").replace("\"n\": \"4\"", "\"n\": \"2\"");
+        let parameters = [r#"{"n": "2"}"#, r#"{"what": "inserted"}"#, r#"{"n": "2", "fixed": "yes"}"#];
+        let bare = |text: &str| parameters.iter().fold(text.to_owned(), |text, one| text.replace(one, "{}"));
+        let (short_bare, inserted_bare) = (bare(short), bare(inserted));
+        let run = r#"{"1": {"service": "R", "queue": "r", "parameters": {"dir": "/d", "commands": ["echo hello"]}, "output": 2},
+                      "2": {"service": "R", "queue": "r", "parameters": {"commands": "echo two"}}, "start": [[1, []]]}"#;
+        let run_longer = r#"{"1": {"service": "R", "queue": "r", "parameters": {"dir": "/d", "commands": ["echo pre"]}, "output": 5},
+                             "5": {"service": "R", "queue": "r", "parameters": {"dir": "/d", "commands": ["echo hello"]}, "output": 2},
+                             "2": {"service": "R", "queue": "r", "parameters": {"dir": "/d", "commands": ["echo two"]}},
+                             "start": [[1, []]]}"#;
         for (old, new, pointer, expected) in [
+            (short, inserted, 2, Ok((2, "[1]"))),
+            (short, &moved, 2, Ok((2, "[1]"))),
+            (
+                short,
+                &numbered,
+                2,
+                Err(
+                    "step 3 (B, `b`) and step 4 (B, `b`) of the new recipe could all be step 2 (B, `b`) of the old one",
+                ),
+            ),
+            (
+                &short_bare,
+                &inserted_bare,
+                2,
+                Err(
+                    "step 3 (B, `b`) and step 2 (B, `b`) of the new recipe could all be step 2 (B, `b`) of the old one",
+                ),
+            ),
+            // Where step 1 is now is not sure, so the path is without it.
+            (run, run_longer, 2, Ok((2, "[]"))),
             (chain, chain, 3, Ok((3, "[1]"))),
             (chain, renumbered, 2, Ok((9, "[7]"))),
             (chain, renumbered, 3, Ok((1, "[7]"))),
