@@ -393,9 +393,20 @@ pub fn print(text: &str) -> Result<(), Error> {
     })
 }
 
-/// Writes a line for people to standard error; if nobody reads it, so be it.
-pub fn say(line: &str) {
-    let _ = writeln!(io::stderr().lock(), "{line}");
+/// Writes lines for people to standard error; if nobody reads them, so be it.
+pub fn say(lines: &str) {
+    let _ = writeln!(io::stderr().lock(), "{}", plain_lines(lines));
+}
+
+/// Text from elsewhere on one line, without what a terminal would act on: nobody who sends messages is to move the
+/// cursor, or to add a line that looks like ours.
+pub fn plain(text: &str) -> String {
+    report::printable(text, usize::MAX)
+}
+
+/// Lines of text without what a terminal would act on.
+pub fn plain_lines(lines: &str) -> String {
+    lines.split('\n').map(plain).collect::<Vec<_>>().join("\n")
 }
 
 impl Session {
@@ -724,7 +735,7 @@ pub fn difference(name: &str, before: Arc<Source>, after: Arc<Source>, colour: b
 
 /// The difference of two values, without their secrets and without regard to the order of members.
 pub fn difference_of_values(name: &str, before: &Value, after: &Value, colour: bool) -> String {
-    let lines = |value: &Value| secret::hidden("", sorted(value)).to_json_pretty() + "\n";
+    let lines = |value: &Value| plain_lines(&secret::hidden("", sorted(value)).to_json_pretty()) + "\n";
     unified(name, &lines(before), &lines(after), colour)
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::broker::{Environment, EnvironmentArgs, worn};
 use super::progress::block_on;
-use super::{Error, Session, say};
+use super::{Error, Session, plain, plain_lines, say};
 use crate::ops::dead_letters::{self, Fate, Letter, Look, WORN, look, queue_of, ready};
 use crate::ops::management::Queue;
 use crate::secret;
@@ -91,6 +91,11 @@ pub fn step_text(letter: &Letter) -> String {
     }
 }
 
+/// What a message is called, for people.
+pub fn name(letter: &Letter) -> String {
+    letter.id.as_deref().map_or_else(|| "a message without an id".to_owned(), plain)
+}
+
 /// A message as a file has it, without secrets.
 pub fn shown(letter: &Letter) -> Value {
     secret::hidden("", letter.to_value(&jiff::Zoned::now()))
@@ -100,7 +105,7 @@ pub fn shown(letter: &Letter) -> Value {
 pub fn parts(shown: &Value) -> String {
     let mut text = String::new();
     for part in ["header", "message"] {
-        let part_text = shown.get(part).map(Value::to_json_pretty).unwrap_or_default();
+        let part_text = plain_lines(&shown.get(part).map(Value::to_json_pretty).unwrap_or_default());
         let _ = writeln!(text, "  {part:<7} {}", part_text.replace('\n', "\n          "));
     }
     text

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::sync::{mpsc, watch};
 
-use super::{Error, Session, print, say};
+use super::{Error, Session, plain, print, say};
 use crate::runtime::foreign::Foreign;
 use crate::runtime::journal::Journal;
 use crate::runtime::roots::Roots;
@@ -236,16 +236,16 @@ pub fn table(run: &Run, reports: &[Report]) -> String {
 
 /// Rows in columns.
 pub fn align<R: AsRef<[String]>>(rows: &[R]) -> String {
+    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.as_ref().iter().map(|cell| plain(cell)).collect()).collect();
     let mut widths: Vec<usize> = Vec::new();
-    for row in rows {
-        let row = row.as_ref();
+    for row in &rows {
         widths.resize(widths.len().max(row.len()), 0);
         row.iter().zip(&mut widths).for_each(|(cell, width)| *width = cell.chars().count().max(*width));
     }
     let mut text = String::new();
-    for row in rows {
+    for row in &rows {
         let mut line = String::new();
-        for (cell, width) in row.as_ref().iter().zip(&widths) {
+        for (cell, width) in row.iter().zip(&widths) {
             let _ = write!(line, "{cell:<width$}  ");
         }
         text.push_str(line.trim_end());

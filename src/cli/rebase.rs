@@ -6,9 +6,9 @@ use std::path::PathBuf;
 
 use super::broker::{Environment, LOGBOOK};
 use super::confirm::confirm;
-use super::letters::{Found, LookArgs};
+use super::letters::{Found, LookArgs, name};
 use super::progress::block_on;
-use super::{Error, ParameterArgs, Session, difference_of_values, print, say};
+use super::{Error, ParameterArgs, Session, difference_of_values, plain, print, say};
 use crate::bind::bind;
 use crate::infer;
 use crate::library::Library;
@@ -82,7 +82,7 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
         print(&text(&changes))?;
     }
     for (change, reason) in changes.iter().filter_map(|change| Some((change, change.new.as_ref().err()?))) {
-        say(&format!("error: {}: {} stays: {reason}", change.place, name(&change.letter)));
+        say(&plain(&format!("error: {}: {} stays: {reason}", change.place, name(&change.letter))));
     }
     if ready > 0 && !args.dry_run {
         confirm(&format!("{ready} letters go on with the recipe `{}`.", args.onto), args.yes)?;
@@ -93,10 +93,6 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
         }
     }
     if ready == changes.len() { Ok(()) } else { Err(Error::findings()) }
-}
-
-fn name(letter: &Letter) -> &str {
-    letter.id.as_deref().unwrap_or("a message without an id")
 }
 
 /// Sends what has been shown, and nothing that has come since.
@@ -253,7 +249,8 @@ fn text(changes: &[Change]) -> String {
     for change in changes {
         let Ok((from, new, message)) = &change.new else { continue };
         let lines: Vec<&str> = change.diff.lines().filter(is_change).collect();
-        let title = format!("step {from} is now step {} and goes to {}", new.pointer, message.destination);
+        let destination = plain(&message.destination.to_string());
+        let title = format!("step {from} is now step {} and goes to {destination}", new.pointer);
         let key = format!("{title}\n{}", lines.join("\n"));
         match groups.iter_mut().find(|(other, _)| *other == key) {
             Some((_, group)) => group.push(change),
@@ -264,7 +261,7 @@ fn text(changes: &[Change]) -> String {
     for (key, group) in groups {
         let title = key.lines().next().unwrap_or_default();
         for change in &group {
-            text.push_str(&format!("{}: {}\n", change.place, name(&change.letter)));
+            text.push_str(&format!("{}: {}\n", plain(&change.place), name(&change.letter)));
         }
         text.push_str(&format!("{title}\n{}\n", group.first().map_or("", |change| change.diff.as_str())));
     }

@@ -278,3 +278,45 @@ async fn a_corrected_recipe_goes_into_the_letters_that_carry_the_broken_one() {
     assert_eq!(place.take(&mut errors).await.deliveries, 1);
     assert_eq!(json(&run(&place, &["dlq", "check", "--json"], 1)), json!({"dlq.out": 2}));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn letters_do_not_write_on_the_terminal_of_whoever_looks_at_them() {
+    let place = Place::new().await;
+    let reason = "\u{1b}[2J\u{7}\0\nerror: a line that nobody has written\ttab \u{9b}31m";
+    let body = "{\"id\": \"\u{9b}2J\", \"n\": \"\\u001b[2J\"}";
+    place.send("out", "m\u{1b}[2J", body, Default::default()).await;
+    let mut deliveries = place.subscribe("out").await;
+    let delivery = deliveries.next().await.expect("comes");
+    let verdict = Verdict::DeadLetter { reason: reason.to_owned() };
+    let settlement = Settlement { verdict, outputs: Vec::new(), note: None };
+    zrecipe::transport::Transport::settle(&place.space, &delivery, settlement).await.expect("settles");
+    drop(deliveries);
+    let is_plain = |text: &str| {
+        let is_bad = |c: char| c != '\n' && c.is_control();
+        assert!(!text.contains(is_bad) && !text.lines().any(|line| line.starts_with("error: a line")), "{text:?}");
+    };
+    let look = |command: &[&str]| {
+        let output = run(&place, &[command, &["--wait", "0.2"]].concat(), 0);
+        is_plain(&text(&output.stdout));
+        is_plain(&text(&output.stderr));
+        text(&output.stdout)
+    };
+    for command in ["list", "show", "diagnose"] {
+        let shown = look(&["dlq", command]);
+        assert!(shown.contains("a line that nobody has written"), "{shown}");
+    }
+    let peeked = run(&place, &["peek", "dlq.out"], 0);
+    is_plain(&text(&peeked.stdout));
+    // Programs get what was said.
+    let found = json(&run(&place, &["dlq", "list", "--json", "--wait", "0.2"], 0));
+    assert_eq!(found[0]["reason"], reason);
+    // A file says where its letter is to go back to.
+    let queue = "evil\\u001b[2J\\nerror: a line";
+    let file = format!(
+        "{{\"header\": {{\"x-death\": [{{\"queue\": \"{queue}\", \"reason\": \"rejected\"}}]}}, \"message\": 0}}"
+    );
+    place.write("letter", &file);
+    let tried = place.command(&["dlq", "reinject", "--dry-run", "letter"]).output().expect("runs");
+    is_plain(&text(&tried.stdout));
+    is_plain(&text(&tried.stderr));
+}

@@ -9,10 +9,10 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use crate::cli::broker::EnvironmentArgs;
-use crate::cli::letters::{Heap, LookArgs, expand, parts, queues, seconds, shown, step_text};
+use crate::cli::letters::{Heap, LookArgs, expand, name, parts, queues, seconds, shown, step_text};
 use crate::cli::progress::{align, block_on, interrupted};
 use crate::cli::rebase;
-use crate::cli::{Error, Session, print, say};
+use crate::cli::{Error, Session, plain, print, say};
 use crate::compile::{Options, compile};
 use crate::library::Library;
 use crate::message::{Envelope, REQUEST_QUEUE, Request};
@@ -191,10 +191,10 @@ fn show(args: &Look, session: &Session) -> Result<(), Error> {
     let mut text = String::new();
     for ((place, letter), shown) in letters.iter().zip(shown) {
         let death = letter.death();
-        let _ = writeln!(text, "{place}: {}", letter.id.as_deref().unwrap_or("a message without an id"));
-        let _ = writeln!(text, "  reason  {}", letter.reason());
-        let _ = writeln!(text, "  died in {}", death.queue.as_deref().unwrap_or("an unknown queue"));
-        let _ = writeln!(text, "  step    {}", step_text(letter));
+        let _ = writeln!(text, "{}: {}", plain(place), name(letter));
+        let _ = writeln!(text, "  reason  {}", plain(&letter.reason()));
+        let _ = writeln!(text, "  died in {}", plain(death.queue.as_deref().unwrap_or("an unknown queue")));
+        let _ = writeln!(text, "  step    {}", plain(&step_text(letter)));
         text.push_str(&parts(&shown));
     }
     print(&text)
@@ -359,9 +359,9 @@ fn send_back(args: &Reinject, session: &Session) -> Result<(), Error> {
             match sent {
                 Ok(Sent { id, destination, may_be_again }) => {
                     let verb = if args.dry_run { "would go" } else { "went" };
-                    say(&format!("{file} {verb} to {destination}"));
+                    say(&plain(&format!("{file} {verb} to {destination}")));
                     if may_be_again {
-                        say(&format!("note: {file} may have gone before, with the same id {id}"));
+                        say(&plain(&format!("note: {file} may have gone before, with the same id {id}")));
                     }
                     result.extend([
                         ("destination".to_owned(), Value::from(destination)),
@@ -370,7 +370,7 @@ fn send_back(args: &Reinject, session: &Session) -> Result<(), Error> {
                     ]);
                 }
                 Err(reason) => {
-                    say(&format!("error: {file}: {reason}"));
+                    say(&plain(&format!("error: {file}: {reason}")));
                     result.push(("error".to_owned(), Value::from(reason)));
                 }
             }
@@ -493,9 +493,9 @@ fn diagnose(args: &Look, session: &Session) -> Result<(), Error> {
     let mut text = String::new();
     for (place, letter) in &letters {
         let (helps, why) = prospects(letter, session, &library)?;
-        let id = letter.id.as_deref().unwrap_or("a message without an id");
         let verdict = if helps { "sending it back can help" } else { "sending it back does not help" };
-        let _ = writeln!(text, "{place}: {id}\n  died: {}\n  {verdict}: {why}", letter.reason());
+        let (place_text, died, because) = (plain(place), plain(&letter.reason()), plain(&why));
+        let _ = writeln!(text, "{place_text}: {}\n  died: {died}\n  {verdict}: {because}", name(letter));
         results.push(Value::from([
             ("place", Value::from(place.as_str())),
             ("id", letter.id.clone().map_or(Value::Null, Value::from)),

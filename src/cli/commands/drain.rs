@@ -6,7 +6,7 @@ use tokio::sync::watch;
 
 use crate::cli::broker::EnvironmentArgs;
 use crate::cli::progress::{block_on, interrupted};
-use crate::cli::{Error, Session, print, say};
+use crate::cli::{Error, Session, plain, print, say};
 use crate::ops::dead_letters::WORN;
 use crate::ops::drain::{Move, Plan, drain};
 use crate::value::Value;
@@ -90,13 +90,13 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
                 Move::To(destination) => {
                     moved += 1;
                     if !args.json && closed.is_ok() {
-                        closed = print(&format!("{id} went to {destination}\n"));
+                        closed = print(&(plain(&format!("{id} went to {destination}")) + "\n"));
                     }
                     ("destination", destination.name().to_owned())
                 }
                 Move::Stays(reason) => {
                     stayed += 1;
-                    say(&format!("error: {id} stays: {reason}"));
+                    say(&plain(&format!("error: {id} stays: {reason}")));
                     ("error", reason.clone())
                 }
             };

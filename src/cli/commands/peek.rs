@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::cli::broker::{Environment, EnvironmentArgs, worn};
-use crate::cli::letters::{parts, shown, step_text};
+use crate::cli::letters::{name, parts, shown, step_text};
 use crate::cli::progress::{block_on, timestamp};
-use crate::cli::{Error, Session, print, say};
+use crate::cli::{Error, Session, plain, print, say};
 use crate::ops::dead_letters::{Fate, Letter, Look, look};
 use crate::ops::management::Queue;
 use crate::value::Value;
@@ -73,10 +73,10 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
     }
     let mut text = String::new();
     for seen in &seen {
-        let _ = writeln!(text, "{}", seen.letter.id.as_deref().unwrap_or("a message without an id"));
+        let _ = writeln!(text, "{}", name(&seen.letter));
         let _ = writeln!(text, "  sent    {}", timestamp(seen.letter.sent));
         let _ = writeln!(text, "  delivered {} times before", seen.deliveries);
-        let _ = writeln!(text, "  step    {}", step_text(&seen.letter));
+        let _ = writeln!(text, "  step    {}", plain(&step_text(&seen.letter)));
         text.push_str(&parts(&shown(&seen.letter)));
     }
     print(&text)
