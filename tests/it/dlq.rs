@@ -320,3 +320,34 @@ async fn letters_do_not_write_on_the_terminal_of_whoever_looks_at_them() {
     is_plain(&text(&tried.stdout));
     is_plain(&text(&tried.stderr));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn letters_that_are_alike_are_diagnosed_together_each_with_what_to_do() {
+    let place = Place::new().await;
+    for number in 0..9 {
+        bury(&place, &format!("m{number}"), "no image in it").await;
+    }
+    bury(&place, "gone", "there is no queue `index`").await;
+    bury(&place, "asked", "why").await;
+    place.send("out", "raw", "no JSON", Default::default()).await;
+    let mut deliveries = place.subscribe("out").await;
+    let delivery = deliveries.next().await.expect("comes");
+    let verdict = Verdict::DeadLetter { reason: "why".to_owned() };
+    let settlement = Settlement { verdict, outputs: Vec::new(), note: None };
+    zrecipe::transport::Transport::settle(&place.space, &delivery, settlement).await.expect("settles");
+    drop(deliveries);
+    let said = text(&run(&place, &["dlq", "diagnose", "--wait", "0.2"], 0).stdout);
+    for expected in [
+        "dlq.out: 9 letters: m0, m1, m2 and 6 more\n  died: no image in it\n  sending it back does not help: its service \
+         has said that as it is it can never be dealt with\n  help: if the recipe is wrong: `zrecipe dlq rebase dlq.out --onto",
+        "dlq.out: gone\n  died: there is no queue `index`\n  sending it back can help: ",
+        "dlq.out: asked\n",
+        "dlq.out: raw\n  died: why\n  sending it back does not help: its body is ",
+    ] {
+        assert!(said.contains(expected), "{expected}\n{said}");
+    }
+    let found = json(&run(&place, &["dlq", "diagnose", "--json", "--wait", "0.2"], 0));
+    assert_eq!(found.as_array().map(Vec::len), Some(12));
+    assert_eq!(found[9]["helps"], json!(true));
+    assert!(found[0]["help"].as_str().is_some_and(|help| help.contains("dlq rebase dlq.out --onto")), "{found}");
+}

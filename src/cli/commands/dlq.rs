@@ -1,6 +1,6 @@
 //! `zrecipe dlq`: dead letters, and the way back.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write as _;
 use std::io::{BufRead as _, IsTerminal as _};
 use std::path::{Path, PathBuf};
@@ -18,6 +18,7 @@ use crate::library::Library;
 use crate::message::{Envelope, REQUEST_QUEUE, Request};
 use crate::ops::dead_letters::{self, Fate, Letter, look, queue_of, ready, reinject};
 use crate::transport::{Delivery, Error as TransportError, Transport};
+use crate::syntax::json::read_value;
 use crate::value::Value;
 
 /// See dead letters, keep them in files, and send them back
@@ -437,51 +438,115 @@ async fn one_back(args: &Reinject, transport: Option<&dyn Transport>, path: &Pat
     Ok(Sent { id, destination, may_be_again })
 }
 
+/// What is to be expected of sending a letter back.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Prospects {
+    /// Whether it can help.
+    helps: bool,
+    /// Why.
+    why: String,
+    /// What to do, without the place of the letter.
+    remedy: Remedy,
+}
+
+/// What to do about a letter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Remedy {
+    /// It is as good as new.
+    SendBack,
+    /// Its recipe has to be another one.
+    Rebase,
+    /// What was asked for has to be asked for again.
+    Ask,
+    /// Somebody has to mend what it complains of first.
+    Mend,
+    /// There is no more to be had of it.
+    Keep,
+}
+
+impl Remedy {
+    /// In words, for letters of a queue or for a file.
+    fn text(self, place: &str, is_queue: bool) -> String {
+        let back = if is_queue {
+            format!("`zrecipe dlq purge {place} | zrecipe dlq reinject -r`")
+        } else {
+            "`zrecipe dlq reinject -r FILE`".to_owned()
+        };
+        let place = if is_queue { place } else { "FILE" };
+        let rebase = format!("`zrecipe dlq rebase {place} --onto RECIPE`");
+        match self {
+            Self::SendBack => format!("{back} sends it back"),
+            Self::Rebase => format!("{rebase} puts a corrected recipe into it and sends it on"),
+            Self::Ask => "`zrecipe go RECIPE` asks again, with a recipe that is right".to_owned(),
+            Self::Mend => {
+                format!("if the recipe is wrong: {rebase}; if something else is: mend it, and {back} sends it back")
+            }
+            Self::Keep if is_queue => format!("`zrecipe dlq purge {place}` keeps it in a file"),
+            Self::Keep => "it is kept in its file".to_owned(),
+        }
+    }
+}
+
 /// Whether sending a letter back can help, and why.
-fn prospects(letter: &Letter, session: &Session, library: &Library) -> Result<(bool, String), Error> {
+fn prospects(letter: &Letter, session: &Session, library: &Library) -> Result<Prospects, Error> {
     let death = letter.death();
     let queue = death.queue.clone().unwrap_or_default();
-    let cannot = |why: String| Ok((false, why));
-    let can = |why: &str| Ok((true, why.to_owned()));
+    let cannot = |why: String, remedy| Ok(Prospects { helps: false, why, remedy });
+    let can = |why: &str| Ok(Prospects { helps: true, why: why.to_owned(), remedy: Remedy::SendBack });
     let envelope = match Envelope::read(&letter.headers, &letter.body) {
         Ok(envelope) => Some(envelope),
         Err(crate::message::Error::NotARecipe) => None,
-        Err(error) => return cannot(format!("{error}, and no service can deal with that")),
+        Err(error) => return cannot(format!("{error}, and no service can deal with that"), Remedy::Keep),
     };
     if queue == REQUEST_QUEUE {
         let body =
             envelope.as_ref().map_or_else(|| letter.body.clone(), |envelope| envelope.payload.to_json().into_bytes());
         let request = match Request::read(&body) {
             Ok(request) => request,
-            Err(reason) => return cannot(reason),
+            Err(reason) => return cannot(reason, Remedy::Ask),
         };
         for name in &request.recipes {
             let source = match library.find(name) {
                 Ok(source) => source,
-                Err(error) => return cannot(error.to_string()),
+                Err(error) => return cannot(error.to_string(), Remedy::Ask),
             };
             let options = Options { parameters: Some(&request.parameters), ..session.options()? };
             let compiled = compile(Arc::new(source), options);
             if let Some(refusal) = compiled.refusals().next() {
-                return cannot(format!("recipe `{name}` is still refused: {} [{}]", refusal.message, refusal.rule));
+                let why = format!("recipe `{name}` is still refused: {} [{}]", refusal.message, refusal.rule);
+                return cannot(why, Remedy::Ask);
             }
         }
         if request.recipes.is_empty() && request.custom_recipe.is_none() {
-            return cannot("the request names no recipe and carries none".to_owned());
+            return cannot("the request names no recipe and carries none".to_owned(), Remedy::Ask);
         }
     }
-    if let Some(envelope) = &envelope
-        && let Some(contract) = session.contracts()?.of_queue(&queue)
+    if let Err(error) = read_value(&letter.body) {
+        return cannot(format!("its body is {error}, and services read JSON"), Remedy::Keep);
+    }
+    let contract = session.contracts()?.of_queue(&queue);
+    if let (Some(envelope), Some(contract)) = (&envelope, contract)
         && let Some(reason) = contract.refusal(&envelope.parameters())
     {
-        return cannot(format!("service {} refuses it: {reason}", contract.name()));
+        return cannot(format!("service {} refuses it: {reason}", contract.name()), Remedy::Rebase);
     }
+    // Services of zrecipe say why; the dispatcher's reasons have been looked at above.
+    let is_said = letter.headers.get("zrecipe-reason").is_some() && queue != REQUEST_QUEUE;
+    let is_gone = |reason: &str| reason.starts_with("there is no queue") || reason.starts_with("there is no topic");
     match death.reason.as_deref() {
         Some("delivery_limit") => can("a service failed on it again and again: it can help when the cause is mended"),
         Some("expired" | "maxlen") => can("it was never looked at"),
+        Some("rejected") if is_said && is_gone(&letter.reason()) => can("it can help when that is there now"),
+        Some("rejected") if is_said => {
+            let who = contract.map_or_else(|| "its service".to_owned(), |contract| format!("service {}", contract.name()));
+            cannot(format!("{who} has said that as it is it can never be dealt with"), Remedy::Mend)
+        }
         _ => can("nothing that is known here speaks against it"),
     }
 }
+
+/// What letters have in common: why they died, what is to be expected, and what to do.
+type Kind = (String, Prospects, String);
 
 fn diagnose(args: &Look, session: &Session) -> Result<(), Error> {
     let letters = args.letters.find(session)?.letters;
@@ -490,19 +555,26 @@ fn diagnose(args: &Look, session: &Session) -> Result<(), Error> {
         Err(_) => session.library()?,
     };
     let mut results = Vec::new();
-    let mut text = String::new();
+    // Those that are alike together: what died of one cause did so a thousand times.
+    let mut groups: Vec<(Kind, Vec<(&str, String)>)> = Vec::new();
+    let mut known = HashMap::new();
     for (place, letter) in &letters {
-        let (helps, why) = prospects(letter, session, &library)?;
-        let verdict = if helps { "sending it back can help" } else { "sending it back does not help" };
-        let (place_text, died, because) = (plain(place), plain(&letter.reason()), plain(&why));
-        let _ = writeln!(text, "{place_text}: {}\n  died: {died}\n  {verdict}: {because}", name(letter));
+        let prospects = prospects(letter, session, &library)?;
+        let help = prospects.remedy.text(place, letter.queue.as_ref() == Some(place));
         results.push(Value::from([
             ("place", Value::from(place.as_str())),
             ("id", letter.id.clone().map_or(Value::Null, Value::from)),
             ("reason", Value::from(letter.reason())),
-            ("helps", Value::Bool(helps)),
-            ("why", Value::from(why)),
+            ("helps", Value::Bool(prospects.helps)),
+            ("why", Value::from(prospects.why.as_str())),
+            ("help", Value::from(help.as_str())),
         ]));
+        let key = (letter.reason(), prospects, help);
+        let number = *known.entry(key.clone()).or_insert_with(|| {
+            groups.push((key, Vec::new()));
+            groups.len() - 1
+        });
+        groups[number].1.push((place, name(letter)));
     }
     if args.json {
         return print(&(Value::Array(results).to_json_pretty() + "\n"));
@@ -510,5 +582,39 @@ fn diagnose(args: &Look, session: &Session) -> Result<(), Error> {
     if letters.is_empty() {
         say("there are no dead letters");
     }
+    let mut text = String::new();
+    for ((reason, prospects, help), group) in groups {
+        let verdict = if prospects.helps { "sending it back can help" } else { "sending it back does not help" };
+        text.push_str(&members(&group));
+        let _ = writeln!(text, "  died: {}\n  {verdict}: {}", plain(&reason), plain(&prospects.why));
+        let _ = writeln!(text, "  help: {}", plain(&help));
+    }
     print(&text)
+}
+
+/// Which letters there are of a kind: each if they are few.
+fn members(group: &[(&str, String)]) -> String {
+    const MOST: usize = 3;
+    let mut places: Vec<(&str, Vec<&str>)> = Vec::new();
+    for (place, name) in group {
+        match places.last_mut().filter(|(last, _)| last == place) {
+            Some((_, names)) => names.push(name),
+            None => places.push((place, vec![name])),
+        }
+    }
+    let mut text = String::new();
+    for (place, names) in places.iter().take(MOST) {
+        let place = plain(place);
+        let few = names.iter().take(MOST).copied().collect::<Vec<_>>().join(", ");
+        let _ = match names.len() {
+            1 => writeln!(text, "{place}: {few}"),
+            count if count <= MOST => writeln!(text, "{place}: {count} letters: {few}"),
+            count => writeln!(text, "{place}: {count} letters: {few} and {} more", count - MOST),
+        };
+    }
+    let more = places.iter().skip(MOST).map(|(_, names)| names.len()).sum::<usize>();
+    if more > 0 {
+        let _ = writeln!(text, "and {more} more in other places");
+    }
+    text
 }
