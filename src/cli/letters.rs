@@ -1,5 +1,6 @@
 //! Dead letters and other messages: where they are looked for, and how people see them, without secrets.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -35,6 +36,8 @@ pub struct Found {
     pub letters: Vec<(String, Letter)>,
     /// The queues that were looked into.
     pub queues: Vec<(String, Look)>,
+    /// How many letters there are in those that hold more than were looked at.
+    pub more: BTreeMap<String, u64>,
 }
 
 impl LookArgs {
@@ -61,12 +64,17 @@ impl LookArgs {
                     continue;
                 }
                 let look_at = Look { wait, most: self.limit, worn };
+                let whole = ready(&*transport, &queue).await?;
                 let seen = look(&*transport, &queue, look_at, |delivery| {
                     found.letters.push((queue.clone(), Letter::of(delivery)));
                     Ok::<_, Error>(Fate::Stays)
                 });
-                if seen.await? == self.limit {
-                    say(&format!("note: {queue} may hold more than the {} that were looked at", self.limit));
+                let seen = seen.await?;
+                if seen == self.limit && whole > seen as u64 {
+                    say(&format!(
+                        "note: {queue} holds {whole}, and {seen} were looked at; `--limit {whole}` looks at all"
+                    ));
+                    found.more.insert(queue.clone(), whole);
                 }
                 found.queues.push((queue, look_at));
             }

@@ -67,7 +67,7 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
         let envelope = Envelope::read(&letter.headers, &letter.body);
         envelope.is_ok_and(|envelope| envelope.id().is_some_and(|id| id.starts_with(wanted.as_str())))
     };
-    let Found { mut letters, queues } = args.letters.find(session)?;
+    let Found { mut letters, queues, .. } = args.letters.find(session)?;
     letters.retain(|(_, letter)| is_meant(letter));
     if letters.is_empty() {
         say("there are no such dead letters");

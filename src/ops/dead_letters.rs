@@ -428,6 +428,35 @@ pub async fn let_go<S>(
     Ok(())
 }
 
+/// The topic that a letter came by, where the queue in which it died is gone.
+fn way_without(queue: &str, letter: &Letter) -> Option<String> {
+    /// The exchange of the delayed-message plug-in.
+    const DELAYED: &str = "delayed";
+    let death = letter.death();
+    let is_way = !death.exchange.is_empty() && death.exchange != DELAYED && death.queue.as_deref() == Some(queue);
+    is_way.then_some(death.exchange)
+}
+
+/// Where [`reinject`] would send a letter. Whether anybody listens to a topic is seen only then.
+///
+/// # Errors
+/// Its queue is not there, or the broker does not say.
+pub async fn would_go(
+    transport: &dyn Transport,
+    letter: &Letter,
+    message: &Outgoing,
+) -> Result<Destination, TransportError> {
+    let Destination::Queue(queue) = &message.destination else { return Ok(message.destination.clone()) };
+    match transport.waiting(queue).await {
+        Ok(_) => Ok(message.destination.clone()),
+        Err(TransportError::NoSuchQueue(queue)) => match way_without(&queue, letter) {
+            Some(exchange) => Ok(Destination::Topic(exchange)),
+            None => Err(TransportError::NoSuchQueue(queue)),
+        },
+        Err(error) => Err(error),
+    }
+}
+
 /// Sends a letter back, confirmed. Where its queue is gone and it had come by a topic, all who listen to that get it.
 ///
 /// # Errors
@@ -437,15 +466,10 @@ pub async fn reinject(
     letter: &Letter,
     message: Outgoing,
 ) -> Result<Destination, TransportError> {
-    /// The exchange of the delayed-message plug-in.
-    const DELAYED: &str = "delayed";
     let destination = message.destination.clone();
     match transport.send(vec![message.clone()]).await {
         Err(TransportError::NoSuchQueue(queue)) => {
-            let exchange = letter.death().exchange;
-            if exchange.is_empty() || exchange == DELAYED || letter.death().queue.as_ref() != Some(&queue) {
-                return Err(TransportError::NoSuchQueue(queue));
-            }
+            let Some(exchange) = way_without(&queue, letter) else { return Err(TransportError::NoSuchQueue(queue)) };
             // Sent to the topic itself it would be gone if nobody listens; so it has to reach a queue.
             transport.send(vec![Outgoing { exchange: Some(exchange.clone()), ..message }]).await?;
             Ok(Destination::Topic(exchange))

@@ -43,9 +43,14 @@ async fn dead_letters_are_seen_kept_and_sent_back() {
     for _ in 0..2 {
         assert_eq!(json(&run(&place, &["dlq", "check", "--json"], 1)), json!({"dlq.out": 3}));
         let groups = json(&run(&place, &["dlq", "list", "--json", "--wait", "0.2"], 0));
-        let group =
-            |reason: &str, count: i64| json!({"queue": "dlq.out", "step": null, "reason": reason, "count": count});
+        let group = |reason: &str, count: i64| json!({"queue": "dlq.out", "step": null, "reason": reason, "count": count, "more": false, "in_queue": null});
         assert_eq!(groups, json!([group("no such file", 2), group("of\nno use", 1)]));
+        for (limit, more, whole) in [("2", true, json!(3)), ("3", false, json!(null))] {
+            let listed = run(&place, &["dlq", "list", "--json", "--wait", "0.2", "--limit", limit], 0);
+            assert_eq!(text(&listed.stderr).contains("dlq.out holds 3, and 2 were looked at"), more);
+            let first = &json(&listed)[0];
+            assert_eq!((&first["more"], &first["in_queue"]), (&json!(more), &whole));
+        }
     }
     let shown = json(&run(&place, &["dlq", "show", "out", "--json", "--wait", "0.2", "--limit", "1"], 0));
     assert_eq!(shown[0]["message"], json!({"id": "a"}));

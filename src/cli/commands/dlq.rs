@@ -16,7 +16,7 @@ use crate::cli::{Error, Session, plain, print, say};
 use crate::compile::{Options, compile};
 use crate::library::Library;
 use crate::message::{Envelope, REQUEST_QUEUE, Request};
-use crate::ops::dead_letters::{self, Fate, Letter, look, queue_of, ready, reinject};
+use crate::ops::dead_letters::{self, Fate, Letter, look, queue_of, ready, reinject, would_go};
 use crate::transport::{Delivery, Error as TransportError, Transport};
 use crate::syntax::json::read_value;
 use crate::value::Value;
@@ -147,17 +147,22 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
 
 fn list(args: &Look, session: &Session) -> Result<(), Error> {
     let mut groups: BTreeMap<(String, String, String), usize> = BTreeMap::new();
-    for (place, letter) in args.letters.find(session)?.letters {
+    let found = args.letters.find(session)?;
+    for (place, letter) in found.letters {
         let queue = letter.queue.clone().unwrap_or(place);
         *groups.entry((queue, step_text(&letter), letter.reason())).or_default() += 1;
     }
     if args.json {
         let groups = groups.into_iter().map(|((queue, step, reason), count)| {
+            let more = found.more.get(&queue).and_then(|whole| i64::try_from(*whole).ok());
             Value::from([
                 ("queue", Value::from(queue)),
                 ("step", if step == "-" { Value::Null } else { Value::from(step) }),
                 ("reason", Value::from(reason)),
                 ("count", Value::from(count as i64)),
+                // Whether the queue holds more than were looked at, and how many those are together.
+                ("more", Value::Bool(more.is_some())),
+                ("in_queue", Value::from(more)),
             ])
         });
         return print(&(Value::Array(groups.collect()).to_json_pretty() + "\n"));
@@ -327,7 +332,7 @@ fn send_back(args: &Reinject, session: &Session) -> Result<(), Error> {
     // A file that is named twice is one letter.
     files.retain(|path| seen.insert(std::fs::canonicalize(path).unwrap_or_else(|_| path.clone())));
     block_on(async {
-        let transport = if args.dry_run { None } else { Some(environment.connect("dlq reinject", &[]).await?) };
+        let transport = environment.connect("dlq reinject", &[]).await?;
         let (end, mut over) = watch::channel(0);
         let signals = tokio::spawn(async move {
             loop {
@@ -348,7 +353,7 @@ fn send_back(args: &Reinject, session: &Session) -> Result<(), Error> {
             }
             // The one that is on its way is waited for, until somebody says once more that all is to end.
             let sent = tokio::select! {
-                sent = one_back(args, transport.as_deref(), path) => sent,
+                sent = one_back(args, &*transport, path) => sent,
                 _ = over.wait_for(|times| *times > 1) => {
                     stopped = true;
                     break;
@@ -378,10 +383,7 @@ fn send_back(args: &Reinject, session: &Session) -> Result<(), Error> {
             results.push(Value::Object(result.into_iter().collect()));
         }
         signals.abort();
-        if let Some(transport) = transport {
-            transport.close().await?;
-        }
-        Ok(())
+        Ok(transport.close().await?)
     })?;
     if args.json {
         print(&(Value::Array(results).to_json_pretty() + "\n"))?;
@@ -403,7 +405,7 @@ struct Sent {
 }
 
 /// Sends one letter back.
-async fn one_back(args: &Reinject, transport: Option<&dyn Transport>, path: &Path) -> Result<Sent, String> {
+async fn one_back(args: &Reinject, transport: &dyn Transport, path: &Path) -> Result<Sent, String> {
     let letter = Letter::read(path).map_err(|error| match error {
         dead_letters::Error::Malformed { reason, .. } => reason,
         dead_letters::Error::Io { source, .. } => source.to_string(),
@@ -414,9 +416,14 @@ async fn one_back(args: &Reinject, transport: Option<&dyn Transport>, path: &Pat
     // It is there while a letter is sent whose file is to go.
     let mark = path.with_file_name(format!(".{name}.sending"));
     let (id, may_be_again) = (message.id.clone(), args.remove && mark.exists());
-    let Some(transport) = transport else {
-        return Ok(Sent { id, destination: message.destination.to_string(), may_be_again });
+    let untold = |error: TransportError| match error {
+        TransportError::NoSuchQueue(_) => format!("{error}; `--destination QUEUE` sends it to another one"),
+        error => error.to_string(),
     };
+    if args.dry_run {
+        let destination = would_go(transport, &letter, &message).await.map_err(untold)?.to_string();
+        return Ok(Sent { id, destination, may_be_again });
+    }
     if args.remove {
         std::fs::write(&mark, &id).map_err(|error| format!("its file could not be removed: {error}"))?;
     }
@@ -434,7 +441,7 @@ async fn one_back(args: &Reinject, transport: Option<&dyn Transport>, path: &Pat
     if is_known && args.remove {
         let _ = std::fs::remove_file(mark);
     }
-    let destination = sent.map_err(|error| error.to_string())?.to_string();
+    let destination = sent.map_err(untold)?.to_string();
     Ok(Sent { id, destination, may_be_again })
 }
 
