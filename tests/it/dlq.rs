@@ -356,3 +356,19 @@ async fn letters_that_are_alike_are_diagnosed_together_each_with_what_to_do() {
     assert_eq!(found[9]["helps"], json!(true));
     assert!(found[0]["help"].as_str().is_some_and(|help| help.contains("dlq rebase dlq.out --onto")), "{found}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_piped_from_a_purge_that_found_nothing_is_nothing_to_send_back() {
+    let place = Place::new().await;
+    for (input, arguments, code, printed) in
+        [("", &[] as &[&str], 0, ""), ("", &["--json"], 0, "[]\n"), ("Found 0 messages\n", &[], 2, "")]
+    {
+        let mut command = place.command(&[&["dlq", "reinject", "-r"], arguments].concat());
+        let mut child = command.stdin(std::process::Stdio::piped()).spawn().expect("starts");
+        let mut stdin = child.stdin.take().expect("a pipe");
+        std::io::Write::write_all(&mut stdin, input.as_bytes()).expect("takes it");
+        drop(stdin);
+        let output = child.wait_with_output().expect("ends");
+        assert_eq!((output.status.code(), text(&output.stdout).as_str()), (Some(code), printed), "{input:?}");
+    }
+}

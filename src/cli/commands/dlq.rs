@@ -309,16 +309,30 @@ fn purge(args: &Purge, session: &Session) -> Result<(), Error> {
     purged
 }
 
-/// Paths on standard input, one on a line. `zocalo.dlq_purge` indents them, among other lines.
-fn standard_input() -> Vec<PathBuf> {
-    let lines = std::io::stdin().lock().lines().map_while(Result::ok);
-    lines.filter(|line| line.trim_start().starts_with(['/', '.'])).map(|line| PathBuf::from(line.trim())).collect()
+/// Paths on standard input, one on a line, and whether there was anything at all. `zocalo.dlq_purge` indents them, among
+/// other lines.
+fn standard_input() -> (Vec<PathBuf>, bool) {
+    let lines: Vec<String> = std::io::stdin().lock().lines().map_while(Result::ok).collect();
+    let paths = lines.iter().map(|line| line.trim()).filter(|line| line.starts_with(['/', '.'])).map(PathBuf::from);
+    (paths.collect(), !lines.is_empty())
+}
+
+/// Whether standard input comes from another program.
+fn is_piped() -> bool {
+    use rustix::fs::{FileType, fstat};
+    fstat(std::io::stdin()).is_ok_and(|found| FileType::from_raw_mode(found.st_mode) == FileType::Fifo)
 }
 
 fn send_back(args: &Reinject, session: &Session) -> Result<(), Error> {
     let mut files = args.files.clone();
     if files.is_empty() && !std::io::stdin().is_terminal() {
-        files = standard_input();
+        let (named, is_any) = standard_input();
+        // Whoever takes letters away and finds none prints nothing.
+        if !is_any && is_piped() {
+            say("no file is named on standard input, so there is nothing to send back");
+            return if args.json { print("[]\n") } else { Ok(()) };
+        }
+        files = named;
     }
     if files.is_empty() {
         return Err(Error::new("no file is given").hint("`zrecipe dlq purge` writes them and prints their paths"));
