@@ -65,6 +65,8 @@ async fn dead_letters_are_seen_kept_and_sent_back() {
     });
     let sending = place.command(&["dlq", "reinject", "-r"]).stdin(stdin.expect("opens")).output().expect("runs");
     assert_eq!(sending.status.code(), Some(0), "{}", text(&sending.stderr));
+    let went: Vec<String> = paths.iter().map(|path| format!("{path} went to queue `out`")).collect();
+    assert_eq!(text(&sending.stdout).lines().collect::<Vec<_>>(), went);
     assert!(paths.iter().all(|path| !std::path::Path::new(path).exists()));
     let mut out = place.subscribe("out").await;
     for id in ["a", "b", "c"] {
@@ -79,8 +81,12 @@ async fn a_letter_whose_queue_is_gone_stays_in_its_file() {
     let place = Place::new().await;
     place.write("letter", r#"{"header": {"x-death": [{"queue": "nosuch", "reason": "rejected"}]}, "message": 0}"#);
     let output = run(&place, &["dlq", "reinject", "-r", "letter"], 1);
-    assert!(text(&output.stderr).contains("there is no queue `nosuch`"), "{}", text(&output.stderr));
+    let told = "error: letter: there is no queue `nosuch`; `--destination QUEUE` sends it to another one\n";
+    assert_eq!(text(&output.stderr), told);
     assert!(place.path("letter").exists());
+    assert_eq!(text(&run(&place, &["dlq", "reinject", "--dry-run", "letter"], 1).stderr), told);
+    let dry = run(&place, &["dlq", "reinject", "--dry-run", "letter", "-d", "out"], 0);
+    assert_eq!((text(&dry.stdout).as_str(), text(&dry.stderr).as_str()), ("letter would go to queue `out`\n", ""));
     // Somebody was stopped while sending it; and a file that is named twice is one letter.
     assert!(!place.path(".letter.sending").exists());
     place.write(".letter.sending", "");

@@ -340,7 +340,8 @@ fn send_back(args: &Reinject, session: &Session) -> Result<(), Error> {
     let environment = args.environment.read(session)?;
     let wait = seconds(args.wait)?;
     let mut results: Vec<Value> = Vec::new();
-    let (mut failed, mut stopped) = (false, false);
+    // Letters go back whether or not anybody reads where.
+    let (mut failed, mut stopped, mut closed) = (false, false, Ok(()));
     let mut seen = HashSet::new();
     let mut files = expand(files.into_iter())?;
     // A file that is named twice is one letter.
@@ -379,7 +380,9 @@ fn send_back(args: &Reinject, session: &Session) -> Result<(), Error> {
             match sent {
                 Ok(Sent { id, destination, may_be_again }) => {
                     let verb = if args.dry_run { "would go" } else { "went" };
-                    say(&plain(&format!("{file} {verb} to {destination}")));
+                    if !args.json && closed.is_ok() {
+                        closed = print(&(plain(&format!("{file} {verb} to {destination}")) + "\n"));
+                    }
                     if may_be_again {
                         say(&plain(&format!("note: {file} may have gone before, with the same id {id}")));
                     }
@@ -407,7 +410,7 @@ fn send_back(args: &Reinject, session: &Session) -> Result<(), Error> {
             Error::new("interrupted").hint("the rest is in its files; with `--remove` the same command goes on")
         );
     }
-    if failed { Err(Error::findings()) } else { Ok(()) }
+    if failed { Err(Error::findings()) } else { closed }
 }
 
 /// A letter that went back.
