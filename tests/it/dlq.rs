@@ -174,7 +174,7 @@ async fn sending_back_is_interrupted_between_two_letters() {
     for signal in [Signal::INT, Signal::TERM] {
         let before = left();
         let mut sending = place.command(&["dlq", "reinject", "-r", "DLQ", "-w", "0.01"]).spawn().expect("starts");
-        let mut lines = std::io::BufReader::new(sending.stderr.take().expect("what it says"));
+        let mut lines = std::io::BufReader::new(sending.stdout.take().expect("what it prints"));
         let mut line = String::new();
         std::io::BufRead::read_line(&mut lines, &mut line).expect("is text");
         rustix::process::kill_process(rustix::process::Pid::from_child(&sending), signal).expect("it is ours");
