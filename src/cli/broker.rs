@@ -210,25 +210,26 @@ impl Environment {
         Ok(Some(messages))
     }
 
-    /// The latest runs, so many and the newest first: those of the embedded broker, or what the logbook of a site's dispatcher says.
+    /// The latest runs, so many and the newest first: those of the embedded broker, or what the logbook of a site's
+    /// dispatcher says; nothing where the site names none.
     ///
     /// # Errors
     /// They cannot be read.
-    pub async fn runs(&self, most: usize) -> Result<Vec<Run>, Error> {
+    pub async fn runs(&self, most: usize) -> Result<Option<Vec<Run>>, Error> {
         let Place::Embedded(directory) = &self.place else {
-            let Some(directory) = self.storage(LOGBOOK) else { return Ok(Vec::new()) };
+            let Some(directory) = self.storage(LOGBOOK) else { return Ok(None) };
             // A logbook is large and often far away.
             let listed = tokio::task::spawn_blocking(move || logbook::latest(&directory, most)).await;
             let listed = listed.map_err(|error| Error::new(error.to_string()))??;
             let dispatched =
                 |run: logbook::Listed| Run { id: run.id, state: "dispatched", title: run.title, begun: run.dispatched };
-            return Ok(listed.into_iter().map(dispatched).collect());
+            return Ok(Some(listed.into_iter().map(dispatched).collect()));
         };
         let runs = Runs::open(directory).await?;
         let listed = runs.list().await?;
         runs.close().await?;
         let run = |run: Listed| Run { state: run.state(), id: run.id, title: run.title, begun: run.created };
-        Ok(listed.into_iter().rev().take(most).map(run).collect())
+        Ok(Some(listed.into_iter().rev().take(most).map(run).collect()))
     }
 
     /// How to reach RabbitMQ; nothing for the embedded broker.

@@ -1,5 +1,6 @@
 //! What an operator sees of a broker at one glance: services, queues, dead letters and runs, each as a table.
 
+use crate::cli::Error;
 use crate::cli::broker::{Environment, Run};
 use crate::cli::progress::timestamp;
 use crate::contract::Contracts;
@@ -11,15 +12,31 @@ use crate::runtime::status::TOPIC;
 use crate::transport::Subscription;
 use crate::value::Value;
 
-/// What is counted from time to time.
+/// What is counted from time to time. What could not be counted is not nothing: nobody knows.
 #[derive(Debug, Default)]
 pub struct Counts {
     /// The queues, those of dead letters among them.
-    pub queues: Vec<Queue>,
-    /// The latest runs, the newest first.
-    pub runs: Vec<Run>,
-    /// What could not be counted, and why.
-    pub problems: Vec<String>,
+    pub queues: Option<Vec<Queue>>,
+    /// The latest runs, the newest first; none is known where nobody keeps a list.
+    pub runs: Option<Vec<Run>>,
+    /// What could not be counted.
+    pub problems: Vec<Problem>,
+}
+
+/// What could not be counted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// What, and why.
+    pub text: String,
+    /// What to do about it.
+    pub help: Vec<String>,
+}
+
+impl Problem {
+    /// Nobody knows about this.
+    pub fn new(what: &str, error: &Error) -> Self {
+        Self { text: format!("{what} are unknown: {}", error.message()), help: error.hints().to_vec() }
+    }
 }
 
 impl Counts {
@@ -29,24 +46,24 @@ impl Counts {
         const RUNS: usize = 20;
         let mut counts = Self::default();
         match environment.queues().await {
-            Ok(queues) => counts.queues = queues,
-            Err(error) => counts.problems.push(format!("no queues: {}", error.message())),
+            Ok(queues) => counts.queues = Some(queues),
+            Err(error) => counts.problems.push(Problem::new("queues and dead letters", &error)),
         }
         match environment.runs(RUNS).await {
             Ok(runs) => counts.runs = runs,
-            Err(error) => counts.problems.push(format!("no runs: {}", error.message())),
+            Err(error) => counts.problems.push(Problem::new("runs", &error)),
         }
         counts
     }
 
     /// The queues that hold dead letters.
     pub fn letters(&self) -> impl Iterator<Item = &Queue> {
-        self.queues.iter().filter(|queue| is_of_letters(queue) && queue.messages > 0)
+        self.queues.iter().flatten().filter(|queue| is_of_letters(queue) && queue.messages > 0)
     }
 
     /// All other queues, without those that programs have for themselves.
     pub fn others(&self) -> impl Iterator<Item = &Queue> {
-        self.queues.iter().filter(|queue| !is_of_letters(queue) && !queue.name.starts_with("amq."))
+        self.queues.iter().flatten().filter(|queue| !is_of_letters(queue) && !queue.name.starts_with("amq."))
     }
 }
 
@@ -68,10 +85,21 @@ pub struct Table {
     pub head: Vec<&'static str>,
     /// The cells.
     pub rows: Vec<Vec<String>>,
+    /// Whether nobody could look, so that there may be more.
+    pub is_unknown: bool,
+    /// What there is to say where there is no row.
+    pub nothing: String,
 }
 
-/// Services, queues, dead letters and runs.
-pub fn tables(services: &[Instance], counts: &Counts, contracts: &Contracts) -> [Table; 4] {
+impl Table {
+    fn new(title: &'static str, head: Vec<&'static str>, rows: Vec<Vec<String>>, is_known: bool) -> Self {
+        let nothing = if is_known { format!("no {title}") } else { format!("{title}: unknown") };
+        Self { title, head, rows, is_unknown: !is_known, nothing }
+    }
+}
+
+/// Services, queues, dead letters and runs; whether services are heard.
+pub fn tables(services: &[Instance], is_heard: bool, counts: &Counts, contracts: &Contracts) -> [Table; 4] {
     let or_dash = |text: Option<&str>| text.filter(|text| !text.is_empty()).unwrap_or("-").to_owned();
     let instances = services.iter().map(|instance| {
         let name = match &instance.tag {
@@ -95,30 +123,43 @@ pub fn tables(services: &[Instance], counts: &Counts, contracts: &Contracts) -> 
         let consumers = queue.consumers.map_or("-".to_owned(), |consumers| consumers.to_string());
         vec![queue.name.clone(), queue.messages.to_string(), consumers]
     });
+    let is_known = counts.queues.is_some();
+    let mut queues = Table::new("queues", vec!["queue", "messages", "consumers"], queues.collect(), is_known);
+    match counts.others().count() {
+        0 => {}
+        1 => "the one queue that there is holds no message and has no consumer".clone_into(&mut queues.nothing),
+        all => queues.nothing = format!("none of {all} queues holds a message or has a consumer"),
+    }
     let letters = counts.letters().map(|queue| vec![queue.name.clone(), queue.messages.to_string()]);
     let cells = |(run, by): (&Run, Option<String>)| {
         let work = by.map(|by| format!("at work: {by}"));
         vec![run.id.clone(), timestamp(run.begun), work.unwrap_or_else(|| run.state.to_owned()), run.title.clone()]
     };
-    let runs = counts.runs.iter().map(|run| cells((run, at_work(&run.id, services))));
+    let runs = counts.runs.iter().flatten().map(|run| cells((run, at_work(&run.id, services))));
     // Those that nobody lists.
     let mut others: Vec<&str> = services.iter().filter_map(|instance| instance.recipe_id.as_deref()).collect();
     others.sort_unstable();
     others.dedup();
-    others.retain(|id| counts.runs.iter().all(|run| run.id != *id));
+    others.retain(|id| counts.runs.iter().flatten().all(|run| run.id != *id));
     let others = others.into_iter().map(|id| {
         let by = at_work(id, services).unwrap_or_default();
         vec![id.to_owned(), "-".to_owned(), format!("at work: {by}"), "-".to_owned()]
     });
     [
-        Table {
-            title: "services",
-            head: vec!["service", "host", "state", "busy", "queue", "recipe ID", "program"],
-            rows: instances.collect(),
-        },
-        Table { title: "queues", head: vec!["queue", "messages", "consumers"], rows: queues.collect() },
-        Table { title: "dead letters", head: vec!["dead letters in", "messages"], rows: letters.collect() },
-        Table { title: "runs", head: vec!["run", "begun", "state", "recipes"], rows: runs.chain(others).collect() },
+        Table::new(
+            "services",
+            vec!["service", "host", "state", "busy", "queue", "recipe ID", "program"],
+            instances.collect(),
+            is_heard,
+        ),
+        queues,
+        Table::new("dead letters", vec!["dead letters in", "messages"], letters.collect(), is_known),
+        Table::new(
+            "runs",
+            vec!["run", "begun", "state", "recipes"],
+            runs.chain(others).collect(),
+            counts.runs.is_some(),
+        ),
     ]
 }
 
@@ -136,9 +177,10 @@ fn queues_of(instance: &Instance, contracts: &Contracts) -> Option<String> {
 }
 
 /// The same for programs.
-pub fn json(place: &str, services: &[Instance], counts: &Counts, contracts: &Contracts) -> Value {
+pub fn json(place: &str, services: Option<&[Instance]>, counts: &Counts, contracts: &Contracts) -> Value {
+    let heard = services.unwrap_or_default();
     let text = |text: &str| Value::from(text);
-    let instances = services.iter().map(|instance| {
+    let instances = heard.iter().map(|instance| {
         Value::from([
             ("host", text(&instance.host)),
             ("service", text(&instance.service)),
@@ -159,23 +201,51 @@ pub fn json(place: &str, services: &[Instance], counts: &Counts, contracts: &Con
             ("consumers", Value::from(queue.consumers)),
         ])
     };
-    let runs = counts.runs.iter().map(|run| {
+    let runs = counts.runs.iter().flatten().map(|run| {
         let begun = jiff::Timestamp::try_from(run.begun).map_or_else(|_| String::new(), |time| time.to_string());
         Value::from([
             ("id", text(&run.id)),
             ("begun", Value::from(begun)),
             ("state", text(run.state)),
             ("recipes", text(&run.title)),
-            ("at_work", Value::from(at_work(&run.id, services))),
+            ("at_work", Value::from(at_work(&run.id, heard))),
         ])
     });
+    let list = |is_known: bool, items: Vec<Value>| if is_known { Value::Array(items) } else { Value::Null };
     Value::from([
         ("version", Value::from(1)),
         ("broker", text(place)),
-        ("services", Value::Array(instances.collect())),
-        ("queues", Value::Array(counts.others().map(count).collect())),
-        ("dead_letters", Value::Array(counts.letters().map(count).collect())),
-        ("runs", Value::Array(runs.collect())),
-        ("problems", Value::from(counts.problems.clone())),
+        ("services", list(services.is_some(), instances.collect())),
+        ("queues", list(counts.queues.is_some(), counts.others().map(count).collect())),
+        ("dead_letters", list(counts.queues.is_some(), counts.letters().map(count).collect())),
+        ("runs", list(counts.runs.is_some(), runs.collect())),
+        ("problems", Value::from(counts.problems.iter().map(|problem| problem.text.as_str()).collect::<Vec<_>>())),
     ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nobody_could_ask_is_unknown_and_not_nothing() {
+        let queue = |name: &str| Queue { name: name.to_owned(), consumers: Some(0), ..Queue::default() };
+        let asked = |queues: Vec<Queue>| Counts { queues: Some(queues), runs: Some(Vec::new()), problems: Vec::new() };
+        let unknown = ["services: unknown", "queues: unknown", "dead letters: unknown", "runs: unknown"];
+        let none = ["no services", "no queues", "no dead letters", "no runs"];
+        let empty = ["no services", "none of 2 queues holds a message or has a consumer", "no dead letters", "no runs"];
+        for (is_heard, counts, said) in [
+            (false, Counts::default(), unknown),
+            (true, asked(Vec::new()), none),
+            (true, asked(vec![queue("a"), queue("b"), queue("dlq.a")]), empty),
+        ] {
+            let tables = tables(&[], is_heard, &counts, Contracts::built_in());
+            assert_eq!(tables.each_ref().map(|table| table.nothing.as_str()), said);
+            assert!(tables.iter().all(|table| table.is_unknown != is_heard));
+            let document = json("here", is_heard.then_some(&[]), &counts, Contracts::built_in());
+            for key in ["services", "queues", "dead_letters", "runs"] {
+                assert_eq!(document.get(key).is_some_and(|part| part.as_array().is_some()), is_heard, "{key}");
+            }
+        }
+    }
 }

@@ -133,15 +133,19 @@ impl Screen {
         let [head, body, foot] =
             Layout::vertical([Constraint::Length(1), Constraint::Min(0), Constraint::Length(1)]).areas(frame.area());
         let bold = Style::new().add_modifier(Modifier::BOLD);
-        let sum =
-            |pane: usize| self.tables[pane].rows.iter().filter_map(|row| row.get(1)?.parse::<i64>().ok()).sum::<i64>();
-        let counts = format!(
-            "{} services  {} messages  {} dead letters  {}",
-            self.tables[0].rows.len(),
-            sum(1),
-            sum(2),
-            self.place
-        );
+        // Nobody is to go back to bed because of a broker that could not be asked.
+        let known = |pane: usize, count: i64| match self.tables[pane].is_unknown {
+            true => "?".to_owned(),
+            false => count.to_string(),
+        };
+        let sum = |pane: usize| {
+            let counts = self.tables[pane].rows.iter().filter_map(|row| row.get(1)?.parse::<i64>().ok());
+            known(pane, counts.sum())
+        };
+        let services = known(0, i64::try_from(self.tables[0].rows.len()).unwrap_or(i64::MAX));
+        let one = |count: String, what: &str| format!("{count} {what}{}", if count == "1" { "" } else { "s" });
+        let counts = [one(services, "service"), one(sum(1), "message"), one(sum(2), "dead letter")].join("  ");
+        let counts = format!("{counts}  {}", self.place);
         frame.render_widget(Line::styled(counts, bold), head);
         let others = |pane: usize| if pane == 0 { 1 } else { pane };
         if body.height < TALL {
@@ -208,11 +212,8 @@ impl Screen {
         state.select((is_chosen && !rows.is_empty()).then_some(self.row));
         frame.render_stateful_widget(grid, area, &mut state);
         if rows.is_empty() {
-            let nothing = if self.filter.is_empty() {
-                format!("no {}", table.title)
-            } else {
-                "none passes the filter".to_owned()
-            };
+            let nothing =
+                if self.filter.is_empty() { table.nothing.clone() } else { "none passes the filter".to_owned() };
             let [_, line] = Layout::vertical([Constraint::Length(1), Constraint::Fill(1)]).areas(area);
             frame.render_widget(Line::raw(nothing), line);
         }
@@ -228,7 +229,8 @@ mod tests {
 
     fn table(title: &'static str, head: &[&'static str], rows: &[&[&str]]) -> Table {
         let rows = rows.iter().map(|row| row.iter().map(|cell| (*cell).to_owned()).collect());
-        Table { title, head: head.to_vec(), rows: rows.collect() }
+        let nothing = format!("no {title}");
+        Table { title, head: head.to_vec(), rows: rows.collect(), is_unknown: false, nothing }
     }
 
     fn screen() -> Screen {
@@ -283,6 +285,24 @@ mod tests {
         insta::assert_snapshot!("filtered", drawn(&filtered, 40, 8));
         for (width, height) in [(1, 1), (3, 2), (10, 3), (500, 100)] {
             drawn(&screen, width, height);
+        }
+    }
+
+    #[test]
+    fn what_nobody_could_look_at_is_not_nothing() {
+        let mut screen = screen();
+        let mut tables = newest("idle");
+        for table in &mut tables {
+            table.is_unknown = true;
+            table.nothing = format!("{}: unknown", table.title);
+        }
+        for pane in [1, 2] {
+            tables[pane].rows.clear();
+        }
+        screen.show(tables);
+        let drawn = drawn(&screen, 130, 24);
+        for said in ["? services  ? messages  ? dead letters", "dead letters: unknown", "queues: unknown"] {
+            assert!(drawn.contains(said), "{said}:\n{drawn}");
         }
     }
 

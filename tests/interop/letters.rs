@@ -469,7 +469,9 @@ async fn letters_go_back_by_the_exchange_they_came_by_and_nothing_is_removed_bef
     ] {
         let path = letter(name, death, body);
         let file = path.display().to_string();
-        let (_, said) = run(&mut facility.ours(&["dlq", "reinject", "-r", &file]), i32::from(expected.is_none())).await;
+        let mut reinject = facility.ours(&["dlq", "reinject", "-r", &file]);
+        let (printed, said) = run(&mut reinject, i32::from(expected.is_none())).await;
+        let said = printed + &said;
         assert_eq!(path.exists(), expected.is_none(), "{name}: {said}");
         assert!(
             said.contains(expected.map_or("error: ".to_owned(), |place| format!("went to {place}")).as_str()),

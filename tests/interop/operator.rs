@@ -210,6 +210,14 @@ async fn diseases_are_found(office: &Office) {
         office.expect(&format!("{arguments} --site other.yml"), 2, &other).await;
     }
     office.expect("doctor --site other.yml", 1, &other).await;
+    // Nobody could look, so nobody says that there is nothing.
+    office.write(
+        "closed.yml",
+        &site.replace("username: guest, password: guest,\n  vhost", "username: guest, password: no,\n  vhost"),
+    );
+    let unknown = ["queues and dead letters are unknown", "401 Unauthorized", "of plugin `rabbitmqapi`"];
+    office.expect("status --wait 0 --site closed.yml", 2, &unknown).await;
+    office.expect("status --wait 0 --json --site closed.yml", 2, &["\"dead_letters\": null"]).await;
 }
 
 /// Services of both sides are seen, and stopped from the screen.

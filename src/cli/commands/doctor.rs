@@ -253,7 +253,7 @@ async fn embedded(environment: &Environment, directory: &Path, needs: &Needs, fo
     }
     match environment.runs(usize::MAX).await {
         Ok(runs) => {
-            let stopped: Vec<_> = runs.iter().filter(|run| run.state == "interrupted").collect();
+            let stopped: Vec<_> = runs.iter().flatten().filter(|run| run.state == "interrupted").collect();
             for run in &stopped {
                 let text = format!("the run {} of {} was interrupted", run.id, run.title);
                 found.push(Finding::warning("runs", text, format!("`zrecipe resume {}` goes on with it", run.id)));

@@ -17,7 +17,7 @@ use crate::contract::Contracts;
 use crate::ops::services::Services;
 use crate::runtime::instance::COMMANDS;
 use crate::runtime::status::broadcast;
-use crate::transport::{Deliveries, Delivery, Settlement, Transport, Verdict};
+use crate::transport::{Connection, Deliveries, Delivery, Settlement, Transport, Verdict};
 use crate::value::Value;
 
 /// How long to wait before the queues are counted again.
@@ -31,6 +31,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// that says nothing for 20 seconds is shown as silent, and is gone after 90. It works over ssh, in any size of window,
 /// and without colours where NO_COLOR is set. Runs are the latest 20: those of this machine, or with a site those in the
 /// logbook of its dispatcher; `zrecipe show ID` shows one.
+///
+/// What cannot be asked, as while the broker is away, is counted as `?`.
 ///
 /// Keys: q quits; / filters all tables; tab goes to the next table; up and down (k, j) mark a row; s asks whether to
 /// stop the marked service, which then finishes what it has begun; esc drops the filter.
@@ -90,6 +92,7 @@ async fn watch(
     let begun = Instant::now();
     let (mut services, mut counts) = (Services::default(), Counts::default());
     let mut deliveries = None;
+    let connection = transport.connection();
     let mut ticks = interval(Duration::from_secs(1));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut counting = Box::pin(Counts::read(environment));
@@ -124,7 +127,7 @@ async fn watch(
             found = &mut counting, if is_counting => {
                 // What was wrong before has been said.
                 if let Some(problem) = found.problems.iter().find(|problem| !counts.problems.contains(problem)) {
-                    screen.said.clone_from(problem);
+                    screen.said.clone_from(&problem.text);
                 }
                 (counts, is_counting) = (found, false);
                 pause = Box::pin(sleep(PAUSE));
@@ -136,13 +139,15 @@ async fn watch(
             _ = ticks.tick() => if deliveries.is_none() {
                 match timeout(PATIENCE, transport.subscribe(subscription())).await {
                     Ok(Ok(subscribed)) => deliveries = Some(subscribed),
-                    Ok(Err(error)) => screen.said = format!("no services: {error}"),
-                    Err(_) => "no services: the broker does not answer".clone_into(&mut screen.said),
+                    Ok(Err(error)) => screen.said = format!("services are unknown: {error}"),
+                    Err(_) => "services are unknown: the broker does not answer".clone_into(&mut screen.said),
                 }
             },
             () = &mut interrupted => return Ok(()),
         }
         services.pass(begun.elapsed());
-        screen.show(tables(&services.list(), &counts, contracts));
+        // A subscription outlives the connection, and hears nothing until there is another one.
+        let is_heard = deliveries.is_some() && *connection.borrow() == Connection::Up;
+        screen.show(tables(&services.list(), is_heard, &counts, contracts));
     }
 }

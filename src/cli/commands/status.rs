@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
 use crate::cli::broker::EnvironmentArgs;
-use crate::cli::overview::{Counts, json, subscription, tables};
+use crate::cli::overview::{Counts, Problem, json, subscription, tables};
 use crate::cli::progress::{align, block_on};
 use crate::cli::{Error, Session, print, say};
 use crate::ops::services::Services;
@@ -22,6 +22,10 @@ use crate::transport::{Settlement, Transport, Verdict};
 /// dispatched; `zrecipe show ID` shows one.
 ///
 /// `zrecipe monitor` shows the same on a screen that stays; `zrecipe doctor` says what is wrong and what to do.
+///
+/// What could not be asked is said to be unknown, and is `null` in JSON: it is not nothing.
+///
+/// Exit codes: 0 all was asked, 2 something could not be.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
@@ -45,29 +49,36 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
     let (services, counts) = block_on(async {
         let transport = environment.connect("status", &[]).await?;
         let (services, mut counts) = tokio::join!(listen(&*transport, wait), Counts::read(&environment));
-        let services = services.unwrap_or_else(|error| {
-            counts.problems.push(format!("no services: {error}"));
-            Services::default()
+        let services = services.map(Some).unwrap_or_else(|error| {
+            counts.problems.push(Problem::new("services", &error.into()));
+            None
         });
         transport.close().await?;
-        Ok((services.list(), counts))
+        Ok((services.map(|services| services.list()), counts))
     })?;
-    counts.problems.iter().for_each(|problem| say(&format!("warning: {problem}")));
+    for problem in &counts.problems {
+        say(&format!("error: {}", problem.text));
+        problem.help.iter().for_each(|help| say(&format!("  help: {help}")));
+    }
+    // Whoever asks what is wrong must not take what nobody knows for nothing.
+    let ended = if counts.problems.is_empty() { Ok(()) } else { Err(Error::exit(2)) };
     if args.json {
-        let document = json(&environment.place(), &services, &counts, contracts);
-        return print(&(document.to_json_pretty() + "\n"));
+        let document = json(&environment.place(), services.as_deref(), &counts, contracts);
+        print(&(document.to_json_pretty() + "\n"))?;
+        return ended;
     }
     let mut texts = Vec::new();
-    for table in tables(&services, &counts, contracts) {
+    for table in tables(services.as_deref().unwrap_or_default(), services.is_some(), &counts, contracts) {
         if table.rows.is_empty() {
-            say(&format!("no {}", table.title));
+            say(&table.nothing);
             continue;
         }
         let mut rows = vec![table.head.iter().map(|head| (*head).to_owned()).collect()];
         rows.extend(table.rows);
         texts.push(align(&rows));
     }
-    print(&texts.join("\n"))
+    print(&texts.join("\n"))?;
+    ended
 }
 
 /// What services say in this time.
