@@ -210,6 +210,18 @@ async fn diseases_are_found(office: &Office) {
         office.expect(&format!("{arguments} --site other.yml"), 2, &other).await;
     }
     office.expect("doctor --site other.yml", 1, &other).await;
+    // Whose rights nobody may see is tried.
+    for command in ["add_user weak weak", "set_user_tags weak monitoring"] {
+        office.node.control(&command.split(' ').collect::<Vec<_>>());
+    }
+    office.node.control(&["set_permissions", "-p", "zocalo", "weak", "", "", ".*"]);
+    office.write("weak.yml", &site.replace("username: guest, password: guest", "username: weak, password: weak"));
+    let refused = ["the user cannot listen to topics: this user may not do it", "the user cannot send to queues"];
+    office.expect("doctor --site weak.yml", 1, &refused).await;
+    office.node.control(&["set_permissions", "-p", "zocalo", "weak", ".*", ".*", ""]);
+    let unknown = ["warning  permissions   the user may listen to topics and send to queues; nobody can tell whether"];
+    office.expect("doctor --site weak.yml", 1, &unknown).await;
+    office.node.control(&["delete_user", "weak"]);
     // Nobody could look, so nobody says that there is nothing.
     office.write(
         "closed.yml",

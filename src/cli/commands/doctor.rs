@@ -7,12 +7,13 @@ use crate::cli::broker::{Environment, EnvironmentArgs};
 use crate::cli::progress::block_on;
 use crate::cli::{Error, Session, print};
 use crate::http::escape;
-use crate::message::{Destination, REQUEST_QUEUE};
+use crate::message::{Destination, Outgoing, REQUEST_QUEUE};
 use crate::ops::checkup::{self, Finding, Needs, Severity};
 use crate::ops::management::Management;
 use crate::runtime::run::destinations;
+use crate::runtime::status::TOPIC;
 use crate::transport::amqp::{Amqp, Login, Options};
-use crate::transport::{self, Transport as _};
+use crate::transport::{self, Subscription, Transport as _};
 use crate::value::{Object, Value};
 
 /// Find out what is wrong with the broker, with a remedy for each finding
@@ -20,10 +21,11 @@ use crate::value::{Object, Value};
 /// Looks at: the connection to each host, with TLS and login; the permissions of the user; the queues that the recipes
 /// and the contracts of the project need; the topics of services; delays; queues that hold messages and have no
 /// consumers; dead letters; versions; the broker's clock; disk and memory. Of the embedded broker: its directory and the
-/// space there. Changes nothing, and sends no message.
+/// space there. Changes nothing, and sends no message that any queue gets.
 ///
 /// Most of it is asked by RabbitMQ's management API, which a block of plugin `rabbitmqapi` in the site names; its user
-/// needs the tag `monitoring`.
+/// needs the tag `monitoring`, and to see permissions `administrator`. Where nobody may see them, it is tried whether the
+/// user of `pika` can listen to topics and send.
 ///
 /// Exit codes: 0 all is well, 1 something is wrong, 2 could not look.
 #[derive(Debug, clap::Args)]
@@ -140,9 +142,10 @@ async fn rabbitmq(environment: &Environment, options: &Options, needs: &Needs, f
             Err(error) => found.push(Finding::error("connection", error.to_string(), remedy(&error))),
         }
     }
+    let mut are_rights_seen = false;
     match environment.management() {
         Ok(management) => {
-            if let Err(error) = by_api(&management, environment, options, needs, found).await {
+            if let Err(error) = by_api(&management, environment, options, needs, found, &mut are_rights_seen).await {
                 let said = Error::from(error);
                 let help = said.hints().first().cloned().unwrap_or_else(|| {
                     "see whether the plug-in `rabbitmq_management` is enabled, and `base_url` right".to_owned()
@@ -164,8 +167,48 @@ async fn rabbitmq(environment: &Environment, options: &Options, needs: &Needs, f
         }
     }
     if let Some(broker) = open {
+        if !are_rights_seen {
+            try_rights(&broker, found).await;
+        }
         let _ = broker.close().await;
     }
+}
+
+/// Tries what services do, as far as that leaves nothing behind, where nobody may see the rights of the user.
+async fn try_rights(broker: &Amqp, found: &mut Vec<Finding>) {
+    let help = "`permissions` of the broker's configuration, or `rabbitmqctl set_permissions -p VHOST USER …`";
+    let reason = |error: transport::Error| match error {
+        transport::Error::Unavailable { reason, .. } | transport::Error::Refused { reason, .. } => reason,
+        other => other.to_string(),
+    };
+    let mut refused = Vec::new();
+    let topic = Subscription { source: Destination::Topic(TOPIC.to_owned()), prefetch: 1 };
+    match broker.subscribe(topic).await {
+        Ok(_) | Err(transport::Error::NoSuchTopic(_)) => {}
+        Err(error) => refused.push(format!("the user cannot listen to topics: {}", reason(error))),
+    }
+    // Nobody has a queue of this name, and the broker says so after it has looked at the rights.
+    let nowhere = Outgoing {
+        id: uuid::Uuid::new_v4().to_string(),
+        destination: Destination::Queue(format!("zrecipe.doctor.{}", uuid::Uuid::new_v4())),
+        exchange: None,
+        delay: None,
+        expiration: None,
+        headers: Object::new(),
+        body: Vec::new(),
+    };
+    match broker.send(vec![nowhere]).await {
+        Ok(()) | Err(transport::Error::NoSuchQueue(_)) => {}
+        Err(error) => refused.push(format!("the user cannot send to queues: {}", reason(error))),
+    }
+    let lacks_none = refused.is_empty();
+    found.extend(refused.into_iter().map(|text| Finding::error("permissions", text, help)));
+    let rest = if lacks_none { "the user may listen to topics and send to queues; " } else { "" };
+    found.push(Finding::warning(
+        "permissions",
+        format!("{rest}nobody can tell whether it may take messages from the queues"),
+        "a user of plugin `rabbitmqapi` with the tag `administrator` may see it; `rabbitmqctl list_user_permissions USER`",
+    ));
 }
 
 /// What to do about a connection that fails so.
@@ -193,6 +236,7 @@ async fn by_api(
     options: &Options,
     needs: &Needs,
     found: &mut Vec<Finding>,
+    are_rights_seen: &mut bool,
 ) -> Result<(), crate::ops::management::Error> {
     let overview = management.look("overview").await?;
     found.push(checkup::version(&overview.content));
@@ -206,15 +250,17 @@ async fn by_api(
     }
     if let Login::Password { user, .. } = &options.login {
         match management.get(&format!("permissions/{vhost}/{}", escape(user))).await {
-            Ok(rights) => found.extend(checkup::permissions(&rights, user, needs)),
+            Ok(rights) => {
+                found.extend(checkup::permissions(&rights, user, needs));
+                *are_rights_seen = true;
+            }
             Err(error) if error.is_missing() => {
                 let nothing = Value::Object(Object::new());
                 found.extend(checkup::permissions(&nothing, user, &Needs::new()));
+                *are_rights_seen = true;
             }
-            // Only administrators see the rights of others.
-            Err(error) if error.is_forbidden() => {
-                found.push(Finding::fine("permissions", "only a user with the tag `administrator` may see them"));
-            }
+            // Only administrators see the rights of others; see `try_rights`.
+            Err(error) if error.is_forbidden() => {}
             Err(error) => return Err(error),
         }
     }
