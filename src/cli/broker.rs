@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::cli::{Error, Session};
+use crate::cli::{Error, Session, say};
 use crate::library::{self, Library};
 use crate::ops::logbook;
 use crate::ops::management::{Management, Queue};
@@ -137,7 +137,7 @@ impl Environment {
             Place::Embedded(directory) => directory,
             Place::Amqp(options) => {
                 let management = Management::of_site(&self.plugins(), &options.vhost);
-                let management = management.map_err(|error| Error::new(error.to_string()))?.ok_or_else(|| {
+                let management = management?.ok_or_else(|| {
                     Error::new("the environment does not say where RabbitMQ's management API is")
                         .hint("name the queues, or add a block of plugin `rabbitmqapi` to the environment")
                 })?;
@@ -148,7 +148,7 @@ impl Environment {
                         format!("plugin `rabbitmqapi` is about virtual host `{other}`, and `pika` about `{own}`");
                     return Err(Error::new(message).hint("without a `vhost`, `rabbitmqapi` is about that of `pika`"));
                 }
-                return management.queues().await.map_err(|error| Error::new(error.to_string()));
+                return Ok(management.queues().await?);
             }
         };
         let (broker, space) = embedded(directory).await?;
@@ -157,19 +157,42 @@ impl Environment {
         Ok(queues.into_iter().map(of_embedded).collect())
     }
 
+    /// All queues, where somebody can be asked for them; nothing where these, which have been named, have to be asked for
+    /// one by one. Why the management API does not say is told.
+    ///
+    /// # Errors
+    /// There are no names, and nobody to be asked for all.
+    pub async fn queues_unless_named<S>(&self, names: &[S]) -> Result<Option<Vec<Queue>>, Error> {
+        if names.is_empty() {
+            return self.queues().await.map(Some);
+        }
+        if !self.knows_queues() {
+            return Ok(None);
+        }
+        match self.queues().await {
+            Ok(queues) => Ok(Some(queues)),
+            Err(error) => {
+                say(&format!("warning: {}; the queues that are named are asked by AMQP", error.message()));
+                error.hints().iter().for_each(|hint| say(&format!("  help: {hint}")));
+                Ok(None)
+            }
+        }
+    }
+
     /// These queues, by name, as far as AMQP tells: for a broker whose management API nobody has named.
     ///
     /// # Errors
     /// The broker cannot be reached, or there is no such queue.
-    pub async fn ask_for_queues(&self, names: &[String]) -> Result<Vec<Queue>, Error> {
+    pub async fn ask_for_queues<S: AsRef<str>>(&self, names: &[S]) -> Result<Vec<Queue>, Error> {
         let transport = self.connect("queues", &[]).await?;
         let mut queues = Vec::new();
         for name in names {
+            let name = name.as_ref();
             let found = transport.waiting(name).await?;
             let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
             let messages = count(found.messages);
             let consumers = found.consumers.map(count);
-            queues.push(Queue { name: name.clone(), messages, ready: messages, consumers, ..Queue::default() });
+            queues.push(Queue { name: name.to_owned(), messages, ready: messages, consumers, ..Queue::default() });
         }
         transport.close().await?;
         Ok(queues)

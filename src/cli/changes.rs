@@ -15,6 +15,18 @@ impl From<management::Error> for Error {
                  `monitoring` to look only, and with permissions in the virtual host",
             );
         }
+        if error.is_missing() {
+            return said.hint(
+                "`vhost` of plugin `pika` or `rabbitmqapi` names a virtual host that is not there, or `base_url` another \
+                 place; `rabbitmqctl list_vhosts` names those that there are",
+            );
+        }
+        if error.is_silence() {
+            return said.hint(
+                "see whether the broker runs and has the plug-in `rabbitmq_management` (`rabbitmq-plugins list`), and \
+                 `base_url` of plugin `rabbitmqapi`",
+            );
+        }
         said
     }
 }

@@ -152,7 +152,7 @@ pub async fn queues(given: Vec<&String>, environment: &Environment) -> Result<Ve
             .collect();
     }
     // Those that are named can do without the management API.
-    let queues = if environment.knows_queues() { environment.queues().await.unwrap_or_default() } else { Vec::new() };
+    let queues = environment.queues_unless_named(&given).await?.unwrap_or_default();
     let heap = |name: &&String| {
         let queue = queue_of(name);
         let known = queues.iter().find(|known| known.name == queue);

@@ -34,6 +34,11 @@ impl Error {
         self.status == Some(StatusCode::NOT_FOUND)
     }
 
+    /// Whether nobody answers.
+    pub fn is_silence(&self) -> bool {
+        self.status.is_none()
+    }
+
     /// Whether the API has understood and does not do it.
     pub fn is_refusal(&self) -> bool {
         self.status == Some(StatusCode::BAD_REQUEST)

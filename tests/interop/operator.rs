@@ -230,6 +230,20 @@ async fn diseases_are_found(office: &Office) {
     let unknown = ["queues and dead letters are unknown", "401 Unauthorized", "of plugin `rabbitmqapi`"];
     office.expect("status --wait 0 --site closed.yml", 2, &unknown).await;
     office.expect("status --wait 0 --json --site closed.yml", 2, &["\"dead_letters\": null"]).await;
+    // Each says what to do, and what is named is asked for by AMQP.
+    for arguments in ["queues", "dlq list", "dlq check", "peek images"] {
+        let said = ["401 Unauthorized", "help: `username` and `password` of plugin `rabbitmqapi`"];
+        office.expect(&format!("{arguments} --site closed.yml"), 2, &said).await;
+    }
+    office.expect("dlq check images --site closed.yml", 1, &["warning: the management API", "dlq.images"]).await;
+    office.expect("queues images --site closed.yml", 0, &["warning: the management API", "images"]).await;
+    office.write("no-api.yml", &site.replace("rabbitmqapi,", "somethingelse,"));
+    office.expect("dlq check images --site no-api.yml", 1, &["dlq.images"]).await;
+    office.write("no-vhost.yml", &site.replace("vhost: zocalo}", "vhost: nosuch}"));
+    let said =
+        ["404 Not Found", "help: `vhost` of plugin `pika` or `rabbitmqapi` names a virtual host that is not there"];
+    office.expect("queues --site no-vhost.yml", 2, &said).await;
+    office.expect("doctor --site no-vhost.yml", 1, &said[1..].iter().map(|said| &said[6..]).collect::<Vec<_>>()).await;
 }
 
 /// Services of both sides are seen, and stopped from the screen.

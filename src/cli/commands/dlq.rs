@@ -39,6 +39,12 @@ enum Command {
     /// Show what dead letters hold.
     Show(Look),
     /// Count the dead letters of each queue; exit code 1 when there are any.
+    ///
+    /// Letters that another tool holds at this moment count, too, where RabbitMQ's management API says how many they are
+    /// (a block of plugin `rabbitmqapi` in the environment). It also says which queues there are: without it, name them.
+    ///
+    /// Exit codes: 0 there are none, 1 there are some, 2 could not look.
+    #[command(after_help = "Columns: how many, and where. As an alarm: `zrecipe dlq check || echo 'dead letters'`")]
     Check(Check),
     /// Move dead letters to files, and print the paths.
     ///
@@ -209,8 +215,11 @@ fn show(args: &Look, session: &Session) -> Result<(), Error> {
 fn check(args: &Check, session: &Session) -> Result<(), Error> {
     let environment = args.environment.read(session)?;
     let counts: Vec<(String, i64)> = block_on(async {
-        let all = environment.queues().await?;
         let wanted: Vec<String> = args.queues.iter().map(|name| queue_of(name)).collect();
+        let all = match environment.queues_unless_named(&wanted).await? {
+            Some(queues) => queues,
+            None => environment.ask_for_queues(&wanted).await?,
+        };
         if let Some(missing) = wanted.iter().find(|name| all.iter().all(|queue| queue.name != **name)) {
             return Err(Error::new(format!("there is no queue `{missing}`")));
         }

@@ -147,10 +147,7 @@ async fn rabbitmq(environment: &Environment, options: &Options, needs: &Needs, f
         Ok(management) => {
             if let Err(error) = by_api(&management, environment, options, needs, found, &mut are_rights_seen).await {
                 let said = Error::from(error);
-                let help = said.hints().first().cloned().unwrap_or_else(|| {
-                    "see whether the plug-in `rabbitmq_management` is enabled, and `base_url` right".to_owned()
-                });
-                found.push(Finding::error("management", said.message(), help));
+                found.push(Finding::error("management", said.message(), said.hints().join("; ")));
             }
         }
         Err(error) => {

@@ -157,11 +157,12 @@ fn matcher(pattern: &str) -> Result<GlobMatcher, Error> {
 /// The queues of the broker; without the management API those with these names, and their dead letters.
 async fn find(environment: &Environment, names: &[String]) -> Result<Vec<Queue>, Error> {
     let is_pattern = |name: &String| name.contains(['*', '?', '[', '{']);
-    if environment.knows_queues() || names.is_empty() || names.iter().any(is_pattern) {
-        return environment.queues().await;
+    let names: Vec<&String> = if names.iter().any(is_pattern) { Vec::new() } else { names.iter().collect() };
+    if let Some(queues) = environment.queues_unless_named(&names).await? {
+        return Ok(queues);
     }
-    let mut queues = environment.ask_for_queues(names).await?;
-    for name in names.iter().filter(|name| !name.starts_with(PREFIX)) {
+    let mut queues = environment.ask_for_queues(&names).await?;
+    for name in names.into_iter().filter(|name| !name.starts_with(PREFIX)) {
         // Not every queue has one.
         queues.extend(environment.ask_for_queues(&[format!("{PREFIX}{name}")]).await.unwrap_or_default());
     }
