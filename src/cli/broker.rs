@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use crate::cli::{Error, Session, say};
 use crate::library::{self, Library};
+use crate::lint::nearest;
 use crate::ops::logbook;
 use crate::ops::management::{Management, Queue};
 use crate::runtime::run::{DATABASE, Listed, Runs};
@@ -206,8 +207,12 @@ impl Environment {
         if !self.knows_queues() {
             return Ok(None);
         }
-        let queue = self.queues().await?.into_iter().find(|queue| queue.name == name);
-        queue.map(Some).ok_or_else(|| Error::new(format!("there is no queue `{name}`")))
+        let queues = self.queues().await?;
+        let queue = queues.iter().find(|queue| queue.name == name).cloned();
+        match queue {
+            Some(queue) => Ok(Some(queue)),
+            None => Err(no_such_queue(name, &queues)),
+        }
     }
 
     /// Whether it is the embedded broker, whose numbers are exact.
@@ -295,6 +300,15 @@ impl Environment {
             Place::Amqp(options) => options.place(),
             Place::Embedded(directory) => format!("the embedded broker in {}", directory.display()),
         }
+    }
+}
+
+/// A queue that is not there, and the one that may be meant.
+pub fn no_such_queue(name: &str, known: &[Queue]) -> Error {
+    let said = Error::new(format!("there is no queue `{name}`"));
+    match nearest(name, known.iter().map(|queue| queue.name.as_str())) {
+        Some(meant) => said.hint(format!("did you mean `{meant}`?")),
+        None => said.hint("`zrecipe queues` lists all"),
     }
 }
 

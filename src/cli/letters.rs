@@ -8,9 +8,11 @@ use std::time::Duration;
 use super::broker::{Environment, EnvironmentArgs, worn};
 use super::progress::block_on;
 use super::{Error, Session, plain, plain_lines, say};
+use crate::lint::nearest;
 use crate::ops::dead_letters::{self, Fate, Letter, Look, WORN, look, queue_of, ready};
 use crate::ops::management::Queue;
 use crate::secret;
+use crate::transport::{Error as TransportError, Transport};
 use crate::value::Value;
 
 /// Which dead letters are looked at.
@@ -59,12 +61,13 @@ impl LookArgs {
         let wait = seconds(self.wait)?;
         block_on(async {
             let transport = environment.connect("dlq", &[]).await?;
-            for Heap { queue, count, worn } in queues(named, &environment).await? {
-                if count == Some(0) && ready(&*transport, &queue).await? == 0 {
+            for heap in queues(named, &environment).await? {
+                let whole = heap.ready(&*transport).await?;
+                let Heap { queue, count, worn, .. } = heap;
+                if count == Some(0) && whole == 0 {
                     continue;
                 }
                 let look_at = Look { wait, most: self.limit, worn };
-                let whole = ready(&*transport, &queue).await?;
                 let seen = look(&*transport, &queue, look_at, |delivery| {
                     found.letters.push((queue.clone(), Letter::of(delivery)));
                     Ok::<_, Error>(Fate::Stays)
@@ -136,6 +139,25 @@ pub struct Heap {
     pub count: Option<i64>,
     /// A letter that has been delivered so often must not go back as it is.
     pub worn: u32,
+    /// The queue that may be meant, where this one is not known.
+    pub meant: Option<String>,
+}
+
+impl Heap {
+    /// How many letters wait in it.
+    ///
+    /// # Errors
+    /// There is no such queue, or the broker failed.
+    pub async fn ready(&self, transport: &dyn Transport) -> Result<u64, Error> {
+        ready(transport, &self.queue).await.map_err(|error| {
+            let is_missing = matches!(error, TransportError::NoSuchQueue(_));
+            let said = Error::from(error);
+            match &self.meant {
+                Some(meant) if is_missing => said.hint(format!("did you mean `{meant}`?")),
+                _ => said,
+            }
+        })
+    }
 }
 
 /// The queues that are meant; of all that there are, those that are not known to be empty.
@@ -148,7 +170,10 @@ pub async fn queues(given: Vec<&String>, environment: &Environment) -> Result<Ve
         let is_empty = |queue: &Queue| queue.messages == 0 && environment.is_embedded();
         let dead = queues.iter().filter(|queue| queue.name.starts_with(dead_letters::PREFIX) && !is_empty(queue));
         return dead
-            .map(|queue| Ok(Heap { queue: queue.name.clone(), count: Some(queue.messages), worn: worn(queue)? }))
+            .map(|queue| {
+                let count = Some(queue.messages);
+                Ok(Heap { queue: queue.name.clone(), count, worn: worn(queue)?, meant: None })
+            })
             .collect();
     }
     // Those that are named can do without the management API.
@@ -156,7 +181,10 @@ pub async fn queues(given: Vec<&String>, environment: &Environment) -> Result<Ve
     let heap = |name: &&String| {
         let queue = queue_of(name);
         let known = queues.iter().find(|known| known.name == queue);
-        Ok(Heap { count: known.map(|known| known.messages), worn: known.map_or(Ok(WORN), worn)?, queue })
+        let letters =
+            queues.iter().map(|queue| queue.name.as_str()).filter(|name| name.starts_with(dead_letters::PREFIX));
+        let meant = nearest(&queue, letters).filter(|_| known.is_none()).map(str::to_owned);
+        Ok(Heap { meant, count: known.map(|known| known.messages), worn: known.map_or(Ok(WORN), worn)?, queue })
     };
     given.iter().map(heap).collect()
 }

@@ -8,7 +8,7 @@ use super::broker::{Environment, LOGBOOK};
 use super::confirm::confirm;
 use super::letters::{Found, LookArgs, name};
 use super::progress::block_on;
-use super::{Error, ParameterArgs, Session, difference_of_values, plain, print, say};
+use super::{Error, ParameterArgs, Session, counted, difference_of_values, plain, print, say};
 use crate::bind::bind;
 use crate::infer;
 use crate::library::Library;
@@ -85,11 +85,13 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
         say(&plain(&format!("error: {}: {} stays: {reason}", change.place, name(&change.letter))));
     }
     if ready > 0 && !args.dry_run {
-        confirm(&format!("{ready} letters go on with the recipe `{}`.", args.onto), args.yes)?;
+        let go = if ready == 1 { "goes" } else { "go" };
+        confirm(&format!("{} {go} on with the recipe `{}`.", counted(ready, "letter"), args.onto), args.yes)?;
         let sent = block_on(send(args, &environment, &queues, &changes))?;
-        say(&format!("{sent} letters went on with the recipe `{}`", args.onto));
+        say(&format!("{} went on with the recipe `{}`", counted(sent, "letter"), args.onto));
         if sent < ready {
-            say(&format!("note: {} were no longer there", ready - sent));
+            let gone = counted(ready - sent, "letter");
+            say(&format!("note: {gone} could not be found any more"));
         }
     }
     if ready == changes.len() { Ok(()) } else { Err(Error::findings()) }

@@ -93,7 +93,8 @@ pub fn queues(queues: &[Queue], needs: &Needs, may_be_missing: bool) -> Vec<Find
     for queue in queues.iter().filter(|queue| !is_of_letters(queue)) {
         if queue.messages > 0 && queue.consumers == Some(0) {
             let whose = if queue.name == REQUEST_QUEUE { "a dispatcher" } else { "its service" };
-            let text = format!("{} wait in `{}` and nobody consumes them", messages(queue.messages), queue.name);
+            let (wait, them) = if queue.messages == 1 { ("waits", "it") } else { ("wait", "them") };
+            let text = format!("{} {wait} in `{}` and nobody consumes {them}", messages(queue.messages), queue.name);
             let help =
                 format!("start {whose} (`zrecipe service`), or look at its log; `zrecipe status` shows who runs");
             found.push(Finding::error("consumers", text, help));

@@ -184,8 +184,11 @@ async fn diseases_are_found(office: &Office) {
     for queue in ["nowhere", "dlq.images"] {
         office.put_message(queue).await;
     }
-    let waits =
-        ["1 message wait in `nowhere` and nobody consumes", "1 dead letter in `dlq.images`", "zrecipe dlq diagnose"];
+    let waits = [
+        "1 message waits in `nowhere` and nobody consumes it",
+        "1 dead letter in `dlq.images`",
+        "zrecipe dlq diagnose",
+    ];
     office.comes_to("doctor", 1, &waits).await;
     office.comes_to("doctor --json", 1, &["\"about\": \"consumers\""]).await;
     let site = std::fs::read_to_string(office.directory.path().join("site.yml")).expect("read");

@@ -378,3 +378,20 @@ async fn what_is_piped_from_a_purge_that_found_nothing_is_nothing_to_send_back()
         assert_eq!((output.status.code(), text(&output.stdout).as_str()), (Some(code), printed), "{input:?}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_letter_is_one_and_a_queue_that_is_misspelt_is_guessed() {
+    let place = Place::new().await;
+    bury(&place, "a", "why").await;
+    for (arguments, meant) in [
+        (&["dlq", "list", "oyt"] as &[&str], "dlq.out"),
+        (&["dlq", "purge", "oyt"], "dlq.out"),
+        (&["dlq", "check", "oyt"], "dlq.out"),
+        (&["queues", "oyt"], "out"),
+    ] {
+        let said = text(&run(&place, arguments, 2).stderr);
+        assert!(said.contains(&format!("help: did you mean `{meant}`?")), "{arguments:?}: {said}");
+    }
+    let said = text(&run(&place, &["dlq", "purge", "--wait", "0.2"], 0).stderr);
+    assert_eq!(said, "1 dead letter of dlq.out is in DLQ\n");
+}

@@ -8,11 +8,11 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use crate::cli::broker::EnvironmentArgs;
+use crate::cli::broker::{EnvironmentArgs, no_such_queue};
 use crate::cli::letters::{Heap, LookArgs, expand, name, parts, queues, seconds, shown, step_text};
 use crate::cli::progress::{align, block_on, interrupted};
 use crate::cli::rebase;
-use crate::cli::{Error, Session, plain, print, say};
+use crate::cli::{Error, Session, counted, plain, print, say};
 use crate::compile::{Options, compile};
 use crate::library::Library;
 use crate::message::{Envelope, REQUEST_QUEUE, Request};
@@ -221,7 +221,7 @@ fn check(args: &Check, session: &Session) -> Result<(), Error> {
             None => environment.ask_for_queues(&wanted).await?,
         };
         if let Some(missing) = wanted.iter().find(|name| all.iter().all(|queue| queue.name != **name)) {
-            return Err(Error::new(format!("there is no queue `{missing}`")));
+            return Err(no_such_queue(missing, &all));
         }
         let is_meant = |name: &String| {
             if wanted.is_empty() { name.starts_with(dead_letters::PREFIX) } else { wanted.contains(name) }
@@ -263,8 +263,9 @@ fn purge(args: &Purge, session: &Session) -> Result<(), Error> {
         let mut connection = transport.connection();
         let (mut taken, mut known) = (HashSet::new(), HashSet::new());
         for _ in 0..ROUNDS {
-            for Heap { queue, count, worn } in &heaps {
-                if *count == Some(0) && ready(&*transport, queue).await? == 0 {
+            for heap in &heaps {
+                let Heap { queue, count, worn, .. } = heap;
+                if count.is_none_or(|count| count == 0) && heap.ready(&*transport).await? == 0 && count.is_some() {
                     continue;
                 }
                 let before = written.len();
@@ -289,7 +290,8 @@ fn purge(args: &Purge, session: &Session) -> Result<(), Error> {
                 look(&*transport, queue, all, purge).await?;
                 if written.len() > before {
                     let count = written.len() - before;
-                    say(&format!("{count} dead letters of {queue} are in {}", location.display()));
+                    let are = if count == 1 { "is" } else { "are" };
+                    say(&format!("{} of {queue} {are} in {}", counted(count, "dead letter"), location.display()));
                 }
             }
             // A broker that has died forgets what it was told last.

@@ -5,10 +5,10 @@ use std::time::SystemTime;
 
 use globset::{Glob, GlobMatcher};
 
-use crate::cli::broker::{Environment, EnvironmentArgs};
+use crate::cli::broker::{Environment, EnvironmentArgs, no_such_queue};
 use crate::cli::confirm::confirm;
 use crate::cli::progress::{align, block_on, duration};
-use crate::cli::{Error, Session, print, say};
+use crate::cli::{Error, Session, counted, print, say};
 use crate::ops::dead_letters::PREFIX;
 use crate::ops::management::Queue;
 use crate::value::Value;
@@ -108,12 +108,11 @@ fn list(args: &Args, session: &Session) -> Result<(), Error> {
     for (pattern, matcher) in &wanted {
         if !queues.iter().any(|queue| matcher.is_match(&queue.name)) {
             let is_pattern = pattern.contains(['*', '?', '[', '{']);
-            let what = if is_pattern {
-                format!("no queue matches `{pattern}`")
+            return Err(if is_pattern {
+                Error::new(format!("no queue matches `{pattern}`")).hint("`zrecipe queues` lists all")
             } else {
-                format!("there is no queue `{pattern}`")
-            };
-            return Err(Error::new(what).hint("`zrecipe queues` lists all"));
+                no_such_queue(pattern, &queues)
+            });
         }
     }
     let mut rows = rows(queues, |name| {
@@ -239,7 +238,9 @@ fn purge(args: &Purge, session: &Session) -> Result<(), Error> {
         let mut purged = Vec::new();
         for queue in &args.queues {
             let count = transport.purge(queue).await?;
-            say(&format!("{count} messages of {queue} are gone"));
+            let are = if count == 1 { "is" } else { "are" };
+            let gone = counted(usize::try_from(count).unwrap_or(usize::MAX), "message");
+            say(&format!("{gone} of {queue} {are} gone"));
             purged.push((queue.clone(), Value::from(i64::try_from(count).unwrap_or(i64::MAX))));
         }
         transport.close().await?;
