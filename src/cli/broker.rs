@@ -260,6 +260,18 @@ impl Environment {
         Ok(Some(listed.into_iter().rev().take(most).map(run).collect()))
     }
 
+    /// The runs of this machine that have dead letters, which no queue of the embedded broker holds: each run has its own.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    pub async fn runs_with_letters(&self) -> Result<Vec<(String, u64)>, Error> {
+        let Place::Embedded(directory) = &self.place else { return Ok(Vec::new()) };
+        let runs = Runs::open(directory).await?;
+        let listed = runs.list().await?;
+        runs.close().await?;
+        Ok(listed.into_iter().filter(|run| run.census.dead > 0).map(|run| (run.id, run.census.dead)).collect())
+    }
+
     /// How to reach RabbitMQ; nothing for the embedded broker.
     pub fn amqp(&self) -> Option<&amqp::Options> {
         match &self.place {

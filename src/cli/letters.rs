@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::broker::{Environment, EnvironmentArgs, worn};
 use super::progress::block_on;
-use super::{Error, Session, plain, plain_lines, say};
+use super::{Error, Session, counted, plain, plain_lines, say};
 use crate::lint::nearest;
 use crate::ops::dead_letters::{self, Fate, Letter, Look, WORN, look, queue_of, ready};
 use crate::ops::management::Queue;
@@ -81,7 +81,8 @@ impl LookArgs {
                 }
                 found.queues.push((queue, look_at));
             }
-            Ok(transport.close().await?)
+            transport.close().await?;
+            if self.places.is_empty() { tell_of_runs(&environment).await } else { Ok(()) }
         })?;
         Ok(found)
     }
@@ -120,6 +121,28 @@ pub fn parts(shown: &Value) -> String {
         let _ = writeln!(text, "  {part:<7} {}", part_text.replace('\n', "\n          "));
     }
     text
+}
+
+/// What there is to say where no letter is.
+pub const NONE: &str = "there are no dead letters in the queues";
+
+/// Says which runs of this machine have dead letters: these lie in no queue that could be looked into.
+///
+/// # Errors
+/// The runs cannot be read.
+pub async fn tell_of_runs(environment: &Environment) -> Result<(), Error> {
+    /// More are counted.
+    const MOST: usize = 5;
+    let runs = environment.runs_with_letters().await?;
+    for (id, count) in runs.iter().rev().take(MOST) {
+        let letters = counted(usize::try_from(*count).unwrap_or(usize::MAX), "dead letter");
+        say(&format!("note: run {id} has {letters} of its own: `zrecipe show {id}` says why they died, and"));
+        say(&format!("  `zrecipe resubmit {id} --step N` sends a step again"));
+    }
+    if runs.len() > MOST {
+        say(&format!("note: so have {} more: `zrecipe runs` lists them", counted(runs.len() - MOST, "run")));
+    }
+    Ok(())
 }
 
 /// A number of seconds.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use crate::cli::broker::{EnvironmentArgs, no_such_queue};
-use crate::cli::letters::{Heap, LookArgs, expand, name, parts, queues, seconds, shown, step_text};
+use crate::cli::letters::{NONE, Heap, LookArgs, expand, name, parts, queues, seconds, shown, step_text, tell_of_runs};
 use crate::cli::progress::{align, block_on, interrupted};
 use crate::cli::rebase;
 use crate::cli::{Error, Session, counted, plain, print, say};
@@ -42,6 +42,7 @@ enum Command {
     ///
     /// Letters that another tool holds at this moment count, too, where RabbitMQ's management API says how many they are
     /// (a block of plugin `rabbitmqapi` in the environment). It also says which queues there are: without it, name them.
+    /// Letters of runs on this machine do not count: `zrecipe runs` does, and a note says so.
     ///
     /// Exit codes: 0 there are none, 1 there are some, 2 could not look.
     #[command(after_help = "Columns: how many, and where. As an alarm: `zrecipe dlq check || echo 'dead letters'`")]
@@ -174,7 +175,7 @@ fn list(args: &Look, session: &Session) -> Result<(), Error> {
         return print(&(Value::Array(groups.collect()).to_json_pretty() + "\n"));
     }
     if groups.is_empty() {
-        say("there are no dead letters");
+        say(NONE);
         return Ok(());
     }
     let mut rows = vec![["count", "queue", "step", "reason"].map(str::to_owned)];
@@ -198,7 +199,7 @@ fn show(args: &Look, session: &Session) -> Result<(), Error> {
         return print(&(Value::Array(shown).to_json_pretty() + "\n"));
     }
     if letters.is_empty() {
-        say("there are no dead letters");
+        say(NONE);
     }
     let mut text = String::new();
     for ((place, letter), shown) in letters.iter().zip(shown) {
@@ -235,13 +236,16 @@ fn check(args: &Check, session: &Session) -> Result<(), Error> {
         }
         transport.close().await?;
         counts.retain(|(_, count)| *count > 0);
+        if wanted.is_empty() {
+            tell_of_runs(&environment).await?;
+        }
         Ok(counts)
     })?;
     if args.json {
         let counts = counts.iter().map(|(queue, count)| (queue.clone(), Value::from(*count))).collect();
         print(&(Value::Object(counts).to_json_pretty() + "\n"))?;
     } else if counts.is_empty() {
-        say("there are no dead letters");
+        say(NONE);
     } else {
         let rows: Vec<[String; 2]> = counts.iter().map(|(queue, count)| [count.to_string(), queue.clone()]).collect();
         print(&align(&rows))?;
@@ -304,7 +308,7 @@ fn purge(args: &Purge, session: &Session) -> Result<(), Error> {
             heaps = rest;
         }
         transport.close().await?;
-        Ok(())
+        if args.queues.is_empty() { tell_of_runs(&environment).await } else { Ok(()) }
     });
     if args.json {
         let files = written.iter().map(|(queue, path)| {
@@ -315,7 +319,7 @@ fn purge(args: &Purge, session: &Session) -> Result<(), Error> {
         });
         print(&(Value::Array(files.collect()).to_json_pretty() + "\n"))?;
     } else if written.is_empty() && purged.is_ok() {
-        say("there are no dead letters");
+        say(NONE);
     }
     purged
 }
@@ -615,7 +619,7 @@ fn diagnose(args: &Look, session: &Session) -> Result<(), Error> {
         return print(&(Value::Array(results).to_json_pretty() + "\n"));
     }
     if letters.is_empty() {
-        say("there are no dead letters");
+        say(NONE);
     }
     let mut text = String::new();
     for ((reason, prospects, help), group) in groups {
