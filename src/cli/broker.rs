@@ -90,8 +90,8 @@ impl Environment {
     /// # Errors
     /// The state directory or the working directory cannot be told.
     pub fn variables(&self, session: &Session) -> Result<Vec<(&'static str, String)>, Error> {
-        let text = |path: PathBuf| Ok::<_, Error>(std::path::absolute(path)?.to_string_lossy().into_owned());
-        let mut variables = vec![("ZRECIPE_STATE", text(session.state_directory()?)?)];
+        let text = |path: &Path| Ok::<_, Error>(std::path::absolute(path)?.to_string_lossy().into_owned());
+        let mut variables = vec![("ZRECIPE_STATE", text(&session.state_directory()?)?)];
         if let Some(site) = session.site_path() {
             variables.push(("ZOCALO_CONFIG", text(site)?));
         }
