@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::library::{self, beside, is_public};
 use crate::site::{Active, Fault, Look, Setting, Site};
-use crate::source::{Source, Unit};
+use crate::source::Source;
 use crate::syntax::NodeRef;
 use crate::transport::amqp::{Certificate, Host, Login, Options, Password, Tls};
 
@@ -217,9 +217,7 @@ fn named(node: NodeRef<'_>) -> PathBuf {
 }
 
 fn place(node: NodeRef<'_>) -> String {
-    let source = node.tree().source();
-    let at = source.position(node.span().start, Unit::Char);
-    format!("{}:{}:{}", source.name(), at.line, at.column)
+    node.tree().source().place(node.span().start)
 }
 
 fn wrong(node: NodeRef<'_>, reason: String) -> Error {

@@ -12,7 +12,7 @@ use crate::document::DocumentKind;
 use crate::library::{self, Disk, Library};
 use crate::settings::{self, Settings};
 use crate::site::{Files, Look, Site};
-use crate::source::{Source, Unit};
+use crate::source::Source;
 use crate::syntax::{Kind, ProblemKind, Tree, yaml};
 use crate::topology::{self, Topology};
 
@@ -276,8 +276,7 @@ impl Project {
             let broken = compile(Arc::clone(&source), Options::default()).diagnostics.into_iter();
             let broken = broken.map(|found| (found.primary.span, found.message));
             let (span, message) = faults.chain(broken).next().unwrap_or_default();
-            let at = source.position(span.start, Unit::Char);
-            unusable(format!("cannot use the contract {name}:{}:{}: {message}", at.line, at.column))
+            unusable(format!("cannot use the contract {}: {message}", source.place(span.start)))
         })
     }
 

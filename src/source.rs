@@ -132,6 +132,12 @@ impl Source {
         })
     }
 
+    /// Where byte `at` is, for people: the name, the line and the column in characters.
+    pub fn place(&self, at: u32) -> String {
+        let Position { line, column } = self.position(at, Unit::Char);
+        format!("{}:{line}:{column}", self.name)
+    }
+
     /// Line and column of byte `at`; an offset past the end is the end.
     pub fn position(&self, at: u32, unit: Unit) -> Position {
         let mut at = (at as usize).min(self.text.len());

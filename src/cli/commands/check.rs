@@ -24,7 +24,7 @@ use crate::lint::Levels;
 use crate::project::{Unusable, each_in_order, is_ours};
 use crate::report::{FORMATS, FileReport, Report, format};
 use crate::settings::{self, plain};
-use crate::source::{Source, Unit};
+use crate::source::Source;
 use crate::value::Object;
 
 /// Check recipes and configurations: every problem at once, at its place, with a way out
@@ -652,8 +652,7 @@ const MOST_UNDONE: usize = 10;
 fn say_undone(checked: &Checked) {
     let source = &checked.after;
     for undone in checked.undone.iter().take(MOST_UNDONE) {
-        let at = source.position(undone.at, Unit::Char);
-        let place = format!("{}:{}:{}", source.name(), at.line, at.column);
+        let place = source.place(undone.at);
         say(&format!("{place}: not fixed, because {}: {}", undone.reason, undone.message));
     }
     if let Some(more @ 1..) = checked.undone.len().checked_sub(MOST_UNDONE) {

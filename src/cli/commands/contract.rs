@@ -11,9 +11,9 @@ use crate::library;
 use crate::lint::nearest;
 use crate::recipe::{Recipe, Role, Step};
 use crate::report::count as counted;
-use crate::schema::Schema;
-use crate::syntax::json::read_value;
-use crate::syntax::{Kind, NodeRef};
+use crate::schema::{Flaw, Schema, SchemaValue, Segment, path_text, resolve_reference, to_schema_value};
+use crate::syntax::json::{self, read_value};
+use crate::syntax::{Kind, NodeRef, Tree};
 use crate::value::{Object, Value};
 
 /// Draft the contract of a service, from recipes that use it or from a JSON Schema
@@ -68,18 +68,24 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
             let shown = path.as_ref().map_or("<stdin>".into(), |path| path.to_string_lossy().into_owned());
             let source =
                 Input { name: shown, path, found: false }.read(session.settings.max_bytes()).map_err(Error::new)?;
-            let shown = source.name();
+            let tree = json::parse(Arc::new(source));
+            let (source, shown) = (tree.source(), tree.source().name());
             let schema = match read_value(source.text().as_bytes()) {
                 Ok(schema @ (Value::Object(_) | Value::Bool(_))) => schema,
                 Ok(other) => return Err(Error::new(format!("{shown} holds {}, not a JSON Schema", other.describe()))),
-                Err(reason) => return Err(Error::new(format!("{shown}: {reason}"))),
+                Err(reason) => {
+                    let mistake = tree.mistakes().next().map(|mistake| mistake.span.start);
+                    let place = mistake.map_or_else(|| shown.to_owned(), |at| source.place(at));
+                    let reason = if mistake.is_some() { "this is not JSON".to_owned() } else { reason };
+                    return Err(Error::new(format!("{place}: {reason}")));
+                }
             };
             let looks = |key: &str| key == "start" || key.parse::<u32>().is_ok();
             if schema.as_object().is_some_and(|schema| schema.keys().any(|key| looks(key))) {
                 let error = Error::new(format!("{shown} is a recipe, not a JSON Schema"));
                 return Err(error.hint("`zrecipe contract init QUEUE --from RECIPE` drafts a contract from recipes"));
             }
-            import(schema, queues, name.as_deref(), *strict).map_err(|why| Error::new(format!("{shown}: {why}")))?
+            import(schema, queues, name.as_deref(), *strict).map_err(|flaw| of_flaw(&tree, &flaw))?
         }
     };
     print(&(contract.to_json_pretty() + "\n"))
@@ -108,20 +114,35 @@ fn widen(schema: &mut Value) {
     }
 }
 
+/// What is wrong with a schema, and where.
+fn of_flaw(tree: &Tree, flaw: &Flaw) -> Error {
+    let node = flaw.path.iter().try_fold(tree.root(), |node, segment| match segment {
+        Segment::Key(key) => node.get(key),
+        Segment::Index(index) => node.items().nth(*index),
+    });
+    let node = node.unwrap_or(tree.root());
+    let (place, at) = (tree.source().place(node.span().start), path_text(&flaw.path));
+    Error::new(if at.is_empty() {
+        format!("{place}: {}", flaw.message)
+    } else {
+        format!("{place}: `{at}`: {}", flaw.message)
+    })
+}
+
 /// A contract with this schema of parameters.
-fn import(mut schema: Value, queues: &[String], name: Option<&str>, strict: bool) -> Result<Value, String> {
-    Schema::new(crate::schema::to_schema_value(&schema)).map_err(|flaw| {
-        let at = crate::schema::path_text(&flaw.path);
-        if at.is_empty() { flaw.message } else { format!("{at}: {}", flaw.message) }
-    })?;
+fn import(mut schema: Value, queues: &[String], name: Option<&str>, strict: bool) -> Result<Value, Flaw> {
+    let checked = Schema::new(to_schema_value(&schema))?;
     if !strict {
         widen(&mut schema);
     }
-    let title = schema.get("title").and_then(Value::as_str).map(str::to_owned);
+    // A model that refers to itself is a definition, and so is its title.
+    let model = resolve_reference(checked.root(), checked.root());
+    let text = |key: &str| model.get(key).and_then(SchemaValue::as_str).map(str::to_owned);
+    let (title, description) = (text("title"), text("description"));
     let name = name.map(str::to_owned).or(title).unwrap_or_else(|| queues[0].clone());
     let mut contract = Object::new();
     contract.insert("names".to_owned(), Value::from(vec![name]));
-    if let Some(description) = schema.get("description").and_then(Value::as_str) {
+    if let Some(description) = description {
         contract.insert("description".to_owned(), Value::from(description));
     }
     contract.insert("queues".to_owned(), texts(queues));

@@ -57,9 +57,15 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
                     return Ok::<(), Error>(());
                 }
                 Ok((compilation, Layout::Text(text))) => (Arc::clone(&compilation.source), text),
-                Ok((_, Layout::None(reason))) => {
+                Ok((compilation, Layout::None(reason))) => {
                     failed += 1;
-                    say(&format!("error: cannot format {}: {reason}", input.name));
+                    let mistake = compilation.tree.mistakes().next().filter(|_| reason == Reason::SyntaxErrors);
+                    let source = &compilation.source;
+                    let place = mistake.map_or(input.name.clone(), |mistake| source.place(mistake.span.start));
+                    say(&format!("error: cannot format {place}: {reason}"));
+                    if mistake.is_some() {
+                        say(&format!("  help: `zrecipe check {}` shows what is wrong", input.name));
+                    }
                     return Ok(());
                 }
                 Err(error) => {

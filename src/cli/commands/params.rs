@@ -8,7 +8,6 @@ use crate::cli::{Error, Session, print};
 use crate::compile::Compilation;
 use crate::infer::{self, Need, Parameter, Type};
 use crate::schema::SchemaValue;
-use crate::source::Unit;
 use crate::value::Value;
 
 /// List the parameters of recipes, what each must be, and where it is used
@@ -83,10 +82,9 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
 fn describe(compilation: &Compilation, parameter: &Parameter) -> Vec<Use> {
     let recipe = &compilation.recipe;
     let describe = |used: &infer::Use| {
-        let position = compilation.source.position(used.span(recipe).start, Unit::Char);
         let node = compilation.tree.node(used.node);
         Use {
-            place: format!("{}:{}:{}", compilation.source.name(), position.line, position.column),
+            place: compilation.source.place(used.span(recipe).start),
             step: used.step.map_or_else(|| "start".to_owned(), |step| recipe.name(&recipe.steps()[step]).into_owned()),
             written: node.text().into_owned(),
             if_missing: match (used.is_replace, used.field.needs_definition()) {
