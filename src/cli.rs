@@ -209,7 +209,12 @@ impl Error {
         Self { kind: Kind::Findings, hints: Vec::new() }
     }
 
-    /// A command that ends as the program it has run.
+    /// Whether it is about findings, which have been told.
+    pub fn is_findings(&self) -> bool {
+        matches!(self.kind, Kind::Findings)
+    }
+
+    /// A command that ends as the program it has run, or has told all and ends with another code than findings do.
     pub fn exit(code: u8) -> Self {
         Self { kind: Kind::Exit(code), hints: Vec::new() }
     }

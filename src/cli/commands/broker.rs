@@ -141,8 +141,10 @@ impl Described {
 
 /// Holds the broker against a configuration, and changes it, without asking where `yes`.
 fn compare_with(args: &Compared, session: &Session, apply: Option<bool>) -> Result<(), Error> {
-    let (compilation, users) = args.described.read(session)?;
-    let topology = compilation.document.broker().ok_or_else(Error::findings)?;
+    // Their 1 is for a difference that somebody has seen.
+    let untold = |error: Error| if error.is_findings() { Error::exit(2) } else { error };
+    let (compilation, users) = args.described.read(session).map_err(untold)?;
+    let topology = compilation.document.broker().ok_or_else(|| Error::exit(2))?;
     let management = args.environment.read(session)?.management()?;
     let users: Vec<&User> = users.iter().map(|(user, _)| user).collect();
     let (recreate, remove) = (args.recreate.clone(), args.remove.clone());
