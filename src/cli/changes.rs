@@ -1,7 +1,7 @@
 //! How the changes of a broker are shown: a line for each, with what to do about those that are not made.
 
-use crate::cli::Error;
-use crate::ops::definitions::{Action, Change, Hold, Kind, Thing};
+use crate::cli::{Error, counted};
+use crate::ops::definitions::{Action, Change, Hold, Kind, Lack, Thing};
 use crate::ops::management;
 use crate::secret::hidden;
 use crate::value::{Object, Value};
@@ -51,10 +51,43 @@ pub fn line(change: &Change) -> String {
     if !what.is_empty() {
         text.push_str(&format!(": {what}"));
     }
-    for remark in change.hold.iter().flat_map(|hold| remarks(change, *hold)) {
+    // What the broker lacks has been said before, once for all that needs it.
+    let hold = change.hold.filter(|hold| !matches!(hold, Hold::NoVhost | Hold::NoType));
+    for remark in hold.iter().flat_map(|hold| remarks(change, *hold)) {
         text.push_str(&format!("\n    {remark}"));
     }
     text
+}
+
+/// What a broker lacks for many changes, and what to do about it.
+pub fn lack(lack: &Lack) -> [String; 2] {
+    let (what, changes) = (&lack.what, counted(lack.changes, "change"));
+    let [why, help] = match lack.hold {
+        Hold::NoType => no_type(what),
+        _ => no_vhost(what),
+    };
+    let need = if lack.changes == 1 { "needs" } else { "need" };
+    [format!("{why}; {changes} {need} it"), help]
+}
+
+fn no_vhost(name: &str) -> [String; 2] {
+    [
+        format!("the broker has no virtual host `{name}`"),
+        format!("`vhosts: [{{name: {name}}}]` in the file describes it, or `rabbitmqctl add_vhost {name}` makes it"),
+    ]
+}
+
+fn no_type(kind: &str) -> [String; 2] {
+    const DELAYED: &str = "x-delayed-message";
+    let why = format!("the broker has no exchanges of type `{kind}`");
+    if kind == DELAYED {
+        let plug_in = "rabbitmq_delayed_message_exchange";
+        return [
+            format!("{why}: the plug-in `{plug_in}` is not enabled"),
+            format!("`rabbitmq-plugins enable {plug_in}` on each node, after its file is in the directory of plug-ins"),
+        ];
+    }
+    [why, "`rabbitmq-plugins list` shows the plug-ins: one of them brings it, or its name is misspelt".to_owned()]
 }
 
 /// Why a change is not made, and what to do about it.
@@ -88,6 +121,16 @@ fn remarks(change: &Change, hold: Hold) -> [String; 2] {
                      `{option} {name} --discard-messages`"
                 ),
             ]
+        }
+        Hold::NoVhost | Hold::NoType => {
+            let [why, help] = match hold {
+                Hold::NoVhost => no_vhost(&change.thing.vhost),
+                _ if kind == Kind::Exchange => {
+                    no_type(change.thing.settings.get("type").and_then(Value::as_str).unwrap_or("?"))
+                }
+                _ => ["its exchange cannot be made".to_owned(), "see what is said of the exchange".to_owned()],
+            };
+            [format!("not done: {why}"), format!("help: {help}")]
         }
         Hold::Own => [
             "not done: this is the user that the management API is asked as".to_owned(),

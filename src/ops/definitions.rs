@@ -96,6 +96,8 @@ pub struct Live {
     things: Vec<Found>,
     /// The user who asks.
     login: String,
+    /// The types of exchanges that it knows, if it says so.
+    types: Option<Vec<String>>,
 }
 
 /// What an operator has allowed.
@@ -148,6 +150,21 @@ pub enum Hold {
     },
     /// It is the user who asks.
     Own,
+    /// Its virtual host is not there.
+    NoVhost,
+    /// The broker does not know the type of the exchange.
+    NoType,
+}
+
+/// What a broker lacks, so that changes cannot be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lack {
+    /// The virtual host, or the type of an exchange.
+    pub what: String,
+    /// Which of the two: [`Hold::NoVhost`] or [`Hold::NoType`].
+    pub hold: Hold,
+    /// How many changes need it.
+    pub changes: usize,
 }
 
 /// A difference.
@@ -356,7 +373,10 @@ impl Live {
     /// There is no answer, or the user may not see something.
     pub async fn read(management: &Management, kinds: &[Kind]) -> Result<Self, management::Error> {
         let whoami = management.get("whoami").await?;
-        let mut live = Self { login: text(&whoami, "name").to_owned(), things: Vec::new() };
+        let overview = management.get("overview").await?;
+        let types = overview.get("exchange_types").and_then(Value::as_array);
+        let types = types.map(|types| types.iter().map(|kind| text(kind, "name").to_owned()).collect());
+        let mut live = Self { login: text(&whoami, "name").to_owned(), things: Vec::new(), types };
         for kind in Kind::ALL {
             let path = match kind {
                 Kind::User => "users",
@@ -546,6 +566,52 @@ pub fn compare(wanted: &[Thing], live: &Live, choices: &Choices) -> Vec<Change> 
     changes.into_iter().chain(removals).chain(own).collect()
 }
 
+/// Holds back what a broker would refuse for one and the same reason, and says what it lacks.
+pub fn hold_back(changes: &mut [Change], live: &Live) -> Vec<Lack> {
+    let is_there = |name: &str| {
+        let is_it = |thing: &Thing| thing.kind == Kind::Vhost && thing.name == name;
+        live.things.iter().any(|found| is_it(&found.thing)) || changes.iter().any(|change| is_it(&change.thing))
+    };
+    let is_made = |change: &Change| change.hold.is_none() && change.action != Action::Remove;
+    let is_unknown = |kind: &str| live.types.as_ref().is_some_and(|types| types.iter().all(|known| known != kind));
+    let unmade: HashMap<(String, String), String> = changes
+        .iter()
+        .filter(|change| is_made(change) && change.thing.kind == Kind::Exchange)
+        .filter(|change| is_unknown(change.thing.text("type")))
+        .map(|change| {
+            let Thing { vhost, name, .. } = &change.thing;
+            ((vhost.clone(), name.clone()), change.thing.text("type").to_owned())
+        })
+        .collect();
+    let type_of = |thing: &Thing| {
+        let ends: &[&str] = match thing.kind {
+            Kind::Exchange => &[&thing.name],
+            Kind::Binding if thing.text("destination_type") == "exchange" => {
+                &[thing.text("source"), thing.text("destination")]
+            }
+            Kind::Binding => &[thing.text("source")],
+            _ => &[],
+        };
+        ends.iter().find_map(|end| unmade.get(&(thing.vhost.clone(), (*end).to_owned())).cloned())
+    };
+    let lacks = changes.iter().map(|change| match &change.thing {
+        _ if !is_made(change) => None,
+        thing if !thing.vhost.is_empty() && !is_there(&thing.vhost) => Some((Hold::NoVhost, thing.vhost.clone())),
+        thing => type_of(thing).map(|kind| (Hold::NoType, kind)),
+    });
+    let lacks: Vec<_> = lacks.collect();
+    let mut found: Vec<Lack> = Vec::new();
+    for (change, lack) in changes.iter_mut().zip(lacks) {
+        let Some((hold, what)) = lack else { continue };
+        change.hold = Some(hold);
+        match found.iter_mut().find(|lack| (lack.hold, &lack.what) == (hold, &what)) {
+            Some(lack) => lack.changes += 1,
+            None => found.push(Lack { what, hold, changes: 1 }),
+        }
+    }
+    found
+}
+
 /// Whether a binding is one that is removed when nobody describes it: one to a queue that stays by itself.
 fn is_permanent(binding: &Thing, live: &Live) -> bool {
     let queue = live.named(Kind::Queue, &binding.vhost, binding.text("destination"));
@@ -682,7 +748,7 @@ groups:
             things.retain(|old| old.thing.id() != new.thing.id());
             things.push(new);
         }
-        Live { things, login: "guest".to_owned() }
+        Live { things, login: "guest".to_owned(), types: Some(vec!["topic".to_owned(), "fanout".to_owned()]) }
     }
 
     fn changes(text: &str, live: &Live, choices: &Choices) -> Vec<String> {
@@ -752,6 +818,36 @@ groups:
         ] {
             assert_eq!(changes(DESCRIBED, &has(more), choices), expected, "{more:?} {choices:?}");
         }
+    }
+
+    #[test]
+    fn what_a_broker_lacks_is_said_once() {
+        let more = "
+exchanges:
+- {name: delayed, vhost: z, type: x-delayed-message, durable: true}
+bindings:
+- {source: delayed, destination: images, routing_key: images, vhost: z}
+- {source: delayed, destination: index, routing_key: index, vhost: z}
+groups:
+- {names: [images, index], vhost: z}
+- {names: [other, more], vhost: nosuch}
+";
+        let lack = |what: &str, hold, changes| Lack { what: what.to_owned(), hold, changes };
+        let live = has(&[]);
+        let described = |vhosts: &str| {
+            let text = format!("{vhosts}{more}");
+            let tree = yaml::parse(Arc::new(Source::from_text("broker.yml", text.as_str())));
+            let mut changes = compare(&wanted(&topology::read(&tree), &[], &live), &live, &Choices::default());
+            let lacks = hold_back(&mut changes, &live);
+            let held = changes.iter().filter(|change| matches!(change.hold, Some(Hold::NoVhost | Hold::NoType)));
+            let index = |change: &&Change| change.thing.kind == Kind::Queue && change.thing.name == "index";
+            assert_eq!(changes.iter().find(index).map(|change| change.hold), Some(None));
+            assert_eq!(held.count(), lacks.iter().map(|lack| lack.changes).sum::<usize>());
+            lacks
+        };
+        let [plug_in, vhost] = [lack("x-delayed-message", Hold::NoType, 3), lack("nosuch", Hold::NoVhost, 2)];
+        assert_eq!(described(""), [vhost, plug_in.clone()]);
+        assert_eq!(described("vhosts: [{name: /}, {name: z}, {name: nosuch}]"), [plug_in]);
     }
 
     #[test]

@@ -333,6 +333,23 @@ async fn nothing_is_lost(office: &Office) {
     let both = "--recreate images --recreate results --remove extra --remove more --discard-messages";
     office.expect(&format!("broker apply --yes changed.yml {both}"), 0, &["changes made"]).await;
     office.expect("broker diff changed.yml", 0, &["no difference"]).await;
+    // What the broker lacks is said once, and the rest is done.
+    let lacking =
+        changed.clone() + "- {names: [late], vhost: zocalo, bindings: ['', later]}\n- {names: [a, b], vhost: nosuch}\n";
+    let lacking =
+        lacking.replace("exchanges:\n", "exchanges:\n- {name: later, vhost: zocalo, type: x-delayed-message}\n");
+    office.write(
+        "lacking.yml",
+        &lacking.replace("vhosts:\n- {name: zocalo, description: the services, tags: [analysis]}\n", ""),
+    );
+    let lacks = [
+        "plug-in `rabbitmq_delayed_message_exchange` is not enabled; 2 changes need it\n  help: `rabbitmq-plugins enable",
+        "no virtual host `nosuch`; 2 changes need it\n  help: `vhosts: [{name: nosuch}]` in the file",
+    ];
+    office.expect("broker diff lacking.yml", 1, &lacks).await;
+    let said = office.expect("broker apply --yes lacking.yml", 1, &[lacks[0], lacks[1], "1 of 1 changes made"]).await;
+    assert!(!said.contains("404") && said.matches("rabbitmq_delayed").count() == 2, "{said}");
+    office.expect("broker apply --yes changed.yml", 0, &["changes made"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

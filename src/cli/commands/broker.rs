@@ -154,7 +154,10 @@ fn compare_with(args: &Compared, session: &Session, apply: Option<bool>) -> Resu
         kinds.extend((!users.is_empty()).then_some(Kind::User));
         kinds.extend((!topology.permissions.is_empty()).then_some(Kind::Permission));
         let live = Live::read(&management, &kinds).await?;
-        let found = compare(&definitions::wanted(topology, &users, &live), &live, &choices);
+        let mut found = compare(&definitions::wanted(topology, &users, &live), &live, &choices);
+        for [why, help] in definitions::hold_back(&mut found, &live).iter().map(changes::lack) {
+            say(&format!("error: {why}\n  help: {help}"));
+        }
         let is_left = found.iter().any(|change| change.hold.is_some());
         let to_do = found.iter().filter(|change| change.hold.is_none()).count();
         let mut done: Vec<Value> = found.iter().map(changes::json).collect();
