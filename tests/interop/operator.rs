@@ -347,6 +347,8 @@ async fn nothing_is_lost(office: &Office) {
         "no virtual host `nosuch`; 2 changes need it\n  help: `vhosts: [{name: nosuch}]` in the file",
     ];
     office.expect("broker diff lacking.yml", 1, &lacks).await;
+    let told = ["`--recreate imags` changes nothing", "`--remove late` changes nothing"];
+    office.expect("broker diff changed.yml --recreate imags --remove late --discard-messages", 0, &told).await;
     let said = office.expect("broker apply --yes lacking.yml", 1, &[lacks[0], lacks[1], "1 of 1 changes made"]).await;
     assert!(!said.contains("404") && said.matches("rabbitmq_delayed").count() == 2, "{said}");
     office.expect("broker apply --yes changed.yml", 0, &["changes made"]).await;

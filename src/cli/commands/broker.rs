@@ -11,6 +11,7 @@ use crate::compile::{Compilation, Options, compile};
 use crate::diagnostic::Level;
 use crate::document::DocumentKind;
 use crate::library::{self, read};
+use crate::lint::nearest;
 use crate::ops::definitions::{self, Choices, Kind, Live, compare};
 use crate::secret::hidden;
 use crate::source::{Source, Unit};
@@ -155,6 +156,20 @@ fn compare_with(args: &Compared, session: &Session, apply: Option<bool>) -> Resu
         kinds.extend((!topology.permissions.is_empty()).then_some(Kind::Permission));
         let live = Live::read(&management, &kinds).await?;
         let mut found = compare(&definitions::wanted(topology, &users, &live), &live, &choices);
+        for (option, names) in [("--recreate", &args.recreate), ("--remove", &args.remove)] {
+            let may_be = |change: &&definitions::Change| match change.action {
+                definitions::Action::Recreate => option == "--recreate",
+                definitions::Action::Remove => option == "--remove",
+                definitions::Action::Create | definitions::Action::Update => false,
+            };
+            let known: Vec<&str> = found.iter().filter(may_be).map(|change| change.thing.name.as_str()).collect();
+            for name in names.iter().filter(|name| !known.contains(&name.as_str())) {
+                say(&format!("warning: `{option} {name}` changes nothing: there is nothing of this name to do that to"));
+                if let Some(meant) = nearest(name, known.iter().copied()) {
+                    say(&format!("  help: did you mean `{meant}`?"));
+                }
+            }
+        }
         for [why, help] in definitions::hold_back(&mut found, &live).iter().map(changes::lack) {
             say(&format!("error: {why}\n  help: {help}"));
         }

@@ -35,8 +35,26 @@ pub struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     /// Count the dead letters by queue, reason and recipe step.
+    ///
+    /// They stay where they are. On RabbitMQ looking is a delivery (see `zrecipe peek --help`): a letter that has been
+    /// looked at is `redelivered`, and one that would pass its queue's delivery limit by it goes to the end of the queue
+    /// as a copy. At most `--limit` letters of each queue are looked at; a note, and `more` in JSON, says when there are
+    /// more.
+    ///
+    /// Exit codes: 0 it was looked, whether or not there are any (`zrecipe dlq check` tells), 2 could not look.
+    #[command(after_help = "\
+Columns: how many letters, their queue (or file), the recipe step that they died at, and why.
+Next:  zrecipe dlq diagnose QUEUE     whether sending them back can help, and what to do
+       zrecipe dlq show QUEUE         what they hold")]
     List(Look),
-    /// Show what dead letters hold.
+    /// Show what dead letters hold, without passwords.
+    ///
+    /// They stay where they are; on RabbitMQ looking is a delivery (see `zrecipe dlq list --help`).
+    ///
+    /// Exit codes: 0 it was looked, 2 could not look.
+    #[command(after_help = "\
+Examples:  zrecipe dlq show images --limit 1      the first letter of dlq.images
+           zrecipe dlq show DLQ/2026-11-24        what `purge` has put into files")]
     Show(Look),
     /// Count the dead letters of each queue; exit code 1 when there are any.
     ///
@@ -58,14 +76,25 @@ enum Command {
     /// the tool is killed in that moment, nobody knows whether the broker has the letter: the same command sends it again,
     /// with the same id, and says so. Services of zrecipe take it once; whether it was there twice for a Python service is
     /// to be seen in the queue.
+    ///
+    /// Exit codes: 0 all went back, or nothing was piped in; 1 some did not, and are in their files; 2 could not do it.
     Reinject(Reinject),
-    /// Say why letters died and whether sending them back can help.
+    /// Say why letters died, whether sending them back can help, and what to do.
+    ///
+    /// Each is held against its recipe and the contract of its service as they are now. Letters that are alike are told
+    /// together. They stay where they are; on RabbitMQ looking is a delivery (see `zrecipe dlq list --help`).
+    ///
+    /// Exit codes: 0 it was looked, 2 could not look.
+    #[command(after_help = "\
+Examples:  zrecipe dlq diagnose             all queues of dead letters
+           zrecipe dlq diagnose images      those of one
+           zrecipe dlq diagnose DLQ         files, as `purge` writes them")]
     Diagnose(Look),
     /// Put a corrected recipe into letters that carry a broken one, and send them on.
     ///
     /// Each goes to the step of the new recipe that is the one it died at: the step is known by its service and queue,
-    /// by the way to it from the start, and by its parameters, not by its number. What is not unique is refused, and
-    /// stays. The change is shown first. A letter leaves its queue when the broker has confirmed the new message.
+    /// by the way to it from the start, and by its parameters, and not by its number alone. What is not unique, or what
+    /// these do not agree about, is refused and stays. The change is shown first. A letter leaves its queue when the broker has confirmed the new message.
     ///
     /// The recipe's parameters come from the dispatcher's logbook (`zocalo.dispatcher.logbook_location` of the site) by
     /// the letter's recipe ID, and from `-p`. A recipe without placeholders, as `zrecipe show ID --json` has it under
@@ -128,7 +157,7 @@ struct Reinject {
     /// How many seconds to wait between letters.
     #[arg(short, long, value_name = "SECONDS", default_value_t = 0.0)]
     wait: f64,
-    /// Say where each would go, and send nothing.
+    /// Say where each would go, after asking the broker whether its queue is there, and send nothing.
     #[arg(long)]
     dry_run: bool,
     /// Print JSON.

@@ -30,7 +30,7 @@ use crate::value::Value;
 pub struct Args {
     #[command(subcommand)]
     command: Option<Command>,
-    /// Names or patterns such as `runner.*`; without, all queues.
+    /// Names or patterns such as `runner.*`; without, all queues but `amq.*`, which programs have for themselves.
     #[arg(value_name = "QUEUE")]
     queues: Vec<String>,
     #[command(flatten)]
@@ -177,7 +177,8 @@ fn rows(queues: Vec<Queue>, is_wanted: impl Fn(&str) -> Option<bool>) -> Vec<Row
     let is_shown = |queue: &Queue| match (is_wanted(&queue.name), queue.name.strip_prefix(PREFIX)) {
         (Some(wanted), _) => wanted,
         (None, Some(of)) => !names.iter().any(|name| name == of),
-        (None, None) => true,
+        // Those that programs have for themselves go with them.
+        (None, None) => !queue.name.starts_with("amq."),
     };
     let shown = queues.into_iter().filter(is_shown);
     shown.map(|queue| Row { dead: dead.get(&queue.name).copied().unwrap_or(0), queue }).collect()
@@ -249,4 +250,20 @@ fn purge(args: &Purge, session: &Session) -> Result<(), Error> {
         }
         Ok(())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_programs_have_for_themselves_is_shown_where_it_is_asked_for() {
+        let names = ["images", "dlq.images", "dlq.gone", "amq.gen-x"];
+        let queues = || names.iter().map(|name| Queue { name: (*name).to_owned(), ..Queue::default() }).collect();
+        let shown = |is_wanted: fn(&str) -> Option<bool>| {
+            rows(queues(), is_wanted).into_iter().map(|row| row.queue.name).collect::<Vec<_>>()
+        };
+        assert_eq!(shown(|_| None), ["images", "dlq.gone"]);
+        assert_eq!(shown(|name| Some(name.starts_with("amq."))), ["amq.gen-x"]);
+    }
 }
