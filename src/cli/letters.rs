@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::broker::{Environment, EnvironmentArgs, worn};
-use super::progress::block_on;
+use super::progress::{Outages, block_on};
 use super::{Error, Session, counted, plain, plain_lines, say};
 use crate::lint::nearest;
 use crate::ops::dead_letters::{self, Fate, Letter, Look, WORN, look, queue_of, ready};
@@ -61,6 +61,7 @@ impl LookArgs {
         let wait = seconds(self.wait)?;
         block_on(async {
             let transport = environment.connect("dlq", &[]).await?;
+            let outages = Outages::of(&*transport);
             for heap in queues(named, &environment).await? {
                 let whole = heap.ready(&*transport).await?;
                 let Heap { queue, count, worn, .. } = heap;
@@ -81,6 +82,7 @@ impl LookArgs {
                 }
                 found.queues.push((queue, look_at));
             }
+            drop(outages);
             transport.close().await?;
             if self.places.is_empty() { tell_of_runs(&environment).await } else { Ok(()) }
         })?;

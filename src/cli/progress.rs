@@ -18,6 +18,7 @@ use crate::runtime::services::dispatcher::Dispatcher;
 use crate::runtime::services::jsonlines::JsonLines;
 use crate::runtime::services::runner::Runner;
 use crate::runtime::{Event, Service};
+use crate::transport::{Connection, Transport};
 
 /// Runs something that waits for brokers and programs.
 ///
@@ -33,6 +34,41 @@ pub fn block_on<T>(future: impl Future<Output = Result<T, Error>>) -> Result<T, 
     // A thread that waits for a file or a program must not keep us.
     runtime.shutdown_timeout(Duration::from_secs(1));
     result
+}
+
+/// Tells when the broker is away, until it is dropped: whoever waits is to know what for.
+pub struct Outages(tokio::task::JoinHandle<()>);
+
+impl Outages {
+    /// Tells of a transport's broker from now on.
+    pub fn of(transport: &dyn Transport) -> Self {
+        Self(tokio::spawn(tell(transport.connection(), say)))
+    }
+}
+
+impl Drop for Outages {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Tells when a connection is lost and when it is back.
+async fn tell(mut connection: watch::Receiver<Connection>, say: impl Fn(&str)) {
+    let mut is_away = false;
+    while connection.changed().await.is_ok() {
+        let now = connection.borrow_and_update().clone();
+        match now {
+            Connection::Lost { reason, .. } if !is_away => {
+                say(&format!("the broker is away, waiting for it: {reason}"));
+                is_away = true;
+            }
+            Connection::Up if is_away => {
+                say("the broker is back");
+                is_away = false;
+            }
+            Connection::Lost { .. } | Connection::Up => {}
+        }
+    }
 }
 
 /// The services of a run on this machine.
@@ -259,5 +295,32 @@ pub fn timestamp(time: SystemTime) -> String {
     match jiff::Timestamp::try_from(time) {
         Ok(time) => time.to_zoned(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string(),
         Err(_) => "?".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_outage_is_told_once_and_its_end() {
+        let lost = |reason: &str| Connection::Lost { reason: reason.to_owned(), since: SystemTime::UNIX_EPOCH };
+        let (states, watched) = watch::channel(Connection::Up);
+        let said = Mutex::new(Vec::new());
+        let note = |line: &str| said.lock().expect("no panic").push(line.to_owned());
+        let change = async {
+            for state in [lost("it hung up"), lost("nobody listens there"), Connection::Up, lost("again")] {
+                states.send_replace(state);
+                // The other one sees each.
+                tokio::task::yield_now().await;
+            }
+            drop(states);
+        };
+        tokio::join!(tell(watched, note), change);
+        let away = |why: &str| format!("the broker is away, waiting for it: {why}");
+        let expected = [away("it hung up"), "the broker is back".to_owned(), away("again")];
+        assert_eq!(*said.lock().expect("no panic"), expected);
     }
 }

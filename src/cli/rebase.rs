@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use super::broker::{Environment, LOGBOOK};
 use super::confirm::confirm;
 use super::letters::{Found, LookArgs, name};
-use super::progress::block_on;
+use super::progress::{Outages, block_on};
 use super::{Error, ParameterArgs, Session, counted, difference_of_values, plain, print, say};
 use crate::bind::bind;
 use crate::infer;
@@ -105,6 +105,7 @@ async fn send(
     changes: &[Change],
 ) -> Result<usize, Error> {
     let transport = environment.connect("dlq rebase", &[]).await?;
+    let outages = Outages::of(&*transport);
     let mut sent = 0;
     let mut by_queue: BTreeMap<&str, Vec<(&Letter, &Outgoing)>> = BTreeMap::new();
     for change in changes {
@@ -137,6 +138,7 @@ async fn send(
         })
         .await?;
     }
+    drop(outages);
     transport.close().await?;
     Ok(sent)
 }

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use crate::cli::broker::{EnvironmentArgs, no_such_queue};
 use crate::cli::letters::{NONE, Heap, LookArgs, expand, name, parts, queues, seconds, shown, step_text, tell_of_runs};
-use crate::cli::progress::{align, block_on, interrupted};
+use crate::cli::progress::{Outages, align, block_on, interrupted};
 use crate::cli::rebase;
 use crate::cli::{Error, Session, counted, plain, print, say};
 use crate::compile::{Options, compile};
@@ -292,6 +292,7 @@ fn purge(args: &Purge, session: &Session) -> Result<(), Error> {
         /// How often to look again where letters have come back.
         const ROUNDS: usize = 5;
         let transport = environment.connect("dlq purge", &[]).await?;
+        let outages = Outages::of(&*transport);
         let mut heaps = queues(args.queues.iter().collect(), &environment).await?;
         let mut connection = transport.connection();
         let (mut taken, mut known) = (HashSet::new(), HashSet::new());
@@ -336,6 +337,7 @@ fn purge(args: &Purge, session: &Session) -> Result<(), Error> {
             }
             heaps = rest;
         }
+        drop(outages);
         transport.close().await?;
         if args.queues.is_empty() { tell_of_runs(&environment).await } else { Ok(()) }
     });
@@ -392,6 +394,7 @@ fn send_back(args: &Reinject, session: &Session) -> Result<(), Error> {
     files.retain(|path| seen.insert(std::fs::canonicalize(path).unwrap_or_else(|_| path.clone())));
     block_on(async {
         let transport = environment.connect("dlq reinject", &[]).await?;
+        let outages = Outages::of(&*transport);
         let (end, mut over) = watch::channel(0);
         let signals = tokio::spawn(async move {
             loop {
@@ -444,6 +447,7 @@ fn send_back(args: &Reinject, session: &Session) -> Result<(), Error> {
             results.push(Value::Object(result.into_iter().collect()));
         }
         signals.abort();
+        drop(outages);
         Ok(transport.close().await?)
     })?;
     if args.json {

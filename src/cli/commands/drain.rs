@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::cli::broker::EnvironmentArgs;
-use crate::cli::progress::{block_on, interrupted};
+use crate::cli::progress::{Outages, block_on, interrupted};
 use crate::cli::{Error, Session, plain, print, say};
 use crate::ops::dead_letters::WORN;
 use crate::ops::drain::{Move, Plan, drain};
@@ -79,6 +79,7 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
             plan.worn = queue.limit.map_or(u32::MAX, |limit| limit.saturating_add(1));
         }
         let transport = environment.connect("drain", &[]).await?;
+        let outages = Outages::of(&*transport);
         let (end, over) = watch::channel(false);
         let signals = tokio::spawn(async move {
             interrupted().await;
@@ -109,6 +110,7 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
         })
         .await;
         signals.abort();
+        drop(outages);
         transport.close().await?;
         Ok(ended?)
     });
