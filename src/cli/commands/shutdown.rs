@@ -2,7 +2,7 @@
 
 use crate::cli::broker::EnvironmentArgs;
 use crate::cli::progress::block_on;
-use crate::cli::{Error, Session, say};
+use crate::cli::{Error, Session, print, say};
 use crate::contract::{Contract, Contracts};
 use crate::lint::nearest;
 use crate::runtime::instance::COMMANDS;
@@ -23,6 +23,9 @@ pub struct Args {
     services: Vec<String>,
     #[command(flatten)]
     environment: EnvironmentArgs,
+    /// Print JSON: who was told.
+    #[arg(long)]
+    json: bool,
 }
 
 /// Runs the command.
@@ -31,13 +34,15 @@ pub struct Args {
 /// See [`crate::cli`].
 pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
     let environment = args.environment.read(session)?;
-    block_on(async {
+    let mut told: Vec<Value> = Vec::new();
+    let ended = block_on(async {
         let transport = environment.connect("shutdown", &[]).await?;
         for host in &args.hosts {
             let host = in_our_domain(host, &hostname());
             let command = Value::from([("command", "shutdown"), ("host", &host)]);
             transport.send(vec![broadcast(COMMANDS, &command, None)]).await?;
             say(&format!("told {host} to stop"));
+            told.push(Value::from([("host", host)]));
         }
         for service in &args.services {
             let is_none = service.eq_ignore_ascii_case("none");
@@ -49,10 +54,19 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
             transport.send(vec![broadcast(COMMANDS, &command, None)]).await?;
             let whom = if is_none { "without a service".to_owned() } else { format!("of {service}") };
             say(&format!("told all instances {whom} to stop"));
+            told.push(Value::from([("service", if is_none { Value::Null } else { Value::from(service.as_str()) })]));
         }
-        transport.close().await?;
-        Ok(())
-    })
+        Ok(transport.close().await?)
+    });
+    if args.json {
+        let document = Value::from([
+            ("version", Value::from(1)),
+            ("broker", Value::from(environment.place())),
+            ("told", Value::Array(told)),
+        ]);
+        print(&(document.to_json_pretty() + "\n"))?;
+    }
+    ended
 }
 
 /// The service that is meant by a name that none has; services of others may have any.
