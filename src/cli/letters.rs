@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::broker::{Environment, EnvironmentArgs, worn};
-use super::progress::block_on;
+use super::progress::block_on_politely;
 use super::{Error, Session, say};
 use crate::ops::dead_letters::{self, Fate, Letter, Look, WORN, look, queue_of, ready};
 use crate::ops::management::Queue;
@@ -54,23 +54,31 @@ impl LookArgs {
         }
         let environment = self.environment.read(session)?;
         let wait = seconds(self.wait)?;
-        block_on(async {
-            let transport = environment.connect("dlq", &[]).await?;
-            for Heap { queue, count, worn } in queues(named, &environment).await? {
-                if count == Some(0) && ready(&*transport, &queue).await? == 0 {
-                    continue;
-                }
-                let look_at = Look { wait, most: self.limit, worn };
-                let seen = look(&*transport, &queue, look_at, |delivery| {
-                    found.letters.push((queue.clone(), Letter::of(delivery)));
-                    Ok::<_, Error>(Fate::Stays)
-                });
-                if seen.await? == self.limit {
-                    say(&format!("note: {queue} may hold more than the {} that were looked at", self.limit));
-                }
-                found.queues.push((queue, look_at));
-            }
-            Ok(transport.close().await?)
+        block_on_politely(async |mut over| {
+            let over = &mut over;
+            environment
+                .with_broker("dlq", async |transport| {
+                    for Heap { queue, count, worn } in queues(named, &environment).await? {
+                        if count == Some(0) && ready(transport, &queue).await? == 0 {
+                            continue;
+                        }
+                        let look_at = Look { wait, most: self.limit, worn, is_only_look: true };
+                        let seen = look(transport, &queue, look_at, over, |delivery| {
+                            found.letters.push((queue.clone(), Letter::of(delivery)));
+                            Ok::<_, Error>(Fate::Stays)
+                        });
+                        let seen = seen.await?;
+                        if seen.is_interrupted {
+                            return Err(interrupted());
+                        }
+                        if seen.count == self.limit {
+                            say(&format!("note: {queue} may hold more than the {} that were looked at", self.limit));
+                        }
+                        found.queues.push((queue, look_at));
+                    }
+                    Ok(())
+                })
+                .await
         })?;
         Ok(found)
     }
@@ -80,6 +88,11 @@ impl From<dead_letters::Error> for Error {
     fn from(error: dead_letters::Error) -> Self {
         Self::new(error.to_string())
     }
+}
+
+/// What is said when a look was ended by a signal.
+pub fn interrupted() -> Error {
+    Error::new("interrupted").hint("the messages are in their queue")
 }
 
 /// The step that a message is for.

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
 
+use tokio::sync::watch;
+
 use super::broker::{Environment, LOGBOOK};
 use super::confirm::confirm;
-use super::letters::{Found, LookArgs};
-use super::progress::block_on;
+use super::letters::{Found, LookArgs, interrupted};
+use super::progress::block_on_politely;
 use super::{Error, ParameterArgs, Session, difference_of_values, print, say};
 use crate::bind::bind;
 use crate::infer;
@@ -17,6 +19,7 @@ use crate::message::{Envelope, Outgoing, message_id, sanitise};
 use crate::ops::dead_letters::{self, Fate, Letter, Look, fresh_headers, look};
 use crate::ops::logbook;
 use crate::ops::rebase::rebase;
+use crate::transport::Transport;
 use crate::value::{Object, Value};
 
 /// What to put into which letters.
@@ -86,7 +89,10 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
     }
     if ready > 0 && !args.dry_run {
         confirm(&format!("{ready} letters go on with the recipe `{}`.", args.onto), args.yes)?;
-        let sent = block_on(send(args, &environment, &queues, &changes))?;
+        let sent = block_on_politely(async |mut over| {
+            let send = async |transport: &dyn Transport| send(args, transport, &queues, &changes, &mut over).await;
+            environment.with_broker("dlq rebase", send).await
+        })?;
         say(&format!("{sent} letters went on with the recipe `{}`", args.onto));
         if sent < ready {
             say(&format!("note: {} were no longer there", ready - sent));
@@ -102,11 +108,11 @@ fn name(letter: &Letter) -> &str {
 /// Sends what has been shown, and nothing that has come since.
 async fn send(
     args: &Args,
-    environment: &Environment,
+    transport: &dyn Transport,
     queues: &[(String, Look)],
     changes: &[Change],
+    over: &mut watch::Receiver<bool>,
 ) -> Result<usize, Error> {
-    let transport = environment.connect("dlq rebase", &[]).await?;
     let mut sent = 0;
     let mut by_queue: BTreeMap<&str, Vec<(&Letter, &Outgoing)>> = BTreeMap::new();
     for change in changes {
@@ -127,7 +133,9 @@ async fn send(
     }
     for (queue, look_at) in queues {
         let Some(mut shown) = by_queue.remove(queue.as_str()) else { continue };
-        look(&*transport, queue, *look_at, |delivery| {
+        // Those that were shown may be behind others now.
+        let look_at = Look { most: usize::from(u16::MAX), is_only_look: false, ..*look_at };
+        let seen = look(transport, queue, look_at, over, |delivery| {
             let letter = Letter::of(delivery);
             let same = |other: &Letter| {
                 (&other.id, &other.body, &other.headers) == (&letter.id, &letter.body, &letter.headers)
@@ -136,10 +144,11 @@ async fn send(
             let (_, message) = shown.swap_remove(place);
             sent += 1;
             Ok::<_, Error>(Fate::Becomes(Box::new(message.clone())))
-        })
-        .await?;
+        });
+        if seen.await?.is_interrupted {
+            return Err(interrupted());
+        }
     }
-    transport.close().await?;
     Ok(sent)
 }
 

@@ -223,6 +223,8 @@ async fn no_value_writes_a_mail_that_nobody_asked_for() {
                 headers: Object::new(),
                 body: body.into_bytes(),
                 deliveries: 1,
+                returns: 0,
+                came_before: false,
                 sent: SystemTime::UNIX_EPOCH,
             };
             let outcome = mailer.handle(&Job { delivery, envelope: None }).await;

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use crate::cli::broker::EnvironmentArgs;
 use crate::cli::letters::{Heap, LookArgs, expand, parts, queues, seconds, shown, step_text};
-use crate::cli::progress::{align, block_on, interrupted};
+use crate::cli::progress::{align, block_on, block_on_politely, interrupted};
 use crate::cli::rebase;
 use crate::cli::{Error, Session, print, say};
 use crate::compile::{Options, compile};
@@ -213,12 +213,14 @@ fn check(args: &Check, session: &Session) -> Result<(), Error> {
         };
         let mut counts: Vec<(String, i64)> = Vec::new();
         // What RabbitMQ lists lags by seconds; what it says when asked does not, but is without what somebody holds.
-        let transport = environment.connect("dlq check", &[]).await?;
-        for queue in all.into_iter().filter(|queue| is_meant(&queue.name)) {
-            let waiting = i64::try_from(ready(&*transport, &queue.name).await?).unwrap_or(i64::MAX);
-            counts.push((queue.name, waiting.saturating_add(queue.unacknowledged.unwrap_or(0))));
-        }
-        transport.close().await?;
+        let ask = async |transport: &dyn Transport| {
+            for queue in all.into_iter().filter(|queue| is_meant(&queue.name)) {
+                let waiting = i64::try_from(ready(transport, &queue.name).await?).unwrap_or(i64::MAX);
+                counts.push((queue.name, waiting.saturating_add(queue.unacknowledged.unwrap_or(0))));
+            }
+            Ok(())
+        };
+        environment.with_broker("dlq check", ask).await?;
         counts.retain(|(_, count)| *count > 0);
         Ok(counts)
     })?;
@@ -240,16 +242,17 @@ fn purge(args: &Purge, session: &Session) -> Result<(), Error> {
     let location = location.unwrap_or_else(|| PathBuf::from("DLQ"));
     let wait = seconds(args.wait)?;
     let mut written: Vec<(String, PathBuf)> = Vec::new();
-    let purged = block_on(async {
+    let purged = block_on_politely(async |mut over| {
         /// How often to look again where letters have come back.
         const ROUNDS: usize = 5;
-        let transport = environment.connect("dlq purge", &[]).await?;
+        let over = &mut over;
+        let move_to_files = async |transport: &dyn Transport| {
         let mut heaps = queues(args.queues.iter().collect(), &environment).await?;
         let mut connection = transport.connection();
         let (mut taken, mut known) = (HashSet::new(), HashSet::new());
         for _ in 0..ROUNDS {
             for Heap { queue, count, worn } in &heaps {
-                if *count == Some(0) && ready(&*transport, queue).await? == 0 {
+                if *count == Some(0) && ready(transport, queue).await? == 0 {
                     continue;
                 }
                 let before = written.len();
@@ -259,7 +262,7 @@ fn purge(args: &Purge, session: &Session) -> Result<(), Error> {
                         connection.mark_unchanged();
                         taken.clear();
                     }
-                    let path = Letter::of(delivery).write(&location, delivery.deliveries > 1, &taken)?;
+                    let path = Letter::of(delivery).write(&location, delivery.came_before, &taken)?;
                     taken.insert(path.clone());
                     let path = std::path::absolute(&path).unwrap_or(path);
                     if known.insert(path.clone()) {
@@ -270,24 +273,28 @@ fn purge(args: &Purge, session: &Session) -> Result<(), Error> {
                     }
                     Ok::<_, Error>(Fate::Goes)
                 };
-                let all = dead_letters::Look { wait, most: usize::MAX, worn: *worn };
-                look(&*transport, queue, all, purge).await?;
+                let all = dead_letters::Look { wait, most: usize::MAX, worn: *worn, is_only_look: false };
+                let seen = look(transport, queue, all, over, purge).await;
                 if written.len() > before {
                     let count = written.len() - before;
                     say(&format!("{count} dead letters of {queue} are in {}", location.display()));
+                }
+                if seen?.is_interrupted {
+                    return Err(Error::new("interrupted").hint("the rest is in its queues; the same command goes on"));
                 }
             }
             // A broker that has died forgets what it was told last.
             let mut rest = Vec::new();
             for heap in heaps {
-                if ready(&*transport, &heap.queue).await? > 0 {
+                if ready(transport, &heap.queue).await? > 0 {
                     rest.push(heap);
                 }
             }
             heaps = rest;
         }
-        transport.close().await?;
         Ok(())
+        };
+        environment.with_broker("dlq purge", move_to_files).await
     });
     if args.json {
         let files = written.iter().map(|(queue, path)| {

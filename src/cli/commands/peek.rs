@@ -3,9 +3,11 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use tokio::sync::watch;
+
 use crate::cli::broker::{Environment, EnvironmentArgs, worn};
-use crate::cli::letters::{parts, shown, step_text};
-use crate::cli::progress::{block_on, timestamp};
+use crate::cli::letters::{interrupted, parts, shown, step_text};
+use crate::cli::progress::{block_on_politely, timestamp};
 use crate::cli::{Error, Session, print, say};
 use crate::ops::dead_letters::{Fate, Letter, Look, look};
 use crate::ops::management::Queue;
@@ -15,9 +17,11 @@ use crate::value::Value;
 ///
 /// The embedded broker is only read. RabbitMQ has no way to do that: the messages are delivered to us and go back, in a
 /// classic queue to their places, in a quorum queue perhaps to the end. They are marked `redelivered` from then on, and
-/// in a quorum queue before RabbitMQ 4.3 each look counts as one delivery. A message that would pass the queue's delivery limit by it, and so die, is put
-/// back as a copy at the end of the queue, with the count at nothing. What the limit is says the management API (a block
-/// of the plugin `rabbitmqapi`) or, where there is none, `--delivery-limit`. A queue with a limit of 0 is not looked into.
+/// in a quorum queue before RabbitMQ 4.3 each look counts as one delivery. A message that has come back twice, or has used up half
+/// of the queue's delivery limit, is replaced by a copy at the end of the queue, with the count at nothing, so that it does not die of
+/// being looked at. Ctrl-C and SIGTERM let the messages go in the same way; after SIGKILL they have been delivered once more.
+/// What the limit is says the management API (a block of the plugin `rabbitmqapi`) or, where there is none,
+/// `--delivery-limit`. A queue with a limit of 0 is not looked into.
 ///
 /// Messages that services hold are not seen: `zrecipe queues` counts them as `unacked`.
 #[derive(Debug, clap::Args)]
@@ -51,7 +55,7 @@ struct Seen {
 /// See [`crate::cli`].
 pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
     let environment = args.environment.read(session)?;
-    let seen = block_on(see(args, &environment))?;
+    let seen = block_on_politely(async |mut over| see(args, &environment, &mut over).await)?;
     if args.json {
         let seen = seen.iter().map(|seen| {
             let shown = shown(&seen.letter);
@@ -82,7 +86,7 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
     print(&text)
 }
 
-async fn see(args: &Args, environment: &Environment) -> Result<Vec<Seen>, Error> {
+async fn see(args: &Args, environment: &Environment, over: &mut watch::Receiver<bool>) -> Result<Vec<Seen>, Error> {
     let most = usize::from(args.count);
     if let Some(stored) = environment.read_queue(&args.queue, most).await? {
         let seen = stored.into_iter().map(|stored| {
@@ -104,16 +108,16 @@ async fn see(args: &Args, environment: &Environment) -> Result<Vec<Seen>, Error>
                 ));
         }
     };
-    let transport = environment.connect("peek", &[]).await?;
-    let mut seen = Vec::new();
     // How many there are is not asked first: a busy RabbitMQ says 0 of a queue that does not answer at once.
-    let wait = Duration::from_secs(1);
-    look(&*transport, &args.queue, Look { wait, most, worn }, |delivery| {
-        let deliveries = delivery.deliveries.saturating_sub(1);
-        seen.push(Seen { letter: Letter::of(delivery), deliveries });
-        Ok::<_, Error>(Fate::Stays)
-    })
-    .await?;
-    transport.close().await?;
-    Ok(seen)
+    let look_at = Look { wait: Duration::from_secs(1), most, worn, is_only_look: true };
+    let mut seen = Vec::new();
+    let looked = environment.with_broker("peek", async |transport| {
+        let looked = look(transport, &args.queue, look_at, over, |delivery| {
+            let deliveries = delivery.deliveries.saturating_sub(1);
+            seen.push(Seen { letter: Letter::of(delivery), deliveries });
+            Ok::<_, Error>(Fate::Stays)
+        });
+        looked.await
+    });
+    if looked.await?.is_interrupted { Err(interrupted()) } else { Ok(seen) }
 }

@@ -238,6 +238,8 @@ mod tests {
             headers: Object::new(),
             body: message.as_bytes().to_vec(),
             deliveries: 1,
+            returns: 0,
+            came_before: false,
             sent: std::time::SystemTime::UNIX_EPOCH,
         };
         Job { delivery, envelope: None }

@@ -21,19 +21,25 @@ const REASON: &str = "zrecipe-reason";
 const DEATHS: &str = "x-death";
 /// How often a quorum queue had the message come back.
 const BROKER_COUNT: &str = "x-delivery-count";
+/// That a message without an id is a copy of one that was delivered before.
+const RENEWED: &str = "zrecipe-renewed";
+/// How often it was handed to a consumer, in newer versions.
+const ACQUIRED: &str = "x-acquired-count";
 /// What brokers write for their own use; not the sender's.
-const BOOKKEEPING: [&str; 4] = [RETRIES, BROKER_COUNT, "x-acquired-count", "x-delay"];
+const BOOKKEEPING: [&str; 5] = [RETRIES, RENEWED, BROKER_COUNT, ACQUIRED, "x-delay"];
 /// Exchanges and queues in which messages wait have names that begin so.
 pub(super) const DELAY: &str = "zrecipe.delay.";
 /// What the queue for the dead letters of another one is called before that one's name.
 pub(super) const DEAD_LETTERS: &str = "dlq.";
 /// Longer ones cannot be named.
 const LONGEST_NAME: usize = 255;
-/// The longest frame, in bytes. The library keeps room for 64 of them on each connection; longer bodies go in several.
-pub(super) const LONGEST_FRAME: u32 = 32 << 10;
+/// The longest frame, in bytes: what RabbitMQ proposes. Longer bodies go in several, but the headers of a message in one,
+/// and RabbitMQ sends that whatever we ask for: less would make a queue with such a message one that cannot be read. The
+/// library keeps room for 64 of them on each connection.
+pub(super) const LONGEST_FRAME: u32 = 128 << 10;
 /// Headers beyond this do not fit a frame, and the broker would close the connection: one of dead letters has to hold
 /// theirs, what has become of the message, and why.
-const MOST_HEADER_BYTES: usize = 24_000;
+const MOST_HEADER_BYTES: usize = 120_000;
 /// Beyond this a reason is cut.
 const MOST_REASON_BYTES: usize = 4_000;
 
@@ -122,6 +128,27 @@ impl Parcel {
         Self::copy(&dead_letter_queue(queue), id, found, body, headers)
     }
 
+    /// A delivered message as it was, for the same queue: only that nobody has counted its deliveries.
+    pub(super) fn renewed(queue: &str, found: &BasicProperties, body: &[u8]) -> Result<Self, Error> {
+        let mut headers = found.headers().clone().unwrap_or_default().inner().clone();
+        headers.retain(|name, _| ![BROKER_COUNT, ACQUIRED].contains(&name.as_str()));
+        let mut properties = fresh(found).with_delivery_mode(2);
+        if let Some(expiration) = found.expiration() {
+            properties = properties.with_expiration(expiration.clone());
+        }
+        if found.message_id().is_none() {
+            headers.insert(RENEWED.into(), AMQPValue::Boolean(true));
+        }
+        Ok(Self {
+            exchange: ShortString::default(),
+            key: short(queue).map_err(|reason| unsendable(queue, reason))?,
+            mandatory: true,
+            properties: properties.with_headers(headers.into()),
+            body: body.to_vec(),
+            destination: Destination::Queue(queue.to_owned()),
+        })
+    }
+
     fn copy(
         queue: &str,
         id: &str,
@@ -199,9 +226,18 @@ pub(super) fn retries(properties: &BasicProperties) -> u32 {
 
 /// How often the message was delivered, this time included.
 pub(super) fn deliveries(properties: &BasicProperties, redelivered: bool) -> u32 {
-    // A classic queue says only that it was.
-    let by_broker = count(properties, BROKER_COUNT).unwrap_or(u32::from(redelivered));
-    retries(properties).saturating_add(by_broker).saturating_add(1)
+    retries(properties).saturating_add(returns(properties, redelivered)).saturating_add(1)
+}
+
+/// How often it has come back.
+pub(super) fn returns(properties: &BasicProperties, redelivered: bool) -> u32 {
+    // A classic queue says only that it has.
+    count(properties, BROKER_COUNT).unwrap_or(u32::from(redelivered))
+}
+
+/// Whether it is a copy of one that was delivered before.
+pub(super) fn is_renewed(properties: &BasicProperties) -> bool {
+    properties.headers().as_ref().is_some_and(|headers| headers.inner().contains_key(RENEWED))
 }
 
 fn count(properties: &BasicProperties, header: &str) -> Option<u32> {

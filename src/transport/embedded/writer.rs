@@ -832,6 +832,8 @@ impl Writer {
             headers: claim.headers,
             body: claim.body,
             deliveries: u32::try_from(claim.deliveries).unwrap_or(u32::MAX),
+            returns: u32::try_from(claim.deliveries.saturating_sub(1)).unwrap_or(u32::MAX),
+            came_before: claim.deliveries > 1,
             sent,
         };
         // Full it cannot be; closed it may be, and then the end of the subscription releases the message.
