@@ -30,6 +30,8 @@ pub struct Delivery {
     pub has_own_id: bool,
     /// The queue it was taken from, or the topic.
     pub source: Destination,
+    /// What else its sender said of it, as in [`Outgoing`].
+    pub properties: Object,
     /// Headers.
     pub headers: Object,
     /// Body.
@@ -40,8 +42,8 @@ pub struct Delivery {
     pub returns: u32,
     /// Whether it may have been delivered before, by this or another message that it is a copy of.
     pub came_before: bool,
-    /// When it was sent.
-    pub sent: SystemTime,
+    /// When it was sent, as far as anybody says.
+    pub sent: Option<SystemTime>,
 }
 
 /// What becomes of a delivered message.

@@ -59,7 +59,7 @@ impl LookArgs {
             environment
                 .with_broker("dlq", async |transport| {
                     for Heap { queue, count, worn } in queues(named, &environment).await? {
-                        if count == Some(0) && ready(transport, &queue).await? == 0 {
+                        if count == Some(0) && ready(transport, &queue).await?.messages == 0 {
                             continue;
                         }
                         let look_at = Look { wait, most: self.limit, worn, is_only_look: true };

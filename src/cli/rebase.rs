@@ -216,6 +216,7 @@ impl<'s> Corrected<'s> {
             exchange,
             delay: None,
             expiration: None,
+            properties: letter.properties.clone(),
             headers,
             body: body.into_bytes(),
         };

@@ -2,8 +2,8 @@
 //!
 //! The files are those of `zocalo.dlq_purge` and `zocalo.dlq_reinject` (`zocalo` 1.5.0):
 //! `{"exported": {"date", "time"}, "header": {…}, "message": …}`, named `msg-<yyyymmdd>-<hhmmss>-<ms>-<id>` in a folder
-//! for each day. What they cannot hold is in a part of its own, `zrecipe`: the id, the queue, and the body where it is no
-//! JSON. A letter leaves its queue when its file is safe, and a file goes when the broker has its message.
+//! for each day. What they cannot hold is in a part of its own, `zrecipe`: the id, the queue, AMQP's properties, headers and
+//! the body where they are no JSON. A letter leaves its queue when its file is safe, and a file goes when the broker has its message.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::io::{self, Write as _};
@@ -18,7 +18,9 @@ use uuid::Uuid;
 
 use crate::message::{Destination, Outgoing, RECIPE_HEADER, is_recipe, message_id};
 use crate::syntax::json::read_value;
-use crate::transport::{Deliveries, Delivery, Error as TransportError, Settlement, Subscription, Transport, Verdict};
+use crate::transport::{
+    Deliveries, Delivery, Error as TransportError, Settlement, Subscription, Transport, Verdict, Waiting,
+};
 use crate::value::{Object, Value};
 
 /// What the name of a queue of dead letters begins with.
@@ -50,12 +52,14 @@ pub struct Letter {
     pub queue: Option<String>,
     /// Its id, if it was sent with one.
     pub id: Option<String>,
+    /// What else its sender said of it, as in [`Outgoing`].
+    pub properties: Object,
     /// Headers.
     pub headers: Object,
     /// Body.
     pub body: Vec<u8>,
-    /// When it was sent, as far as is known.
-    pub sent: SystemTime,
+    /// When it was sent, as far as anybody says.
+    pub sent: Option<SystemTime>,
 }
 
 /// How a letter came to its end.
@@ -117,6 +121,7 @@ impl Letter {
         Self {
             queue: Some(delivery.source.name().to_owned()),
             id: delivery.has_own_id.then(|| delivery.id.clone()),
+            properties: delivery.properties.clone(),
             headers: delivery.headers.clone(),
             body: delivery.body.clone(),
             sent: delivery.sent,
@@ -178,6 +183,9 @@ impl Letter {
         if let Some(id) = &self.id {
             own.insert("id".to_owned(), Value::from(id.as_str()));
         }
+        if !self.properties.is_empty() {
+            own.insert("properties".to_owned(), Value::Object(self.properties.clone()));
+        }
         if read.is_none() {
             match std::str::from_utf8(&self.body) {
                 Ok(text) => own.insert("text".to_owned(), Value::from(text)),
@@ -223,8 +231,8 @@ impl Letter {
             (None, Some(text)) => text.into_bytes(),
             (None, None) => message.to_json().into_bytes(),
         };
-        let sent = SystemTime::now();
-        Ok(Self { queue: text("queue"), id: text("id"), headers: headers.clone(), body, sent })
+        let properties = own("properties").and_then(Value::as_object).cloned().unwrap_or_default();
+        Ok(Self { queue: text("queue"), id: text("id"), properties, headers: headers.clone(), body, sent: None })
     }
 
     /// The message as it goes back: to where it died, or elsewhere. Its id follows from the one it had (or `name`) and its
@@ -243,16 +251,19 @@ impl Letter {
             exchange: None,
             delay: None,
             expiration: None,
+            properties: self.properties.clone(),
             headers,
             body: self.body.clone(),
         })
     }
 
-    /// The name of its file, without what makes it unique.
+    /// The name of its file, without what makes it unique. It follows from the letter alone: who was stopped before its
+    /// letter had left the queue finds the file again. A letter that says nothing of time is of the year 1970.
     fn file_name(&self) -> (String, String) {
         let died = self.death().time.and_then(|time| Timestamp::from_second(time).ok());
-        let time = died.or_else(|| Timestamp::try_from(self.sent).ok()).unwrap_or_default();
-        let time = time.to_zoned(TimeZone::system());
+        let time = died.or_else(|| Timestamp::try_from(self.sent?).ok());
+        let time = time
+            .map_or_else(|| Timestamp::UNIX_EPOCH.to_zoned(TimeZone::UTC), |time| time.to_zoned(TimeZone::system()));
         let content = || {
             let text = [self.queue.as_deref().unwrap_or_default().as_bytes(), b"\n", &self.body].concat();
             Uuid::new_v5(&Uuid::NAMESPACE_OID, &text).to_string()
@@ -370,7 +381,9 @@ impl Copies {
 fn fingerprint(delivery: &Delivery) -> Uuid {
     let id = delivery.has_own_id.then_some(delivery.id.as_str());
     let headers = Value::Object(delivery.headers.clone()).to_json();
-    let text = [format!("{} {id:?} {headers}\n", delivery.source).as_bytes(), &delivery.body].concat();
+    let properties = Value::Object(delivery.properties.clone()).to_json();
+    let text = format!("{} {id:?} {headers} {properties}\n", delivery.source);
+    let text = [text.as_bytes(), &delivery.body].concat();
     Uuid::new_v5(&Uuid::NAMESPACE_OID, &text)
 }
 
@@ -484,7 +497,7 @@ impl Reading<'_> {
                 }
                 Ok(None) => return Err(TransportError::NoSuchQueue(self.queue.to_owned())),
                 // Nothing comes from a queue that is empty, and from a broker that is away; this waits for it.
-                Err(_) if begun.elapsed() < PATIENCE && ready(self.transport, self.queue).await? > 0 => {}
+                Err(_) if begun.elapsed() < PATIENCE && ready(self.transport, self.queue).await?.messages > 0 => {}
                 Err(_) => return Ok(false),
             }
         }
@@ -521,16 +534,15 @@ impl Reading<'_> {
 ///
 /// # Errors
 /// The broker failed, or there is no such queue.
-pub async fn ready(transport: &dyn Transport, queue: &str) -> Result<u64, TransportError> {
-    const TIMES: usize = 3;
-    let mut ready = 0;
+pub async fn ready(transport: &dyn Transport, queue: &str) -> Result<Waiting, TransportError> {
+    const TIMES: usize = 2;
     for _ in 0..TIMES {
-        ready = transport.waiting(queue).await?.messages;
-        if ready > 0 {
-            break;
+        let found = transport.waiting(queue).await?;
+        if found.messages > 0 {
+            return Ok(found);
         }
     }
-    Ok(ready)
+    transport.waiting(queue).await
 }
 
 /// Ends subscriptions, with which the messages that were only looked at go back: one that went before would come to us
@@ -595,7 +607,9 @@ mod tests {
             ("own".to_owned(), Value::from("é")),
         ]);
         let queue = Some("dlq.images".to_owned());
-        Letter { queue, id: id.map(str::to_owned), headers, body: body.to_vec(), sent: SystemTime::UNIX_EPOCH }
+        let properties = Object::from_iter([("priority".to_owned(), Value::from(3))]);
+        let id = id.map(str::to_owned);
+        Letter { queue, id, properties, headers, body: body.to_vec(), sent: None }
     }
 
     #[test]
@@ -615,6 +629,7 @@ mod tests {
             );
             let again = Letter::read(&path).expect("is read");
             assert_eq!((&again.queue, &again.id), (&letter.queue, &letter.id));
+            assert_eq!(again.properties, letter.properties);
             let read = |body: &[u8]| read_value(body).map_err(|_| body.to_vec());
             assert_eq!(read(&again.body), read(&letter.body));
             let message = again.to_message("name", None).expect("knows where");
@@ -646,6 +661,8 @@ mod tests {
         let second = written(None, b"1", true, &[&first]);
         assert!(second.ends_with(format!("{nameless}-2")), "another that came before as well");
         assert!(written(None, b"1", true, &[&first, &second]).ends_with(format!("{nameless}-3")));
+        let silent = Letter { headers: Object::new(), ..letter(Some("silent"), b"1") };
+        assert_eq!(silent.file_name().1, "msg-19700101-000000-000-silent", "no clock is in the name");
     }
 
     #[test]

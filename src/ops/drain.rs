@@ -190,6 +190,7 @@ fn address(delivery: &Delivery, plan: &Plan) -> Result<Outgoing, String> {
         exchange,
         delay: None,
         expiration: None,
+        properties: delivery.properties.clone(),
         headers: fresh_headers(&delivery.headers),
         body: delivery.body.clone(),
     })

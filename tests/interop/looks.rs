@@ -52,6 +52,13 @@ fn start(command: &mut Command) -> Child {
     command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("starts")
 }
 
+/// Has a tool end in its own way.
+async fn interrupt(tool: &mut Child, signal: Signal) {
+    let pid = tool.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw).expect("it runs");
+    kill_process(pid, signal).expect("it is ours");
+    within("the end of a tool", tool.wait()).await.expect("wait");
+}
+
 /// All are there again, and nobody holds any.
 async fn all_are_back(facility: &Facility, letters: u64) {
     until("the end of all that look", async || waiting(facility).await.consumers == Some(0)).await;
@@ -80,10 +87,7 @@ async fn a_look_that_is_interrupted_lets_its_letters_go() {
                 found.messages == 0 && found.consumers == Some(1)
             })
             .await;
-            let pid = tool.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw).expect("it runs");
-            kill_process(pid, signals[round % 2]).expect("it is ours");
-            let status = within("the end of a look", tool.wait()).await.expect("wait");
-            assert!(status.code().is_some(), "{round}: {status}");
+            interrupt(&mut tool, signals[round % 2]).await;
             all_are_back(&facility, LETTERS as u64).await;
         }
     }
@@ -128,6 +132,7 @@ async fn a_purge_that_is_killed_again_and_again_loses_nothing() {
     until("the end of all", async || waiting(&facility).await.consumers == Some(0)).await;
     run(&mut facility.ours(&purge), 0).await;
     assert_eq!(count(&facility.transport, &[DEAD.to_owned()]).await, 0);
+    assert_eq!(files(&place).len(), LETTERS, "each has one file");
     let kept: BTreeSet<u64> = files(&place).iter().map(|path| number_of(path)).collect();
     assert!(kept.iter().copied().eq(0..LETTERS as u64), "{} letters of {LETTERS} are in files", kept.len());
 }
@@ -162,4 +167,95 @@ async fn a_letter_with_long_headers_is_one_as_any_other() {
     let headers = got.properties.headers().clone().unwrap_or_default();
     let Some(AMQPValue::LongString(long)) = headers.inner().get("long") else { panic!("it has lost its header") };
     assert_eq!(long.as_bytes().len(), 100_000);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_sender_said_of_a_message_stays_with_it() {
+    let facility = facility().await;
+    let headers = BTreeMap::from([
+        ("bytes".into(), AMQPValue::ByteArray(b"\xff\xfe".to_vec().into())),
+        ("time".into(), AMQPValue::Timestamp(1_577_836_800)),
+        ("word".into(), AMQPValue::LongString("é".into())),
+    ]);
+    let said = BasicProperties::default()
+        .with_content_type("application/json".into())
+        .with_content_encoding("gzip".into())
+        .with_priority(3)
+        .with_correlation_id("corr".into())
+        .with_reply_to("rt".into())
+        .with_timestamp(17_000_000)
+        .with_type("tt".into())
+        .with_app_id("app".into())
+        .with_delivery_mode(2);
+    publish(&facility, DEAD, r#"{"n": 1}"#, said.clone().with_headers(FieldTable::from(headers.clone()))).await;
+    // Some of these looks renew it.
+    for _ in 0..4 {
+        run(&mut facility.ours(&["dlq", "list", "py"]), 0).await;
+    }
+    let place = facility.path("letters").display().to_string();
+    let got = async |queue: &str| {
+        let mut found = None;
+        until("the message", async || {
+            let options = BasicGetOptions { no_ack: true };
+            found = facility.channel.basic_get(queue.into(), options).await.expect("get");
+            found.is_some()
+        })
+        .await;
+        let properties = found.expect("is there").delivery.properties;
+        let mut headers = properties.headers().clone().unwrap_or_default().inner().clone();
+        headers.retain(|name, _| !["dlq-reinjected", "zrecipe-renewed", "x-delivery-count"].contains(&name.as_str()));
+        properties.with_headers(headers.into())
+    };
+    let (path, _) = run(&mut facility.ours(&["dlq", "purge", "py", "--location", &place]), 0).await;
+    run(&mut facility.ours(&["dlq", "reinject", path.trim()]), 0).await;
+    run(&mut facility.ours(&["drain", "py", "out"]), 0).await;
+    let found = got("out").await;
+    let id = found.message_id().clone().expect("it has one now");
+    assert_eq!(found, said.with_headers(FieldTable::from(headers)).with_message_id(id));
+    // The other side's tool takes the file, too.
+    let sent = facility.theirs("zocalo.dlq_reinject", &["-d", "out", path.trim()]).output().await.expect("runs");
+    assert!(sent.status.success(), "{}", String::from_utf8_lossy(&sent.stderr));
+    got("out").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn letters_are_counted_as_they_are_and_found_where_a_tool_that_was_killed_had_sent_them() {
+    let facility = facility().await;
+    fill(&facility, 0..5).await;
+    // RabbitMQ lists what is held for a while after it has gone back.
+    let mut tool = start(&mut facility.ours(&["dlq", "list", "--wait", "60", "py"]));
+    until("letters that are listed as held", async || {
+        let listed = run(&mut facility.ours(&["queues", DEAD, "--json"]), 0).await.0;
+        parsed(&listed)["queues"][0]["unacknowledged"] == 5
+    })
+    .await;
+    interrupt(&mut tool, Signal::INT).await;
+    all_are_back(&facility, 5).await;
+    let (checked, _) = run(&mut facility.ours(&["dlq", "check", "--json"]), 1).await;
+    assert_eq!(parsed(&checked), json!({DEAD: 5}));
+    let place = facility.path("letters");
+    let location = place.display().to_string();
+    run(&mut facility.ours(&["dlq", "purge", "--location", &location]), 0).await;
+    let (checked, _) = run(&mut facility.ours(&["dlq", "check", "--json"]), 0).await;
+    assert_eq!(parsed(&checked), json!({}));
+
+    // They are sent, and the tool that did so could not remove their files any more.
+    let queue = ["py".to_owned()];
+    run(&mut facility.ours(&["dlq", "reinject", &location]), 0).await;
+    assert_eq!(count(&facility.transport, &queue).await, 5);
+    let killed = |path: &Path| {
+        let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+        std::fs::write(path.with_file_name(format!(".{name}.sending")), "").expect("write");
+    };
+    let mut paths = files(&place);
+    paths.iter().for_each(|path| killed(path));
+    // One says something else now, and its id is the same.
+    let last = paths.pop().expect("five");
+    let text = std::fs::read_to_string(&last).expect("is read").replace("\"n\": ", "\"n\": 10");
+    std::fs::write(&last, text).expect("write");
+    let (_, said) = run(&mut facility.ours(&["dlq", "reinject", "-r", &location]), 0).await;
+    assert_eq!(said.matches(" had gone before to queue `py`").count(), 4, "{said}");
+    assert!(said.contains("note: 1 letters may have gone twice"), "{said}");
+    assert_eq!(files(&place).len(), 0);
+    assert_eq!(count(&facility.transport, &queue).await, 6);
 }

@@ -220,12 +220,13 @@ async fn no_value_writes_a_mail_that_nobody_asked_for() {
                 id: format!("../{at}-{number}"),
                 has_own_id: true,
                 source: Destination::Queue("mailnotification".to_owned()),
+                properties: Object::new(),
                 headers: Object::new(),
                 body: body.into_bytes(),
                 deliveries: 1,
                 returns: 0,
                 came_before: false,
-                sent: SystemTime::UNIX_EPOCH,
+                sent: None,
             };
             let outcome = mailer.handle(&Job { delivery, envelope: None }).await;
             let commands: Vec<String> = said.try_iter().collect();

@@ -11,7 +11,7 @@ use crate::cli::progress::{block_on_politely, timestamp};
 use crate::cli::{Error, Session, print, say};
 use crate::ops::dead_letters::{Fate, Letter, Look, look};
 use crate::ops::management::Queue;
-use crate::value::Value;
+use crate::value::{Object, Value};
 
 /// Show the first messages of a queue, which stay there; passwords are left out
 ///
@@ -61,7 +61,8 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
             let shown = shown(&seen.letter);
             let part = |key: &str| shown.get(key).cloned().unwrap_or_default();
             let sent =
-                jiff::Timestamp::try_from(seen.letter.sent).map_or(Value::Null, |time| Value::from(time.to_string()));
+                seen.letter.sent.and_then(|sent| jiff::Timestamp::try_from(sent).ok());
+            let sent = sent.map_or(Value::Null, |time| Value::from(time.to_string()));
             Value::from([
                 ("id", Value::from(seen.letter.id.clone())),
                 ("sent", sent),
@@ -78,7 +79,7 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
     let mut text = String::new();
     for seen in &seen {
         let _ = writeln!(text, "{}", seen.letter.id.as_deref().unwrap_or("a message without an id"));
-        let _ = writeln!(text, "  sent    {}", timestamp(seen.letter.sent));
+        let _ = writeln!(text, "  sent    {}", seen.letter.sent.map_or("?".to_owned(), timestamp));
         let _ = writeln!(text, "  delivered {} times before", seen.deliveries);
         let _ = writeln!(text, "  step    {}", step_text(&seen.letter));
         text.push_str(&parts(&shown(&seen.letter)));
@@ -91,7 +92,9 @@ async fn see(args: &Args, environment: &Environment, over: &mut watch::Receiver<
     if let Some(stored) = environment.read_queue(&args.queue, most).await? {
         let seen = stored.into_iter().map(|stored| {
             let (id, queue) = (Some(stored.id), Some(stored.queue));
-            let letter = Letter { queue, id, headers: stored.headers, body: stored.body, sent: stored.sent };
+            let properties = Object::new();
+            let letter =
+                Letter { queue, id, properties, headers: stored.headers, body: stored.body, sent: Some(stored.sent) };
             Seen { letter, deliveries: stored.deliveries }
         });
         return Ok(seen.collect());

@@ -328,6 +328,7 @@ impl Reception {
             // Others send without an id. Two messages that look the same may be meant to be two.
             id: id.unwrap_or_else(|| Uuid::new_v4().to_string()),
             source: self.subscription.source.clone(),
+            properties: wire::said(properties),
             headers: wire::headers(properties),
             body: message.data,
             deliveries: wire::deliveries(properties, redelivered),
