@@ -194,6 +194,7 @@ fn outgoing(id: String) -> Outgoing {
         exchange: None,
         delay: None,
         expiration: None,
+        properties: Object::new(),
         headers: Object::from_iter([
             ("recipe-pointer".to_owned(), Value::from(1)),
             ("content-type".to_owned(), Value::from("application/json")),

@@ -325,6 +325,7 @@ fn message(n: usize, queue: &str) -> Outgoing {
         exchange: None,
         delay: None,
         expiration: None,
+        properties: Object::new(),
         headers: Object::new(),
         body: Vec::new(),
     }

@@ -59,6 +59,9 @@ pub struct Outgoing {
     pub delay: Option<Duration>,
     /// Drop it when nobody has taken it for this long.
     pub expiration: Option<Duration>,
+    /// What else its sender said of it, on brokers that keep it: AMQP's properties by their names, and below `headers` those
+    /// headers that are more than JSON can say.
+    pub properties: Object,
     /// Headers.
     pub headers: Object,
     /// Body, usually JSON text.
@@ -356,6 +359,7 @@ impl Envelope {
                     exchange: exchange.clone(),
                     delay,
                     expiration: None,
+                    properties: Object::new(),
                     headers: headers.clone(),
                     body: body.clone().into_bytes(),
                 });
@@ -464,6 +468,7 @@ impl Request {
             exchange: None,
             delay: None,
             expiration: None,
+            properties: Object::new(),
             headers,
             body: self.to_value().to_json().into_bytes(),
         }

@@ -11,7 +11,7 @@ pub mod embedded;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 pub use crate::message::{Destination, Outgoing};
 use crate::value::{Object, Value};
@@ -30,14 +30,20 @@ pub struct Delivery {
     pub has_own_id: bool,
     /// The queue it was taken from, or the topic.
     pub source: Destination,
+    /// What else its sender said of it, as in [`Outgoing`].
+    pub properties: Object,
     /// Headers.
     pub headers: Object,
     /// Body.
     pub body: Vec<u8>,
     /// How often it has been delivered, this time included: 1 for the first time.
     pub deliveries: u32,
-    /// When it was sent.
-    pub sent: SystemTime,
+    /// How often it has come back to its queue as far as the broker counts that: what a queue's own limit is about.
+    pub returns: u32,
+    /// Whether it may have been delivered before, by this or another message that it is a copy of.
+    pub came_before: bool,
+    /// When it was sent, as far as anybody says.
+    pub sent: Option<SystemTime>,
 }
 
 /// What becomes of a delivered message.
@@ -94,7 +100,11 @@ pub struct Subscription {
 pub struct Deliveries {
     receiver: mpsc::Receiver<Delivery>,
     is_wanted: Option<IsWanted>,
+    stopper: Option<Stopper>,
 }
+
+/// Who ends a subscription, and tells what had come and was not handed out.
+pub(crate) type Stopper = mpsc::Sender<oneshot::Sender<Vec<Delivery>>>;
 
 /// Whether a delivery is to be handed out.
 type IsWanted = Box<dyn Fn(&Delivery) -> bool + Send + Sync>;
@@ -102,7 +112,7 @@ type IsWanted = Box<dyn Fn(&Delivery) -> bool + Send + Sync>;
 impl Deliveries {
     /// Wraps the receiving end of a transport's channel.
     pub fn new(receiver: mpsc::Receiver<Delivery>) -> Self {
-        Self { receiver, is_wanted: None }
+        Self { receiver, is_wanted: None, stopper: None }
     }
 
     /// The same for a transport that may lose what it has delivered, or deliver a message twice: what is not
@@ -111,17 +121,56 @@ impl Deliveries {
         receiver: mpsc::Receiver<Delivery>,
         is_wanted: impl Fn(&Delivery) -> bool + Send + Sync + 'static,
     ) -> Self {
-        Self { receiver, is_wanted: Some(Box::new(is_wanted)) }
+        Self { receiver, is_wanted: Some(Box::new(is_wanted)), stopper: None }
+    }
+
+    /// With somebody who can stop it.
+    pub(crate) fn stopped_by(self, stopper: Stopper) -> Self {
+        Self { stopper: Some(stopper), ..self }
     }
 
     /// The next message; nothing once the transport is closed or the subscription is lost.
     pub async fn next(&mut self) -> Option<Delivery> {
         loop {
             let delivery = self.receiver.recv().await?;
-            if self.is_wanted.as_ref().is_none_or(|is_wanted| is_wanted(&delivery)) {
+            if self.wants(&delivery) {
                 return Some(delivery);
             }
         }
+    }
+
+    /// The next message if it is there already.
+    pub fn next_at_once(&mut self) -> Option<Delivery> {
+        loop {
+            let delivery = self.receiver.try_recv().ok()?;
+            if self.wants(&delivery) {
+                return Some(delivery);
+            }
+        }
+    }
+
+    /// Has no more delivered; what was delivered and not handed out until then. Where a release counts as a delivery,
+    /// whoever lets go must know of all. What is held is held on, and released when this is dropped.
+    pub async fn stop(&mut self) -> Vec<Delivery> {
+        let mut rest = Vec::new();
+        if let Some(stopper) = self.stopper.take() {
+            let (reply, mut answer) = oneshot::channel();
+            let _ = stopper.send(reply).await;
+            let last = loop {
+                tokio::select! {
+                    last = &mut answer => break last.unwrap_or_default(),
+                    Some(delivery) = self.receiver.recv() => rest.push(delivery),
+                }
+            };
+            rest.extend(std::iter::from_fn(|| self.receiver.try_recv().ok()));
+            rest.extend(last);
+        }
+        rest.retain(|delivery| self.wants(delivery));
+        rest
+    }
+
+    fn wants(&self, delivery: &Delivery) -> bool {
+        self.is_wanted.as_ref().is_none_or(|is_wanted| is_wanted(delivery))
     }
 }
 
@@ -234,6 +283,18 @@ pub trait Transport: Send + Sync + 'static {
 
     /// Settles a delivery.
     async fn settle(&self, delivery: &Delivery, settlement: Settlement) -> Result<(), Error>;
+
+    /// Puts deliveries back into their queues as if they had never been delivered, at the end where it cannot be done
+    /// otherwise. What is no longer held is left out.
+    async fn renew(&self, deliveries: Vec<Delivery>) -> Result<(), Error> {
+        for delivery in deliveries {
+            match self.settle(&delivery, Settlement::of(Verdict::Release)).await {
+                Ok(()) | Err(Error::NotHeld) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
 
     /// What waits in a queue.
     async fn waiting(&self, queue: &str) -> Result<Waiting, Error>;

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use crate::cli::progress::Outages;
 use crate::cli::{Error, Session, say};
 use crate::library::{self, Library};
 use crate::lint::nearest;
@@ -127,6 +128,25 @@ impl Environment {
                 Ok(Arc::new(space))
             }
         }
+    }
+
+    /// Works with the broker, and leaves it in order however that ends: what was settled last is settled.
+    ///
+    /// # Errors
+    /// The broker cannot be reached, or the work failed.
+    pub async fn with_broker<T>(
+        &self,
+        who: &str,
+        work: impl AsyncFnOnce(&dyn Transport) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let transport = self.connect(who, &[]).await?;
+        let outages = Outages::of(&*transport);
+        let done = work(&*transport).await;
+        drop(outages);
+        let closed = transport.close().await;
+        let done = done?;
+        closed?;
+        Ok(done)
     }
 
     /// The queues that the broker has.
@@ -324,7 +344,8 @@ pub fn no_such_queue(name: &str, known: &[Queue]) -> Error {
     }
 }
 
-/// From which delivery on a message of a queue must not go back as it is, because it would die of it.
+/// How often a message of a queue may have come back before it is renewed: far less than the queue allows, because whoever
+/// holds it may be killed, and because RabbitMQ tells of a new policy late.
 ///
 /// # Errors
 /// It must not be delivered at all.
@@ -334,7 +355,7 @@ pub fn worn(queue: &Queue) -> Result<u32, Error> {
         // Even a copy would come to us at once, and not be taken back.
         Some(0) => Err(Error::new(format!("looking into `{}` would make its messages die", queue.name))
             .hint("its delivery limit is 0, so that each is delivered once")),
-        Some(limit) => Ok(limit.saturating_add(1)),
+        Some(limit) => Ok((limit / 2).clamp(1, 2)),
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::broker::{Environment, EnvironmentArgs, worn};
-use super::progress::{Outages, block_on};
+use super::progress::block_on_politely;
 use super::{Error, Session, counted, plain, plain_lines, say};
 use crate::lint::nearest;
 use crate::ops::dead_letters::{self, Fate, Letter, Look, WORN, look, queue_of, ready};
@@ -59,32 +59,36 @@ impl LookArgs {
         }
         let environment = self.environment.read(session)?;
         let wait = seconds(self.wait)?;
-        block_on(async {
-            let transport = environment.connect("dlq", &[]).await?;
-            let outages = Outages::of(&*transport);
-            for heap in queues(named, &environment).await? {
-                let whole = heap.ready(&*transport).await?;
-                let Heap { queue, count, worn, .. } = heap;
-                if count == Some(0) && whole == 0 {
-                    continue;
+        block_on_politely(async |mut over| {
+            let over = &mut over;
+            let look_at_all = async |transport: &dyn Transport| {
+                for heap in queues(named, &environment).await? {
+                    let whole = heap.ready(transport).await?;
+                    let Heap { queue, count, worn, .. } = heap;
+                    if count == Some(0) && whole == 0 {
+                        continue;
+                    }
+                    let look_at = Look { wait, most: self.limit, worn, is_only_look: true };
+                    let seen = look(transport, &queue, look_at, over, |delivery| {
+                        found.letters.push((queue.clone(), Letter::of(delivery)));
+                        Ok::<_, Error>(Fate::Stays)
+                    });
+                    let seen = seen.await?;
+                    if seen.is_interrupted {
+                        return Err(interrupted());
+                    }
+                    if seen.count == self.limit && whole > seen.count as u64 {
+                        say(&format!(
+                            "note: {queue} holds {whole}, and {} were looked at; `--limit {whole}` looks at all",
+                            seen.count
+                        ));
+                        found.more.insert(queue.clone(), whole);
+                    }
+                    found.queues.push((queue, look_at));
                 }
-                let look_at = Look { wait, most: self.limit, worn };
-                let seen = look(&*transport, &queue, look_at, |delivery| {
-                    found.letters.push((queue.clone(), Letter::of(delivery)));
-                    Ok::<_, Error>(Fate::Stays)
-                });
-                let seen = seen.await?;
-                if seen == self.limit && whole > seen as u64 {
-                    say(&format!(
-                        "note: {queue} holds {whole}, and {seen} were looked at; `--limit {whole}` looks at all"
-                    ));
-                    found.more.insert(queue.clone(), whole);
-                }
-                found.queues.push((queue, look_at));
-            }
-            drop(outages);
-            transport.close().await?;
-            if self.places.is_empty() { tell_of_runs(&environment).await } else { Ok(()) }
+                if self.places.is_empty() { tell_of_runs(&environment).await } else { Ok(()) }
+            };
+            environment.with_broker("dlq", look_at_all).await
         })?;
         Ok(found)
     }
@@ -94,6 +98,11 @@ impl From<dead_letters::Error> for Error {
     fn from(error: dead_letters::Error) -> Self {
         Self::new(error.to_string())
     }
+}
+
+/// What is said when a look was ended by a signal.
+pub fn interrupted() -> Error {
+    Error::new("interrupted").hint("the messages are in their queue")
 }
 
 /// The step that a message is for.
@@ -174,7 +183,8 @@ impl Heap {
     /// # Errors
     /// There is no such queue, or the broker failed.
     pub async fn ready(&self, transport: &dyn Transport) -> Result<u64, Error> {
-        ready(transport, &self.queue).await.map_err(|error| {
+        let found = ready(transport, &self.queue).await.map(|found| found.messages);
+        found.map_err(|error| {
             let is_missing = matches!(error, TransportError::NoSuchQueue(_));
             let said = Error::from(error);
             match &self.meant {

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use indicatif::{ProgressBar, ProgressStyle};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
 
 use super::{Error, Session, plain, print, say};
 use crate::runtime::foreign::Foreign;
@@ -18,7 +20,11 @@ use crate::runtime::services::dispatcher::Dispatcher;
 use crate::runtime::services::jsonlines::JsonLines;
 use crate::runtime::services::runner::Runner;
 use crate::runtime::{Event, Service};
+use crate::transport::amqp::all_closed;
 use crate::transport::{Connection, Transport};
+
+/// How long the end of a connection may take.
+const FAREWELL: Duration = Duration::from_secs(2);
 
 /// Runs something that waits for brokers and programs.
 ///
@@ -30,7 +36,12 @@ pub fn block_on<T>(future: impl Future<Output = Result<T, Error>>) -> Result<T, 
         .enable_all()
         .build()
         .map_err(|error| Error::new(format!("cannot start threads: {error}")))?;
-    let result = runtime.block_on(future);
+    let result = runtime.block_on(async {
+        let result = future.await;
+        // Whatever has ended it, the broker hears of it.
+        let _ = timeout(FAREWELL, all_closed()).await;
+        result
+    });
     // A thread that waits for a file or a program must not keep us.
     runtime.shutdown_timeout(Duration::from_secs(1));
     result
@@ -74,6 +85,29 @@ fn news(is_away: &mut bool, now: &Connection) -> Option<String> {
         }
         (Connection::Lost { .. }, true) | (Connection::Up, false) => None,
     }
+}
+
+/// The same for what holds messages of others: it is told when a signal asks for its end, and lets go of them. A second signal
+/// does not wait for that.
+///
+/// # Errors
+/// As [`block_on`]; or it was interrupted twice.
+pub fn block_on_politely<T>(work: impl AsyncFnOnce(watch::Receiver<bool>) -> Result<T, Error>) -> Result<T, Error> {
+    block_on(async {
+        let (end, over) = watch::channel(false);
+        let mut signals = Signals::new();
+        let twice = async {
+            signals.next().await;
+            end.send_replace(true);
+            signals.next().await;
+        };
+        tokio::select! {
+            biased;
+            result = work(over) => result,
+            () = twice => Err(Error::new("interrupted twice")
+                .hint("messages that were held go back as they are, and that counts as a delivery")),
+        }
+    })
 }
 
 /// The services of a run on this machine.
@@ -176,18 +210,30 @@ fn past(outcome: &str) -> &str {
     }
 }
 
+/// The signals by which somebody wants the program to end; none is missed from the beginning on.
+struct Signals(Option<(Signal, Signal)>);
+
+impl Signals {
+    fn new() -> Self {
+        Self(signal(SignalKind::interrupt()).and_then(|first| Ok((first, signal(SignalKind::terminate())?))).ok())
+    }
+
+    async fn next(&mut self) {
+        match &mut self.0 {
+            Some((interrupt, terminate)) => {
+                tokio::select! {
+                    _ = interrupt.recv() => {}
+                    _ = terminate.recv() => {}
+                }
+            }
+            None => std::future::pending().await,
+        }
+    }
+}
+
 /// Waits until somebody wants the program to end.
 pub async fn interrupted() {
-    use tokio::signal::unix::{SignalKind, signal};
-    match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
-        (Ok(mut interrupt), Ok(mut terminate)) => {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
-        }
-        _ => std::future::pending().await,
-    }
+    Signals::new().next().await;
 }
 
 /// Shows what happens: a line that changes on a terminal, a line for each step in a pipe.

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
 
+use tokio::sync::watch;
+
 use super::broker::{Environment, LOGBOOK};
 use super::confirm::confirm;
-use super::letters::{Found, LookArgs, name};
-use super::progress::{Outages, block_on};
+use super::letters::{Found, LookArgs, interrupted, name};
+use super::progress::block_on_politely;
 use super::{Error, ParameterArgs, Session, counted, difference_of_values, plain, print, say};
 use crate::bind::bind;
 use crate::infer;
@@ -17,6 +19,7 @@ use crate::message::{Envelope, Outgoing, message_id, sanitise};
 use crate::ops::dead_letters::{self, Fate, Letter, Look, fresh_headers, look};
 use crate::ops::logbook;
 use crate::ops::rebase::rebase;
+use crate::transport::Transport;
 use crate::value::{Object, Value};
 
 /// What to put into which letters.
@@ -87,7 +90,10 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
     if ready > 0 && !args.dry_run {
         let go = if ready == 1 { "goes" } else { "go" };
         confirm(&format!("{} {go} on with the recipe `{}`.", counted(ready, "letter"), args.onto), args.yes)?;
-        let sent = block_on(send(args, &environment, &queues, &changes))?;
+        let sent = block_on_politely(async |mut over| {
+            let send = async |transport: &dyn Transport| send(args, transport, &queues, &changes, &mut over).await;
+            environment.with_broker("dlq rebase", send).await
+        })?;
         say(&format!("{} went on with the recipe `{}`", counted(sent, "letter"), args.onto));
         if sent < ready {
             let gone = counted(ready - sent, "letter");
@@ -100,12 +106,11 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
 /// Sends what has been shown, and nothing that has come since.
 async fn send(
     args: &Args,
-    environment: &Environment,
+    transport: &dyn Transport,
     queues: &[(String, Look)],
     changes: &[Change],
+    over: &mut watch::Receiver<bool>,
 ) -> Result<usize, Error> {
-    let transport = environment.connect("dlq rebase", &[]).await?;
-    let outages = Outages::of(&*transport);
     let mut sent = 0;
     let mut by_queue: BTreeMap<&str, Vec<(&Letter, &Outgoing)>> = BTreeMap::new();
     for change in changes {
@@ -126,7 +131,9 @@ async fn send(
     }
     for (queue, look_at) in queues {
         let Some(mut shown) = by_queue.remove(queue.as_str()) else { continue };
-        look(&*transport, queue, *look_at, |delivery| {
+        // Those that were shown may be behind others now.
+        let look_at = Look { most: usize::from(u16::MAX), is_only_look: false, ..*look_at };
+        let seen = look(transport, queue, look_at, over, |delivery| {
             let letter = Letter::of(delivery);
             let same = |other: &Letter| {
                 (&other.id, &other.body, &other.headers) == (&letter.id, &letter.body, &letter.headers)
@@ -135,11 +142,11 @@ async fn send(
             let (_, message) = shown.swap_remove(place);
             sent += 1;
             Ok::<_, Error>(Fate::Becomes(Box::new(message.clone())))
-        })
-        .await?;
+        });
+        if seen.await?.is_interrupted {
+            return Err(interrupted());
+        }
     }
-    drop(outages);
-    transport.close().await?;
     Ok(sent)
 }
 
@@ -207,6 +214,7 @@ impl<'s> Corrected<'s> {
             exchange,
             delay: None,
             expiration: None,
+            properties: letter.properties.clone(),
             headers,
             body: body.into_bytes(),
         };

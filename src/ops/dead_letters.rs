@@ -2,30 +2,33 @@
 //!
 //! The files are those of `zocalo.dlq_purge` and `zocalo.dlq_reinject` (`zocalo` 1.5.0):
 //! `{"exported": {"date", "time"}, "header": {…}, "message": …}`, named `msg-<yyyymmdd>-<hhmmss>-<ms>-<id>` in a folder
-//! for each day. What they cannot hold is in a part of its own, `zrecipe`: the id, the queue, and the body where it is no
-//! JSON. A letter leaves its queue when its file is safe, and a file goes when the broker has its message.
+//! for each day. What they cannot hold is in a part of its own, `zrecipe`: the id, the queue, AMQP's properties, headers and
+//! the body where they are no JSON. A letter leaves its queue when its file is safe, and a file goes when the broker has its message.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
+use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
 use crate::message::{Destination, Outgoing, RECIPE_HEADER, is_recipe, message_id};
 use crate::syntax::json::read_value;
-use crate::transport::{Delivery, Error as TransportError, Settlement, Subscription, Transport, Verdict};
+use crate::transport::{
+    Deliveries, Delivery, Error as TransportError, Settlement, Subscription, Transport, Verdict, Waiting,
+};
 use crate::value::{Object, Value};
 
 /// What the name of a queue of dead letters begins with.
 pub const PREFIX: &str = "dlq.";
-/// How many letters are looked at together.
-const PREFETCH: u16 = 100;
-/// A message that has been delivered so often is put back as a copy, where nobody says how often it may come back.
-pub const WORN: u32 = 2;
+/// How many letters are under way to us where none stays. A tool that is killed has had each of them delivered once more.
+const PREFETCH: u16 = 4;
+/// A message that has come back so often is renewed, where nobody says how often it may come back.
+pub const WORN: u32 = 1;
 /// What brokers and we write into the headers for each delivery; what comes back starts afresh.
 const BOOKKEEPING: [&str; 12] = [
     "message-id",
@@ -49,12 +52,14 @@ pub struct Letter {
     pub queue: Option<String>,
     /// Its id, if it was sent with one.
     pub id: Option<String>,
+    /// What else its sender said of it, as in [`Outgoing`].
+    pub properties: Object,
     /// Headers.
     pub headers: Object,
     /// Body.
     pub body: Vec<u8>,
-    /// When it was sent, as far as is known.
-    pub sent: SystemTime,
+    /// When it was sent, as far as anybody says.
+    pub sent: Option<SystemTime>,
 }
 
 /// How a letter came to its end.
@@ -116,6 +121,7 @@ impl Letter {
         Self {
             queue: Some(delivery.source.name().to_owned()),
             id: delivery.has_own_id.then(|| delivery.id.clone()),
+            properties: delivery.properties.clone(),
             headers: delivery.headers.clone(),
             body: delivery.body.clone(),
             sent: delivery.sent,
@@ -177,6 +183,9 @@ impl Letter {
         if let Some(id) = &self.id {
             own.insert("id".to_owned(), Value::from(id.as_str()));
         }
+        if !self.properties.is_empty() {
+            own.insert("properties".to_owned(), Value::Object(self.properties.clone()));
+        }
         if read.is_none() {
             match std::str::from_utf8(&self.body) {
                 Ok(text) => own.insert("text".to_owned(), Value::from(text)),
@@ -222,8 +231,8 @@ impl Letter {
             (None, Some(text)) => text.into_bytes(),
             (None, None) => message.to_json().into_bytes(),
         };
-        let sent = SystemTime::now();
-        Ok(Self { queue: text("queue"), id: text("id"), headers: headers.clone(), body, sent })
+        let properties = own("properties").and_then(Value::as_object).cloned().unwrap_or_default();
+        Ok(Self { queue: text("queue"), id: text("id"), properties, headers: headers.clone(), body, sent: None })
     }
 
     /// The message as it goes back: to where it died, or elsewhere. Its id follows from the one it had (or `name`) and its
@@ -242,16 +251,19 @@ impl Letter {
             exchange: None,
             delay: None,
             expiration: None,
+            properties: self.properties.clone(),
             headers,
             body: self.body.clone(),
         })
     }
 
-    /// The name of its file, without what makes it unique.
+    /// The name of its file, without what makes it unique. It follows from the letter alone: who was stopped before its
+    /// letter had left the queue finds the file again. A letter that says nothing of time is of the year 1970.
     fn file_name(&self) -> (String, String) {
         let died = self.death().time.and_then(|time| Timestamp::from_second(time).ok());
-        let time = died.or_else(|| Timestamp::try_from(self.sent).ok()).unwrap_or_default();
-        let time = time.to_zoned(TimeZone::system());
+        let time = died.or_else(|| Timestamp::try_from(self.sent?).ok());
+        let time = time
+            .map_or_else(|| Timestamp::UNIX_EPOCH.to_zoned(TimeZone::UTC), |time| time.to_zoned(TimeZone::system()));
         let content = || {
             let text = [self.queue.as_deref().unwrap_or_default().as_bytes(), b"\n", &self.body].concat();
             Uuid::new_v5(&Uuid::NAMESPACE_OID, &text).to_string()
@@ -324,11 +336,59 @@ pub struct Look {
     pub wait: Duration,
     /// At most so many.
     pub most: usize,
-    /// One that has been delivered so often is put back as a copy, before its queue's own limit drops it.
+    /// One that has come back so often is renewed before anything else is done: a broker drops what comes back too often,
+    /// and whoever looks may be killed.
     pub worn: u32,
+    /// Whether all stay.
+    pub is_only_look: bool,
 }
 
-/// Looks at the messages of a queue until there are no more; how many there were. A broker that is away is waited for.
+/// What a look has come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seen {
+    /// How many messages were looked at.
+    pub count: usize,
+    /// Whether it was to end before it had seen all.
+    pub is_interrupted: bool,
+}
+
+/// Copies that we have put into queues and that are to come to us like what was there before.
+#[derive(Debug, Default)]
+pub struct Copies {
+    expected: HashMap<Uuid, usize>,
+}
+
+impl Copies {
+    /// Renews messages; their copies are expected.
+    ///
+    /// # Errors
+    /// The broker failed.
+    pub async fn renew(&mut self, transport: &dyn Transport, worn: Vec<Delivery>) -> Result<(), TransportError> {
+        for delivery in &worn {
+            *self.expected.entry(fingerprint(delivery)).or_default() += 1;
+        }
+        transport.renew(worn).await
+    }
+
+    /// Whether a message is such a copy, or one that is like it: as many come as are expected.
+    pub fn are(&mut self, delivery: &Delivery) -> bool {
+        let expected = self.expected.get_mut(&fingerprint(delivery)).filter(|expected| **expected > 0);
+        expected.map(|expected| *expected -= 1).is_some()
+    }
+}
+
+/// What a copy has like what it is a copy of.
+fn fingerprint(delivery: &Delivery) -> Uuid {
+    let id = delivery.has_own_id.then_some(delivery.id.as_str());
+    let headers = Value::Object(delivery.headers.clone()).to_json();
+    let properties = Value::Object(delivery.properties.clone()).to_json();
+    let text = format!("{} {id:?} {headers} {properties}\n", delivery.source);
+    let text = [text.as_bytes(), &delivery.body].concat();
+    Uuid::new_v5(&Uuid::NAMESPACE_OID, &text)
+}
+
+/// Looks at the messages of a queue until there are no more, or `over` says so; what stays has gone back then. A broker
+/// that is away is waited for.
 ///
 /// # Errors
 /// The broker failed, there is no such queue, or `each` failed.
@@ -336,10 +396,9 @@ pub async fn look<E: From<TransportError>>(
     transport: &dyn Transport,
     queue: &str,
     look: Look,
-    mut each: impl FnMut(&Delivery) -> Result<Fate, E>,
-) -> Result<usize, E> {
-    /// How long to wait for messages that are there and do not come, as where another consumer goes first.
-    const PATIENCE: Duration = Duration::from_secs(30);
+    over: &mut watch::Receiver<bool>,
+    each: impl FnMut(&Delivery) -> Result<Fate, E>,
+) -> Result<Seen, E> {
     transport.waiting(queue).await?;
     let source = Destination::Queue(queue.to_owned());
     // What stays must not come again before all have been seen.
@@ -347,36 +406,127 @@ pub async fn look<E: From<TransportError>>(
         usize::MAX => PREFETCH,
         most => u16::try_from(most.max(1)).unwrap_or(u16::MAX),
     };
-    let mut deliveries = transport.subscribe(Subscription { source, prefetch }).await?;
-    let mut staying: Vec<Delivery> = Vec::new();
-    let mut seen = 0;
-    let mut last = Instant::now();
-    while seen < look.most && staying.len() < usize::from(prefetch) {
-        let delivery = match timeout(look.wait, deliveries.next()).await {
-            Ok(Some(delivery)) => delivery,
-            Ok(None) => return Err(TransportError::NoSuchQueue(queue.to_owned()).into()),
-            // Nothing comes from a queue that is empty, and from a broker that is away; this waits for it.
-            Err(_) if last.elapsed() < PATIENCE && ready(transport, queue).await? > 0 => continue,
-            Err(_) => break,
-        };
-        last = Instant::now();
-        seen += 1;
-        let settlement = match each(&delivery)? {
-            Fate::Stays => {
-                staying.push(delivery);
+    let deliveries = transport.subscribe(Subscription { source, prefetch }).await?;
+    let (arrived, copies) = (VecDeque::new(), Copies::default());
+    let mut reading =
+        Reading { transport, queue, look, prefetch, deliveries, arrived, copies, staying: Vec::new(), seen: 0 };
+    let ended = reading.read(over, each).await;
+    let Reading { deliveries, mut staying, arrived, seen, .. } = reading;
+    staying.extend(arrived);
+    let let_go = let_go(transport, vec![deliveries], staying, look.worn).await;
+    let is_interrupted = ended?;
+    let_go?;
+    Ok(Seen { count: seen, is_interrupted })
+}
+
+/// A look that is under way.
+struct Reading<'t> {
+    transport: &'t dyn Transport,
+    queue: &'t str,
+    look: Look,
+    prefetch: u16,
+    deliveries: Deliveries,
+    /// What has come and was not looked at.
+    arrived: VecDeque<Delivery>,
+    copies: Copies,
+    staying: Vec<Delivery>,
+    seen: usize,
+}
+
+impl Reading<'_> {
+    /// Looks at messages until there are no more; true when `over` came first.
+    async fn read<E: From<TransportError>>(
+        &mut self,
+        over: &mut watch::Receiver<bool>,
+        mut each: impl FnMut(&Delivery) -> Result<Fate, E>,
+    ) -> Result<bool, E> {
+        while self.seen < self.look.most && self.staying.len() < usize::from(self.prefetch) {
+            if self.arrived.is_empty() {
+                let arrives = tokio::select! {
+                    biased;
+                    _ = over.wait_for(|over| *over) => return Ok(true),
+                    arrives = self.arrive() => arrives?,
+                };
+                if !arrives {
+                    break;
+                }
+                self.renew(&mut each).await?;
                 continue;
             }
-            Fate::Goes => Settlement::of(Verdict::Accept),
-            Fate::Becomes(message) => Settlement { outputs: vec![*message], ..Settlement::of(Verdict::Accept) },
-        };
-        match transport.settle(&delivery, settlement).await {
-            // It is not ours any more, and comes again.
-            Ok(()) | Err(TransportError::NotHeld) => {}
-            Err(error) => return Err(error.into()),
+            if *over.borrow() {
+                return Ok(true);
+            }
+            let Some(delivery) = self.arrived.pop_front() else { continue };
+            if self.look.is_only_look && self.copies.are(&delivery) {
+                self.staying.push(delivery);
+                continue;
+            }
+            self.seen += 1;
+            let settlement = match each(&delivery) {
+                Ok(Fate::Goes) => Settlement::of(Verdict::Accept),
+                Ok(Fate::Becomes(message)) => Settlement { outputs: vec![*message], ..Settlement::of(Verdict::Accept) },
+                stays => {
+                    self.staying.push(delivery);
+                    stays?;
+                    continue;
+                }
+            };
+            match self.transport.settle(&delivery, settlement).await {
+                // It is not ours any more, and comes again.
+                Ok(()) | Err(TransportError::NotHeld) => {}
+                Err(error) => {
+                    self.staying.push(delivery);
+                    return Err(error.into());
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    /// Takes what comes; false when nothing comes any more.
+    async fn arrive(&mut self) -> Result<bool, TransportError> {
+        /// How long to wait for messages that are there and do not come, as where another consumer goes first.
+        const PATIENCE: Duration = Duration::from_secs(30);
+        let begun = Instant::now();
+        loop {
+            match timeout(self.look.wait, self.deliveries.next()).await {
+                Ok(Some(delivery)) => {
+                    self.arrived.push_back(delivery);
+                    self.arrived.extend(std::iter::from_fn(|| self.deliveries.next_at_once()));
+                    return Ok(true);
+                }
+                Ok(None) => return Err(TransportError::NoSuchQueue(self.queue.to_owned())),
+                // Nothing comes from a queue that is empty, and from a broker that is away; this waits for it.
+                Err(_) if begun.elapsed() < PATIENCE && ready(self.transport, self.queue).await?.messages > 0 => {}
+                Err(_) => return Ok(false),
+            }
         }
     }
-    let_go(transport, deliveries, staying, look.worn).await?;
-    Ok(seen)
+
+    /// Renews what is worn of that which has come. Where all stay, it is looked at now, and its copy is not; where not, what
+    /// is done is done with the copy.
+    async fn renew<E: From<TransportError>>(
+        &mut self,
+        each: &mut impl FnMut(&Delivery) -> Result<Fate, E>,
+    ) -> Result<(), E> {
+        let (worn, rest): (Vec<Delivery>, Vec<Delivery>) =
+            self.arrived.drain(..).partition(|delivery| delivery.returns >= self.look.worn);
+        self.arrived = rest.into();
+        if worn.is_empty() {
+            return Ok(());
+        }
+        // Held until they are renewed, whatever becomes of that.
+        let held = self.staying.len();
+        self.staying.extend(worn.iter().cloned());
+        self.copies.renew(self.transport, worn).await?;
+        for delivery in self.staying.split_off(held) {
+            if self.look.is_only_look && self.seen < self.look.most {
+                self.seen += 1;
+                each(&delivery)?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// How many messages wait in a queue: asked more than once, because a busy RabbitMQ says 0 of one that does not answer at
@@ -384,48 +534,32 @@ pub async fn look<E: From<TransportError>>(
 ///
 /// # Errors
 /// The broker failed, or there is no such queue.
-pub async fn ready(transport: &dyn Transport, queue: &str) -> Result<u64, TransportError> {
-    const TIMES: usize = 3;
-    let mut ready = 0;
+pub async fn ready(transport: &dyn Transport, queue: &str) -> Result<Waiting, TransportError> {
+    const TIMES: usize = 2;
     for _ in 0..TIMES {
-        ready = transport.waiting(queue).await?.messages;
-        if ready > 0 {
-            break;
+        let found = transport.waiting(queue).await?;
+        if found.messages > 0 {
+            return Ok(found);
         }
     }
-    Ok(ready)
+    transport.waiting(queue).await
 }
 
 /// Ends subscriptions, with which the messages that were only looked at go back: one that went before would come to us
-/// again, and that counts. What would die of it is put back as a copy.
+/// again, and that counts. So does what was delivered and not looked at; what is worn is renewed.
 ///
 /// # Errors
 /// The broker failed.
-pub async fn let_go<S>(
+pub async fn let_go(
     transport: &dyn Transport,
-    subscriptions: S,
-    staying: Vec<Delivery>,
+    mut subscriptions: Vec<Deliveries>,
+    mut held: Vec<Delivery>,
     worn: u32,
 ) -> Result<(), TransportError> {
-    for delivery in staying.into_iter().filter(|delivery| delivery.deliveries >= worn) {
-        let copy = Outgoing {
-            id: delivery.id.clone(),
-            destination: delivery.source.clone(),
-            exchange: None,
-            delay: None,
-            expiration: None,
-            headers: delivery.headers.clone(),
-            body: delivery.body.clone(),
-        };
-        let settlement = Settlement { outputs: vec![copy], ..Settlement::of(Verdict::Accept) };
-        match transport.settle(&delivery, settlement).await {
-            // It is not ours any more, and comes again.
-            Ok(()) | Err(TransportError::NotHeld) => {}
-            Err(error) => return Err(error),
-        }
+    for deliveries in &mut subscriptions {
+        held.extend(deliveries.stop().await);
     }
-    drop(subscriptions);
-    Ok(())
+    transport.renew(held.into_iter().filter(|delivery| delivery.returns >= worn).collect()).await
 }
 
 /// The topic that a letter came by, where the queue in which it died is gone.
@@ -497,7 +631,9 @@ mod tests {
             ("own".to_owned(), Value::from("é")),
         ]);
         let queue = Some("dlq.images".to_owned());
-        Letter { queue, id: id.map(str::to_owned), headers, body: body.to_vec(), sent: SystemTime::UNIX_EPOCH }
+        let properties = Object::from_iter([("priority".to_owned(), Value::from(3))]);
+        let id = id.map(str::to_owned);
+        Letter { queue, id, properties, headers, body: body.to_vec(), sent: None }
     }
 
     #[test]
@@ -517,6 +653,7 @@ mod tests {
             );
             let again = Letter::read(&path).expect("is read");
             assert_eq!((&again.queue, &again.id), (&letter.queue, &letter.id));
+            assert_eq!(again.properties, letter.properties);
             let read = |body: &[u8]| read_value(body).map_err(|_| body.to_vec());
             assert_eq!(read(&again.body), read(&letter.body));
             let message = again.to_message("name", None).expect("knows where");
@@ -548,6 +685,8 @@ mod tests {
         let second = written(None, b"1", true, &[&first]);
         assert!(second.ends_with(format!("{nameless}-2")), "another that came before as well");
         assert!(written(None, b"1", true, &[&first, &second]).ends_with(format!("{nameless}-3")));
+        let silent = Letter { headers: Object::new(), ..letter(Some("silent"), b"1") };
+        assert_eq!(silent.file_name().1, "msg-19700101-000000-000-silent", "no clock is in the name");
     }
 
     #[test]

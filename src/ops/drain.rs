@@ -6,7 +6,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::message::{Destination, Envelope, Outgoing};
-use crate::ops::dead_letters::{fresh_headers, let_go};
+use crate::ops::dead_letters::{Copies, fresh_headers, let_go};
 use crate::transport::{Deliveries, Delivery, Error, Settlement, Subscription, Transport, Verdict};
 
 /// What is moved where, and how fast.
@@ -22,7 +22,7 @@ pub struct Plan {
     pub most: usize,
     /// Stop when none has come for so long.
     pub stop: Option<Duration>,
-    /// One that stays and has been delivered so often is put back as a copy.
+    /// One that stays and has come back so often is renewed.
     pub worn: u32,
 }
 
@@ -42,6 +42,8 @@ struct Source<'t> {
     queue: &'t str,
     subscriptions: Vec<Deliveries>,
     staying: Vec<Delivery>,
+    copies: Copies,
+    worn: u32,
     /// How many more the last subscription can hand out.
     room: usize,
 }
@@ -69,7 +71,16 @@ impl Source<'_> {
         delivery.ok_or_else(|| Error::NoSuchQueue(self.queue.to_owned()))
     }
 
-    fn keep(&mut self, delivery: Delivery) {
+    /// Holds one that stays. One that is worn is held as a copy.
+    async fn keep(&mut self, delivery: Delivery) -> Result<(), Error> {
+        if delivery.returns >= self.worn {
+            return self.copies.renew(self.transport, vec![delivery]).await;
+        }
+        self.hold(delivery);
+        Ok(())
+    }
+
+    fn hold(&mut self, delivery: Delivery) {
         self.room -= 1;
         self.staying.push(delivery);
     }
@@ -90,10 +101,12 @@ pub async fn drain(
         transport.waiting(destination).await?;
     }
     let (queue, subscriptions, staying) = (plan.source.as_str(), Vec::new(), Vec::new());
-    let mut source = Source { transport, queue, subscriptions, staying, room: 0 };
+    let (copies, worn) = (Copies::default(), plan.worn);
+    let mut source = Source { transport, queue, subscriptions, staying, copies, worn, room: 0 };
     let ended = pour(transport, plan, &mut over, &mut source, &mut tell).await;
-    let_go(transport, source.subscriptions, source.staying, plan.worn).await?;
-    ended
+    let let_go = let_go(transport, source.subscriptions, source.staying, plan.worn).await;
+    let ended = ended?;
+    let_go.map(|()| ended)
 }
 
 async fn pour(
@@ -124,11 +137,15 @@ async fn pour(
             Err(_) if transport.waiting(&plan.source).await?.messages > 0 => continue,
             Err(_) => return Ok(true),
         };
+        if source.copies.are(&delivery) {
+            source.hold(delivery);
+            continue;
+        }
         let message = match address(&delivery, plan) {
             Ok(message) => message,
             Err(reason) => {
                 tell(&delivery, &Move::Stays(reason));
-                source.keep(delivery);
+                source.keep(delivery).await?;
                 continue;
             }
         };
@@ -144,10 +161,10 @@ async fn pour(
             Err(Error::NotHeld) => {}
             Err(error @ (Error::NoSuchQueue(_) | Error::NoSuchTopic(_))) if plan.destination.is_none() => {
                 tell(&delivery, &Move::Stays(error.to_string()));
-                source.keep(delivery);
+                source.keep(delivery).await?;
             }
             Err(error) => {
-                source.keep(delivery);
+                source.hold(delivery);
                 return Err(error);
             }
         }
@@ -173,6 +190,7 @@ fn address(delivery: &Delivery, plan: &Plan) -> Result<Outgoing, String> {
         exchange,
         delay: None,
         expiration: None,
+        properties: delivery.properties.clone(),
         headers: fresh_headers(&delivery.headers),
         body: delivery.body.clone(),
     })

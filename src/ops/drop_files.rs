@@ -165,6 +165,7 @@ impl DropFile {
             exchange: None,
             delay: None,
             expiration: None,
+            properties: Object::new(),
             headers: self.headers.clone(),
             body: self.message.to_json().into_bytes(),
         }

@@ -243,6 +243,7 @@ pub fn broadcast(topic: &str, body: &Value, expiration: Option<Duration>) -> Out
         exchange: None,
         delay: None,
         expiration,
+        properties: Object::new(),
         headers: Object::new(),
         body: body.to_json().into_bytes(),
     }

@@ -37,6 +37,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 pub use self::address::{Certificate, Host, Login, Options, Password, Tls};
 use self::consumer::{Held, Holdings, Reception};
+pub use self::link::all_closed;
 use self::link::{Link, State, explain, link, unless_gone};
 use self::publisher::{Request, is_missing, missing};
 use self::standing::Standing;
@@ -128,9 +129,11 @@ impl Transport for Amqp {
             Destination::Topic(topic) => Error::NoSuchTopic(shown(topic)),
         })?;
         let (sender, receiver) = mpsc::channel(usize::from(subscription.prefetch.max(1)) * 2);
+        let (stopper, stops) = mpsc::channel(1);
         let reception = Reception::new(
             subscription,
             sender,
+            stops,
             shared.states.clone(),
             shared.standing.clone(),
             shared.place.clone(),
@@ -149,7 +152,7 @@ impl Transport for Amqp {
         let mut receptions = shared.receptions.lock().unwrap_or_else(PoisonError::into_inner);
         while receptions.try_join_next().is_some() {}
         receptions.spawn(reception.run(opened));
-        Ok(Deliveries::checked(receiver, move |delivery| holdings.is_wanted(delivery)))
+        Ok(Deliveries::checked(receiver, move |delivery| holdings.is_wanted(delivery)).stopped_by(stopper))
     }
 
     async fn send(&self, messages: Vec<Outgoing>) -> Result<(), Error> {
@@ -166,6 +169,30 @@ impl Transport for Amqp {
             self.shared.holdings.put_back(delivery.tag, held);
         }
         settled
+    }
+
+    async fn renew(&self, deliveries: Vec<Delivery>) -> Result<(), Error> {
+        let deadline = Instant::now() + self.shared.options.patience;
+        let (mut parcels, mut holding) = (Vec::new(), Vec::new());
+        for delivery in deliveries {
+            let Destination::Queue(queue) = &delivery.source else { continue };
+            let Some(held) = self.shared.holdings.take(delivery.tag) else { continue };
+            parcels.push(Parcel::renewed(queue, &held.properties, &delivery.body));
+            holding.push((delivery.tag, held));
+        }
+        let published = match parcels.into_iter().collect() {
+            Ok(parcels) => self.shared.publish(parcels, deadline).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = published {
+            holding.into_iter().for_each(|(tag, held)| self.shared.holdings.put_back(tag, held));
+            return Err(error);
+        }
+        for (_, held) in holding {
+            // One that is not ours any more comes again, beside its copy.
+            let _ = acknowledge(&held).await;
+        }
+        Ok(())
     }
 
     async fn waiting(&self, queue: &str) -> Result<Waiting, Error> {

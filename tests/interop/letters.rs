@@ -75,7 +75,7 @@ fn text(bytes: &[u8]) -> String {
 }
 
 /// What a command prints on standard output and on standard error.
-async fn run(command: &mut Command, code: i32) -> (String, String) {
+pub async fn run(command: &mut Command, code: i32) -> (String, String) {
     let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let output = within("a command", command.output()).await.expect("runs");
     let (printed, said) = (text(&output.stdout), text(&output.stderr));
@@ -124,7 +124,7 @@ async fn bury(channel: &Channel, name: &str, numbers: std::ops::Range<usize>) {
 }
 
 /// How many messages wait in queues. What RabbitMQ lists of quorum queues lags by seconds; what it says when asked does not.
-async fn count(transport: &Amqp, names: &[String]) -> u64 {
+pub async fn count(transport: &Amqp, names: &[String]) -> u64 {
     let mut count = 0;
     for name in names {
         count += transport.waiting(name).await.expect("is there").messages;
@@ -133,7 +133,7 @@ async fn count(transport: &Amqp, names: &[String]) -> u64 {
 }
 
 /// The files of letters below a directory.
-fn files(directory: &Path) -> Vec<PathBuf> {
+pub fn files(directory: &Path) -> Vec<PathBuf> {
     let days = std::fs::read_dir(directory).into_iter().flatten().flatten();
     let files = days.flat_map(|day| std::fs::read_dir(day.path()).into_iter().flatten().flatten());
     let files = files.filter(|file| file.file_name().to_string_lossy().starts_with("msg-"));
@@ -248,7 +248,7 @@ fn number_of(file: &[u8]) -> u64 {
     file["message"]["n"].as_u64().expect("a number")
 }
 
-fn parsed(printed: &str) -> Json {
+pub fn parsed(printed: &str) -> Json {
     serde_json::from_str(printed).expect("is JSON")
 }
 

@@ -8,6 +8,7 @@ mod contract;
 mod crash;
 mod kills;
 mod letters;
+mod looks;
 mod mail;
 mod operator;
 mod outage;

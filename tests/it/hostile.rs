@@ -6,7 +6,6 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
 use std::path::Path;
 use std::sync::mpsc;
-use std::time::SystemTime;
 
 use zrecipe::message::{Destination, Envelope, Outgoing};
 use zrecipe::runtime::journal::Journal;
@@ -220,10 +219,13 @@ async fn no_value_writes_a_mail_that_nobody_asked_for() {
                 id: format!("../{at}-{number}"),
                 has_own_id: true,
                 source: Destination::Queue("mailnotification".to_owned()),
+                properties: Object::new(),
                 headers: Object::new(),
                 body: body.into_bytes(),
                 deliveries: 1,
-                sent: SystemTime::UNIX_EPOCH,
+                returns: 0,
+                came_before: false,
+                sent: None,
             };
             let outcome = mailer.handle(&Job { delivery, envelope: None }).await;
             let commands: Vec<String> = said.try_iter().collect();

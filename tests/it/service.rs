@@ -73,6 +73,7 @@ impl Place {
             exchange: None,
             delay: None,
             expiration: None,
+            properties: Object::new(),
             headers,
             body: body.as_bytes().to_vec(),
         };

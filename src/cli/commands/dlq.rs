@@ -5,17 +5,18 @@ use std::fmt::Write as _;
 use std::io::{BufRead as _, IsTerminal as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::cli::broker::{EnvironmentArgs, no_such_queue};
+use crate::cli::broker::{Environment, EnvironmentArgs, no_such_queue, worn};
 use crate::cli::letters::{NONE, Heap, LookArgs, expand, name, parts, queues, seconds, shown, step_text, tell_of_runs};
-use crate::cli::progress::{Outages, align, block_on, interrupted};
+use crate::cli::progress::{Outages, align, block_on, block_on_politely, interrupted};
 use crate::cli::rebase;
 use crate::cli::{Error, Session, counted, plain, print, say};
 use crate::compile::{Options, compile};
 use crate::library::Library;
-use crate::message::{Envelope, REQUEST_QUEUE, Request};
+use crate::message::{Envelope, Outgoing, REQUEST_QUEUE, Request};
 use crate::ops::dead_letters::{self, Fate, Letter, look, queue_of, ready, reinject, would_go};
 use crate::transport::{Delivery, Error as TransportError, Transport};
 use crate::syntax::json::read_value;
@@ -72,10 +73,13 @@ Examples:  zrecipe dlq show images --limit 1      the first letter of dlq.images
     Purge(Purge),
     /// Send the letters in files back to where they died.
     ///
-    /// Paths also come from standard input, as `purge` prints them. Ctrl-C waits for the letter that is on its way. When
-    /// the tool is killed in that moment, nobody knows whether the broker has the letter: the same command sends it again,
-    /// with the same id, and says so. Services of zrecipe take it once; whether it was there twice for a Python service is
-    /// to be seen in the queue.
+    /// Paths also come from standard input, as `purge` prints them. Ctrl-C waits for the letter that is on its way.
+    ///
+    /// When the tool is killed in that moment, nobody knows whether the broker has the letter. The same command with
+    /// `--remove` then looks for it in the queue where it belongs, and does not send what it finds. It can look only where
+    /// nobody takes messages from, since what is not there any more may have been taken, and only with the management API
+    /// (plugin `rabbitmqapi`). Else it sends the letter again, so that it is not lost, with the same id, and says so at the
+    /// end: services of zrecipe take it once, those of Python twice. The same goes for a broker that dies in that moment.
     ///
     /// Exit codes: 0 all went back, or nothing was piped in; 1 some did not, and are in their files; 2 could not do it.
     Reinject(Reinject),
@@ -258,12 +262,17 @@ fn check(args: &Check, session: &Session) -> Result<(), Error> {
         };
         let mut counts: Vec<(String, i64)> = Vec::new();
         // What RabbitMQ lists lags by seconds; what it says when asked does not, but is without what somebody holds.
-        let transport = environment.connect("dlq check", &[]).await?;
-        for queue in all.into_iter().filter(|queue| is_meant(&queue.name)) {
-            let waiting = i64::try_from(ready(&*transport, &queue.name).await?).unwrap_or(i64::MAX);
-            counts.push((queue.name, waiting.saturating_add(queue.unacknowledged.unwrap_or(0))));
-        }
-        transport.close().await?;
+        let ask = async |transport: &dyn Transport| {
+            for queue in all.into_iter().filter(|queue| is_meant(&queue.name)) {
+                let found = ready(transport, &queue.name).await?;
+                // What somebody held who is gone is counted among those that wait, and listed as held for some seconds.
+                let held = if found.consumers == Some(0) { None } else { queue.unacknowledged };
+                let waiting = i64::try_from(found.messages).unwrap_or(i64::MAX);
+                counts.push((queue.name, waiting.saturating_add(held.unwrap_or(0))));
+            }
+            Ok(())
+        };
+        environment.with_broker("dlq check", ask).await?;
         counts.retain(|(_, count)| *count > 0);
         if wanted.is_empty() {
             tell_of_runs(&environment).await?;
@@ -288,18 +297,18 @@ fn purge(args: &Purge, session: &Session) -> Result<(), Error> {
     let location = location.unwrap_or_else(|| PathBuf::from("DLQ"));
     let wait = seconds(args.wait)?;
     let mut written: Vec<(String, PathBuf)> = Vec::new();
-    let purged = block_on(async {
+    let purged = block_on_politely(async |mut over| {
         /// How often to look again where letters have come back.
         const ROUNDS: usize = 5;
-        let transport = environment.connect("dlq purge", &[]).await?;
-        let outages = Outages::of(&*transport);
+        let over = &mut over;
+        let move_to_files = async |transport: &dyn Transport| {
         let mut heaps = queues(args.queues.iter().collect(), &environment).await?;
         let mut connection = transport.connection();
         let (mut taken, mut known) = (HashSet::new(), HashSet::new());
         for _ in 0..ROUNDS {
             for heap in &heaps {
                 let Heap { queue, count, worn, .. } = heap;
-                if count.is_none_or(|count| count == 0) && heap.ready(&*transport).await? == 0 && count.is_some() {
+                if count.is_none_or(|count| count == 0) && heap.ready(transport).await? == 0 && count.is_some() {
                     continue;
                 }
                 let before = written.len();
@@ -309,7 +318,7 @@ fn purge(args: &Purge, session: &Session) -> Result<(), Error> {
                         connection.mark_unchanged();
                         taken.clear();
                     }
-                    let path = Letter::of(delivery).write(&location, delivery.deliveries > 1, &taken)?;
+                    let path = Letter::of(delivery).write(&location, delivery.came_before, &taken)?;
                     taken.insert(path.clone());
                     let path = std::path::absolute(&path).unwrap_or(path);
                     if known.insert(path.clone()) {
@@ -320,26 +329,29 @@ fn purge(args: &Purge, session: &Session) -> Result<(), Error> {
                     }
                     Ok::<_, Error>(Fate::Goes)
                 };
-                let all = dead_letters::Look { wait, most: usize::MAX, worn: *worn };
-                look(&*transport, queue, all, purge).await?;
+                let all = dead_letters::Look { wait, most: usize::MAX, worn: *worn, is_only_look: false };
+                let seen = look(transport, queue, all, over, purge).await;
                 if written.len() > before {
                     let count = written.len() - before;
                     let are = if count == 1 { "is" } else { "are" };
                     say(&format!("{} of {queue} {are} in {}", counted(count, "dead letter"), location.display()));
                 }
+                if seen?.is_interrupted {
+                    return Err(Error::new("interrupted").hint("the rest is in its queues; the same command goes on"));
+                }
             }
             // A broker that has died forgets what it was told last.
             let mut rest = Vec::new();
             for heap in heaps {
-                if ready(&*transport, &heap.queue).await? > 0 {
+                if ready(transport, &heap.queue).await?.messages > 0 {
                     rest.push(heap);
                 }
             }
             heaps = rest;
         }
-        drop(outages);
-        transport.close().await?;
         if args.queues.is_empty() { tell_of_runs(&environment).await } else { Ok(()) }
+        };
+        environment.with_broker("dlq purge", move_to_files).await
     });
     if args.json {
         let files = written.iter().map(|(queue, path)| {
@@ -392,16 +404,23 @@ fn send_back(args: &Reinject, session: &Session) -> Result<(), Error> {
     let mut files = expand(files.into_iter())?;
     // A file that is named twice is one letter.
     files.retain(|path| seen.insert(std::fs::canonicalize(path).unwrap_or_else(|_| path.clone())));
+    let mut again = 0;
     block_on(async {
         let transport = environment.connect("dlq reinject", &[]).await?;
         let outages = Outages::of(&*transport);
         let (end, mut over) = watch::channel(0);
+        let (stop, mut stopping) = watch::channel(false);
         let signals = tokio::spawn(async move {
             loop {
                 interrupted().await;
+                stop.send_replace(true);
                 end.send_modify(|times| *times += 1);
             }
         });
+        let there = match args.remove && !args.dry_run {
+            true => search(args, &environment, &*transport, &files, &mut stopping).await?,
+            false => HashSet::new(),
+        };
         for (number, path) in files.iter().enumerate() {
             if number > 0 && !args.dry_run {
                 tokio::select! {
@@ -415,7 +434,7 @@ fn send_back(args: &Reinject, session: &Session) -> Result<(), Error> {
             }
             // The one that is on its way is waited for, until somebody says once more that all is to end.
             let sent = tokio::select! {
-                sent = one_back(args, &*transport, path) => sent,
+                sent = one_back(args, &*transport, path, there.contains(path)) => sent,
                 _ = over.wait_for(|times| *times > 1) => {
                     stopped = true;
                     break;
@@ -426,11 +445,16 @@ fn send_back(args: &Reinject, session: &Session) -> Result<(), Error> {
             let mut result = vec![("file".to_owned(), Value::from(file.as_str()))];
             match sent {
                 Ok(Sent { id, destination, may_be_again }) => {
-                    let verb = if args.dry_run { "would go" } else { "went" };
+                    let verb = match (args.dry_run, there.contains(path)) {
+                        (true, _) => "would go",
+                        (false, true) => "had gone before",
+                        (false, false) => "went",
+                    };
                     if !args.json && closed.is_ok() {
                         closed = print(&(plain(&format!("{file} {verb} to {destination}")) + "\n"));
                     }
                     if may_be_again {
+                        again += 1;
                         say(&plain(&format!("note: {file} may have gone before, with the same id {id}")));
                     }
                     result.extend([
@@ -450,6 +474,9 @@ fn send_back(args: &Reinject, session: &Session) -> Result<(), Error> {
         drop(outages);
         Ok(transport.close().await?)
     })?;
+    if again > 0 && !args.dry_run {
+        say(&format!("note: {} may have gone twice; services of zrecipe take each once", counted(again, "letter")));
+    }
     if args.json {
         print(&(Value::Array(results).to_json_pretty() + "\n"))?;
     }
@@ -469,18 +496,79 @@ struct Sent {
     may_be_again: bool,
 }
 
-/// Sends one letter back.
-async fn one_back(args: &Reinject, transport: &dyn Transport, path: &Path) -> Result<Sent, String> {
+/// The name of a file without its directory.
+fn file_name(path: &Path) -> String {
+    path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+/// What is there while a letter is sent whose file is to go.
+fn mark(path: &Path) -> PathBuf {
+    path.with_file_name(format!(".{}.sending", file_name(path)))
+}
+
+/// Of the letters that somebody was sending who was stopped, those that are where they were to go. What is not found where
+/// somebody takes messages may have been taken, so nothing is looked for there.
+async fn search(
+    args: &Reinject,
+    environment: &Environment,
+    transport: &dyn Transport,
+    files: &[PathBuf],
+    over: &mut watch::Receiver<bool>,
+) -> Result<HashSet<PathBuf>, Error> {
+    /// More messages are not looked through.
+    const MOST: u16 = 50_000;
+    let mut wanted: BTreeMap<String, Vec<(&PathBuf, Outgoing)>> = BTreeMap::new();
+    for path in files.iter().filter(|path| mark(path).exists()) {
+        if let Ok((_, message)) = letter_of(args, path) {
+            wanted.entry(message.destination.name().to_owned()).or_default().push((path, message));
+        }
+    }
+    let mut there = HashSet::new();
+    for (queue, mut messages) in wanted {
+        let Ok(found) = ready(transport, &queue).await else { continue };
+        if found.consumers != Some(0) || !(1..=u64::from(MOST)).contains(&found.messages) {
+            continue;
+        }
+        let Ok(Some(known)) = environment.queue(&queue).await else { continue };
+        let Ok(worn) = worn(&known) else { continue };
+        let wait = Duration::from_secs(1);
+        let look_at = dead_letters::Look { wait, most: usize::from(MOST), worn, is_only_look: true };
+        look(transport, &queue, look_at, over, |delivery| {
+            // Another letter may have the same id.
+            let is_it = |(_, message): &(&PathBuf, Outgoing)| {
+                delivery.has_own_id && (&message.id, &message.body) == (&delivery.id, &delivery.body)
+            };
+            if let Some(place) = messages.iter().position(is_it) {
+                there.insert(messages.swap_remove(place).0.clone());
+            }
+            Ok::<_, Error>(Fate::Stays)
+        })
+        .await?;
+    }
+    Ok(there)
+}
+
+/// The letter of a file, and the message as which it goes back.
+fn letter_of(args: &Reinject, path: &Path) -> Result<(Letter, Outgoing), String> {
     let letter = Letter::read(path).map_err(|error| match error {
         dead_letters::Error::Malformed { reason, .. } => reason,
         dead_letters::Error::Io { source, .. } => source.to_string(),
         dead_letters::Error::Transport(error) => error.to_string(),
     })?;
-    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let message = letter.to_message(&name, args.destination.as_deref())?;
-    // It is there while a letter is sent whose file is to go.
-    let mark = path.with_file_name(format!(".{name}.sending"));
-    let (id, may_be_again) = (message.id.clone(), args.remove && mark.exists());
+    let message = letter.to_message(&file_name(path), args.destination.as_deref())?;
+    Ok((letter, message))
+}
+
+/// Sends one letter back, unless it is there already.
+async fn one_back(
+    args: &Reinject,
+    transport: &dyn Transport,
+    path: &Path,
+    is_there: bool,
+) -> Result<Sent, String> {
+    let (letter, message) = letter_of(args, path)?;
+    let mark = mark(path);
+    let (id, mut may_be_again) = (message.id.clone(), args.remove && !is_there && mark.exists());
     let untold = |error: TransportError| match error {
         TransportError::NoSuchQueue(_) => format!("{error}; `--destination QUEUE` sends it to another one"),
         error => error.to_string(),
@@ -492,7 +580,13 @@ async fn one_back(args: &Reinject, transport: &dyn Transport, path: &Path) -> Re
     if args.remove {
         std::fs::write(&mark, &id).map_err(|error| format!("its file could not be removed: {error}"))?;
     }
-    let sent = reinject(transport, &letter, message).await;
+    let connection = transport.connection();
+    let sent = match is_there {
+        true => Ok(message.destination),
+        false => reinject(transport, &letter, message).await,
+    };
+    // What was on its way by a connection that is lost is sent again by the next one.
+    may_be_again |= connection.has_changed().unwrap_or(false);
     let is_known = match &sent {
         Ok(_) => true,
         Err(error) => {

@@ -191,6 +191,7 @@ async fn try_rights(broker: &Amqp, found: &mut Vec<Finding>) {
         exchange: None,
         delay: None,
         expiration: None,
+        properties: Object::new(),
         headers: Object::new(),
         body: Vec::new(),
     };

@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use tokio::sync::watch;
-
-use crate::cli::broker::EnvironmentArgs;
-use crate::cli::progress::{Outages, block_on, interrupted};
+use crate::cli::broker::{EnvironmentArgs, worn};
+use crate::cli::progress::block_on_politely;
 use crate::cli::{Error, Session, plain, print, say};
 use crate::ops::dead_letters::WORN;
 use crate::ops::drain::{Move, Plan, drain};
+use crate::transport::Transport;
 use crate::value::Value;
 
 /// Move the messages of a queue to another one, or with `.` to where their recipes say
@@ -74,18 +73,13 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
     };
     let mut moves: Vec<Value> = Vec::new();
     let (mut moved, mut stayed, mut closed) = (0, 0, Ok(()));
-    let ended = block_on(async {
+    let ended = block_on_politely(async |over| {
         if let Ok(Some(queue)) = environment.queue(&args.source).await {
-            plan.worn = queue.limit.map_or(u32::MAX, |limit| limit.saturating_add(1));
+            // What moves may be moved from a queue to which nothing may come back.
+            plan.worn = worn(&queue).unwrap_or(WORN);
         }
-        let transport = environment.connect("drain", &[]).await?;
-        let outages = Outages::of(&*transport);
-        let (end, over) = watch::channel(false);
-        let signals = tokio::spawn(async move {
-            interrupted().await;
-            let _ = end.send(true);
-        });
-        let ended = drain(&*transport, &plan, over, |delivery, outcome| {
+        let pour = async |transport: &dyn Transport| {
+        let ended = drain(transport, &plan, over, |delivery, outcome| {
             let id = if delivery.has_own_id { delivery.id.as_str() } else { "a message without an id" };
             let (key, value) = match outcome {
                 Move::To(destination) => {
@@ -109,10 +103,9 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
             }
         })
         .await;
-        signals.abort();
-        drop(outages);
-        transport.close().await?;
         Ok(ended?)
+        };
+        environment.with_broker("drain", pour).await
     });
     if ended.is_ok() || moved + stayed > 0 {
         say(&format!("messages of {}: {moved} moved, {stayed} stay", args.source));

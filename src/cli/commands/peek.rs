@@ -3,21 +3,25 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use tokio::sync::watch;
+
 use crate::cli::broker::{Environment, EnvironmentArgs, worn};
-use crate::cli::letters::{name, parts, shown, step_text};
-use crate::cli::progress::{block_on, timestamp};
+use crate::cli::letters::{interrupted, name, parts, shown, step_text};
+use crate::cli::progress::{block_on_politely, timestamp};
 use crate::cli::{Error, Session, plain, print, say};
 use crate::ops::dead_letters::{Fate, Letter, Look, look};
 use crate::ops::management::Queue;
-use crate::value::Value;
+use crate::value::{Object, Value};
 
 /// Show the first messages of a queue, which stay there; passwords are left out
 ///
 /// The embedded broker is only read. RabbitMQ has no way to do that: the messages are delivered to us and go back, in a
 /// classic queue to their places, in a quorum queue perhaps to the end. They are marked `redelivered` from then on, and
-/// in a quorum queue before RabbitMQ 4.3 each look counts as one delivery. A message that would pass the queue's delivery limit by it, and so die, is put
-/// back as a copy at the end of the queue, with the count at nothing. What the limit is says the management API (a block
-/// of the plugin `rabbitmqapi`) or, where there is none, `--delivery-limit`. A queue with a limit of 0 is not looked into.
+/// in a quorum queue before RabbitMQ 4.3 each look counts as one delivery. A message that has come back twice, or has used up half
+/// of the queue's delivery limit, is replaced by a copy at the end of the queue, with the count at nothing, so that it does not die of
+/// being looked at. Ctrl-C and SIGTERM let the messages go in the same way; after SIGKILL they have been delivered once more.
+/// What the limit is says the management API (a block of the plugin `rabbitmqapi`) or, where there is none,
+/// `--delivery-limit`. A queue with a limit of 0 is not looked into.
 ///
 /// Messages that services hold are not seen: `zrecipe queues` counts them as `unacked`.
 #[derive(Debug, clap::Args)]
@@ -51,13 +55,14 @@ struct Seen {
 /// See [`crate::cli`].
 pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
     let environment = args.environment.read(session)?;
-    let seen = block_on(see(args, &environment))?;
+    let seen = block_on_politely(async |mut over| see(args, &environment, &mut over).await)?;
     if args.json {
         let seen = seen.iter().map(|seen| {
             let shown = shown(&seen.letter);
             let part = |key: &str| shown.get(key).cloned().unwrap_or_default();
             let sent =
-                jiff::Timestamp::try_from(seen.letter.sent).map_or(Value::Null, |time| Value::from(time.to_string()));
+                seen.letter.sent.and_then(|sent| jiff::Timestamp::try_from(sent).ok());
+            let sent = sent.map_or(Value::Null, |time| Value::from(time.to_string()));
             Value::from([
                 ("id", Value::from(seen.letter.id.clone())),
                 ("sent", sent),
@@ -74,7 +79,7 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
     let mut text = String::new();
     for seen in &seen {
         let _ = writeln!(text, "{}", name(&seen.letter));
-        let _ = writeln!(text, "  sent    {}", timestamp(seen.letter.sent));
+        let _ = writeln!(text, "  sent    {}", seen.letter.sent.map_or("?".to_owned(), timestamp));
         let _ = writeln!(text, "  delivered {} times before", seen.deliveries);
         let _ = writeln!(text, "  step    {}", plain(&step_text(&seen.letter)));
         text.push_str(&parts(&shown(&seen.letter)));
@@ -82,12 +87,14 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
     print(&text)
 }
 
-async fn see(args: &Args, environment: &Environment) -> Result<Vec<Seen>, Error> {
+async fn see(args: &Args, environment: &Environment, over: &mut watch::Receiver<bool>) -> Result<Vec<Seen>, Error> {
     let most = usize::from(args.count);
     if let Some(stored) = environment.read_queue(&args.queue, most).await? {
         let seen = stored.into_iter().map(|stored| {
             let (id, queue) = (Some(stored.id), Some(stored.queue));
-            let letter = Letter { queue, id, headers: stored.headers, body: stored.body, sent: stored.sent };
+            let properties = Object::new();
+            let letter =
+                Letter { queue, id, properties, headers: stored.headers, body: stored.body, sent: Some(stored.sent) };
             Seen { letter, deliveries: stored.deliveries }
         });
         return Ok(seen.collect());
@@ -104,16 +111,16 @@ async fn see(args: &Args, environment: &Environment) -> Result<Vec<Seen>, Error>
                 ));
         }
     };
-    let transport = environment.connect("peek", &[]).await?;
-    let mut seen = Vec::new();
     // How many there are is not asked first: a busy RabbitMQ says 0 of a queue that does not answer at once.
-    let wait = Duration::from_secs(1);
-    look(&*transport, &args.queue, Look { wait, most, worn }, |delivery| {
-        let deliveries = delivery.deliveries.saturating_sub(1);
-        seen.push(Seen { letter: Letter::of(delivery), deliveries });
-        Ok::<_, Error>(Fate::Stays)
-    })
-    .await?;
-    transport.close().await?;
-    Ok(seen)
+    let look_at = Look { wait: Duration::from_secs(1), most, worn, is_only_look: true };
+    let mut seen = Vec::new();
+    let looked = environment.with_broker("peek", async |transport| {
+        let looked = look(transport, &args.queue, look_at, over, |delivery| {
+            let deliveries = delivery.deliveries.saturating_sub(1);
+            seen.push(Seen { letter: Letter::of(delivery), deliveries });
+            Ok::<_, Error>(Fate::Stays)
+        });
+        looked.await
+    });
+    if looked.await?.is_interrupted { Err(interrupted()) } else { Ok(seen) }
 }

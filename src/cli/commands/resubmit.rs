@@ -180,6 +180,7 @@ fn messages(recipe: &Value, id: &str, inputs: Vec<Input>) -> Result<Vec<(i64, Ou
             exchange,
             delay: None,
             expiration: None,
+            properties: Object::new(),
             headers: Object::from_iter([(RECIPE_HEADER.to_owned(), Value::Bool(true))]),
             body: envelope.write().into_bytes(),
         };

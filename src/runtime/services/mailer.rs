@@ -235,10 +235,13 @@ mod tests {
             id: "it".to_owned(),
             has_own_id: true,
             source: Destination::Queue(QUEUE.to_owned()),
+            properties: Object::new(),
             headers: Object::new(),
             body: message.as_bytes().to_vec(),
             deliveries: 1,
-            sent: std::time::SystemTime::UNIX_EPOCH,
+            returns: 0,
+            came_before: false,
+            sent: None,
         };
         Job { delivery, envelope: None }
     }

@@ -13,7 +13,7 @@ use futures_core::Stream as _;
 use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{FieldTable, ShortString};
 use lapin::{BasicProperties, Channel, Consumer};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep, timeout};
 use uuid::Uuid;
 
@@ -143,6 +143,7 @@ pub(super) struct Reception {
     number: u64,
     subscription: Subscription,
     sender: mpsc::Sender<Delivery>,
+    stops: mpsc::Receiver<oneshot::Sender<Vec<Delivery>>>,
     states: watch::Sender<State>,
     standing: Arc<Standing>,
     place: Arc<str>,
@@ -156,14 +157,32 @@ pub(super) type Opened = (u64, Channel, Consumer);
 enum End {
     /// Nobody wants any more.
     Unwanted,
+    /// It is to be stopped, and somebody waits for what has come.
+    Stopped(oneshot::Sender<Vec<Delivery>>),
     /// The channel or the connection is gone, or the broker has ended it.
     Lost,
+}
+
+/// What becomes of what was delivered.
+#[expect(clippy::large_enum_variant, reason = "there is one at a time, for a moment")]
+enum Received {
+    /// It is held.
+    New(Delivery),
+    /// It is dealt with.
+    Known,
+    /// The channel is gone.
+    Nothing,
+}
+
+async fn next(consumer: &mut Consumer) -> Option<lapin::Result<lapin::message::Delivery>> {
+    std::future::poll_fn(|cx| Pin::new(&mut *consumer).poll_next(cx)).await
 }
 
 impl Reception {
     pub(super) fn new(
         subscription: Subscription,
         sender: mpsc::Sender<Delivery>,
+        stops: mpsc::Receiver<oneshot::Sender<Vec<Delivery>>>,
         states: watch::Sender<State>,
         standing: Arc<Standing>,
         place: Arc<str>,
@@ -171,7 +190,7 @@ impl Reception {
     ) -> Self {
         static NUMBERS: AtomicU64 = AtomicU64::new(1);
         let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
-        Self { number, subscription, sender, states, standing, place, holdings }
+        Self { number, subscription, sender, stops, states, standing, place, holdings }
     }
 
     /// Subscribes on the connection that there is; its epoch comes along.
@@ -206,7 +225,7 @@ impl Reception {
     }
 
     /// Hands out what comes until nobody wants it any more, the queue is gone or the transport is closed.
-    pub(super) async fn run(self, first: Opened) {
+    pub(super) async fn run(mut self, first: Opened) {
         let (mut epoch, mut channel, mut consumer) = first;
         let mut pause = PAUSES.0;
         let mut states = self.states.subscribe();
@@ -214,8 +233,19 @@ impl Reception {
             let began = Instant::now();
             let receipts = Arc::new(Receipts::new(channel.clone()));
             let end = self.pump(epoch, &receipts, &mut consumer).await;
-            if matches!(end, End::Unwanted) {
-                return self.leave(&channel, &consumer).await;
+            match end {
+                End::Unwanted => return self.leave(&channel, Some(&consumer)).await,
+                End::Stopped(reply) => {
+                    let rest = self.stop(epoch, &receipts, &channel, &mut consumer).await;
+                    let _ = reply.send(rest);
+                    tokio::select! {
+                        () = self.sender.closed() => {}
+                        () = reached(&mut states, State::is_over) => {}
+                        () = gone(&self.states, epoch) => {}
+                    }
+                    return self.leave(&channel, None).await;
+                }
+                End::Lost => {}
             }
             self.holdings.forget(self.number);
             if began.elapsed() > PAUSES.1 {
@@ -235,6 +265,8 @@ impl Reception {
                 tokio::select! {
                     () = sleep(jitter(pause)) => {}
                     () = reached(&mut states, State::is_over) => return,
+                    // Nothing has come.
+                    Some(_) = self.stops.recv() => return,
                 }
                 pause = (pause * 2).min(PAUSES.1);
             };
@@ -252,62 +284,100 @@ impl Reception {
         }
     }
 
-    async fn pump(&self, epoch: u64, receipts: &Arc<Receipts>, consumer: &mut Consumer) -> End {
+    async fn pump(&mut self, epoch: u64, receipts: &Arc<Receipts>, consumer: &mut Consumer) -> End {
         let mut states = self.states.subscribe();
-        let mut gone = pin!(gone(&self.states, epoch));
+        let connection = self.states.clone();
+        let mut gone = pin!(gone(&connection, epoch));
         loop {
-            let next = std::future::poll_fn(|cx| Pin::new(&mut *consumer).poll_next(cx));
             let message = tokio::select! {
                 biased;
                 () = self.sender.closed() => return End::Unwanted,
                 () = reached(&mut states, State::is_over) => return End::Unwanted,
-                message = next => match message {
+                Some(reply) = self.stops.recv() => return End::Stopped(reply),
+                message = next(consumer) => match message {
                     Some(Ok(message)) => message,
                     Some(Err(_)) | None => return End::Lost,
                 },
                 () = &mut gone => return End::Lost,
             };
-            let id = message.properties.message_id().as_ref().map(|id| id.as_str().to_owned());
-            if let (Some(id), Destination::Queue(queue)) = (&id, &self.subscription.source)
-                && self.holdings.has_accepted(queue, id)
-            {
-                // The same message once more: it is dealt with.
-                if !receipts.acknowledge(message.delivery_tag).await {
-                    return End::Lost;
-                }
-                continue;
-            }
-            let delivery = Delivery {
-                tag: 0,
-                has_own_id: id.is_some(),
-                // Others send without an id. Two messages that look the same may be meant to be two.
-                id: id.unwrap_or_else(|| Uuid::new_v4().to_string()),
-                source: self.subscription.source.clone(),
-                headers: wire::headers(&message.properties),
-                body: message.data,
-                deliveries: wire::deliveries(&message.properties, message.redelivered),
-                sent: wire::sent(&message.properties),
+            let delivery = match self.receive(receipts, message).await {
+                Received::New(delivery) => delivery,
+                Received::Known => continue,
+                Received::Nothing => return End::Lost,
             };
-            let tag = self.holdings.hold(Held {
-                subscription: self.number,
-                receipts: Arc::clone(receipts),
-                tag: message.delivery_tag,
-                properties: message.properties,
-                exchange: message.exchange,
-                key: message.routing_key,
-            });
             tokio::select! {
-                sent = self.sender.send(Delivery { tag, ..delivery }) => if sent.is_err() { return End::Unwanted },
+                sent = self.sender.send(delivery) => if sent.is_err() { return End::Unwanted },
                 () = reached(&mut states, State::is_over) => return End::Unwanted,
             }
         }
     }
 
+    /// Holds what was delivered.
+    async fn receive(&self, receipts: &Arc<Receipts>, message: lapin::message::Delivery) -> Received {
+        let id = message.properties.message_id().as_ref().map(|id| id.as_str().to_owned());
+        if let (Some(id), Destination::Queue(queue)) = (&id, &self.subscription.source)
+            && self.holdings.has_accepted(queue, id)
+        {
+            // The same message once more: it is dealt with.
+            let is_told = receipts.acknowledge(message.delivery_tag).await;
+            return if is_told { Received::Known } else { Received::Nothing };
+        }
+        let (properties, redelivered) = (&message.properties, message.redelivered);
+        let delivery = Delivery {
+            tag: 0,
+            has_own_id: id.is_some(),
+            // Others send without an id. Two messages that look the same may be meant to be two.
+            id: id.unwrap_or_else(|| Uuid::new_v4().to_string()),
+            source: self.subscription.source.clone(),
+            properties: wire::said(properties),
+            headers: wire::headers(properties),
+            body: message.data,
+            deliveries: wire::deliveries(properties, redelivered),
+            returns: wire::returns(properties, redelivered),
+            came_before: wire::deliveries(properties, redelivered) > 1 || wire::is_renewed(properties),
+            sent: wire::sent(properties),
+        };
+        let tag = self.holdings.hold(Held {
+            subscription: self.number,
+            receipts: Arc::clone(receipts),
+            tag: message.delivery_tag,
+            properties: message.properties,
+            exchange: message.exchange,
+            key: message.routing_key,
+        });
+        Received::New(Delivery { tag, ..delivery })
+    }
+
+    /// Ends the consumer; what it was still sent. The channel stays, for what is held.
+    async fn stop(
+        &self,
+        epoch: u64,
+        receipts: &Arc<Receipts>,
+        channel: &Channel,
+        consumer: &mut Consumer,
+    ) -> Vec<Delivery> {
+        let mut rest = Vec::new();
+        let stopped = async {
+            channel.basic_cancel(consumer.tag(), BasicCancelOptions::default()).await.ok()?;
+            // The library tells the end when it has told all that came before the broker's answer.
+            while let Some(Ok(message)) = next(consumer).await {
+                if let Received::New(delivery) = self.receive(receipts, message).await {
+                    rest.push(delivery);
+                }
+            }
+            Some(())
+        };
+        let _ = unless_gone(&self.states, epoch, timeout(FAREWELL, stopped)).await;
+        rest
+    }
+
     /// Ends the subscription. What is not settled goes back to the queue.
-    async fn leave(&self, channel: &Channel, consumer: &Consumer) {
+    async fn leave(&self, channel: &Channel, consumer: Option<&Consumer>) {
         self.holdings.forget(self.number);
         let left = timeout(FAREWELL, async {
-            channel.basic_cancel(consumer.tag(), BasicCancelOptions::default()).await?;
+            if let Some(consumer) = consumer {
+                channel.basic_cancel(consumer.tag(), BasicCancelOptions::default()).await?;
+            }
             // The answer to this says that the acknowledgements before it have arrived; closing alone does not.
             channel.basic_qos(1, BasicQosOptions::default()).await?;
             channel.close(200, "".into()).await

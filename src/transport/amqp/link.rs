@@ -4,8 +4,8 @@
 //! connection belongs to others now, and its tags must never be used on the next one.
 
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use futures_core::Stream;
@@ -28,6 +28,8 @@ use crate::transport::Error;
 const CONNECT: Duration = Duration::from_secs(15);
 /// How long we wait between rounds of attempts: at first, and at most.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(15));
+/// A connection that ends sooner has come to nothing, and the next one is not made at once.
+const SHORT: Duration = Duration::from_secs(2);
 /// How often we look whether a connection that says nothing is still one.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -269,9 +271,12 @@ pub(super) async fn keep(
     standing: Arc<Standing>,
     first: Arc<Link>,
 ) {
+    let _open = Open::new();
     let mut closed = states.subscribe();
     let mut link = first;
+    let mut pauses = Pauses(PAUSES.0);
     loop {
+        let made = Instant::now();
         let reason = tokio::select! {
             reason = lost(&link) => reason,
             () = reached(&mut closed, |state| matches!(state, State::Closed)) => {
@@ -283,8 +288,12 @@ pub(super) async fn keep(
         if !change(&states, State::Down(reason)) {
             return;
         }
-        let mut pause = PAUSES.0;
+        let mut pause = pauses.after(made.elapsed());
         link = loop {
+            tokio::select! {
+                () = sleep(jitter(pause)) => {}
+                () = reached(&mut closed, State::is_over) => return,
+            }
             let attempt = tokio::select! {
                 attempt = connect(&options) => attempt,
                 () = reached(&mut closed, State::is_over) => return,
@@ -296,17 +305,60 @@ pub(super) async fn keep(
                     change(&states, State::Down(reason));
                 }
             }
-            tokio::select! {
-                () = sleep(jitter(pause)) => {}
-                () = reached(&mut closed, State::is_over) => return,
-            }
-            pause = (pause * 2).min(PAUSES.1);
+            pause = pauses.next();
         };
         standing.made(link.epoch);
         if !change(&states, State::Up(link.clone())) {
             return;
         }
     }
+}
+
+/// How long to wait before the next attempt; longer each time, until a connection has lived.
+struct Pauses(Duration);
+
+impl Pauses {
+    /// After a connection that has lived for so long. One that ends again at once, as over a message that we cannot
+    /// read, would otherwise be made again and again, and what it was sent counts as delivered each time.
+    fn after(&mut self, lived: Duration) -> Duration {
+        if lived < SHORT {
+            return self.next();
+        }
+        self.0 = PAUSES.0;
+        Duration::ZERO
+    }
+
+    /// After an attempt that has failed.
+    fn next(&mut self) -> Duration {
+        let pause = self.0;
+        self.0 = (pause * 2).min(PAUSES.1);
+        pause
+    }
+}
+
+/// How many connections this process keeps.
+static OPEN: LazyLock<watch::Sender<usize>> = LazyLock::new(|| watch::Sender::new(0));
+
+/// One of them.
+struct Open;
+
+impl Open {
+    fn new() -> Self {
+        OPEN.send_modify(|open| *open += 1);
+        Self
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        OPEN.send_modify(|open| *open -= 1);
+    }
+}
+
+/// Waits until the connections of this process that nobody uses any more are closed. The library has threads of its own,
+/// which panic when what they wait for is taken from them.
+pub async fn all_closed() {
+    let _ = OPEN.subscribe().wait_for(|open| *open == 0).await;
 }
 
 /// Says how things are, unless the transport is being closed; then its end is all that there is to say.
@@ -344,4 +396,20 @@ async fn lost(link: &Link) -> String {
 pub(super) fn jitter(pause: Duration) -> Duration {
     let part = (Uuid::new_v4().as_u128() & 0xff) as u32;
     pause / 2 + pause / 512 * part
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_that_end_at_once_are_made_ever_more_seldom() {
+        let mut pauses = Pauses(PAUSES.0);
+        let short: Vec<Duration> = (0..8).map(|_| pauses.after(Duration::ZERO)).collect();
+        assert_eq!(short[..3], [PAUSES.0, PAUSES.0 * 2, PAUSES.0 * 4]);
+        assert_eq!(short[7], PAUSES.1);
+        assert_eq!(pauses.next(), PAUSES.1, "and so are those that cannot be made");
+        assert_eq!(pauses.after(SHORT), Duration::ZERO);
+        assert_eq!(pauses.next(), PAUSES.0);
+    }
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use lapin::BasicProperties;
-use lapin::types::{AMQPValue, FieldTable, ShortString};
+use lapin::types::{AMQPValue, DecimalValue, FieldTable, ShortString};
 
 use crate::message::{Destination, Outgoing};
 use crate::transport::Error;
@@ -21,19 +21,27 @@ const REASON: &str = "zrecipe-reason";
 const DEATHS: &str = "x-death";
 /// How often a quorum queue had the message come back.
 const BROKER_COUNT: &str = "x-delivery-count";
+/// That a message without an id is a copy of one that was delivered before.
+const RENEWED: &str = "zrecipe-renewed";
+/// How often it was handed to a consumer, in newer versions.
+const ACQUIRED: &str = "x-acquired-count";
 /// What brokers write for their own use; not the sender's.
-const BOOKKEEPING: [&str; 4] = [RETRIES, BROKER_COUNT, "x-acquired-count", "x-delay"];
+const BOOKKEEPING: [&str; 5] = [RETRIES, RENEWED, BROKER_COUNT, ACQUIRED, "x-delay"];
+/// Below which a message's properties tell more of its headers.
+const HEADERS: &str = "headers";
 /// Exchanges and queues in which messages wait have names that begin so.
 pub(super) const DELAY: &str = "zrecipe.delay.";
 /// What the queue for the dead letters of another one is called before that one's name.
 pub(super) const DEAD_LETTERS: &str = "dlq.";
 /// Longer ones cannot be named.
 const LONGEST_NAME: usize = 255;
-/// The longest frame, in bytes. The library keeps room for 64 of them on each connection; longer bodies go in several.
-pub(super) const LONGEST_FRAME: u32 = 32 << 10;
+/// The longest frame, in bytes: what RabbitMQ proposes. Longer bodies go in several, but the headers of a message in one,
+/// and RabbitMQ sends that whatever we ask for: less would make a queue with such a message one that cannot be read. The
+/// library keeps room for 64 of them on each connection.
+pub(super) const LONGEST_FRAME: u32 = 128 << 10;
 /// Headers beyond this do not fit a frame, and the broker would close the connection: one of dead letters has to hold
 /// theirs, what has become of the message, and why.
-const MOST_HEADER_BYTES: usize = 24_000;
+const MOST_HEADER_BYTES: usize = 120_000;
 /// Beyond this a reason is cut.
 const MOST_REASON_BYTES: usize = 4_000;
 
@@ -53,17 +61,20 @@ impl Parcel {
     /// Addresses a message. Its delay is the caller's business.
     pub(super) fn new(message: Outgoing) -> Result<Self, Error> {
         let refused = |reason: String| unsendable(message.destination.name(), reason);
-        let headers = to_table(&message.headers).map_err(refused)?;
+        let headers = to_table(&message.headers, &message.properties).map_err(refused)?;
         let (exchange, key, mandatory) = match (&message.destination, &message.exchange) {
             (Destination::Queue(queue), exchange) => (exchange.as_deref().unwrap_or_default(), queue.as_str(), true),
             (Destination::Topic(topic), None) => (topic.as_str(), "", false),
             (Destination::Topic(topic), Some(exchange)) => (exchange.as_str(), topic.as_str(), false),
         };
-        let mut properties = BasicProperties::default()
+        let mut properties = say(&message.properties)
+            .map_err(refused)?
             .with_delivery_mode(2)
             .with_message_id(short(&message.id).map_err(refused)?)
-            .with_timestamp(seconds(SystemTime::now()))
             .with_headers(headers);
+        if properties.timestamp().is_none() {
+            properties = properties.with_timestamp(seconds(SystemTime::now()));
+        }
         if let Some(expiration) = message.expiration {
             properties = properties.with_expiration(short(&millis(expiration).to_string()).map_err(refused)?);
         }
@@ -120,6 +131,27 @@ impl Parcel {
         let cut = reason.floor_char_boundary(MOST_REASON_BYTES);
         headers.insert(REASON.to_owned(), text(&reason[..cut]));
         Self::copy(&dead_letter_queue(queue), id, found, body, headers)
+    }
+
+    /// A delivered message as it was, for the same queue: only that nobody has counted its deliveries.
+    pub(super) fn renewed(queue: &str, found: &BasicProperties, body: &[u8]) -> Result<Self, Error> {
+        let mut headers = found.headers().clone().unwrap_or_default().inner().clone();
+        headers.retain(|name, _| ![BROKER_COUNT, ACQUIRED].contains(&name.as_str()));
+        let mut properties = fresh(found).with_delivery_mode(2);
+        if let Some(expiration) = found.expiration() {
+            properties = properties.with_expiration(expiration.clone());
+        }
+        if found.message_id().is_none() {
+            headers.insert(RENEWED.into(), AMQPValue::Boolean(true));
+        }
+        Ok(Self {
+            exchange: ShortString::default(),
+            key: short(queue).map_err(|reason| unsendable(queue, reason))?,
+            mandatory: true,
+            properties: properties.with_headers(headers.into()),
+            body: body.to_vec(),
+            destination: Destination::Queue(queue.to_owned()),
+        })
     }
 
     fn copy(
@@ -199,9 +231,18 @@ pub(super) fn retries(properties: &BasicProperties) -> u32 {
 
 /// How often the message was delivered, this time included.
 pub(super) fn deliveries(properties: &BasicProperties, redelivered: bool) -> u32 {
-    // A classic queue says only that it was.
-    let by_broker = count(properties, BROKER_COUNT).unwrap_or(u32::from(redelivered));
-    retries(properties).saturating_add(by_broker).saturating_add(1)
+    retries(properties).saturating_add(returns(properties, redelivered)).saturating_add(1)
+}
+
+/// How often it has come back.
+pub(super) fn returns(properties: &BasicProperties, redelivered: bool) -> u32 {
+    // A classic queue says only that it has.
+    count(properties, BROKER_COUNT).unwrap_or(u32::from(redelivered))
+}
+
+/// Whether it is a copy of one that was delivered before.
+pub(super) fn is_renewed(properties: &BasicProperties) -> bool {
+    properties.headers().as_ref().is_some_and(|headers| headers.inner().contains_key(RENEWED))
 }
 
 fn count(properties: &BasicProperties, header: &str) -> Option<u32> {
@@ -210,9 +251,8 @@ fn count(properties: &BasicProperties, header: &str) -> Option<u32> {
 }
 
 /// When it was sent, as far as is known.
-pub(super) fn sent(properties: &BasicProperties) -> SystemTime {
-    let given = properties.timestamp().and_then(|seconds| UNIX_EPOCH.checked_add(Duration::from_secs(seconds)));
-    given.unwrap_or_else(SystemTime::now)
+pub(super) fn sent(properties: &BasicProperties) -> Option<SystemTime> {
+    properties.timestamp().and_then(|seconds| UNIX_EPOCH.checked_add(Duration::from_secs(seconds)))
 }
 
 /// A name or an id for the wire.
@@ -245,21 +285,125 @@ fn seconds(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
-/// What its sender said of a message and what still holds when somebody else sends it on: it has been taken, so it does
-/// not expire any more, and its user is not who we are.
+/// Does something for each property that its sender set and that still holds when somebody else sends the message on: it
+/// has been taken, so it does not expire any more, and its user is not who we are.
+macro_rules! each_property {
+    ($do:ident) => {
+        $do!(
+            text content_type: with_content_type "content_type",
+            text content_encoding: with_content_encoding "content_encoding",
+            number priority: with_priority "priority",
+            text correlation_id: with_correlation_id "correlation_id",
+            text reply_to: with_reply_to "reply_to",
+            number timestamp: with_timestamp "timestamp",
+            text kind: with_type "type",
+            text app_id: with_app_id "app_id",
+        )
+    };
+}
+
+/// What its sender said of a message and what still holds when somebody else sends it on, with its id.
 fn fresh(properties: &BasicProperties) -> BasicProperties {
     let mut copy = BasicProperties::default();
     macro_rules! keep {
-        ($($property:ident: $with:ident),*) => {
+        ($($type:ident $property:ident: $with:ident $name:literal,)*) => {
             $(if let Some(value) = properties.$property() { copy = copy.$with(value.clone()); })*
         };
     }
-    keep!(
-        content_type: with_content_type, content_encoding: with_content_encoding, priority: with_priority,
-        correlation_id: with_correlation_id, reply_to: with_reply_to, message_id: with_message_id,
-        timestamp: with_timestamp, kind: with_type, app_id: with_app_id
-    );
+    each_property!(keep);
+    if let Some(id) = properties.message_id() {
+        copy = copy.with_message_id(id.clone());
+    }
     copy
+}
+
+/// What its sender said of a message beside its id, its headers and its body. Headers that are more than JSON can say are
+/// below `headers`; what brokers write there is not its sender's.
+pub(super) fn said(properties: &BasicProperties) -> Object {
+    let mut said = Object::new();
+    macro_rules! tell {
+        (text $value:ident) => { Value::from($value.as_str()) };
+        (number $value:ident) => { Value::Number(Number::from_text(&$value.to_string())) };
+        ($($type:ident $property:ident: $with:ident $name:literal,)*) => {
+            $(if let Some(value) = properties.$property() { said.insert($name.to_owned(), tell!($type value)); })*
+        };
+    }
+    each_property!(tell);
+    let own = own_headers(properties).into_iter().filter(|(name, _)| !name.starts_with("x-"));
+    let exact: Object = own.filter_map(|(name, value)| Some((name, exact(&value)?))).collect();
+    if !exact.is_empty() {
+        said.insert(HEADERS.to_owned(), Value::Object(exact));
+    }
+    said
+}
+
+/// The properties of which [`said`] tells.
+fn say(said: &Object) -> Result<BasicProperties, String> {
+    let mut properties = BasicProperties::default();
+    let malformed = |name: &str| format!("its property `{name}` is none");
+    macro_rules! take {
+        (text $name:literal $value:ident) => { short($value.as_str().ok_or_else(|| malformed($name))?)? };
+        (number $name:literal $value:ident) => {
+            $value.as_i64().and_then(|number| number.try_into().ok()).ok_or_else(|| malformed($name))?
+        };
+        ($($type:ident $property:ident: $with:ident $name:literal,)*) => {
+            $(if let Some(value) = said.get($name) { properties = properties.$with(take!($type $name value)); })*
+        };
+    }
+    each_property!(take);
+    Ok(properties)
+}
+
+/// A value of a header in words that JSON has, where its own would come back as something else.
+fn exact(value: &AMQPValue) -> Option<Value> {
+    let bytes = |bytes: &[u8]| bytes.iter().map(|byte| Value::from(i64::from(*byte))).collect::<Vec<_>>();
+    let part = |value: &AMQPValue| exact(value).unwrap_or_else(|| Value::from([("json", from_amqp(value))]));
+    Some(match value {
+        AMQPValue::ByteArray(value) => Value::from([("bytes", Value::Array(bytes(value.as_slice())))]),
+        AMQPValue::LongString(value) if std::str::from_utf8(value.as_bytes()).is_err() => {
+            Value::from([("text", Value::Array(bytes(value.as_bytes())))])
+        }
+        AMQPValue::Timestamp(value) => {
+            Value::from([("timestamp", Value::Number(Number::from_text(&value.to_string())))])
+        }
+        AMQPValue::DecimalValue(value) => {
+            let parts = [i64::from(value.scale), i64::from(value.value)];
+            Value::from([("decimal", Value::Array(parts.map(Value::from).to_vec()))])
+        }
+        AMQPValue::FieldArray(items) if items.as_slice().iter().any(|item| exact(item).is_some()) => {
+            Value::from([("array", Value::Array(items.as_slice().iter().map(part).collect()))])
+        }
+        AMQPValue::FieldTable(table) if table.inner().values().any(|value| exact(value).is_some()) => {
+            let members = table.inner().iter().map(|(name, value)| (name.as_str().to_owned(), part(value)));
+            Value::from([("table", Value::Object(members.collect()))])
+        }
+        _ => return None,
+    })
+}
+
+/// What [`exact`] told of.
+fn from_exact(told: &Value) -> Option<AMQPValue> {
+    let (kind, value) = told.as_object()?.iter().next()?;
+    let bytes =
+        || -> Option<Vec<u8>> { value.as_array()?.iter().map(|byte| u8::try_from(byte.as_i64()?).ok()).collect() };
+    Some(match kind.as_str() {
+        "json" => to_amqp(value, &mut 0).ok()?,
+        "bytes" => AMQPValue::ByteArray(bytes()?.into()),
+        "text" => AMQPValue::LongString(bytes()?.into()),
+        "timestamp" => AMQPValue::Timestamp(u64::try_from(value.as_i64()?).ok()?),
+        "decimal" => {
+            let [scale, value] = value.as_array()? else { return None };
+            let (scale, value) = (u8::try_from(scale.as_i64()?).ok()?, value.as_i64()?.try_into().ok()?);
+            AMQPValue::DecimalValue(DecimalValue { scale, value })
+        }
+        "array" => AMQPValue::FieldArray(value.as_array()?.iter().map(from_exact).collect::<Option<Vec<_>>>()?.into()),
+        "table" => {
+            let member = |(name, value): (&String, &Value)| Some((short(name).ok()?, from_exact(value)?));
+            let members = value.as_object()?.iter().map(member).collect::<Option<BTreeMap<_, _>>>()?;
+            AMQPValue::FieldTable(members.into())
+        }
+        _ => return None,
+    })
 }
 
 /// Headers without what brokers and we ourselves have written for our own use.
@@ -324,13 +468,19 @@ fn integer(value: &AMQPValue) -> Option<i64> {
     })
 }
 
-fn to_table(headers: &Object) -> Result<FieldTable, String> {
+/// Headers for the wire. Those of which `said` tells more, and that nobody has changed since, are as they were.
+fn to_table(headers: &Object, said: &Object) -> Result<FieldTable, String> {
     let mut size = 0;
-    let table = table(headers, &mut size)?;
+    let mut table = table(headers, &mut size)?;
     if size > MOST_HEADER_BYTES {
         return Err(format!(
             "its headers have {size} bytes, and {MOST_HEADER_BYTES} fit; put large things in the body"
         ));
+    }
+    for (name, told) in said.get(HEADERS).and_then(Value::as_object).into_iter().flatten() {
+        if let Some(value) = from_exact(told).filter(|value| headers.get(name) == Some(&from_amqp(value))) {
+            table.insert(short(name)?, value);
+        }
     }
     Ok(table)
 }
@@ -389,5 +539,58 @@ fn from_amqp(value: &AMQPValue) -> Value {
             table.inner().iter().map(|(name, value)| (name.as_str().to_owned(), from_amqp(value))).collect(),
         ),
         other => integer(other).map_or(Value::Null, Value::from),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_sender_said_comes_back_as_it_was() {
+        let table = |members: Vec<(&str, AMQPValue)>| -> FieldTable {
+            members.into_iter().map(|(name, value)| (name.into(), value)).collect::<BTreeMap<_, _>>().into()
+        };
+        let decimal = AMQPValue::DecimalValue(DecimalValue { scale: 2, value: 314 });
+        let list = AMQPValue::FieldArray(vec![AMQPValue::LongLongInt(1), AMQPValue::Timestamp(7)].into());
+        let headers = table(vec![
+            ("bytes", AMQPValue::ByteArray(b"\xff\xfe".to_vec().into())),
+            ("text", AMQPValue::LongString(b"\xff\xfe".to_vec().into())),
+            ("time", AMQPValue::Timestamp(1_577_836_800)),
+            ("plain", AMQPValue::LongString("é".into())),
+            ("nested", AMQPValue::FieldTable(table(vec![("list", list), ("decimal", decimal)]))),
+            ("changed", AMQPValue::Timestamp(1)),
+        ]);
+        let found = BasicProperties::default()
+            .with_content_type("application/json".into())
+            .with_content_encoding("gzip".into())
+            .with_priority(3)
+            .with_correlation_id("corr".into())
+            .with_reply_to("rt".into())
+            .with_timestamp(17_000_000)
+            .with_type("tt".into())
+            .with_app_id("app".into())
+            .with_headers(headers.clone());
+        let mut own = super::headers(&found);
+        own.insert("changed".to_owned(), Value::from("by somebody"));
+        // As it is written into a file and read again.
+        let said = crate::syntax::json::read_value(Value::Object(said(&found)).to_json().as_bytes()).expect("is JSON");
+        let message = Outgoing {
+            id: "m".to_owned(),
+            destination: Destination::Queue("q".to_owned()),
+            exchange: None,
+            delay: None,
+            expiration: None,
+            properties: said.as_object().expect("is an object").clone(),
+            headers: own,
+            body: Vec::new(),
+        };
+        let sent = Parcel::new(message.clone()).expect("is sent").properties;
+        let mut expected = headers.inner().clone();
+        expected.insert("changed".into(), AMQPValue::LongString("by somebody".into()));
+        let expected = found.with_headers(expected.into()).with_message_id("m".into()).with_delivery_mode(2);
+        assert_eq!(sent, expected);
+        let bad = Object::from_iter([("priority".to_owned(), Value::from(300))]);
+        assert!(Parcel::new(Outgoing { properties: bad, ..message }).is_err(), "a file may say anything");
     }
 }

@@ -21,6 +21,7 @@ use super::Options;
 use super::peers::{Bell, Ears, Places, patiently};
 use super::sql::{Claim, Ending, Held, Ledger, Parcel, now};
 use crate::transport::{Delivery, Destination, Error};
+use crate::value::Object;
 
 /// The most requests, and about the most bytes, that one transaction takes.
 const BATCH: usize = 1_000;
@@ -829,10 +830,13 @@ impl Writer {
             id: claim.id,
             has_own_id: true,
             source: subscription.subscriber.source.clone(),
+            properties: Object::new(),
             headers: claim.headers,
             body: claim.body,
             deliveries: u32::try_from(claim.deliveries).unwrap_or(u32::MAX),
-            sent,
+            returns: u32::try_from(claim.deliveries.saturating_sub(1)).unwrap_or(u32::MAX),
+            came_before: claim.deliveries > 1,
+            sent: Some(sent),
         };
         // Full it cannot be; closed it may be, and then the end of the subscription releases the message.
         let _ = subscription.subscriber.sender.try_send(delivery);
