@@ -521,19 +521,37 @@ async fn hear_log(stream: impl AsyncRead + Unpin, said: mpsc::Sender<Said>) {
         text.extend_from_slice(read);
         stream.consume(count);
         let whole = match whole_lines(&text) {
-            0 if text.len() < MOST_LOGGED && count > 0 => 0,
-            0 => text.len(),
-            whole => {
-                if count > 0 {
-                    whole
-                } else {
-                    text.len()
-                }
-            }
+            _ if count == 0 => text.len(),
+            0 if text.len() >= MOST_LOGGED => text.len(),
+            whole => whole,
         };
         let lines: Vec<u8> = text.drain(..whole).collect();
         if !lines.is_empty() && said.send(Said::Complaint(lines)).await.is_err() || count == 0 {
             return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn logs_are_heard_by_lines() {
+        let long = "x".repeat(MOST_LOGGED + 10);
+        for (text, expected) in [
+            ("10%\r20%\r\nlast", vec!["10%\r20%\r\n", "last"]),
+            ("", vec![]),
+            // One that does not end is passed on before it is all there.
+            (long.as_str(), vec![&long[..MOST_LOGGED], "xxxxxxxxxx"]),
+        ] {
+            let (saying, mut said) = mpsc::channel(16);
+            hear_log(text.as_bytes(), saying).await;
+            let mut heard = Vec::new();
+            while let Some(Said::Complaint(text)) = said.recv().await {
+                heard.push(String::from_utf8(text).expect("is text"));
+            }
+            assert_eq!(heard, expected);
         }
     }
 }

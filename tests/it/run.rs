@@ -200,10 +200,15 @@ fn what_goes_wrong_is_in_the_exit_code_and_in_the_record() {
         "queue": "runner.submission",
         "parameters": {"workingdir": ".", "commands": ["sleep 30"], "timeout": 0.2},
     });
+    let hostile = json!({
+        "queue": "runner.submission",
+        "parameters": {"workingdir": ".", "commands": [["false", "\u{1b}[31m", "x".repeat(2000)]]},
+    });
     // First step, what is said, outcome in the record.
     let rows = [
         (step("false", json!([])), "step 1 failed: `false` ended with exit status 1", "failed"),
         (step("no-such-program", json!([])), "`no-such-program` cannot be started", "failed"),
+        (hostile, "step 1 failed: `false ␛[31m xxx", "failed"),
         (slow, "`sleep 30` was stopped after 0.2 seconds", "timed out"),
         (bad, "step 1 was dead-lettered: parameter `commands` is null, not a string or a list", "dead-lettered"),
     ];
@@ -213,6 +218,7 @@ fn what_goes_wrong_is_in_the_exit_code_and_in_the_record() {
         std::fs::write(place.path("zrecipe.toml"), overruled).expect("writes");
         let ran = place.zrecipe(&["run", &recipe, "--param", "guid=it"]).ends(1).says(said);
         assert!(ran.stdout.contains(outcome), "{}", ran.stdout);
+        assert!(ran.stderr.lines().all(|line| line.len() < 1000), "{}", ran.stderr);
         let shown = place.show("it");
         let messages = shown["messages"].as_array().expect("has messages");
         assert_eq!(messages.last().expect("has a last")["outcome"], outcome);

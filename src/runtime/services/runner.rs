@@ -32,6 +32,7 @@ use crate::runtime::handover::Handover;
 use crate::runtime::journal::{Entry, Journal};
 use crate::runtime::process::{Ending, LOGIN, Program, run};
 use crate::runtime::roots::{self, Roots};
+use crate::runtime::said;
 use crate::runtime::{Job, Outcome, Service, StepResult};
 use crate::settings::Running;
 use crate::value::{Object, Value};
@@ -124,7 +125,9 @@ impl Runner {
                 limit: order.limit,
                 limits: &self.running.limits,
             };
-            let shown = arguments.join(" ");
+            let command = arguments.join(" ");
+            // It may hold anything of a message, and the reason is shown.
+            let shown = said::reason(&command);
             let stopped = |limit: Duration, name: &str, why: &str| {
                 let limit = limit.as_secs_f64();
                 let seconds = if limit == 1.0 { "second" } else { "seconds" };
@@ -164,7 +167,7 @@ impl Runner {
             };
             if let Value::Object(payload) = &mut payload {
                 payload.insert("processed".to_owned(), Value::Bool(false));
-                payload.insert("command".to_owned(), Value::from(shown));
+                payload.insert("command".to_owned(), Value::from(command));
                 payload.insert("output".to_owned(), Value::from(entry.tail(TAIL)?));
             }
             return Ok(Value::from([("channel", Value::from(channel)), ("payload", payload)]));
