@@ -64,7 +64,7 @@ Examples:  zrecipe dlq show images --limit 1      the first letter of dlq.images
     /// Letters of runs on this machine do not count: `zrecipe runs` does, and a note says so.
     ///
     /// Exit codes: 0 there are none, 1 there are some, 2 could not look.
-    #[command(after_help = "Columns: how many, and where. As an alarm: `zrecipe dlq check || echo 'dead letters'`")]
+    #[command(after_help = "Columns: how many letters, and their queue. Next: `zrecipe dlq diagnose QUEUE`.")]
     Check(Check),
     /// Move dead letters to files, and print the paths.
     ///
