@@ -144,7 +144,7 @@ fn a_file_with_syntax_errors_is_left_alone() {
     let place = Place::new(&[("broken.json", &broken), ("messy.json", MESSY)]);
     let said = place.run("fmt broken.json messy.json missing.json", "");
     assert_eq!((&*said.out, said.code), ("", 2));
-    assert!(said.err.starts_with("error: cannot format broken.json: it has syntax errors\n"), "{}", said.err);
+    assert!(said.err.starts_with("error: cannot format broken.json:4:17: it has syntax errors\n"), "{}", said.err);
     assert_eq!((place.read("broken.json"), place.read("messy.json").as_str()), (broken, NEAT));
     assert_eq!(place.run("fmt -", "{").code, 2);
     let said = place.run("fmt --renumber messy.json", "");
