@@ -160,7 +160,8 @@ impl Environment {
                 let management = Management::of_site(&self.plugins(), &options.vhost);
                 let management = management?.ok_or_else(|| {
                     Error::new("the environment does not say where RabbitMQ's management API is")
-                        .hint("name the queues, or add a block of plugin `rabbitmqapi` to the environment")
+                        .hint("add a block of plugin `rabbitmqapi` to the environment")
+                        .hint("a command that takes the names of queues asks by AMQP for those that are named")
                 })?;
                 // Its queues are others.
                 if management.vhost() != options.vhost {

@@ -150,7 +150,7 @@ impl Letter {
     /// Why it is here, in the words of who put it here.
     pub fn reason(&self) -> String {
         let said = self.headers.get("zrecipe-reason").and_then(Value::as_str).map(str::to_owned);
-        said.or_else(|| self.death().reason).unwrap_or_else(|| "unknown".to_owned())
+        said.filter(|said| !said.is_empty()).or_else(|| self.death().reason).unwrap_or_else(|| "unknown".to_owned())
     }
 
     /// The step that it was for, if it carries a recipe.

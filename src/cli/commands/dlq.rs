@@ -218,7 +218,7 @@ fn list(args: &Look, session: &Session) -> Result<(), Error> {
     print(&align(&rows))
 }
 
-/// A reason in a table.
+/// A reason that is one of many: `show` has all of it.
 fn one_line(text: &str) -> String {
     const MOST: usize = 200;
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -714,6 +714,9 @@ fn prospects(letter: &Letter, session: &Session, library: &Library) -> Result<Pr
 /// What letters have in common: why they died, what is to be expected, and what to do.
 type Kind = (String, Prospects, String);
 
+/// Where a letter is, and its id.
+type Member<'l> = (&'l str, Option<&'l str>);
+
 fn diagnose(args: &Look, session: &Session) -> Result<(), Error> {
     let letters = args.letters.find(session)?.letters;
     let library = match args.letters.environment.read(session) {
@@ -722,7 +725,7 @@ fn diagnose(args: &Look, session: &Session) -> Result<(), Error> {
     };
     let mut results = Vec::new();
     // Those that are alike together: what died of one cause did so a thousand times.
-    let mut groups: Vec<(Kind, Vec<(&str, String)>)> = Vec::new();
+    let mut groups: Vec<(Kind, Vec<Member<'_>>)> = Vec::new();
     let mut known = HashMap::new();
     for (place, letter) in &letters {
         let prospects = prospects(letter, session, &library)?;
@@ -740,7 +743,7 @@ fn diagnose(args: &Look, session: &Session) -> Result<(), Error> {
             groups.push((key, Vec::new()));
             groups.len() - 1
         });
-        groups[number].1.push((place, name(letter)));
+        groups[number].1.push((place, letter.id.as_deref()));
     }
     if args.json {
         return print(&(Value::Array(results).to_json_pretty() + "\n"));
@@ -752,35 +755,59 @@ fn diagnose(args: &Look, session: &Session) -> Result<(), Error> {
     for ((reason, prospects, help), group) in groups {
         let verdict = if prospects.helps { "sending it back can help" } else { "sending it back does not help" };
         text.push_str(&members(&group));
-        let _ = writeln!(text, "  died: {}\n  {verdict}: {}", plain(&reason), plain(&prospects.why));
+        let _ = writeln!(text, "  died: {}\n  {verdict}: {}", plain(&one_line(&reason)), plain(&prospects.why));
         let _ = writeln!(text, "  help: {}", plain(&help));
     }
     print(&text)
 }
 
 /// Which letters there are of a kind: each if they are few.
-fn members(group: &[(&str, String)]) -> String {
+fn members(group: &[Member<'_>]) -> String {
     const MOST: usize = 3;
-    let mut places: Vec<(&str, Vec<&str>)> = Vec::new();
-    for (place, name) in group {
+    let mut places: Vec<(&str, Vec<Option<&str>>)> = Vec::new();
+    for (place, id) in group {
         match places.last_mut().filter(|(last, _)| last == place) {
-            Some((_, names)) => names.push(name),
-            None => places.push((place, vec![name])),
+            Some((_, ids)) => ids.push(*id),
+            None => places.push((place, vec![*id])),
         }
     }
     let mut text = String::new();
-    for (place, names) in places.iter().take(MOST) {
+    for (place, ids) in places.iter().take(MOST) {
         let place = plain(place);
-        let few = names.iter().take(MOST).copied().collect::<Vec<_>>().join(", ");
-        let _ = match names.len() {
-            1 => writeln!(text, "{place}: {few}"),
-            count if count <= MOST => writeln!(text, "{place}: {count} letters: {few}"),
-            count => writeln!(text, "{place}: {count} letters: {few} and {} more", count - MOST),
+        let few: Vec<String> = ids.iter().flatten().take(MOST).map(|id| plain(id)).collect();
+        let (count, more) = (ids.len(), ids.len() - few.len());
+        let _ = match few.join(", ") {
+            none if none.is_empty() && count == 1 => writeln!(text, "{place}: a message without an id"),
+            none if none.is_empty() => writeln!(text, "{place}: {count} messages without ids"),
+            id if count == 1 => writeln!(text, "{place}: {id}"),
+            few if more == 0 => writeln!(text, "{place}: {count} letters: {few}"),
+            few => writeln!(text, "{place}: {count} letters: {few} and {more} more"),
         };
     }
-    let more = places.iter().skip(MOST).map(|(_, names)| names.len()).sum::<usize>();
+    let more = places.iter().skip(MOST).map(|(_, ids)| ids.len()).sum::<usize>();
     if more > 0 {
         let _ = writeln!(text, "and {more} more in other places");
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_letters_are_a_line() {
+        let in_queue = |ids: &[Option<&'static str>]| ids.iter().map(|id| ("dlq.a", *id)).collect::<Vec<_>>();
+        for (group, expected) in [
+            (in_queue(&[None]), "dlq.a: a message without an id\n"),
+            (in_queue(&[None; 9]), "dlq.a: 9 messages without ids\n"),
+            (in_queue(&[Some("m")]), "dlq.a: m\n"),
+            (in_queue(&[Some("m"), Some("n\u{1b}")]), "dlq.a: 2 letters: m, n␛\n"),
+            (in_queue(&[Some("m"), None]), "dlq.a: 2 letters: m and 1 more\n"),
+            (in_queue(&[Some("m"); 9]), "dlq.a: 9 letters: m, m, m and 6 more\n"),
+            (["a", "b", "c", "d", "e"].map(|file| (file, Some("m"))).to_vec(), "a: m\nb: m\nc: m\nand 2 more in other places\n"),
+        ] {
+            assert_eq!(members(&group), expected);
+        }
+    }
 }
