@@ -253,9 +253,9 @@ async fn letters_are_counted_as_they_are_and_found_where_a_tool_that_was_killed_
     let last = paths.pop().expect("five");
     let text = std::fs::read_to_string(&last).expect("is read").replace("\"n\": ", "\"n\": 10");
     std::fs::write(&last, text).expect("write");
-    let (_, said) = run(&mut facility.ours(&["dlq", "reinject", "-r", &location]), 0).await;
-    assert_eq!(said.matches(" had gone before to queue `py`").count(), 4, "{said}");
-    assert!(said.contains("note: 1 letters may have gone twice"), "{said}");
+    let (went, said) = run(&mut facility.ours(&["dlq", "reinject", "-r", &location]), 0).await;
+    assert_eq!(went.matches(" had gone before to queue `py`").count(), 4, "{went}{said}");
+    assert!(said.contains("note: 1 letter may have gone twice"), "{said}");
     assert_eq!(files(&place).len(), 0);
     assert_eq!(count(&facility.transport, &queue).await, 6);
 }

@@ -37,10 +37,11 @@ pub struct Args {
 enum Command {
     /// Count the dead letters by queue, reason and recipe step.
     ///
-    /// They stay where they are. On RabbitMQ looking is a delivery (see `zrecipe peek --help`): a letter that has been
-    /// looked at is `redelivered`, and one that would pass its queue's delivery limit by it goes to the end of the queue
-    /// as a copy. At most `--limit` letters of each queue are looked at; a note, and `more` in JSON, says when there are
-    /// more.
+    /// They stay where they are. On RabbitMQ looking is a delivery, and the letters come back to their queue when it is
+    /// over; Ctrl-C and SIGTERM let them go in the same way. They are `redelivered` then. One that has come back twice is
+    /// replaced by a copy at the end of the queue, so that the queue's delivery limit does not drop it. SIGKILL counts as
+    /// a delivery of the letters that were held. At most `--limit` letters of each queue are looked at; a note, and `more`
+    /// in JSON, says when there are more.
     ///
     /// Exit codes: 0 it was looked, whether or not there are any (`zrecipe dlq check` tells), 2 could not look.
     #[command(after_help = "\
@@ -70,6 +71,9 @@ Examples:  zrecipe dlq show images --limit 1      the first letter of dlq.images
     ///
     /// No file is written over, and a letter leaves its queue when its file is safe on disk. When this is stopped, the same
     /// command goes on: a letter that has its file already gets no second one. `zrecipe dlq reinject -r DIR` is the way back.
+    ///
+    /// On RabbitMQ SIGKILL counts as a delivery of the few letters that were under way. One that has come back twice is
+    /// replaced by a copy before its file is written, so that the queue's delivery limit does not drop it.
     Purge(Purge),
     /// Send the letters in files back to where they died.
     ///

@@ -389,6 +389,7 @@ fn not_ready(mut request: Request, job: &Job, why: Option<String>) -> Outcome {
     let message = Outgoing {
         id: message_id(&job.delivery.id, "again"),
         destination: job.delivery.source.clone(),
+        properties: job.delivery.properties.clone(),
         ..request.to_message(String::new(), headers)
     };
     if expiration > now {

@@ -163,16 +163,8 @@ enum End {
     Lost,
 }
 
-/// What becomes of what was delivered.
-#[expect(clippy::large_enum_variant, reason = "there is one at a time, for a moment")]
-enum Received {
-    /// It is held.
-    New(Delivery),
-    /// It is dealt with.
-    Known,
-    /// The channel is gone.
-    Nothing,
-}
+/// The channel is gone.
+struct Gone;
 
 async fn next(consumer: &mut Consumer) -> Option<lapin::Result<lapin::message::Delivery>> {
     std::future::poll_fn(|cx| Pin::new(&mut *consumer).poll_next(cx)).await
@@ -301,9 +293,9 @@ impl Reception {
                 () = &mut gone => return End::Lost,
             };
             let delivery = match self.receive(receipts, message).await {
-                Received::New(delivery) => delivery,
-                Received::Known => continue,
-                Received::Nothing => return End::Lost,
+                Ok(Some(delivery)) => delivery,
+                Ok(None) => continue,
+                Err(Gone) => return End::Lost,
             };
             tokio::select! {
                 sent = self.sender.send(delivery) => if sent.is_err() { return End::Unwanted },
@@ -312,15 +304,19 @@ impl Reception {
         }
     }
 
-    /// Holds what was delivered.
-    async fn receive(&self, receipts: &Arc<Receipts>, message: lapin::message::Delivery) -> Received {
+    /// Holds what was delivered; nothing if it is dealt with.
+    async fn receive(
+        &self,
+        receipts: &Arc<Receipts>,
+        message: lapin::message::Delivery,
+    ) -> Result<Option<Delivery>, Gone> {
         let id = message.properties.message_id().as_ref().map(|id| id.as_str().to_owned());
         if let (Some(id), Destination::Queue(queue)) = (&id, &self.subscription.source)
             && self.holdings.has_accepted(queue, id)
         {
             // The same message once more: it is dealt with.
             let is_told = receipts.acknowledge(message.delivery_tag).await;
-            return if is_told { Received::Known } else { Received::Nothing };
+            return if is_told { Ok(None) } else { Err(Gone) };
         }
         let (properties, redelivered) = (&message.properties, message.redelivered);
         let delivery = Delivery {
@@ -345,7 +341,7 @@ impl Reception {
             exchange: message.exchange,
             key: message.routing_key,
         });
-        Received::New(Delivery { tag, ..delivery })
+        Ok(Some(Delivery { tag, ..delivery }))
     }
 
     /// Ends the consumer; what it was still sent. The channel stays, for what is held.
@@ -361,7 +357,7 @@ impl Reception {
             channel.basic_cancel(consumer.tag(), BasicCancelOptions::default()).await.ok()?;
             // The library tells the end when it has told all that came before the broker's answer.
             while let Some(Ok(message)) = next(consumer).await {
-                if let Received::New(delivery) = self.receive(receipts, message).await {
+                if let Ok(Some(delivery)) = self.receive(receipts, message).await {
                     rest.push(delivery);
                 }
             }
