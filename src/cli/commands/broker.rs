@@ -164,7 +164,9 @@ fn compare_with(args: &Compared, session: &Session, apply: Option<bool>) -> Resu
             };
             let known: Vec<&str> = found.iter().filter(may_be).map(|change| change.thing.name.as_str()).collect();
             for name in names.iter().filter(|name| !known.contains(&name.as_str())) {
-                say(&format!("warning: `{option} {name}` changes nothing: there is nothing of this name to do that to"));
+                say(&format!(
+                    "warning: `{option} {name}` changes nothing: there is nothing of this name to do that to"
+                ));
                 if let Some(meant) = nearest(name, known.iter().copied()) {
                     say(&format!("  help: did you mean `{meant}`?"));
                 }
