@@ -262,7 +262,11 @@ fn text(changes: &[Change]) -> String {
         let Ok((from, new, message)) = &change.new else { continue };
         let lines: Vec<&str> = change.diff.lines().filter(is_change).collect();
         let destination = plain(&message.destination.to_string());
-        let title = format!("step {from} is now step {} and goes to {destination}", new.pointer);
+        let title = if *from == new.pointer {
+            format!("step {from} is the same step and goes to {destination}")
+        } else {
+            format!("step {from} is now step {} and goes to {destination}", new.pointer)
+        };
         let key = format!("{title}\n{}", lines.join("\n"));
         match groups.iter_mut().find(|(other, _)| *other == key) {
             Some((_, group)) => group.push(change),
