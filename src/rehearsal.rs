@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use crate::contract::Contracts;
+use crate::contract::{Contract, Contracts};
 use crate::message::{Destination, Envelope, Output};
 use crate::runtime::run::destinations;
 use crate::runtime::{Host, Job, Outcome, Service, StepResult};
@@ -331,7 +331,7 @@ impl Service for Stub {
             return Outcome::Bad { reason };
         }
         *record.done.entry(job.delivery.id.clone()).or_default() += 1;
-        let outputs = match &act.outputs {
+        let mut outputs = match &act.outputs {
             None => self.everything(queue, envelope),
             Some(outputs) => {
                 let contract = self.contracts.of_queue(queue);
@@ -343,6 +343,16 @@ impl Service for Stub {
                 outputs.clone()
             }
         };
+        let default = self.contracts.of_queue(queue).and_then(Contract::default_channel).map(|default| &default.name);
+        let is_named = matches!(envelope.step().get("output"), Some(Value::Object(_)));
+        for (channel, _) in &mut outputs {
+            // What is sent without a name is sent on the default channel, whichever of the two is connected.
+            match channel {
+                None if is_named => *channel = default.cloned(),
+                Some(_) if !is_named && channel.as_ref() == default => *channel = None,
+                _ => {}
+            }
+        }
         for (channel, _) in &outputs {
             let targets = envelope.targets(channel.as_deref(), None);
             if targets.is_empty() {
