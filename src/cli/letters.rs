@@ -84,6 +84,9 @@ impl LookArgs {
                         ));
                         found.more.insert(queue.clone(), whole);
                     }
+                    if ready(transport, &queue).await?.consumers.is_some_and(|others| others > 0) {
+                        say(&format!("note: {queue} has other consumers; letters that they hold are not seen"));
+                    }
                     found.queues.push((queue, look_at));
                 }
                 if self.places.is_empty() { tell_of_runs(&environment).await } else { Ok(()) }

@@ -229,6 +229,8 @@ async fn letters_are_counted_as_they_are_and_found_where_a_tool_that_was_killed_
         parsed(&listed)["queues"][0]["unacknowledged"] == 5
     })
     .await;
+    let (_, said) = run(&mut facility.ours(&["dlq", "list", "py"]), 0).await;
+    assert!(said.contains("dlq.py has other consumers"), "{said}");
     interrupt(&mut tool, Signal::INT).await;
     all_are_back(&facility, 5).await;
     let (checked, _) = run(&mut facility.ours(&["dlq", "check", "--json"]), 1).await;
