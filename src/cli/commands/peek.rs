@@ -60,8 +60,7 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
         let seen = seen.iter().map(|seen| {
             let shown = shown(&seen.letter);
             let part = |key: &str| shown.get(key).cloned().unwrap_or_default();
-            let sent =
-                seen.letter.sent.and_then(|sent| jiff::Timestamp::try_from(sent).ok());
+            let sent = seen.letter.sent.and_then(|sent| jiff::Timestamp::try_from(sent).ok());
             let sent = sent.map_or(Value::Null, |time| Value::from(time.to_string()));
             Value::from([
                 ("id", Value::from(seen.letter.id.clone())),
