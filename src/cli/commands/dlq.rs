@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::cli::broker::{Environment, EnvironmentArgs, no_such_queue, worn};
-use crate::cli::letters::{NONE, Heap, LookArgs, expand, name, parts, queues, seconds, shown, step_text, tell_of_runs};
+use crate::cli::letters::{Heap, LookArgs, NONE, expand, name, parts, queues, seconds, shown, step_text, tell_of_runs};
 use crate::cli::progress::{Outages, align, block_on, block_on_politely, interrupted};
 use crate::cli::rebase;
 use crate::cli::{Error, Session, counted, plain, print, say};
@@ -18,8 +18,8 @@ use crate::compile::{Options, compile};
 use crate::library::Library;
 use crate::message::{Envelope, Outgoing, REQUEST_QUEUE, Request};
 use crate::ops::dead_letters::{self, Fate, Letter, look, queue_of, ready, reinject, would_go};
-use crate::transport::{Delivery, Error as TransportError, Transport};
 use crate::syntax::json::read_value;
+use crate::transport::{Delivery, Error as TransportError, Transport};
 use crate::value::Value;
 
 /// See dead letters, keep them in files, and send them back
@@ -306,54 +306,56 @@ fn purge(args: &Purge, session: &Session) -> Result<(), Error> {
         const ROUNDS: usize = 5;
         let over = &mut over;
         let move_to_files = async |transport: &dyn Transport| {
-        let mut heaps = queues(args.queues.iter().collect(), &environment).await?;
-        let mut connection = transport.connection();
-        let (mut taken, mut known) = (HashSet::new(), HashSet::new());
-        for _ in 0..ROUNDS {
-            for heap in &heaps {
-                let Heap { queue, count, worn, .. } = heap;
-                if count.is_none_or(|count| count == 0) && heap.ready(transport).await? == 0 && count.is_some() {
-                    continue;
-                }
-                let before = written.len();
-                let purge = |delivery: &Delivery| {
-                    // What was acknowledged on a connection that is lost may come again.
-                    if connection.has_changed().unwrap_or(false) {
-                        connection.mark_unchanged();
-                        taken.clear();
+            let mut heaps = queues(args.queues.iter().collect(), &environment).await?;
+            let mut connection = transport.connection();
+            let (mut taken, mut known) = (HashSet::new(), HashSet::new());
+            for _ in 0..ROUNDS {
+                for heap in &heaps {
+                    let Heap { queue, count, worn, .. } = heap;
+                    if count.is_none_or(|count| count == 0) && heap.ready(transport).await? == 0 && count.is_some() {
+                        continue;
                     }
-                    let path = Letter::of(delivery).write(&location, delivery.came_before, &taken)?;
-                    taken.insert(path.clone());
-                    let path = std::path::absolute(&path).unwrap_or(path);
-                    if known.insert(path.clone()) {
-                        if !args.json {
-                            print(&format!("{}\n", path.display()))?;
+                    let before = written.len();
+                    let purge = |delivery: &Delivery| {
+                        // What was acknowledged on a connection that is lost may come again.
+                        if connection.has_changed().unwrap_or(false) {
+                            connection.mark_unchanged();
+                            taken.clear();
                         }
-                        written.push((queue.clone(), path));
+                        let path = Letter::of(delivery).write(&location, delivery.came_before, &taken)?;
+                        taken.insert(path.clone());
+                        let path = std::path::absolute(&path).unwrap_or(path);
+                        if known.insert(path.clone()) {
+                            if !args.json {
+                                print(&format!("{}\n", path.display()))?;
+                            }
+                            written.push((queue.clone(), path));
+                        }
+                        Ok::<_, Error>(Fate::Goes)
+                    };
+                    let all = dead_letters::Look { wait, most: usize::MAX, worn: *worn, is_only_look: false };
+                    let seen = look(transport, queue, all, over, purge).await;
+                    if written.len() > before {
+                        let count = written.len() - before;
+                        let are = if count == 1 { "is" } else { "are" };
+                        say(&format!("{} of {queue} {are} in {}", counted(count, "dead letter"), location.display()));
                     }
-                    Ok::<_, Error>(Fate::Goes)
-                };
-                let all = dead_letters::Look { wait, most: usize::MAX, worn: *worn, is_only_look: false };
-                let seen = look(transport, queue, all, over, purge).await;
-                if written.len() > before {
-                    let count = written.len() - before;
-                    let are = if count == 1 { "is" } else { "are" };
-                    say(&format!("{} of {queue} {are} in {}", counted(count, "dead letter"), location.display()));
+                    if seen?.is_interrupted {
+                        return Err(
+                            Error::new("interrupted").hint("the rest is in its queues; the same command goes on")
+                        );
+                    }
                 }
-                if seen?.is_interrupted {
-                    return Err(Error::new("interrupted").hint("the rest is in its queues; the same command goes on"));
+                // A broker that has died forgets what it was told last.
+                let mut rest = Vec::new();
+                for heap in heaps {
+                    if ready(transport, &heap.queue).await?.messages > 0 {
+                        rest.push(heap);
+                    }
                 }
+                heaps = rest;
             }
-            // A broker that has died forgets what it was told last.
-            let mut rest = Vec::new();
-            for heap in heaps {
-                if ready(transport, &heap.queue).await?.messages > 0 {
-                    rest.push(heap);
-                }
-            }
-            heaps = rest;
-        }
-        if args.queues.is_empty() { tell_of_runs(&environment).await } else { Ok(()) }
+            if args.queues.is_empty() { tell_of_runs(&environment).await } else { Ok(()) }
         };
         environment.with_broker("dlq purge", move_to_files).await
     });
@@ -564,12 +566,7 @@ fn letter_of(args: &Reinject, path: &Path) -> Result<(Letter, Outgoing), String>
 }
 
 /// Sends one letter back, unless it is there already.
-async fn one_back(
-    args: &Reinject,
-    transport: &dyn Transport,
-    path: &Path,
-    is_there: bool,
-) -> Result<Sent, String> {
+async fn one_back(args: &Reinject, transport: &dyn Transport, path: &Path, is_there: bool) -> Result<Sent, String> {
     let (letter, message) = letter_of(args, path)?;
     let mark = mark(path);
     let (id, mut may_be_again) = (message.id.clone(), args.remove && !is_there && mark.exists());
@@ -708,7 +705,8 @@ fn prospects(letter: &Letter, session: &Session, library: &Library) -> Result<Pr
         Some("expired" | "maxlen") => can("it was never looked at"),
         Some("rejected") if is_said && is_gone(&letter.reason()) => can("it can help when that is there now"),
         Some("rejected") if is_said => {
-            let who = contract.map_or_else(|| "its service".to_owned(), |contract| format!("service {}", contract.name()));
+            let who =
+                contract.map_or_else(|| "its service".to_owned(), |contract| format!("service {}", contract.name()));
             cannot(format!("{who} has said that as it is it can never be dealt with"), Remedy::Mend)
         }
         _ => can("nothing that is known here speaks against it"),
@@ -809,7 +807,10 @@ mod tests {
             (in_queue(&[Some("m"), Some("n\u{1b}")]), "dlq.a: 2 letters: m, n␛\n"),
             (in_queue(&[Some("m"), None]), "dlq.a: 2 letters: m and 1 more\n"),
             (in_queue(&[Some("m"); 9]), "dlq.a: 9 letters: m, m, m and 6 more\n"),
-            (["a", "b", "c", "d", "e"].map(|file| (file, Some("m"))).to_vec(), "a: m\nb: m\nc: m\nand 2 more in other places\n"),
+            (
+                ["a", "b", "c", "d", "e"].map(|file| (file, Some("m"))).to_vec(),
+                "a: m\nb: m\nc: m\nand 2 more in other places\n",
+            ),
         ] {
             assert_eq!(members(&group), expected);
         }

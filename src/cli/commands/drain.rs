@@ -79,31 +79,31 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
             plan.worn = worn(&queue).unwrap_or(WORN);
         }
         let pour = async |transport: &dyn Transport| {
-        let ended = drain(transport, &plan, over, |delivery, outcome| {
-            let id = if delivery.has_own_id { delivery.id.as_str() } else { "a message without an id" };
-            let (key, value) = match outcome {
-                Move::To(destination) => {
-                    moved += 1;
-                    if !args.json && closed.is_ok() {
-                        closed = print(&(plain(&format!("{id} went to {destination}")) + "\n"));
+            let ended = drain(transport, &plan, over, |delivery, outcome| {
+                let id = if delivery.has_own_id { delivery.id.as_str() } else { "a message without an id" };
+                let (key, value) = match outcome {
+                    Move::To(destination) => {
+                        moved += 1;
+                        if !args.json && closed.is_ok() {
+                            closed = print(&(plain(&format!("{id} went to {destination}")) + "\n"));
+                        }
+                        ("destination", destination.name().to_owned())
                     }
-                    ("destination", destination.name().to_owned())
+                    Move::Stays(reason) => {
+                        stayed += 1;
+                        say(&plain(&format!("error: {id} stays: {reason}")));
+                        ("error", reason.clone())
+                    }
+                };
+                if args.json {
+                    moves.push(Value::from([
+                        ("id", Value::from(delivery.has_own_id.then_some(id))),
+                        (key, Value::from(value)),
+                    ]));
                 }
-                Move::Stays(reason) => {
-                    stayed += 1;
-                    say(&plain(&format!("error: {id} stays: {reason}")));
-                    ("error", reason.clone())
-                }
-            };
-            if args.json {
-                moves.push(Value::from([
-                    ("id", Value::from(delivery.has_own_id.then_some(id))),
-                    (key, Value::from(value)),
-                ]));
-            }
-        })
-        .await;
-        Ok(ended?)
+            })
+            .await;
+            Ok(ended?)
         };
         environment.with_broker("drain", pour).await
     });

@@ -201,7 +201,10 @@ async fn reap(environment: &Environment, directory: &Path) -> Result<(), Error> 
     }
     match left {
         0 => Ok(()),
-        1 => Err(Error::new("the reports of one program were not sent").hint("the next `zrecipe wrap --reap` tries again")),
+        1 => {
+            Err(Error::new("the reports of one program were not sent")
+                .hint("the next `zrecipe wrap --reap` tries again"))
+        }
         _ => Err(Error::new(format!("the reports of {left} programs were not sent"))
             .hint("the next `zrecipe wrap --reap` tries again")),
     }
