@@ -188,19 +188,15 @@ fn body() -> Vec<u8> {
 }
 
 fn outgoing(id: String) -> Outgoing {
-    Outgoing {
+    Outgoing::new(
         id,
-        destination: Destination::Queue("q".to_owned()),
-        exchange: None,
-        delay: None,
-        expiration: None,
-        properties: Object::new(),
-        headers: Object::from_iter([
+        Destination::Queue("q".to_owned()),
+        Object::from_iter([
             ("recipe-pointer".to_owned(), Value::from(1)),
             ("content-type".to_owned(), Value::from("application/json")),
         ]),
-        body: body(),
-    }
+        body(),
+    )
 }
 
 /// The broker.

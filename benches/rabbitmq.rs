@@ -319,16 +319,12 @@ fn size(child: &Child) -> Result<f64> {
 }
 
 fn message(n: usize, queue: &str) -> Outgoing {
-    Outgoing {
-        id: format!("m-{n}-{}", std::process::id()),
-        destination: Destination::Queue(queue.to_owned()),
-        exchange: None,
-        delay: None,
-        expiration: None,
-        properties: Object::new(),
-        headers: Object::new(),
-        body: Vec::new(),
-    }
+    Outgoing::new(
+        format!("m-{n}-{}", std::process::id()),
+        Destination::Queue(queue.to_owned()),
+        Object::new(),
+        Vec::new(),
+    )
 }
 
 /// A message of the recipe for the service.

@@ -68,6 +68,14 @@ pub struct Outgoing {
     pub body: Vec<u8>,
 }
 
+impl Outgoing {
+    /// A message that goes at once, stays until it is taken, and of which no more is said.
+    pub fn new(id: String, destination: Destination, headers: Object, body: Vec<u8>) -> Self {
+        let (exchange, delay, expiration, properties) = (None, None, None, Object::new());
+        Self { id, destination, exchange, delay, expiration, properties, headers, body }
+    }
+}
+
 /// A recipe message.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Envelope {
@@ -354,14 +362,14 @@ impl Envelope {
         for (kind, key) in [(Destination::Queue as fn(String) -> _, "queue"), (Destination::Topic, "topic")] {
             if let Some(place) = step.get(key).filter(|place| place.is_truthy()) {
                 messages.push(Outgoing {
-                    id: message_id(parent, &format!("{name} {key}")),
-                    destination: kind(python::str(place)),
                     exchange: exchange.clone(),
                     delay,
-                    expiration: None,
-                    properties: Object::new(),
-                    headers: headers.clone(),
-                    body: body.clone().into_bytes(),
+                    ..Outgoing::new(
+                        message_id(parent, &format!("{name} {key}")),
+                        kind(python::str(place)),
+                        headers.clone(),
+                        body.clone().into_bytes(),
+                    )
                 });
             }
         }
@@ -462,16 +470,7 @@ impl Request {
 
     /// The message that carries the request.
     pub fn to_message(&self, id: String, headers: Object) -> Outgoing {
-        Outgoing {
-            id,
-            destination: Destination::Queue(REQUEST_QUEUE.to_owned()),
-            exchange: None,
-            delay: None,
-            expiration: None,
-            properties: Object::new(),
-            headers,
-            body: self.to_value().to_json().into_bytes(),
-        }
+        Outgoing::new(id, Destination::Queue(REQUEST_QUEUE.to_owned()), headers, self.to_value().to_json().into_bytes())
     }
 }
 

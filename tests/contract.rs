@@ -27,16 +27,7 @@ pub fn topic(name: &str) -> Destination {
 }
 
 pub fn message(id: &str, destination: Destination) -> Outgoing {
-    Outgoing {
-        id: id.to_owned(),
-        destination,
-        exchange: None,
-        delay: None,
-        expiration: None,
-        properties: Object::new(),
-        headers: Object::new(),
-        body: id.as_bytes().to_vec(),
-    }
+    Outgoing::new(id.to_owned(), destination, Object::new(), id.as_bytes().to_vec())
 }
 
 pub fn ending(verdict: Verdict) -> Settlement {

@@ -209,14 +209,14 @@ impl<'s> Corrected<'s> {
         let body = new.write();
         let parent = letter.id.clone().unwrap_or_else(|| String::from_utf8_lossy(&letter.body).into_owned());
         let message = Outgoing {
-            id: message_id(&parent, &format!("rebased {:?} {body}", letter.death().time)),
-            destination,
             exchange,
-            delay: None,
-            expiration: None,
             properties: letter.properties.clone(),
-            headers,
-            body: body.into_bytes(),
+            ..Outgoing::new(
+                message_id(&parent, &format!("rebased {:?} {body}", letter.death().time)),
+                destination,
+                headers,
+                body.into_bytes(),
+            )
         };
         Ok((old.pointer, new, message))
     }

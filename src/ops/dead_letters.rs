@@ -246,14 +246,13 @@ impl Letter {
         let mut headers = fresh_headers(&self.headers);
         headers.insert("dlq-reinjected".to_owned(), Value::from("True"));
         Ok(Outgoing {
-            id: message_id(self.id.as_deref().unwrap_or(name), &format!("reinjected {:?}", self.death().time)),
-            destination: Destination::Queue(queue),
-            exchange: None,
-            delay: None,
-            expiration: None,
             properties: self.properties.clone(),
-            headers,
-            body: self.body.clone(),
+            ..Outgoing::new(
+                message_id(self.id.as_deref().unwrap_or(name), &format!("reinjected {:?}", self.death().time)),
+                Destination::Queue(queue),
+                headers,
+                self.body.clone(),
+            )
         })
     }
 

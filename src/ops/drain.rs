@@ -185,13 +185,8 @@ fn address(delivery: &Delivery, plan: &Plan) -> Result<Outgoing, String> {
         return Err("it is where its recipe wants it".to_owned());
     }
     Ok(Outgoing {
-        id: delivery.id.clone(),
-        destination,
         exchange,
-        delay: None,
-        expiration: None,
         properties: delivery.properties.clone(),
-        headers: fresh_headers(&delivery.headers),
-        body: delivery.body.clone(),
+        ..Outgoing::new(delivery.id.clone(), destination, fresh_headers(&delivery.headers), delivery.body.clone())
     })
 }

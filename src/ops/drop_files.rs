@@ -159,16 +159,12 @@ impl DropFile {
     /// The request as it is sent. The id is the file's name, so that sending it twice is sending it once.
     pub fn to_message(&self) -> Outgoing {
         let name = self.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        Outgoing {
-            id: name,
-            destination: Destination::Queue(REQUEST_QUEUE.to_owned()),
-            exchange: None,
-            delay: None,
-            expiration: None,
-            properties: Object::new(),
-            headers: self.headers.clone(),
-            body: self.message.to_json().into_bytes(),
-        }
+        Outgoing::new(
+            name,
+            Destination::Queue(REQUEST_QUEUE.to_owned()),
+            self.headers.clone(),
+            self.message.to_json().into_bytes(),
+        )
     }
 
     /// Forgets the request, when the broker has it.

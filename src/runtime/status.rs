@@ -238,14 +238,13 @@ impl Board {
 /// A message for all who listen to a topic.
 pub fn broadcast(topic: &str, body: &Value, expiration: Option<Duration>) -> Outgoing {
     Outgoing {
-        id: Uuid::new_v4().to_string(),
-        destination: Destination::Topic(topic.to_owned()),
-        exchange: None,
-        delay: None,
         expiration,
-        properties: Object::new(),
-        headers: Object::new(),
-        body: body.to_json().into_bytes(),
+        ..Outgoing::new(
+            Uuid::new_v4().to_string(),
+            Destination::Topic(topic.to_owned()),
+            Object::new(),
+            body.to_json().into_bytes(),
+        )
     }
 }
 

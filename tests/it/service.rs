@@ -67,16 +67,8 @@ impl Place {
     }
 
     pub async fn send(&self, queue: &str, id: &str, body: &str, headers: Object) {
-        let message = Outgoing {
-            id: id.to_owned(),
-            destination: Destination::Queue(queue.to_owned()),
-            exchange: None,
-            delay: None,
-            expiration: None,
-            properties: Object::new(),
-            headers,
-            body: body.as_bytes().to_vec(),
-        };
+        let message =
+            Outgoing::new(id.to_owned(), Destination::Queue(queue.to_owned()), headers, body.as_bytes().to_vec());
         self.space.send(vec![message]).await.expect("sends");
     }
 

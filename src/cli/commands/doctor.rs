@@ -185,16 +185,7 @@ async fn try_rights(broker: &Amqp, found: &mut Vec<Finding>) {
         Err(error) => refused.push(format!("the user cannot listen to topics: {}", reason(error))),
     }
     // Nobody has a queue of this name, and the broker says so after it has looked at the rights.
-    let nowhere = Outgoing {
-        id: uuid::Uuid::new_v4().to_string(),
-        destination: Destination::Queue(format!("zrecipe.doctor.{}", uuid::Uuid::new_v4())),
-        exchange: None,
-        delay: None,
-        expiration: None,
-        properties: Object::new(),
-        headers: Object::new(),
-        body: Vec::new(),
-    };
+    let nowhere = Outgoing::new(uuid::Uuid::new_v4().to_string(), Destination::Queue(format!("zrecipe.doctor.{}", uuid::Uuid::new_v4())), Object::new(), Vec::new());
     match broker.send(vec![nowhere]).await {
         Ok(()) | Err(transport::Error::NoSuchQueue(_)) => {}
         Err(error) => refused.push(format!("the user cannot send to queues: {}", reason(error))),

@@ -576,14 +576,8 @@ mod tests {
         // As it is written into a file and read again.
         let said = crate::syntax::json::read_value(Value::Object(said(&found)).to_json().as_bytes()).expect("is JSON");
         let message = Outgoing {
-            id: "m".to_owned(),
-            destination: Destination::Queue("q".to_owned()),
-            exchange: None,
-            delay: None,
-            expiration: None,
             properties: said.as_object().expect("is an object").clone(),
-            headers: own,
-            body: Vec::new(),
+            ..Outgoing::new("m".to_owned(), Destination::Queue("q".to_owned()), own, Vec::new())
         };
         let sent = Parcel::new(message.clone()).expect("is sent").properties;
         let mut expected = headers.inner().clone();
