@@ -185,7 +185,12 @@ async fn try_rights(broker: &Amqp, found: &mut Vec<Finding>) {
         Err(error) => refused.push(format!("the user cannot listen to topics: {}", reason(error))),
     }
     // Nobody has a queue of this name, and the broker says so after it has looked at the rights.
-    let nowhere = Outgoing::new(uuid::Uuid::new_v4().to_string(), Destination::Queue(format!("zrecipe.doctor.{}", uuid::Uuid::new_v4())), Object::new(), Vec::new());
+    let nowhere = Outgoing::new(
+        uuid::Uuid::new_v4().to_string(),
+        Destination::Queue(format!("zrecipe.doctor.{}", uuid::Uuid::new_v4())),
+        Object::new(),
+        Vec::new(),
+    );
     match broker.send(vec![nowhere]).await {
         Ok(()) | Err(transport::Error::NoSuchQueue(_)) => {}
         Err(error) => refused.push(format!("the user cannot send to queues: {}", reason(error))),

@@ -174,7 +174,15 @@ fn messages(recipe: &Value, id: &str, inputs: Vec<Input>) -> Result<Vec<(i64, Ou
         let envelope = Envelope { recipe: recipe.clone(), pointer: step, path, environment, payload };
         let (destination, exchange) =
             envelope.place().ok_or_else(|| Error::new(format!("step {step} has no queue")))?;
-        let message = Outgoing { exchange, ..Outgoing::new(Uuid::new_v4().to_string(), destination, Object::from_iter([(RECIPE_HEADER.to_owned(), Value::Bool(true))]), envelope.write().into_bytes()) };
+        let message = Outgoing {
+            exchange,
+            ..Outgoing::new(
+                Uuid::new_v4().to_string(),
+                destination,
+                Object::from_iter([(RECIPE_HEADER.to_owned(), Value::Bool(true))]),
+                envelope.write().into_bytes(),
+            )
+        };
         Ok((step, message))
     };
     inputs.into_iter().map(message).collect()
