@@ -447,7 +447,7 @@ impl Worker {
         let otherwise = match &error {
             Error::NoSuchQueue(_) | Error::NoSuchTopic(_) | Error::Unsendable { .. } => Outcome::Bad { reason },
             Error::Refused { .. } => Outcome::Later { reason, after: REFUSED },
-            Error::Unconfirmed { .. } | Error::Unavailable { .. } => {
+            Error::Unconfirmed { .. } | Error::Blocked(_) | Error::Unavailable { .. } => {
                 let release = Settlement::of(Verdict::Release);
                 // If this fails, too, the broker gives it to somebody else by itself.
                 let _ = self.transport.settle(&job.delivery, release).await;

@@ -194,6 +194,13 @@ pub struct Waiting {
 pub enum Connection {
     /// It has, and what was subscribed to is.
     Up,
+    /// It has, but the broker takes no messages from us for now.
+    Blocked {
+        /// Why, in the broker's words: it is low on memory or on space on its disk.
+        reason: String,
+        /// Since when.
+        since: SystemTime,
+    },
     /// It has not, and tries to get it back.
     Lost {
         /// Why, as far as is known now.
@@ -201,6 +208,10 @@ pub enum Connection {
         /// Since when.
         since: SystemTime,
     },
+}
+
+fn why(reason: Option<&str>) -> String {
+    reason.map(|reason| format!(": {reason}")).unwrap_or_default()
 }
 
 /// What can go wrong between us and a broker.
@@ -229,10 +240,12 @@ pub enum Error {
         reason: String,
     },
     /// Whether the broker has the message is not known; sending it again with the same id is safe.
-    #[error("the broker has not confirmed a message to `{destination}` in time")]
+    #[error("the broker has not confirmed a message to `{destination}` in time{}", why(reason.as_deref()))]
     Unconfirmed {
         /// Queue or topic name.
         destination: String,
+        /// Why it may be, if that is known.
+        reason: Option<String>,
     },
     /// Some of the messages that belong together were taken before one was not.
     #[error("{error}; {sent} of the {all} messages that belong together were sent")]
@@ -263,6 +276,9 @@ pub enum Error {
         /// What to know about it.
         reason: String,
     },
+    /// The broker takes no messages for now, for want of memory or of space on its disk; nothing was sent.
+    #[error("{0}")]
+    Blocked(String),
     /// The transport was closed while the call was under way.
     #[error("the connection to the broker is closed")]
     Closed,

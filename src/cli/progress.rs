@@ -63,28 +63,27 @@ impl Drop for Outages {
     }
 }
 
-/// Tells when a connection is lost and when it is back.
+/// Tells when a connection is lost or blocked, and when it is as it was.
 async fn tell(mut connection: watch::Receiver<Connection>, say: impl Fn(&str)) {
-    let mut is_away = false;
+    let mut before = Connection::Up;
     while connection.changed().await.is_ok() {
-        let news = news(&mut is_away, &connection.borrow_and_update());
-        news.iter().for_each(|line| say(line));
+        let now = connection.borrow_and_update().clone();
+        news(&before, &now).iter().for_each(|line| say(line));
+        before = now;
     }
 }
 
 /// What there is to tell of the state of a connection after the one before.
-fn news(is_away: &mut bool, now: &Connection) -> Option<String> {
-    match (now, *is_away) {
-        (Connection::Lost { reason, .. }, false) => {
-            *is_away = true;
-            Some(format!("the broker is away, waiting for it: {reason}"))
-        }
-        (Connection::Up, true) => {
-            *is_away = false;
-            Some("the broker is back".to_owned())
-        }
-        (Connection::Lost { .. }, true) | (Connection::Up, false) => None,
+fn news(before: &Connection, now: &Connection) -> Option<String> {
+    if std::mem::discriminant(before) == std::mem::discriminant(now) {
+        return None;
     }
+    Some(match (now, before) {
+        (Connection::Lost { reason, .. }, _) => format!("the broker is away, waiting for it: {reason}"),
+        (Connection::Blocked { reason, .. }, _) => format!("waiting: {reason}"),
+        (Connection::Up, Connection::Blocked { .. }) => "the broker takes messages again".to_owned(),
+        (Connection::Up, _) => "the broker is back".to_owned(),
+    })
 }
 
 /// The same for what holds messages of others: it is told when a signal asks for its end, and lets go of them. A second signal
@@ -356,10 +355,19 @@ mod tests {
     #[test]
     fn an_outage_is_told_once_and_its_end() {
         let lost = |reason: &str| Connection::Lost { reason: reason.to_owned(), since: SystemTime::UNIX_EPOCH };
-        let states = [Connection::Up, lost("it hung up"), lost("nobody listens there"), Connection::Up, lost("again")];
-        let mut is_away = false;
-        let said: Vec<String> = states.iter().filter_map(|state| news(&mut is_away, state)).collect();
-        let away = |why: &str| format!("the broker is away, waiting for it: {why}");
-        assert_eq!(said, [away("it hung up"), "the broker is back".to_owned(), away("again")]);
+        let blocked = Connection::Blocked { reason: "no memory".to_owned(), since: SystemTime::UNIX_EPOCH };
+        let states =
+            [Connection::Up, lost("it hung up"), lost("nobody listens there"), Connection::Up, blocked, Connection::Up];
+        let pairs = std::iter::once(&Connection::Up).chain(&states).zip(&states);
+        let said: Vec<String> = pairs.filter_map(|(before, now)| news(before, now)).collect();
+        assert_eq!(
+            said,
+            [
+                "the broker is away, waiting for it: it hung up",
+                "the broker is back",
+                "waiting: no memory",
+                "the broker takes messages again"
+            ]
+        );
     }
 }

@@ -1,7 +1,9 @@
 //! A request on its way to the dispatcher of a site: what is checked before it is sent, where it goes, who sends it.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
+use super::progress::Outages;
 use super::{Error, Session, say};
 use crate::bind::merge;
 use crate::compile::Compilation;
@@ -118,16 +120,33 @@ fn has_directory(library: &Library) -> bool {
     library.is_told && library.directories[..named].iter().any(|directory| directory.is_dir())
 }
 
-/// Sends messages to the queue of requests, or only looks whether that could be done.
+/// How long a broker that takes nothing for want of memory or disk is waited for.
+const SHORTAGE: Duration = Duration::from_secs(5);
+
+/// Sends messages to the queue of requests, or only looks whether that could be done. Tells what it waits for.
 ///
 /// # Errors
 /// The broker cannot be reached or does not take them.
 pub async fn send(options: Options, messages: Vec<Outgoing>, is_dry_run: bool) -> Result<(), transport::Error> {
     let broker = Amqp::connect(options).await?;
-    let sent = if is_dry_run { broker.find_queue(REQUEST_QUEUE).await } else { broker.send(messages).await };
+    let outages = Outages::of(&broker);
+    let sent = match look(&broker).await {
+        Ok(()) if !is_dry_run => broker.send(messages).await,
+        looked => looked,
+    };
+    drop(outages);
     // What is confirmed is there, however the connection ends.
     let _ = broker.close().await;
     sent
+}
+
+/// Whether the broker would take a request.
+///
+/// # Errors
+/// It would not.
+pub async fn look(broker: &Amqp) -> Result<(), transport::Error> {
+    broker.find_queue(REQUEST_QUEUE).await?;
+    broker.try_send(SHORTAGE).await
 }
 
 /// What the sender is told when a request is not taken.

@@ -16,6 +16,9 @@ use crate::message::{Destination, Outgoing, REQUEST_QUEUE, read_body};
 use crate::syntax::json::read_value;
 use crate::value::{Object, Value};
 
+/// The header of a request that the broker may have although it has not confirmed it.
+const UNCONFIRMED: &str = "zrecipe.unconfirmed";
+
 /// How the name of a file begins that is not whole yet.
 const PART: &str = ".zrecipe";
 
@@ -95,6 +98,17 @@ pub fn write(directory: &Path, request: &Outgoing) -> Result<PathBuf, Error> {
     Ok(path)
 }
 
+/// The same for a request that the broker has not confirmed: whoever sends it again is to know that it may be the second
+/// time.
+///
+/// # Errors
+/// As [`write`].
+pub fn write_unconfirmed(directory: &Path, request: &Outgoing) -> Result<PathBuf, Error> {
+    let mut request = request.clone();
+    request.headers.insert(UNCONFIRMED.to_owned(), Value::Bool(true));
+    write(directory, &request)
+}
+
 /// Makes sure that a request could be kept in a directory.
 ///
 /// # Errors
@@ -156,6 +170,11 @@ fn read(path: &Path) -> Result<DropFile, Error> {
 }
 
 impl DropFile {
+    /// Whether the broker may have it already.
+    pub fn may_be_sent(&self) -> bool {
+        self.headers.get(UNCONFIRMED).is_some_and(Value::is_truthy)
+    }
+
     /// The request as it is sent. The id is the file's name, so that sending it twice is sending it once.
     pub fn to_message(&self) -> Outgoing {
         let name = self.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();

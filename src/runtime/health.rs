@@ -34,30 +34,51 @@ pub struct Broker {
 }
 
 impl Broker {
-    /// Tells of a connection that is lost, and of one that is there again, in the log and in the numbers.
+    /// Tells of a connection that is lost or blocked, and of one that is there again, in the log and in the numbers.
     pub async fn follow(mut self, metrics: Arc<Metrics>) {
         let place = &self.place;
         metrics.connected(false);
-        let mut lost = None;
+        let (mut lost, mut blocked) = (None, None);
         loop {
             let now = self.connection.borrow_and_update().clone();
-            match (now, lost) {
-                (Connection::Lost { reason, since }, None) => {
+            if let (Some(since), false) = (blocked, matches!(now, Connection::Blocked { .. })) {
+                tracing::info!("{place} is no longer blocked, it was for {} s", ago(since).as_secs());
+                blocked = None;
+            }
+            if let (Some(since), false) = (lost, matches!(now, Connection::Lost { .. })) {
+                tracing::info!("connected again to {place} after {} s", ago(since).as_secs());
+                metrics.connected(true);
+                lost = None;
+            }
+            match now {
+                Connection::Lost { reason, since } if lost.is_none() => {
                     tracing::warn!("lost {place}: {reason}; trying again");
                     metrics.disconnected();
                     lost = Some(since);
                 }
-                (Connection::Up, Some(since)) => {
-                    tracing::info!("connected again to {place} after {} s", ago(since).as_secs());
-                    metrics.connected(true);
-                    lost = None;
+                Connection::Blocked { reason, since } if blocked.is_none() => {
+                    tracing::warn!("blocked by {place}: {reason}; waiting");
+                    blocked = Some(since);
                 }
-                (Connection::Up, None) | (Connection::Lost { .. }, Some(_)) => {}
+                Connection::Up | Connection::Lost { .. } | Connection::Blocked { .. } => {}
             }
             if self.connection.changed().await.is_err() {
                 return;
             }
         }
+    }
+}
+
+impl Broker {
+    /// Why no messages can be dealt with, if that is so.
+    fn obstacle(&self) -> Option<String> {
+        let (what, reason, since) = match &*self.connection.borrow() {
+            Connection::Up => return None,
+            Connection::Lost { reason, since } => ("not connected to", reason.clone(), *since),
+            Connection::Blocked { reason, since } => ("blocked by", reason.clone(), *since),
+        };
+        let since = jiff::Timestamp::try_from(since).map_or_else(|_| String::new(), |since| format!("{since:.0}"));
+        Some(format!("{what} {} since {since}: {reason}\n", self.place))
     }
 }
 
@@ -68,11 +89,7 @@ fn ago(time: SystemTime) -> Duration {
 impl Health {
     /// Whether all instances take messages, and what those do that don't.
     fn readiness(&self) -> (StatusCode, String) {
-        if let Some(Broker { place, connection }) = self.broker.get()
-            && let Connection::Lost { reason, since } = &*connection.borrow()
-        {
-            let since = jiff::Timestamp::try_from(*since).map_or_else(|_| String::new(), |since| format!("{since:.0}"));
-            let text = format!("not connected to {place} since {since}: {reason}\n");
+        if let Some(text) = self.broker.get().and_then(Broker::obstacle) {
             return (StatusCode::SERVICE_UNAVAILABLE, text);
         }
         let busy: Vec<String> = self

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::message::{Destination, Outgoing};
 use crate::runtime::Event;
-use crate::transport::Transport;
+use crate::transport::{Error, Transport};
 use crate::value::{Object, Value};
 
 /// The topic.
@@ -21,6 +21,8 @@ pub const TOPIC: &str = "transient.status";
 
 /// How often the status is told when it does not change.
 const INTERVAL: Duration = Duration::from_secs(6);
+/// How often it is tried where the broker does not take it: somebody may mend that.
+const REFUSED_INTERVAL: Duration = Duration::from_secs(60);
 /// How long an instance must be idle before it says so.
 const IDLE_HOLD: Duration = Duration::from_millis(500);
 /// How long a broadcast is of interest.
@@ -184,10 +186,11 @@ impl Board {
         });
     }
 
-    /// Broadcasts until the instance has ended. That nobody can be told is not the service's trouble.
+    /// Broadcasts until the instance has ended. That nobody can be told is not the service's trouble; it is said once.
     pub async fn announce(self, transport: Arc<dyn Transport>) {
+        let service = self.identity.service.as_str();
         let mut state = self.state.subscribe();
-        let mut announced = None;
+        let (mut announced, mut is_refused) = (None, false);
         let mut due = Instant::now();
         loop {
             let now = state.borrow_and_update().clone();
@@ -195,11 +198,33 @@ impl Board {
             if changed && now.status == Status::Idle && timeout(IDLE_HOLD, state.changed()).await.is_ok() {
                 continue;
             }
-            if changed || Instant::now() >= due {
+            if (changed && !is_refused) || Instant::now() >= due {
                 announced = Some(now.status);
                 due = Instant::now() + INTERVAL;
-                if let Err(error) = transport.send(vec![self.message(&now)]).await {
-                    tracing::debug!("the status was not told: {error}");
+                match transport.send(vec![self.message(&now)]).await {
+                    Ok(()) if is_refused => {
+                        tracing::info!(service, "the status can be told again");
+                        is_refused = false;
+                    }
+                    Ok(()) => {}
+                    Err(
+                        error @ (Error::Refused { .. }
+                        | Error::NoSuchQueue(_)
+                        | Error::NoSuchTopic(_)
+                        | Error::Unsendable { .. }),
+                    ) => {
+                        if !is_refused {
+                            tracing::warn!(
+                                service,
+                                "the status cannot be told, so `zrecipe status` and `zrecipe monitor` do not show it: \
+                                 {error}; exchange `{TOPIC}` must be there, and the user needs \
+                                 the permission to write to it"
+                            );
+                        }
+                        is_refused = true;
+                        due = Instant::now() + REFUSED_INTERVAL;
+                    }
+                    Err(error) => tracing::debug!(service, "the status was not told: {error}"),
                 }
             }
             if now.status == Status::Teardown {

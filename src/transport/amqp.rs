@@ -39,13 +39,14 @@ pub use self::address::{Certificate, Host, Login, Options, Password, Tls};
 use self::consumer::{Held, Holdings, Reception};
 pub use self::link::all_closed;
 use self::link::{Link, State, explain, link, unless_gone};
-use self::publisher::{Request, is_missing, missing};
+use self::publisher::{BATCH, Request, is_missing, missing};
 use self::standing::Standing;
 use self::wire::{DELAY, Parcel, short, shown};
 use super::{
     Connection, Deliveries, Delivery, Destination, Error, Outgoing, Settlement, Subscription, Transport, Verdict,
     Waiting,
 };
+use crate::value::Object;
 
 /// The exchange of the delayed-message plug-in, where there is one.
 const PLUGIN: &str = "delayed";
@@ -64,6 +65,8 @@ struct Shared {
     states: watch::Sender<State>,
     standing: Arc<Standing>,
     requests: mpsc::Sender<Request>,
+    /// Those over which the broker may close a channel.
+    doubtful: mpsc::Sender<Request>,
     holdings: Arc<Holdings>,
     waits: Mutex<Waits>,
     /// One task for each subscription.
@@ -100,13 +103,17 @@ impl Amqp {
             if failure.is_denied { Error::Denied { place, reason } } else { Error::Unavailable { place, reason } }
         })?;
         let states = watch::Sender::new(State::Up(first.clone()));
-        let (requests, receiver) = mpsc::channel(QUEUED);
+        let publisher = |most| {
+            let (requests, receiver) = mpsc::channel(QUEUED);
+            tokio::spawn(publisher::publish(states.clone(), place.clone(), receiver, most));
+            requests
+        };
+        let (requests, doubtful) = (publisher(BATCH), publisher(1));
         let standing = Arc::new(Standing::new(first.epoch));
         tokio::spawn(link::keep(options.clone(), states.clone(), standing.clone(), first));
-        tokio::spawn(publisher::publish(states.clone(), place.clone(), receiver));
         let holdings = Arc::new(Holdings::new(options.remember_ids));
         let (waits, receptions) = (Mutex::default(), Mutex::default());
-        let shared = Shared { options, place, states, standing, requests, holdings, waits, receptions };
+        let shared = Shared { options, place, states, standing, requests, doubtful, holdings, waits, receptions };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -116,6 +123,27 @@ impl Amqp {
     /// It is not there, or the broker does not say.
     pub async fn find_queue(&self, queue: &str) -> Result<(), Error> {
         self.waiting(queue).await.map(drop)
+    }
+
+    /// Whether the broker takes messages for queues from us, tried with one that is empty and reaches nobody. A broker that
+    /// is short of something says so only when something is sent, and what that is it may take later all the same.
+    ///
+    /// # Errors
+    /// It does not; or not now, and not within `patience` either.
+    pub async fn try_send(&self, patience: Duration) -> Result<(), Error> {
+        let deadline = Instant::now() + patience;
+        let nowhere = format!("zrecipe.nowhere.{}", uuid::Uuid::new_v4());
+        let message = Outgoing::new(nowhere.clone(), Destination::Queue(nowhere), Object::new(), Vec::new());
+        // Nobody has a queue of this name, and the broker says so after it has looked at the rights.
+        match self.send(vec![message]).await {
+            Ok(()) | Err(Error::NoSuchQueue(_)) => {}
+            Err(error) => return Err(error),
+        }
+        let mut connection = self.connection();
+        let freed = connection.wait_for(|now| !matches!(now, Connection::Blocked { .. }));
+        let is_free = timeout_at(deadline, freed).await.is_ok();
+        let obstacle = self.shared.standing.obstacle().filter(|_| !is_free);
+        obstacle.map_or(Ok(()), |reason| Err(Error::Blocked(reason)))
     }
 }
 
@@ -291,13 +319,19 @@ impl Shared {
         }
         self.look(&parcels, deadline).await?;
         let (reply, answer) = oneshot::channel();
-        self.requests.send(Request { parcels, reply, deadline }).await.map_err(|_| Error::Closed)?;
+        let requests = if parcels.iter().any(Parcel::is_doubtful) { &self.doubtful } else { &self.requests };
+        requests.send(Request { parcels, reply, deadline }).await.map_err(|_| Error::Closed)?;
         let sent = answer.await.map_err(|_| Error::Closed)?;
         if sent.is_err() {
             // Somebody takes things away at the broker.
             self.waits.lock().unwrap_or_else(PoisonError::into_inner).found.clear();
         }
-        sent
+        sent.map_err(|error| match error {
+            Error::Unconfirmed { destination, reason: None } => {
+                Error::Unconfirmed { destination, reason: self.standing.obstacle() }
+            }
+            error => error,
+        })
     }
 
     /// Makes parcels of messages; finds a place to wait for those that are to come later.

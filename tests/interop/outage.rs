@@ -131,6 +131,76 @@ async fn nothing_is_kept_back(node: &Node, home: &TempDir) {
     transport.close().await.expect("closes");
 }
 
+/// What cannot be told is said once, and disturbs nothing else: each bad request is one dead letter.
+async fn a_status_that_nobody_takes_costs_nothing(node: &Node, home: &TempDir) {
+    node.control(&["add_user", "shy", "shy"]);
+    node.control(&["set_permissions", "shy", "^amq.gen.*", "^(amq.gen.*|amq.default)$", ".*"]);
+    let site = std::fs::read_to_string(home.path().join("site.yml")).expect("reads");
+    let site = site.replace("username: guest, password: guest", "username: shy, password: shy");
+    std::fs::write(home.path().join("shy.yml"), site).expect("writes");
+    let mut service = Running::start(home, "service -s Dispatcher --site shy.yml");
+    let line = service.says("the status cannot be told").await;
+    assert!(line.contains("this user may not do it") && line.contains("permission to write to it"), "{line}");
+    let transport = connect(node).await;
+    for round in 0..3 {
+        let requests = (0..20).map(|n| Outgoing {
+            body: br#"{"recipes": ["nowhere"]}"#.to_vec(),
+            ..message(&format!("missing-{round}-{n}"), queue("processing_recipe"))
+        });
+        transport.send(requests.collect()).await.expect("sends");
+        // Its status changes with each of them.
+        tokio::time::sleep(Duration::from_millis(700)).await;
+    }
+    let letters = async || transport.waiting("dlq.processing_recipe").await.expect("is there").messages;
+    until("60 dead letters", async || letters().await >= 60).await;
+    service.signal(Signal::TERM);
+    let (said, code) = service.ends().await;
+    assert!(!said.contains("the status cannot be told") && code == Some(0), "{code:?}: {said}");
+    assert_eq!(letters().await, 60);
+    transport.purge("dlq.processing_recipe").await.expect("purges");
+    transport.close().await.expect("closes");
+}
+
+/// A broker that is out of memory reads nothing any more: everybody is told so, and nobody waits for ever.
+async fn a_broker_without_memory_is_told(node: &Node, home: &TempDir) {
+    let mut service = Running::start(home, "service -s Dispatcher --http 127.0.0.1:0");
+    let line = service.says("metrics and health at http://").await;
+    let address = line.rsplit("http://").next().expect("an address").to_owned();
+    until("readiness", async || get(&address, "/readyz").await.0 == "200").await;
+    node.control(&["set_vm_memory_high_watermark", "0.000001"]);
+    let line = service.says("blocked by ").await;
+    assert!(line.contains("low on memory"), "{line}");
+    let (status, text) = get(&address, "/readyz").await;
+    assert!(status == "503" && text.starts_with("blocked by ") && text.contains("low on memory"), "{status} {text}");
+
+    std::fs::create_dir(home.path().join("kept")).expect("a directory");
+    let site = std::fs::read_to_string(home.path().join("site.yml")).expect("reads");
+    let site = site.replace("default: [rabbitmq]", "default: [rabbitmq, places]")
+        + "places: {plugin: storage, zocalo.go.fallback_location: kept}\n";
+    std::fs::write(home.path().join("places.yml"), site).expect("writes");
+    std::fs::write(home.path().join("r.json"), r#"{"1": {"queue": "there"}, "start": [[1, 1]]}"#).expect("writes");
+    let go = Running::start(home, "go -n -f r.json --dry-run --site places.yml");
+    let (said, code) = go.ends().await;
+    let is_told = |said: &str| said.contains("waiting: ") && said.matches("low on memory").count() == 2;
+    assert!(is_told(&said) && said.contains("would keep the request") && code == Some(0), "{code:?}: {said}");
+    let (said, code) = Running::start(home, "go -n -f r.json --site places.yml").ends().await;
+    assert!(is_told(&said) && said.contains("; `zrecipe pickup` sends it") && code == Some(0), "{code:?}: {said}");
+    let (said, code) = Running::start(home, "pickup --site places.yml").ends().await;
+    assert!(is_told(&said) && code == Some(2), "{code:?}: {said}");
+
+    service.signal(Signal::TERM);
+    let (said, code) = service.ends().await;
+    assert!(code == Some(0) && said.contains("did not answer within 2 s"), "{code:?}: {said}");
+    node.control(&["set_vm_memory_high_watermark", "absolute", "512MiB"]);
+    let transport = connect(node).await;
+    let waiting = async |queue: &str| transport.waiting(queue).await.expect("is there").messages;
+    assert_eq!((waiting("processing_recipe").await, waiting("there").await), (0, 0), "nothing was sent");
+    let (said, code) = Running::start(home, "pickup --site places.yml").ends().await;
+    assert!(said.contains("sent ") && code == Some(0), "{code:?}: {said}");
+    assert_eq!(transport.purge("processing_recipe").await.expect("purges"), 1);
+    transport.close().await.expect("closes");
+}
+
 async fn connect(node: &Node) -> Amqp {
     let options = Options::new(vec![Host { name: "127.0.0.1".to_owned(), port: node.port }]);
     Amqp::connect(options).await.expect("connects")
@@ -140,6 +210,8 @@ async fn connect(node: &Node) -> Amqp {
 async fn an_outage_is_told_and_nobody_waits_for_a_broker_that_is_silent() {
     let mut node = Node::start("outage", None).await;
     let home = prepare(&node).await;
+    a_status_that_nobody_takes_costs_nothing(&node, &home).await;
+    a_broker_without_memory_is_told(&node, &home).await;
     nothing_is_kept_back(&node, &home).await;
     let mut service = Running::start(&home, "service -s Dispatcher --http 127.0.0.1:0");
     let line = service.says("metrics and health at http://").await;

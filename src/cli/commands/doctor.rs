@@ -1,13 +1,13 @@
 //! `zrecipe doctor`: what is wrong with the broker and with what a project needs of it.
 
 use std::path::Path;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use crate::cli::broker::{Environment, EnvironmentArgs};
 use crate::cli::progress::block_on;
 use crate::cli::{Error, Session, print};
 use crate::http::escape;
-use crate::message::{Destination, Outgoing, REQUEST_QUEUE};
+use crate::message::{Destination, REQUEST_QUEUE};
 use crate::ops::checkup::{self, Finding, Needs, Severity};
 use crate::ops::management::Management;
 use crate::runtime::run::destinations;
@@ -184,15 +184,12 @@ async fn try_rights(broker: &Amqp, found: &mut Vec<Finding>) {
         Ok(_) | Err(transport::Error::NoSuchTopic(_)) => {}
         Err(error) => refused.push(format!("the user cannot listen to topics: {}", reason(error))),
     }
-    // Nobody has a queue of this name, and the broker says so after it has looked at the rights.
-    let nowhere = Outgoing::new(
-        uuid::Uuid::new_v4().to_string(),
-        Destination::Queue(format!("zrecipe.doctor.{}", uuid::Uuid::new_v4())),
-        Object::new(),
-        Vec::new(),
-    );
-    match broker.send(vec![nowhere]).await {
-        Ok(()) | Err(transport::Error::NoSuchQueue(_)) => {}
+    match broker.try_send(Duration::ZERO).await {
+        Ok(()) => {}
+        Err(transport::Error::Blocked(reason)) => {
+            let help = "`rabbitmqctl status` shows its alarms: free memory, or space on its disk";
+            found.push(Finding::error("broker", reason, help));
+        }
         Err(error) => refused.push(format!("the user cannot send to queues: {}", reason(error))),
     }
     let lacks_none = refused.is_empty();

@@ -1,5 +1,7 @@
 //! `zrecipe go`: a processing request to the dispatcher of a site.
 
+use std::path::{Path, PathBuf};
+
 use crate::cli::broker::EnvironmentArgs;
 use crate::cli::progress::block_on;
 use crate::cli::submit::{Target, headers, refusal, send};
@@ -82,7 +84,7 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
     // The file that it may be kept in has its ID as name, so that what is sent twice is recognised.
     let message = request.to_message(uuid::Uuid::new_v4().to_string(), headers());
     if args.drop {
-        return keep(args, &target, &message, &id);
+        return keep(args, &target, &message, &id, drop_files::write);
     }
     let options = target.broker("go")?;
     let place = options.place();
@@ -96,30 +98,49 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
             print(&(id + "\n"))
         }
         Err(
-            error @ (transport::Error::Unavailable { .. }
-            | transport::Error::Unconfirmed { .. }
-            | transport::Error::Closed),
-        ) => match target.fallback() {
-            Ok(_) => {
-                say(&format!("warning: {error}"));
-                keep(args, &target, &message, &id)
+            error @ (transport::Error::Unavailable { .. } | transport::Error::Blocked(_) | transport::Error::Closed),
+        ) => kept_instead(args, &target, &message, &id, error, drop_files::write),
+        Err(error @ transport::Error::Unconfirmed { .. }) => {
+            kept_instead(args, &target, &message, &id, error, drop_files::write_unconfirmed)?;
+            if !args.dry_run {
+                say("the broker may have it all the same, and the file says so: a dispatcher that does not remember \
+                     the first one would run it twice, so look (`zrecipe queues`, `zrecipe show`) before you pick it up");
             }
-            Err(_) => Err(refusal(error)
-                .hint("with `zocalo.go.fallback_location` in a block of plugin `storage` the request would be kept")),
-        },
+            Ok(())
+        }
         Err(error) => Err(refusal(error)),
     }
 }
 
+/// Keeps what could not be sent, where the site has a place for it.
+fn kept_instead(
+    args: &Args,
+    target: &Target<'_>,
+    message: &Outgoing,
+    id: &str,
+    error: transport::Error,
+    write: Write,
+) -> Result<(), Error> {
+    if target.fallback().is_err() {
+        return Err(refusal(error)
+            .hint("with `zocalo.go.fallback_location` in a block of plugin `storage` the request would be kept"));
+    }
+    say(&format!("warning: {error}"));
+    keep(args, target, message, id, write)
+}
+
+/// How a request becomes a file.
+type Write = fn(&Path, &Outgoing) -> Result<PathBuf, drop_files::Error>;
+
 /// Writes the request to a file in the directory for requests that wait.
-fn keep(args: &Args, target: &Target<'_>, message: &Outgoing, id: &str) -> Result<(), Error> {
+fn keep(args: &Args, target: &Target<'_>, message: &Outgoing, id: &str, write: Write) -> Result<(), Error> {
     let directory = target.fallback()?;
     if args.dry_run {
         drop_files::try_write(&directory)?;
         say(&format!("would keep the request in {}", directory.display()));
         return Ok(());
     }
-    let path = drop_files::write(&directory, message)?;
+    let path = write(&directory, message)?;
     say(&format!("kept {} in {}; `zrecipe pickup` sends it", title(args), path.display()));
     print(&format!("{id}\n"))
 }

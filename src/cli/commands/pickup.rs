@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use crate::cli::broker::EnvironmentArgs;
-use crate::cli::progress::block_on;
-use crate::cli::submit::{Target, refusal};
+use crate::cli::progress::{Outages, block_on};
+use crate::cli::submit::{Target, look, refusal};
 use crate::cli::{Error, Session, say};
-use crate::message::REQUEST_QUEUE;
 use crate::ops::drop_files::{self, DropFile};
 use crate::secret::hidden;
 use crate::transport::amqp::{Amqp, Options};
@@ -61,9 +60,8 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
 /// Sends the files; which of them could not be sent, though others could.
 async fn send(args: &Args, options: Options, files: Vec<DropFile>) -> Result<Vec<drop_files::Error>, Error> {
     let broker = Amqp::connect(options).await?;
-    if args.dry_run {
-        broker.find_queue(REQUEST_QUEUE).await.map_err(refusal)?;
-    }
+    let _outages = Outages::of(&broker);
+    look(&broker).await.map_err(refusal)?;
     let (mut refused, count) = (Vec::new(), files.len());
     for (number, file) in (1..).zip(files) {
         if args.verbose {
@@ -102,5 +100,6 @@ fn describe(file: &DropFile) -> String {
     let names: Vec<String> = custom.then(|| "a recipe of its own".to_owned()).into_iter().chain(names).collect();
     let host = file.headers.get("zocalo.go.host").and_then(Value::as_str).unwrap_or("an unknown host");
     let what = if names.is_empty() { String::new() } else { format!(": {}", names.join(", ")) };
-    format!("{} from {host}{what}", file.path.display())
+    let again = if file.may_be_sent() { "; the broker may have it already" } else { "" };
+    format!("{} from {host}{what}{again}", file.path.display())
 }

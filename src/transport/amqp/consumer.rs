@@ -29,6 +29,8 @@ use crate::transport::{Delivery, Error, Subscription};
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 /// How long the end of a subscription may take.
 const FAREWELL: Duration = Duration::from_secs(10);
+/// The same where the broker reads nothing for now.
+const BLOCKED_FAREWELL: Duration = Duration::from_secs(2);
 /// How many ids are remembered at most.
 const MOST_IDS: usize = 200_000;
 
@@ -370,7 +372,8 @@ impl Reception {
     /// Ends the subscription. What is not settled goes back to the queue.
     async fn leave(&self, channel: &Channel, consumer: Option<&Consumer>) {
         self.holdings.forget(self.number);
-        let left = timeout(FAREWELL, async {
+        let patience = if self.standing.obstacle().is_some() { BLOCKED_FAREWELL } else { FAREWELL };
+        let left = timeout(patience, async {
             if let Some(consumer) = consumer {
                 channel.basic_cancel(consumer.tag(), BasicCancelOptions::default()).await?;
             }
@@ -380,7 +383,7 @@ impl Reception {
         })
         .await;
         if left.is_err() {
-            let (place, seconds, source) = (&self.place, FAREWELL.as_secs(), self.subscription.source.name());
+            let (place, seconds, source) = (&self.place, patience.as_secs(), self.subscription.source.name());
             tracing::warn!(
                 "{place} did not answer within {seconds} s when we left `{source}`; what is not settled comes again"
             );

@@ -26,6 +26,8 @@ use crate::transport::Error;
 
 /// How long one host may take.
 const CONNECT: Duration = Duration::from_secs(15);
+/// How long the end may take where the broker takes nothing from us.
+const FAREWELL: Duration = Duration::from_secs(1);
 /// How long we wait between rounds of attempts: at first, and at most.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(15));
 /// A connection that ends sooner has come to nothing, and the next one is not made at once.
@@ -43,6 +45,11 @@ pub(super) struct Link {
 impl Link {
     pub(super) async fn channel(&self) -> lapin::Result<Channel> {
         self.connection.create_channel().await
+    }
+
+    /// Whether the broker takes nothing from us, and the library therefore sends nothing.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.connection.status().blocked()
     }
 
     pub(super) fn is_up(&self) -> bool {
@@ -278,9 +285,11 @@ pub(super) async fn keep(
     loop {
         let made = Instant::now();
         let reason = tokio::select! {
-            reason = lost(&link) => reason,
+            reason = lost(&link, &standing) => reason,
             () = reached(&mut closed, |state| matches!(state, State::Closed)) => {
-                let _ = timeout(CONNECT, link.connection.close(200, "".into())).await;
+                // What takes nothing from us does not hear our farewell either.
+                let patience = if link.is_blocked() { FAREWELL } else { CONNECT };
+                let _ = timeout(patience, link.connection.close(200, "".into())).await;
                 return;
             }
         };
@@ -374,14 +383,16 @@ fn change(states: &watch::Sender<State>, state: State) -> bool {
     !states.borrow().is_over()
 }
 
-/// Waits until the connection is no more; says why.
-async fn lost(link: &Link) -> String {
+/// Waits until the connection is no more; says why. Tells meanwhile whether the broker takes anything.
+async fn lost(link: &Link, standing: &Standing) -> String {
     let mut events = pin!(link.connection.events_listener());
     let mut look = interval(LOOK);
     let mut last = String::from("the connection is lost");
     while link.is_up() {
         tokio::select! {
             event = std::future::poll_fn(|cx| events.as_mut().poll_next(cx)) => match event {
+                Some(Event::ConnectionBlocked(reason)) => standing.blocked(Some(reason)),
+                Some(Event::ConnectionUnblocked) => standing.blocked(None),
                 Some(Event::Error(error)) => last = format!("the connection is lost: {}", explain(&error)),
                 Some(_) => {}
                 None => break,

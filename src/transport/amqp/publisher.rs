@@ -6,6 +6,9 @@
 //! of the channel; so a channel has one batch at a time, and nothing counts as sent before all that the broker has said
 //! on the channel so far is looked at. A queue that does not confirm keeps its batch and its channel waiting, and no
 //! other.
+//!
+//! Over some messages the broker closes the channel, and what else was on it and not yet confirmed would be sent twice.
+//! So those go one at a time, on channels of their own ([`Parcel::is_doubtful`]).
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -26,7 +29,7 @@ use crate::message::Destination;
 use crate::transport::Error;
 
 /// How many messages go before their confirmations are waited for.
-const BATCH: usize = 500;
+pub(super) const BATCH: usize = 500;
 /// How long we wait before we try once more on the same connection.
 const PAUSE: Duration = Duration::from_millis(100);
 /// When confirmations are late: others are not kept waiting for them any longer.
@@ -43,8 +46,13 @@ pub(super) struct Request {
     pub(super) deadline: Instant,
 }
 
-/// Takes requests, and gives them to lanes.
-pub(super) async fn publish(states: watch::Sender<State>, place: Arc<str>, mut requests: mpsc::Receiver<Request>) {
+/// Takes requests, and gives them to lanes; about as many messages at a time as `most`.
+pub(super) async fn publish(
+    states: watch::Sender<State>,
+    place: Arc<str>,
+    mut requests: mpsc::Receiver<Request>,
+    most: usize,
+) {
     let mut over = states.subscribe();
     let (mut idle, mut busy) = (Vec::new(), JoinSet::new());
     loop {
@@ -55,7 +63,7 @@ pub(super) async fn publish(states: watch::Sender<State>, place: Arc<str>, mut r
         let Some(first) = first else { return };
         let mut size = first.parcels.len();
         let mut batch = vec![first];
-        while size < BATCH
+        while size < most
             && let Ok(next) = requests.try_recv()
         {
             size += next.parcels.len();
@@ -359,7 +367,7 @@ fn closed(parcels: &[Parcel], error: &lapin::Error) -> Error {
 
 fn unconfirmed(parcels: &[Parcel]) -> Error {
     let destination = parcels.first().map_or("", |parcel| parcel.destination.name());
-    Error::Unconfirmed { destination: destination.to_owned() }
+    Error::Unconfirmed { destination: destination.to_owned(), reason: None }
 }
 
 /// The same error for each request of a batch.

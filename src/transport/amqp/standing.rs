@@ -1,4 +1,5 @@
-//! How we stand with the broker, for whoever wants to know: connected means that every subscription goes on, too.
+//! How we stand with the broker, for whoever wants to know: connected means that every subscription goes on, too, and
+//! that the broker takes what we send.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -19,12 +20,19 @@ struct Known {
     epoch: Option<u64>,
     /// By which connection each subscription was made.
     subscribed: BTreeMap<u64, u64>,
+    /// Why the broker takes nothing from us.
+    blocked: Option<String>,
+}
+
+/// What is said of a broker that takes nothing because it is `low on memory`, as it says.
+fn refusal(reason: &str) -> String {
+    format!("the broker takes no messages for now, it says that it is {reason}")
 }
 
 impl Standing {
     /// The first connection is made.
     pub(super) fn new(epoch: u64) -> Self {
-        let known = Known { epoch: Some(epoch), subscribed: BTreeMap::new() };
+        let known = Known { epoch: Some(epoch), subscribed: BTreeMap::new(), blocked: None };
         Self { told: watch::Sender::new(Connection::Up), known: Mutex::new(known) }
     }
 
@@ -34,14 +42,27 @@ impl Standing {
 
     /// There is no connection, or still none.
     pub(super) fn lost(&self, reason: &str) {
-        self.know(|known| known.epoch = None);
+        self.know(|known| (known.epoch, known.blocked) = (None, None));
         self.told.send_modify(|told| {
             let since = match told {
-                Connection::Up => SystemTime::now(),
                 Connection::Lost { since, .. } => *since,
+                Connection::Up | Connection::Blocked { .. } => SystemTime::now(),
             };
             *told = Connection::Lost { reason: reason.to_owned(), since };
         });
+    }
+
+    /// The broker takes nothing from us any more, or does again.
+    pub(super) fn blocked(&self, reason: Option<String>) {
+        self.know(|known| known.blocked = reason);
+    }
+
+    /// Why the broker takes nothing from us, if that is so.
+    pub(super) fn obstacle(&self) -> Option<String> {
+        match &*self.told.borrow() {
+            Connection::Blocked { reason, .. } => Some(reason.clone()),
+            Connection::Up | Connection::Lost { .. } => None,
+        }
     }
 
     /// There is one again.
@@ -62,10 +83,18 @@ impl Standing {
     fn know(&self, change: impl FnOnce(&mut Known)) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         change(&mut known);
-        let is_up = known.epoch.is_some_and(|epoch| known.subscribed.values().all(|by| *by == epoch));
-        if is_up {
-            self.told.send_if_modified(|told| std::mem::replace(told, Connection::Up) != Connection::Up);
+        if known.epoch.is_none_or(|epoch| known.subscribed.values().any(|by| *by != epoch)) {
+            return;
         }
+        let blocked = known.blocked.as_deref().map(refusal);
+        self.told.send_if_modified(|told| {
+            let now = match (blocked, &*told) {
+                (None, _) => Connection::Up,
+                (Some(_), Connection::Blocked { .. }) => return false,
+                (Some(reason), _) => Connection::Blocked { reason, since: SystemTime::now() },
+            };
+            std::mem::replace(told, now.clone()) != now
+        });
     }
 }
 
@@ -90,5 +119,14 @@ mod tests {
         assert!(!is_up());
         standing.left(8);
         assert!(is_up());
+        standing.blocked(Some("low on memory".to_owned()));
+        assert!(standing.obstacle().is_some_and(|why| why.contains("low on memory")) && !is_up());
+        standing.blocked(None);
+        assert!(standing.obstacle().is_none() && is_up());
+        standing.blocked(Some("low on memory".to_owned()));
+        standing.lost("it hung up");
+        standing.made(3);
+        standing.subscribed(7, 3);
+        assert!(is_up(), "the next connection has not been told so");
     }
 }

@@ -42,6 +42,8 @@ pub(super) const LONGEST_FRAME: u32 = 128 << 10;
 /// Headers beyond this do not fit a frame, and the broker would close the connection: one of dead letters has to hold
 /// theirs, what has become of the message, and why.
 const MOST_HEADER_BYTES: usize = 120_000;
+/// Every broker takes bodies up to here, in bytes: RabbitMQ 4 takes 16 MiB unless it is told otherwise.
+const UNDOUBTED_BYTES: usize = 8 << 20;
 /// Beyond this a reason is cut.
 const MOST_REASON_BYTES: usize = 4_000;
 
@@ -179,6 +181,15 @@ impl Parcel {
             body: body.to_vec(),
             destination: Destination::Queue(queue.to_owned()),
         })
+    }
+
+    /// Whether the broker may close the channel over it: we may not write to its exchange or that is gone, it is too
+    /// long, or says something that does not hold.
+    pub(super) fn is_doubtful(&self) -> bool {
+        !self.exchange.as_str().is_empty()
+            || self.body.len() > UNDOUBTED_BYTES
+            || self.properties.expiration().is_some()
+            || self.properties.user_id().is_some()
     }
 
     /// What must be there for it: an exchange, or the queue where it goes there without one.
