@@ -294,7 +294,7 @@ impl From<transport::Error> for Error {
     fn from(error: transport::Error) -> Self {
         let said = Self::new(error.to_string());
         match error {
-            transport::Error::Denied { .. } => said.hint(
+            transport::Error::Denied { reason, .. } if !reason.contains("certificate") && !reason.contains("TLS") => said.hint(
                 "`username`, `password` and `vhost` are settings of plugin `pika`; `zrecipe doctor` says how to test them",
             ),
             _ => said,

@@ -203,18 +203,43 @@ async fn attempt(options: &Options, host: &Host) -> Result<Connection, Failure> 
     let runtime = lapin::runtime::default_runtime().map_err(|error| error.to_string())?;
     match timeout(CONNECT, lapin::Connect::connect_with_config(uri, properties, tls, runtime)).await {
         Ok(Ok(connection)) => Ok(connection),
-        Ok(Err(error)) => Err(Failure { reason: explain(&error), is_denied: is_denial(&error) }),
+        Ok(Err(error)) => {
+            let mut reason = explain(&error);
+            if is_reset(&error) {
+                // The alert that would say so is lost with the connection more often than not.
+                reason.push_str(match &options.tls {
+                    None => "; it may want TLS (`ssl: true`) at this port",
+                    Some(Tls { certificate: Some(_), .. }) => {
+                        "; it may not accept our certificate (`certificate-file`)"
+                    }
+                    Some(_) => "; it may want a certificate of ours (`certificate-file`)",
+                });
+            }
+            Err(Failure { reason, is_denied: is_denial(&error) })
+        }
         Err(_) => Err(Failure::from(format!("no answer within {} s", CONNECT.as_secs()))),
     }
 }
 
-/// Whether the user, the password or the virtual host is wrong.
+/// Whether the user, the password, the virtual host or a certificate is wrong.
 fn is_denial(error: &lapin::Error) -> bool {
     match error.kind() {
+        ErrorKind::IOError(error) => distrust(&error.to_string()).is_some(),
+        ErrorKind::ParsingError(_) => true,
         ErrorKind::ProtocolError(said) => matches!(
             said.kind(),
             AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED) | AMQPErrorKind::Hard(AMQPHardError::NOTALLOWED)
         ),
+        _ => false,
+    }
+}
+
+/// Whether the other side has broken off.
+fn is_reset(error: &lapin::Error) -> bool {
+    match error.kind() {
+        ErrorKind::IOError(error) => {
+            matches!(error.kind(), std::io::ErrorKind::ConnectionReset | std::io::ErrorKind::ConnectionAborted)
+        }
         _ => false,
     }
 }
@@ -245,11 +270,36 @@ pub(super) fn explain(error: &lapin::Error) -> String {
         },
         ErrorKind::IOError(error) => match error.kind() {
             std::io::ErrorKind::ConnectionRefused => "nobody listens there".to_owned(),
-            std::io::ErrorKind::ConnectionAborted => "the broker hung up while we introduced ourselves".to_owned(),
-            _ => error.to_string(),
+            std::io::ErrorKind::ConnectionAborted => {
+                "the broker hung up while we introduced ourselves; it may want TLS (`ssl: true`) at this port"
+                    .to_owned()
+            }
+            _ => {
+                let said = error.to_string();
+                distrust(&said).map(|why| format!("{why} ({said})")).unwrap_or(said)
+            }
         },
+        ErrorKind::ParsingError(_) => {
+            "what answers there does not speak AMQP 0-9-1; it may want TLS (`ssl: true`) at this port".to_owned()
+        }
         _ => error.to_string(),
     }
+}
+
+/// What is wrong with a certificate or with TLS as a whole, and what to do, by the words of the library for it; it will
+/// be so later, too.
+fn distrust(said: &str) -> Option<&'static str> {
+    const WORDS: [(&str, &str); 5] = [
+        ("UnknownIssuer", "we do not trust whoever has issued its certificate: `ca-file` names an authority to trust"),
+        ("not valid for name", "its certificate is for another name: call the host as the certificate does"),
+        ("invalid peer certificate", "its certificate is not valid"),
+        (
+            "received fatal alert",
+            "it does not accept our certificate, or wants one: `certificate-file` and `key-file` name it",
+        ),
+        ("received corrupt message", "it does not speak TLS at this port: leave out `ssl`, or give the port for it"),
+    ];
+    WORDS.iter().find(|(word, _)| said.contains(word)).map(|(_, why)| *why)
 }
 
 /// Says who we are when the broker asks.
