@@ -1,8 +1,8 @@
 //! Which broker an environment of a site uses, as the plugin `pika` says it: where it is, and who we are there.
 //!
 //! The reference is `workflows.transport.pika_transport` (`workflows` 3.3). It passes over the settings that only we
-//! have: `ssl`, `ca-file`, `certificate-file` and `key-file` for encryption, and `clear-text` to allow a password to
-//! leave the machine without it.
+//! have: `ssl`, `ca-file`, `certificate-file` and `key-file` for encryption, `login` to show the certificate instead of
+//! a password, and `clear-text` to allow a password to leave the machine without encryption.
 
 use std::path::{Path, PathBuf};
 
@@ -150,8 +150,17 @@ impl<'s> Pika<'s> {
         options.clear_text = self.switch("clear-text")?;
         options.tls = self.tls()?;
         let is_certified = options.tls.as_ref().is_some_and(|tls| tls.certificate.is_some());
-        // A certificate says by itself who we are.
-        options.login = if is_certified && self.find("username").is_none() {
+        // A certificate says by itself who we are. The reference insists on a user and a password all the same.
+        let by_certificate = match self.find("login") {
+            None => is_certified && self.find("username").is_none(),
+            Some(node) => match &*node.text() {
+                "certificate" if is_certified => true,
+                "certificate" => return Err(wrong(node, "there is no `certificate-file` with `ssl: true`".to_owned())),
+                "password" => false,
+                _ => return Err(wrong(node, "`login` is `password` or `certificate`".to_owned())),
+            },
+        };
+        options.login = if by_certificate {
             Login::Certificate
         } else {
             let user = self.required("username")?.text().into_owned();
@@ -259,6 +268,17 @@ mod tests {
                 "{plugin: pika, host: a, port: 1, vhost: /, ssl: yes, certificate-file: a.pem, key-file: k.pem}",
                 "a:1 (virtual host `/`) a certificate tls",
             ),
+            (
+                "{plugin: pika, host: a, port: 1, U, vhost: /, ssl: on, certificate-file: a.pem, key-file: k.pem}",
+                "a:1 (virtual host `/`) me tls",
+            ),
+            (
+                "{plugin: pika, host: a, port: 1, U, vhost: /, ssl: on, certificate-file: a.pem, key-file: k.pem, \
+                 login: certificate}",
+                "a:1 (virtual host `/`) a certificate tls",
+            ),
+            ("{plugin: pika, host: a, port: 1, U, vhost: v, ssl: on, login: certificate}", "no `certificate-file`"),
+            ("{plugin: pika, host: a, port: 1, U, vhost: v, ssl: on, login: me}", "`login` is `password` or"),
             ("{plugin: pika, host: a, port: 1, U, vhost: v}", ":2:25: the password would travel to a:1 in clear text"),
             ("{plugin: pika, host: 'localhost,a', port: 1, U, vhost: v}", ":2:25: the password would travel to a:1"),
             ("{plugin: pika, host: 'a,b', port: '1,2,3', U, vhost: v}", ":2:38: there is neither one port for all"),
