@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::contract::Contracts;
 use crate::recipe::step_number;
+use crate::source::Source;
 use crate::syntax::json::read_value;
 use crate::template::python;
 use crate::value::{Object, Value};
@@ -433,6 +434,10 @@ impl Request {
     /// # Errors
     /// What is wrong with it, in words; such a request can never be dealt with.
     pub fn read(body: &[u8]) -> Result<Self, String> {
+        if body.len() as u64 > Source::MAX_BYTES {
+            let (length, most) = (body.len() >> 20, Source::MAX_BYTES >> 20);
+            return Err(format!("the request has {length} MiB, and {most} MiB is the most that is taken"));
+        }
         let body = read_value(body)?;
         let contract = Contracts::built_in().of_queue(REQUEST_QUEUE);
         if let Some(reason) = contract.and_then(|contract| contract.payload_refusal(&body, "the request")) {
@@ -454,6 +459,30 @@ impl Request {
             _ => Object::new(),
         };
         Ok(Self { recipes, custom_recipe, parameters, rest: object })
+    }
+
+    /// The recipe ID that the request asks for, as parameter `guid`.
+    ///
+    /// # Errors
+    /// What is wrong with it: it names a file of the logbook, among others.
+    pub fn recipe_id(&self) -> Result<Option<&str>, String> {
+        match self.parameters.get("guid") {
+            Some(Value::String(guid)) if !guid.is_empty() => {
+                let is_allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+                if guid.len() > 200 {
+                    return Err("parameter `guid` is longer than 200 characters".to_owned());
+                }
+                if !guid.chars().all(is_allowed) {
+                    let allowed = "letters from A to Z, digits, `-`, `_` and `.`";
+                    return Err(format!(
+                        "parameter `guid` has characters that an ID cannot have; it can have {allowed}"
+                    ));
+                }
+                Ok(Some(guid))
+            }
+            Some(value) if value.is_truthy() => Err(format!("parameter `guid` is {}, not a string", value.describe())),
+            _ => Ok(None),
+        }
     }
 
     /// The body of the request.

@@ -1,5 +1,6 @@
 //! A request on its way to the dispatcher of a site: what is checked before it is sent, where it goes, who sends it.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -20,6 +21,9 @@ use crate::value::{Object, Value};
 
 /// The rule about queues and topics whose names are not known.
 const UNRESOLVED: &str = "unresolved-destination";
+
+/// The rule about placeholders that have no parameter.
+const KEPT: &str = "undefined-placeholder";
 
 /// The environments of a site whose dispatcher is to have a request.
 pub struct Target<'s> {
@@ -93,24 +97,50 @@ impl<'s> Target<'s> {
         // What the dispatcher adds to the parameters is not known, so placeholders are not judged, but for those without
         // which a first message has nowhere to go.
         let mut compiled = self.session.compile_in(&library, &recipes, None, levels)?;
+        let mut notes = Vec::new();
         for (compilation, bound) in
             compiled.iter_mut().zip(self.session.compile_in(&library, &recipes, Some(&parameters), levels)?)
         {
-            let found = bound.diagnostics.into_iter().filter(|found| found.rule == UNRESOLVED && found.refused);
-            compilation.diagnostics.extend(found.map(|found| Diagnostic {
-                level: Level::Warning,
-                refused: false,
-                help: Some("give it with the request, unless the site's dispatcher adds it".to_owned()),
-                ..found
-            }));
+            let kept = bound.diagnostics.iter().filter(|found| found.rule == KEPT);
+            let kept: BTreeSet<&str> =
+                kept.filter_map(|found| bound.source.text().get(found.primary.span.range())).collect();
+            if !kept.is_empty() {
+                let kept: Vec<&str> = kept.into_iter().collect();
+                notes.push(format!(
+                    "note: not given for {}, and kept as text unless the site's dispatcher adds it: `{}`; `-s KEY=VALUE` \
+                     gives a parameter, `[parameters]` in zrecipe.toml says what the dispatcher adds",
+                    bound.source.name(),
+                    kept.join("`, `"),
+                ));
+            }
+            for found in bound.diagnostics.into_iter().filter(|found| found.refused) {
+                if found.rule == UNRESOLVED {
+                    compilation.diagnostics.push(Diagnostic {
+                        level: Level::Warning,
+                        refused: false,
+                        help: Some("give it with the request, unless the site's dispatcher adds it".to_owned()),
+                        ..found
+                    });
+                } else if !compilation.diagnostics.contains(&found) {
+                    // What is given cannot be put there.
+                    compilation.diagnostics.push(found);
+                }
+            }
         }
         self.session.explain(&compiled);
+        notes.iter().for_each(|note| say(note));
         if compiled.iter().any(|recipe| recipe.has_errors() || recipe.is_refused()) {
             return Err(Error::findings());
         }
         let custom = compiled[..files.len()].iter().map(|compilation| compilation.recipe.to_value());
         let custom_recipe = (!files.is_empty()).then(|| sanitise(merge(custom)));
-        Ok((Request { recipes: names.to_vec(), custom_recipe, parameters, rest: Object::new() }, compiled))
+        let request = Request { recipes: names.to_vec(), custom_recipe, parameters, rest: Object::new() };
+        // What the dispatcher says to every such request.
+        let read = Request::read(request.to_value().to_json().as_bytes());
+        read.and_then(|read| read.recipe_id().map(drop)).map_err(|reason| {
+            Error::new(format!("a dispatcher would refuse the request: {reason}")).hint("nothing was sent")
+        })?;
+        Ok((request, compiled))
     }
 }
 

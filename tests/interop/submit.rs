@@ -286,9 +286,12 @@ async fn what_cannot_be_sent_waits(desk: &Desk, transport: &dyn Transport) {
         ("service -e strangers -s Dispatcher", "`username`, `password` and `vhost`"),
         ("run -e stranger channels", "the user or the password is wrong"),
         ("pickup -e alone", "no directory"),
+        // What every dispatcher would refuse is not worth sending.
+        ("go -n -r a -s guid=../../x", "would refuse the request: parameter `guid` has characters"),
     ] {
         assert_eq!(desk.expect(arguments, 2, said).await, "", "{arguments}");
     }
+    desk.expect("go --dry-run -n -r chain", 0, "adds it: `{word}`; `-s KEY=VALUE`").await;
     // Where the site is wrong, a file would wait for ever.
     assert!(desk.waiting().is_empty());
 }

@@ -139,7 +139,7 @@ impl Dispatcher {
             None => job.delivery.body.clone(),
         };
         let mut request = Request::read(&body).map_err(Refusal::Request)?;
-        let recipe_id = recipe_id(&request.parameters, id)?;
+        let recipe_id = recipe_id(&request, id)?;
         request.parameters.insert("guid".to_owned(), Value::from(recipe_id.as_str()));
         tracing::Span::current().record("recipe_ID", &recipe_id);
         if let Readiness::NotYet(why) = self.readiness(&request).await? {
@@ -348,23 +348,12 @@ fn failed(program: &[String], answer: &Answer) -> String {
 }
 
 /// The recipe ID: the request's `guid`, or a new one that is the same when the request comes again.
-fn recipe_id(parameters: &Object, message: &str) -> Result<String, Refusal> {
-    match parameters.get("guid") {
-        Some(Value::String(guid)) if !guid.is_empty() => {
-            let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-            if guid.len() > 200 || !guid.chars().all(allowed) {
-                return Err(Refusal::Request("parameter `guid` has characters that an ID cannot have".to_owned()));
-            }
-            Ok(guid.clone())
-        }
-        Some(value) if value.is_truthy() => {
-            Err(Refusal::Request(format!("parameter `guid` is {}, not a string", value.describe())))
-        }
-        _ => {
-            let bytes = Uuid::parse_str(&message_id(message, "guid")).unwrap_or_default().into_bytes();
-            Ok(uuid::Builder::from_random_bytes(bytes).into_uuid().to_string())
-        }
-    }
+fn recipe_id(request: &Request, message: &str) -> Result<String, Refusal> {
+    let given = request.recipe_id().map_err(Refusal::Request)?;
+    Ok(given.map(str::to_owned).unwrap_or_else(|| {
+        let bytes = Uuid::parse_str(&message_id(message, "guid")).unwrap_or_default().into_bytes();
+        uuid::Builder::from_random_bytes(bytes).into_uuid().to_string()
+    }))
 }
 
 /// Sends a request back to the end of its queue, or away when it has waited too long.
