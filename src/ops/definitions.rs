@@ -14,6 +14,7 @@ use crate::http::escape;
 use crate::ops::management::{self, Management};
 use crate::topology::Topology;
 use crate::topology::users::{User, salt};
+use crate::transport::amqp::DELAY;
 use crate::value::{Object, Value};
 
 /// What can be described, in the order in which it is made.
@@ -444,12 +445,14 @@ fn found(kind: Kind, value: &Value) -> Found {
             Thing::binding(vhost, |key| value.get(key).cloned().unwrap_or_default())
         }
     };
+    // Services make them when they need them, and what waits there is on its way.
+    let is_ours = ["name", "source", "destination"].into_iter().any(|key| text(value, key).starts_with(DELAY));
     let messages = number("messages") + number("messages_delayed");
     Found {
         thing,
         messages,
         consumers: number("consumers"),
-        is_temporary,
+        is_temporary: is_temporary || is_ours,
         key: text(value, "properties_key").to_owned(),
     }
 }
@@ -716,6 +719,13 @@ groups:
         (Kind::Queue, r#"{"name": "images", "vhost": "z", "durable": true, "auto_delete": false, "arguments": {}}"#),
         (Kind::Queue, r#"{"name": "amq.gen-x", "vhost": "z", "exclusive": true, "consumers": 1}"#),
         (Kind::Queue, r#"{"name": "mine", "vhost": "z", "auto_delete": true, "messages": 3}"#),
+        (Kind::Queue, r#"{"name": "zrecipe.delay.5000", "vhost": "z", "durable": true, "messages": 3}"#),
+        (Kind::Exchange, r#"{"name": "zrecipe.delay.5000", "vhost": "z", "type": "topic", "durable": true}"#),
+        (
+            Kind::Binding,
+            r##"{"source": "zrecipe.delay.5000", "vhost": "z", "destination": "zrecipe.delay.5000",
+                "destination_type": "queue", "routing_key": "#", "arguments": {}, "properties_key": "%23"}"##,
+        ),
         (
             Kind::Exchange,
             r#"{"name": "results", "vhost": "z", "type": "topic", "durable": true, "auto_delete": false,

@@ -41,7 +41,8 @@ pub use self::link::all_closed;
 use self::link::{Link, State, explain, link, unless_gone};
 use self::publisher::{BATCH, Request, is_missing, missing};
 use self::standing::Standing;
-use self::wire::{DELAY, Parcel, short, shown};
+pub use self::wire::DELAY;
+use self::wire::{Parcel, short, shown};
 use super::{
     Connection, Deliveries, Delivery, Destination, Error, Outgoing, Settlement, Subscription, Transport, Verdict,
     Waiting,
@@ -50,6 +51,8 @@ use crate::value::Object;
 
 /// The exchange of the delayed-message plug-in, where there is one.
 const PLUGIN: &str = "delayed";
+/// How long what is tried again is held at most where nothing else can wait: a service that is to stop waits for it.
+const LONGEST_HOLD: Duration = Duration::from_secs(60);
 /// How many sends may wait for their turn before those after them wait in line.
 const QUEUED: usize = 1_000;
 
@@ -80,6 +83,8 @@ struct Waits {
     /// Whether the broker has the plug-in's exchange.
     plugin: Option<bool>,
     declared: HashSet<String>,
+    /// Whether it was said that nothing can wait there.
+    is_barred: bool,
     /// Exchanges and, by way of the one without a name, queues that were there when somebody looked.
     found: HashSet<(ShortString, ShortString)>,
 }
@@ -324,7 +329,9 @@ impl Shared {
         let sent = answer.await.map_err(|_| Error::Closed)?;
         if sent.is_err() {
             // Somebody takes things away at the broker.
-            self.waits.lock().unwrap_or_else(PoisonError::into_inner).found.clear();
+            let mut waits = self.waits.lock().unwrap_or_else(PoisonError::into_inner);
+            waits.found.clear();
+            waits.declared.clear();
         }
         sent.map_err(|error| match error {
             Error::Unconfirmed { destination, reason: None } => {
@@ -401,7 +408,8 @@ impl Shared {
             Verdict::Retry { after, .. } if wire::retries(&held.properties) < self.options.delivery_limit => {
                 let (id, body) = (&delivery.id, &delivery.body);
                 let parcel = Parcel::again(queue, id, &held.properties, body)?;
-                parcels.push(if after.is_zero() { parcel } else { self.hold_back(parcel, after, deadline).await? });
+                let (parcel, deadline) = self.put_off(parcel, after, deadline).await?;
+                parcels.push(parcel);
                 self.publish(parcels, deadline).await?;
             }
             Verdict::Retry { reason, .. } => {
@@ -463,6 +471,25 @@ impl Shared {
         }
     }
 
+    /// A message that is to be delivered once more by way of a place where it waits; where we may have none it waits with
+    /// us, and is held for so long. Until when it is to be sent comes along.
+    async fn put_off(&self, parcel: Parcel, after: Duration, deadline: Instant) -> Result<(Parcel, Instant), Error> {
+        if after.is_zero() {
+            return Ok((parcel, deadline));
+        }
+        let reason = match self.hold_back(parcel.clone(), after, deadline).await {
+            Err(Error::Refused { reason, .. }) => reason,
+            found => return found.map(|parcel| (parcel, deadline)),
+        };
+        let link = self.link(deadline).await?;
+        if !std::mem::replace(&mut self.waits(&link).is_barred, true) {
+            tracing::warn!("what is tried again is held meanwhile: {reason}");
+        }
+        let after = after.min(LONGEST_HOLD);
+        sleep(after).await;
+        Ok((parcel, deadline + after))
+    }
+
     /// Sends a message by way of a place where it waits.
     async fn hold_back(&self, parcel: Parcel, delay: Duration, deadline: Instant) -> Result<Parcel, Error> {
         let key = parcel.key.clone();
@@ -474,7 +501,12 @@ impl Shared {
         let link = self.link(deadline).await?;
         match self.answer(&link, deadline, self.prepare(&link, &parcel, delay)).await? {
             Err(error) if is_missing(&error) => Err(missing(&parcel)),
-            Err(error) => Err(parcel.refused(format!("there is no place for it to wait: {}", explain(&error)))),
+            Err(error) => Err(parcel.refused(format!(
+                "there is no place for it to wait: {}; without exchange `{PLUGIN}` the user needs the permissions to \
+                 configure, write and read `{}.*`",
+                explain(&error),
+                DELAY.replace('.', "\\."),
+            ))),
             Ok(None) => {
                 self.waits(&link).found.insert((PLUGIN.into(), ShortString::default()));
                 Ok(parcel.by_plugin(PLUGIN.into(), delay))

@@ -11,10 +11,10 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 use tokio::process::{Child, ChildStderr, Command};
-use zrecipe::transport::amqp::{Amqp, Host, Options};
-use zrecipe::transport::{Outgoing, Transport as _};
+use zrecipe::transport::amqp::{Amqp, Host, Login, Options, Password};
+use zrecipe::transport::{Error, Outgoing, Settlement, Subscription, Transport as _, Verdict};
 
-use crate::contract::{Fate, message, queue, within};
+use crate::contract::{Fate, accept, message, next, queue, subscribe, topic, within};
 use crate::rabbitmq::Node;
 use crate::services::until;
 
@@ -201,15 +201,64 @@ async fn a_broker_without_memory_is_told(node: &Node, home: &TempDir) {
     transport.close().await.expect("closes");
 }
 
+/// What is tried again has its turns where nothing may be declared to wait in, and where it may, the rights that the
+/// README names are enough.
+async fn what_is_tried_again_needs_few_rights(node: &Node) {
+    let admin = connect(node).await;
+    for (user, configure) in [("bare", r"^amq\.gen.*$"), ("enough", r"^(amq\.gen.*|zrecipe\.delay\..*|dlq\..*)$")] {
+        node.control(&["add_user", user, user]);
+        let write = r"^(amq\.default|amq\.gen.*|zrecipe\.delay\..*|transient\.status)$";
+        let read = r"^(there|command|amq\.gen.*|zrecipe\.delay\..*)$";
+        node.control(&["set_permissions", user, configure, write, read]);
+        let login = Login::Password { user: user.to_owned(), password: Password::new(user) };
+        let transport = Amqp::connect(Options { login, ..options(node) }).await.expect("connects");
+        let mut deliveries = subscribe(&transport, queue("there"), 1).await;
+        transport.send(vec![message(user, queue("there"))]).await.expect("sends");
+        let first = next(&mut deliveries).await;
+        let retry = Verdict::Retry { after: Duration::from_millis(300), reason: "not now".to_owned() };
+        transport.settle(&first, Settlement::of(retry)).await.expect("settles");
+        let second = next(&mut deliveries).await;
+        assert_eq!((second.id.as_str(), second.deliveries), (user, 2));
+        transport.settle(&second, accept(Vec::new())).await.expect("settles");
+        transport.subscribe(Subscription { source: topic("command"), prefetch: 1 }).await.expect("listens");
+        transport.send(vec![message("status", topic("transient.status"))]).await.expect("tells");
+        let late = Outgoing { delay: Some(Duration::from_millis(100)), ..message("late", queue("there")) };
+        let sent = transport.send(vec![late]).await;
+        assert_eq!(sent.is_ok(), user == "enough", "{sent:?}");
+        if let Err(error) = sent {
+            assert!(error.to_string().contains(r"configure, write and read `zrecipe\.delay\..*`"), "{error}");
+        }
+        transport.close().await.expect("closes");
+    }
+    // Python's tool removes what it does not know; the next message finds its way all the same.
+    let url = format!("amqp://guest:guest@127.0.0.1:{}", node.port);
+    let connection = lapin::Connection::connect(&url, Default::default()).await.expect("connects");
+    let channel = connection.create_channel().await.expect("a channel");
+    let late = |id: &str| Outgoing { delay: Some(Duration::from_millis(100)), ..message(id, queue("there")) };
+    admin.send(vec![late("one")]).await.expect("sends");
+    channel.exchange_delete("zrecipe.delay.100".into(), Default::default()).await.expect("deletes");
+    let refused = admin.send(vec![late("two")]).await;
+    assert!(matches!(&refused, Err(Error::Refused { reason, .. }) if reason.contains("is gone")), "{refused:?}");
+    admin.send(vec![late("two")]).await.expect("is sent by a new place");
+    let all = async || admin.waiting("there").await.expect("is there").messages;
+    until("three messages", async || all().await == 3).await;
+    admin.purge("there").await.expect("purges");
+    admin.close().await.expect("closes");
+}
+
+fn options(node: &Node) -> Options {
+    Options::new(vec![Host { name: "127.0.0.1".to_owned(), port: node.port }])
+}
+
 async fn connect(node: &Node) -> Amqp {
-    let options = Options::new(vec![Host { name: "127.0.0.1".to_owned(), port: node.port }]);
-    Amqp::connect(options).await.expect("connects")
+    Amqp::connect(options(node)).await.expect("connects")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_outage_is_told_and_nobody_waits_for_a_broker_that_is_silent() {
     let mut node = Node::start("outage", None).await;
     let home = prepare(&node).await;
+    what_is_tried_again_needs_few_rights(&node).await;
     a_status_that_nobody_takes_costs_nothing(&node, &home).await;
     a_broker_without_memory_is_told(&node, &home).await;
     nothing_is_kept_back(&node, &home).await;

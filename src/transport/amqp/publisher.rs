@@ -24,7 +24,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::link::{State, explain, link, reached, unless_gone};
-use super::wire::{Parcel, unsendable};
+use super::wire::{DELAY, Parcel, unsendable};
 use crate::message::Destination;
 use crate::transport::Error;
 
@@ -347,6 +347,8 @@ fn no_route(parcel: &Parcel) -> Error {
 /// What is said of a message that has nowhere to go.
 pub(super) fn missing(parcel: &Parcel) -> Error {
     match (&parcel.destination, parcel.exchange.as_str()) {
+        // It is made again when the message is sent again.
+        (_, exchange) if exchange.starts_with(DELAY) => parcel.refused("the place where it was to wait is gone"),
         (Destination::Queue(queue), "") => Error::NoSuchQueue(queue.clone()),
         (Destination::Topic(topic), exchange) if exchange == topic => Error::NoSuchTopic(topic.clone()),
         (Destination::Queue(name) | Destination::Topic(name), exchange) => {

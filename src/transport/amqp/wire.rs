@@ -30,7 +30,7 @@ const BOOKKEEPING: [&str; 5] = [RETRIES, RENEWED, BROKER_COUNT, ACQUIRED, "x-del
 /// Below which a message's properties tell more of its headers.
 const HEADERS: &str = "headers";
 /// Exchanges and queues in which messages wait have names that begin so.
-pub(super) const DELAY: &str = "zrecipe.delay.";
+pub const DELAY: &str = "zrecipe.delay.";
 /// What the queue for the dead letters of another one is called before that one's name.
 pub(super) const DEAD_LETTERS: &str = "dlq.";
 /// Longer ones cannot be named.
