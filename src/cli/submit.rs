@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use rustix::process::getuid;
+
 use super::progress::Outages;
 use super::{Error, Session, say};
 use crate::bind::merge;
@@ -198,9 +200,14 @@ pub fn headers() -> Object {
     ])
 }
 
-/// The user, as Python's `getpass.getuser` finds him first.
+/// The user, as Python's `getpass.getuser` finds him: by the environment, else by the list of users, which may be on
+/// another machine.
 fn user() -> String {
-    let named = ["LOGNAME", "USER", "LNAME", "USERNAME"].into_iter().filter_map(|name| std::env::var(name).ok());
-    let mut named = named.filter(|name| !name.is_empty());
-    named.next().unwrap_or_else(|| rustix::process::getuid().as_raw().to_string())
+    let mut named = ["LOGNAME", "USER", "LNAME", "USERNAME"].into_iter().filter_map(|name| std::env::var(name).ok());
+    named.find(|name| !name.is_empty()).or_else(listed_user).unwrap_or_else(|| getuid().as_raw().to_string())
+}
+
+fn listed_user() -> Option<String> {
+    let said = std::process::Command::new("id").arg("-un").output().ok().filter(|said| said.status.success())?;
+    String::from_utf8(said.stdout).ok().map(|name| name.trim().to_owned()).filter(|name| !name.is_empty())
 }
