@@ -306,6 +306,28 @@ async fn health_and_numbers_are_told_over_http() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_others_send_makes_no_lines_of_its_own() {
+    let place = Place::new().await;
+    let mut service = place.service(&["service", "-s", "Dispatcher"]);
+    let forged = "x\n2026-01-01T00:00:00Z  INFO all is well\u{1b}[2J";
+    place.send("processing_recipe", "one\ntwo", &request("none\\nforged", ""), Object::new()).await;
+    let body = Value::from([
+        ("recipes", Value::Array(vec![Value::from(forged)])),
+        ("parameters", Value::Object(Object::new())),
+    ]);
+    place.send("processing_recipe", forged, &body.to_json(), Object::new()).await;
+    let endless = Value::from([
+        ("recipes", Value::Array(vec![Value::from("e".repeat(30_000))])),
+        ("parameters", Value::Object(Object::new())),
+    ]);
+    place.send("processing_recipe", "three", &endless.to_json(), Object::new()).await;
+    for _ in 0..3 {
+        let line = service.says("outcome=\"dead-lettered\"");
+        assert!(line.starts_with("20") && !line.contains('\u{1b}') && line.chars().count() < 6_000, "{line}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_under_way_is_finished_and_a_second_signal_does_not_wait() {
     let place = Place::new().await;
     let recipe = |command: &str| {
