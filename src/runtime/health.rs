@@ -10,8 +10,9 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use crate::report::printable;
 use crate::runtime::metrics::Metrics;
-use crate::runtime::status::{Board, Status};
+use crate::runtime::status::{Board, Status, Trouble};
 use crate::transport::Connection;
 
 /// What there is to tell.
@@ -61,6 +62,26 @@ impl Broker {
     }
 }
 
+/// How an instance is that takes no messages: why, and when that may change, if it waits.
+fn told(board: &Board) -> String {
+    let (service, status) = (&board.identity().service, board.status().text());
+    match board.trouble() {
+        None => format!("{service}: {status}\n"),
+        Some(Trouble { reason, again }) => {
+            format!("{service}: {status}: {}; tried again at {}\n", plain(&reason), clock(again))
+        }
+    }
+}
+
+/// A reason on one line.
+fn plain(reason: &str) -> String {
+    printable(reason, usize::MAX)
+}
+
+fn clock(time: SystemTime) -> String {
+    jiff::Timestamp::try_from(time).map_or_else(|_| String::new(), |time| format!("{time:.0}"))
+}
+
 fn ago(time: SystemTime) -> Duration {
     time.elapsed().unwrap_or_default()
 }
@@ -71,15 +92,14 @@ impl Health {
         if let Some(Broker { place, connection }) = self.broker.get()
             && let Connection::Lost { reason, since } = &*connection.borrow()
         {
-            let since = jiff::Timestamp::try_from(*since).map_or_else(|_| String::new(), |since| format!("{since:.0}"));
-            let text = format!("not connected to {place} since {since}: {reason}\n");
+            let text = format!("not connected to {place} since {}: {}\n", clock(*since), plain(reason));
             return (StatusCode::SERVICE_UNAVAILABLE, text);
         }
         let busy: Vec<String> = self
             .boards
             .iter()
             .filter(|board| !matches!(board.status(), Status::Idle | Status::Processing))
-            .map(|board| format!("{}: {}\n", board.identity().service, board.status().text()))
+            .map(told)
             .collect();
         if busy.is_empty() {
             (StatusCode::OK, "ready\n".to_owned())

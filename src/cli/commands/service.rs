@@ -3,6 +3,7 @@
 use std::io::IsTerminal as _;
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -10,7 +11,7 @@ use tokio::task::JoinSet;
 
 use crate::cli::broker::{Environment, EnvironmentArgs};
 use crate::cli::progress::{block_on, default_places};
-use crate::cli::{Error, Session, say};
+use crate::cli::{Error, Session};
 use crate::contract::Contracts;
 use crate::lint::nearest;
 use crate::runtime::Service;
@@ -29,7 +30,7 @@ use crate::runtime::services::dispatcher::Dispatcher;
 use crate::runtime::services::jsonlines::JsonLines;
 use crate::runtime::services::mailer::{Mailer, Server};
 use crate::runtime::services::runner::Runner;
-use crate::runtime::status::{Board, Identity, host_id, hostname};
+use crate::runtime::status::{Board, Identity, Status, host_id, hostname};
 use crate::settings::Scheduler;
 use crate::telemetry::traces::{Collector, Tracing};
 use crate::telemetry::{Guard, Logging};
@@ -254,7 +255,7 @@ async fn serve(args: &Args, environment: &Environment, services: Served) -> Resu
     };
     let broker = Arc::new(OnceLock::new());
     if let Some(address) = args.http {
-        let health = Health { metrics: Arc::clone(&metrics), boards, broker: Arc::clone(&broker) };
+        let health = Health { metrics: Arc::clone(&metrics), boards: boards.clone(), broker: Arc::clone(&broker) };
         let served = health::serve(address, health).await;
         let (address, serving) = served.map_err(|error| Error::new(format!("cannot listen at {address}: {error}")))?;
         tracing::info!("metrics and health at http://{address}");
@@ -262,7 +263,7 @@ async fn serve(args: &Args, environment: &Environment, services: Served) -> Resu
     }
     let names = services.iter().map(|(service, _)| service.name()).collect::<Vec<_>>().join(", ");
     let queues: Vec<String> = services.iter().flat_map(|(_, queues)| queues.clone()).collect();
-    let connecting = connect(args, environment, &names, &queues);
+    let connecting = connect(args, environment, &names, &queues, &boards);
     let transport = tokio::select! {
         transport = connecting => transport?,
         () = signalled() => return Ok(()),
@@ -347,13 +348,15 @@ async fn connect(
     environment: &Environment,
     who: &str,
     queues: &[String],
+    boards: &[Board],
 ) -> Result<Arc<dyn Transport>, Error> {
-    const PAUSE: std::time::Duration = std::time::Duration::from_secs(5);
+    const PAUSE: Duration = Duration::from_secs(5);
     loop {
         match environment.connect(who, queues).await {
             Err(error) if args.restart => {
-                error.tell()?;
-                say("trying again in 5 s");
+                tracing::error!("{}; trying again in {} s", error.message(), PAUSE.as_secs());
+                error.hints().iter().for_each(|hint| tracing::info!("help: {hint}"));
+                boards.iter().for_each(|board| board.wait(Status::New, error.message(), PAUSE));
                 tokio::time::sleep(PAUSE).await;
             }
             // Where something else has to be done first, that is said.
