@@ -32,7 +32,7 @@ use crate::runtime::services::mailer::{Mailer, Server};
 use crate::runtime::services::runner::Runner;
 use crate::runtime::status::{Board, Identity, Status, host_id, hostname};
 use crate::settings::Scheduler;
-use crate::telemetry::traces::{Collector, Tracing};
+use crate::telemetry::traces::{Collector, Exports, Tracing};
 use crate::telemetry::{Guard, Logging};
 use crate::transport::{self, Transport};
 
@@ -221,12 +221,14 @@ fn log(args: &Args, session: &Session, environment: &Environment) -> Guard {
 }
 
 async fn serve(args: &Args, environment: &Environment, services: Served) -> Result<(), Error> {
-    let collector = Collector::of_site(&environment.plugins());
     let metrics = Metrics::new();
+    let counter = Arc::clone(&metrics);
+    let collector = Collector::of_site(&environment.plugins());
+    let exports = collector.map(|collector| Exports::new(collector, move |spans| counter.lose_spans(spans)));
     let mut instances: Vec<Instance> = Vec::new();
     let mut traced: Vec<Arc<Tracing>> = Vec::new();
     for (service, queues) in &services {
-        let tracing = collector.as_ref().map(|collector| Tracing::new(collector, service.name()));
+        let tracing = exports.as_ref().map(|exports| Tracing::new(exports, service.name()));
         let tracing = tracing.transpose().map_err(|reason| {
             Error::new(format!("traces cannot be sent: {reason}"))
                 .hint("`endpoint` of plugin `opentelemetry` says where to")
