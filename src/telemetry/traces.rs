@@ -26,6 +26,9 @@ use crate::value::{Object, Value};
 /// How long an export may take when the site does not say.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
+/// The headers that join traces.
+const CONTEXT: [&str; 2] = ["traceparent", "tracestate"];
+
 /// How much of a collector's answer is told, in characters.
 const MOST_TOLD: usize = 300;
 
@@ -213,7 +216,10 @@ impl Receiving<'_> {
         let span = self.tracing.tracer.build_with_context(builder, &self.context);
         let mut carrier = HashMap::new();
         TraceContextPropagator::new().inject_context(&self.context.with_span(span), &mut carrier);
-        message.headers.extend(carrier.into_iter().map(|(key, value)| (key, Value::from(value))));
+        // A message that is sent on has those that it came with; and an empty `tracestate` is no header (W3C).
+        message.headers.retain(|key, _| !CONTEXT.iter().any(|ours| key.eq_ignore_ascii_case(ours)));
+        let carried = carrier.into_iter().filter(|(_, value)| !value.is_empty());
+        message.headers.extend(carried.map(|(key, value)| (key, Value::from(value))));
     }
 
     /// Ends it.
@@ -228,6 +234,7 @@ impl Receiving<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::Destination;
     use crate::site::Site;
     use crate::source::Source;
     use crate::syntax::yaml;
@@ -302,5 +309,40 @@ environments: {python: [python], ours: [ours], other: [other]}
         }
         tokio::task::spawn_blocking(move || tracing.finish()).await.expect("finishes");
         assert_eq!(lost.load(Relaxed), 3);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn the_context_that_came_goes_on() {
+        let (tracing, _) = tracing("http://127.0.0.1:1/v1/traces".to_owned());
+        let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        let headers = |state: &[(&str, &str)]| {
+            let headers = [("traceparent", parent)].into_iter().chain(state.iter().copied());
+            headers.map(|(key, value)| (key.to_owned(), Value::from(value))).collect::<Object>()
+        };
+        for (state, expected) in [
+            (vec![], None),
+            (vec![("tracestate", "a=1,b=2")], Some("a=1,b=2")),
+            (vec![("TraceState", "a=1")], Some("a=1")),
+            // They are as good as none (W3C Trace Context).
+            (vec![("tracestate", "")], None),
+            (vec![("TraceState", "")], None),
+            (vec![("tracestate", " ")], None),
+            (vec![("tracestate", "nothing")], None),
+        ] {
+            let headers = headers(&state);
+            let destination = Destination::Queue("out".to_owned());
+            // A message that is tried again has the headers that it came with.
+            let mut sent = Outgoing::new("id".to_owned(), destination, headers.clone(), Vec::new());
+            tracing.receive(&headers, "images", None).send(&mut sent);
+            let carried = sent.headers.get("traceparent").and_then(Value::as_str).expect("a context");
+            assert!(carried.starts_with(&parent[..36]) && carried != parent, "{carried}");
+            let states: Vec<&Value> = sent
+                .headers
+                .iter()
+                .filter(|(key, _)| key.eq_ignore_ascii_case("tracestate"))
+                .map(|(_, value)| value)
+                .collect();
+            assert_eq!(states, expected.map(Value::from).iter().collect::<Vec<_>>(), "{state:?}");
+        }
     }
 }
