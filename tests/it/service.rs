@@ -204,6 +204,9 @@ async fn programs_of_the_site_decide_about_requests() {
         ("never", never.to_owned()),
         ("elsewhere", elsewhere),
         ("broken", never.replace("never", "broken")),
+        ("mistaken", never.replace(": 0", r#": "2 minutes""#)),
+        ("unclear", never.replace(": 0", ": [0]")),
+        ("outdated", never.replace("_timeout\": 0", r#"_expiration": "noon""#)),
     ] {
         let headers = [("zocalo.go.user", Value::from("me")), ("x-own", Value::from("broker"))];
         let headers = headers.map(|(name, value)| (name.to_owned(), value)).into_iter().collect();
@@ -225,12 +228,15 @@ async fn programs_of_the_site_decide_about_requests() {
         let known = ["not-ready", "never-ready", "done"].into_iter();
         outcomes.extend(known.filter(|outcome| line.contains(&format!("outcome=\"{outcome}\""))));
     }
-    let dead = place.dead("processing_recipe", 4).await;
+    let dead = place.dead("processing_recipe", 7).await;
     let expected = [
         ("broken", "the request was never ready for processing; last, `ready.sh`: no beamline"),
         ("custom", "requests with a recipe of their own are not taken here"),
+        ("mistaken", "parameter `dispatcher_timeout` of the request is `2 minutes`, not a number of seconds"),
         ("never", "the request was never ready for processing"),
+        ("outdated", "parameter `dispatcher_expiration` of the request is `noon`, not a number of seconds"),
         ("refused", "`./filter` ended with exit status 1: no such visit"),
+        ("unclear", "parameter `dispatcher_timeout` of the request is a list, not a number of seconds"),
     ];
     let path = place.path("filter").display().to_string();
     let expected = expected.map(|(id, reason)| (id.to_owned(), reason.replace("./filter", &path)));
