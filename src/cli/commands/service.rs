@@ -340,8 +340,16 @@ fn stopped_at_once() -> Error {
 
 fn describe(error: transport::Error) -> Error {
     let is_queue = matches!(error, transport::Error::NoSuchQueue(_));
+    let is_full = error.is_out_of_channels();
     let error = Error::from(error);
-    if is_queue { error.hint("queues are made when the broker is set up; `--restart` waits for them") } else { error }
+    match (is_queue, is_full) {
+        (true, _) => error.hint("queues are made when the broker is set up; `--restart` waits for them"),
+        (_, true) => error
+            .hint("an instance takes a channel for each of its queues and one for commands")
+            .hint("RabbitMQ allows 2047 for a connection, or what its setting `channel_max` says")
+            .hint("start several processes, with fewer `--instances` each"),
+        _ => error,
+    }
 }
 
 /// Connects; patiently if the user wants it.
