@@ -416,11 +416,6 @@ pub fn say(lines: &str) {
     let _ = writeln!(io::stderr().lock(), "{}", plain_lines(lines));
 }
 
-/// How many there are of something.
-pub fn counted(count: usize, what: &str) -> String {
-    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
-}
-
 /// Text from elsewhere on one line, without what a terminal would act on: nobody who sends messages is to move the
 /// cursor, or to add a line that looks like ours.
 pub fn plain(text: &str) -> String {

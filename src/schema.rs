@@ -17,7 +17,7 @@ use jsonschema::{JsonType, ValidationError, Validator};
 use regex_syntax::hir::literal::{ExtractKind, Extractor, Literal};
 use regex_syntax::hir::{Class, Hir, HirKind, Look};
 
-use crate::diagnostic::nearest;
+use crate::diagnostic::{counted, nearest};
 use crate::source::{Source, Span};
 use crate::syntax::{Kind, Member, NodeId, NodeRef, Tree, json};
 use crate::value::{self, Number, Value};
@@ -482,7 +482,6 @@ enum LeafKind {
 
 fn flatten(error: &ValidationError<'_>, leaves: &mut Vec<Leaf>) {
     use ValidationErrorKind as K;
-    let plural = |limit: u64, what: &str| format!("{limit} {what}{}", if limit == 1 { "" } else { "s" });
     let kind = match error.kind() {
         K::Type { kind: TypeKind::Single(only) } => LeafKind::Types(vec![*only]),
         K::Type { kind: TypeKind::Multiple(several) } => LeafKind::Types(several.iter().collect()),
@@ -502,15 +501,15 @@ fn flatten(error: &ValidationError<'_>, leaves: &mut Vec<Leaf>) {
         K::ExclusiveMaximum { limit } => LeafKind::Other(format!("is not below {limit}")),
         K::MultipleOf { multiple_of } => LeafKind::Other(format!("is not a multiple of {multiple_of}")),
         K::MinLength { limit: 1 } => LeafKind::Other("is empty".to_owned()),
-        K::MinLength { limit } => LeafKind::Other(format!("has fewer than {}", plural(*limit, "character"))),
-        K::MaxLength { limit } => LeafKind::Other(format!("has more than {}", plural(*limit, "character"))),
+        K::MinLength { limit } => LeafKind::Other(format!("has fewer than {}", counted(*limit, "character"))),
+        K::MaxLength { limit } => LeafKind::Other(format!("has more than {}", counted(*limit, "character"))),
         K::MinItems { limit: 1 } => LeafKind::Size("is empty".to_owned()),
-        K::MinItems { limit } => LeafKind::Size(format!("has fewer than {}", plural(*limit, "item"))),
-        K::MaxItems { limit } => LeafKind::Size(format!("has more than {}", plural(*limit, "item"))),
-        K::AdditionalItems { limit } => LeafKind::Size(format!("has more than {}", plural(*limit as u64, "item"))),
+        K::MinItems { limit } => LeafKind::Size(format!("has fewer than {}", counted(*limit, "item"))),
+        K::MaxItems { limit } => LeafKind::Size(format!("has more than {}", counted(*limit, "item"))),
+        K::AdditionalItems { limit } => LeafKind::Size(format!("has more than {}", counted(*limit as u64, "item"))),
         K::MinProperties { limit: 1 } => LeafKind::Size("is empty".to_owned()),
-        K::MinProperties { limit } => LeafKind::Size(format!("has fewer than {}", plural(*limit, "key"))),
-        K::MaxProperties { limit } => LeafKind::Size(format!("has more than {}", plural(*limit, "key"))),
+        K::MinProperties { limit } => LeafKind::Size(format!("has fewer than {}", counted(*limit, "key"))),
+        K::MaxProperties { limit } => LeafKind::Size(format!("has more than {}", counted(*limit, "key"))),
         K::Pattern { pattern } if pattern == "\\S" => LeafKind::Other("is empty".to_owned()),
         K::Pattern { pattern } => LeafKind::Other(format!("does not match the pattern `{}`", shorten(pattern))),
         K::Format { format } => LeafKind::Other(format!("is not in the form of `{}`", shorten(format))),

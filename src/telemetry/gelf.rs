@@ -18,7 +18,7 @@ use tracing::{Event, Subscriber};
 use tracing_subscriber::layer::{Context, Layer};
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::report::count;
+use crate::diagnostic::counted;
 use crate::value::{Object, Value};
 
 /// How many lines may wait for the server.
@@ -90,7 +90,7 @@ impl Sender {
         }
         match self.queue.missing() {
             0 => {}
-            missing => tell(Err(format!("{} did not get {}", self.server, count(missing, "log line")))),
+            missing => tell(Err(format!("{} did not get {}", self.server, counted(missing, "log line")))),
         }
     }
 }
@@ -201,7 +201,9 @@ fn send(server: &Graylog, queue: &Queue, tell: impl Fn(News)) {
         }
         match queue.sent() {
             Some(0) if is_away => tell(Ok(format!("{server} has got the log lines that waited"))),
-            Some(lost @ 1..) => tell(Err(format!("{server} did not get {}: too many waited", count(lost, "log line")))),
+            Some(lost @ 1..) => {
+                tell(Err(format!("{server} did not get {}: too many waited", counted(lost, "log line"))))
+            }
             _ => continue,
         }
         is_away = false;

@@ -17,8 +17,9 @@ use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider, SpanData};
 use tokio::runtime::Handle;
 
+use crate::diagnostic::counted;
 use crate::message::Outgoing;
-use crate::report::{count, printable};
+use crate::report::printable;
 use crate::secret;
 use crate::site::Plugins;
 use crate::value::{Object, Value};
@@ -87,7 +88,7 @@ impl Exports {
         match exported {
             Ok(()) => {
                 let lost = failing.take()?;
-                Some(Ok(format!("traces go to {} again; {} lost", self.place, count(lost, "span"))))
+                Some(Ok(format!("traces go to {} again; {} lost", self.place, counted(lost, "span"))))
             }
             Err(error) => {
                 (self.lost)(spans);
