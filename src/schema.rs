@@ -8,7 +8,8 @@ use std::any::Any;
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
-use std::sync::{Arc, OnceLock};
+use std::hash::Hash;
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use jsonschema::error::{TypeKind, ValidationErrorKind};
 use jsonschema::json::{Array, Json, JsonNumber, Node, NodeIdentity, Object};
@@ -46,9 +47,27 @@ impl Clone for Derived {
 }
 
 impl Derived {
-    /// What is in it, at first nothing; none if it is somebody else's.
-    pub fn get<T: Default + Send + Sync + 'static>(&self) -> Option<&T> {
-        self.0.get_or_init(|| Box::new(T::default())).downcast_ref()
+    /// What somebody finds for a key, kept from the first time on. Of very many keys not all are kept.
+    pub fn remember<Q, V>(&self, key: &Q, find: impl FnOnce() -> V) -> V
+    where
+        Q: ToOwned + Hash + Eq + ?Sized,
+        Q::Owned: Hash + Eq + Send + Sync + 'static,
+        V: Clone + Send + Sync + 'static,
+    {
+        const MOST_KNOWN: usize = 4096;
+        type Known<K, V> = RwLock<HashMap<K, V, foldhash::fast::RandomState>>;
+        let known = self.0.get_or_init(|| Box::new(Known::<Q::Owned, V>::default()));
+        // It may be somebody else's.
+        let Some(known) = known.downcast_ref::<Known<Q::Owned, V>>() else { return find() };
+        if let Some(found) = known.read().unwrap_or_else(PoisonError::into_inner).get(key) {
+            return found.clone();
+        }
+        let found = find();
+        let mut known = known.write().unwrap_or_else(PoisonError::into_inner);
+        if known.len() < MOST_KNOWN {
+            known.insert(key.to_owned(), found.clone());
+        }
+        found
     }
 }
 
