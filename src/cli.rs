@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::{Args, ColorChoice, Parser};
+use clap::error::ErrorKind;
+use clap::{Args, ColorChoice, CommandFactory as _, Parser};
 
 use crate::bind::merge;
 use crate::compile::{Compilation, Options, compile};
@@ -349,6 +350,18 @@ fn tell_panic(panic: &std::panic::PanicHookInfo<'_>) {
     }
 }
 
+/// Reads the command line.
+fn parse(arguments: Vec<OsString>) -> Result<Cli, clap::Error> {
+    Cli::try_parse_from(&arguments).map_err(|error| {
+        // Where the environment gives an option, the line that says how to use a command has it as required.
+        let bare = Cli::command().mut_args(|argument| argument.env(None::<&str>));
+        let is_help = |said: &clap::Error| {
+            !said.use_stderr() || said.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+        };
+        bare.try_get_matches_from(arguments).err().filter(|bare| !is_help(bare)).unwrap_or(error)
+    })
+}
+
 /// Runs the program.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     std::panic::set_hook(Box::new(tell_panic));
@@ -356,7 +369,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     if let Some(code) = supervisor::main(&arguments) {
         return code;
     }
-    let cli = match Cli::try_parse_from(arguments) {
+    let cli = match parse(arguments) {
         Ok(cli) => cli,
         Err(error) => {
             let code = if error.use_stderr() { 2 } else { 0 };
@@ -401,11 +414,6 @@ pub fn print(text: &str) -> Result<(), Error> {
 /// Writes lines for people to standard error; if nobody reads them, so be it.
 pub fn say(lines: &str) {
     let _ = writeln!(io::stderr().lock(), "{}", plain_lines(lines));
-}
-
-/// How many there are of something.
-pub fn counted(count: usize, what: &str) -> String {
-    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
 
 /// Text from elsewhere on one line, without what a terminal would act on: nobody who sends messages is to move the

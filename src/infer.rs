@@ -4,9 +4,9 @@
 //! parameters. It is a set of kinds with what must be in them; all uses of a parameter meet in one type, and where
 //! nothing is left the uses contradict each other.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use crate::contract::{Contract, Contracts};
 use crate::recipe::{LONGEST_DELAY, Recipe};
@@ -608,21 +608,7 @@ impl Said {
 
     /// What a schema says of a place. Many recipes ask for the same ones.
     fn at_place(schema: &Schema, path: &[Segment]) -> Arc<Self> {
-        /// Places in lists, and keys that a schema does not know, are without number.
-        const MOST_KNOWN: usize = 4096;
-        #[derive(Default)]
-        struct Known(RwLock<HashMap<Vec<Segment>, Arc<Said>, foldhash::fast::RandomState>>);
-        let find = || Self::new(place(schema.root(), schema.root(), path, 0));
-        let Some(Known(known)) = schema.derived.get() else { return find() };
-        if let Some(said) = known.read().unwrap_or_else(PoisonError::into_inner).get(path) {
-            return Arc::clone(said);
-        }
-        let said = find();
-        let mut known = known.write().unwrap_or_else(PoisonError::into_inner);
-        if known.len() < MOST_KNOWN {
-            known.insert(path.to_owned(), Arc::clone(&said));
-        }
-        said
+        schema.derived.remember(path, || Self::new(place(schema.root(), schema.root(), path, 0)))
     }
 }
 
@@ -1268,19 +1254,11 @@ pub type Misfit = (String, String);
 
 /// Whether what a service sends on one of its channels can be what another one takes, both under these contracts.
 pub fn misfit(contracts: &Contracts, sent: &Schema, taker: &Contract) -> Option<Misfit> {
-    /// By the places of the two schemas, which stay where they are while the contracts are there.
-    #[derive(Default)]
-    struct Known(RwLock<HashMap<(usize, usize), Option<Misfit>, foldhash::fast::RandomState>>);
     let taken = taker.payload.as_ref()?;
-    let find = || misfit_at(sent.root(), sent.root(), taken.root(), taken.root(), taker.coerced, String::new(), 0);
-    let Some(Known(known)) = contracts.derived.get() else { return find() };
+    // The two schemas stay where they are while the contracts are there.
     let pair = (std::ptr::from_ref(sent).addr(), std::ptr::from_ref(taken).addr());
-    if let Some(found) = known.read().unwrap_or_else(PoisonError::into_inner).get(&pair) {
-        return found.clone();
-    }
-    let found = find();
-    known.write().unwrap_or_else(PoisonError::into_inner).insert(pair, found.clone());
-    found
+    let find = || misfit_at(sent.root(), sent.root(), taken.root(), taken.root(), taker.coerced, String::new(), 0);
+    contracts.derived.remember(&pair, find)
 }
 
 fn misfit_at(

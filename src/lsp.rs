@@ -271,13 +271,11 @@ impl Server {
                 }
                 continue;
             }
-            match happened.try_recv() {
-                Ok(Event::Orphaned) => return Ok(End::Orphaned),
-                Ok(event) => {
-                    self.happened(event);
-                    continue;
+            if let Ok(event) = happened.try_recv() {
+                match self.happened(event) {
+                    Some(end) => return Ok(end),
+                    None => continue,
                 }
-                Err(_) => {}
             }
             match guarded(|| self.session.tell_one()) {
                 Some(true) => continue,
@@ -295,10 +293,8 @@ impl Server {
                     Ok(message) => self.session.inbox.take(message),
                     Err(_) => return Ok(End::Abrupt),
                 },
-                recv(happened) -> event => match event {
-                    Ok(Event::Orphaned) => return Ok(End::Orphaned),
-                    Ok(event) => self.happened(event),
-                    Err(_) => {}
+                recv(happened) -> event => if let Some(end) = event.ok().and_then(|event| self.happened(event)) {
+                    return Ok(end);
                 },
             }
         }
@@ -410,7 +406,9 @@ impl Server {
         Ok(())
     }
 
-    fn happened(&mut self, event: Event) {
+    /// Takes an event in; how the server ends, if it does because of it.
+    fn happened(&mut self, event: Event) -> Option<End> {
+        let mut end = None;
         let outcome = guarded(|| match event {
             Event::Directories(directories) => self.watch_directories(&directories),
             Event::Scanned(root, files) => {
@@ -420,11 +418,12 @@ impl Server {
                 self.end_progress(&root, count);
             }
             Event::Changed(paths) => self.changed(&paths),
-            Event::Orphaned => {}
+            Event::Orphaned => end = Some(End::Orphaned),
         });
         if outcome.is_none() {
             self.session.log(lsp::MessageType::Error, FAULT.to_owned());
         }
+        end
     }
 
     fn changed(&mut self, paths: &[PathBuf]) {

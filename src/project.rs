@@ -146,7 +146,7 @@ impl Project {
             return Ok(Some(site));
         }
         // While somebody writes it, the last one that can be used counts.
-        let unsaved = self.given.unsaved.get(path).map(Arc::clone);
+        let unsaved = self.given.unsaved.get(path).cloned();
         let unsaved = unsaved.and_then(|source| library::site_in(source, path, &self.files).ok());
         let site = match unsaved {
             Some(site) => site,

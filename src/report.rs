@@ -4,7 +4,7 @@
 //! Pure: the caller decides colour and width, and prints. A report is written file by file, so that ten thousand of
 //! them need no more memory than one; what a format writes depends on nothing but its arguments.
 
-use crate::diagnostic::{Diagnostic, Level};
+use crate::diagnostic::{Diagnostic, Level, counted};
 use crate::source::Source;
 
 /// What there is to say about one file.
@@ -75,21 +75,16 @@ impl Summary {
 /// The closing lines: `checked 12 recipes: 3 errors, 1 warning`.
 impl std::fmt::Display for Summary {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "checked {}: ", count(self.files, if self.others == 0 { "recipe" } else { "file" }))?;
+        write!(f, "checked {}: ", counted(self.files, if self.others == 0 { "recipe" } else { "file" }))?;
         let counts = [(self.errors, "error"), (self.warnings, "warning"), (self.notes, "note")];
-        let found: Vec<_> = counts.iter().filter(|(n, _)| *n > 0).map(|&(n, what)| count(n, what)).collect();
+        let found: Vec<_> = counts.iter().filter(|(n, _)| *n > 0).map(|&(n, what)| counted(n, what)).collect();
         f.write_str(if found.is_empty() { "nothing found" } else { "" })?;
         f.write_str(&found.join(", "))?;
         if self.dropped > 0 {
-            write!(f, "\n{} of the same kinds not shown", count(self.dropped, "further finding"))?;
+            write!(f, "\n{} of the same kinds not shown", counted(self.dropped, "further finding"))?;
         }
         Ok(())
     }
-}
-
-/// `1 step`, `2 steps`.
-pub fn count(n: usize, what: &str) -> String {
-    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }
 
 /// A way to write findings.

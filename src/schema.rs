@@ -8,7 +8,8 @@ use std::any::Any;
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
-use std::sync::{Arc, OnceLock};
+use std::hash::Hash;
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use jsonschema::error::{TypeKind, ValidationErrorKind};
 use jsonschema::json::{Array, Json, JsonNumber, Node, NodeIdentity, Object};
@@ -17,7 +18,7 @@ use jsonschema::{JsonType, ValidationError, Validator};
 use regex_syntax::hir::literal::{ExtractKind, Extractor, Literal};
 use regex_syntax::hir::{Class, Hir, HirKind, Look};
 
-use crate::diagnostic::nearest;
+use crate::diagnostic::{counted, nearest};
 use crate::source::{Source, Span};
 use crate::syntax::{Kind, Member, NodeId, NodeRef, Tree, json};
 use crate::value::{self, Number, Value};
@@ -46,9 +47,27 @@ impl Clone for Derived {
 }
 
 impl Derived {
-    /// What is in it, at first nothing; none if it is somebody else's.
-    pub fn get<T: Default + Send + Sync + 'static>(&self) -> Option<&T> {
-        self.0.get_or_init(|| Box::new(T::default())).downcast_ref()
+    /// What somebody finds for a key, kept from the first time on. Of very many keys not all are kept.
+    pub fn remember<Q, V>(&self, key: &Q, find: impl FnOnce() -> V) -> V
+    where
+        Q: ToOwned + Hash + Eq + ?Sized,
+        Q::Owned: Hash + Eq + Send + Sync + 'static,
+        V: Clone + Send + Sync + 'static,
+    {
+        const MOST_KNOWN: usize = 4096;
+        type Known<K, V> = RwLock<HashMap<K, V, foldhash::fast::RandomState>>;
+        let known = self.0.get_or_init(|| Box::new(Known::<Q::Owned, V>::default()));
+        // It may be somebody else's.
+        let Some(known) = known.downcast_ref::<Known<Q::Owned, V>>() else { return find() };
+        if let Some(found) = known.read().unwrap_or_else(PoisonError::into_inner).get(key) {
+            return found.clone();
+        }
+        let found = find();
+        let mut known = known.write().unwrap_or_else(PoisonError::into_inner);
+        if known.len() < MOST_KNOWN {
+            known.insert(key.to_owned(), found.clone());
+        }
+        found
     }
 }
 
@@ -482,7 +501,6 @@ enum LeafKind {
 
 fn flatten(error: &ValidationError<'_>, leaves: &mut Vec<Leaf>) {
     use ValidationErrorKind as K;
-    let plural = |limit: u64, what: &str| format!("{limit} {what}{}", if limit == 1 { "" } else { "s" });
     let kind = match error.kind() {
         K::Type { kind: TypeKind::Single(only) } => LeafKind::Types(vec![*only]),
         K::Type { kind: TypeKind::Multiple(several) } => LeafKind::Types(several.iter().collect()),
@@ -502,15 +520,15 @@ fn flatten(error: &ValidationError<'_>, leaves: &mut Vec<Leaf>) {
         K::ExclusiveMaximum { limit } => LeafKind::Other(format!("is not below {limit}")),
         K::MultipleOf { multiple_of } => LeafKind::Other(format!("is not a multiple of {multiple_of}")),
         K::MinLength { limit: 1 } => LeafKind::Other("is empty".to_owned()),
-        K::MinLength { limit } => LeafKind::Other(format!("has fewer than {}", plural(*limit, "character"))),
-        K::MaxLength { limit } => LeafKind::Other(format!("has more than {}", plural(*limit, "character"))),
+        K::MinLength { limit } => LeafKind::Other(format!("has fewer than {}", counted(*limit, "character"))),
+        K::MaxLength { limit } => LeafKind::Other(format!("has more than {}", counted(*limit, "character"))),
         K::MinItems { limit: 1 } => LeafKind::Size("is empty".to_owned()),
-        K::MinItems { limit } => LeafKind::Size(format!("has fewer than {}", plural(*limit, "item"))),
-        K::MaxItems { limit } => LeafKind::Size(format!("has more than {}", plural(*limit, "item"))),
-        K::AdditionalItems { limit } => LeafKind::Size(format!("has more than {}", plural(*limit as u64, "item"))),
+        K::MinItems { limit } => LeafKind::Size(format!("has fewer than {}", counted(*limit, "item"))),
+        K::MaxItems { limit } => LeafKind::Size(format!("has more than {}", counted(*limit, "item"))),
+        K::AdditionalItems { limit } => LeafKind::Size(format!("has more than {}", counted(*limit as u64, "item"))),
         K::MinProperties { limit: 1 } => LeafKind::Size("is empty".to_owned()),
-        K::MinProperties { limit } => LeafKind::Size(format!("has fewer than {}", plural(*limit, "key"))),
-        K::MaxProperties { limit } => LeafKind::Size(format!("has more than {}", plural(*limit, "key"))),
+        K::MinProperties { limit } => LeafKind::Size(format!("has fewer than {}", counted(*limit, "key"))),
+        K::MaxProperties { limit } => LeafKind::Size(format!("has more than {}", counted(*limit, "key"))),
         K::Pattern { pattern } if pattern == "\\S" => LeafKind::Other("is empty".to_owned()),
         K::Pattern { pattern } => LeafKind::Other(format!("does not match the pattern `{}`", shorten(pattern))),
         K::Format { format } => LeafKind::Other(format!("is not in the form of `{}`", shorten(format))),

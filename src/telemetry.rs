@@ -2,8 +2,10 @@
 //!
 //! A site says where log lines go in its blocks of the plugins `logging` (Python's dictConfig, as far as it has a
 //! meaning here: handlers for the console and for Graylog, levels, and the steps of `verbose`) and `graylog`, and where
-//! traces go in `opentelemetry`. Submodules: `gelf`, `traces`.
+//! traces go in `opentelemetry`. Submodules: `console`, `gelf`,
+//! `traces`.
 
+mod console;
 mod gelf;
 pub mod traces;
 
@@ -101,13 +103,7 @@ impl Logging {
     pub fn start(&self, colour: bool, facts: &[(&'static str, String)]) -> Guard {
         // Libraries write what is theirs, the addresses of brokers with passwords among it.
         let ours = || filter_fn(|metadata| metadata.target().starts_with(env!("CARGO_PKG_NAME")));
-        let console = tracing_subscriber::fmt::layer()
-            .with_writer(std::io::stderr)
-            .with_ansi(colour)
-            .with_target(false)
-            .compact()
-            .with_filter(self.console)
-            .with_filter(ours());
+        let console = console::layer(std::io::stderr, colour).with_filter(self.console).with_filter(ours());
         let mut senders = Vec::new();
         let mut layers: Vec<Box<dyn Layer<_> + Send + Sync>> = vec![console.boxed()];
         for (server, level) in &self.graylog {

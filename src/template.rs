@@ -10,6 +10,7 @@ use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 use std::ops::Range;
 
+use crate::diagnostic::counted;
 use crate::syntax::NodeId;
 use crate::value::{Object, Value};
 
@@ -520,13 +521,13 @@ impl Field {
             (Value::Array(items), Access::Index(index)) => match items.get(*index) {
                 Some(item) => Ok(Some(Cow::Borrowed(item))),
                 None => {
-                    self.fail(format!("`{}` has {}, so there is no [{index}]", so_far(), count(items.len(), "item")))
+                    self.fail(format!("`{}` has {}, so there is no [{index}]", so_far(), counted(items.len(), "item")))
                 }
             },
             (Value::String(text), Access::Index(index)) => match text.chars().nth(*index) {
                 Some(character) => Ok(Some(Cow::Owned(Value::String(character.to_string())))),
                 None => {
-                    let length = count(text.chars().count(), "character");
+                    let length = counted(text.chars().count(), "character");
                     self.fail(format!("`{}` has {length}, so there is no [{index}]", so_far()))
                 }
             },
@@ -565,10 +566,6 @@ impl Field {
         }
         Ok(())
     }
-}
-
-fn count(number: usize, what: &str) -> String {
-    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
 /// The placeholder as written, up to what is nested in it.

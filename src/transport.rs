@@ -287,6 +287,13 @@ pub enum Error {
     Store(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
+impl Error {
+    /// Whether the connection has no channel left; another one has.
+    pub fn is_out_of_channels(&self) -> bool {
+        matches!(self, Self::Unavailable { reason, .. } if reason.contains("maximum number of channels"))
+    }
+}
+
 /// A connection to a broker.
 #[async_trait]
 pub trait Transport: Send + Sync + 'static {

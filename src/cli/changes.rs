@@ -1,6 +1,7 @@
 //! How the changes of a broker are shown: a line for each, with what to do about those that are not made.
 
-use crate::cli::{Error, counted};
+use crate::cli::Error;
+use crate::diagnostic::counted;
 use crate::ops::definitions::{Action, Change, Hold, Kind, Lack, Thing};
 use crate::ops::management;
 use crate::secret::hidden;

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use super::broker::{Environment, EnvironmentArgs, worn};
 use super::progress::block_on_politely;
-use super::{Error, Session, counted, plain, plain_lines, say};
+use super::{Error, Session, plain, plain_lines, say};
+use crate::diagnostic::counted;
 use crate::lint::nearest;
 use crate::ops::dead_letters::{self, Fate, Letter, Look, WORN, look, queue_of, ready};
 use crate::ops::management::Queue;
@@ -149,7 +150,7 @@ pub async fn tell_of_runs(environment: &Environment) -> Result<(), Error> {
     const MOST: usize = 5;
     let runs = environment.runs_with_letters().await?;
     for (id, count) in runs.iter().rev().take(MOST) {
-        let letters = counted(usize::try_from(*count).unwrap_or(usize::MAX), "dead letter");
+        let letters = counted(*count, "dead letter");
         say(&format!("note: run {id} has {letters} of its own: `zrecipe show {id}` says why they died, and"));
         say(&format!("  `zrecipe resubmit {id} --step N` sends a step again"));
     }

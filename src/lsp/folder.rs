@@ -97,11 +97,15 @@ impl Basis {
 
     /// Whether the settings name a file.
     pub fn names(&self, path: &Path) -> bool {
+        self.named().iter().any(|named| named == path)
+    }
+
+    /// The files that the settings name.
+    pub fn named(&self) -> Vec<PathBuf> {
         let settings = &self.project.settings;
         let site = self.project.site_files();
         let named = settings.contracts.iter().chain(self.project.broker_paths()).chain(&site).chain(&settings.baseline);
-        let mut named = named.flat_map(|pattern| library::matching(pattern).unwrap_or_default());
-        named.any(|found| found == path)
+        named.flat_map(|pattern| library::matching(pattern).unwrap_or_default()).collect()
     }
 
     /// Everything that there is to say about a document; with a set, it is held against that.

@@ -1,5 +1,6 @@
 //! What the server knows between two messages: open documents, the folders they belong to, and what the client can do.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::hash::{Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
@@ -217,6 +218,16 @@ impl Inbox {
             self.cancelled.remove(&id);
         }
     }
+}
+
+/// The directories that files are in, and those above.
+fn directories_of<'p>(files: impl Iterator<Item = &'p Path>) -> HashSet<&'p Path> {
+    let mut found = HashSet::new();
+    for file in files {
+        // Above one that is known all are.
+        file.ancestors().skip(1).all(|above| found.insert(above));
+    }
+    found
 }
 
 /// The server's state.
@@ -440,14 +451,23 @@ impl Session {
     /// that is gone, what has been.
     fn files_at(&self, paths: &[PathBuf]) -> Vec<PathBuf> {
         let mut files = BTreeSet::new();
+        let known = || self.folders.iter().flat_map(Folder::paths);
+        let above = OnceCell::new();
         for path in paths {
-            if Self::is_relevant(path) && !path.is_dir() {
+            let is_in = |known: &&Path| known.starts_with(path);
+            if path.is_dir() {
+                if self.is_ours(path) {
+                    files.extend(walk(path).unwrap_or_default());
+                } else {
+                    let named = self.folders.iter().flat_map(|folder| folder.basis.named());
+                    let open = self.documents.values().map(|document| document.path.as_path());
+                    files.extend(named.filter(|named| is_in(&named.as_path())));
+                    files.extend(known().chain(open).filter(is_in).map(Path::to_owned));
+                }
+            } else if Self::is_relevant(path) {
                 files.insert(path.clone());
-            } else if path.is_dir() {
-                files.extend(walk(path).unwrap_or_default());
-            } else {
-                let known = self.folders.iter().flat_map(Folder::paths);
-                files.extend(known.filter(|known| known.starts_with(path)).map(Path::to_owned));
+            } else if above.get_or_init(|| directories_of(known())).contains(path.as_path()) {
+                files.extend(known().filter(is_in).map(Path::to_owned));
             }
         }
         files.into_iter().collect()

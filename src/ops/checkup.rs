@@ -246,6 +246,9 @@ pub fn clock(date: Option<&str>, now: SystemTime) -> Option<Finding> {
     })
 }
 
+/// How a user gets permissions.
+pub const GRANT: &str = "`permissions` of the broker's configuration, or `rabbitmqctl set_permissions -p VHOST USER …`";
+
 /// What the user may do, by the permissions in the virtual host: a text each in `configure`, `write` and `read`.
 pub fn permissions(rights: &Value, user: &str, needs: &Needs) -> Vec<Finding> {
     let matches = |right: &str, name: &str| {
@@ -266,8 +269,7 @@ pub fn permissions(rights: &Value, user: &str, needs: &Needs) -> Vec<Finding> {
     let mut found: Vec<Finding> = Vec::new();
     for (right, name, what) in lacks.chain(reads).filter(|(right, name, _)| !matches(right, name)) {
         let text = format!("user `{user}` may not {what}: its right to {right} does not match `{name}`");
-        let help = "`permissions` of the broker's configuration, or `rabbitmqctl set_permissions -p VHOST USER …`";
-        found.push(Finding::warning("permissions", text, help));
+        found.push(Finding::warning("permissions", text, GRANT));
     }
     if found.is_empty() {
         found.push(Finding::fine("permissions", format!("user `{user}` may do what services do")));

@@ -18,7 +18,7 @@ use std::fmt::Write as _;
 
 use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteSpanContents, ThemeCharacters, ThemeStyles};
 
-use super::{FileReport, Format, Style, Summary, count, printable, stand_in};
+use super::{FileReport, Format, Style, Summary, counted, printable, stand_in};
 use crate::diagnostic::{Diagnostic, Label, Level};
 use crate::source::{Source, Unit};
 
@@ -72,7 +72,7 @@ fn finding(out: &mut String, source: &Source, found: &Diagnostic, style: &Style)
     }
 
     let more = (found.secondary.len() + 1).saturating_sub(MOST_PLACES);
-    let more = (more > 0).then(|| format!("and {}", count(more, "further place")));
+    let more = (more > 0).then(|| format!("and {}", counted(more, "further place")));
     let help = found.help.as_ref().map(|help| format!("help: {help}"));
     let fix = found.fix.as_ref().map(|fix| match fix.safe {
         true => format!("fix: {}", fix.title),

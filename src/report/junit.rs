@@ -6,7 +6,7 @@
 
 use std::fmt::Write as _;
 
-use super::{FileReport, Format, Style, Summary, count, printable};
+use super::{FileReport, Format, Style, Summary, counted, printable};
 use crate::diagnostic::{Diagnostic, Level};
 use crate::source::{Source, Unit};
 
@@ -29,12 +29,12 @@ fn file(file: &FileReport<'_>, _: &Summary, _: &Style) -> String {
         file.diagnostics.iter().partition(|found: &&Diagnostic| found.level == Level::Error);
     let mut output = lines(source, &others);
     if file.dropped > 0 {
-        let _ = writeln!(output, "{} of the same kinds not shown", count(file.dropped, "further finding"));
+        let _ = writeln!(output, "{} of the same kinds not shown", counted(file.dropped, "further finding"));
     }
     let mut parts = String::new();
     if let Some(first) = errors.first() {
         let more = if errors.len() > 1 {
-            format!(", and {}", count(errors.len() - 1, "further error"))
+            format!(", and {}", counted(errors.len() - 1, "further error"))
         } else {
             String::new()
         };
@@ -57,7 +57,7 @@ fn file(file: &FileReport<'_>, _: &Summary, _: &Style) -> String {
 fn end(summary: &Summary, _: &Style) -> String {
     let mut text = String::new();
     if summary.unread > 0 {
-        let message = format!("{} could not be read", count(summary.unread, "file"));
+        let message = format!("{} could not be read", counted(summary.unread, "file"));
         let _ = write!(
             text,
             "  <testsuite name=\"files\" tests=\"1\" failures=\"0\" errors=\"1\" skipped=\"0\" time=\"0\">\n    \

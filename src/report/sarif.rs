@@ -10,7 +10,7 @@
 
 use serde::Serialize;
 
-use super::{FileReport, Format, Style, Summary, count, fingerprints, printable};
+use super::{FileReport, Format, Style, Summary, counted, fingerprints, printable};
 use crate::diagnostic::{Diagnostic, Label};
 use crate::lint::{RULES, Rule};
 use crate::source::{Source, Span, Unit};
@@ -181,8 +181,8 @@ fn file(file: &FileReport<'_>, before: &Summary, _: &Style) -> String {
 }
 
 fn end(summary: &Summary, _: &Style) -> String {
-    let more = format!("{} of the same kinds not shown", count(summary.dropped, "further finding"));
-    let unread = format!("{} could not be read", count(summary.unread, "file"));
+    let more = format!("{} of the same kinds not shown", counted(summary.dropped, "further finding"));
+    let unread = format!("{} could not be read", counted(summary.unread, "file"));
     let told = [("note", summary.dropped, more), ("error", summary.unread, unread)].into_iter();
     let notifications = told.filter(|(_, count, _)| *count > 0);
     let notifications = notifications.map(|(level, _, text)| Notification { level, message: Message { text } });

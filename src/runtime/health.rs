@@ -10,8 +10,9 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use crate::report::printable;
 use crate::runtime::metrics::Metrics;
-use crate::runtime::status::{Board, Status};
+use crate::runtime::status::{Board, Status, Trouble};
 use crate::transport::Connection;
 
 /// What there is to tell.
@@ -74,12 +75,31 @@ impl Broker {
     fn obstacle(&self) -> Option<String> {
         let (what, reason, since) = match &*self.connection.borrow() {
             Connection::Up => return None,
-            Connection::Lost { reason, since } => ("not connected to", reason.clone(), *since),
-            Connection::Blocked { reason, since } => ("blocked by", reason.clone(), *since),
+            Connection::Lost { reason, since } => ("not connected to", plain(reason), *since),
+            Connection::Blocked { reason, since } => ("blocked by", plain(reason), *since),
         };
-        let since = jiff::Timestamp::try_from(since).map_or_else(|_| String::new(), |since| format!("{since:.0}"));
-        Some(format!("{what} {} since {since}: {reason}\n", self.place))
+        Some(format!("{what} {} since {}: {reason}\n", self.place, clock(since)))
     }
+}
+
+/// How an instance is that takes no messages: why, and when that may change, if it waits.
+fn told(board: &Board) -> String {
+    let (service, status) = (&board.identity().service, board.status().text());
+    match board.trouble() {
+        None => format!("{service}: {status}\n"),
+        Some(Trouble { reason, again }) => {
+            format!("{service}: {status}: {}; tried again at {}\n", plain(&reason), clock(again))
+        }
+    }
+}
+
+/// A reason on one line.
+fn plain(reason: &str) -> String {
+    printable(reason, usize::MAX)
+}
+
+fn clock(time: SystemTime) -> String {
+    jiff::Timestamp::try_from(time).map_or_else(|_| String::new(), |time| format!("{time:.0}"))
 }
 
 fn ago(time: SystemTime) -> Duration {
@@ -96,7 +116,7 @@ impl Health {
             .boards
             .iter()
             .filter(|board| !matches!(board.status(), Status::Idle | Status::Processing))
-            .map(|board| format!("{}: {}\n", board.identity().service, board.status().text()))
+            .map(told)
             .collect();
         if busy.is_empty() {
             (StatusCode::OK, "ready\n".to_owned())

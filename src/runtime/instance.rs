@@ -123,10 +123,10 @@ impl Instance {
                 Err(error) if !has_begun && !self.patient => break Err(error),
                 Err(error) => error.to_string(),
             };
-            self.board.set(Status::Error);
             if began.elapsed() > RECOVERED {
                 pause = BACK_OFF.0;
             }
+            self.board.wait(Status::Error, &reason, pause);
             tracing::error!(service = name, "{reason}; starting again in {:.1} s", pause.as_secs_f64());
             tokio::select! {
                 () = sleep(pause) => {}

@@ -40,6 +40,7 @@ pub struct Metrics {
     active: Family<Source, Gauge>,
     connected: Gauge,
     reconnections: Counter,
+    lost_spans: Counter,
 }
 
 impl Metrics {
@@ -51,7 +52,7 @@ impl Metrics {
         let (acknowledged, refused, sent) = (Family::default(), Family::default(), Family::default());
         let (outcomes, redelivered, abandoned) = (Family::default(), Family::default(), Family::default());
         let active = Family::default();
-        let (connected, reconnections) = (Gauge::default(), Counter::default());
+        let (connected, reconnections, lost_spans) = (Gauge::default(), Counter::default(), Counter::default());
         registry.register_with_unit(
             "workflows_callback_processing_time",
             "How long messages were dealt with",
@@ -67,6 +68,7 @@ impl Metrics {
         registry.register("zrecipe_messages_in_progress", "Messages that are dealt with now", active.clone());
         registry.register("zrecipe_connected", "Whether the broker is connected", connected.clone());
         registry.register("zrecipe_reconnections", "Lost connections that were made again", reconnections.clone());
+        registry.register("zrecipe_lost_spans", "Spans that the collector of traces did not take", lost_spans.clone());
         Arc::new(Self {
             registry,
             processing,
@@ -79,6 +81,7 @@ impl Metrics {
             active,
             connected,
             reconnections,
+            lost_spans,
         })
     }
 
@@ -123,6 +126,11 @@ impl Metrics {
     /// It is not.
     pub fn disconnected(&self) {
         self.connected.set(0);
+    }
+
+    /// Spans that were not taken.
+    pub fn lose_spans(&self, count: usize) {
+        self.lost_spans.inc_by(count as u64);
     }
 
     /// The text that Prometheus reads.
@@ -172,6 +180,7 @@ mod tests {
         metrics.connected(false);
         metrics.disconnected();
         metrics.connected(true);
+        metrics.lose_spans(5);
         let text = metrics.text();
         for line in [
             "workflows_callback_processing_time_seconds_count{source=\"Runner\"} 2",
@@ -186,6 +195,7 @@ mod tests {
             "zrecipe_messages_in_progress{source=\"Runner\"} 1",
             "zrecipe_connected 1",
             "zrecipe_reconnections_total 1",
+            "zrecipe_lost_spans_total 5",
         ] {
             assert!(text.contains(line), "{line}\n{text}");
         }

@@ -9,7 +9,7 @@ use crate::report::printable;
 use crate::value::{Object, Value};
 
 /// The longest line of a log, in bytes; what is longer is logged in pieces.
-pub const MOST_LOGGED: usize = 16 << 10;
+pub const MOST_LOGGED: usize = 4 << 10;
 
 /// How much of a line becomes part of a reason, in characters: it travels in headers and is shown in tables.
 const MOST_TOLD: usize = 500;

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -116,6 +116,17 @@ struct State {
     status: Status,
     /// The recipe of the message that is dealt with.
     recipe_id: Option<String>,
+    /// What keeps it from its work.
+    trouble: Option<Trouble>,
+}
+
+/// Why an instance does not work, and when that is tried again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trouble {
+    /// The reason, in words.
+    pub reason: String,
+    /// The next try.
+    pub again: SystemTime,
 }
 
 /// How an instance is: told by itself, and by the events of its host.
@@ -133,7 +144,7 @@ impl Board {
     pub fn new(identity: Identity) -> Self {
         Self {
             identity: Arc::new(identity),
-            state: watch::Sender::new(State { status: Status::New, recipe_id: None }),
+            state: watch::Sender::new(State { status: Status::New, recipe_id: None, trouble: None }),
             history: Arc::new(Mutex::new(History::new(Instant::now()))),
             active: Arc::default(),
         }
@@ -149,13 +160,27 @@ impl Board {
         self.state.borrow().status
     }
 
+    /// What keeps it from its work, as long as it waits for the next try.
+    pub fn trouble(&self) -> Option<Trouble> {
+        self.state.borrow().trouble.clone()
+    }
+
     /// The instance says how it is.
     pub fn set(&self, status: Status) {
+        self.enter(status, None);
+    }
+
+    /// It does not work for this reason, and tries again after a pause.
+    pub fn wait(&self, status: Status, reason: &str, pause: Duration) {
+        self.enter(status, Some(Trouble { reason: reason.to_owned(), again: SystemTime::now() + pause }));
+    }
+
+    fn enter(&self, status: Status, trouble: Option<Trouble>) {
         if matches!(status, Status::Starting | Status::Error) {
             // What was under way when it failed is not any more.
             self.active.lock().unwrap_or_else(PoisonError::into_inner).clear();
         }
-        self.change(State { status, recipe_id: None });
+        self.change(State { status, recipe_id: None, trouble });
     }
 
     /// Something has happened.
@@ -171,7 +196,7 @@ impl Board {
         drop(active);
         // While it shuts down it finishes what it has begun.
         if matches!(self.status(), Status::Idle | Status::Processing) {
-            self.change(State { status, recipe_id });
+            self.change(State { status, recipe_id, trouble: None });
         }
     }
 

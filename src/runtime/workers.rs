@@ -513,7 +513,7 @@ async fn hear_answers(stream: impl AsyncRead + Unpin, said: mpsc::Sender<Said>) 
 
 /// Passes on what is written to a log, by whole lines unless they are too long.
 async fn hear_log(stream: impl AsyncRead + Unpin, said: mpsc::Sender<Said>) {
-    let mut stream = BufReader::new(stream);
+    let mut stream = BufReader::with_capacity(MOST_LOGGED, stream);
     let mut text = Vec::new();
     loop {
         let read = stream.fill_buf().await.unwrap_or_default();

@@ -1,13 +1,14 @@
 //! Log lines for Graylog: GELF 1.1 by UDP, in chunks where a line is long, or by TCP.
 //!
-//! A line is handed to a thread of its own; a server that is slow or gone costs lines, never time. Format:
+//! A line is handed to a thread of its own: a server that is slow or away costs no time. Lines wait for it, but not any
+//! number of them; that it is away is told once, and when it is there again how many lines it lacks. Format:
 //! <https://go2docs.graylog.org/current/getting_in_log_data/gelf.html>.
 
+use std::collections::VecDeque;
 use std::fmt::Write as _;
-use std::io::Write as _;
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{TcpStream, ToSocketAddrs as _, UdpSocket};
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -17,18 +18,21 @@ use tracing::{Event, Subscriber};
 use tracing_subscriber::layer::{Context, Layer};
 use tracing_subscriber::registry::LookupSpan;
 
+use crate::diagnostic::counted;
 use crate::value::{Object, Value};
 
 /// How many lines may wait for the server.
-const QUEUED: usize = 10_000;
+const MOST_LINES: usize = 10_000;
+/// How many bytes.
+const MOST_BYTES: usize = 16 << 20;
 /// The bytes of a datagram, so that it passes through any network.
 const DATAGRAM: usize = 1_420;
 /// The bytes before a chunk.
 const CHUNK_HEAD: usize = 12;
 /// A line has at most so many chunks.
 const MOST_CHUNKS: usize = 128;
-/// How long to wait before a server that is gone is asked again.
-const PAUSE: Duration = Duration::from_secs(5);
+/// How long to wait before a server that is away is asked again: the first time, and at most.
+const BACK_OFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 /// How long a connection may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -64,61 +68,158 @@ impl std::fmt::Display for Graylog {
 
 /// Makes lines of what is logged.
 pub(super) struct Gelf {
-    lines: SyncSender<Vec<u8>>,
+    queue: Arc<Queue>,
     /// What every line says.
     facts: Arc<Object>,
 }
 
 /// The thread that sends.
 pub(super) struct Sender {
+    server: Graylog,
+    queue: Arc<Queue>,
     thread: JoinHandle<()>,
-    end: SyncSender<Vec<u8>>,
 }
 
 impl Sender {
-    /// Waits until all is sent, but not longer than `patience`.
+    /// Waits until all is sent, but not longer than `patience`, and tells how much is not.
     pub(super) fn finish(self, patience: Duration) {
         let deadline = Instant::now() + patience;
-        // A line without text is the last one.
-        if self.end.try_send(Vec::new()).is_err() {
-            return;
-        }
+        self.queue.end();
         while !self.thread.is_finished() && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(5));
+        }
+        match self.queue.missing() {
+            0 => {}
+            missing => tell(Err(format!("{} did not get {}", self.server, counted(missing, "log line")))),
         }
     }
 }
 
 pub(super) fn layer(server: &Graylog, facts: &[(&'static str, String)]) -> (Gelf, Sender) {
-    let (lines, receiver) = sync_channel(QUEUED);
-    let (server, end) = (server.clone(), lines.clone());
-    let thread = std::thread::spawn(move || send(&server, &receiver));
+    let queue = Arc::new(Queue::default());
+    let (server, reader) = (server.clone(), Arc::clone(&queue));
+    let sender = server.clone();
+    let thread = std::thread::spawn(move || send(&sender, &reader, tell));
     let facts = facts.iter().map(|(key, value)| ((*key).to_owned(), Value::from(value.as_str()))).collect();
-    (Gelf { lines, facts: Arc::new(facts) }, Sender { thread, end })
+    (Gelf { queue: Arc::clone(&queue), facts: Arc::new(facts) }, Sender { server, queue, thread })
 }
 
-fn send(server: &Graylog, lines: &Receiver<Vec<u8>>) {
-    let mut link = Link::None;
-    let mut again = Instant::now();
-    for line in lines {
-        if line.is_empty() {
-            return;
-        }
-        if matches!(link, Link::None) && Instant::now() >= again {
-            link = Link::open(server).unwrap_or(Link::None);
-            again = Instant::now() + PAUSE;
-        }
-        if link.send(&line).is_err() {
-            // Lost for the lines in between; the console has them.
-            link = Link::open(server).unwrap_or(Link::None);
-            again = Instant::now() + PAUSE;
-            let _ = link.send(&line);
-        }
+/// That all is well again, or what is not.
+type News = Result<String, String>;
+
+fn tell(news: News) {
+    match news {
+        Ok(news) => tracing::info!("{news}"),
+        Err(news) => tracing::warn!("{news}"),
     }
 }
 
+/// The lines that wait for a server.
+#[derive(Default)]
+struct Queue {
+    waiting: Mutex<Waiting>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Waiting {
+    lines: VecDeque<Vec<u8>>,
+    bytes: usize,
+    /// How many had no place, and have not been told of.
+    lost: usize,
+    /// Whether no more will come.
+    has_ended: bool,
+}
+
+impl Queue {
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds a line, if it has a place.
+    fn push(&self, line: Vec<u8>) {
+        let mut waiting = self.waiting();
+        if waiting.lines.len() >= MOST_LINES || waiting.bytes + line.len() > MOST_BYTES {
+            waiting.lost += 1;
+            return;
+        }
+        waiting.bytes += line.len();
+        waiting.lines.push_back(line);
+        self.changed.notify_all();
+    }
+
+    /// The next line, as soon as there is one; it stays until it is [sent](Self::sent). None is the end.
+    fn next(&self) -> Option<Vec<u8>> {
+        let goes_on = |waiting: &mut Waiting| waiting.lines.is_empty() && !waiting.has_ended;
+        let waiting = self.changed.wait_while(self.waiting(), goes_on).unwrap_or_else(PoisonError::into_inner);
+        waiting.lines.front().cloned()
+    }
+
+    /// The next line has been sent. If it was the last one for now: how many had no place.
+    fn sent(&self) -> Option<usize> {
+        let mut waiting = self.waiting();
+        waiting.bytes -= waiting.lines.pop_front().map_or(0, |line| line.len());
+        waiting.lines.is_empty().then(|| std::mem::take(&mut waiting.lost))
+    }
+
+    /// Waits, unless the end has come; whether it has.
+    fn rest(&self, pause: Duration) -> bool {
+        let goes_on = |waiting: &mut Waiting| !waiting.has_ended;
+        let rested = self.changed.wait_timeout_while(self.waiting(), pause, goes_on);
+        rested.unwrap_or_else(PoisonError::into_inner).0.has_ended
+    }
+
+    /// No more will come.
+    fn end(&self) {
+        self.waiting().has_ended = true;
+        self.changed.notify_all();
+    }
+
+    /// How many lines have not been sent, and have not been told of.
+    fn missing(&self) -> usize {
+        let waiting = self.waiting();
+        waiting.lines.len() + waiting.lost
+    }
+}
+
+/// Sends what is in the queue until its end; a server that is away is asked again and again.
+fn send(server: &Graylog, queue: &Queue, tell: impl Fn(News)) {
+    let mut link = None;
+    let mut is_away = false;
+    while let Some(line) = queue.next() {
+        let mut pause = BACK_OFF.0;
+        let mut is_last = false;
+        while let Err(error) = deliver(&mut link, server, &line) {
+            if !std::mem::replace(&mut is_away, true) {
+                tell(Err(format!("log lines wait for {server}: {error}")));
+            }
+            if is_last {
+                return;
+            }
+            is_last = queue.rest(pause);
+            pause = (pause * 2).min(BACK_OFF.1);
+        }
+        match queue.sent() {
+            Some(0) if is_away => tell(Ok(format!("{server} has got the log lines that waited"))),
+            Some(lost @ 1..) => {
+                tell(Err(format!("{server} did not get {}: too many waited", counted(lost, "log line"))))
+            }
+            _ => continue,
+        }
+        is_away = false;
+    }
+}
+
+/// Sends a line, by a new link if the one that there is does not work.
+fn deliver(link: &mut Option<Link>, server: &Graylog, line: &[u8]) -> std::io::Result<()> {
+    if link.as_mut().is_some_and(|link| link.send(line).is_ok()) {
+        return Ok(());
+    }
+    *link = None;
+    link.insert(Link::open(server)?).send(line)
+}
+
 enum Link {
-    None,
     Udp(UdpSocket),
     Tcp(TcpStream),
 }
@@ -136,7 +237,7 @@ impl Link {
             }
             Protocol::Tcp => {
                 // `localhost` may have two, and the server listen at one.
-                let mut open = Err(std::io::ErrorKind::NotFound.into());
+                let mut open = Err(ErrorKind::NotFound.into());
                 for address in &addresses {
                     open = open.or_else(|_| TcpStream::connect_timeout(address, PATIENCE));
                 }
@@ -149,15 +250,29 @@ impl Link {
 
     fn send(&mut self, line: &[u8]) -> std::io::Result<()> {
         match self {
-            Self::None => Ok(()),
             Self::Udp(socket) => datagrams(line).iter().try_for_each(|datagram| socket.send(datagram).map(drop)),
             Self::Tcp(stream) => {
+                // What is written to a peer that has gone is lost without a word.
+                if is_closed(stream)? {
+                    return Err(ErrorKind::ConnectionReset.into());
+                }
                 let mut framed = line.to_vec();
                 framed.push(0);
                 stream.write_all(&framed)
             }
         }
     }
+}
+
+/// Whether the other side, which has nothing to say, has gone.
+fn is_closed(stream: &mut TcpStream) -> std::io::Result<bool> {
+    stream.set_nonblocking(true)?;
+    let read = stream.read(&mut [0; 512]);
+    stream.set_nonblocking(false)?;
+    Ok(match read {
+        Ok(read) => read == 0,
+        Err(error) => error.kind() != ErrorKind::WouldBlock,
+    })
 }
 
 /// A line as datagrams; none if it is too long even so.
@@ -240,8 +355,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Gelf {
         let mut fields = Fields::default();
         event.record(&mut fields);
         line.extend(fields.rest);
-        // Others of the same server's lines, and a full queue, are worth more than waiting for it.
-        let _ = self.lines.try_send(self.write(*event.metadata().level(), &fields.message, line).into_bytes());
+        self.queue.push(self.write(*event.metadata().level(), &fields.message, line).into_bytes());
     }
 }
 
@@ -266,7 +380,7 @@ impl Gelf {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Read as _;
+    use std::io::BufRead as _;
     use std::net::TcpListener;
     use tracing_subscriber::layer::SubscriberExt as _;
 
@@ -329,5 +443,63 @@ mod tests {
         log(&Graylog { protocol: Protocol::Tcp, host: "127.0.0.1".into(), port }, "short");
         let text = reader.join().expect("ends");
         check(text.strip_suffix('\0').expect("ends with zero"), "short", None);
+    }
+
+    /// The lines that come by the next connection, so many of them.
+    fn take(listener: &TcpListener, lines: usize) -> Vec<String> {
+        let mut stream = std::io::BufReader::new(listener.accept().expect("somebody comes").0);
+        let line = |_| {
+            let mut line = Vec::new();
+            stream.read_until(0, &mut line).expect("reads");
+            String::from_utf8(line).expect("is text")
+        };
+        (0..lines).map(line).collect()
+    }
+
+    #[test]
+    fn lines_wait_for_a_server_that_is_away() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a socket");
+        let address = listener.local_addr().expect("is bound");
+        let server = Graylog { protocol: Protocol::Tcp, host: "127.0.0.1".into(), port: address.port() };
+        let (queue, (told, news)) = (Arc::new(Queue::default()), std::sync::mpsc::channel());
+        let sender = {
+            let (server, queue) = (server.clone(), Arc::clone(&queue));
+            std::thread::spawn(move || send(&server, &queue, |news| told.send(news).expect("is heard")))
+        };
+        queue.push(b"one".to_vec());
+        assert_eq!(take(&listener, 1), ["one\0"]);
+        drop(listener);
+        queue.push(b"two".to_vec());
+        let away = news.recv().expect("is told").expect_err("is away");
+        assert!(away.starts_with(&format!("log lines wait for {server}: ")), "{away}");
+        queue.push(b"three".to_vec());
+        let listener = TcpListener::bind(address).expect("the socket again");
+        assert_eq!(take(&listener, 2), ["two\0", "three\0"]);
+        assert_eq!(news.recv().expect("is told"), Ok(format!("{server} has got the log lines that waited")));
+        // What is too much is counted.
+        drop(listener);
+        queue.push(b"four".to_vec());
+        news.recv().expect("is told").expect_err("is away");
+        (0..MOST_LINES + 2).for_each(|_| queue.push(b"x".to_vec()));
+        assert_eq!(queue.missing(), MOST_LINES + 3);
+        let listener = TcpListener::bind(address).expect("the socket again");
+        assert_eq!(take(&listener, MOST_LINES).len(), MOST_LINES);
+        assert_eq!(news.recv().expect("is told"), Err(format!("{server} did not get 3 log lines: too many waited")));
+        // At the end nobody waits for it.
+        drop(listener);
+        queue.push(b"five".to_vec());
+        news.recv().expect("is told").expect_err("is away");
+        queue.end();
+        sender.join().expect("ends");
+        assert_eq!(queue.missing(), 1);
+        assert!(news.try_recv().is_err(), "all is told");
+    }
+
+    #[test]
+    fn lines_take_up_no_more_than_so_much() {
+        let queue = Queue::default();
+        (0..20).for_each(|_| queue.push(vec![b'x'; 1 << 20]));
+        let waiting = queue.waiting();
+        assert_eq!((waiting.lines.len(), waiting.lost), (16, 4));
     }
 }

@@ -2,7 +2,7 @@
 //! `workflows.transport.middleware.otel_tracing` uses.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use hyper_rustls::HttpsConnectorBuilder;
@@ -17,12 +17,21 @@ use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider, SpanData};
 use tokio::runtime::Handle;
 
+use crate::diagnostic::counted;
 use crate::message::Outgoing;
+use crate::report::printable;
+use crate::secret;
 use crate::site::Plugins;
 use crate::value::{Object, Value};
 
 /// How long an export may take when the site does not say.
 const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The headers that join traces.
+const CONTEXT: [&str; 2] = ["traceparent", "tracestate"];
+
+/// How much of a collector's answer is told, in characters.
+const MOST_TOLD: usize = 300;
 
 /// Where a collector takes spans.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,18 +58,80 @@ impl Collector {
     }
 }
 
+/// How the export to a collector goes. That it fails is told once, and once that it works again; spans are lost meanwhile,
+/// because nobody waits for a collector.
+pub struct Exports {
+    collector: Collector,
+    /// The collector, for people.
+    place: String,
+    /// How many spans were lost since it began to fail, if it fails.
+    failing: Mutex<Option<usize>>,
+    lost: Box<dyn Fn(usize) + Send + Sync>,
+}
+
+impl std::fmt::Debug for Exports {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Exports").field("place", &self.place).field("failing", &self.failing).finish_non_exhaustive()
+    }
+}
+
+impl Exports {
+    /// Those of all services of a process; `lost` hears how many spans are, each time.
+    pub fn new(collector: Collector, lost: impl Fn(usize) + Send + Sync + 'static) -> Arc<Self> {
+        let place = shown(&collector.endpoint);
+        Arc::new(Self { collector, place, failing: Mutex::default(), lost: Box::new(lost) })
+    }
+
+    /// What there is to tell of an export: that it works again, or that it fails, and why.
+    fn news(&self, spans: usize, exported: &OTelSdkResult) -> Option<Result<String, String>> {
+        let mut failing = self.failing.lock().unwrap_or_else(PoisonError::into_inner);
+        match exported {
+            Ok(()) => {
+                let lost = failing.take()?;
+                Some(Ok(format!("traces go to {} again; {} lost", self.place, counted(lost, "span"))))
+            }
+            Err(error) => {
+                (self.lost)(spans);
+                let was_failing = failing.is_some();
+                *failing = Some(failing.unwrap_or_default() + spans);
+                (!was_failing).then(|| {
+                    Err(format!(
+                        "traces are lost, because {} does not take them: {}",
+                        self.place,
+                        printable(&error.to_string(), MOST_TOLD)
+                    ))
+                })
+            }
+        }
+    }
+}
+
+/// What others have written, as it may be told.
+fn shown(text: &str) -> String {
+    let hidden = secret::hidden("", Value::from(text));
+    printable(hidden.as_str().unwrap_or_default(), MOST_TOLD)
+}
+
 /// Exports on the runtime's threads; the batch is collected on a thread that has no runtime.
 #[derive(Debug)]
 struct OnRuntime {
     exporter: Arc<SpanExporter>,
+    exports: Arc<Exports>,
     runtime: Handle,
 }
 
 impl opentelemetry_sdk::trace::SpanExporter for OnRuntime {
     async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
         let exporter = Arc::clone(&self.exporter);
+        let spans = batch.len();
         let export = self.runtime.spawn(async move { exporter.export(batch).await });
-        export.await.unwrap_or_else(|error| Err(OTelSdkError::InternalFailure(error.to_string())))
+        let exported = export.await.unwrap_or_else(|error| Err(OTelSdkError::InternalFailure(error.to_string())));
+        match self.exports.news(spans, &exported) {
+            Some(Ok(news)) => tracing::info!("{news}"),
+            Some(Err(news)) => tracing::warn!("{news}"),
+            None => {}
+        }
+        exported
     }
 
     fn set_resource(&mut self, resource: &Resource) {
@@ -86,11 +157,12 @@ pub struct Receiving<'t> {
 }
 
 impl Tracing {
-    /// Spans of a service for this collector. Needs to be called on the runtime that is to send them.
+    /// Spans of a service for the collector of these exports. Needs to be called on the runtime that is to send them.
     ///
     /// # Errors
     /// The endpoint is no URL.
-    pub fn new(collector: &Collector, service: &str) -> Result<Self, String> {
+    pub fn new(exports: &Arc<Exports>, service: &str) -> Result<Self, String> {
+        let collector = &exports.collector;
         let connector = HttpsConnectorBuilder::new().with_native_roots().map_err(|error| error.to_string())?;
         let connector = connector.https_or_http().enable_http1().build();
         let exporter = SpanExporter::builder()
@@ -101,7 +173,8 @@ impl Tracing {
             .with_timeout(collector.timeout)
             .build()
             .map_err(|error| error.to_string())?;
-        let exporter = OnRuntime { exporter: Arc::new(exporter), runtime: Handle::current() };
+        let (exporter, exports) = (Arc::new(exporter), Arc::clone(exports));
+        let exporter = OnRuntime { exporter, exports, runtime: Handle::current() };
         let resource = Resource::builder().with_service_name(service.to_owned()).build();
         let provider = SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource).build();
         let tracer = provider.tracer("zrecipe");
@@ -144,7 +217,10 @@ impl Receiving<'_> {
         let span = self.tracing.tracer.build_with_context(builder, &self.context);
         let mut carrier = HashMap::new();
         TraceContextPropagator::new().inject_context(&self.context.with_span(span), &mut carrier);
-        message.headers.extend(carrier.into_iter().map(|(key, value)| (key, Value::from(value))));
+        // A message that is sent on has those that it came with; and an empty `tracestate` is no header (W3C).
+        message.headers.retain(|key, _| !CONTEXT.iter().any(|ours| key.eq_ignore_ascii_case(ours)));
+        let carried = carrier.into_iter().filter(|(_, value)| !value.is_empty());
+        message.headers.extend(carried.map(|(key, value)| (key, Value::from(value))));
     }
 
     /// Ends it.
@@ -159,9 +235,12 @@ impl Receiving<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::Destination;
     use crate::site::Site;
     use crate::source::Source;
     use crate::syntax::yaml;
+    use std::sync::atomic::AtomicUsize;
+    use std::sync::atomic::Ordering::Relaxed;
 
     #[test]
     fn a_site_says_where_traces_go() {
@@ -184,6 +263,87 @@ environments: {python: [python], ours: [ours], other: [other]}
                 timeout: Duration::from_secs(seconds),
             });
             assert_eq!(found, expected, "{environment}");
+        }
+    }
+
+    #[test]
+    fn a_collector_that_is_away_is_told_of_once() {
+        let lost = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&lost);
+        let collector =
+            Collector { endpoint: "http://user:word@traces.example/v1/traces".to_owned(), timeout: TIMEOUT };
+        let exports = Exports::new(collector, move |spans| _ = counter.fetch_add(spans, Relaxed));
+        let failed = || Err(OTelSdkError::InternalFailure("no\nroute".to_owned()));
+        let place = "http://•••@traces.example/v1/traces";
+        let gone = format!("traces are lost, because {place} does not take them: Operation failed: no␊route");
+        let again = format!("traces go to {place} again; 5 spans lost");
+        for (spans, exported, expected) in [
+            (1, Ok(()), None),
+            (2, failed(), Some(Err(gone.clone()))),
+            (3, failed(), None),
+            (4, Ok(()), Some(Ok(again))),
+            (5, Ok(()), None),
+            (6, failed(), Some(Err(gone))),
+        ] {
+            assert_eq!(exports.news(spans, &exported), expected, "{spans}");
+        }
+        assert_eq!(lost.load(Relaxed), 11);
+    }
+
+    /// Spans of a service, and how many of them nobody has taken.
+    fn tracing(endpoint: String) -> (Tracing, Arc<AtomicUsize>) {
+        let lost = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&lost);
+        let collector = Collector { endpoint, timeout: TIMEOUT };
+        let exports = Exports::new(collector, move |spans| _ = counter.fetch_add(spans, Relaxed));
+        (Tracing::new(&exports, "Runner").expect("is a collector"), lost)
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn what_a_collector_does_not_take_is_counted() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a socket");
+        let address = listener.local_addr().expect("is bound");
+        drop(listener);
+        let (tracing, lost) = tracing(format!("http://{address}/v1/traces"));
+        for _ in 0..3 {
+            tracing.receive(&Object::new(), "images", None).end(None);
+        }
+        tokio::task::spawn_blocking(move || tracing.finish()).await.expect("finishes");
+        assert_eq!(lost.load(Relaxed), 3);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn the_context_that_came_goes_on() {
+        let (tracing, _) = tracing("http://127.0.0.1:1/v1/traces".to_owned());
+        let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        let headers = |state: &[(&str, &str)]| {
+            let headers = [("traceparent", parent)].into_iter().chain(state.iter().copied());
+            headers.map(|(key, value)| (key.to_owned(), Value::from(value))).collect::<Object>()
+        };
+        for (state, expected) in [
+            (vec![], None),
+            (vec![("tracestate", "a=1,b=2")], Some("a=1,b=2")),
+            (vec![("TraceState", "a=1")], Some("a=1")),
+            // They are as good as none (W3C Trace Context).
+            (vec![("tracestate", "")], None),
+            (vec![("TraceState", "")], None),
+            (vec![("tracestate", " ")], None),
+            (vec![("tracestate", "nothing")], None),
+        ] {
+            let headers = headers(&state);
+            let destination = Destination::Queue("out".to_owned());
+            // A message that is tried again has the headers that it came with.
+            let mut sent = Outgoing::new("id".to_owned(), destination, headers.clone(), Vec::new());
+            tracing.receive(&headers, "images", None).send(&mut sent);
+            let carried = sent.headers.get("traceparent").and_then(Value::as_str).expect("a context");
+            assert!(carried.starts_with(&parent[..36]) && carried != parent, "{carried}");
+            let states: Vec<&Value> = sent
+                .headers
+                .iter()
+                .filter(|(key, _)| key.eq_ignore_ascii_case("tracestate"))
+                .map(|(_, value)| value)
+                .collect();
+            assert_eq!(states, expected.map(Value::from).iter().collect::<Vec<_>>(), "{state:?}");
         }
     }
 }

@@ -220,6 +220,16 @@ async fn our_services_stand_beside_those_of_python() {
     transport.close().await.expect("close");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_instances_than_a_connection_has_channels() {
+    let facility = Facility::new().await;
+    let mut command = facility.ours(&["service", "-s", "Dispatcher", "-n", "1100"]);
+    let output = within("the end of zrecipe", command.stderr(Stdio::piped()).output()).await.expect("starts");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("help: start several processes, with fewer `--instances` each"), "{said}");
+}
+
 /// Ten steps, dealt with by a Python service and by ours in turn, begun by the reference's own tool.
 async fn a_chain_alternates(facility: &Facility, out: &mut Deliveries) {
     let mut recipe = serde_json::Map::new();

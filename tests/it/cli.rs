@@ -50,6 +50,28 @@ fn every_command_has_cases() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// What the environment gives need not be given again, and what is wrong with it is told all the same.
+#[test]
+fn how_to_use_a_command_does_not_depend_on_the_environment() {
+    let place = place();
+    for args in [&["run"][..], &["service"], &["wrap"], &["run", "--jobs", "1", "-e", "x", "a"], &["dlq", "nonsense"]] {
+        let said = |command: &mut Command| {
+            let output = command.output().expect("can be run");
+            assert_eq!(output.status.code(), Some(2), "{args:?}");
+            String::from_utf8(output.stderr).expect("is UTF-8")
+        };
+        let bare = said(&mut zrecipe(args, place.path()));
+        let given = said(zrecipe(args, place.path()).env("ZOCALO_CONFIG", "site.yml").env("ZRECIPE_STATE", "state"));
+        assert!(bare.contains("\nUsage: zrecipe ") && !bare.contains("--site"), "{bare}");
+        assert_eq!(given, bare);
+    }
+    let output = zrecipe(&["runs"], place.path()).env("ZRECIPE_STATE", "").output().expect("can be run");
+    let said = String::from_utf8(output.stderr).expect("is UTF-8");
+    assert!(output.status.code() == Some(2) && said.contains("--state <DIR>"), "{said}");
+    let output = zrecipe(&["runs", "--help"], place.path()).env("ZRECIPE_STATE", "/here").output().expect("can be run");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("ZRECIPE_STATE=/here]"));
+}
+
 /// A result that cannot be written is an error that says so.
 #[test]
 fn a_full_disk_is_an_error() {

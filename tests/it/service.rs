@@ -4,12 +4,20 @@
 use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
+use zrecipe::library::Library;
 use zrecipe::message::{Destination, Envelope, Outgoing, Request};
+use zrecipe::runtime::health::{self, Health};
+use zrecipe::runtime::instance::Instance;
+use zrecipe::runtime::metrics::Metrics;
+use zrecipe::runtime::services::dispatcher::Dispatcher;
+use zrecipe::runtime::status::Identity;
+use zrecipe::settings::Settings;
 use zrecipe::transport::embedded::{Broker, Embedded, Options};
 use zrecipe::transport::{Deliveries, Delivery, Settlement, Subscription, Transport as _, Verdict};
 use zrecipe::value::{Object, Value};
@@ -196,6 +204,9 @@ async fn programs_of_the_site_decide_about_requests() {
         ("never", never.to_owned()),
         ("elsewhere", elsewhere),
         ("broken", never.replace("never", "broken")),
+        ("mistaken", never.replace(": 0", r#": "2 minutes""#)),
+        ("unclear", never.replace(": 0", ": [0]")),
+        ("outdated", never.replace("_timeout\": 0", r#"_expiration": "noon""#)),
     ] {
         let headers = [("zocalo.go.user", Value::from("me")), ("x-own", Value::from("broker"))];
         let headers = headers.map(|(name, value)| (name.to_owned(), value)).into_iter().collect();
@@ -217,12 +228,15 @@ async fn programs_of_the_site_decide_about_requests() {
         let known = ["not-ready", "never-ready", "done"].into_iter();
         outcomes.extend(known.filter(|outcome| line.contains(&format!("outcome=\"{outcome}\""))));
     }
-    let dead = place.dead("processing_recipe", 4).await;
+    let dead = place.dead("processing_recipe", 7).await;
     let expected = [
         ("broken", "the request was never ready for processing; last, `ready.sh`: no beamline"),
         ("custom", "requests with a recipe of their own are not taken here"),
+        ("mistaken", "parameter `dispatcher_timeout` of the request is `2 minutes`, not a number of seconds"),
         ("never", "the request was never ready for processing"),
+        ("outdated", "parameter `dispatcher_expiration` of the request is `noon`, not a number of seconds"),
         ("refused", "`./filter` ended with exit status 1: no such visit"),
+        ("unclear", "parameter `dispatcher_timeout` of the request is a list, not a number of seconds"),
     ];
     let path = place.path("filter").display().to_string();
     let expected = expected.map(|(id, reason)| (id.to_owned(), reason.replace("./filter", &path)));
@@ -303,6 +317,86 @@ async fn health_and_numbers_are_told_over_http() {
         // It is counted after it is logged.
         assert!(begun.elapsed() < PATIENCE, "{text}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_others_send_makes_no_lines_of_its_own() {
+    let place = Place::new().await;
+    let mut service = place.service(&["service", "-s", "Dispatcher"]);
+    let forged = "x\n2026-01-01T00:00:00Z  INFO all is well\u{1b}[2J";
+    place.send("processing_recipe", "one\ntwo", &request("none\\nforged", ""), Object::new()).await;
+    let body = Value::from([
+        ("recipes", Value::Array(vec![Value::from(forged)])),
+        ("parameters", Value::Object(Object::new())),
+    ]);
+    place.send("processing_recipe", forged, &body.to_json(), Object::new()).await;
+    let endless = Value::from([
+        ("recipes", Value::Array(vec![Value::from("e".repeat(30_000))])),
+        ("parameters", Value::Object(Object::new())),
+    ]);
+    place.send("processing_recipe", "three", &endless.to_json(), Object::new()).await;
+    for _ in 0..3 {
+        let line = service.says("outcome=\"dead-lettered\"");
+        assert!(line.starts_with("20") && !line.contains('\u{1b}') && line.chars().count() < 6_000, "{line}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn why_a_service_waits_for_its_broker_is_told() {
+    let place = Place::new().await;
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a socket");
+    let port = listener.local_addr().expect("is bound").port();
+    drop(listener);
+    let site = format!(
+        "version: 1\nhere: {{plugin: pika, host: 127.0.0.1, port: {port}, username: u, password: p, vhost: /}}\nenvironments: {{default: [here]}}\n"
+    );
+    place.write("site.yml", &site);
+    let arguments = ["service", "-s", "Dispatcher", "--restart", "--site", "site.yml", "--http", "127.0.0.1:0"];
+    let mut service = place.service(&arguments);
+    let address =
+        service.says("metrics and health at http://").rsplit("http://").next().expect("an address").to_owned();
+    let line = service.says("trying again in 5 s");
+    assert!(line.starts_with("20") && line.contains(" ERROR cannot open the broker at "), "{line}");
+    let begun = Instant::now();
+    loop {
+        let (status, text) = get(&address, "/readyz");
+        assert_eq!(status, "503");
+        if text.starts_with("Dispatcher: constructing: cannot open the broker at ")
+            && text.contains("; tried again at 20")
+        {
+            break;
+        }
+        // It is told after it is logged.
+        assert!(begun.elapsed() < PATIENCE, "{text}");
+    }
+    service.signal(Signal::TERM);
+    service.ends(0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn why_a_service_that_has_failed_waits_is_told() {
+    let place = Place::new().await;
+    let identity = Identity { host: "h.1".into(), service: "Dispatcher".into(), class: "Dispatcher".into(), tag: None };
+    let service = Arc::new(Dispatcher::new(Library::new(&[], &Settings::default(), None, Path::new(""))));
+    let instance = Instance::new(service, vec!["nowhere".to_owned()], identity, Arc::new(|_, _| ())).patient(true);
+    let board = instance.board().clone();
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let running = tokio::spawn(instance.run(Arc::new(place.space.clone()), stopped));
+    let health = Health { metrics: Metrics::new(), boards: vec![board.clone()], broker: Arc::default() };
+    let (address, serving) = health::serve("127.0.0.1:0".parse().expect("an address"), health).await.expect("listens");
+    tokio::spawn(serving);
+    let begun = Instant::now();
+    loop {
+        let (status, text) = get(&address.to_string(), "/readyz");
+        assert_eq!(status, "503");
+        if text.starts_with("Dispatcher: error: the broker has ended the subscription; tried again at 20") {
+            break;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{text}");
+    }
+    stop.send(true).expect("is heard");
+    running.await.expect("lives").expect("ends well");
+    assert_eq!(board.trouble(), None);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

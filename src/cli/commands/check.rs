@@ -15,7 +15,7 @@ use crate::cli::files::{Input, gather, replace};
 use crate::cli::watch::{Changes, Stamp};
 use crate::cli::{Error, LevelArgs, ParameterArgs, Session, Used, difference, file_report, print, say};
 use crate::compile::{Compilation, Options, compile};
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, counted};
 use crate::document::DocumentKind;
 use crate::evidence::{Facts, Set};
 use crate::fix::{Fixed, Undone, Which, fix};
@@ -277,7 +277,7 @@ fn check_all(args: &Args, session: &Session, memory: &mut Option<Memory>) -> Res
         let mut file = Output::open(Some(path))?;
         file.write(&ledger.written.to_text())?;
         file.close()?;
-        say(&format!("wrote {} to {}", count(ledger.written.count(), "finding"), path.display()));
+        say(&format!("wrote {} to {}", counted(ledger.written.count(), "finding"), path.display()));
     }
     let left = ledger.left;
     match ledger.taken {
@@ -292,12 +292,12 @@ fn check_all(args: &Args, session: &Session, memory: &mut Option<Memory>) -> Res
     }
     if fixes > 0 {
         let verb = if args.diff { "would fix" } else { "fixed" };
-        say(&format!("{verb} {} in {}", count(fixes, "finding"), count(changed, "file")));
+        say(&format!("{verb} {} in {}", counted(fixes, "finding"), counted(changed, "file")));
     }
     let failed = if args.diff { changed } else { summary.errors };
     match (unreadable, failed) {
-        (0, _) if unwritable > 0 => Err(Error::new(format!("{} could not be written", count(unwritable, "file")))),
-        (0, _) if unusable > 0 => Err(Error::new(format!("{} could not be used", count(unusable, "contract")))
+        (0, _) if unwritable > 0 => Err(Error::new(format!("{} could not be written", counted(unwritable, "file")))),
+        (0, _) if unusable > 0 => Err(Error::new(format!("{} could not be used", counted(unusable, "contract")))
             .hint("`contracts` in zrecipe.toml names what has to be a contract")),
         (0, _) if no_settings => Err(Error::new("the settings could not be used")),
         (0, _) if no_site => Err(Error::new("the site configuration could not be used")),
@@ -641,10 +641,6 @@ fn write_back(input: &Input, checked: &Checked) -> Result<Result<(), String>, Er
     }
 }
 
-fn count(n: usize, what: &str) -> String {
-    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
-}
-
 /// How many of a file's fixes that were not applied are named.
 const MOST_UNDONE: usize = 10;
 
@@ -656,7 +652,7 @@ fn say_undone(checked: &Checked) {
         say(&format!("{place}: not fixed, because {}: {}", undone.reason, undone.message));
     }
     if let Some(more @ 1..) = checked.undone.len().checked_sub(MOST_UNDONE) {
-        say(&format!("{}: {} more not fixed", source.name(), count(more, "finding")));
+        say(&format!("{}: {} more not fixed", source.name(), counted(more, "finding")));
     }
     if checked.unfinished {
         say(&format!("{}: there is more to fix; run it again", source.name()));

@@ -11,10 +11,11 @@ use tokio::sync::watch;
 
 use crate::cli::broker::{Environment, EnvironmentArgs, no_such_queue, worn};
 use crate::cli::letters::{Heap, LookArgs, NONE, expand, name, parts, queues, seconds, shown, step_text, tell_of_runs};
-use crate::cli::progress::{Outages, align, block_on, block_on_politely, interrupted};
+use crate::cli::progress::{align, block_on, block_on_politely, interrupted};
 use crate::cli::rebase;
-use crate::cli::{Error, Session, counted, plain, print, say};
+use crate::cli::{Error, Session, plain, print, say};
 use crate::compile::{Options, compile};
+use crate::diagnostic::counted;
 use crate::library::Library;
 use crate::message::{Envelope, Outgoing, REQUEST_QUEUE, Request};
 use crate::ops::dead_letters::{self, Fate, Letter, look, queue_of, ready, reinject, would_go};
@@ -312,7 +313,13 @@ fn purge(args: &Purge, session: &Session) -> Result<(), Error> {
             for _ in 0..ROUNDS {
                 for heap in &heaps {
                     let Heap { queue, count, worn, .. } = heap;
-                    if count.is_none_or(|count| count == 0) && heap.ready(transport).await? == 0 && count.is_some() {
+                    let is_empty = match count {
+                        Some(0) => heap.ready(transport).await? == 0,
+                        Some(_) => false,
+                        // There may be no such queue.
+                        None => heap.ready(transport).await.map(|_| false)?,
+                    };
+                    if is_empty {
                         continue;
                     }
                     let before = written.len();
@@ -411,9 +418,7 @@ fn send_back(args: &Reinject, session: &Session) -> Result<(), Error> {
     // A file that is named twice is one letter.
     files.retain(|path| seen.insert(std::fs::canonicalize(path).unwrap_or_else(|_| path.clone())));
     let mut again = 0;
-    block_on(async {
-        let transport = environment.connect("dlq reinject", &[]).await?;
-        let outages = Outages::of(&*transport);
+    let put_back = async |transport: &dyn Transport| {
         let (end, mut over) = watch::channel(0);
         let (stop, mut stopping) = watch::channel(false);
         let signals = tokio::spawn(async move {
@@ -424,7 +429,7 @@ fn send_back(args: &Reinject, session: &Session) -> Result<(), Error> {
             }
         });
         let there = match args.remove && !args.dry_run {
-            true => search(args, &environment, &*transport, &files, &mut stopping).await?,
+            true => search(args, &environment, transport, &files, &mut stopping).await?,
             false => HashSet::new(),
         };
         for (number, path) in files.iter().enumerate() {
@@ -440,7 +445,7 @@ fn send_back(args: &Reinject, session: &Session) -> Result<(), Error> {
             }
             // The one that is on its way is waited for, until somebody says once more that all is to end.
             let sent = tokio::select! {
-                sent = one_back(args, &*transport, path, there.contains(path)) => sent,
+                sent = one_back(args, transport, path, there.contains(path)) => sent,
                 _ = over.wait_for(|times| *times > 1) => {
                     stopped = true;
                     break;
@@ -477,9 +482,9 @@ fn send_back(args: &Reinject, session: &Session) -> Result<(), Error> {
             results.push(Value::Object(result.into_iter().collect()));
         }
         signals.abort();
-        drop(outages);
-        Ok(transport.close().await?)
-    })?;
+        Ok(())
+    };
+    block_on(environment.with_broker("dlq reinject", put_back))?;
     if again > 0 && !args.dry_run {
         say(&format!("note: {} may have gone twice; services of zrecipe take each once", counted(again, "letter")));
     }

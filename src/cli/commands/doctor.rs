@@ -142,10 +142,9 @@ async fn rabbitmq(environment: &Environment, options: &Options, needs: &Needs, f
             Err(error) => found.push(Finding::error("connection", error.to_string(), remedy(&error))),
         }
     }
-    let mut are_rights_seen = false;
     match environment.management() {
         Ok(management) => {
-            if let Err(error) = by_api(&management, environment, options, needs, found, &mut are_rights_seen).await {
+            if let Err(error) = by_api(&management, environment, options, needs, found).await {
                 let said = Error::from(error);
                 found.push(Finding::error("management", said.message(), said.hints().join("; ")));
             }
@@ -164,7 +163,7 @@ async fn rabbitmq(environment: &Environment, options: &Options, needs: &Needs, f
         }
     }
     if let Some(broker) = open {
-        if !are_rights_seen {
+        if !found.iter().any(|it| it.about == "permissions") {
             try_rights(&broker, found).await;
         }
         let _ = broker.close().await;
@@ -173,7 +172,6 @@ async fn rabbitmq(environment: &Environment, options: &Options, needs: &Needs, f
 
 /// Tries what services do, as far as that leaves nothing behind, where nobody may see the rights of the user.
 async fn try_rights(broker: &Amqp, found: &mut Vec<Finding>) {
-    let help = "`permissions` of the broker's configuration, or `rabbitmqctl set_permissions -p VHOST USER …`";
     let reason = |error: transport::Error| match error {
         transport::Error::Unavailable { reason, .. } | transport::Error::Refused { reason, .. } => reason,
         other => other.to_string(),
@@ -193,7 +191,7 @@ async fn try_rights(broker: &Amqp, found: &mut Vec<Finding>) {
         Err(error) => refused.push(format!("the user cannot send to queues: {}", reason(error))),
     }
     let lacks_none = refused.is_empty();
-    found.extend(refused.into_iter().map(|text| Finding::error("permissions", text, help)));
+    found.extend(refused.into_iter().map(|text| Finding::error("permissions", text, checkup::GRANT)));
     let rest = if lacks_none { "the user may listen to topics and send to queues; " } else { "" };
     found.push(Finding::warning(
         "permissions",
@@ -227,7 +225,6 @@ async fn by_api(
     options: &Options,
     needs: &Needs,
     found: &mut Vec<Finding>,
-    are_rights_seen: &mut bool,
 ) -> Result<(), crate::ops::management::Error> {
     let overview = management.look("overview").await?;
     found.push(checkup::version(&overview.content));
@@ -243,12 +240,10 @@ async fn by_api(
         match management.get(&format!("permissions/{vhost}/{}", escape(user))).await {
             Ok(rights) => {
                 found.extend(checkup::permissions(&rights, user, needs));
-                *are_rights_seen = true;
             }
             Err(error) if error.is_missing() => {
                 let nothing = Value::Object(Object::new());
                 found.extend(checkup::permissions(&nothing, user, &Needs::new()));
-                *are_rights_seen = true;
             }
             // Only administrators see the rights of others; see `try_rights`.
             Err(error) if error.is_forbidden() => {}

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::cli::files::{Input, gather, replace};
 use crate::cli::{Error, Session, difference, print, say};
 use crate::compile::{Compilation, Options, compile};
+use crate::diagnostic::counted;
 use crate::format::{Layout, Reason, format, renumber};
 use crate::project::{each_in_order, is_ours};
 use crate::source::Source;
@@ -104,20 +105,16 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
     let only_stdin = inputs.iter().all(|input| input.path.is_none());
     if !only_stdin {
         let verb = if args.check || args.diff { "would change" } else { "formatted" };
-        say(&format!("{verb} {}, left {unchanged} as they are", count(changed)));
+        say(&format!("{verb} {}, left {unchanged} as they are", counted(changed, "file")));
         if passed_over > 0 {
-            say(&format!("passed over {} that are no recipes", count(passed_over)));
+            say(&format!("passed over {} that are no recipes", counted(passed_over, "file")));
         }
     }
     match failed {
         0 if changed > 0 && (args.check || args.diff) => Err(Error::findings()),
         0 => Ok(()),
-        _ => Err(Error::new(format!("{} could not be formatted", count(failed)))),
+        _ => Err(Error::new(format!("{} could not be formatted", counted(failed, "file")))),
     }
-}
-
-fn count(files: usize) -> String {
-    format!("{files} file{}", if files == 1 { "" } else { "s" })
 }
 
 fn lay_out(input: &Input, max_bytes: u64, with_numbers: bool) -> Result<(Compilation, Layout), String> {

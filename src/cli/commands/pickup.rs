@@ -6,6 +6,7 @@ use crate::cli::broker::EnvironmentArgs;
 use crate::cli::progress::{Outages, block_on};
 use crate::cli::submit::{Target, look, refusal};
 use crate::cli::{Error, Session, say};
+use crate::diagnostic::counted;
 use crate::ops::drop_files::{self, DropFile};
 use crate::secret::hidden;
 use crate::transport::amqp::{Amqp, Options};
@@ -46,9 +47,7 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
     // What is younger than the wait may still be under way.
     std::thread::sleep(Duration::from_secs(args.wait));
     let (files, mut faults) = drop_files::list(&directory)?;
-    let count = files.len();
-    let plural = if count == 1 { "" } else { "s" };
-    say(&format!("{count} request{plural} in {}", directory.display()));
+    say(&format!("{} in {}", counted(files.len(), "request"), directory.display()));
     if !files.is_empty() {
         let options = target.broker("pickup")?;
         faults.extend(block_on(send(args, options, files))?);

@@ -8,7 +8,8 @@ use globset::{Glob, GlobMatcher};
 use crate::cli::broker::{Environment, EnvironmentArgs, no_such_queue};
 use crate::cli::confirm::confirm;
 use crate::cli::progress::{align, block_on, duration};
-use crate::cli::{Error, Session, counted, print, say};
+use crate::cli::{Error, Session, print, say};
+use crate::diagnostic::counted;
 use crate::ops::dead_letters::PREFIX;
 use crate::ops::management::Queue;
 use crate::value::Value;
@@ -240,7 +241,7 @@ fn purge(args: &Purge, session: &Session) -> Result<(), Error> {
         for queue in &args.queues {
             let count = transport.purge(queue).await?;
             let are = if count == 1 { "is" } else { "are" };
-            let gone = counted(usize::try_from(count).unwrap_or(usize::MAX), "message");
+            let gone = counted(count, "message");
             say(&format!("{gone} of {queue} {are} gone"));
             purged.push((queue.clone(), Value::from(i64::try_from(count).unwrap_or(i64::MAX))));
         }

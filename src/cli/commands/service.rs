@@ -3,6 +3,7 @@
 use std::io::IsTerminal as _;
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -10,7 +11,7 @@ use tokio::task::JoinSet;
 
 use crate::cli::broker::{Environment, EnvironmentArgs};
 use crate::cli::progress::{block_on, default_places};
-use crate::cli::{Error, Session, say};
+use crate::cli::{Error, Session};
 use crate::contract::Contracts;
 use crate::lint::nearest;
 use crate::runtime::Service;
@@ -29,9 +30,9 @@ use crate::runtime::services::dispatcher::Dispatcher;
 use crate::runtime::services::jsonlines::JsonLines;
 use crate::runtime::services::mailer::{Mailer, Server};
 use crate::runtime::services::runner::Runner;
-use crate::runtime::status::{Board, Identity, host_id, hostname};
+use crate::runtime::status::{Board, Identity, Status, host_id, hostname};
 use crate::settings::Scheduler;
-use crate::telemetry::traces::{Collector, Tracing};
+use crate::telemetry::traces::{Collector, Exports, Tracing};
 use crate::telemetry::{Guard, Logging};
 use crate::transport::{self, Transport};
 
@@ -220,12 +221,14 @@ fn log(args: &Args, session: &Session, environment: &Environment) -> Guard {
 }
 
 async fn serve(args: &Args, environment: &Environment, services: Served) -> Result<(), Error> {
-    let collector = Collector::of_site(&environment.plugins());
     let metrics = Metrics::new();
+    let counter = Arc::clone(&metrics);
+    let collector = Collector::of_site(&environment.plugins());
+    let exports = collector.map(|collector| Exports::new(collector, move |spans| counter.lose_spans(spans)));
     let mut instances: Vec<Instance> = Vec::new();
     let mut traced: Vec<Arc<Tracing>> = Vec::new();
     for (service, queues) in &services {
-        let tracing = collector.as_ref().map(|collector| Tracing::new(collector, service.name()));
+        let tracing = exports.as_ref().map(|exports| Tracing::new(exports, service.name()));
         let tracing = tracing.transpose().map_err(|reason| {
             Error::new(format!("traces cannot be sent: {reason}"))
                 .hint("`endpoint` of plugin `opentelemetry` says where to")
@@ -254,7 +257,7 @@ async fn serve(args: &Args, environment: &Environment, services: Served) -> Resu
     };
     let broker = Arc::new(OnceLock::new());
     if let Some(address) = args.http {
-        let health = Health { metrics: Arc::clone(&metrics), boards, broker: Arc::clone(&broker) };
+        let health = Health { metrics: Arc::clone(&metrics), boards: boards.clone(), broker: Arc::clone(&broker) };
         let served = health::serve(address, health).await;
         let (address, serving) = served.map_err(|error| Error::new(format!("cannot listen at {address}: {error}")))?;
         tracing::info!("metrics and health at http://{address}");
@@ -262,7 +265,7 @@ async fn serve(args: &Args, environment: &Environment, services: Served) -> Resu
     }
     let names = services.iter().map(|(service, _)| service.name()).collect::<Vec<_>>().join(", ");
     let queues: Vec<String> = services.iter().flat_map(|(_, queues)| queues.clone()).collect();
-    let connecting = connect(args, environment, &names, &queues);
+    let connecting = connect(args, environment, &names, &queues, &boards);
     let transport = tokio::select! {
         transport = connecting => transport?,
         () = signalled() => return Ok(()),
@@ -337,8 +340,16 @@ fn stopped_at_once() -> Error {
 
 fn describe(error: transport::Error) -> Error {
     let is_queue = matches!(error, transport::Error::NoSuchQueue(_));
+    let is_full = error.is_out_of_channels();
     let error = Error::from(error);
-    if is_queue { error.hint("queues are made when the broker is set up; `--restart` waits for them") } else { error }
+    match (is_queue, is_full) {
+        (true, _) => error.hint("queues are made when the broker is set up; `--restart` waits for them"),
+        (_, true) => error
+            .hint("an instance takes a channel for each of its queues and one for commands")
+            .hint("RabbitMQ allows 2047 for a connection, or what its setting `channel_max` says")
+            .hint("start several processes, with fewer `--instances` each"),
+        _ => error,
+    }
 }
 
 /// Connects; patiently if the user wants it.
@@ -347,13 +358,15 @@ async fn connect(
     environment: &Environment,
     who: &str,
     queues: &[String],
+    boards: &[Board],
 ) -> Result<Arc<dyn Transport>, Error> {
-    const PAUSE: std::time::Duration = std::time::Duration::from_secs(5);
+    const PAUSE: Duration = Duration::from_secs(5);
     loop {
         match environment.connect(who, queues).await {
             Err(error) if args.restart => {
-                error.tell()?;
-                say("trying again in 5 s");
+                tracing::error!("{}; trying again in {} s", error.message(), PAUSE.as_secs());
+                error.hints().iter().for_each(|hint| tracing::info!("help: {hint}"));
+                boards.iter().for_each(|board| board.wait(Status::New, error.message(), PAUSE));
                 tokio::time::sleep(PAUSE).await;
             }
             // Where something else has to be done first, that is said.

@@ -1,6 +1,6 @@
 //! Hosts and ports of brokers that cannot be reached as they are written.
 
-use crate::diagnostic::Sink;
+use crate::diagnostic::{Sink, counted};
 use crate::lint::Context;
 use crate::source::Span;
 use crate::syntax::{Kind, NodeRef};
@@ -36,8 +36,7 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
         }
         let (hosts, ports) = (host.text().split(',').count(), port.text().split(',').count());
         if ports != 1 && ports != hosts {
-            let plural = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
-            let message = format!("{} has {} for {}", block.called(), plural(ports, "port"), plural(hosts, "host"));
+            let message = format!("{} has {} for {}", block.called(), counted(ports, "port"), counted(hosts, "host"));
             sink.report(
                 RULE.at(port.span(), message)
                     .also(host.span(), "the hosts")

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use gen_lsp_types as lsp;
 
-use crate::diagnostic::Edit;
+use crate::diagnostic::{Edit, counted};
 use crate::document::DocumentKind;
 use crate::infer;
 use crate::lint::{RULES, respelled};
@@ -254,7 +254,7 @@ impl Known {
 }
 
 fn files(count: usize) -> String {
-    format!("in {count} file{}", if count == 1 { "" } else { "s" })
+    format!("in {}", counted(count, "file"))
 }
 
 /// What may stand in a place.

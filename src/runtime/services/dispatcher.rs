@@ -356,22 +356,30 @@ fn recipe_id(request: &Request, message: &str) -> Result<String, Refusal> {
     }))
 }
 
+/// The number of seconds that a parameter says, as a number or as a text.
+fn number(request: &Request, name: &str) -> Result<Option<f64>, String> {
+    let found = match request.parameters.get(name) {
+        None | Some(Value::Null) => return Ok(None),
+        Some(Value::Number(number)) => Ok(number.as_f64()),
+        Some(Value::String(text)) => text.trim().parse().map_err(|_| format!("`{}`", said::reason(text))),
+        Some(value) => Err(value.describe().to_owned()),
+    };
+    let refused = |found| format!("parameter `{name}` of the request is {found}, not a number of seconds");
+    found.map(Some).map_err(refused)
+}
+
 /// Sends a request back to the end of its queue, or away when it has waited too long.
 fn not_ready(mut request: Request, job: &Job, why: Option<String>) -> Outcome {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64());
-    let number = |value: &Value| match value {
-        Value::Number(number) => Some(number.as_f64()),
-        Value::String(text) => text.parse().ok(),
-        _ => None,
+    let number = |name| number(&request, name);
+    let (expiration, timeout) = match (number("dispatcher_expiration"), number("dispatcher_timeout")) {
+        (Ok(expiration), Ok(timeout)) => (expiration, timeout.unwrap_or(READY_TIMEOUT)),
+        (Err(reason), _) | (_, Err(reason)) => return Outcome::Bad { reason },
     };
-    let expiration = match request.parameters.get("dispatcher_expiration").and_then(number) {
-        Some(expiration) => expiration,
-        None => {
-            let timeout = request.parameters.get("dispatcher_timeout").and_then(number).unwrap_or(READY_TIMEOUT);
-            request.parameters.insert("dispatcher_expiration".to_owned(), Value::from(now + timeout));
-            now + timeout
-        }
-    };
+    let expiration = expiration.unwrap_or_else(|| {
+        request.parameters.insert("dispatcher_expiration".to_owned(), Value::from(now + timeout));
+        now + timeout
+    });
     // The request goes without the recipe that it may have come in, and what brokers wrote is theirs.
     let mut headers = job.delivery.headers.clone();
     headers.retain(|name, _| name != RECIPE_HEADER && !name.starts_with("x-"));
