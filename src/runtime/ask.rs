@@ -38,6 +38,7 @@ pub async fn ask(
         directory: Path::new("."),
         input: Some(text),
         environment,
+        variables: &[],
         output: output.try_clone()?,
         errors: Some(errors.try_clone()?),
         limit,

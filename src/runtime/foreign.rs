@@ -133,8 +133,8 @@ impl Foreign {
         let place = |name: &str| directory.path().join(name);
         let (step, parameters) = (Value::Object(envelope.step().clone()), Value::Object(envelope.parameters()));
         let environment = Value::Object(envelope.environment.clone());
-        let mut arguments = vec!["env".to_owned()];
-        let mut tell = |variable: &str, text: &str| arguments.push(format!("{variable}={text}"));
+        let mut variables = Vec::new();
+        let mut tell = |variable, text: &str| variables.push((variable, text.to_owned()));
         for (variable, name, value) in [
             ("ZRECIPE_STEP", "step.json", step),
             ("ZRECIPE_PARAMETERS", "parameters.json", parameters),
@@ -147,14 +147,14 @@ impl Foreign {
         File::create(&results)?;
         tell("ZRECIPE_RESULTS", &results.to_string_lossy());
         tell("ZRECIPE_RECIPE_ID", envelope.id().unwrap_or_default());
-        arguments.extend(self.invocation.command.iter().cloned());
         let input = envelope.payload.to_json();
         let (output, errors) = (place("output"), place("errors"));
         let program = Program {
-            arguments: &arguments,
+            arguments: &self.invocation.command,
             directory: &self.invocation.directory,
             input: Some(&input),
             environment: None,
+            variables: &variables,
             output: File::create(&output)?,
             errors: Some(File::create(&errors)?),
             limit: self.invocation.time_limit,

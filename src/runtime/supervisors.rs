@@ -1,0 +1,230 @@
+//! The supervisors of this process: those that look after a command, and some that wait for the next.
+//!
+//! Each has a stem ready, so that a command costs little more than to be started. A supervisor that is busy belongs to
+//! whoever has given it an order: when that is dropped, its socket is closed, and everything below it is killed. Only
+//! one below which no process was left is used again.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::Shutdown;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream as Socket;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, recv};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
+use tokio::net::UnixStream;
+use tokio::process::Command;
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+
+use crate::runtime::process::Ending;
+use crate::runtime::stem;
+use crate::runtime::supervisor::{BEGIN, STOP, supervisor};
+use crate::syntax::json::read_value;
+
+/// The most supervisors that wait.
+const MOST: usize = 8;
+
+/// How long one waits.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A supervisor that is busy, or about to be.
+#[derive(Debug)]
+pub struct Supervisor {
+    control: Lines<BufReader<UnixStream>>,
+    stem: Socket,
+    grace: Duration,
+    /// Whether it was taken from those that are shared.
+    busy: Option<Busy>,
+}
+
+/// A supervisor that waits.
+#[derive(Debug)]
+struct Idle {
+    control: Socket,
+    stem: Socket,
+    grace: Duration,
+    since: Instant,
+}
+
+/// The supervisors that are shared.
+#[derive(Debug)]
+struct Pool {
+    idle: VecDeque<Idle>,
+    busy: usize,
+    /// How many were busy at once lately.
+    most: usize,
+    /// Ends those that wait for too long.
+    keeper: Option<JoinHandle<()>>,
+}
+
+static POOL: Mutex<Pool> = Mutex::new(Pool { idle: VecDeque::new(), busy: 0, most: 0, keeper: None });
+
+fn pool() -> MutexGuard<'static, Pool> {
+    POOL.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Counts as long as it is there.
+#[derive(Debug)]
+struct Busy;
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        pool().busy -= 1;
+    }
+}
+
+impl Supervisor {
+    /// One of those that wait, or a new one. What is asked to end has so long until it is killed.
+    ///
+    /// # Errors
+    /// There is no room for one more process.
+    pub fn take(grace: Duration) -> io::Result<Self> {
+        let busy = {
+            let mut pool = pool();
+            pool.busy += 1;
+            pool.most = pool.most.max(pool.busy);
+            Busy
+        };
+        loop {
+            let idle = pool().take(grace);
+            let mut taken = match idle {
+                Some(idle) if idle.is_well() => Self::new(idle.control, idle.stem, grace)?,
+                Some(_) => continue,
+                None => Self::start(grace)?,
+            };
+            taken.busy = Some(busy);
+            return Ok(taken);
+        }
+    }
+
+    /// A new one.
+    ///
+    /// # Errors
+    /// There is no room for one more process.
+    pub fn start(grace: Duration) -> io::Result<Self> {
+        let (control, theirs) = Socket::pair()?;
+        let mut command = supervisor(grace);
+        command.stdin(std::os::fd::OwnedFd::from(theirs));
+        // Dropped, it is waited for all the same. When it ends is heard by its socket.
+        drop(Command::from(command).spawn()?);
+        control.set_nonblocking(true)?;
+        let stem = begin(&control)?;
+        Self::new(control, stem, grace)
+    }
+
+    fn new(control: Socket, stem: Socket, grace: Duration) -> io::Result<Self> {
+        let control = BufReader::new(UnixStream::from_std(control)?).lines();
+        Ok(Self { control, stem, grace, busy: None })
+    }
+
+    /// Has a command run, with its standard input, output and error; see [`stem::order`].
+    ///
+    /// # Errors
+    /// The supervisor is gone.
+    pub async fn order(&mut self, order: &[u8], streams: [BorrowedFd<'_>; 3]) -> io::Result<()> {
+        let sent = stem::send(&self.stem, order, &streams)?;
+        if sent < order.len() {
+            UnixStream::from_std(self.stem.try_clone()?)?.write_all(&order[sent..]).await?;
+        }
+        self.stem.shutdown(Shutdown::Write)
+    }
+
+    /// Asks what runs to end.
+    pub async fn stop(&mut self) {
+        // One that is gone says nothing, which is heard elsewhere.
+        let _ = self.control.get_mut().get_mut().write_all(&[STOP]).await;
+    }
+
+    /// How the command has ended, once nothing of it is left. Nothing is lost when this is dropped.
+    ///
+    /// # Errors
+    /// The supervisor is gone.
+    pub async fn ending(&mut self) -> io::Result<Ending> {
+        let line = self.control.next_line().await?;
+        let report = line.and_then(|line| read_value(line.as_bytes()).ok()).unwrap_or_default();
+        let number = |key: &str| report.get("ended")?.get(key)?.as_i64().and_then(|number| i32::try_from(number).ok());
+        if let Some(code) = number("exited") {
+            let refusal = (code == stem::REFUSED).then(|| stem::refusal(&self.stem)).flatten();
+            return Ok(refusal.map_or(Ending::Exited(code), Ending::Unstartable));
+        }
+        if let Some(signal) = number("signalled") {
+            return Ok(Ending::Signalled(signal));
+        }
+        match report.get("ended").and_then(|ended| ended.get("unstartable")?.as_str()) {
+            Some(reason) => Ok(Ending::Unstartable(reason.to_owned())),
+            None => Err(io::Error::other("the process that looks after the command was killed")),
+        }
+    }
+
+    /// Lets it wait for the next command. The one before has ended, and nothing is left of it.
+    pub fn give_back(self) {
+        let Self { control, grace, busy, .. } = self;
+        let control = control.into_inner();
+        if busy.is_none() || !control.buffer().is_empty() || !pool().has_room() {
+            return;
+        }
+        // One that cannot take another order is of no use.
+        let begun = control.into_inner().into_std().and_then(|control| Ok((begin(&control)?, control)));
+        if let Ok((stem, control)) = begun {
+            pool().add(Idle { control, stem, grace, since: Instant::now() });
+        }
+    }
+}
+
+/// Has a supervisor start a stem; the socket for its order.
+fn begin(control: &Socket) -> io::Result<Socket> {
+    let (stem, theirs) = Socket::pair()?;
+    stem.set_nonblocking(true)?;
+    stem::send(control, &[BEGIN], &[theirs.as_fd()])?;
+    Ok(stem)
+}
+
+impl Idle {
+    /// Whether it and its stem wait; they say something only when they end.
+    fn is_well(&self) -> bool {
+        let is_silent = |socket: &Socket| {
+            matches!(recv(socket, &mut [0; 1], RecvFlags::PEEK | RecvFlags::DONTWAIT), Err(Errno::AGAIN))
+        };
+        is_silent(&self.control) && is_silent(&self.stem)
+    }
+}
+
+impl Pool {
+    /// The one that waits longest: its stem is ready.
+    fn take(&mut self, grace: Duration) -> Option<Idle> {
+        let at = self.idle.iter().position(|idle| idle.grace == grace)?;
+        self.idle.remove(at)
+    }
+
+    fn has_room(&self) -> bool {
+        self.idle.len() < self.most.min(MOST)
+    }
+
+    fn add(&mut self, idle: Idle) {
+        self.idle.push_back(idle);
+        if self.keeper.as_ref().is_none_or(JoinHandle::is_finished) {
+            self.keeper = Some(tokio::spawn(async {
+                loop {
+                    sleep(PATIENCE).await;
+                    if pool().tidy() {
+                        return;
+                    }
+                }
+            }));
+        }
+    }
+
+    /// Ends those that have waited for too long; whether none is left.
+    fn tidy(&mut self) -> bool {
+        self.idle.retain(|idle| idle.since.elapsed() < PATIENCE);
+        self.most = self.busy;
+        if self.idle.is_empty() {
+            self.keeper = None;
+        }
+        self.idle.is_empty()
+    }
+}
