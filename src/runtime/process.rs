@@ -129,10 +129,18 @@ pub async fn run(program: Program<'_>) -> io::Result<Ending> {
     }
 }
 
+/// A file that is nowhere on a disk.
+///
+/// # Errors
+/// There are too many open files.
+pub fn memory() -> io::Result<std::fs::File> {
+    Ok(memfd_create("zrecipe", MemfdFlags::CLOEXEC)?.into())
+}
+
 /// A text as a file to read.
 fn input(text: Option<&str>) -> io::Result<std::fs::File> {
     let Some(text) = text else { return std::fs::File::open("/dev/null") };
-    let mut file = std::fs::File::from(memfd_create("input", MemfdFlags::CLOEXEC)?);
+    let mut file = memory()?;
     file.write_all(text.as_bytes())?;
     file.rewind()?;
     Ok(file)

@@ -1,13 +1,15 @@
 //! The supervisors of this process: those that look after a command, and some that wait for the next.
 //!
-//! Each has a stem ready, so that a command costs little more than to be started. A supervisor that is busy belongs to
-//! whoever has given it an order: when that is dropped, its socket is closed, and everything below it is killed. Only
-//! one below which no process was left is used again.
+//! Each has a stem ready, so that a command costs little more than to be started. Where commands follow each other there
+//! is one more than are busy at once, and they take turns: one makes its next stem ready while another is at work.
+//!
+//! A supervisor that is busy belongs to whoever has given it an order: when that is dropped, its socket is closed, and
+//! everything below it is killed. Only one below which no process was left is used again.
 
 use std::collections::VecDeque;
 use std::io;
 use std::net::Shutdown;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream as Socket;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -37,8 +39,10 @@ pub struct Supervisor {
     control: Lines<BufReader<UnixStream>>,
     stem: Socket,
     grace: Duration,
-    /// Whether it was taken from those that are shared.
+    /// It was taken to be used by many.
     busy: Option<Busy>,
+    /// It has waited.
+    is_used: bool,
 }
 
 /// A supervisor that waits.
@@ -91,13 +95,12 @@ impl Supervisor {
         };
         loop {
             let idle = pool().take(grace);
-            let mut taken = match idle {
-                Some(idle) if idle.is_well() => Self::new(idle.control, idle.stem, grace)?,
+            let (idle, is_used) = match idle {
+                Some(idle) if idle.is_well() => (idle, true),
                 Some(_) => continue,
-                None => Self::start(grace)?,
+                None => (Idle::start(grace)?, false),
             };
-            taken.busy = Some(busy);
-            return Ok(taken);
+            return Ok(Self { busy: Some(busy), is_used, ..Self::new(idle)? });
         }
     }
 
@@ -106,19 +109,13 @@ impl Supervisor {
     /// # Errors
     /// There is no room for one more process.
     pub fn start(grace: Duration) -> io::Result<Self> {
-        let (control, theirs) = Socket::pair()?;
-        let mut command = supervisor(grace);
-        command.stdin(std::os::fd::OwnedFd::from(theirs));
-        // Dropped, it is waited for all the same. When it ends is heard by its socket.
-        drop(Command::from(command).spawn()?);
-        control.set_nonblocking(true)?;
-        let stem = begin(&control)?;
-        Self::new(control, stem, grace)
+        Self::new(Idle::start(grace)?)
     }
 
-    fn new(control: Socket, stem: Socket, grace: Duration) -> io::Result<Self> {
+    fn new(idle: Idle) -> io::Result<Self> {
+        let Idle { control, stem, grace, .. } = idle;
         let control = BufReader::new(UnixStream::from_std(control)?).lines();
-        Ok(Self { control, stem, grace, busy: None })
+        Ok(Self { control, stem, grace, busy: None, is_used: false })
     }
 
     /// Has a command run, with its standard input, output and error; see [`stem::order`].
@@ -130,7 +127,12 @@ impl Supervisor {
         if sent < order.len() {
             UnixStream::from_std(self.stem.try_clone()?)?.write_all(&order[sent..]).await?;
         }
-        self.stem.shutdown(Shutdown::Write)
+        self.stem.shutdown(Shutdown::Write)?;
+        if self.is_used && pool().lacks_one() {
+            let idle = Idle::start(self.grace)?;
+            pool().add(idle);
+        }
+        Ok(())
     }
 
     /// Asks what runs to end.
@@ -184,6 +186,17 @@ fn begin(control: &Socket) -> io::Result<Socket> {
 }
 
 impl Idle {
+    fn start(grace: Duration) -> io::Result<Self> {
+        let (control, theirs) = Socket::pair()?;
+        let mut command = supervisor(grace);
+        command.stdin(OwnedFd::from(theirs));
+        // Dropped, it is waited for all the same. When it ends is heard by its socket.
+        drop(Command::from(command).spawn()?);
+        control.set_nonblocking(true)?;
+        let stem = begin(&control)?;
+        Ok(Self { control, stem, grace, since: Instant::now() })
+    }
+
     /// Whether it and its stem wait; they say something only when they end.
     fn is_well(&self) -> bool {
         let is_silent = |socket: &Socket| {
@@ -201,7 +214,12 @@ impl Pool {
     }
 
     fn has_room(&self) -> bool {
-        self.idle.len() < self.most.min(MOST)
+        self.idle.len() < MOST.min(self.most + 1)
+    }
+
+    /// Whether a command that comes next would have to wait for its stem.
+    fn lacks_one(&self) -> bool {
+        self.idle.is_empty() && self.busy == self.most
     }
 
     fn add(&mut self, idle: Idle) {
