@@ -79,13 +79,11 @@ pub async fn run(program: Program<'_>) -> io::Result<Ending> {
         None => (None, writer.try_clone()?),
     };
     let input = input(program.input)?;
-    let mut supervisor = Supervisor::take(program.limits.grace)?;
     let environment = std::env::vars_os()
         .filter(|(name, _)| program.environment.is_none_or(|names| is_passed(names, name.as_encoded_bytes())));
     let streams = [input.as_fd(), writer.as_fd(), error_writer.as_fd()];
     let order = stem::order(&order, environment);
-    // One that is gone says nothing, which is heard below.
-    let _ = supervisor.order(&order, streams).await;
+    let mut supervisor = Supervisor::run(program.limits.grace, &order, streams).await?;
     // Without ours, they end with the command.
     drop((writer, error_writer, input));
     let heard = Mutex::new(Instant::now());
@@ -178,7 +176,7 @@ impl Held {
         ]);
         let mut supervisor = Supervisor::start(Duration::ZERO)?;
         let order = stem::order(&order, std::env::vars_os());
-        supervisor.order(&order, [input.as_fd(), writer.as_fd(), error_writer.as_fd()]).await?;
+        supervisor.order(&order, [input.as_fd(), writer.as_fd(), error_writer.as_fd()]).await;
         let streams = Streams {
             input: Sender::from_owned_fd(ours.into())?,
             output: Receiver::from_owned_fd(output.into())?,

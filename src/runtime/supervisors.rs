@@ -43,6 +43,8 @@ pub struct Supervisor {
     busy: Option<Busy>,
     /// It has waited.
     is_used: bool,
+    /// A command has been ordered.
+    has_order: bool,
 }
 
 /// A supervisor that waits.
@@ -82,11 +84,7 @@ impl Drop for Busy {
 }
 
 impl Supervisor {
-    /// One of those that wait, or a new one. What is asked to end has so long until it is killed.
-    ///
-    /// # Errors
-    /// There is no room for one more process.
-    pub fn take(grace: Duration) -> io::Result<Self> {
+    fn take(grace: Duration) -> io::Result<Self> {
         let busy = {
             let mut pool = pool();
             pool.busy += 1;
@@ -104,7 +102,7 @@ impl Supervisor {
         }
     }
 
-    /// A new one.
+    /// A new one that is nobody else's. What is asked to end has so long until it is killed.
     ///
     /// # Errors
     /// There is no room for one more process.
@@ -115,24 +113,47 @@ impl Supervisor {
     fn new(idle: Idle) -> io::Result<Self> {
         let Idle { control, stem, grace, .. } = idle;
         let control = BufReader::new(UnixStream::from_std(control)?).lines();
-        Ok(Self { control, stem, grace, busy: None, is_used: false })
+        Ok(Self { control, stem, grace, busy: None, is_used: false, has_order: false })
     }
 
-    /// Has a command run, with its standard input, output and error; see [`stem::order`].
+    /// Has one of those that wait, or a new one, run a command: with its standard input, output and error, see
+    /// [`stem::order`]. What is asked to end has so long until it is killed.
     ///
     /// # Errors
-    /// The supervisor is gone.
-    pub async fn order(&mut self, order: &[u8], streams: [BorrowedFd<'_>; 3]) -> io::Result<()> {
-        let sent = stem::send(&self.stem, order, &streams)?;
-        if sent < order.len() {
-            UnixStream::from_std(self.stem.try_clone()?)?.write_all(&order[sent..]).await?;
+    /// There is no room for one more process.
+    pub async fn run(grace: Duration, order: &[u8], streams: [BorrowedFd<'_>; 3]) -> io::Result<Self> {
+        loop {
+            let mut taken = Self::take(grace)?;
+            taken.order(order, streams).await;
+            // The command of one that was killed meanwhile has not begun.
+            if taken.has_order || !taken.is_used {
+                taken.prepare();
+                return Ok(taken);
+            }
         }
-        self.stem.shutdown(Shutdown::Write)?;
+    }
+
+    /// Has a command run. If that is not possible, its ending says why.
+    pub async fn order(&mut self, order: &[u8], streams: [BorrowedFd<'_>; 3]) {
+        let sending = async {
+            let sent = stem::send(&self.stem, order, &streams)?;
+            if sent < order.len() {
+                UnixStream::from_std(self.stem.try_clone()?)?.write_all(&order[sent..]).await?;
+            }
+            // It begins when it has all, and has not begun when this fails.
+            self.stem.shutdown(Shutdown::Write)
+        };
+        self.has_order = sending.await.is_ok();
+    }
+
+    /// Where commands follow each other, the next shall not wait for this one's supervisor.
+    fn prepare(&self) {
         if self.is_used && pool().lacks_one() {
-            let idle = Idle::start(self.grace)?;
-            pool().add(idle);
+            // Without it a command takes a little longer.
+            if let Ok(idle) = Idle::start(self.grace) {
+                pool().add(idle);
+            }
         }
-        Ok(())
     }
 
     /// Asks what runs to end.
@@ -149,16 +170,17 @@ impl Supervisor {
         let line = self.control.next_line().await?;
         let report = line.and_then(|line| read_value(line.as_bytes()).ok()).unwrap_or_default();
         let number = |key: &str| report.get("ended")?.get(key)?.as_i64().and_then(|number| i32::try_from(number).ok());
-        if let Some(code) = number("exited") {
-            let refusal = (code == stem::REFUSED).then(|| stem::refusal(&self.stem)).flatten();
-            return Ok(refusal.map_or(Ending::Exited(code), Ending::Unstartable));
+        if let Some(reason) = report.get("ended").and_then(|ended| ended.get("unstartable")?.as_str()) {
+            return Ok(Ending::Unstartable(reason.to_owned()));
         }
-        if let Some(signal) = number("signalled") {
-            return Ok(Ending::Signalled(signal));
-        }
-        match report.get("ended").and_then(|ended| ended.get("unstartable")?.as_str()) {
-            Some(reason) => Ok(Ending::Unstartable(reason.to_owned())),
-            None => Err(io::Error::other("the process that looks after the command was killed")),
+        // A stem that has no order ends in any way.
+        match (number("exited"), number("signalled")) {
+            (Some(code), _) if self.has_order => {
+                let refusal = (code == stem::REFUSED).then(|| stem::refusal(&self.stem)).flatten();
+                Ok(refusal.map_or(Ending::Exited(code), Ending::Unstartable))
+            }
+            (_, Some(signal)) if self.has_order => Ok(Ending::Signalled(signal)),
+            _ => Err(io::Error::other("the process that looks after the command was killed")),
         }
     }
 

@@ -87,9 +87,13 @@ fn kill(process: &str) {
     kill_process(process, Signal::KILL).expect("it is ours");
 }
 
-/// Whether there is a process that waits for the next command below a supervisor.
+/// The processes that wait for the next command below a supervisor.
+fn next(supervisor: &str) -> Vec<u32> {
+    processes(&["zrecipe", "__supervise", "stem", supervisor])
+}
+
 fn has_next(supervisor: &str) -> bool {
-    !processes(&["zrecipe", "__supervise", "stem", supervisor]).is_empty()
+    !next(supervisor).is_empty()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -145,6 +149,9 @@ async fn the_supervisor_of_an_abandoned_command_is_not_used_again() {
     assert_eq!(std::fs::read_to_string(shell.place.path("services/parent")).expect("reads").trim_end(), first);
     wait_until("all are gone", || processes(&["sleep", "98772"]).is_empty() && !runs(&first));
     assert_ne!(shell.says("echo $PPID").await, first);
+    // Nor does it matter how soon it ends.
+    shell.begin("exec head -c 70000000 /dev/zero\n").await;
+    assert!(shell.result().await.contains("it has written more than"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -165,6 +172,12 @@ async fn a_supervisor_that_is_killed_is_replaced() {
     wait_until("the command is gone", || sleeping() == 0);
     shell.service.says("the process that looks after the command was killed");
     assert_eq!(shell.result().await, "again");
+    let third = shell.says("echo $PPID").await;
+    wait_until("it waits", || has_next(&third));
+    // Nor is it the fault of a command that there was nothing left that could become it.
+    next(&third).iter().for_each(|process| kill(&process.to_string()));
+    wait_until("nothing waits", || !has_next(&third));
+    assert_ne!(shell.says("echo $PPID").await, third);
     // Nothing waits for a service that is gone.
     let third = shell.says("echo $PPID").await;
     wait_until("it waits", || has_next(&third));
