@@ -1,5 +1,6 @@
 //! What a step costs in a service that does nothing, on the embedded broker, against calling the program directly: a worker
-//! that stays, and a program that is started for each message. They take turns in one run. `cargo bench --bench services`.
+//! that stays, and programs that are started for each message, by a shell and in Python. They take turns in one run.
+//! `cargo bench --bench services`.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
@@ -17,13 +18,16 @@ use zrecipe::settings::Limits;
 use zrecipe::syntax::json::read_value;
 use zrecipe::transport::embedded::{Broker, Embedded, Options};
 use zrecipe::transport::{Deliveries, Destination, Outgoing, Settlement, Subscription, Transport as _, Verdict};
-use zrecipe::value::Object;
+use zrecipe::value::{Object, Value};
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 const ROUNDS: usize = 6;
 const ROLE: &str = "ZRECIPE_BENCH_SERVICES";
 const FLIGHT: usize = 50;
+
+/// A program in Python as people write them.
+const PYTHON: &str = r#"import sys; sys.stdin.read(); print('{"payload": 1}')"#;
 
 fn main() -> Result<ExitCode> {
     let arguments: Vec<_> = std::env::args_os().collect();
@@ -42,7 +46,7 @@ fn work() -> Result {
     let mut out = std::io::stdout();
     for line in std::io::stdin().lines() {
         let message = read_value(line?.as_bytes())?;
-        let number = |key: &str| message.get(key).and_then(zrecipe::value::Value::as_i64);
+        let number = |key: &str| message.get(key).and_then(Value::as_i64);
         match number("ping") {
             Some(ping) => writeln!(out, r#"{{"pong": {ping}}}"#)?,
             None => writeln!(out, r#"{{"id": {}, "outputs": [{{"payload": 1}}]}}"#, number("id").unwrap_or_default())?,
@@ -105,18 +109,27 @@ async fn measure() -> Result {
     let (events, mut heard) = mpsc::unbounded_channel();
     tokio::spawn(async move { while heard.recv().await.is_some() {} });
     let ourselves = std::env::current_exe()?.to_string_lossy().into_owned();
+    let shell = vec!["sh".to_owned(), "-c".to_owned(), "echo '{\"payload\": 1}'".to_owned()];
+    // Not what chooses among several of them.
+    let python = Command::new("python3").args(["-c", "import sys; print(sys.executable, end='')"]).output()?.stdout;
+    let python = vec![String::from_utf8(python)?, "-c".to_owned(), PYTHON.to_owned()];
+    let programs = [("sh", shell), ("python", python)];
+    let worker = ["env", &format!("{ROLE}=worker"), &ourselves].map(str::to_owned).to_vec();
+    let worker = Value::from([
+        ("command", Value::from(worker)),
+        ("mode", Value::from("worker")),
+        ("prefetch", Value::from(FLIGHT as i64)),
+    ]);
+    let mut runs = vec![("worker", worker)];
+    for (name, command) in &programs {
+        let command = ("command", Value::from(command.clone()));
+        runs.push((*name, Value::from([command, ("results", Value::from("stdout"))])));
+    }
     let mut lines = Vec::new();
-    for (queue, run) in [
-        (
-            "worker",
-            format!(
-                r#"{{"command": ["env", "{ROLE}=worker", "{ourselves}"], "mode": "worker", "prefetch": {FLIGHT}}}"#
-            ),
-        ),
-        ("process", r#"{"command": ["sh", "-c", "echo '{\"payload\": 1}'"], "results": "stdout"}"#.to_owned()),
-    ] {
+    for (queue, run) in runs {
         let text = format!(
-            r#"{{"names": ["{queue}"], "queues": ["{queue}"], "channels": {{"result": {{"default": true}}}}, "run": {run}}}"#
+            r#"{{"names": ["{queue}"], "queues": ["{queue}"], "channels": {{"result": {{"default": true}}}}, "run": {}}}"#,
+            run.to_json()
         );
         let contract = Arc::new(Contract::parse(&format!("{queue}.json"), &text)?);
         let service: Arc<dyn Service> = Arc::new(Foreign::new(contract).ok_or("it is not run")?);
@@ -126,9 +139,11 @@ async fn measure() -> Result {
         tokio::spawn(async move { host.serve(&[queue.to_owned()]).await });
         lines.push(line);
     }
-    let [mut worker, mut process]: [Line; 2] = lines.try_into().map_err(|_| "two")?;
+    let mut worker = lines.remove(0);
     worker.step(FLIGHT, 1).await?;
-    process.step(1, 1).await?;
+    for line in &mut lines {
+        line.step(1, 1).await?;
+    }
     let mut direct =
         Command::new(&ourselves).env(ROLE, "worker").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
     let (mut to, from) = (direct.stdin.take().ok_or("no input")?, direct.stdout.take().ok_or("no output")?);
@@ -144,52 +159,61 @@ async fn measure() -> Result {
         from.read_line(&mut answer)?;
         Ok(())
     };
-    let mut took = [Duration::ZERO; 6];
+    let mut took = [Duration::ZERO; 3];
+    let mut of_programs = [[Duration::ZERO; 3]; 2];
     for _ in 0..ROUNDS {
         let begun = Instant::now();
         (0..1000).try_for_each(&mut ask)?;
         took[0] += begun.elapsed() / 1000;
         took[1] += worker.step(200, 1).await?;
         took[2] += worker.step(20 * FLIGHT, FLIGHT).await?;
-        let begun = Instant::now();
-        for _ in 0..100 {
-            Command::new("sh").args(["-c", "echo '{\"payload\": 1}'"]).stdin(Stdio::null()).output()?;
+        for (((_, command), line), took) in programs.iter().zip(&mut lines).zip(&mut of_programs) {
+            let begun = Instant::now();
+            for _ in 0..100 {
+                Command::new(&command[0]).args(&command[1..]).stdin(Stdio::null()).output()?;
+            }
+            took[0] += begun.elapsed() / 100;
+            let begun = Instant::now();
+            for _ in 0..100 {
+                supervised(command).await?;
+            }
+            took[1] += begun.elapsed() / 100;
+            took[2] += line.step(100, 1).await?;
         }
-        took[3] += begun.elapsed() / 100;
-        let begun = Instant::now();
-        let limits = Limits::default();
-        let arguments = ["sh", "-c", "echo '{\"payload\": 1}'"].map(str::to_owned);
-        for _ in 0..100 {
-            let program = Program {
-                arguments: &arguments,
-                directory: Path::new("."),
-                input: None,
-                environment: None,
-                output: tempfile::tempfile()?,
-                errors: None,
-                limit: Duration::from_secs(10),
-                limits: &limits,
-            };
-            run(program).await?;
-        }
-        took[4] += begun.elapsed() / 100;
-        took[5] += process.step(100, 1).await?;
     }
     drop(to);
     direct.wait()?;
-    let [call, one, many, fork, supervised, step] = took.map(|took| took.as_secs_f64() * 1e3 / ROUNDS as f64);
     let mut out = std::io::stdout();
     writeln!(out, "{:<44}{:>10}{:>12}{:>10}", "a step, in ms", "takes", "overhead", "ratio")?;
-    for (what, takes, bound) in [
-        ("worker, called directly", call, call),
-        ("worker, by the broker, one at a time", one, call),
-        ("worker, by the broker, 50 in flight", many, call),
-        ("program, fork and exec", fork, fork),
-        ("program, under the supervisor", supervised, fork),
-        ("program, by the broker, one at a time", step, fork),
-    ] {
-        writeln!(out, "{what:<44}{takes:>10.3}{:>12.3}{:>10.2}", takes - bound, takes / bound)?;
+    let mut tell = |what: &str, took: &[Duration; 3], ways: [&str; 3]| -> Result {
+        let took = took.map(|took| took.as_secs_f64() * 1e3 / ROUNDS as f64);
+        for (way, takes) in ways.into_iter().zip(took) {
+            let what = format!("{what}, {way}");
+            writeln!(out, "{what:<44}{takes:>10.3}{:>12.3}{:>10.2}", takes - took[0], takes / took[0])?;
+        }
+        Ok(())
+    };
+    tell("worker", &took, ["called directly", "by the broker, one at a time", "by the broker, 50 in flight"])?;
+    for ((name, _), took) in programs.iter().zip(&of_programs) {
+        tell(name, took, ["fork and exec", "under the supervisor", "by the broker, one at a time"])?;
     }
     let _ = stop.send(true);
+    Ok(())
+}
+
+async fn supervised(command: &[String]) -> Result {
+    let limits = Limits::default();
+    let program = Program {
+        arguments: command,
+        directory: Path::new("."),
+        input: None,
+        environment: None,
+        variables: &[],
+        output: tempfile::tempfile()?,
+        errors: None,
+        limit: Duration::from_secs(10),
+        limits: &limits,
+    };
+    run(program).await?;
     Ok(())
 }

@@ -17,7 +17,9 @@ pub mod run;
 pub mod said;
 pub mod services;
 pub mod status;
+pub mod stem;
 pub mod supervisor;
+pub mod supervisors;
 pub mod workers;
 
 use std::sync::Arc;

@@ -4,7 +4,7 @@ use std::io::{self, Read as _, Seek as _};
 use std::path::Path;
 use std::time::Duration;
 
-use crate::runtime::process::{Ending, Program, run};
+use crate::runtime::process::{Ending, Program, memory, run};
 use crate::runtime::said::{lines, reason};
 use crate::settings::Limits;
 
@@ -32,12 +32,13 @@ pub async fn ask(
     environment: Option<&[String]>,
     limit: Duration,
 ) -> io::Result<Answer> {
-    let (output, errors) = (tempfile::tempfile()?, tempfile::tempfile()?);
+    let (output, errors) = (memory()?, memory()?);
     let program = Program {
         arguments,
         directory: Path::new("."),
         input: Some(text),
         environment,
+        variables: &[],
         output: output.try_clone()?,
         errors: Some(errors.try_clone()?),
         limit,

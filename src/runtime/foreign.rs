@@ -23,19 +23,20 @@
 //! not end well is not sent.
 
 use std::fs::File;
-use std::io::{self, Read as _};
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::io;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, PermissionsExt as _};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use rustix::process::geteuid;
+use tempfile::TempDir;
 use tokio::sync::mpsc;
 
 use crate::contract::{Contract, Invocation};
 use crate::message::{Envelope, Output};
-use crate::runtime::process::{self, Ending, Program, run};
+use crate::runtime::process::{self, Ending, Program, memory, run};
 use crate::runtime::said::{Answer, Refusal, lines, output, pieces, reason, unusable, whole_lines};
 use crate::runtime::workers::{Failure, Fault, Plan, Workers};
 use crate::runtime::{Event, Job, Outcome, Service, StepResult};
@@ -66,6 +67,7 @@ pub struct Foreign {
     /// Whoever sees what becomes of it, and need not wait for what may be mended meanwhile.
     watcher: Option<mpsc::UnboundedSender<Event>>,
     has_warned: AtomicBool,
+    directories: Directories,
 }
 
 impl Foreign {
@@ -83,7 +85,8 @@ impl Foreign {
                 health: invocation.health,
             })
         });
-        Some(Self { contract, invocation, workers, watcher: None, has_warned: AtomicBool::new(false) })
+        let (has_warned, directories) = (AtomicBool::new(false), Directories::default());
+        Some(Self { contract, invocation, workers, watcher: None, has_warned, directories })
     }
 
     /// Tells somebody at once when it cannot be started.
@@ -128,13 +131,12 @@ impl Foreign {
     }
 
     async fn run(&self, envelope: &Envelope) -> io::Result<Outcome> {
-        let private = std::fs::Permissions::from_mode(0o700);
-        let directory = tempfile::Builder::new().prefix("zrecipe-").permissions(private).tempdir()?;
+        let directory = self.directories.take()?;
         let place = |name: &str| directory.path().join(name);
         let (step, parameters) = (Value::Object(envelope.step().clone()), Value::Object(envelope.parameters()));
         let environment = Value::Object(envelope.environment.clone());
-        let mut arguments = vec!["env".to_owned()];
-        let mut tell = |variable: &str, text: &str| arguments.push(format!("{variable}={text}"));
+        let mut variables = Vec::new();
+        let mut tell = |variable, text: &str| variables.push((variable, text.to_owned()));
         for (variable, name, value) in [
             ("ZRECIPE_STEP", "step.json", step),
             ("ZRECIPE_PARAMETERS", "parameters.json", parameters),
@@ -147,33 +149,40 @@ impl Foreign {
         File::create(&results)?;
         tell("ZRECIPE_RESULTS", &results.to_string_lossy());
         tell("ZRECIPE_RECIPE_ID", envelope.id().unwrap_or_default());
-        arguments.extend(self.invocation.command.iter().cloned());
         let input = envelope.payload.to_json();
-        let (output, errors) = (place("output"), place("errors"));
+        let (output, errors) = (memory()?, memory()?);
+        let prints_results = self.invocation.prints_results;
+        let mut log = Log::default();
+        let mut logged = vec![Tail::new(errors.try_clone()?)];
+        if !prints_results {
+            logged.push(Tail::new(output.try_clone()?));
+        }
         let program = Program {
-            arguments: &arguments,
+            arguments: &self.invocation.command,
             directory: &self.invocation.directory,
             input: Some(&input),
             environment: None,
-            output: File::create(&output)?,
-            errors: Some(File::create(&errors)?),
+            variables: &variables,
+            output: output.try_clone()?,
+            errors: Some(errors),
             limit: self.invocation.time_limit,
-            // What it writes is watched here.
-            limits: &Limits { output: 1 << 40, ..Limits::default() },
+            // Below that it is watched here.
+            limits: &Limits { output: 2 * MOST, ..Limits::default() },
         };
-        let results = if self.invocation.prints_results { &output } else { &results };
-        let mut log = Log::default();
-        let printed = (!self.invocation.prints_results).then_some(&output);
-        let mut logged = vec![Tail::open(&errors)?];
-        logged.extend(printed.map(|path| Tail::open(path)).transpose()?);
+        let size = || {
+            let file = if prints_results { output.metadata() } else { std::fs::metadata(&results) };
+            file.map_or(0, |file| file.len())
+        };
         let ending = tokio::select! {
             ending = run(program) => Some(ending?),
-            () = watch(&mut log, &mut logged, results) => None,
+            () = watch(&mut log, &mut logged, size) => None,
         };
         logged.iter_mut().try_for_each(|tail| tail.follow(&mut log, true))?;
-        let Some(ending) = ending else {
+        let written = size() + logged.iter().map(|tail| tail.read).sum::<u64>();
+        let Some(ending) = ending.filter(|_| written <= MOST) else {
             return Ok(self.failed(format!("it has written more than {MOST} bytes"), Object::new()));
         };
+        let results = || if prints_results { whole(&output) } else { std::fs::read(&results) };
         let because = |how: String| {
             let name = process::name(&self.invocation.command, &self.invocation.directory);
             if log.last.is_empty() { format!("`{name}` {how}") } else { format!("`{name}` {how}: {}", log.last) }
@@ -182,8 +191,10 @@ impl Foreign {
             let output = ("output".to_owned(), Value::from(log.tail()));
             Object::from_iter([(key.to_owned(), Value::from(i64::from(value))), output])
         };
-        Ok(match ending {
-            Ending::Exited(0) => match read_results(results) {
+        // What could not even be killed may still write there.
+        let is_over = !matches!(ending, Ending::TimedOut | Ending::Silent);
+        let outcome = match ending {
+            Ending::Exited(0) => match read_results(results()) {
                 Ok(outputs) => Outcome::done(outputs),
                 Err(reason) => self.failed(reason, Object::new()),
             },
@@ -207,7 +218,11 @@ impl Foreign {
             }
             Ending::Silent => self.failed(because("was silent for too long".to_owned()), Object::new()),
             Ending::TimedOut => self.timed_out(Object::from_iter([("output".to_owned(), Value::from(log.tail()))])),
-        })
+        };
+        if is_over {
+            self.directories.give_back(directory);
+        }
+        Ok(outcome)
     }
 
     fn timed_out(&self, mut payload: Object) -> Outcome {
@@ -312,8 +327,8 @@ fn understand(said: &Value) -> Result<Outcome, String> {
     })
 }
 
-fn read_results(path: &Path) -> Result<Vec<Output>, String> {
-    let text = std::fs::read(path).map_err(|error| format!("its results cannot be read: {error}"))?;
+fn read_results(text: io::Result<Vec<u8>>) -> Result<Vec<Output>, String> {
+    let text = text.map_err(|error| format!("its results cannot be read: {error}"))?;
     let lines = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).enumerate();
     lines
         .filter(|(_, line)| !line.is_empty())
@@ -325,11 +340,11 @@ fn read_results(path: &Path) -> Result<Vec<Output>, String> {
         .collect()
 }
 
-/// Logs what a program says, until it has written too much.
-async fn watch(log: &mut Log, logged: &mut [Tail], results: &PathBuf) {
+/// Logs what a program says, until it has written too much, with results of this size.
+async fn watch(log: &mut Log, logged: &mut [Tail], size: impl Fn() -> u64) {
     loop {
         tokio::time::sleep(LOOK).await;
-        let mut written = std::fs::metadata(results).map_or(0, |file| file.len());
+        let mut written = size();
         for tail in &mut *logged {
             // What cannot be read is of no use, and no reason to stop the program.
             let _ = tail.follow(log, false);
@@ -337,6 +352,43 @@ async fn watch(log: &mut Log, logged: &mut [Tail], results: &PathBuf) {
         }
         if written > MOST {
             return;
+        }
+    }
+}
+
+/// What is in a file that somebody else writes.
+fn whole(file: &File) -> io::Result<Vec<u8>> {
+    let mut text = vec![0; usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?];
+    file.read_exact_at(&mut text, 0)?;
+    Ok(text)
+}
+
+/// Directories for the files of a message, used one after the other: to make and remove one costs more than a program.
+#[derive(Default)]
+struct Directories(Mutex<Vec<TempDir>>);
+
+impl Directories {
+    fn lock(&self) -> MutexGuard<'_, Vec<TempDir>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One that is empty and nobody else's.
+    fn take(&self) -> io::Result<TempDir> {
+        const MODE: u32 = 0o700;
+        let known = self.lock().pop().filter(|directory| {
+            // It may have been removed since, or opened to others.
+            std::fs::symlink_metadata(directory.path())
+                .is_ok_and(|found| found.is_dir() && found.mode() & 0o7777 == MODE && found.uid() == geteuid().as_raw())
+        });
+        let private = std::fs::Permissions::from_mode(MODE);
+        known.map_or_else(|| tempfile::Builder::new().prefix("zrecipe-").permissions(private).tempdir(), Ok)
+    }
+
+    /// Keeps one for the next message, if it can be emptied.
+    fn give_back(&self, directory: TempDir) {
+        let empty = || std::fs::read_dir(directory.path())?.try_for_each(|entry| std::fs::remove_file(entry?.path()));
+        if empty().is_ok() {
+            self.lock().push(directory);
         }
     }
 }
@@ -373,13 +425,22 @@ struct Tail {
 }
 
 impl Tail {
-    fn open(path: &Path) -> io::Result<Self> {
-        Ok(Self { file: File::open(path)?, read: 0, rest: Vec::new() })
+    fn new(file: File) -> Self {
+        Self { file, read: 0, rest: Vec::new() }
     }
 
     fn follow(&mut self, log: &mut Log, is_over: bool) -> io::Result<()> {
         let mut new = Vec::new();
-        self.read += (&mut self.file).take(MOST).read_to_end(&mut new)? as u64;
+        let mut piece = vec![0; 1 << 16];
+        while (new.len() as u64) < MOST {
+            // Whoever writes it has a place of their own in it.
+            let read = self.file.read_at(&mut piece, self.read)?;
+            if read == 0 {
+                break;
+            }
+            new.extend_from_slice(&piece[..read]);
+            self.read += read as u64;
+        }
         self.rest.append(&mut new);
         let whole = if is_over { self.rest.len() } else { whole_lines(&self.rest) };
         let text: Vec<u8> = self.rest.drain(..whole).collect();

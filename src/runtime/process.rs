@@ -1,21 +1,20 @@
 //! Runs a program with limits: what it prints in files, and an end for all that it started.
 
 use std::ffi::OsString;
-use std::io::{self, Write as _};
-use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::io::{self, Seek as _, Write as _};
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::net::UnixStream;
+use rustix::fs::{MemfdFlags, memfd_create};
+use tokio::io::AsyncReadExt as _;
 use tokio::net::unix::pipe::{Receiver, Sender};
-use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use crate::runtime::supervisor::supervisor;
+use crate::runtime::stem;
+use crate::runtime::supervisors::Supervisor;
 use crate::settings::Limits;
-use crate::syntax::json::read_value;
 use crate::value::Value;
 
 /// How long what cannot be killed is waited for.
@@ -52,6 +51,8 @@ pub struct Program<'p> {
     pub input: Option<&'p str>,
     /// The names of the variables that it finds in its environment; none: all that we have.
     pub environment: Option<&'p [String]>,
+    /// More variables, with their values.
+    pub variables: &'p [(&'p str, String)],
     /// Where its standard output goes.
     pub output: std::fs::File,
     /// Where its standard error goes; none: to the output.
@@ -77,13 +78,14 @@ pub async fn run(program: Program<'_>) -> io::Result<Ending> {
         }
         None => (None, writer.try_clone()?),
     };
-    let mut command = supervisor();
-    command.stdout(writer).stderr(error_writer);
-    if let Some(names) = program.environment {
-        command.env_clear().envs(environment(names));
-    }
-    let (mut supervisor, control) = supervise(command)?;
-    let (reports, mut orders) = control.into_split();
+    let input = input(program.input)?;
+    let environment = std::env::vars_os()
+        .filter(|(name, _)| program.environment.is_none_or(|names| is_passed(names, name.as_encoded_bytes())));
+    let streams = [input.as_fd(), writer.as_fd(), error_writer.as_fd()];
+    let order = stem::order(&order, environment);
+    let mut supervisor = Supervisor::run(program.limits.grace, &order, streams).await?;
+    // Without ours, they end with the command.
+    drop((writer, error_writer, input));
     let heard = Mutex::new(Instant::now());
     let collecting = async {
         let most = program.limits.output;
@@ -94,52 +96,58 @@ pub async fn run(program: Program<'_>) -> io::Result<Ending> {
         }
     };
     let ending = async {
-        // A supervisor that is gone says nothing, which is heard below.
-        let _ = orders.write_all((order.to_json() + "\n").as_bytes()).await;
-        let mut lines = BufReader::new(reports).lines();
         let stopped = tokio::select! {
-            line = lines.next_line() => return read_ending(line?),
-            () = sleep(program.limit) => Ending::TimedOut,
-            () = silent(&heard, program.limits.silence) => Ending::Silent,
+            ending = supervisor.ending() => Err(ending?),
+            () = sleep(program.limit) => Ok(Ending::TimedOut),
+            () = silent(&heard, program.limits.silence) => Ok(Ending::Silent),
         };
-        let _ = orders.write_all(b"stop\n").await;
-        if timeout(program.limits.grace + STUCK, lines.next_line()).await.is_err() {
+        let stopped = match stopped {
+            Ok(stopped) => stopped,
+            Err(ending) => {
+                supervisor.give_back();
+                return Ok(ending);
+            }
+        };
+        supervisor.stop().await;
+        if timeout(program.limits.grace + STUCK, supervisor.ending()).await.is_err() {
             tracing::warn!("a command does not end even though it was killed");
         }
-        Ok(stopped)
+        Ok::<Ending, io::Error>(stopped)
     };
     tokio::pin!(collecting, ending);
-    let ending = tokio::select! {
-        collected = &mut collecting => { collected?; ending.await? }
+    tokio::select! {
+        collected = &mut collecting => { collected?; ending.await }
         ending = &mut ending => {
             let ending = ending?;
             if let Ok(collected) = timeout(STUCK, collecting).await {
                 collected?;
             }
-            ending
+            Ok(ending)
         }
-    };
-    let _ = timeout(STUCK, supervisor.wait()).await;
-    Ok(ending)
+    }
 }
 
-/// Starts a supervisor, and the socket to talk to it.
-fn supervise(mut command: std::process::Command) -> io::Result<(Child, UnixStream)> {
-    let (control, theirs) = std::os::unix::net::UnixStream::pair()?;
-    command.stdin(OwnedFd::from(theirs));
-    // Its ends of the pipes are its own: without ours, which go with the command, they end with it.
-    let supervisor = Command::from(command).spawn()?;
-    control.set_nonblocking(true)?;
-    Ok((supervisor, UnixStream::from_std(control)?))
+/// A file that is nowhere on a disk.
+///
+/// # Errors
+/// There are too many open files.
+pub fn memory() -> io::Result<std::fs::File> {
+    Ok(memfd_create("zrecipe", MemfdFlags::CLOEXEC)?.into())
+}
+
+/// A text as a file to read.
+fn input(text: Option<&str>) -> io::Result<std::fs::File> {
+    let Some(text) = text else { return std::fs::File::open("/dev/null") };
+    let mut file = memory()?;
+    file.write_all(text.as_bytes())?;
+    file.rewind()?;
+    Ok(file)
 }
 
 /// A program that stays. When this is dropped, or this process is killed, it is killed with all that it started.
 #[derive(Debug)]
 pub struct Held {
-    _supervisor: Child,
-    control: BufReader<UnixStream>,
-    /// What it opens as its standard input.
-    _input: std::io::PipeReader,
+    supervisor: Supervisor,
 }
 
 /// What a program that stays reads and writes.
@@ -162,22 +170,19 @@ impl Held {
         let (output, writer) = std::io::pipe()?;
         let (errors, error_writer) = std::io::pipe()?;
         let (input, ours) = std::io::pipe()?;
-        let mut command = supervisor();
-        command.stdout(writer).stderr(error_writer);
-        let (supervisor, mut control) = supervise(command)?;
-        let place = format!("/proc/{}/fd/{}", std::process::id(), input.as_raw_fd());
         let order = Value::from([
             ("arguments", Value::from(arguments.to_vec())),
             ("directory", Value::from(directory.canonicalize()?.to_string_lossy().into_owned())),
-            ("reads", Value::from(place)),
         ]);
-        control.write_all((order.to_json() + "\n").as_bytes()).await?;
+        let mut supervisor = Supervisor::start(Duration::ZERO)?;
+        let order = stem::order(&order, std::env::vars_os());
+        supervisor.order(&order, [input.as_fd(), writer.as_fd(), error_writer.as_fd()]).await;
         let streams = Streams {
             input: Sender::from_owned_fd(ours.into())?,
             output: Receiver::from_owned_fd(output.into())?,
             errors: Receiver::from_owned_fd(errors.into())?,
         };
-        Ok((Self { _supervisor: supervisor, control: BufReader::new(control), _input: input }, streams))
+        Ok((Self { supervisor }, streams))
     }
 
     /// How it ends.
@@ -185,13 +190,11 @@ impl Held {
     /// # Errors
     /// That is not known.
     pub async fn ending(&mut self) -> io::Result<Ending> {
-        let mut line = String::new();
-        self.control.read_line(&mut line).await?;
-        read_ending(Some(line))
+        self.supervisor.ending().await
     }
 }
 
-/// What the supervisor is to do.
+/// What the command is to be.
 fn order(program: &Program<'_>) -> Value {
     let limits = program.limits;
     let given = [
@@ -203,28 +206,13 @@ fn order(program: &Program<'_>) -> Value {
     ];
     let number = |n: u64| Value::from(i64::try_from(n).unwrap_or(i64::MAX));
     let limits = given.into_iter().filter_map(|(name, limit)| Some((name.to_owned(), number(limit?))));
+    let variables = program.variables.iter().map(|(name, value)| ((*name).to_owned(), Value::from(value.as_str())));
     Value::from([
         ("arguments", Value::from(program.arguments.to_vec())),
         ("directory", Value::from(program.directory.to_string_lossy().into_owned())),
-        ("input", Value::from(program.input)),
-        ("grace", Value::from(program.limits.grace.as_millis() as i64)),
+        ("environment", Value::Object(variables.collect())),
         ("limits", Value::Object(limits.collect())),
     ])
-}
-
-fn read_ending(line: Option<String>) -> io::Result<Ending> {
-    let report = line.and_then(|line| read_value(line.as_bytes()).ok()).unwrap_or_default();
-    let number = |key: &str| report.get("ended")?.get(key)?.as_i64().and_then(|number| i32::try_from(number).ok());
-    if let Some(code) = number("exited") {
-        return Ok(Ending::Exited(code));
-    }
-    if let Some(signal) = number("signalled") {
-        return Ok(Ending::Signalled(signal));
-    }
-    match report.get("ended").and_then(|ended| ended.get("unstartable")?.as_str()) {
-        Some(reason) => Ok(Ending::Unstartable(reason.to_owned())),
-        None => Err(io::Error::other("the process that looks after the command was killed")),
-    }
 }
 
 /// The variables of our environment that are among these names.

@@ -3,6 +3,7 @@
 mod broker_mutations;
 mod cli;
 mod cluster;
+mod commands;
 mod conformance;
 #[path = "../contract.rs"]
 mod contract;

@@ -120,6 +120,7 @@ impl Runner {
                 directory,
                 input: None,
                 environment: self.running.environment.as_deref(),
+                variables: &[],
                 output: output.try_clone()?,
                 errors: None,
                 limit: order.limit,
