@@ -12,6 +12,8 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::timeout;
+use uuid::Uuid;
 
 pub use crate::message::{Destination, Outgoing};
 use crate::value::{Object, Value};
@@ -303,6 +305,26 @@ pub trait Transport: Send + Sync + 'static {
     /// Sends messages; done when the broker has them safely. Either all are sent or an error says why not
     /// (on brokers without transactions some may have been; sending again with the same ids is safe).
     async fn send(&self, messages: Vec<Outgoing>) -> Result<(), Error>;
+
+    /// Whether the broker takes messages for queues from us, tried with one that is empty and reaches nobody. A broker that
+    /// is short of something says so only when something is sent, and what that is it may take later all the same.
+    ///
+    /// # Errors
+    /// It does not; or not now, and not within `patience` either.
+    async fn try_send(&self, patience: Duration) -> Result<(), Error> {
+        let nowhere = format!("zrecipe.nowhere.{}", Uuid::new_v4());
+        let message = Outgoing::new(nowhere.clone(), Destination::Queue(nowhere), Object::new(), Vec::new());
+        // Nobody has a queue of this name, and the broker says so after it has looked at the rights.
+        match self.send(vec![message]).await {
+            Ok(()) | Err(Error::NoSuchQueue(_)) => {}
+            Err(error) => return Err(error),
+        }
+        let mut connection = self.connection();
+        let freed = connection.wait_for(|now| !matches!(now, Connection::Blocked { .. }));
+        let _ = timeout(patience, freed).await;
+        let now = self.connection().borrow().clone();
+        if let Connection::Blocked { reason, .. } = now { Err(Error::Blocked(reason)) } else { Ok(()) }
+    }
 
     /// Settles a delivery.
     async fn settle(&self, delivery: &Delivery, settlement: Settlement) -> Result<(), Error>;

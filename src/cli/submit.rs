@@ -153,7 +153,7 @@ fn has_directory(library: &Library) -> bool {
 }
 
 /// How long a broker that takes nothing for want of memory or disk is waited for.
-const SHORTAGE: Duration = Duration::from_secs(5);
+pub const SHORTAGE: Duration = Duration::from_secs(5);
 
 /// Sends messages to the queue of requests, or only looks whether that could be done. Tells what it waits for.
 ///
@@ -178,7 +178,13 @@ pub async fn send(options: Options, messages: Vec<Outgoing>, is_dry_run: bool) -
 /// It would not.
 pub async fn look(broker: &Amqp) -> Result<(), transport::Error> {
     broker.find_queue(REQUEST_QUEUE).await?;
-    broker.try_send(SHORTAGE).await
+    broker.try_send(SHORTAGE).await.map_err(|error| match error {
+        transport::Error::Refused { reason, .. } => transport::Error::Refused {
+            destination: REQUEST_QUEUE.to_owned(),
+            reason: format!("{reason}; the user needs the permission to write to `amq.default`"),
+        },
+        error => error,
+    })
 }
 
 /// What the sender is told when a request is not taken.

@@ -24,12 +24,14 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::{FileExt as _, MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use rustix::fs::OFlags;
 use rustix::process::geteuid;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
@@ -55,6 +57,15 @@ const LOOK: Duration = Duration::from_millis(100);
 
 /// The most that a program may write for a message, in bytes.
 const MOST: u64 = 64 << 20;
+
+/// How many lines of what a program says are logged for a message.
+const MOST_LOGGED: usize = 1_000;
+
+/// How much of what it writes is read at once, in bytes.
+const PIECE: usize = 64 << 10;
+
+/// A line that is longer counts as several, in bytes.
+const LONGEST_LINE: usize = 1 << 20;
 
 /// How much of what a failed program has written to standard error goes into a payload, in bytes.
 const TAIL: usize = 4096;
@@ -170,7 +181,7 @@ impl Foreign {
             limits: &Limits { output: 2 * MOST, ..Limits::default() },
         };
         let size = || {
-            let file = if prints_results { output.metadata() } else { std::fs::metadata(&results) };
+            let file = if prints_results { output.metadata() } else { std::fs::symlink_metadata(&results) };
             file.map_or(0, |file| file.len())
         };
         let ending = tokio::select! {
@@ -182,7 +193,7 @@ impl Foreign {
         let Some(ending) = ending.filter(|_| written <= MOST) else {
             return Ok(self.failed(format!("it has written more than {MOST} bytes"), Object::new()));
         };
-        let results = || if prints_results { whole(&output) } else { std::fs::read(&results) };
+        let results = || if prints_results { whole(&output) } else { whole(&regular(&results)?) };
         let because = |how: String| {
             let name = process::name(&self.invocation.command, &self.invocation.directory);
             if log.last.is_empty() { format!("`{name}` {how}") } else { format!("`{name}` {how}: {}", log.last) }
@@ -356,6 +367,13 @@ async fn watch(log: &mut Log, logged: &mut [Tail], size: impl Fn() -> u64) {
     }
 }
 
+/// A file that somebody else has written; not what may be in its place, which would lead elsewhere or keep us waiting.
+fn regular(path: &Path) -> io::Result<File> {
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+    let file = File::options().read(true).custom_flags(flags).open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("they are not in a file")) }
+}
+
 /// What is in a file that somebody else writes.
 fn whole(file: &File) -> io::Result<Vec<u8>> {
     let mut text = vec![0; usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?];
@@ -398,16 +416,29 @@ impl Directories {
 struct Log {
     last: String,
     end: String,
+    /// How many lines were logged.
+    said: usize,
 }
 
 impl Log {
     fn line(&mut self, line: &[u8]) {
-        pieces(line).for_each(|piece| tracing::info!("{piece}"));
+        for piece in pieces(line).take(MOST_LOGGED - self.said) {
+            tracing::info!("{piece}");
+            self.said += 1;
+            if self.is_full() {
+                tracing::warn!("it says more, which is not logged");
+            }
+        }
         self.end.push_str(&String::from_utf8_lossy(line));
         self.end.push('\n');
         let excess = self.end.len().saturating_sub(TAIL);
         self.end.drain(..self.end.ceil_char_boundary(excess));
         self.last = reason(line);
+    }
+
+    /// Whether no more is logged, and only the end of the rest is of interest.
+    fn is_full(&self) -> bool {
+        self.said == MOST_LOGGED
     }
 
     fn tail(&self) -> &str {
@@ -429,22 +460,38 @@ impl Tail {
         Self { file, read: 0, rest: Vec::new() }
     }
 
+    /// Reads what there is by now. What comes meanwhile is for the next time, so that this ends.
     fn follow(&mut self, log: &mut Log, is_over: bool) -> io::Result<()> {
-        let mut new = Vec::new();
-        let mut piece = vec![0; 1 << 16];
-        while (new.len() as u64) < MOST {
+        let size = self.file.metadata()?.len();
+        let mut piece = vec![0; PIECE];
+        while self.read < size {
+            if log.is_full() && size - self.read > PIECE as u64 {
+                self.read = size - PIECE as u64;
+                self.rest.clear();
+            }
             // Whoever writes it has a place of their own in it.
             let read = self.file.read_at(&mut piece, self.read)?;
             if read == 0 {
                 break;
             }
-            new.extend_from_slice(&piece[..read]);
             self.read += read as u64;
+            let whole = match whole_lines(&piece[..read]) {
+                0 if self.rest.len() >= LONGEST_LINE => self.rest.len() + read,
+                0 => 0,
+                whole => self.rest.len() + whole,
+            };
+            self.rest.extend_from_slice(&piece[..read]);
+            self.say(log, whole);
         }
-        self.rest.append(&mut new);
-        let whole = if is_over { self.rest.len() } else { whole_lines(&self.rest) };
-        let text: Vec<u8> = self.rest.drain(..whole).collect();
-        lines(&text).for_each(|line| log.line(line));
+        if is_over {
+            self.say(log, self.rest.len());
+        }
         Ok(())
+    }
+
+    /// Logs what has come, up to there.
+    fn say(&mut self, log: &mut Log, up_to: usize) {
+        let text: Vec<u8> = self.rest.drain(..up_to).collect();
+        lines(&text).for_each(|line| log.line(line));
     }
 }

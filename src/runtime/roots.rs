@@ -97,10 +97,14 @@ impl Roots {
             return Err(unusable(io::Error::from(io::ErrorKind::IsADirectory)));
         };
         let parent = self.walk(parent).map_err(unusable)?;
-        let flags = flags | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        // What is no file may keep whoever opens it waiting.
+        let flags = flags | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
         let mode = if privacy == Privacy::Private { 0o600 } else { 0o666 };
         let file = openat(&parent, name, flags, Mode::from_raw_mode(mode)).map_err(|error| unusable(error.into()))?;
         let file = File::from(file);
+        if !file.metadata().map_err(unusable)?.is_file() {
+            return Err(unusable(io::Error::other("it is something else than a file")));
+        }
         if privacy == Privacy::Private {
             // It may have been there.
             rustix::fs::fchmod(&file, Mode::from_raw_mode(mode)).map_err(|error| unusable(error.into()))?;

@@ -22,7 +22,7 @@ pub const TOPIC: &str = "transient.status";
 /// How often the status is told when it does not change.
 const INTERVAL: Duration = Duration::from_secs(6);
 /// How often it is tried where the broker does not take it: somebody may mend that.
-const REFUSED_INTERVAL: Duration = Duration::from_secs(60);
+const REFUSED_INTERVAL: Duration = Duration::from_secs(20);
 /// How long an instance must be idle before it says so.
 const IDLE_HOLD: Duration = Duration::from_millis(500);
 /// How long a broadcast is of interest.

@@ -200,7 +200,7 @@ fn send(server: &Graylog, queue: &Queue, tell: impl Fn(News)) {
             pause = (pause * 2).min(BACK_OFF.1);
         }
         match queue.sent() {
-            Some(0) if is_away => tell(Ok(format!("{server} has got the log lines that waited"))),
+            Some(0) if is_away => tell(Ok(format!("{server} takes log lines again, and was sent those that waited"))),
             Some(lost @ 1..) => {
                 tell(Err(format!("{server} did not get {}: too many waited", counted(lost, "log line"))))
             }
@@ -475,7 +475,10 @@ mod tests {
         queue.push(b"three".to_vec());
         let listener = TcpListener::bind(address).expect("the socket again");
         assert_eq!(take(&listener, 2), ["two\0", "three\0"]);
-        assert_eq!(news.recv().expect("is told"), Ok(format!("{server} has got the log lines that waited")));
+        assert_eq!(
+            news.recv().expect("is told"),
+            Ok(format!("{server} takes log lines again, and was sent those that waited"))
+        );
         // What is too much is counted.
         drop(listener);
         queue.push(b"four".to_vec());

@@ -47,7 +47,6 @@ use super::{
     Connection, Deliveries, Delivery, Destination, Error, Outgoing, Settlement, Subscription, Transport, Verdict,
     Waiting,
 };
-use crate::value::Object;
 
 /// The exchange of the delayed-message plug-in, where there is one.
 const PLUGIN: &str = "delayed";
@@ -128,27 +127,6 @@ impl Amqp {
     /// It is not there, or the broker does not say.
     pub async fn find_queue(&self, queue: &str) -> Result<(), Error> {
         self.waiting(queue).await.map(drop)
-    }
-
-    /// Whether the broker takes messages for queues from us, tried with one that is empty and reaches nobody. A broker that
-    /// is short of something says so only when something is sent, and what that is it may take later all the same.
-    ///
-    /// # Errors
-    /// It does not; or not now, and not within `patience` either.
-    pub async fn try_send(&self, patience: Duration) -> Result<(), Error> {
-        let deadline = Instant::now() + patience;
-        let nowhere = format!("zrecipe.nowhere.{}", uuid::Uuid::new_v4());
-        let message = Outgoing::new(nowhere.clone(), Destination::Queue(nowhere), Object::new(), Vec::new());
-        // Nobody has a queue of this name, and the broker says so after it has looked at the rights.
-        match self.send(vec![message]).await {
-            Ok(()) | Err(Error::NoSuchQueue(_)) => {}
-            Err(error) => return Err(error),
-        }
-        let mut connection = self.connection();
-        let freed = connection.wait_for(|now| !matches!(now, Connection::Blocked { .. }));
-        let is_free = timeout_at(deadline, freed).await.is_ok();
-        let obstacle = self.shared.standing.obstacle().filter(|_| !is_free);
-        obstacle.map_or(Ok(()), |reason| Err(Error::Blocked(reason)))
     }
 }
 

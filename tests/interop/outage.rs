@@ -96,7 +96,7 @@ async fn prepare(node: &Node) -> TempDir {
         arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
         channel.queue_declare(queue.into(), durable, arguments).await.expect("declares");
     }
-    for topic in ["transient.status", "command"] {
+    for topic in ["transient.status", "command", "renewed"] {
         let durable = ExchangeDeclareOptions { durable: true, ..Default::default() };
         let declared = channel.exchange_declare(topic.into(), ExchangeKind::Fanout, durable, Default::default());
         declared.await.expect("declares");
@@ -188,6 +188,15 @@ async fn a_broker_without_memory_is_told(node: &Node, home: &TempDir) {
     let (said, code) = Running::start(home, "pickup --site places.yml").ends().await;
     assert!(is_told(&said) && code == Some(2), "{code:?}: {said}");
 
+    // No service can tell how it is, and none can be told anything.
+    let (said, code) = Running::start(home, "status -w 1").ends().await;
+    assert!(
+        said.contains("low on memory") && said.contains("services: unknown") && code == Some(2),
+        "{code:?}: {said}"
+    );
+    let (said, code) = Running::start(home, "shutdown -s Dispatcher").ends().await;
+    assert!(is_told(&said) && said.contains("nobody was told") && code == Some(2), "{code:?}: {said}");
+
     service.signal(Signal::TERM);
     let (said, code) = service.ends().await;
     assert!(code == Some(0) && said.contains("did not answer within 2 s"), "{code:?}: {said}");
@@ -246,6 +255,17 @@ async fn what_is_tried_again_needs_few_rights(node: &Node) {
     admin.close().await.expect("closes");
 }
 
+/// Deletes the exchange of a topic, and makes it again.
+async fn renew(node: &Node, name: &str) {
+    let url = format!("amqp://guest:guest@127.0.0.1:{}", node.port);
+    let connection = lapin::Connection::connect(&url, Default::default()).await.expect("connects");
+    let channel = connection.create_channel().await.expect("a channel");
+    channel.exchange_delete(name.into(), Default::default()).await.expect("deletes");
+    let options = ExchangeDeclareOptions { durable: true, ..Default::default() };
+    let declared = channel.exchange_declare(name.into(), ExchangeKind::Fanout, options, Default::default());
+    declared.await.expect("declares");
+}
+
 fn options(node: &Node) -> Options {
     Options::new(vec![Host { name: "127.0.0.1".to_owned(), port: node.port }])
 }
@@ -258,9 +278,23 @@ async fn connect(node: &Node) -> Amqp {
 async fn an_outage_is_told_and_nobody_waits_for_a_broker_that_is_silent() {
     let mut node = Node::start("outage", None).await;
     let home = prepare(&node).await;
+    let listener = connect(&node).await;
+    let mut heard = subscribe(&listener, topic("renewed"), 1).await;
+    renew(&node, "renewed").await;
     what_is_tried_again_needs_few_rights(&node).await;
     a_status_that_nobody_takes_costs_nothing(&node, &home).await;
     a_broker_without_memory_is_told(&node, &home).await;
+    // A topic that was deleted and is there again is heard again.
+    let told = async {
+        loop {
+            listener.send(vec![message("m", topic("renewed"))]).await.expect("sends");
+            if tokio::time::timeout(Duration::from_millis(500), heard.next()).await.is_ok_and(|heard| heard.is_some()) {
+                break;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(90), told).await.expect("it is heard again");
+    listener.close().await.expect("closes");
     nothing_is_kept_back(&node, &home).await;
     let mut service = Running::start(&home, "service -s Dispatcher --http 127.0.0.1:0");
     let line = service.says("metrics and health at http://").await;

@@ -69,6 +69,9 @@ case $payload in
 *misspelt*) echo '{"channel": "result", "paylod": 1}' >>"$ZRECIPE_RESULTS";;
 *loud*) { printf '10%%\r20%%\r\033[31mred '; head -c 20000 /dev/zero | tr '\0' x; } >&2; exit 3;;
 *slow*) sleep 100;;
+*pipe*) rm "$ZRECIPE_RESULTS"; mkfifo "$ZRECIPE_RESULTS";;
+*link*) ln -sf /etc/passwd "$ZRECIPE_RESULTS";;
+*flood*) yes; sleep 100;;
 esac
 "#;
 
@@ -93,6 +96,9 @@ async fn a_program_for_each_message() {
         ("broken", "line 1 of its results is "),
         ("misspelt", "line 1 of its results cannot be used: there is no `paylod`; did you mean `payload`?"),
         ("loud", "`mine.sh` ended with exit status 3: ␛[31mred xxx"),
+        // What is in the place of the results neither keeps us waiting nor leads elsewhere.
+        ("pipe", "its results cannot be read: they are not in a file"),
+        ("link", "its results cannot be read: "),
     ] {
         send(payload, r#"{"n": 1}"#, &format!("\"{payload}\"")).await;
         let (id, found) = result(&place, &mut out).await;
@@ -102,6 +108,16 @@ async fn a_program_for_each_message() {
     }
     // The log of the service shows what acts on a terminal, and does not act on it itself.
     assert_eq!(service.says("␛[31mred").matches('\x1b').count(), 0);
+    // Whoever says very much is stopped like everybody else, and not all of it is logged.
+    send("flood", r#"{"n": 1}"#, "\"flood\"").await;
+    service.says("it says more, which is not logged");
+    let reason = reason(&result(&place, &mut out).await.1);
+    assert!(
+        ["it was stopped after", "it has written more than"].iter().any(|said| reason.starts_with(said)),
+        "{reason}"
+    );
+    let next = service.says("recipe_ID");
+    assert!(next.contains("message_id=\"flood\""), "{next}");
     send("odd", r#"{"n": 1}"#, "\"odd\"").await;
     service.says("it sends on channel `elsewhere`, which its contract does not have");
     assert_eq!(result(&place, &mut out).await.1, Value::from(2));

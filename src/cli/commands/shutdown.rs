@@ -1,12 +1,14 @@
 //! `zrecipe shutdown`: tells services to finish and stop.
 
 use crate::cli::broker::EnvironmentArgs;
-use crate::cli::progress::block_on;
+use crate::cli::progress::{Outages, block_on};
+use crate::cli::submit::SHORTAGE;
 use crate::cli::{Error, Session, print, say};
 use crate::contract::{Contract, Contracts};
 use crate::lint::nearest;
 use crate::runtime::instance::COMMANDS;
 use crate::runtime::status::{broadcast, hostname, reversed};
+use crate::transport;
 use crate::value::Value;
 
 /// Tell services to finish what they have begun and stop
@@ -37,6 +39,10 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
     let mut told: Vec<Value> = Vec::new();
     let ended = block_on(async {
         let transport = environment.connect("shutdown", &[]).await?;
+        let _outages = Outages::of(&*transport);
+        if let Err(error @ transport::Error::Blocked(_)) = transport.try_send(SHORTAGE).await {
+            return Err(Error::from(error).hint("nobody was told; a signal to their processes stops services as well"));
+        }
         for host in &args.hosts {
             let host = in_our_domain(host, &hostname());
             let command = Value::from([("command", "shutdown"), ("host", &host)]);

@@ -49,6 +49,11 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
     let (services, counts) = block_on(async {
         let transport = environment.connect("status", &[]).await?;
         let (services, mut counts) = tokio::join!(listen(&*transport, wait), Counts::read(&environment));
+        // Where the broker takes nothing no service can tell how it is. It reads nothing of ours after that, either.
+        let services = match transport.try_send(Duration::ZERO).await {
+            Err(error @ crate::transport::Error::Blocked(_)) => Err(error),
+            _ => services,
+        };
         let services = services.map(Some).unwrap_or_else(|error| {
             counts.problems.push(Problem::new("services", &error.into()));
             None

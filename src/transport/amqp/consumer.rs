@@ -14,7 +14,7 @@ use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, Q
 use lapin::types::{FieldTable, ShortString};
 use lapin::{BasicProperties, Channel, Consumer};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, interval_at, sleep, timeout};
 use uuid::Uuid;
 
 use super::link::{Link, State, explain, gone, jitter, link, reached, unless_gone};
@@ -27,6 +27,9 @@ use crate::transport::{Delivery, Error, Subscription};
 
 /// How long we wait before we subscribe again: at first, and at most.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
+/// How often we see to it that what goes to a topic still comes to us: it does not once its exchange was deleted, even when
+/// there is a new one, and nobody says so.
+const BIND: Duration = Duration::from_secs(30);
 /// How long the end of a subscription may take.
 const FAREWELL: Duration = Duration::from_secs(10);
 /// The same where the broker reads nothing for now.
@@ -226,7 +229,7 @@ impl Reception {
         loop {
             let began = Instant::now();
             let receipts = Arc::new(Receipts::new(channel.clone()));
-            let end = self.pump(epoch, &receipts, &mut consumer).await;
+            let end = self.pump(epoch, &receipts, &channel, &mut consumer).await;
             match end {
                 End::Unwanted => return self.leave(&channel, Some(&consumer)).await,
                 End::Stopped(reply) => {
@@ -278,8 +281,10 @@ impl Reception {
         }
     }
 
-    async fn pump(&mut self, epoch: u64, receipts: &Arc<Receipts>, consumer: &mut Consumer) -> End {
+    async fn pump(&mut self, epoch: u64, receipts: &Arc<Receipts>, channel: &Channel, consumer: &mut Consumer) -> End {
         let mut states = self.states.subscribe();
+        let is_topic = matches!(self.subscription.source, Destination::Topic(_));
+        let mut bind = interval_at(Instant::now() + BIND, BIND);
         let connection = self.states.clone();
         let mut gone = pin!(gone(&connection, epoch));
         loop {
@@ -293,6 +298,13 @@ impl Reception {
                     Some(Err(_)) | None => return End::Lost,
                 },
                 () = &mut gone => return End::Lost,
+                _ = bind.tick(), if is_topic => {
+                    // A broker that reads nothing does not answer.
+                    if self.standing.obstacle().is_none() && !self.is_bound(channel, consumer.queue()).await {
+                        return End::Lost;
+                    }
+                    continue;
+                }
             };
             let delivery = match self.receive(receipts, message).await {
                 Ok(Some(delivery)) => delivery,
@@ -304,6 +316,13 @@ impl Reception {
                 () = reached(&mut states, State::is_over) => return End::Unwanted,
             }
         }
+    }
+
+    /// Binds our queue to the topic, once more; false if that is gone.
+    async fn is_bound(&self, channel: &Channel, queue: ShortString) -> bool {
+        let topic = short(self.subscription.source.name()).unwrap_or_default();
+        let bound = channel.queue_bind(queue, topic, "".into(), QueueBindOptions::default(), FieldTable::default());
+        matches!(timeout(FAREWELL, bound).await, Ok(Ok(())))
     }
 
     /// Holds what was delivered; nothing if it is dealt with.

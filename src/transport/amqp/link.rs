@@ -205,7 +205,7 @@ async fn attempt(options: &Options, host: &Host) -> Result<Connection, Failure> 
         Ok(Ok(connection)) => Ok(connection),
         Ok(Err(error)) => {
             let mut reason = explain(&error);
-            if is_reset(&error) {
+            if is_reset(&error) && !reason.contains('`') {
                 // The alert that would say so is lost with the connection more often than not.
                 reason.push_str(match &options.tls {
                     None => "; it may want TLS (`ssl: true`) at this port",
