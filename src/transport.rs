@@ -18,6 +18,9 @@ use uuid::Uuid;
 pub use crate::message::{Destination, Outgoing};
 use crate::value::{Object, Value};
 
+/// How long a broker may take to answer a question.
+const ANSWER: Duration = Duration::from_secs(1);
+
 /// The transports there are, by the name that settings use. One file each.
 pub const TRANSPORTS: &[&str] = &["amqp", "embedded"];
 
@@ -313,17 +316,24 @@ pub trait Transport: Send + Sync + 'static {
     /// It does not; or not now, and not within `patience` either.
     async fn try_send(&self, patience: Duration) -> Result<(), Error> {
         let nowhere = format!("zrecipe.nowhere.{}", Uuid::new_v4());
-        let message = Outgoing::new(nowhere.clone(), Destination::Queue(nowhere), Object::new(), Vec::new());
+        let queue = Destination::Queue(nowhere.clone());
+        let message = Outgoing::new(nowhere.clone(), queue, Object::new(), Vec::new());
         // Nobody has a queue of this name, and the broker says so after it has looked at the rights.
         match self.send(vec![message]).await {
             Ok(()) | Err(Error::NoSuchQueue(_)) => {}
             Err(error) => return Err(error),
         }
-        let mut connection = self.connection();
-        let freed = connection.wait_for(|now| !matches!(now, Connection::Blocked { .. }));
-        let _ = timeout(patience, freed).await;
-        let now = self.connection().borrow().clone();
-        if let Connection::Blocked { reason, .. } = now { Err(Error::Blocked(reason)) } else { Ok(()) }
+        // That it has sent it back says little: it may say only then that it reads nothing more.
+        match timeout(patience + ANSWER, self.waiting(&nowhere)).await {
+            Ok(Ok(_) | Err(Error::NoSuchQueue(_))) => Ok(()),
+            Ok(Err(error)) => Err(error),
+            Err(_) => match &*self.connection().borrow() {
+                Connection::Blocked { reason, .. } => Err(Error::Blocked(reason.clone())),
+                Connection::Up | Connection::Lost { .. } => {
+                    Err(Error::Blocked("the broker does not answer".to_owned()))
+                }
+            },
+        }
     }
 
     /// Settles a delivery.

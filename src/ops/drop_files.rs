@@ -102,7 +102,7 @@ pub fn write(directory: &Path, request: &Outgoing) -> Result<PathBuf, Error> {
 /// time.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn write_unconfirmed(directory: &Path, request: &Outgoing) -> Result<PathBuf, Error> {
     let mut request = request.clone();
     request.headers.insert(UNCONFIRMED.to_owned(), Value::Bool(true));

@@ -2,7 +2,7 @@
 //! whatever becomes of the service.
 //!
 //! The program starts itself again as the supervisor: a session of its own, and the parent of every orphan below it. It
-//! looks after one command at a time: first a [stem](crate::runtime::stem), which takes its order from the service by
+//! looks after one command at a time: first a [stem], which takes its order from the service by
 //! a socket of its own and becomes the command. The service and the supervisor talk over a socket as well:
 //!
 //! | from the service | meaning |
