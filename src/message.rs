@@ -200,7 +200,13 @@ impl Envelope {
             Some(number) => step_number(number),
             None => None,
         }
-        .ok_or_else(|| malformed("recipe-pointer", pointer.as_ref()))?;
+        .ok_or_else(|| match &pointer {
+            Some(number @ Value::Number(_)) => {
+                let found = format!("`{:.40}`, which is not the number of a step", number.to_json());
+                Error::Malformed { part: "recipe-pointer", found }
+            }
+            other => malformed("recipe-pointer", other.as_ref()),
+        })?;
         let path = match take("recipe-path") {
             None => Vec::new(),
             Some(Value::Array(path)) => path,

@@ -246,6 +246,12 @@ fn wrapper_files_are_read_as_others_write_them() {
     for (text, expected) in [
         (WRAPPER, None),
         (r#"{"recipe": {"1": {}}}"#, Some("`recipe-pointer` of the message is missing")),
+        (
+            r#"{"recipe": {"1": {}}, "recipe-pointer": 1000000000000000000000000000000}"#,
+            Some(
+                "`recipe-pointer` of the message is `1000000000000000000000000000000`, which is not the number of a step",
+            ),
+        ),
         ("[]", Some("not an object")),
         ("{", Some("not JSON")),
     ] {
