@@ -514,6 +514,27 @@ mod tests {
     use super::*;
 
     #[test]
+    fn requests_that_are_too_long_and_ids_that_name_no_file_are_refused() {
+        let long = vec![b' '; Source::MAX_BYTES as usize + 1];
+        assert!(Request::read(&long).is_err_and(|reason| reason.contains("64 MiB is the most")));
+        for (guid, expected) in [
+            (Value::from("a-1_b.c"), Ok(Some("a-1_b.c"))),
+            (Value::from(""), Ok(None)),
+            (Value::Null, Ok(None)),
+            (Value::from("../../x"), Err("has characters that an ID cannot have")),
+            (Value::from("x".repeat(201)), Err("longer than 200")),
+            (Value::from(1), Err("a number, not a string")),
+        ] {
+            let parameters = Object::from_iter([("guid".to_owned(), guid)]);
+            let request = Request { parameters, ..Request::default() };
+            match (request.recipe_id(), expected) {
+                (Err(said), Err(part)) => assert!(said.contains(part), "{said}"),
+                (found, expected) => assert_eq!(found, expected.map_err(str::to_owned)),
+            }
+        }
+    }
+
+    #[test]
     fn messages_with_a_recipe_are_known_as_the_reference_knows_them() {
         for (header, expected) in [
             (Value::Bool(true), true),
