@@ -35,42 +35,6 @@ pub struct Broker {
 }
 
 impl Broker {
-    /// Tells of a connection that is lost or blocked, and of one that is there again, in the log and in the numbers.
-    pub async fn follow(mut self, metrics: Arc<Metrics>) {
-        let place = &self.place;
-        metrics.connected(false);
-        let (mut lost, mut blocked) = (None, None);
-        loop {
-            let now = self.connection.borrow_and_update().clone();
-            if let (Some(since), false) = (blocked, matches!(now, Connection::Blocked { .. })) {
-                tracing::info!("{place} is no longer blocked, it was for {} s", ago(since).as_secs());
-                blocked = None;
-            }
-            if let (Some(since), false) = (lost, matches!(now, Connection::Lost { .. })) {
-                tracing::info!("connected again to {place} after {} s", ago(since).as_secs());
-                metrics.connected(true);
-                lost = None;
-            }
-            match now {
-                Connection::Lost { reason, since } if lost.is_none() => {
-                    tracing::warn!("lost {place}: {reason}; trying again");
-                    metrics.disconnected();
-                    lost = Some(since);
-                }
-                Connection::Blocked { reason, since } if blocked.is_none() => {
-                    tracing::warn!("blocked by {place}: {reason}; waiting");
-                    blocked = Some(since);
-                }
-                Connection::Up | Connection::Lost { .. } | Connection::Blocked { .. } => {}
-            }
-            if self.connection.changed().await.is_err() {
-                return;
-            }
-        }
-    }
-}
-
-impl Broker {
     /// Why no messages can be dealt with, if that is so.
     fn obstacle(&self) -> Option<String> {
         let (what, reason, since) = match &*self.connection.borrow() {
@@ -79,6 +43,40 @@ impl Broker {
             Connection::Blocked { reason, since } => ("blocked by", plain(reason), *since),
         };
         Some(format!("{what} {} since {}: {reason}\n", self.place, clock(since)))
+    }
+
+    /// Tells of a connection that is lost or blocked, and of one that is there again, in the log and in the numbers.
+    pub async fn follow(mut self, metrics: Arc<Metrics>) {
+        let place = &self.place;
+        metrics.connected(false);
+        let mut before = Connection::Up;
+        loop {
+            let now = self.connection.borrow_and_update().clone();
+            if std::mem::discriminant(&before) != std::mem::discriminant(&now) {
+                match before {
+                    Connection::Up => {}
+                    Connection::Blocked { since, .. } => {
+                        tracing::info!("{place} is no longer blocked, it was for {} s", ago(since).as_secs());
+                    }
+                    Connection::Lost { since, .. } => {
+                        tracing::info!("connected again to {place} after {} s", ago(since).as_secs());
+                        metrics.connected(true);
+                    }
+                }
+                match &now {
+                    Connection::Up => {}
+                    Connection::Blocked { reason, .. } => tracing::warn!("blocked by {place}: {reason}; waiting"),
+                    Connection::Lost { reason, .. } => {
+                        tracing::warn!("lost {place}: {reason}; trying again");
+                        metrics.disconnected();
+                    }
+                }
+                before = now;
+            }
+            if self.connection.changed().await.is_err() {
+                return;
+            }
+        }
     }
 }
 

@@ -104,13 +104,23 @@ async fn prepare(node: &Node) -> TempDir {
     home
 }
 
+/// Adds a user with these permissions to configure, write and read; the name is the password.
+fn add_user<'u>(node: &Node, user: &'u str, [configure, write, read]: [&str; 3]) -> &'u str {
+    node.control(&["add_user", user, user]);
+    node.control(&["set_permissions", user, configure, write, read]);
+    user
+}
+
+/// Writes the site once more, for this user.
+fn write_site_of(home: &TempDir, user: &str) {
+    let site = std::fs::read_to_string(home.path().join("site.yml")).expect("reads");
+    let site = site.replace("username: guest, password: guest", &format!("username: {user}, password: {user}"));
+    std::fs::write(home.path().join(format!("{user}.yml")), site).expect("writes");
+}
+
 /// What cannot even be put among the dead letters is not kept back: it comes again, and waits for somebody who may.
 async fn nothing_is_kept_back(node: &Node, home: &TempDir) {
-    node.control(&["add_user", "mute", "mute"]);
-    node.control(&["set_permissions", "mute", ".*", "^(transient.status|command)$", ".*"]);
-    let site = std::fs::read_to_string(home.path().join("site.yml")).expect("reads");
-    let site = site.replace("username: guest, password: guest", "username: mute, password: mute");
-    std::fs::write(home.path().join("mute.yml"), site).expect("writes");
+    write_site_of(home, add_user(node, "mute", [".*", "^(transient.status|command)$", ".*"]));
     let transport = connect(node).await;
     let request = Outgoing { body: b"{}".to_vec(), ..message("bad", queue("processing_recipe")) };
     transport.send(vec![request]).await.expect("sends");
@@ -133,11 +143,7 @@ async fn nothing_is_kept_back(node: &Node, home: &TempDir) {
 
 /// What cannot be told is said once, and disturbs nothing else: each bad request is one dead letter.
 async fn a_status_that_nobody_takes_costs_nothing(node: &Node, home: &TempDir) {
-    node.control(&["add_user", "shy", "shy"]);
-    node.control(&["set_permissions", "shy", "^amq.gen.*", "^(amq.gen.*|amq.default)$", ".*"]);
-    let site = std::fs::read_to_string(home.path().join("site.yml")).expect("reads");
-    let site = site.replace("username: guest, password: guest", "username: shy, password: shy");
-    std::fs::write(home.path().join("shy.yml"), site).expect("writes");
+    write_site_of(home, add_user(node, "shy", ["^amq.gen.*", "^(amq.gen.*|amq.default)$", ".*"]));
     let mut service = Running::start(home, "service -s Dispatcher --site shy.yml");
     let line = service.says("the status cannot be told").await;
     assert!(line.contains("this user may not do it") && line.contains("permission to write to it"), "{line}");
@@ -215,10 +221,9 @@ async fn a_broker_without_memory_is_told(node: &Node, home: &TempDir) {
 async fn what_is_tried_again_needs_few_rights(node: &Node) {
     let admin = connect(node).await;
     for (user, configure) in [("bare", r"^amq\.gen.*$"), ("enough", r"^(amq\.gen.*|zrecipe\.delay\..*|dlq\..*)$")] {
-        node.control(&["add_user", user, user]);
         let write = r"^(amq\.default|amq\.gen.*|zrecipe\.delay\..*|transient\.status)$";
         let read = r"^(there|command|amq\.gen.*|zrecipe\.delay\..*)$";
-        node.control(&["set_permissions", user, configure, write, read]);
+        add_user(node, user, [configure, write, read]);
         let login = Login::Password { user: user.to_owned(), password: Password::new(user) };
         let transport = Amqp::connect(Options { login, ..options(node) }).await.expect("connects");
         let mut deliveries = subscribe(&transport, queue("there"), 1).await;
