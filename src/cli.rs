@@ -13,26 +13,26 @@ use std::sync::Arc;
 use clap::error::ErrorKind;
 use clap::{Args, ColorChoice, CommandFactory as _, Parser};
 
-use crate::bind::merge;
-use crate::compile::{Compilation, Options, compile};
-use crate::connection;
-use crate::contract::{Contract, Contracts};
-use crate::diagnostic::Level;
-use crate::diff::unified;
-use crate::document::DocumentKind;
-use crate::infer;
-use crate::library::{self, Library};
-use crate::lint::{Choice, Levels};
-use crate::ops::drop_files;
-use crate::project::{self, Given, Project};
-use crate::report::{self, FileReport, Report, Style, Summary};
-use crate::runtime::{run, supervisor};
-use crate::secret;
-use crate::site::{Fault, Site};
-use crate::source::Source;
-use crate::syntax::json::read_value;
-use crate::transport::{self, amqp};
-use crate::value::{Object, Value};
+use zrecipe_broker::transport::{self, amqp};
+use zrecipe_language::bind::merge;
+use zrecipe_language::compile::{Compilation, Options, compile};
+use zrecipe_language::contract::{Contract, Contracts};
+use zrecipe_language::diagnostic::Level;
+use zrecipe_language::diff::unified;
+use zrecipe_language::document::DocumentKind;
+use zrecipe_language::infer;
+use zrecipe_language::lint::{Choice, Levels};
+use zrecipe_language::report::{self, FileReport, Report, Style, Summary};
+use zrecipe_language::secret;
+use zrecipe_language::site::{Fault, Site};
+use zrecipe_language::source::Source;
+use zrecipe_language::syntax::json::read_value;
+use zrecipe_language::value::{Object, Value};
+use zrecipe_project::library::{self, Library};
+use zrecipe_project::project::{self, Given, Project};
+use zrecipe_runtime::connection;
+use zrecipe_runtime::ops::drop_files;
+use zrecipe_runtime::runtime::{run, supervisor};
 
 /// Compiler, linter and runtime for Zocalo recipes.
 ///
@@ -344,7 +344,7 @@ impl From<run::Error> for Error {
 /// Says that zrecipe has a fault, and where. What the panic itself says may hold parts of a document, and these may be
 /// secret.
 fn tell_panic(panic: &std::panic::PanicHookInfo<'_>) {
-    if !crate::syntax::yaml::is_guarded() {
+    if !zrecipe_language::syntax::yaml::is_guarded() {
         let place = panic.location().map_or(String::new(), |place| format!(" ({}:{})", place.file(), place.line()));
         say(&format!("error: zrecipe itself has a fault{place}; please report it"));
     }

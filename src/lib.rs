@@ -82,44 +82,13 @@
 //! assert_eq!(found, ["unknown-step"]);
 //! ```
 
-pub mod baseline;
-pub mod bind;
 pub mod cli;
-pub mod compile;
-pub mod connection;
-pub mod contract;
-pub mod diagnostic;
-pub mod diff;
-pub mod document;
-pub mod draw;
-pub mod evidence;
-pub mod fix;
-pub mod format;
-pub mod graph;
-pub mod http;
-pub mod infer;
-pub mod library;
-pub mod lint;
-pub mod lower;
 pub mod lsp;
-pub mod message;
-pub mod names;
-pub mod ops;
-pub mod project;
-pub mod recipe;
-pub mod rehearsal;
-pub mod report;
-pub mod runtime;
-pub mod schema;
-pub mod secret;
-pub mod settings;
-pub mod site;
-pub mod source;
-pub mod suppress;
-pub mod syntax;
-pub mod telemetry;
-pub mod template;
-pub mod topology;
-pub mod transport;
-pub mod value;
-pub mod wrapper;
+
+pub use zrecipe_broker::{message, transport};
+pub use zrecipe_language::{
+    baseline, bind, compile, contract, diagnostic, diff, document, draw, evidence, fix, format, graph, infer, lint,
+    lower, names, recipe, report, schema, secret, site, source, suppress, syntax, template, topology, value,
+};
+pub use zrecipe_project::{library, project, settings};
+pub use zrecipe_runtime::{connection, http, ops, rehearsal, runtime, telemetry, wrapper};

@@ -20,8 +20,8 @@ use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 
-use crate::project::{Given, directories, walk};
-use crate::source::Unit;
+use zrecipe_language::source::Unit;
+use zrecipe_project::project::{Given, directories, walk};
 
 pub mod convert;
 pub mod describe;

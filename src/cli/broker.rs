@@ -6,15 +6,15 @@ use std::time::SystemTime;
 
 use crate::cli::progress::Outages;
 use crate::cli::{Error, Session, say};
-use crate::library::{self, Library};
-use crate::lint::nearest;
-use crate::ops::logbook;
-use crate::ops::management::{Management, Queue};
-use crate::runtime::run::{DATABASE, Listed, Runs};
-use crate::site::{Plugins, Site};
-use crate::transport::amqp::{self, Amqp};
-use crate::transport::embedded::{Broker, Embedded, Options, QueueInfo, Stored};
-use crate::transport::{self, Transport};
+use zrecipe_broker::transport::amqp::{self, Amqp};
+use zrecipe_broker::transport::embedded::{Broker, Embedded, Options, QueueInfo, Stored};
+use zrecipe_broker::transport::{self, Transport};
+use zrecipe_language::lint::nearest;
+use zrecipe_language::site::{Plugins, Site};
+use zrecipe_project::library::{self, Library};
+use zrecipe_runtime::ops::logbook;
+use zrecipe_runtime::ops::management::{Management, Queue};
+use zrecipe_runtime::runtime::run::{DATABASE, Listed, Runs};
 
 /// The namespace of the embedded broker that stands for a facility's broker.
 const NAMESPACE: &str = "zocalo";

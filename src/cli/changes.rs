@@ -1,11 +1,11 @@
 //! How the changes of a broker are shown: a line for each, with what to do about those that are not made.
 
 use crate::cli::Error;
-use crate::diagnostic::counted;
-use crate::ops::definitions::{Action, Change, Hold, Kind, Lack, Thing};
-use crate::ops::management;
-use crate::secret::hidden;
-use crate::value::{Object, Value};
+use zrecipe_language::diagnostic::counted;
+use zrecipe_language::secret::hidden;
+use zrecipe_language::value::{Object, Value};
+use zrecipe_runtime::ops::definitions::{Action, Change, Hold, Kind, Lack, Thing};
+use zrecipe_runtime::ops::management;
 
 impl From<management::Error> for Error {
     fn from(error: management::Error) -> Self {

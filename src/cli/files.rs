@@ -7,9 +7,9 @@ use std::os::unix::fs::{MetadataExt as _, fchown};
 use std::path::{Path, PathBuf};
 
 use crate::cli::Error;
-use crate::library::{limit, read};
-use crate::project::walk;
-use crate::source::Source;
+use zrecipe_language::source::Source;
+use zrecipe_project::library::{limit, read};
+use zrecipe_project::project::walk;
 
 /// A file to work on.
 pub struct Input {

@@ -7,12 +7,12 @@ use std::time::SystemTime;
 
 use super::progress::{interrupted, timestamp};
 use super::{Error, say};
-use crate::compile::Compilation;
-use crate::message::Destination;
-use crate::runtime::status::TOPIC;
-use crate::syntax::json::read_value;
-use crate::transport::{self, Deliveries, Settlement, Subscription, Transport, Verdict};
-use crate::value::Value;
+use zrecipe_broker::message::Destination;
+use zrecipe_broker::transport::{self, Deliveries, Settlement, Subscription, Transport, Verdict};
+use zrecipe_language::compile::Compilation;
+use zrecipe_language::syntax::json::read_value;
+use zrecipe_language::value::Value;
+use zrecipe_runtime::runtime::status::TOPIC;
 
 /// How many messages may be on their way.
 const PREFETCH: u16 = 200;

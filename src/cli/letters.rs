@@ -8,13 +8,13 @@ use std::time::Duration;
 use super::broker::{Environment, EnvironmentArgs, worn};
 use super::progress::block_on_politely;
 use super::{Error, Session, plain, plain_lines, say};
-use crate::diagnostic::counted;
-use crate::lint::nearest;
-use crate::ops::dead_letters::{self, Fate, Letter, Look, WORN, look, queue_of, ready};
-use crate::ops::management::Queue;
-use crate::secret;
-use crate::transport::{Error as TransportError, Transport};
-use crate::value::Value;
+use zrecipe_broker::transport::{Error as TransportError, Transport};
+use zrecipe_language::diagnostic::counted;
+use zrecipe_language::lint::nearest;
+use zrecipe_language::secret;
+use zrecipe_language::value::Value;
+use zrecipe_runtime::ops::dead_letters::{self, Fate, Letter, Look, WORN, look, queue_of, ready};
+use zrecipe_runtime::ops::management::Queue;
 
 /// Which dead letters are looked at.
 #[derive(Debug, clap::Args)]

@@ -2,12 +2,12 @@
 
 use super::broker::{Environment, LOGBOOK};
 use super::{Error, Session};
-use crate::bind::bind;
-use crate::compile::{Options, compile};
-use crate::message::sanitise;
-use crate::ops::logbook::{self, Entry};
-use crate::source::Source;
-use crate::value::Value;
+use zrecipe_broker::message::sanitise;
+use zrecipe_language::bind::bind;
+use zrecipe_language::compile::{Options, compile};
+use zrecipe_language::source::Source;
+use zrecipe_language::value::Value;
+use zrecipe_runtime::ops::logbook::{self, Entry};
 
 impl From<logbook::Error> for Error {
     fn from(error: logbook::Error) -> Self {

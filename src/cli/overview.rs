@@ -3,14 +3,14 @@
 use crate::cli::Error;
 use crate::cli::broker::{Environment, Run};
 use crate::cli::progress::timestamp;
-use crate::contract::Contracts;
-use crate::message::Destination;
-use crate::ops::dead_letters::queue_of;
-use crate::ops::management::Queue;
-use crate::ops::services::Instance;
-use crate::runtime::status::TOPIC;
-use crate::transport::Subscription;
-use crate::value::Value;
+use zrecipe_broker::message::Destination;
+use zrecipe_broker::transport::Subscription;
+use zrecipe_language::contract::Contracts;
+use zrecipe_language::value::Value;
+use zrecipe_runtime::ops::dead_letters::queue_of;
+use zrecipe_runtime::ops::management::Queue;
+use zrecipe_runtime::ops::services::Instance;
+use zrecipe_runtime::runtime::status::TOPIC;
 
 /// What is counted from time to time. What could not be counted is not nothing: nobody knows.
 #[derive(Debug, Default)]

@@ -12,16 +12,16 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
 use super::{Error, Session, plain, print, say};
-use crate::runtime::foreign::Foreign;
-use crate::runtime::journal::Journal;
-use crate::runtime::roots::Roots;
-use crate::runtime::run::{Report, Run, Runs};
-use crate::runtime::services::dispatcher::Dispatcher;
-use crate::runtime::services::jsonlines::JsonLines;
-use crate::runtime::services::runner::Runner;
-use crate::runtime::{Event, Service};
-use crate::transport::amqp::all_closed;
-use crate::transport::{Connection, Transport};
+use zrecipe_broker::transport::amqp::all_closed;
+use zrecipe_broker::transport::{Connection, Transport};
+use zrecipe_runtime::runtime::foreign::Foreign;
+use zrecipe_runtime::runtime::journal::Journal;
+use zrecipe_runtime::runtime::roots::Roots;
+use zrecipe_runtime::runtime::run::{Report, Run, Runs};
+use zrecipe_runtime::runtime::services::dispatcher::Dispatcher;
+use zrecipe_runtime::runtime::services::jsonlines::JsonLines;
+use zrecipe_runtime::runtime::services::runner::Runner;
+use zrecipe_runtime::runtime::{Event, Service};
 
 /// How long the end of a connection may take.
 const FAREWELL: Duration = Duration::from_secs(2);

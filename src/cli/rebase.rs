@@ -11,17 +11,17 @@ use super::confirm::confirm;
 use super::letters::{Found, LookArgs, interrupted, name};
 use super::progress::block_on_politely;
 use super::{Error, ParameterArgs, Session, difference_of_values, plain, print, say};
-use crate::bind::bind;
-use crate::diagnostic::counted;
-use crate::infer;
-use crate::library::Library;
-use crate::lint::Levels;
-use crate::message::{Envelope, Outgoing, message_id, sanitise};
-use crate::ops::dead_letters::{self, Fate, Letter, Look, fresh_headers, look};
-use crate::ops::logbook;
-use crate::ops::rebase::rebase;
-use crate::transport::Transport;
-use crate::value::{Object, Value};
+use zrecipe_broker::message::{Envelope, Outgoing, message_id, sanitise};
+use zrecipe_broker::transport::Transport;
+use zrecipe_language::bind::bind;
+use zrecipe_language::diagnostic::counted;
+use zrecipe_language::infer;
+use zrecipe_language::lint::Levels;
+use zrecipe_language::value::{Object, Value};
+use zrecipe_project::library::Library;
+use zrecipe_runtime::ops::dead_letters::{self, Fate, Letter, Look, fresh_headers, look};
+use zrecipe_runtime::ops::logbook;
+use zrecipe_runtime::ops::rebase::rebase;
 
 /// What to put into which letters.
 #[derive(Debug, clap::Args)]

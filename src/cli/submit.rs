@@ -8,18 +8,18 @@ use rustix::process::getuid;
 
 use super::progress::Outages;
 use super::{Error, Session, say};
-use crate::bind::merge;
-use crate::compile::Compilation;
-use crate::diagnostic::{Diagnostic, Level};
-use crate::library::{self, Library};
-use crate::lint::Levels;
-use crate::message::{Outgoing, REQUEST_QUEUE, Request, sanitise};
-use crate::runtime::status::hostname;
-use crate::site::Site;
-use crate::transport;
-use crate::transport::Transport as _;
-use crate::transport::amqp::{Amqp, Options};
-use crate::value::{Object, Value};
+use zrecipe_broker::message::{Outgoing, REQUEST_QUEUE, Request, sanitise};
+use zrecipe_broker::transport;
+use zrecipe_broker::transport::Transport as _;
+use zrecipe_broker::transport::amqp::{Amqp, Options};
+use zrecipe_language::bind::merge;
+use zrecipe_language::compile::Compilation;
+use zrecipe_language::diagnostic::{Diagnostic, Level};
+use zrecipe_language::lint::Levels;
+use zrecipe_language::site::Site;
+use zrecipe_language::value::{Object, Value};
+use zrecipe_project::library::{self, Library};
+use zrecipe_runtime::runtime::status::hostname;
 
 /// The rule about queues and topics whose names are not known.
 const UNRESOLVED: &str = "unresolved-destination";

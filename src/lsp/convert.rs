@@ -6,8 +6,8 @@ use std::sync::OnceLock;
 
 use gen_lsp_types as lsp;
 
-use crate::diagnostic::{Diagnostic, Edit, Level};
-use crate::source::{self, Source, Span, Unit};
+use zrecipe_language::diagnostic::{Diagnostic, Edit, Level};
+use zrecipe_language::source::{self, Source, Span, Unit};
 
 /// How a client counts in a text.
 ///
@@ -89,7 +89,7 @@ impl Lines {
             text => format!("\n{text}"),
         };
         let help = found.help.as_ref().map_or(String::new(), |help| format!("\nhelp: {help}"));
-        let related = |label: &crate::diagnostic::Label| lsp::DiagnosticRelatedInformation {
+        let related = |label: &zrecipe_language::diagnostic::Label| lsp::DiagnosticRelatedInformation {
             location: lsp::Location { uri: uri.clone(), range: self.range(source, label.span) },
             message: if label.text.is_empty() { "see also".to_owned() } else { label.text.clone() },
         };

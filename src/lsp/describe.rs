@@ -3,16 +3,16 @@
 use std::fmt::Write as _;
 
 use super::session::View;
-use crate::contract::Contract;
-use crate::infer::{self, Need, Type};
-use crate::lint;
-use crate::names::{Member, Name};
-use crate::recipe::{Recipe, Role, Step};
-use crate::report::printable;
-use crate::schema::{Schema, SchemaValue};
-use crate::secret;
-use crate::template::Access;
-use crate::value::Object;
+use zrecipe_language::contract::Contract;
+use zrecipe_language::infer::{self, Need, Type};
+use zrecipe_language::lint;
+use zrecipe_language::names::{Member, Name};
+use zrecipe_language::recipe::{Recipe, Role, Step};
+use zrecipe_language::report::printable;
+use zrecipe_language::schema::{Schema, SchemaValue};
+use zrecipe_language::secret;
+use zrecipe_language::template::Access;
+use zrecipe_language::value::Object;
 
 /// What the keys of a step are for.
 pub const STEP_KEYS: [(&str, &str); 10] = [
@@ -57,7 +57,7 @@ pub fn name(view: &View, name: &Name) -> Option<String> {
             let site = view.compilation.document.site()?;
             let (owner, found) = site.block(block)?;
             let content = owner.content(found)?;
-            let plugin = crate::site::plugin_of(content)?;
+            let plugin = zrecipe_language::site::plugin_of(content)?;
             // Only the names of settings: their values may be secret.
             let keys: Vec<String> = content.members().map(|member| format!("`{}`", member.key.text())).collect();
             format!("plugin block `{block}` for `{plugin}`\n\n{}", keys.join(", "))
@@ -106,7 +106,7 @@ fn step(view: &View, step: &Step) -> String {
     }
     let Some(place) = recipe.step_index(step.id) else { return out };
     let graph = &view.compilation.graph;
-    let line = |from: usize, edge: crate::graph::Edge, other: usize| {
+    let line = |from: usize, edge: zrecipe_language::graph::Edge, other: usize| {
         let link = &recipe.links(&recipe.steps()[from])[edge.link];
         let channel = link.channel.map_or(String::new(), |channel| format!(" on `{}`", recipe.node(channel).text()));
         let error = if edge.role == Role::Error { " (error, never followed)" } else { "" };
@@ -214,7 +214,7 @@ pub fn schema_of<'c>(contract: &'c Contract, part: &str) -> Option<&'c Schema> {
 /// What the contract says about a parameter: its type, whether it must be there, its default, and what it is for.
 pub fn of_parameter(contract: &Contract, schema: &Schema, name: &str) -> Option<String> {
     let (_, property) = schema.properties().find(|&(known, _)| known == name)?;
-    let resolved = crate::schema::resolve_reference(schema.root(), property);
+    let resolved = zrecipe_language::schema::resolve_reference(schema.root(), property);
     let required = if schema.required().any(|required| required == name) { ", required" } else { "" };
     let default = resolved.get("default").map_or(String::new(), |default| format!(", default `{default}`"));
     let mut out = format!("`{name}`: {}{required}{default}", Type::of_schema(schema.root(), property));

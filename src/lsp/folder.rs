@@ -7,17 +7,17 @@ use std::sync::{Arc, Weak};
 
 use super::describe;
 use super::session::Findings;
-use crate::baseline::Baseline;
-use crate::compile::{self, Compilation, Options, Reading, check};
-use crate::contract::Contracts;
-use crate::document::DocumentKind;
-use crate::evidence::{Facts, Set};
-use crate::library;
-use crate::names::{Name, names};
-use crate::project::{Given, Project, each_in_order, is_ours, walk};
-use crate::settings;
-use crate::source::Source;
-use crate::topology::Topology;
+use zrecipe_language::baseline::Baseline;
+use zrecipe_language::compile::{self, Compilation, Options, Reading, check};
+use zrecipe_language::contract::Contracts;
+use zrecipe_language::document::DocumentKind;
+use zrecipe_language::evidence::{Facts, Set};
+use zrecipe_language::names::{Name, names};
+use zrecipe_language::source::Source;
+use zrecipe_language::topology::Topology;
+use zrecipe_project::library;
+use zrecipe_project::project::{Given, Project, each_in_order, is_ours, walk};
+use zrecipe_project::settings;
 
 /// What the files of a folder are compiled with.
 pub struct Basis {

@@ -1,10 +1,10 @@
 //! What the form of a document allows in a place, read from its published schema.
 
-use crate::contract;
-use crate::document::DocumentKind;
-use crate::lint::rules::malformed_settings;
-use crate::schema::{Schema, SchemaValue, resolve_reference};
-use crate::topology;
+use zrecipe_language::contract;
+use zrecipe_language::document::DocumentKind;
+use zrecipe_language::lint::rules::malformed_settings;
+use zrecipe_language::schema::{Schema, SchemaValue, resolve_reference};
+use zrecipe_language::topology;
 
 use super::place::Segment;
 

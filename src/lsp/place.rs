@@ -1,8 +1,8 @@
 //! Where in a document a cursor stands: on which path of keys, in a key or in a value, and in which text.
 
 use super::session::View;
-use crate::source::Span;
-use crate::syntax::{Kind, NodeRef, Notation};
+use zrecipe_language::source::Span;
+use zrecipe_language::syntax::{Kind, NodeRef, Notation};
 
 /// A place in a document.
 pub struct Place<'v> {

@@ -5,8 +5,8 @@
 
 use super::place::{self, Place, is_word};
 use super::session::{Client, View};
-use crate::source::Span;
-use crate::syntax::{Kind, NodeRef};
+use zrecipe_language::source::Span;
+use zrecipe_language::syntax::{Kind, NodeRef};
 
 /// The word where there is none yet.
 pub const CURSOR: &str = "zrecipe0cursor";

@@ -2,12 +2,12 @@
 
 use super::describe::schema_of;
 use super::session::{Error, Session, View};
-use crate::contract::Contracts;
-use crate::diagnostic::Edit;
-use crate::lint::respelled;
-use crate::names::{Name, Occurrence};
-use crate::syntax::Kind;
-use crate::value::write_string;
+use zrecipe_language::contract::Contracts;
+use zrecipe_language::diagnostic::Edit;
+use zrecipe_language::lint::respelled;
+use zrecipe_language::names::{Name, Occurrence};
+use zrecipe_language::syntax::Kind;
+use zrecipe_language::value::write_string;
 
 /// The name at a byte if it can be changed.
 ///
@@ -78,8 +78,8 @@ pub fn renamed(name: &Name, new: &str) -> Result<Name, Error> {
             }
             Name::Placeholder(text)
         }
-        Name::Channel(member) => Name::Channel(crate::names::Member { name: text, ..member.clone() }),
-        Name::Parameter(member) => Name::Parameter(crate::names::Member { name: text, ..member.clone() }),
+        Name::Channel(member) => Name::Channel(zrecipe_language::names::Member { name: text, ..member.clone() }),
+        Name::Parameter(member) => Name::Parameter(zrecipe_language::names::Member { name: text, ..member.clone() }),
         Name::Queue(_) => Name::Queue(text),
         Name::Topic(_) => Name::Topic(text),
         Name::Exchange(_) => Name::Exchange(text),
@@ -204,6 +204,6 @@ pub fn scope(
 ) -> Result<Vec<std::sync::Arc<View>>, Error> {
     let is_declared = |name: &str| view.basis.project.settings.declared.get(name).is_some();
     let is_own = matches!(name, Name::Placeholder(text) if !is_declared(text))
-        && view.compilation.document.kind() != crate::document::DocumentKind::Settings;
+        && view.compilation.document.kind() != zrecipe_language::document::DocumentKind::Settings;
     if is_own { Ok(vec![std::sync::Arc::clone(view)]) } else { session.views_with(view, name) }
 }

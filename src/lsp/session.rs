@@ -13,17 +13,17 @@ use lsp_server::{ErrorCode, Message, Notification, Request, RequestId, Response,
 
 use super::convert::{self, Lines};
 use super::folder::{Basis, Folder};
-use crate::compile::{Compilation, Options, compile};
-use crate::document::DocumentKind;
-use crate::library;
-use crate::names::{self, Name, Occurrence};
-use crate::project::{Given, is_ignored, is_within, walk};
-use crate::recipe::Step;
-use crate::settings;
-use crate::source::{Source, Span, Unit};
-use crate::syntax::NodeRef;
-use crate::syntax::json::read_value;
-use crate::value::{Object, Value};
+use zrecipe_language::compile::{Compilation, Options, compile};
+use zrecipe_language::document::DocumentKind;
+use zrecipe_language::names::{self, Name, Occurrence};
+use zrecipe_language::recipe::Step;
+use zrecipe_language::source::{Source, Span, Unit};
+use zrecipe_language::syntax::NodeRef;
+use zrecipe_language::syntax::json::read_value;
+use zrecipe_language::value::{Object, Value};
+use zrecipe_project::library;
+use zrecipe_project::project::{Given, is_ignored, is_within, walk};
+use zrecipe_project::settings;
 
 /// How many earlier states of documents are kept until there is time to drop them.
 const MOST_OLD: usize = 2;
@@ -913,7 +913,7 @@ impl View {
     }
 
     /// An edit of the text.
-    pub fn edit(&self, edit: &crate::diagnostic::Edit) -> lsp::TextEdit {
+    pub fn edit(&self, edit: &zrecipe_language::diagnostic::Edit) -> lsp::TextEdit {
         self.lines.edit(self.source(), edit)
     }
 
@@ -938,7 +938,7 @@ impl View {
         let end = end - usize::from(is_half);
         let span = Span::new(start, old.len() - end);
         let replacement = new_rest[..new_rest.len() - end].to_owned();
-        vec![self.edit(&crate::diagnostic::Edit { span, replacement })]
+        vec![self.edit(&zrecipe_language::diagnostic::Edit { span, replacement })]
     }
 
     /// The findings as the client takes them.
@@ -948,7 +948,7 @@ impl View {
     }
 
     /// One finding as the client takes it.
-    pub fn diagnostic(&self, found: &crate::diagnostic::Diagnostic) -> lsp::Diagnostic {
+    pub fn diagnostic(&self, found: &zrecipe_language::diagnostic::Diagnostic) -> lsp::Diagnostic {
         self.lines.diagnostic(self.source(), &self.uri, found)
     }
 

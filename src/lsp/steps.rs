@@ -4,9 +4,9 @@ use gen_lsp_types as lsp;
 
 use super::describe;
 use super::session::View;
-use crate::graph::Edge;
-use crate::recipe::Step;
-use crate::source::Span;
+use zrecipe_language::graph::Edge;
+use zrecipe_language::recipe::Step;
+use zrecipe_language::source::Span;
 
 /// A step.
 pub fn item(view: &View, step: &Step) -> lsp::CallHierarchyItem {

@@ -3,8 +3,8 @@
 use gen_lsp_types as lsp;
 
 use super::session::View;
-use crate::names::Name;
-use crate::source::Span;
+use zrecipe_language::names::Name;
+use zrecipe_language::source::Span;
 
 /// The kinds of words, in the order of their numbers.
 pub const TYPES: [&str; 9] =

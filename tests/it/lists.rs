@@ -38,17 +38,17 @@ fn differences(files: &[String], listed: &[String], line: impl Fn(&str) -> Strin
 }
 
 fn check<'n>(folder: &str, listed: impl IntoIterator<Item = &'n str>, line: impl Fn(&str) -> String) {
-    let files = entries(&root().join("src").join(folder));
+    let files = entries(&root().join(folder));
     let files: Vec<String> = files.iter().filter(|path| path.is_file()).map(|path| stem(path)).collect();
-    assert!(!files.is_empty(), "src/{folder} has files");
+    assert!(!files.is_empty(), "{folder} has files");
     let listed: Vec<String> = listed.into_iter().map(str::to_owned).collect();
     let wrong = differences(&files, &listed, line);
-    assert!(wrong.is_empty(), "src/{folder}:\n{}", wrong.join("\n"));
+    assert!(wrong.is_empty(), "{folder}:\n{}", wrong.join("\n"));
 }
 
 /// The line of a list that a macro reads.
 fn macro_line(name: &'static str, file: &'static str) -> impl Fn(&str) -> String {
-    move |stem| format!("the line `    {stem},` in `{name}!` in src/{file}")
+    move |stem| format!("the line `    {stem},` in `{name}!` in {file}")
 }
 
 #[test]
@@ -68,7 +68,11 @@ fn differences_are_found() {
 #[test]
 fn rules() {
     let modules: Vec<String> = lint::RULES.iter().map(|rule| rule.name.replace('-', "_")).collect();
-    check("lint/rules", modules.iter().map(String::as_str), macro_line("rules", "lint.rs"));
+    check(
+        "crates/language/src/lint/rules",
+        modules.iter().map(String::as_str),
+        macro_line("rules", "crates/language/src/lint.rs"),
+    );
     for pair in lint::RULES.windows(2) {
         assert!(pair[0].name < pair[1].name, "`{}` comes before `{}` in the alphabet", pair[1].name, pair[0].name);
     }
@@ -76,36 +80,44 @@ fn rules() {
 
 #[test]
 fn requests() {
-    check("lsp/requests", lsp::REQUESTS.iter().copied(), macro_line("requests", "lsp.rs"));
+    check("src/lsp/requests", lsp::REQUESTS.iter().copied(), macro_line("requests", "src/lsp.rs"));
 }
 
 #[test]
 fn report_formats() {
-    check("report", report::FORMATS.iter().map(|format| format.name), macro_line("formats", "report.rs"));
+    check(
+        "crates/language/src/report",
+        report::FORMATS.iter().map(|format| format.name),
+        macro_line("formats", "crates/language/src/report.rs"),
+    );
 }
 
 #[test]
 fn drawing_formats() {
-    check("draw", draw::FORMATS.iter().map(|format| format.name), macro_line("formats", "draw.rs"));
+    check(
+        "crates/language/src/draw",
+        draw::FORMATS.iter().map(|format| format.name),
+        macro_line("formats", "crates/language/src/draw.rs"),
+    );
 }
 
 #[test]
 fn transports() {
-    check("transport", transport::TRANSPORTS.iter().copied(), |stem| {
-        format!("`pub mod {stem};` and, in `TRANSPORTS`, `\"{stem}\"` in src/transport.rs")
+    check("crates/broker/src/transport", transport::TRANSPORTS.iter().copied(), |stem| {
+        format!("`pub mod {stem};` and, in `TRANSPORTS`, `\"{stem}\"` in crates/broker/src/transport.rs")
     });
 }
 
 #[test]
 fn services() {
-    check("runtime/services", runtime::services::SERVICES.iter().copied(), |stem| {
-        format!("`pub mod {stem};` and, in `SERVICES`, `\"{stem}\"` in src/runtime/services.rs")
+    check("crates/runtime/src/runtime/services", runtime::services::SERVICES.iter().copied(), |stem| {
+        format!("`pub mod {stem};` and, in `SERVICES`, `\"{stem}\"` in crates/runtime/src/runtime/services.rs")
     });
 }
 
 #[test]
 fn commands() {
-    check("cli/commands", cli::commands::COMMANDS.iter().copied(), |stem| {
+    check("src/cli/commands", cli::commands::COMMANDS.iter().copied(), |stem| {
         let mut variant = stem.to_owned();
         variant[..1].make_ascii_uppercase();
         format!("the line `    {stem} {variant},` in `commands!` in src/cli.rs")

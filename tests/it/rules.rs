@@ -235,7 +235,7 @@ fn names_are_those_of_the_files() {
     for rule in lint::RULES {
         let kebab = rule.name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
         assert!(kebab, "`{}` is not kebab-case", rule.name);
-        let file = format!("src/lint/rules/{}.rs", rule.name.replace('-', "_"));
+        let file = format!("crates/language/src/lint/rules/{}.rs", rule.name.replace('-', "_"));
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(&file);
         let code = std::fs::read_to_string(path).unwrap_or_else(|error| panic!("`{}`: {file}: {error}", rule.name));
         let declared = code.lines().any(|line| line.trim().starts_with(&format!("\"{}\", ", rule.name)));

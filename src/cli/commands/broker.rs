@@ -7,17 +7,17 @@ use crate::cli::broker::EnvironmentArgs;
 use crate::cli::confirm::confirm;
 use crate::cli::progress::{align, block_on};
 use crate::cli::{Error, Session, changes, print, say};
-use crate::compile::{Compilation, Options, compile};
-use crate::diagnostic::Level;
-use crate::document::DocumentKind;
-use crate::library::{self, read};
-use crate::lint::nearest;
-use crate::ops::definitions::{self, Choices, Kind, Live, compare};
-use crate::secret::hidden;
-use crate::source::{Source, Unit};
-use crate::topology::users::{self, User};
-use crate::topology::{Destination, Policy, Queue, Topology};
-use crate::value::{Object, Value};
+use zrecipe_language::compile::{Compilation, Options, compile};
+use zrecipe_language::diagnostic::Level;
+use zrecipe_language::document::DocumentKind;
+use zrecipe_project::library::{self, read};
+use zrecipe_language::lint::nearest;
+use zrecipe_runtime::ops::definitions::{self, Choices, Kind, Live, compare};
+use zrecipe_language::secret::hidden;
+use zrecipe_language::source::{Source, Unit};
+use zrecipe_language::topology::users::{self, User};
+use zrecipe_language::topology::{Destination, Policy, Queue, Topology};
+use zrecipe_language::value::{Object, Value};
 
 /// Bring a broker to what a configuration describes, and see before what that changes
 ///
@@ -312,7 +312,7 @@ fn json(topology: &Topology, users: &[(User, String)]) -> Value {
     });
     let rights = sorted(&topology.permissions, |rights| (&rights.vhost.text, &rights.user.text));
     let permissions = rights.into_iter().map(|rights| {
-        let pattern = |right: &Option<(crate::topology::Pattern, _)>| {
+        let pattern = |right: &Option<(zrecipe_language::topology::Pattern, _)>| {
             Value::from(right.as_ref().map(|(pattern, _)| pattern.as_str()))
         };
         Value::from([
@@ -378,7 +378,7 @@ fn table(topology: &Topology, users: &[(User, String)]) -> String {
     add(&mut tables, ["user", "tags", "file"], users.collect());
     let rights = sorted(&topology.permissions, |rights| (&rights.vhost.text, &rights.user.text));
     let rights = rights.into_iter().map(|rights| {
-        let pattern = |right: &Option<(crate::topology::Pattern, _)>| {
+        let pattern = |right: &Option<(zrecipe_language::topology::Pattern, _)>| {
             or_dash(right.as_ref().map_or(String::new(), |(pattern, _)| pattern.as_str().to_owned()))
         };
         let (configure, write, read) = (pattern(&rights.configure), pattern(&rights.write), pattern(&rights.read));

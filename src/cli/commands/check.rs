@@ -10,22 +10,22 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tempfile::NamedTempFile;
 
-use crate::baseline::Baseline;
+use zrecipe_language::baseline::Baseline;
 use crate::cli::files::{Input, gather, replace};
 use crate::cli::watch::{Changes, Stamp};
 use crate::cli::{Error, LevelArgs, ParameterArgs, Session, Used, difference, file_report, print, say};
-use crate::compile::{Compilation, Options, compile};
-use crate::diagnostic::{Diagnostic, counted};
-use crate::document::DocumentKind;
-use crate::evidence::{Facts, Set};
-use crate::fix::{Fixed, Undone, Which, fix};
-use crate::library::{matching, read};
-use crate::lint::Levels;
-use crate::project::{Unusable, each_in_order, is_ours};
-use crate::report::{FORMATS, FileReport, Report, format};
-use crate::settings::{self, plain};
-use crate::source::Source;
-use crate::value::Object;
+use zrecipe_language::compile::{Compilation, Options, compile};
+use zrecipe_language::diagnostic::{Diagnostic, counted};
+use zrecipe_language::document::DocumentKind;
+use zrecipe_language::evidence::{Facts, Set};
+use zrecipe_language::fix::{Fixed, Undone, Which, fix};
+use zrecipe_project::library::{matching, read};
+use zrecipe_language::lint::Levels;
+use zrecipe_project::project::{Unusable, each_in_order, is_ours};
+use zrecipe_language::report::{FORMATS, FileReport, Report, format};
+use zrecipe_project::settings::{self, plain};
+use zrecipe_language::source::Source;
+use zrecipe_language::value::Object;
 
 /// Check recipes and configurations: every problem at once, at its place, with a way out
 ///

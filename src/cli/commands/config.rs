@@ -4,11 +4,11 @@ use std::fmt::Write as _;
 
 use crate::cli::progress::align;
 use crate::cli::{Error, Session, print};
-use crate::secret::hidden;
-use crate::site::Setting;
-use crate::source::Unit;
-use crate::syntax::NodeRef;
-use crate::value::Value;
+use zrecipe_language::secret::hidden;
+use zrecipe_language::site::Setting;
+use zrecipe_language::source::Unit;
+use zrecipe_language::syntax::NodeRef;
+use zrecipe_language::value::Value;
 
 /// Show what a site configuration comes to
 #[derive(Debug, clap::Args)]

@@ -6,15 +6,15 @@ use std::sync::Arc;
 
 use crate::cli::files::{Input, gather};
 use crate::cli::{Error, Session, print, say};
-use crate::compile::{Compilation, Options, compile};
-use crate::diagnostic::counted;
-use crate::library;
-use crate::lint::nearest;
-use crate::recipe::{Recipe, Role, Step};
-use crate::schema::{Flaw, Schema, SchemaValue, Segment, path_text, resolve_reference, to_schema_value};
-use crate::syntax::json::{self, read_value};
-use crate::syntax::{Kind, NodeRef, Tree};
-use crate::value::{Object, Value};
+use zrecipe_language::compile::{Compilation, Options, compile};
+use zrecipe_language::diagnostic::counted;
+use zrecipe_project::library;
+use zrecipe_language::lint::nearest;
+use zrecipe_language::recipe::{Recipe, Role, Step};
+use zrecipe_language::schema::{Flaw, Schema, SchemaValue, Segment, path_text, resolve_reference, to_schema_value};
+use zrecipe_language::syntax::json::{self, read_value};
+use zrecipe_language::syntax::{Kind, NodeRef, Tree};
+use zrecipe_language::value::{Object, Value};
 
 /// Draft the contract of a service, from recipes that use it or from a JSON Schema
 ///
@@ -321,8 +321,8 @@ mod tests {
             text.starts_with(r#"{"names":["FindSpots"],"queues":["images"],"values":"coerced","parameters":{"#),
             "{text}"
         );
-        let source = std::sync::Arc::new(crate::source::Source::from_text("contract", text));
-        let reading = crate::contract::read(&crate::syntax::json::parse(source));
+        let source = std::sync::Arc::new(zrecipe_language::source::Source::from_text("contract", text));
+        let reading = zrecipe_language::contract::read(&zrecipe_language::syntax::json::parse(source));
         assert_eq!(reading.faults, []);
         let contract = reading.contract.expect("is right");
         let check = |text: &str| {

@@ -14,14 +14,14 @@ use crate::cli::letters::{Heap, LookArgs, NONE, expand, name, parts, queues, sec
 use crate::cli::progress::{align, block_on, block_on_politely, interrupted};
 use crate::cli::rebase;
 use crate::cli::{Error, Session, plain, print, say};
-use crate::compile::{Options, compile};
-use crate::diagnostic::counted;
-use crate::library::Library;
-use crate::message::{Envelope, Outgoing, REQUEST_QUEUE, Request};
-use crate::ops::dead_letters::{self, Fate, Letter, look, queue_of, ready, reinject, would_go};
-use crate::syntax::json::read_value;
-use crate::transport::{Delivery, Error as TransportError, Transport};
-use crate::value::Value;
+use zrecipe_language::compile::{Options, compile};
+use zrecipe_language::diagnostic::counted;
+use zrecipe_project::library::Library;
+use zrecipe_broker::message::{Envelope, Outgoing, REQUEST_QUEUE, Request};
+use zrecipe_runtime::ops::dead_letters::{self, Fate, Letter, look, queue_of, ready, reinject, would_go};
+use zrecipe_language::syntax::json::read_value;
+use zrecipe_broker::transport::{Delivery, Error as TransportError, Transport};
+use zrecipe_language::value::Value;
 
 /// See dead letters, keep them in files, and send them back
 ///
@@ -667,7 +667,7 @@ fn prospects(letter: &Letter, session: &Session, library: &Library) -> Result<Pr
     let can = |why: &str| Ok(Prospects { helps: true, why: why.to_owned(), remedy: Remedy::SendBack });
     let envelope = match Envelope::read(&letter.headers, &letter.body) {
         Ok(envelope) => Some(envelope),
-        Err(crate::message::Error::NotARecipe) => None,
+        Err(zrecipe_broker::message::Error::NotARecipe) => None,
         Err(error) => return cannot(format!("{error}, and no service can deal with that"), Remedy::Keep),
     };
     if queue == REQUEST_QUEUE {

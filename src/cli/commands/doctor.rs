@@ -6,15 +6,15 @@ use std::time::{Duration, SystemTime};
 use crate::cli::broker::{Environment, EnvironmentArgs};
 use crate::cli::progress::block_on;
 use crate::cli::{Error, Session, print};
-use crate::http::escape;
-use crate::message::{Destination, REQUEST_QUEUE};
-use crate::ops::checkup::{self, Finding, Needs, Severity};
-use crate::ops::management::Management;
-use crate::runtime::run::destinations;
-use crate::runtime::status::TOPIC;
-use crate::transport::amqp::{Amqp, Login, Options};
-use crate::transport::{self, Subscription, Transport as _};
-use crate::value::{Object, Value};
+use zrecipe_runtime::http::escape;
+use zrecipe_broker::message::{Destination, REQUEST_QUEUE};
+use zrecipe_runtime::ops::checkup::{self, Finding, Needs, Severity};
+use zrecipe_runtime::ops::management::Management;
+use zrecipe_runtime::runtime::run::destinations;
+use zrecipe_runtime::runtime::status::TOPIC;
+use zrecipe_broker::transport::amqp::{Amqp, Login, Options};
+use zrecipe_broker::transport::{self, Subscription, Transport as _};
+use zrecipe_language::value::{Object, Value};
 
 /// Find out what is wrong with the broker, with a remedy for each finding
 ///
@@ -87,7 +87,7 @@ fn needs(session: &Session, environment: &Environment, found: &mut Vec<Finding>)
     let library = environment.library(session);
     for name in library.own_names() {
         let help = format!("`zrecipe check {name}` says what is wrong");
-        match session.compile_in(&library, std::slice::from_ref(&name), None, &crate::lint::Levels::default()) {
+        match session.compile_in(&library, std::slice::from_ref(&name), None, &zrecipe_language::lint::Levels::default()) {
             Ok(compiled) => {
                 for compilation in compiled {
                     if compilation.has_errors() {
@@ -225,7 +225,7 @@ async fn by_api(
     options: &Options,
     needs: &Needs,
     found: &mut Vec<Finding>,
-) -> Result<(), crate::ops::management::Error> {
+) -> Result<(), zrecipe_runtime::ops::management::Error> {
     let overview = management.look("overview").await?;
     found.push(checkup::version(&overview.content));
     found.extend(checkup::clock(overview.date.as_deref(), SystemTime::now()));

@@ -1,11 +1,11 @@
 //! `zrecipe emit`: exactly what would travel, without sending it.
 
-use crate::bind::{bind, merge};
+use zrecipe_language::bind::{bind, merge};
 use crate::cli::{Error, ParameterArgs, Session, print, with_guid};
-use crate::library::is_path;
-use crate::lint::Levels;
-use crate::message::{Destination, Envelope, Outgoing, Request, message_id, read_body, sanitise};
-use crate::value::{Object, Value};
+use zrecipe_project::library::is_path;
+use zrecipe_language::lint::Levels;
+use zrecipe_broker::message::{Destination, Envelope, Outgoing, Request, message_id, read_body, sanitise};
+use zrecipe_language::value::{Object, Value};
 
 /// Print the messages that would be sent, one JSON object a line
 ///

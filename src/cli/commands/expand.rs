@@ -1,8 +1,8 @@
 //! `zrecipe expand`: the recipe as it runs, parameters put in and several merged into one.
 
-use crate::bind::bind;
+use zrecipe_language::bind::bind;
 use crate::cli::{Error, ParameterArgs, Session, print, with_guid};
-use crate::lint::Levels;
+use zrecipe_language::lint::Levels;
 
 /// Print the bound recipe as JSON: parameters put in, several recipes merged
 ///

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::cli::{Error, Session, print};
-use crate::lint::{RULES, nearest, rule};
+use zrecipe_language::lint::{RULES, nearest, rule};
 
 /// Explain a rule: why it is there, an example, and what to write instead
 #[derive(Debug, clap::Args)]

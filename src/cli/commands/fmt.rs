@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use crate::cli::files::{Input, gather, replace};
 use crate::cli::{Error, Session, difference, print, say};
-use crate::compile::{Compilation, Options, compile};
-use crate::diagnostic::counted;
-use crate::format::{Layout, Reason, format, renumber};
-use crate::project::{each_in_order, is_ours};
-use crate::source::Source;
+use zrecipe_language::compile::{Compilation, Options, compile};
+use zrecipe_language::diagnostic::counted;
+use zrecipe_language::format::{Layout, Reason, format, renumber};
+use zrecipe_project::project::{each_in_order, is_ours};
+use zrecipe_language::source::Source;
 
 /// Write recipes in the one canonical layout; what they say stays the same
 ///

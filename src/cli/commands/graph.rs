@@ -1,8 +1,8 @@
 //! `zrecipe graph`: a recipe as a drawing.
 
 use crate::cli::{Error, Session, print};
-use crate::compile::Compilation;
-use crate::draw::{FORMATS, format, render};
+use zrecipe_language::compile::Compilation;
+use zrecipe_language::draw::{FORMATS, format, render};
 
 /// Draw recipes
 ///

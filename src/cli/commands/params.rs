@@ -5,10 +5,10 @@ use std::fmt::Write as _;
 use indexmap::IndexMap;
 
 use crate::cli::{Error, Session, print};
-use crate::compile::Compilation;
-use crate::infer::{self, Need, Parameter, Type};
-use crate::schema::SchemaValue;
-use crate::value::Value;
+use zrecipe_language::compile::Compilation;
+use zrecipe_language::infer::{self, Need, Parameter, Type};
+use zrecipe_language::schema::SchemaValue;
+use zrecipe_language::value::Value;
 
 /// List the parameters of recipes, what each must be, and where it is used
 ///
@@ -143,7 +143,7 @@ fn json(parameters: &IndexMap<String, Entry>) -> String {
     let list: Vec<Value> = parameters
         .iter()
         .map(|(name, entry)| {
-            let schema = crate::syntax::json::read_value(entry.meets.to_schema().to_string().as_bytes());
+            let schema = zrecipe_language::syntax::json::read_value(entry.meets.to_schema().to_string().as_bytes());
             Value::from([
                 ("name", Value::from(name.as_str())),
                 ("type", Value::from(entry.meets.to_string())),
@@ -177,5 +177,5 @@ fn schema(parameters: &IndexMap<String, Entry>) -> String {
         "properties": properties,
     });
     // Numbers and order as they are.
-    crate::syntax::json::read_value(schema.to_string().as_bytes()).unwrap_or_default().to_json_pretty() + "\n"
+    zrecipe_language::syntax::json::read_value(schema.to_string().as_bytes()).unwrap_or_default().to_json_pretty() + "\n"
 }

@@ -9,10 +9,10 @@ use crate::cli::broker::{Environment, EnvironmentArgs, no_such_queue};
 use crate::cli::confirm::confirm;
 use crate::cli::progress::{align, block_on, duration};
 use crate::cli::{Error, Session, print, say};
-use crate::diagnostic::counted;
-use crate::ops::dead_letters::PREFIX;
-use crate::ops::management::Queue;
-use crate::value::Value;
+use zrecipe_language::diagnostic::counted;
+use zrecipe_runtime::ops::dead_letters::PREFIX;
+use zrecipe_runtime::ops::management::Queue;
+use zrecipe_language::value::Value;
 
 /// See what stands in the queues: how much, how fast, since when, who takes it
 ///

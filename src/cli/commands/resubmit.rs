@@ -4,18 +4,18 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use crate::bind::bind;
+use zrecipe_language::bind::bind;
 use crate::cli::broker::EnvironmentArgs;
 use crate::cli::logbook::entry;
 use crate::cli::progress::{block_on, default_places, work_on};
 use crate::cli::{Error, Session, print, say};
-use crate::compile::{Options, compile};
-use crate::message::{Envelope, Outgoing, RECIPE_HEADER, sanitise};
-use crate::recipe::step_number;
-use crate::runtime::run::{self, Report, Runs};
-use crate::source::Source;
-use crate::syntax::json::read_value;
-use crate::value::{Object, Value};
+use zrecipe_language::compile::{Options, compile};
+use zrecipe_broker::message::{Envelope, Outgoing, RECIPE_HEADER, sanitise};
+use zrecipe_language::recipe::step_number;
+use zrecipe_runtime::runtime::run::{self, Report, Runs};
+use zrecipe_language::source::Source;
+use zrecipe_language::syntax::json::read_value;
+use zrecipe_language::value::{Object, Value};
 
 /// Send a step of a run again, with the recipe as it was then, and what follows from it
 ///

@@ -2,7 +2,7 @@
 
 use crate::cli::progress::{block_on, default_places, work};
 use crate::cli::{Error, Session, say};
-use crate::runtime::run::Runs;
+use zrecipe_runtime::runtime::run::Runs;
 
 /// Go on with a run where it stopped, without repeating finished steps
 #[derive(Debug, clap::Args)]

@@ -1,7 +1,7 @@
 //! `zrecipe schema`: the JSON Schemas of everything that people write and programs read.
 
 use crate::cli::{Error, Session, print};
-use crate::lint::nearest;
+use zrecipe_language::lint::nearest;
 
 /// Declares the list of the schemas by the names of their files.
 macro_rules! schemas {

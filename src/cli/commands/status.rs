@@ -8,8 +8,8 @@ use crate::cli::broker::EnvironmentArgs;
 use crate::cli::overview::{Counts, Problem, json, subscription, tables};
 use crate::cli::progress::{align, block_on};
 use crate::cli::{Error, Session, print, say};
-use crate::ops::services::Services;
-use crate::transport::{Settlement, Transport, Verdict};
+use zrecipe_runtime::ops::services::Services;
+use zrecipe_broker::transport::{Settlement, Transport, Verdict};
 
 /// Show services, queues, dead letters and runs at one glance
 ///
@@ -51,7 +51,7 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
         let (services, mut counts) = tokio::join!(listen(&*transport, wait), Counts::read(&environment));
         // Where the broker takes nothing no service can tell how it is. It reads nothing of ours after that, either.
         let services = match transport.try_send(Duration::ZERO).await {
-            Err(error @ crate::transport::Error::Blocked(_)) => Err(error),
+            Err(error @ zrecipe_broker::transport::Error::Blocked(_)) => Err(error),
             _ => services,
         };
         let services = services.map(Some).unwrap_or_else(|error| {
@@ -87,7 +87,7 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
 }
 
 /// What services say in this time.
-async fn listen(transport: &dyn Transport, wait: Duration) -> Result<Services, crate::transport::Error> {
+async fn listen(transport: &dyn Transport, wait: Duration) -> Result<Services, zrecipe_broker::transport::Error> {
     let (begun, mut services) = (Instant::now(), Services::default());
     let mut deliveries = transport.subscribe(subscription()).await?;
     while let Ok(Some(delivery)) = timeout_at(begun + wait, deliveries.next()).await {

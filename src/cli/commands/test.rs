@@ -4,17 +4,17 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::bind::bind;
+use zrecipe_language::bind::bind;
 use crate::cli::progress::{align, block_on};
 use crate::cli::{Error, ParameterArgs, Session, print, say, with_guid};
-use crate::compile::{Options, compile};
-use crate::contract::Contracts;
-use crate::diagnostic::{Level, only};
-use crate::document::DocumentKind;
-use crate::rehearsal::{Act, Edge, First, Played, Scenario, edges, play};
-use crate::source::Unit;
-use crate::syntax::yaml;
-use crate::value::{Object, Value};
+use zrecipe_language::compile::{Options, compile};
+use zrecipe_language::contract::Contracts;
+use zrecipe_language::diagnostic::{Level, only};
+use zrecipe_language::document::DocumentKind;
+use zrecipe_runtime::rehearsal::{Act, Edge, First, Played, Scenario, edges, play};
+use zrecipe_language::source::Unit;
+use zrecipe_language::syntax::yaml;
+use zrecipe_language::value::{Object, Value};
 
 /// Play a recipe with services that do what a script says
 ///
@@ -153,7 +153,7 @@ fn read(path: &Path) -> Result<(Object, Vec<Scenario>), Error> {
         Error::new(format!("cannot use the script {}: {reason}", path.display()))
             .hint("`zrecipe test --help` shows what one looks like")
     };
-    let source = crate::library::read(path, &path.to_string_lossy(), crate::source::Source::MAX_BYTES)?;
+    let source = zrecipe_project::library::read(path, &path.to_string_lossy(), zrecipe_language::source::Source::MAX_BYTES)?;
     let tree = yaml::parse(Arc::new(source));
     if tree.is_broken() {
         let options = Options { kind: Some(DocumentKind::Parameters), ..Options::default() };

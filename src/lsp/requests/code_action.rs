@@ -5,21 +5,21 @@ use std::sync::Arc;
 
 use gen_lsp_types as lsp;
 
-use crate::compile::{Compilation, Options, compile};
-use crate::diagnostic::{Diagnostic, Edit};
-use crate::document::{DocumentKind, is_pattern};
-use crate::fix::{Which, apply, fix};
-use crate::lint::rules;
+use zrecipe_language::compile::{Compilation, Options, compile};
+use zrecipe_language::diagnostic::{Diagnostic, Edit};
+use zrecipe_language::document::{DocumentKind, is_pattern};
+use zrecipe_language::fix::{Which, apply, fix};
+use zrecipe_language::lint::rules;
 use crate::lsp::session::{Client, Error, Session, View, new_file};
-use crate::names::Name;
-use crate::recipe::Step;
-use crate::report::printable;
-use crate::secret;
-use crate::settings;
-use crate::source::{Source, Span};
-use crate::suppress::Pointed;
-use crate::syntax::{Kind, NodeRef, Notation};
-use crate::value::write_string;
+use zrecipe_language::names::Name;
+use zrecipe_language::recipe::Step;
+use zrecipe_language::report::printable;
+use zrecipe_language::secret;
+use zrecipe_project::settings;
+use zrecipe_language::source::{Source, Span};
+use zrecipe_language::suppress::Pointed;
+use zrecipe_language::syntax::{Kind, NodeRef, Notation};
+use zrecipe_language::value::write_string;
 
 /// The request.
 pub use gen_lsp_types::CodeActionRequest as Method;

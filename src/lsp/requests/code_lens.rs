@@ -2,7 +2,7 @@
 
 use gen_lsp_types as lsp;
 
-use crate::document::DocumentKind;
+use zrecipe_language::document::DocumentKind;
 use crate::lsp::session::{Client, Error, Session};
 
 /// The request.

@@ -4,22 +4,22 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use gen_lsp_types as lsp;
 
-use crate::diagnostic::{Edit, counted};
-use crate::document::DocumentKind;
-use crate::infer;
-use crate::lint::{RULES, respelled};
+use zrecipe_language::diagnostic::{Edit, counted};
+use zrecipe_language::document::DocumentKind;
+use zrecipe_language::infer;
+use zrecipe_language::lint::{RULES, respelled};
 use crate::lsp::describe::{self, RECIPE_KEYS, STEP_KEYS, of_parameter, schema_of};
 use crate::lsp::forms;
 use crate::lsp::place::{Place, Segment, is_json};
 use crate::lsp::probe::{Probe, is_needed, probes};
 use crate::lsp::session::{Client, Error, Session, View};
 use crate::lsp::tokens::VARIABLES;
-use crate::names::{self, Member, Name};
-use crate::recipe::Step;
-use crate::schema::{SchemaValue, resolve_reference};
-use crate::site;
-use crate::source::Span;
-use crate::syntax::Notation;
+use zrecipe_language::names::{self, Member, Name};
+use zrecipe_language::recipe::Step;
+use zrecipe_language::schema::{SchemaValue, resolve_reference};
+use zrecipe_language::site;
+use zrecipe_language::source::Span;
+use zrecipe_language::syntax::Notation;
 
 /// The request.
 pub use gen_lsp_types::CompletionRequest as Method;
@@ -727,7 +727,7 @@ fn in_settings(view: &View, offset: u32) -> Vec<lsp::CompletionItem> {
     };
     let has_value = rest[after..].trim_start().starts_with('=');
     let item = |choice: Choice| {
-        let why = crate::lint::rule(&choice.text).map(|rule| rule.why());
+        let why = zrecipe_language::lint::rule(&choice.text).map(|rule| rule.why());
         let new_text = match (is_key, choice.is_text && !quoted) {
             (true, _) if has_value => choice.text.clone(),
             (true, _) if keys.last() == Some(&"rules") => format!("{} = \"allow\"", choice.text),

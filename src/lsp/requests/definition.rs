@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use gen_lsp_types as lsp;
 
-use crate::compile::{Options, compile};
-use crate::contract::{self, Contracts};
-use crate::document::DocumentKind;
+use zrecipe_language::compile::{Options, compile};
+use zrecipe_language::contract::{self, Contracts};
+use zrecipe_language::document::DocumentKind;
 use crate::lsp::convert::{self, Lines, SCHEME};
 use crate::lsp::session::{Client, Error, Session};
-use crate::names::{Name, names};
-use crate::source::Source;
+use zrecipe_language::names::{Name, names};
+use zrecipe_language::source::Source;
 
 /// The request.
 pub use gen_lsp_types::DefinitionRequest as Method;

@@ -24,7 +24,7 @@ pub fn run(
     let view = session.view(&at.text_document.uri)?;
     let Some(here) = view.name_at(at.position) else { return Ok(None) };
     let found = view.names().iter().filter(|found| found.name == here.name);
-    let highlight = |found: &crate::names::Occurrence| lsp::DocumentHighlight {
+    let highlight = |found: &zrecipe_language::names::Occurrence| lsp::DocumentHighlight {
         range: view.range(found.span),
         kind: Some(if found.is_definition {
             lsp::DocumentHighlightKind::Write

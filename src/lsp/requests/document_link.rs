@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use gen_lsp_types as lsp;
 
-use crate::document::Document;
+use zrecipe_language::document::Document;
 use crate::lsp::convert;
 use crate::lsp::session::{Client, Error, Session, View};
-use crate::names::Name;
-use crate::source::Span;
-use crate::syntax::{Kind, NodeRef};
+use zrecipe_language::names::Name;
+use zrecipe_language::source::Span;
+use zrecipe_language::syntax::{Kind, NodeRef};
 
 /// The request.
 pub use gen_lsp_types::DocumentLinkRequest as Method;

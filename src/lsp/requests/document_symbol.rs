@@ -4,9 +4,9 @@ use gen_lsp_types as lsp;
 
 use crate::lsp::describe;
 use crate::lsp::session::{Client, Error, Session, View};
-use crate::report::printable;
-use crate::source::Span;
-use crate::syntax::{Kind, Member};
+use zrecipe_language::report::printable;
+use zrecipe_language::source::Span;
+use zrecipe_language::syntax::{Kind, Member};
 
 /// The request.
 pub use gen_lsp_types::DocumentSymbolRequest as Method;

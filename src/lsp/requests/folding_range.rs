@@ -4,7 +4,7 @@ use gen_lsp_types as lsp;
 
 use crate::lsp::place::extent;
 use crate::lsp::session::{Client, Error, Session, View};
-use crate::syntax::{Kind, NodeRef, Notation};
+use zrecipe_language::syntax::{Kind, NodeRef, Notation};
 
 /// The request.
 pub use gen_lsp_types::FoldingRangeRequest as Method;

@@ -2,7 +2,7 @@
 
 use gen_lsp_types as lsp;
 
-use crate::format::{Layout, format};
+use zrecipe_language::format::{Layout, format};
 use crate::lsp::session::{Client, Error, Session};
 
 /// The request.

@@ -7,9 +7,9 @@
 use gen_lsp_types as lsp;
 use serde_json::{Value, json};
 
-use crate::draw::{Diagram, format};
+use zrecipe_language::draw::{Diagram, format};
 use crate::lsp::session::{Client, Error, Session};
-use crate::source::Span;
+use zrecipe_language::source::Span;
 
 /// The request.
 pub enum Method {}

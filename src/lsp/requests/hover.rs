@@ -2,17 +2,17 @@
 
 use gen_lsp_types as lsp;
 
-use crate::document::DocumentKind;
+use zrecipe_language::document::DocumentKind;
 use crate::lsp::describe::{self, RECIPE_KEYS, STEP_KEYS};
 use crate::lsp::forms;
 use crate::lsp::place::key_at;
 use crate::lsp::session::{Client, Error, Session, View};
 use crate::lsp::tokens::VARIABLES;
-use crate::names::Name;
-use crate::site;
-use crate::source::Span;
-use crate::syntax::NodeId;
-use crate::template::Access;
+use zrecipe_language::names::Name;
+use zrecipe_language::site;
+use zrecipe_language::source::Span;
+use zrecipe_language::syntax::NodeId;
+use zrecipe_language::template::Access;
 
 /// The request.
 pub use gen_lsp_types::HoverRequest as Method;

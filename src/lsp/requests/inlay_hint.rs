@@ -2,11 +2,11 @@
 
 use gen_lsp_types as lsp;
 
-use crate::infer;
+use zrecipe_language::infer;
 use crate::lsp::session::{Client, Error, Session, View};
-use crate::names::Name;
-use crate::report::printable;
-use crate::source::Span;
+use zrecipe_language::names::Name;
+use zrecipe_language::report::printable;
+use zrecipe_language::source::Span;
 
 /// The request.
 pub use gen_lsp_types::InlayHintRequest as Method;

@@ -4,7 +4,7 @@ use gen_lsp_types as lsp;
 
 use crate::lsp::session::{Client, Error, Session};
 use crate::lsp::steps;
-use crate::names::Name;
+use zrecipe_language::names::Name;
 
 /// The request.
 pub use gen_lsp_types::CallHierarchyPrepareRequest as Method;

@@ -4,8 +4,8 @@ use gen_lsp_types as lsp;
 
 use crate::lsp::place::extent;
 use crate::lsp::session::{Client, Error, Session, View};
-use crate::source::Span;
-use crate::syntax::Kind;
+use zrecipe_language::source::Span;
+use zrecipe_language::syntax::Kind;
 
 /// The request.
 pub use gen_lsp_types::SelectionRangeRequest as Method;
@@ -37,7 +37,7 @@ fn selection(view: &View, offset: u32) -> lsp::SelectionRange {
             at = item;
             continue;
         }
-        let whole = |member: &crate::syntax::Member<'_>| {
+        let whole = |member: &zrecipe_language::syntax::Member<'_>| {
             let (key, value) = (member.key.span(), extent(member.value));
             let is_header = value.start < key.start && key.end <= value.end;
             Span { start: if is_header { value.start } else { key.start }, end: value.end.max(key.end) }
@@ -52,7 +52,7 @@ fn selection(view: &View, offset: u32) -> lsp::SelectionRange {
     if at.kind() == Kind::String {
         spans.push(at.text_span(0..at.text().len()));
     }
-    spans.extend(crate::names::at(view.names(), offset).map(|found| found.span));
+    spans.extend(zrecipe_language::names::at(view.names(), offset).map(|found| found.span));
     let mut selection: Option<lsp::SelectionRange> = None;
     let mut outer: Option<Span> = None;
     for span in spans {

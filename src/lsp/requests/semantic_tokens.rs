@@ -4,7 +4,7 @@ use gen_lsp_types as lsp;
 
 use crate::lsp::session::{Client, Error, Session};
 use crate::lsp::tokens::{TYPES, tokens};
-use crate::source::Span;
+use zrecipe_language::source::Span;
 
 /// The request.
 pub use gen_lsp_types::SemanticTokensRequest as Method;

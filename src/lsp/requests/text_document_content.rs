@@ -2,7 +2,7 @@
 
 use gen_lsp_types as lsp;
 
-use crate::contract::BUILT_IN;
+use zrecipe_language::contract::BUILT_IN;
 use crate::lsp::convert::SCHEME;
 use crate::lsp::describe::rule_page;
 use crate::lsp::session::{Client, Error, Session};

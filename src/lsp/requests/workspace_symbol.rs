@@ -6,7 +6,7 @@ use gen_lsp_types as lsp;
 
 use crate::lsp::describe::title;
 use crate::lsp::session::{Client, Error, Session};
-use crate::names::Name;
+use zrecipe_language::names::Name;
 
 /// The request.
 pub use gen_lsp_types::WorkspaceSymbolRequest as Method;
@@ -32,7 +32,7 @@ pub fn run(
         let files = folder.files();
         // Files that say what there is come before recipes, which use it.
         let (recipes, others): (Vec<_>, Vec<_>) =
-            files.into_iter().partition(|(_, file)| file.kind == Some(crate::document::DocumentKind::Recipe));
+            files.into_iter().partition(|(_, file)| file.kind == Some(zrecipe_language::document::DocumentKind::Recipe));
         for (path, file) in others.into_iter().chain(recipes) {
             let titled = file.steps.iter().filter(|(_, title)| has_all(title, &query));
             steps.extend(titled.take(MOST.saturating_sub(steps.len())).map(|(id, _)| (*id, path.to_owned())));

@@ -1,0 +1,574 @@
+//! The envelope that travels: how a recipe's messages are read, written and passed along a link. Pure.
+//!
+//! The wire format lives here only. It is that of `workflows.recipe.RecipeWrapper` (`workflows` 3.3): the whole
+//! bound recipe travels with every message, with a pointer to the step that is to deal with it.
+
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use zrecipe_language::contract::Contracts;
+use zrecipe_language::recipe::step_number;
+use zrecipe_language::source::Source;
+use zrecipe_language::syntax::json::read_value;
+use zrecipe_language::template::python;
+use zrecipe_language::value::{Object, Value};
+
+/// The header that says that a body is a recipe message.
+pub const RECIPE_HEADER: &str = "workflows-recipe";
+
+/// The queue on which a dispatcher waits for processing requests.
+pub const REQUEST_QUEUE: &str = "processing_recipe";
+
+/// Where a message goes.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Destination {
+    /// One consumer of the queue gets it.
+    Queue(String),
+    /// Every subscriber of the topic that is there now gets it.
+    Topic(String),
+}
+
+impl Destination {
+    /// The queue's or the topic's name.
+    pub fn name(&self) -> &str {
+        match self {
+            Destination::Queue(name) | Destination::Topic(name) => name,
+        }
+    }
+}
+
+impl std::fmt::Display for Destination {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Destination::Queue(name) => write!(f, "queue `{name}`"),
+            Destination::Topic(name) => write!(f, "topic `{name}`"),
+        }
+    }
+}
+
+/// A message on its way to a broker.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outgoing {
+    /// Its identity: the same message sent again has the same id, and a receiver takes it once.
+    pub id: String,
+    /// Queue or topic.
+    pub destination: Destination,
+    /// Publish to this exchange instead of the destination's usual one (brokers with exchanges only).
+    pub exchange: Option<String>,
+    /// Deliver no sooner than this after sending.
+    pub delay: Option<Duration>,
+    /// Drop it when nobody has taken it for this long.
+    pub expiration: Option<Duration>,
+    /// What else its sender said of it, on brokers that keep it: AMQP's properties by their names, and below `headers` those
+    /// headers that are more than JSON can say.
+    pub properties: Object,
+    /// Headers.
+    pub headers: Object,
+    /// Body, usually JSON text.
+    pub body: Vec<u8>,
+}
+
+impl Outgoing {
+    /// A message that goes at once, stays until it is taken, and of which no more is said.
+    pub fn new(id: String, destination: Destination, headers: Object, body: Vec<u8>) -> Self {
+        let (exchange, delay, expiration, properties) = (None, None, None, Object::new());
+        Self { id, destination, exchange, delay, expiration, properties, headers, body }
+    }
+}
+
+/// A recipe message.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Envelope {
+    /// The bound recipe.
+    pub recipe: Value,
+    /// The step that is to deal with the message.
+    pub pointer: i64,
+    /// The steps it came through.
+    pub path: Vec<Value>,
+    /// What the whole run shares; `ID` is the recipe ID.
+    pub environment: Object,
+    /// What the previous step sent.
+    pub payload: Value,
+}
+
+/// Why a message is no recipe message that could be dealt with.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The header is missing: this is no recipe message at all.
+    #[error("the message has no header `{RECIPE_HEADER}`")]
+    NotARecipe,
+    /// Not JSON.
+    #[error("the body is {0}")]
+    NotJson(String),
+    /// The body is not an object with a recipe.
+    #[error("the body is {0}, not an object with `recipe` and `recipe-pointer`")]
+    NotAnObject(&'static str),
+    /// A part is missing or has the wrong type.
+    #[error("`{part}` of the message is {found}")]
+    Malformed {
+        /// Which part.
+        part: &'static str,
+        /// What stands there.
+        found: String,
+    },
+    /// The pointer names no step of the recipe.
+    #[error("`recipe-pointer` is {0}, and the recipe has no such step")]
+    NoSuchStep(i64),
+}
+
+/// Why a message cannot be sent on.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SendError {
+    /// A link of the recipe leads nowhere.
+    #[error("step `{from}` links to {to}, which is not a step")]
+    NoSuchStep {
+        /// The step that has the link, or `start`.
+        from: String,
+        /// The link.
+        to: String,
+    },
+    /// A step's delay is no number of seconds.
+    #[error("the transport-delay of step `{step}` is {found}")]
+    Delay {
+        /// The step.
+        step: i64,
+        /// What stands there.
+        found: String,
+    },
+}
+
+/// What a service sends.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Output {
+    /// The channel; none: the step's unnamed output, or the service's default channel.
+    pub channel: Option<String>,
+    /// The payload.
+    pub payload: Value,
+    /// Headers of its own.
+    pub headers: Object,
+}
+
+impl Output {
+    /// A payload on a channel.
+    pub fn on(channel: &str, payload: impl Into<Value>) -> Self {
+        Self { channel: Some(channel.to_owned()), payload: payload.into(), headers: Object::new() }
+    }
+}
+
+/// Whether the headers say that the body is a recipe message: `true`, `"True"`, `"true"` or 1, as in the reference.
+pub fn is_recipe(headers: &Object) -> bool {
+    match headers.get(RECIPE_HEADER) {
+        Some(Value::Bool(value)) => *value,
+        Some(Value::String(text)) => matches!(text.as_str(), "True" | "true"),
+        Some(Value::Number(number)) => number.as_f64() == 1.0,
+        _ => false,
+    }
+}
+
+/// A body as services get it: JSON, or text if it is none.
+pub fn read_body(body: &[u8]) -> Value {
+    read_value(body).unwrap_or_else(|_| Value::String(String::from_utf8_lossy(body).into_owned()))
+}
+
+impl Envelope {
+    /// Reads a recipe message.
+    ///
+    /// # Errors
+    /// What is wrong with it; such a message can never be dealt with.
+    pub fn read(headers: &Object, body: &[u8]) -> Result<Self, Error> {
+        if !is_recipe(headers) {
+            return Err(Error::NotARecipe);
+        }
+        let mut object = match read_value(body).map_err(Error::NotJson)? {
+            Value::Object(object) => object,
+            other => return Err(Error::NotAnObject(other.describe())),
+        };
+        let mut take = |part: &str| object.swap_remove(part);
+        let malformed = |part, found: Option<&Value>| {
+            let found = found.map_or("missing".to_owned(), |found| found.describe().to_owned());
+            Error::Malformed { part, found }
+        };
+        let recipe = match take("recipe") {
+            Some(recipe @ Value::Object(_)) => sanitise(recipe),
+            other => return Err(malformed("recipe", other.as_ref())),
+        };
+        let pointer = take("recipe-pointer");
+        let pointer = match &pointer {
+            // Python reads it with `int()`, so text will do.
+            Some(Value::String(text)) => text.trim().parse().ok(),
+            Some(number) => step_number(number),
+            None => None,
+        }
+        .ok_or_else(|| match &pointer {
+            Some(number @ Value::Number(_)) => {
+                let found = format!("`{:.40}`, which is not the number of a step", number.to_json());
+                Error::Malformed { part: "recipe-pointer", found }
+            }
+            other => malformed("recipe-pointer", other.as_ref()),
+        })?;
+        let path = match take("recipe-path") {
+            None => Vec::new(),
+            Some(Value::Array(path)) => path,
+            other => return Err(malformed("recipe-path", other.as_ref())),
+        };
+        let environment = match take("environment") {
+            None => Object::new(),
+            Some(Value::Object(environment)) => environment,
+            other => return Err(malformed("environment", other.as_ref())),
+        };
+        let payload = take("payload").unwrap_or_default();
+        let envelope = Self { recipe, pointer, path, environment, payload };
+        match envelope.find(pointer) {
+            Some(Value::Object(_)) => Ok(envelope),
+            Some(other) => Err(malformed("recipe", Some(other))),
+            None => Err(Error::NoSuchStep(pointer)),
+        }
+    }
+
+    /// The message body.
+    pub fn write(&self) -> String {
+        body(&self.recipe.to_json(), self.pointer, &self.path, &self.environment, &self.payload)
+    }
+
+    /// The recipe ID.
+    pub fn id(&self) -> Option<&str> {
+        self.environment.get("ID")?.as_str()
+    }
+
+    fn find(&self, number: i64) -> Option<&Value> {
+        self.recipe.get(&number.to_string())
+    }
+
+    /// The step that is to deal with the message.
+    pub fn step(&self) -> &Object {
+        static EMPTY: std::sync::OnceLock<Object> = std::sync::OnceLock::new();
+        self.find(self.pointer).and_then(Value::as_object).unwrap_or_else(|| EMPTY.get_or_init(Object::new))
+    }
+
+    /// Where the message belongs: the queue of its step, or else the topic; and the exchange, if the step names one.
+    pub fn place(&self) -> Option<(Destination, Option<String>)> {
+        let step = self.step();
+        let place = |key: &str| step.get(key).filter(|place| place.is_truthy()).map(python::str);
+        let destination = place("queue").map(Destination::Queue).or_else(|| place("topic").map(Destination::Topic));
+        Some((destination?, step.get("exchange").map(python::str)))
+    }
+
+    /// The step's `parameters`; empty when there are none.
+    pub fn parameters(&self) -> Object {
+        self.step().get("parameters").and_then(Value::as_object).cloned().unwrap_or_default()
+    }
+
+    /// The steps that an output goes to. None: nothing is connected there, and the output is dropped.
+    pub fn targets(&self, channel: Option<&str>, default_channel: Option<&str>) -> Vec<Value> {
+        let links = match self.step().get("output") {
+            None => return Vec::new(),
+            Some(Value::Object(channels)) => match channel.or(default_channel).and_then(|name| channels.get(name)) {
+                Some(links) => links,
+                None => return Vec::new(),
+            },
+            // Unnamed outputs take what is sent without a name and what goes to the default channel.
+            Some(_) if channel.is_some() && channel != default_channel => return Vec::new(),
+            Some(links) => links,
+        };
+        match links {
+            Value::Array(links) => links.clone(),
+            single => vec![single.clone()],
+        }
+    }
+
+    /// The messages that outputs become, in order. Their ids follow from `parent`, the id of the message that led
+    /// to them, so that dealing with that message again makes the same ones.
+    ///
+    /// # Errors
+    /// A link that leads nowhere, or a delay that is none.
+    pub fn advance(
+        &self,
+        parent: &str,
+        outputs: &[Output],
+        default_channel: Option<&str>,
+    ) -> Result<Vec<Outgoing>, SendError> {
+        let recipe = self.recipe.to_json();
+        let mut path = self.path.clone();
+        path.push(Value::from(self.pointer));
+        let mut messages = Vec::new();
+        for (ordinal, output) in outputs.iter().enumerate() {
+            for (edge, target) in self.targets(output.channel.as_deref(), default_channel).iter().enumerate() {
+                let number = self.resolve(target, &self.pointer.to_string())?;
+                let name = format!("{}>{number} {ordinal} {edge}", self.pointer);
+                let body = body(&recipe, number, &path, &self.environment, &output.payload);
+                self.send(&mut messages, parent, &name, number, &output.headers, body, None)?;
+            }
+        }
+        Ok(messages)
+    }
+
+    /// A message to the same step again: what a service sends itself to remember where it is.
+    ///
+    /// # Errors
+    /// As [`Envelope::advance`].
+    pub fn checkpoint(
+        &self,
+        parent: &str,
+        payload: &Value,
+        delay: Duration,
+        headers: &Object,
+    ) -> Result<Vec<Outgoing>, SendError> {
+        let body = body(&self.recipe.to_json(), self.pointer, &self.path, &self.environment, payload);
+        let mut messages = Vec::new();
+        self.send(&mut messages, parent, "checkpoint", self.pointer, headers, body, Some(delay))?;
+        Ok(messages)
+    }
+
+    /// The first messages of a recipe, whose `start` they come from.
+    ///
+    /// # Errors
+    /// As [`Envelope::advance`].
+    pub fn start(recipe: Value, environment: Object, parent: &str) -> Result<Vec<Outgoing>, SendError> {
+        let text = recipe.to_json();
+        let start: Vec<Value> = recipe.get("start").and_then(Value::as_array).unwrap_or_default().to_vec();
+        let envelope = Self { recipe, pointer: 0, path: Vec::new(), environment, payload: Value::Null };
+        let mut messages = Vec::new();
+        for (ordinal, entry) in start.iter().enumerate() {
+            let [target, payload] = entry.as_array().unwrap_or_default() else { continue };
+            let number = envelope.resolve(target, "start")?;
+            let body = body(&text, number, &[], &envelope.environment, payload);
+            let name = format!("start>{number} {ordinal}");
+            envelope.send(&mut messages, parent, &name, number, &Object::new(), body, None)?;
+        }
+        Ok(messages)
+    }
+
+    fn resolve(&self, target: &Value, from: &str) -> Result<i64, SendError> {
+        let number = step_number(target).filter(|&number| matches!(self.find(number), Some(Value::Object(_))));
+        number.ok_or_else(|| SendError::NoSuchStep { from: from.to_owned(), to: target.to_json() })
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "one call site each for a hop, a checkpoint and a start")]
+    fn send(
+        &self,
+        messages: &mut Vec<Outgoing>,
+        parent: &str,
+        name: &str,
+        number: i64,
+        headers: &Object,
+        body: String,
+        delay: Option<Duration>,
+    ) -> Result<(), SendError> {
+        let Some(Value::Object(step)) = self.find(number) else { return Ok(()) };
+        let delay = match (delay, step.get("transport-delay")) {
+            (Some(delay), _) => Some(delay),
+            (None, None) => None,
+            (None, Some(value)) => {
+                Some(seconds(value).ok_or_else(|| SendError::Delay { step: number, found: value.to_json() })?)
+            }
+        };
+        let exchange = step.get("exchange").map(python::str);
+        let mut headers = headers.clone();
+        headers.insert(RECIPE_HEADER.to_owned(), Value::Bool(true));
+        for (kind, key) in [(Destination::Queue as fn(String) -> _, "queue"), (Destination::Topic, "topic")] {
+            if let Some(place) = step.get(key).filter(|place| place.is_truthy()) {
+                messages.push(Outgoing {
+                    exchange: exchange.clone(),
+                    delay,
+                    ..Outgoing::new(
+                        message_id(parent, &format!("{name} {key}")),
+                        kind(python::str(place)),
+                        headers.clone(),
+                        body.clone().into_bytes(),
+                    )
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The recipe as a receiver holds it, and as the reference sends it with a request: a single unnamed output as a list.
+pub fn sanitise(mut recipe: Value) -> Value {
+    if let Value::Object(object) = &mut recipe {
+        for (_, step) in object.iter_mut() {
+            if let Value::Object(step) = step
+                && let Some(output) = step.get_mut("output")
+                && !matches!(output, Value::Array(_) | Value::Object(_))
+            {
+                *output = Value::Array(vec![std::mem::take(output)]);
+            }
+        }
+    }
+    recipe
+}
+
+fn body(recipe: &str, pointer: i64, path: &[Value], environment: &Object, payload: &Value) -> String {
+    let path = Value::Array(path.to_vec()).to_json();
+    let environment = Value::Object(environment.clone()).to_json();
+    format!(
+        "{{\"environment\":{environment},\"payload\":{},\"recipe\":{recipe},\"recipe-path\":{path},\"recipe-pointer\":{pointer}}}",
+        payload.to_json()
+    )
+}
+
+fn seconds(value: &Value) -> Option<Duration> {
+    // The reference multiplies by a thousand, which makes a thousand copies of text.
+    let Value::Number(number) = value else { return None };
+    Duration::try_from_secs_f64(number.as_f64()).ok()
+}
+
+/// The id of the message that `name` says within what follows from the message `parent`: a version 5 UUID, so the
+/// same every time.
+pub fn message_id(parent: &str, name: &str) -> String {
+    const NAMESPACE: Uuid = Uuid::from_u128(0x6f1d_2a3c_93c5_5a0e_8d0b_7a65_6372_7a01);
+    Uuid::new_v5(&NAMESPACE, format!("{parent}\n{name}").as_bytes()).to_string()
+}
+
+/// A processing request: recipes to run and the parameters to run them with.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Request {
+    /// Names of recipes, resolved by the dispatcher.
+    pub recipes: Vec<String>,
+    /// A recipe that travels with the request; it comes first.
+    pub custom_recipe: Option<Value>,
+    /// Parameters.
+    pub parameters: Object,
+    /// Further members that filters may understand.
+    pub rest: Object,
+}
+
+impl Request {
+    /// Reads the body of a request, which is what the contract of the dispatcher says.
+    ///
+    /// # Errors
+    /// What is wrong with it, in words; such a request can never be dealt with.
+    pub fn read(body: &[u8]) -> Result<Self, String> {
+        if body.len() as u64 > Source::MAX_BYTES {
+            let (length, most) = (body.len() >> 20, Source::MAX_BYTES >> 20);
+            return Err(format!("the request has {length} MiB, and {most} MiB is the most that is taken"));
+        }
+        let body = read_value(body)?;
+        let contract = Contracts::built_in().of_queue(REQUEST_QUEUE);
+        if let Some(reason) = contract.and_then(|contract| contract.payload_refusal(&body, "the request")) {
+            return Err(reason);
+        }
+        // What the contract says is not said again here.
+        let Value::Object(mut object) = body else { return Err("the request is not an object".to_owned()) };
+        let recipes = match object.shift_remove("recipes") {
+            Some(Value::Array(items)) => {
+                let names = items.iter().map(|item| item.as_str().map(str::to_owned));
+                // Half a character is text for the contract and part of no name.
+                names.collect::<Option<_>>().ok_or("`recipes` holds something that is not a name")?
+            }
+            _ => Vec::new(),
+        };
+        let custom_recipe = object.shift_remove("custom_recipe").filter(Value::is_truthy);
+        let parameters = match object.shift_remove("parameters") {
+            Some(Value::Object(parameters)) => parameters,
+            _ => Object::new(),
+        };
+        Ok(Self { recipes, custom_recipe, parameters, rest: object })
+    }
+
+    /// The recipe ID that the request asks for, as parameter `guid`.
+    ///
+    /// # Errors
+    /// What is wrong with it: it names a file of the logbook, among others.
+    pub fn recipe_id(&self) -> Result<Option<&str>, String> {
+        match self.parameters.get("guid") {
+            Some(Value::String(guid)) if !guid.is_empty() => {
+                let is_allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+                if guid.len() > 200 {
+                    return Err("parameter `guid` is longer than 200 characters".to_owned());
+                }
+                if !guid.chars().all(is_allowed) {
+                    let allowed = "letters from A to Z, digits, `-`, `_` and `.`";
+                    return Err(format!(
+                        "parameter `guid` has characters that an ID cannot have; it can have {allowed}"
+                    ));
+                }
+                Ok(Some(guid))
+            }
+            Some(value) if value.is_truthy() => Err(format!("parameter `guid` is {}, not a string", value.describe())),
+            _ => Ok(None),
+        }
+    }
+
+    /// The body of the request.
+    pub fn to_value(&self) -> Value {
+        let mut object = Object::new();
+        object.insert("recipes".to_owned(), Value::from(self.recipes.iter().map(String::as_str).collect::<Vec<_>>()));
+        object.insert("parameters".to_owned(), Value::Object(self.parameters.clone()));
+        if let Some(recipe) = &self.custom_recipe {
+            object.insert("custom_recipe".to_owned(), recipe.clone());
+        }
+        object.extend(self.rest.clone());
+        Value::Object(object)
+    }
+
+    /// The message that carries the request.
+    pub fn to_message(&self, id: String, headers: Object) -> Outgoing {
+        Outgoing::new(id, Destination::Queue(REQUEST_QUEUE.to_owned()), headers, self.to_value().to_json().into_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_that_are_too_long_and_ids_that_name_no_file_are_refused() {
+        let long = vec![b' '; Source::MAX_BYTES as usize + 1];
+        assert!(Request::read(&long).is_err_and(|reason| reason.contains("64 MiB is the most")));
+        for (guid, expected) in [
+            (Value::from("a-1_b.c"), Ok(Some("a-1_b.c"))),
+            (Value::from(""), Ok(None)),
+            (Value::Null, Ok(None)),
+            (Value::from("../../x"), Err("has characters that an ID cannot have")),
+            (Value::from("x".repeat(201)), Err("longer than 200")),
+            (Value::from(1), Err("a number, not a string")),
+        ] {
+            let parameters = Object::from_iter([("guid".to_owned(), guid)]);
+            let request = Request { parameters, ..Request::default() };
+            match (request.recipe_id(), expected) {
+                (Err(said), Err(part)) => assert!(said.contains(part), "{said}"),
+                (found, expected) => assert_eq!(found, expected.map_err(str::to_owned)),
+            }
+        }
+    }
+
+    #[test]
+    fn messages_with_a_recipe_are_known_as_the_reference_knows_them() {
+        for (header, expected) in [
+            (Value::Bool(true), true),
+            (Value::from("True"), true),
+            (Value::from("true"), true),
+            (Value::from(1), true),
+            (Value::from("TRUE"), false),
+            (Value::from("1"), false),
+            (Value::Bool(false), false),
+            (Value::Object(Object::new()), false),
+            (Value::Array(Vec::new()), false),
+            (Value::Null, false),
+        ] {
+            let headers = Object::from_iter([(RECIPE_HEADER.to_owned(), header.clone())]);
+            assert_eq!(is_recipe(&headers), expected, "{}", header.to_json());
+        }
+    }
+
+    #[test]
+    fn requests_are_what_the_contract_says() {
+        let deep = "[".repeat(600);
+        let many = format!("{{\"recipes\": [{}\"x\"]}}", "\"x\", ".repeat(100));
+        for (body, fault) in [
+            (r#"{"recipes": ["x"], "parameters": {"a": "{b"}, "more": 1}"#, None),
+            (r#"{"custom_recipe": null}"#, None),
+            (&deep, Some("more than 512 levels of arrays and objects, from byte 512 on")),
+            ("[]", Some("the request is a list, not an object")),
+            (r#"{"recipes": "x"}"#, Some("`recipes` is the text `\"x\"`, not a list")),
+            (r#"{"recipes": ["x", 1]}"#, Some("`recipes[1]` is `1`, not a string")),
+            (r#"{"recipes": ["\ud800"]}"#, Some("`recipes` holds something that is not a name")),
+            (r#"{"parameters": null}"#, Some("`parameters` is null, not an object")),
+            (&many, Some("`recipes` has more than 100 items")),
+        ] {
+            assert_eq!(Request::read(body.as_bytes()).err().as_deref(), fault, "{body}");
+        }
+    }
+}

@@ -1,0 +1,442 @@
+//! A project: its settings, and the contracts, site, broker and recipes that its files are held against.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock, mpsc};
+
+use crate::library::{self, Disk, Library};
+use crate::settings::{self, Settings};
+use zrecipe_language::compile::{Compilation, Options, compile};
+use zrecipe_language::contract::{self, Contract, Contracts};
+use zrecipe_language::document::DocumentKind;
+use zrecipe_language::site::{Files, Look, Site};
+use zrecipe_language::source::Source;
+use zrecipe_language::syntax::{Kind, ProblemKind, Tree, yaml};
+use zrecipe_language::topology::{self, Topology};
+
+/// What the user has named beside the settings, and before them.
+#[derive(Debug, Clone, Default)]
+pub struct Given {
+    /// Where recipes are looked up first.
+    pub recipe_directories: Vec<PathBuf>,
+    /// The site configuration.
+    pub site: Option<PathBuf>,
+    /// The broker configurations: patterns.
+    pub broker: Vec<PathBuf>,
+    /// Texts that an editor has open, in place of what is in the files.
+    pub unsaved: BTreeMap<PathBuf, Arc<Source>>,
+}
+
+/// A project.
+pub struct Project {
+    /// Its settings.
+    pub settings: Settings,
+    given: Given,
+    /// Its `recipes` are looked up here; empty for the working directory.
+    directory: PathBuf,
+    /// The files that configurations name.
+    files: Open,
+    site: OnceLock<Site>,
+    contracts: OnceLock<(Contracts, Vec<Unusable>)>,
+    topology: OnceLock<Topology>,
+    /// What the settings name and that does not count.
+    outside: Vec<PathBuf>,
+    /// Why the settings cannot be used.
+    unsettled: Option<settings::Error>,
+}
+
+/// A contract that the settings name and that cannot be used.
+pub struct Unusable {
+    /// The file.
+    pub path: PathBuf,
+    /// What to call it.
+    pub name: String,
+    /// What is wrong with it first, and where.
+    pub why: String,
+}
+
+/// Why something that recipes are held against cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file cannot be used.
+    #[error(transparent)]
+    Library(#[from] library::Error),
+    /// The broker configuration is no JSON or YAML.
+    #[error("cannot use the broker configuration `{name}`")]
+    BrokenBroker {
+        /// The file.
+        name: String,
+    },
+    /// The file is something else.
+    #[error("`{name}` is of kind {kind}, and no broker configuration")]
+    NotTheBroker {
+        /// The file.
+        name: String,
+        /// What it is.
+        kind: &'static str,
+    },
+}
+
+impl Project {
+    /// The project of the working directory.
+    pub fn in_directory(directory: &Path, given: Given) -> Self {
+        let (settings, unsettled) =
+            match Settings::find_with(directory, &|path| given.unsaved.get(path).map(|source| source.text())) {
+                Ok(settings) => (settings, None),
+                Err(error) => (Settings::default(), Some(error)),
+            };
+        let disk = Disk { max_bytes: settings.max_bytes() };
+        let files = Open { disk, unsaved: given.unsaved.clone(), within: None };
+        let (site, contracts, topology) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
+        Self {
+            settings,
+            given,
+            directory: PathBuf::new(),
+            files,
+            site,
+            contracts,
+            topology,
+            outside: Vec::new(),
+            unsettled,
+        }
+    }
+
+    /// The project of another directory. What its own files name counts only inside of the directories `within`, if
+    /// these are given: its author may be anybody.
+    pub fn of_directory(directory: &Path, given: Given, within: Option<&[PathBuf]>) -> Self {
+        let mut project = Self { directory: directory.to_owned(), ..Self::in_directory(directory, given) };
+        if let Some(within) = within {
+            project.outside = project.settings.keep_paths(|path| is_within(path, within));
+            project.files.within = Some(within.to_vec());
+        }
+        project
+    }
+
+    /// Why the settings are not in force, if they are not.
+    pub fn unsettled(&self) -> Option<&settings::Error> {
+        self.unsettled.as_ref()
+    }
+
+    /// What the settings name outside of the directories within which it would count.
+    pub fn outside(&self) -> &[PathBuf] {
+        &self.outside
+    }
+
+    /// Where recipes are looked up.
+    ///
+    /// # Errors
+    /// The site configuration cannot be used.
+    pub fn library(&self) -> Result<Library, library::Error> {
+        let directory = match (self.site()?, self.site_path()) {
+            (Some(site), Some(path)) => library::recipe_directory(site, path)?,
+            _ => None,
+        };
+        Ok(Library::new(&self.given.recipe_directories, &self.settings, directory, &self.directory))
+    }
+
+    /// The site configuration that is named, with all that it includes. It is read once.
+    ///
+    /// # Errors
+    /// It cannot be used.
+    pub fn site(&self) -> Result<Option<&Site>, library::Error> {
+        let Some(path) = self.site_path() else { return Ok(None) };
+        if let Some(site) = self.site.get() {
+            return Ok(Some(site));
+        }
+        // While somebody writes it, the last one that can be used counts.
+        let unsaved = self.given.unsaved.get(path).cloned();
+        let unsaved = unsaved.and_then(|source| library::site_in(source, path, &self.files).ok());
+        let site = match unsaved {
+            Some(site) => site,
+            None => {
+                let source = library::read(path, &path.to_string_lossy(), self.settings.max_bytes())?;
+                library::site_in(Arc::new(source), path, &self.files)?
+            }
+        };
+        Ok(Some(self.site.get_or_init(|| site)))
+    }
+
+    /// The files of the site configuration: the one that is named, and all that it includes.
+    pub fn site_files(&self) -> Vec<PathBuf> {
+        let named = self.site_path();
+        let site = self.site().ok().flatten();
+        let parts = site.into_iter().flat_map(Site::files).map(|part| PathBuf::from(part.tree().source().name()));
+        let mut files: Vec<PathBuf> = named.map(Path::to_owned).into_iter().chain(parts).collect();
+        files.dedup();
+        files
+    }
+
+    /// The site configuration that is named: by the user, or in the settings.
+    pub fn site_path(&self) -> Option<&Path> {
+        let given = self.given.site.as_deref().filter(|path| !path.as_os_str().is_empty());
+        given.or(self.settings.site.as_deref())
+    }
+
+    /// The names of the recipes that the site has, if somebody has said where they are.
+    ///
+    /// # Errors
+    /// The site configuration cannot be used.
+    pub fn recipe_names(&self) -> Result<Option<BTreeSet<String>>, Error> {
+        let library = self.library()?;
+        Ok(library.is_told.then(|| library.names().into_iter().collect()))
+    }
+
+    /// The broker configurations that are named: patterns.
+    pub fn broker_paths(&self) -> &[PathBuf] {
+        if self.given.broker.is_empty() { &self.settings.broker } else { &self.given.broker }
+    }
+
+    /// The broker that recipes are held against, if its configuration is named: by the user, or in the settings. It is
+    /// read once.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn topology(&self) -> Result<Option<&Topology>, Error> {
+        if let Some(topology) = self.topology.get() {
+            return Ok(Some(topology));
+        }
+        let paths = self.broker_paths();
+        if paths.is_empty() {
+            return Ok(None);
+        }
+        let mut found = Topology::default();
+        for pattern in paths {
+            for path in library::matching(pattern)? {
+                let is_broker = |tree: &Tree| !tree.is_broken() && DocumentKind::of(tree) == DocumentKind::Broker;
+                let unsaved =
+                    self.given.unsaved.get(&path).map(|source| zrecipe_language::syntax::parse(Arc::clone(source)));
+                if let Some(tree) = unsaved.filter(is_broker) {
+                    found.add(topology::read(&tree));
+                    continue;
+                }
+                let name = path.to_string_lossy();
+                let tree =
+                    zrecipe_language::syntax::parse(Arc::new(library::read(&path, &name, self.settings.max_bytes())?));
+                if tree.is_broken() {
+                    return Err(Error::BrokenBroker { name: name.into_owned() });
+                }
+                let kind = DocumentKind::of(&tree);
+                if !matches!(kind, DocumentKind::Broker | DocumentKind::Recipe) {
+                    return Err(Error::NotTheBroker { name: name.into_owned(), kind: kind.name() });
+                }
+                found.add(topology::read(&tree));
+            }
+        }
+        Ok(Some(self.topology.get_or_init(|| found)))
+    }
+
+    /// The contracts of the services: those that the settings name and that can be used, and the built-in ones; and
+    /// those that cannot be used. They are read once.
+    pub fn usable_contracts(&self) -> (&Contracts, &[Unusable]) {
+        if self.settings.contracts.is_empty() {
+            return (Contracts::built_in(), &[]);
+        }
+        let (contracts, unusable) = self.contracts.get_or_init(|| {
+            let (mut found, mut unusable) = (Vec::new(), Vec::new());
+            for pattern in &self.settings.contracts {
+                let paths = library::matching(pattern).unwrap_or_else(|_| vec![pattern.clone()]);
+                for contract in paths.iter().map(|path| self.read_contract(path)) {
+                    match contract {
+                        Ok(contract) => found.push(Arc::new(contract)),
+                        Err(contract) => unusable.push(contract),
+                    }
+                }
+            }
+            (Contracts::with_built_in(found), unusable)
+        });
+        (contracts, unusable)
+    }
+
+    /// The contract in a file.
+    ///
+    /// # Errors
+    /// It cannot be used.
+    pub fn read_contract(&self, path: &Path) -> Result<Contract, Unusable> {
+        // While somebody writes it, the last one that can be used counts.
+        let unsaved = self
+            .given
+            .unsaved
+            .get(path)
+            .map(|source| contract::read(&Arc::new(zrecipe_language::syntax::parse(Arc::clone(source)))));
+        if let Some(contract) = unsaved.and_then(|reading| reading.contract) {
+            return Ok(contract);
+        }
+        // Below the root everything is, and such a name would mislead.
+        let here = std::env::current_dir().ok().filter(|here| here.parent().is_some());
+        let name = here.and_then(|here| path.strip_prefix(here).ok()).unwrap_or(path).to_string_lossy().into_owned();
+        let unusable = |why| Unusable { path: path.to_owned(), name: name.clone(), why };
+        let source = library::read(Path::new(&name), &name, self.settings.max_bytes());
+        let source = Arc::new(source.map_err(|error| unusable(error.to_string()))?);
+        let tree = zrecipe_language::syntax::parse(Arc::clone(&source));
+        let reading = contract::read(&tree);
+        reading.contract.ok_or_else(|| {
+            // In broken text the faults are not to be trusted.
+            let faults = reading.faults.into_iter().filter(|_| !tree.is_broken());
+            let faults = faults.map(|fault| (fault.span, fault.message));
+            let broken = compile(Arc::clone(&source), Options::default()).diagnostics.into_iter();
+            let broken = broken.map(|found| (found.primary.span, found.message));
+            let (span, message) = faults.chain(broken).next().unwrap_or_default();
+            unusable(format!("cannot use the contract {}: {message}", source.place(span.start)))
+        })
+    }
+
+    /// What recipes are compiled with under these contracts.
+    pub fn options_under<'s>(&'s self, contracts: &'s Contracts) -> Options<'s> {
+        let declared = Some(&*self.settings.declared).filter(|declared| !declared.is_empty());
+        let site = self.site_path();
+        Options { contracts, declared, files: &self.files, site, ..Options::default() }
+    }
+}
+
+/// The files of the machine, as an editor has them open.
+struct Open {
+    disk: Disk,
+    /// Texts that stand for what is in the files.
+    unsaved: BTreeMap<PathBuf, Arc<Source>>,
+    /// Directories of which alone anything is known.
+    within: Option<Vec<PathBuf>>,
+}
+
+impl Files for Open {
+    fn look(&self, from: &str, path: &str) -> Look {
+        let whole = library::beside(from, path);
+        if self.within.as_ref().is_some_and(|within| path.starts_with('~') || !is_within(&whole, within)) {
+            return Look::Unknown;
+        }
+        match (self.disk.look(from, path), self.unsaved.get(&settings::plain(&whole))) {
+            (Look::File { public, .. }, Some(text)) => {
+                Look::File { tree: Arc::new(yaml::parse(Arc::clone(text))), public }
+            }
+            (found, _) => found,
+        }
+    }
+
+    fn are_same(&self, from: &str, path: &str, name: &str) -> bool {
+        self.disk.are_same(from, path, name)
+    }
+}
+
+/// Whether a path, or the existing part of it, leads into one of the directories, links followed.
+pub fn is_within(path: &Path, directories: &[PathBuf]) -> bool {
+    let goes_up = path.components().any(|part| part == std::path::Component::ParentDir);
+    let real = path.ancestors().find_map(|part| part.canonicalize().ok());
+    let is_in = |real: &PathBuf| {
+        directories.iter().any(|directory| directory.canonicalize().is_ok_and(|directory| real.starts_with(directory)))
+    };
+    // With `..` behind something that is not there nobody can tell.
+    real.as_ref().is_some_and(is_in) && (!goes_up || path.exists())
+}
+
+/// Whether a file in a directory is one of ours: it is of another kind, or a recipe: it has steps or a start, or is
+/// broken and mentions them.
+pub fn is_ours(compilation: &Compilation) -> bool {
+    let recipe = &compilation.recipe;
+    let has_step = recipe.steps().iter().any(|step| step.queue.is_some() || step.topic.is_some());
+    let text = compilation.source.text();
+    let mentions = |key: &str| text.contains(key);
+    match compilation.document.kind() {
+        DocumentKind::Recipe => {}
+        // Many programs have such files.
+        DocumentKind::Users => return text.contains("[rabbitmq]"),
+        _ => return true,
+    }
+    // What ends before anybody can tell may have been a recipe; comments and the like are in other files as well.
+    let (tree, root) = (&compilation.tree, compilation.tree.root());
+    let mut keys = root.members().map(|member| member.key.text());
+    let is_truncated = || tree.problems().iter().any(|problem| problem.kind == ProblemKind::Truncated);
+    let is_cut = tree.is_broken() && text.trim().is_empty()
+        || root.kind() == Kind::Object && is_truncated() && keys.all(|key| key.parse::<u32>().is_ok());
+    recipe.start().is_some()
+        || has_step
+        || is_cut
+        || (!recipe.is_object() && mentions("\"start\"") && mentions("\"queue\""))
+}
+
+/// The JSON and YAML files and the settings below a directory, without those that git ignores.
+///
+/// # Errors
+/// The directory cannot be read; in words.
+pub fn walk(directory: &Path) -> Result<Vec<PathBuf>, String> {
+    let mut files = Vec::new();
+    for entry in ignore::WalkBuilder::new(directory).build() {
+        let entry = entry.map_err(|error| error.to_string())?;
+        let is_file = entry.file_type().is_some_and(|kind| kind.is_file());
+        let ends = |ending: &str| entry.path().extension().is_some_and(|found| found == ending);
+        let is_settings = entry.file_name() == settings::FILE_NAME;
+        if is_file && (is_settings || ["json", "yml", "yaml", "ini"].into_iter().any(ends)) {
+            files.push(entry.into_path());
+        }
+    }
+    // As if each directory were sorted by itself: what is in `a` comes before `a.json`.
+    let in_order = |path: &PathBuf| {
+        path.as_os_str().as_bytes().iter().map(|&byte| if byte == b'/' { 0 } else { byte }).collect::<Vec<u8>>()
+    };
+    files.sort_by_cached_key(in_order);
+    Ok(files)
+}
+
+/// A directory and those below it, without those that git ignores.
+pub fn directories(directory: &Path) -> Vec<PathBuf> {
+    let entries = ignore::WalkBuilder::new(directory).build().filter_map(Result::ok);
+    entries
+        .filter(|entry| entry.file_type().is_some_and(|kind| kind.is_dir()))
+        .map(ignore::DirEntry::into_path)
+        .collect()
+}
+
+/// Whether git ignores a file or directory below a directory.
+pub fn is_ignored(directory: &Path, path: &Path) -> bool {
+    let wanted = path.to_owned();
+    let on_the_way = move |entry: &ignore::DirEntry| wanted.starts_with(entry.path());
+    let mut found = ignore::WalkBuilder::new(directory).filter_entry(on_the_way).build();
+    !found.any(|entry| entry.is_ok_and(|entry| entry.path() == path))
+}
+
+/// Works on items with all cores and hands the results on in the order of the items.
+///
+/// # Errors
+/// The first that `take` returns; nothing is taken after it.
+pub fn each_in_order<T: Sync, R: Send, E>(
+    items: &[T],
+    work: impl Fn(&T) -> R + Sync,
+    mut take: impl FnMut(&T, R) -> Result<(), E>,
+) -> Result<(), E> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(items.len());
+    if threads <= 1 {
+        return items.iter().try_for_each(|item| take(item, work(item)));
+    }
+    // A handful at a time: to hand over each by itself takes longer than to work on a small recipe.
+    const MOST_AT_ONCE: usize = 64;
+    let batches: Vec<&[T]> = items.chunks((items.len() / (16 * threads)).clamp(1, MOST_AT_ONCE)).collect();
+    let next = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        let (sender, results) = mpsc::sync_channel(4 * threads);
+        for _ in 0..threads {
+            let (sender, next, work, batches) = (sender.clone(), &next, &work, &batches);
+            scope.spawn(move || {
+                loop {
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(batch) = batches.get(index) else { return };
+                    let results: Vec<R> = batch.iter().map(work).collect();
+                    // Nobody listens any more when the output is closed.
+                    if sender.send((index, results)).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        drop(sender);
+        let mut waiting = BTreeMap::new();
+        let mut due = 0;
+        for (index, results) in results {
+            waiting.insert(index, results);
+            while let Some(results) = waiting.remove(&due) {
+                batches[due].iter().zip(results).try_for_each(|(item, result)| take(item, result))?;
+                due += 1;
+            }
+        }
+        Ok(())
+    })
+}

@@ -1,0 +1,708 @@
+//! Dead letters: what they say about their end, the files they are kept in, and the way back.
+//!
+//! The files are those of `zocalo.dlq_purge` and `zocalo.dlq_reinject` (`zocalo` 1.5.0):
+//! `{"exported": {"date", "time"}, "header": {…}, "message": …}`, named `msg-<yyyymmdd>-<hhmmss>-<ms>-<id>` in a folder
+//! for each day. What they cannot hold is in a part of its own, `zrecipe`: the id, the queue, AMQP's properties, headers and
+//! the body where they are no JSON. A letter leaves its queue when its file is safe, and a file goes when the broker has its message.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, Zoned};
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
+use uuid::Uuid;
+
+use zrecipe_broker::message::{Destination, Outgoing, RECIPE_HEADER, is_recipe, message_id};
+use zrecipe_broker::transport::{
+    Deliveries, Delivery, Error as TransportError, Settlement, Subscription, Transport, Verdict, Waiting,
+};
+use zrecipe_language::syntax::json::read_value;
+use zrecipe_language::value::{Object, Value};
+
+/// What the name of a queue of dead letters begins with.
+pub const PREFIX: &str = "dlq.";
+/// How many letters are under way to us where none stays. A tool that is killed has had each of them delivered once more.
+const PREFETCH: u16 = 4;
+/// A message that has come back so often is renewed, where nobody says how often it may come back.
+pub const WORN: u32 = 1;
+/// What brokers and we write into the headers for each delivery; what comes back starts afresh.
+const BOOKKEEPING: [&str; 12] = [
+    "message-id",
+    "routing_key",
+    "redelivered",
+    "exchange",
+    "consumer_tag",
+    "delivery_mode",
+    "subscription",
+    "timestamp",
+    "destination",
+    "zrecipe-reason",
+    "content-length",
+    "expires",
+];
+
+/// A dead letter.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Letter {
+    /// The queue that it lies in; none when it is from a file that does not say so.
+    pub queue: Option<String>,
+    /// Its id, if it was sent with one.
+    pub id: Option<String>,
+    /// What else its sender said of it, as in [`Outgoing`].
+    pub properties: Object,
+    /// Headers.
+    pub headers: Object,
+    /// Body.
+    pub body: Vec<u8>,
+    /// When it was sent, as far as anybody says.
+    pub sent: Option<SystemTime>,
+}
+
+/// How a letter came to its end.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Death {
+    /// The queue in which it died.
+    pub queue: Option<String>,
+    /// The exchange by which it had come there.
+    pub exchange: String,
+    /// The broker's word: `rejected`, `delivery_limit`, `expired` or `maxlen`.
+    pub reason: Option<String>,
+    /// When, in seconds since 1970.
+    pub time: Option<i64>,
+}
+
+/// What is wrong with a file.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It cannot be read, written or removed.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// It holds something else.
+    #[error("{}: {reason}", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The broker.
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+}
+
+/// The queue of the dead letters of a queue; with the prefix or without.
+pub fn queue_of(name: &str) -> String {
+    format!("{PREFIX}{}", name.strip_prefix(PREFIX).unwrap_or(name))
+}
+
+/// Headers for a message that begins a new life: without what brokers and we have written for each delivery.
+pub fn fresh_headers(headers: &Object) -> Object {
+    let is_own = |key: &str| !BOOKKEEPING.contains(&key) && !key.starts_with("x-");
+    let own = headers.iter().filter(|(key, _)| is_own(key));
+    let mut fresh: Object = own.map(|(key, value)| (key.clone(), value.clone())).collect();
+    if is_recipe(headers) {
+        fresh.insert(RECIPE_HEADER.to_owned(), Value::Bool(true));
+    }
+    fresh
+}
+
+impl Letter {
+    /// What a broker has delivered.
+    pub fn of(delivery: &Delivery) -> Self {
+        Self {
+            queue: Some(delivery.source.name().to_owned()),
+            id: delivery.has_own_id.then(|| delivery.id.clone()),
+            properties: delivery.properties.clone(),
+            headers: delivery.headers.clone(),
+            body: delivery.body.clone(),
+            sent: delivery.sent,
+        }
+    }
+
+    /// How it came to its end. The newest death counts that is none of waiting.
+    pub fn death(&self) -> Death {
+        let deaths = self.headers.get("x-death").and_then(Value::as_array).unwrap_or_default();
+        let text = |death: &Value, key: &str| death.get(key).and_then(Value::as_str).map(str::to_owned);
+        let is_wait = |death: &&Value| text(death, "reason").as_deref() == Some("expired");
+        let death = deaths.iter().find(|death| !is_wait(death)).or_else(|| deaths.first());
+        let own = || self.queue.as_deref().and_then(|queue| queue.strip_prefix(PREFIX)).map(str::to_owned);
+        let Some(death) = death else { return Death { queue: own(), ..Death::default() } };
+        Death {
+            queue: text(death, "queue").or_else(own),
+            exchange: text(death, "exchange").unwrap_or_default(),
+            reason: text(death, "reason"),
+            time: death.get("time").and_then(|time| match time {
+                Value::Number(number) => Some(number.as_f64() as i64),
+                _ => None,
+            }),
+        }
+    }
+
+    /// Why it is here, in the words of who put it here.
+    pub fn reason(&self) -> String {
+        let said = self.headers.get("zrecipe-reason").and_then(Value::as_str).map(str::to_owned);
+        said.filter(|said| !said.is_empty()).or_else(|| self.death().reason).unwrap_or_else(|| "unknown".to_owned())
+    }
+
+    /// The step that it was for, if it carries a recipe.
+    pub fn step(&self) -> Option<(i64, Option<String>)> {
+        if !is_recipe(&self.headers) {
+            return None;
+        }
+        let body = read_value(&self.body).ok()?;
+        let pointer = body.get("recipe-pointer")?;
+        let number = pointer.as_i64().or_else(|| pointer.as_str()?.trim().parse().ok())?;
+        let step = body.get("recipe").and_then(|recipe| recipe.get(&number.to_string()));
+        let service = step.and_then(|step| step.get("service")?.as_str().map(str::to_owned));
+        Some((number, service))
+    }
+
+    /// The letter as a file has it.
+    pub fn to_value(&self, now: &Zoned) -> Value {
+        let mut header = self.headers.clone();
+        header.insert("message-id".to_owned(), Value::from(self.id.as_deref().unwrap_or("")));
+        if is_recipe(&self.headers) {
+            // `True` is what Python's reader wants to see when it comes from a file.
+            header.insert(RECIPE_HEADER.to_owned(), Value::from("True"));
+        }
+        let read = read_value(&self.body).ok();
+        let text = String::from_utf8_lossy(&self.body);
+        let mut own = Object::new();
+        if let Some(queue) = &self.queue {
+            own.insert("queue".to_owned(), Value::from(queue.as_str()));
+        }
+        if let Some(id) = &self.id {
+            own.insert("id".to_owned(), Value::from(id.as_str()));
+        }
+        if !self.properties.is_empty() {
+            own.insert("properties".to_owned(), Value::Object(self.properties.clone()));
+        }
+        if read.is_none() {
+            match std::str::from_utf8(&self.body) {
+                Ok(text) => own.insert("text".to_owned(), Value::from(text)),
+                Err(_) => {
+                    let bytes = self.body.iter().map(|byte| Value::from(i64::from(*byte))).collect();
+                    own.insert("bytes".to_owned(), Value::Array(bytes))
+                }
+            };
+        }
+        Value::from([
+            (
+                "exported",
+                Value::from([
+                    ("date", Value::from(now.strftime("%Y-%m-%d").to_string())),
+                    ("time", Value::from(now.strftime("%H:%M:%S").to_string())),
+                ]),
+            ),
+            ("header", Value::Object(header)),
+            ("message", read.unwrap_or_else(|| Value::from(text.into_owned()))),
+            ("zrecipe", Value::Object(own)),
+        ])
+    }
+
+    /// Reads a file of ours or of the reference's tools.
+    ///
+    /// # Errors
+    /// It cannot be read, or is something else.
+    pub fn read(path: &Path) -> Result<Self, Error> {
+        let malformed = |reason: &str| Error::Malformed { path: path.to_owned(), reason: reason.to_owned() };
+        let text = std::fs::read(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
+        let file = read_value(&text).map_err(|reason| malformed(&format!("it is {reason}")))?;
+        let (Some(Value::Object(headers)), Some(message)) = (file.get("header"), file.get("message")) else {
+            return Err(malformed("it is no dead letter: one has `header` and `message`"));
+        };
+        let own = |key: &str| file.get("zrecipe").and_then(|own| own.get(key));
+        let text = |key: &str| own(key).and_then(Value::as_str).map(str::to_owned);
+        let byte = |byte: &Value| byte.as_i64().and_then(|byte| u8::try_from(byte).ok());
+        let body = match (own("bytes").and_then(Value::as_array), text("text")) {
+            (Some(bytes), _) => {
+                let bytes = bytes.iter().map(byte).collect::<Option<Vec<u8>>>();
+                bytes.ok_or_else(|| malformed("`bytes` are numbers from 0 to 255"))?
+            }
+            (None, Some(text)) => text.into_bytes(),
+            (None, None) => message.to_json().into_bytes(),
+        };
+        let properties = own("properties").and_then(Value::as_object).cloned().unwrap_or_default();
+        Ok(Self { queue: text("queue"), id: text("id"), properties, headers: headers.clone(), body, sent: None })
+    }
+
+    /// The message as it goes back: to where it died, or elsewhere. Its id follows from the one it had (or `name`) and its
+    /// death: brokers and services that have seen the old one take it, and sending it twice is sending it once.
+    ///
+    /// # Errors
+    /// Nobody knows where it died.
+    pub fn to_message(&self, name: &str, destination: Option<&str>) -> Result<Outgoing, String> {
+        let queue = destination.map(str::to_owned).or_else(|| self.death().queue);
+        let queue = queue.ok_or("it does not say in which queue it died; `--destination` says where it is to go")?;
+        let mut headers = fresh_headers(&self.headers);
+        headers.insert("dlq-reinjected".to_owned(), Value::from("True"));
+        Ok(Outgoing {
+            properties: self.properties.clone(),
+            ..Outgoing::new(
+                message_id(self.id.as_deref().unwrap_or(name), &format!("reinjected {:?}", self.death().time)),
+                Destination::Queue(queue),
+                headers,
+                self.body.clone(),
+            )
+        })
+    }
+
+    /// The name of its file, without what makes it unique. It follows from the letter alone: who was stopped before its
+    /// letter had left the queue finds the file again. A letter that says nothing of time is of the year 1970.
+    fn file_name(&self) -> (String, String) {
+        let died = self.death().time.and_then(|time| Timestamp::from_second(time).ok());
+        let time = died.or_else(|| Timestamp::try_from(self.sent?).ok());
+        let time = time
+            .map_or_else(|| Timestamp::UNIX_EPOCH.to_zoned(TimeZone::UTC), |time| time.to_zoned(TimeZone::system()));
+        let content = || {
+            let text = [self.queue.as_deref().unwrap_or_default().as_bytes(), b"\n", &self.body].concat();
+            Uuid::new_v5(&Uuid::NAMESPACE_OID, &text).to_string()
+        };
+        let id = self.id.clone().unwrap_or_else(content);
+        let allowed = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '_' };
+        let id: String = id.chars().map(allowed).take(100).collect();
+        let folder = time.strftime("%Y-%m-%d").to_string();
+        (folder, format!("msg-{}-000-{id}", time.strftime("%Y%m%d-%H%M%S")))
+    }
+
+    /// Writes it into a directory, safely; its file. The file that was written when the same letter came before, and
+    /// the tool was stopped before it could say so, is found again; but none of `taken`, which are those of others that
+    /// have come since: two without an id may look the same.
+    ///
+    /// # Errors
+    /// The directory cannot be written.
+    pub fn write(&self, directory: &Path, came_before: bool, taken: &HashSet<PathBuf>) -> Result<PathBuf, Error> {
+        let (folder, name) = self.file_name();
+        let folder = directory.join(folder);
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            move |source| Error::Io { path, source }
+        };
+        std::fs::create_dir_all(&folder).map_err(failed(&folder))?;
+        let text = self.to_value(&Zoned::now()).to_json_pretty() + "\n";
+        for number in 1.. {
+            let path = folder.join(if number == 1 { name.clone() } else { format!("{name}-{number}") });
+            let mut part = tempfile::NamedTempFile::new_in(&folder).map_err(failed(&path))?;
+            part.write_all(text.as_bytes()).map_err(failed(&path))?;
+            part.as_file().sync_all().map_err(failed(&path))?;
+            match part.persist_noclobber(&path) {
+                Ok(_) => {
+                    std::fs::File::open(&folder).and_then(|folder| folder.sync_all()).map_err(failed(&folder))?;
+                    return Ok(path);
+                }
+                Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => {
+                    // A file keeps what a body says, not how it is spaced.
+                    let said = |body: &[u8]| read_value(body).map_err(|_| body.to_vec());
+                    let same = |other: &Self| {
+                        (&other.queue, &other.id) == (&self.queue, &self.id) && said(&other.body) == said(&self.body)
+                    };
+                    let may_be = self.id.is_some() || (came_before && !taken.contains(&path));
+                    if may_be && Self::read(&path).is_ok_and(|other| same(&other)) {
+                        return Ok(path);
+                    }
+                }
+                Err(error) => return Err(failed(&path)(error.error)),
+            }
+        }
+        Err(Error::Malformed { path: folder, reason: "it is full".to_owned() })
+    }
+}
+
+/// What becomes of a message that was looked at.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Fate {
+    /// It stays.
+    Stays,
+    /// It goes.
+    Goes,
+    /// It goes when this is safe in its place.
+    Becomes(Box<Outgoing>),
+}
+
+/// Which messages of a queue are looked at.
+#[derive(Debug, Clone, Copy)]
+pub struct Look {
+    /// How long to wait for another one.
+    pub wait: Duration,
+    /// At most so many.
+    pub most: usize,
+    /// One that has come back so often is renewed before anything else is done: a broker drops what comes back too often,
+    /// and whoever looks may be killed.
+    pub worn: u32,
+    /// Whether all stay.
+    pub is_only_look: bool,
+}
+
+/// What a look has come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seen {
+    /// How many messages were looked at.
+    pub count: usize,
+    /// Whether it was to end before it had seen all.
+    pub is_interrupted: bool,
+}
+
+/// Copies that we have put into queues and that are to come to us like what was there before.
+#[derive(Debug, Default)]
+pub struct Copies {
+    expected: HashMap<Uuid, usize>,
+}
+
+impl Copies {
+    /// Renews messages; their copies are expected.
+    ///
+    /// # Errors
+    /// The broker failed.
+    pub async fn renew(&mut self, transport: &dyn Transport, worn: Vec<Delivery>) -> Result<(), TransportError> {
+        for delivery in &worn {
+            *self.expected.entry(fingerprint(delivery)).or_default() += 1;
+        }
+        transport.renew(worn).await
+    }
+
+    /// Whether a message is such a copy, or one that is like it: as many come as are expected.
+    pub fn are(&mut self, delivery: &Delivery) -> bool {
+        let expected = self.expected.get_mut(&fingerprint(delivery)).filter(|expected| **expected > 0);
+        expected.map(|expected| *expected -= 1).is_some()
+    }
+}
+
+/// What a copy has like what it is a copy of.
+fn fingerprint(delivery: &Delivery) -> Uuid {
+    let id = delivery.has_own_id.then_some(delivery.id.as_str());
+    let headers = Value::Object(delivery.headers.clone()).to_json();
+    let properties = Value::Object(delivery.properties.clone()).to_json();
+    let text = format!("{} {id:?} {headers} {properties}\n", delivery.source);
+    let text = [text.as_bytes(), &delivery.body].concat();
+    Uuid::new_v5(&Uuid::NAMESPACE_OID, &text)
+}
+
+/// Looks at the messages of a queue until there are no more, or `over` says so; what stays has gone back then. A broker
+/// that is away is waited for.
+///
+/// # Errors
+/// The broker failed, there is no such queue, or `each` failed.
+pub async fn look<E: From<TransportError>>(
+    transport: &dyn Transport,
+    queue: &str,
+    look: Look,
+    over: &mut watch::Receiver<bool>,
+    each: impl FnMut(&Delivery) -> Result<Fate, E>,
+) -> Result<Seen, E> {
+    transport.waiting(queue).await?;
+    let source = Destination::Queue(queue.to_owned());
+    // What stays must not come again before all have been seen.
+    let prefetch = match look.most {
+        usize::MAX => PREFETCH,
+        most => u16::try_from(most.max(1)).unwrap_or(u16::MAX),
+    };
+    let deliveries = transport.subscribe(Subscription { source, prefetch }).await?;
+    let (arrived, copies) = (VecDeque::new(), Copies::default());
+    let mut reading =
+        Reading { transport, queue, look, prefetch, deliveries, arrived, copies, staying: Vec::new(), seen: 0 };
+    let ended = reading.read(over, each).await;
+    let Reading { deliveries, mut staying, arrived, seen, .. } = reading;
+    staying.extend(arrived);
+    let let_go = let_go(transport, vec![deliveries], staying, look.worn).await;
+    let is_interrupted = ended?;
+    let_go?;
+    Ok(Seen { count: seen, is_interrupted })
+}
+
+/// A look that is under way.
+struct Reading<'t> {
+    transport: &'t dyn Transport,
+    queue: &'t str,
+    look: Look,
+    prefetch: u16,
+    deliveries: Deliveries,
+    /// What has come and was not looked at.
+    arrived: VecDeque<Delivery>,
+    copies: Copies,
+    staying: Vec<Delivery>,
+    seen: usize,
+}
+
+impl Reading<'_> {
+    /// Looks at messages until there are no more; true when `over` came first.
+    async fn read<E: From<TransportError>>(
+        &mut self,
+        over: &mut watch::Receiver<bool>,
+        mut each: impl FnMut(&Delivery) -> Result<Fate, E>,
+    ) -> Result<bool, E> {
+        while self.seen < self.look.most && self.staying.len() < usize::from(self.prefetch) {
+            if self.arrived.is_empty() {
+                let arrives = tokio::select! {
+                    biased;
+                    _ = over.wait_for(|over| *over) => return Ok(true),
+                    arrives = self.arrive() => arrives?,
+                };
+                if !arrives {
+                    break;
+                }
+                self.renew(&mut each).await?;
+                continue;
+            }
+            if *over.borrow() {
+                return Ok(true);
+            }
+            let Some(delivery) = self.arrived.pop_front() else { continue };
+            if self.look.is_only_look && self.copies.are(&delivery) {
+                self.staying.push(delivery);
+                continue;
+            }
+            self.seen += 1;
+            let settlement = match each(&delivery) {
+                Ok(Fate::Goes) => Settlement::of(Verdict::Accept),
+                Ok(Fate::Becomes(message)) => Settlement { outputs: vec![*message], ..Settlement::of(Verdict::Accept) },
+                stays => {
+                    self.staying.push(delivery);
+                    stays?;
+                    continue;
+                }
+            };
+            match self.transport.settle(&delivery, settlement).await {
+                // It is not ours any more, and comes again.
+                Ok(()) | Err(TransportError::NotHeld) => {}
+                Err(error) => {
+                    self.staying.push(delivery);
+                    return Err(error.into());
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    /// Takes what comes; false when nothing comes any more.
+    async fn arrive(&mut self) -> Result<bool, TransportError> {
+        /// How long to wait for messages that are there and do not come, as where another consumer goes first.
+        const PATIENCE: Duration = Duration::from_secs(30);
+        let begun = Instant::now();
+        loop {
+            match timeout(self.look.wait, self.deliveries.next()).await {
+                Ok(Some(delivery)) => {
+                    self.arrived.push_back(delivery);
+                    self.arrived.extend(std::iter::from_fn(|| self.deliveries.next_at_once()));
+                    return Ok(true);
+                }
+                Ok(None) => return Err(TransportError::NoSuchQueue(self.queue.to_owned())),
+                // Nothing comes from a queue that is empty, and from a broker that is away; this waits for it.
+                Err(_) if begun.elapsed() < PATIENCE && ready(self.transport, self.queue).await?.messages > 0 => {}
+                Err(_) => return Ok(false),
+            }
+        }
+    }
+
+    /// Renews what is worn of that which has come. Where all stay, it is looked at now, and its copy is not; where not, what
+    /// is done is done with the copy.
+    async fn renew<E: From<TransportError>>(
+        &mut self,
+        each: &mut impl FnMut(&Delivery) -> Result<Fate, E>,
+    ) -> Result<(), E> {
+        let (worn, rest): (Vec<Delivery>, Vec<Delivery>) =
+            self.arrived.drain(..).partition(|delivery| delivery.returns >= self.look.worn);
+        self.arrived = rest.into();
+        if worn.is_empty() {
+            return Ok(());
+        }
+        // Held until they are renewed, whatever becomes of that.
+        let held = self.staying.len();
+        self.staying.extend(worn.iter().cloned());
+        self.copies.renew(self.transport, worn).await?;
+        for delivery in self.staying.split_off(held) {
+            if self.look.is_only_look && self.seen < self.look.most {
+                self.seen += 1;
+                each(&delivery)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How many messages wait in a queue: asked more than once, because a busy RabbitMQ says 0 of one that does not answer at
+/// once.
+///
+/// # Errors
+/// The broker failed, or there is no such queue.
+pub async fn ready(transport: &dyn Transport, queue: &str) -> Result<Waiting, TransportError> {
+    const TIMES: usize = 2;
+    for _ in 0..TIMES {
+        let found = transport.waiting(queue).await?;
+        if found.messages > 0 {
+            return Ok(found);
+        }
+    }
+    transport.waiting(queue).await
+}
+
+/// Ends subscriptions, with which the messages that were only looked at go back: one that went before would come to us
+/// again, and that counts. So does what was delivered and not looked at; what is worn is renewed.
+///
+/// # Errors
+/// The broker failed.
+pub async fn let_go(
+    transport: &dyn Transport,
+    mut subscriptions: Vec<Deliveries>,
+    mut held: Vec<Delivery>,
+    worn: u32,
+) -> Result<(), TransportError> {
+    for deliveries in &mut subscriptions {
+        held.extend(deliveries.stop().await);
+    }
+    transport.renew(held.into_iter().filter(|delivery| delivery.returns >= worn).collect()).await
+}
+
+/// The topic that a letter came by, where the queue in which it died is gone.
+fn way_without(queue: &str, letter: &Letter) -> Option<String> {
+    /// The exchange of the delayed-message plug-in.
+    const DELAYED: &str = "delayed";
+    let death = letter.death();
+    let is_way = !death.exchange.is_empty() && death.exchange != DELAYED && death.queue.as_deref() == Some(queue);
+    is_way.then_some(death.exchange)
+}
+
+/// Where [`reinject`] would send a letter. Whether anybody listens to a topic is seen only then.
+///
+/// # Errors
+/// Its queue is not there, or the broker does not say.
+pub async fn would_go(
+    transport: &dyn Transport,
+    letter: &Letter,
+    message: &Outgoing,
+) -> Result<Destination, TransportError> {
+    let Destination::Queue(queue) = &message.destination else { return Ok(message.destination.clone()) };
+    match transport.waiting(queue).await {
+        Ok(_) => Ok(message.destination.clone()),
+        Err(TransportError::NoSuchQueue(queue)) => match way_without(&queue, letter) {
+            Some(exchange) => Ok(Destination::Topic(exchange)),
+            None => Err(TransportError::NoSuchQueue(queue)),
+        },
+        Err(error) => Err(error),
+    }
+}
+
+/// Sends a letter back, confirmed. Where its queue is gone and it had come by a topic, all who listen to that get it.
+///
+/// # Errors
+/// The broker did not take it.
+pub async fn reinject(
+    transport: &dyn Transport,
+    letter: &Letter,
+    message: Outgoing,
+) -> Result<Destination, TransportError> {
+    let destination = message.destination.clone();
+    match transport.send(vec![message.clone()]).await {
+        Err(TransportError::NoSuchQueue(queue)) => {
+            let Some(exchange) = way_without(&queue, letter) else { return Err(TransportError::NoSuchQueue(queue)) };
+            // Sent to the topic itself it would be gone if nobody listens; so it has to reach a queue.
+            transport.send(vec![Outgoing { exchange: Some(exchange.clone()), ..message }]).await?;
+            Ok(Destination::Topic(exchange))
+        }
+        sent => sent.map(|()| destination),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn letter(id: Option<&str>, body: &[u8]) -> Letter {
+        let death = Value::from([
+            ("queue", Value::from("images")),
+            ("reason", Value::from("rejected")),
+            ("exchange", Value::from("delayed")),
+            ("time", Value::from(1_700_000_000)),
+        ]);
+        let wait = Value::from([("queue", "zrecipe.delay.2s"), ("reason", "expired")]);
+        let headers = Object::from_iter([
+            ("x-death".to_owned(), Value::Array(vec![wait, death])),
+            ("zrecipe-reason".to_owned(), Value::from("no such file")),
+            (RECIPE_HEADER.to_owned(), Value::Bool(true)),
+            ("own".to_owned(), Value::from("é")),
+        ]);
+        let queue = Some("dlq.images".to_owned());
+        let properties = Object::from_iter([("priority".to_owned(), Value::from(3))]);
+        let id = id.map(str::to_owned);
+        Letter { queue, id, properties, headers, body: body.to_vec(), sent: None }
+    }
+
+    #[test]
+    fn letters_come_back_from_their_files_as_they_were() {
+        let directory = tempfile::tempdir().expect("a directory");
+        for (id, body) in [
+            (Some("a/../b"), br#"{"recipe-pointer": "2", "big": 123456789012345678901234567890, "n": NaN}"#.as_slice()),
+            (None, b"no JSON"),
+            (Some("bytes"), b"\xff\x00"),
+            (Some("zero"), b"0"),
+            (Some("empty"), b"{}"),
+        ] {
+            let letter = letter(id, body);
+            let path = letter.write(directory.path(), false, &HashSet::new()).expect("is written");
+            assert!(
+                path.starts_with(directory.path()) && path.parent().and_then(Path::parent) == Some(directory.path())
+            );
+            let again = Letter::read(&path).expect("is read");
+            assert_eq!((&again.queue, &again.id), (&letter.queue, &letter.id));
+            assert_eq!(again.properties, letter.properties);
+            let read = |body: &[u8]| read_value(body).map_err(|_| body.to_vec());
+            assert_eq!(read(&again.body), read(&letter.body));
+            let message = again.to_message("name", None).expect("knows where");
+            assert_eq!(message.destination, Destination::Queue("images".to_owned()));
+            let keys: Vec<&str> = message.headers.keys().map(String::as_str).collect();
+            assert_eq!(keys, [RECIPE_HEADER, "own", "dlq-reinjected"]);
+            assert_eq!(message.headers.get(RECIPE_HEADER), Some(&Value::Bool(true)));
+        }
+    }
+
+    #[test]
+    fn no_file_is_written_over_and_none_twice_for_the_same_letter() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let written = |id, body: &[u8], came_before, taken: &[&Path]| {
+            let taken = taken.iter().map(|path| path.to_path_buf()).collect();
+            letter(id, body).write(directory.path(), came_before, &taken).expect("is written")
+        };
+        let write = |id, body: &[u8], came_before| {
+            let path = written(id, body, came_before, &[]);
+            path.file_name().expect("a name").to_string_lossy().into_owned()
+        };
+        let first = write(Some("m"), b"1", false);
+        assert_eq!(write(Some("m"), b"1", true), first, "the same that came before");
+        assert_eq!(write(Some("m"), b"2", false), format!("{first}-2"), "another with the same id");
+        let nameless = write(None, b"1", false);
+        assert_eq!(write(None, b"1", false), format!("{nameless}-2"), "two that look the same");
+        assert_eq!(write(None, b"1", true), nameless, "one that came before");
+        let first = written(None, b"1", true, &[]);
+        let second = written(None, b"1", true, &[&first]);
+        assert!(second.ends_with(format!("{nameless}-2")), "another that came before as well");
+        assert!(written(None, b"1", true, &[&first, &second]).ends_with(format!("{nameless}-3")));
+        let silent = Letter { headers: Object::new(), ..letter(Some("silent"), b"1") };
+        assert_eq!(silent.file_name().1, "msg-19700101-000000-000-silent", "no clock is in the name");
+    }
+
+    #[test]
+    fn the_newest_end_that_is_no_wait_counts() {
+        let death = letter(None, b"").death();
+        assert_eq!((death.queue.as_deref(), death.exchange.as_str()), (Some("images"), "delayed"));
+        let without = Letter { headers: Object::new(), ..letter(None, b"") };
+        assert_eq!(without.death().queue.as_deref(), Some("images"), "its queue says it");
+        assert_eq!(without.reason(), "unknown");
+        let empty = Object::from_iter([("x-death".to_owned(), Value::Array(Vec::new()))]);
+        let empty = Letter { headers: empty, ..letter(None, b"") };
+        assert_eq!(empty.death().queue.as_deref(), Some("images"), "nobody says more");
+        let nowhere = Letter { queue: None, ..without };
+        assert!(nowhere.to_message("x", None).is_err());
+        assert_eq!(
+            nowhere.to_message("x", Some("q")).expect("is told").destination,
+            Destination::Queue("q".to_owned())
+        );
+    }
+}

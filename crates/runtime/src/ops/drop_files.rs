@@ -1,0 +1,232 @@
+//! Drop files: requests that wait in a directory until the broker can be reached.
+//!
+//! The format is that of `zocalo.go` and `zocalo.pickup` (`zocalo` 1.5.0): `{"headers": {…}, "message": {…}}`, named by
+//! a UUID. A file appears whole or not at all, and is removed only when the broker has confirmed its message.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+
+use zrecipe_broker::message::{Destination, Outgoing, REQUEST_QUEUE, read_body};
+use zrecipe_language::syntax::json::read_value;
+use zrecipe_language::value::{Object, Value};
+
+/// The header of a request that the broker may have although it has not confirmed it.
+const UNCONFIRMED: &str = "zrecipe.unconfirmed";
+
+/// How the name of a file begins that is not whole yet.
+const PART: &str = ".zrecipe";
+
+/// A request that waits.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DropFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Since when.
+    pub since: SystemTime,
+    /// Its headers.
+    pub headers: Object,
+    /// The request.
+    pub message: Value,
+}
+
+/// Why a file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Somebody else is sending the files of the directory.
+    #[error("another process is sending the requests of {}", .0.display())]
+    Busy(PathBuf),
+    /// The directory cannot be used.
+    #[error("cannot use the directory {}: {}", path.display(), describe(source))]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A file cannot be read or removed.
+    #[error("{}: {}", path.display(), describe(source))]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// It holds something else.
+    #[error("{}: {reason}", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+fn describe(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => "it is not there".to_owned(),
+        std::io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+/// Writes a request into a directory; its path.
+///
+/// # Errors
+/// The directory is not there or cannot be written.
+pub fn write(directory: &Path, request: &Outgoing) -> Result<PathBuf, Error> {
+    let path = directory.join(&request.id);
+    let failed = |source| Error::Directory { path: directory.to_owned(), source };
+    let (headers, message) = (Value::Object(request.headers.clone()), read_body(&request.body));
+    let document = Value::from([("headers", headers), ("message", message)]);
+    // Somebody else sends it, under an account of his own; the mask of whoever writes it decides.
+    let permissions = std::fs::Permissions::from_mode(0o666);
+    let part = tempfile::Builder::new().prefix(PART).permissions(permissions).tempfile_in(directory);
+    let mut part = part.map_err(failed)?;
+    part.write_all((document.to_json_pretty() + "\n").as_bytes()).map_err(failed)?;
+    part.as_file().sync_all().map_err(failed)?;
+    part.persist_noclobber(&path).map_err(|error| failed(error.error))?;
+    // The name is safe when the directory is. Some cannot be asked, because users may only write to them.
+    if let Ok(directory) = File::open(directory) {
+        let _ = directory.sync_all();
+    }
+    Ok(path)
+}
+
+/// The same for a request that the broker has not confirmed: whoever sends it again is to know that it may be the second
+/// time.
+///
+/// # Errors
+/// As [`write()`].
+pub fn write_unconfirmed(directory: &Path, request: &Outgoing) -> Result<PathBuf, Error> {
+    let mut request = request.clone();
+    request.headers.insert(UNCONFIRMED.to_owned(), Value::Bool(true));
+    write(directory, &request)
+}
+
+/// Makes sure that a request could be kept in a directory.
+///
+/// # Errors
+/// The directory is not there or cannot be written.
+pub fn try_write(directory: &Path) -> Result<(), Error> {
+    let file = tempfile::Builder::new().prefix(PART).tempfile_in(directory);
+    file.map(drop).map_err(|source| Error::Directory { path: directory.to_owned(), source })
+}
+
+/// Keeps others from sending the files of a directory, for as long as the result lives.
+///
+/// # Errors
+/// Somebody is at it, or the directory cannot be read.
+pub fn lock(directory: &Path) -> Result<File, Error> {
+    let file = File::open(directory).map_err(|source| Error::Directory { path: directory.to_owned(), source })?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Err(Errno::WOULDBLOCK) => Err(Error::Busy(directory.to_owned())),
+        // Where directories have no locks (NFS) two may send the same request; it has the same ID.
+        _ => Ok(file),
+    }
+}
+
+/// The files of a directory, oldest first; those that cannot be used are in the second list.
+///
+/// # Errors
+/// The directory cannot be read.
+pub fn list(directory: &Path) -> Result<(Vec<DropFile>, Vec<Error>), Error> {
+    let failed = |source| Error::Directory { path: directory.to_owned(), source };
+    let (mut files, mut unusable) = (Vec::new(), Vec::new());
+    for entry in std::fs::read_dir(directory).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        // What is still being written begins with a dot.
+        let is_hidden = path.file_name().is_none_or(|name| name.to_string_lossy().starts_with('.'));
+        if is_hidden || path.is_dir() {
+            continue;
+        }
+        match read(&path) {
+            Ok(file) => files.push(file),
+            Err(error) => unusable.push(error),
+        }
+    }
+    files.sort_by(|a, b| (a.since, &a.path).cmp(&(b.since, &b.path)));
+    unusable.sort_by_key(ToString::to_string);
+    Ok((files, unusable))
+}
+
+fn read(path: &Path) -> Result<DropFile, Error> {
+    let failed = |source| Error::File { path: path.to_owned(), source };
+    let since = path.metadata().and_then(|found| found.modified()).map_err(failed)?;
+    let malformed = |reason: &str| Error::Malformed { path: path.to_owned(), reason: reason.to_owned() };
+    let document = read_value(&std::fs::read(path).map_err(failed)?).map_err(|reason| malformed(&reason))?;
+    let Value::Object(mut document) = document else { return Err(malformed("it is no drop file")) };
+    match (document.shift_remove("headers"), document.shift_remove("message")) {
+        (Some(Value::Object(headers)), Some(message)) => {
+            Ok(DropFile { path: path.to_owned(), since, headers, message })
+        }
+        _ => Err(malformed("a drop file has `headers` and a `message`")),
+    }
+}
+
+impl DropFile {
+    /// Whether the broker may have it already.
+    pub fn may_be_sent(&self) -> bool {
+        self.headers.get(UNCONFIRMED).is_some_and(Value::is_truthy)
+    }
+
+    /// The request as it is sent. The id is the file's name, so that sending it twice is sending it once.
+    pub fn to_message(&self) -> Outgoing {
+        let name = self.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        Outgoing::new(
+            name,
+            Destination::Queue(REQUEST_QUEUE.to_owned()),
+            self.headers.clone(),
+            self.message.to_json().into_bytes(),
+        )
+    }
+
+    /// Forgets the request, when the broker has it.
+    ///
+    /// # Errors
+    /// The file cannot be removed.
+    pub fn remove(&self) -> Result<(), Error> {
+        std::fs::remove_file(&self.path).map_err(|source| Error::File { path: self.path.clone(), source })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use zrecipe_broker::message::Request;
+
+    #[test]
+    fn files_come_back_in_the_order_of_their_age() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let headers = Object::from_iter([("zocalo.go.user".to_owned(), Value::from("ana"))]);
+        let request = |id: &str| Request::default().to_message(id.to_owned(), headers.clone());
+        for (id, age) in [("b", 20), ("a", 30), ("c", 10)] {
+            let path = write(directory.path(), &request(id)).expect("is written");
+            let file = File::options().write(true).open(path).expect("is there");
+            file.set_modified(SystemTime::now() - std::time::Duration::from_secs(age)).expect("can be set");
+        }
+        let held = lock(directory.path()).expect("nobody is at it");
+        assert!(matches!(lock(directory.path()), Err(Error::Busy(_))));
+        drop(held);
+        lock(directory.path()).expect("nobody is at it");
+        try_write(directory.path()).expect("can be written");
+        assert!(try_write(&directory.path().join("nowhere")).is_err());
+        assert!(write(directory.path(), &request("a")).is_err(), "nothing is overwritten");
+        for (name, text) in [("cut", "{\"headers\": {"), ("list", "[]"), ("half", "{\"headers\": {}}"), (".new", "")] {
+            std::fs::write(directory.path().join(name), text).expect("is written");
+        }
+        let (files, unusable) = list(directory.path()).expect("can be read");
+        let ids: Vec<_> = files.iter().map(|file| file.to_message().id).collect();
+        assert_eq!(ids, ["a", "b", "c"]);
+        assert_eq!(files[0].headers, headers);
+        assert_eq!(files[0].to_message(), request("a"));
+        assert_eq!(unusable.len(), 3, "{unusable:?}");
+        files[0].remove().expect("is removed");
+        assert_eq!(list(directory.path()).expect("can be read").0.len(), 2);
+    }
+}

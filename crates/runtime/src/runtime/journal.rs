@@ -1,0 +1,293 @@
+//! What a service has done for a message, on disk before it is settled: a message that comes back after a crash is
+//! not worked on twice, and its output is not written twice.
+//!
+//! One directory per message: `output` (what its commands print), `result.json` (how it ended, there once it has) and
+//! `append.json` (from where on the output stands in the user's file). It is removed when the message is settled.
+//!
+//! For files to which many messages add a line each there is a ledger: one file that names the last of the messages and
+//! holds the last lines, written before these are.
+
+use std::collections::HashSet;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
+
+use zrecipe_broker::message::message_id;
+use zrecipe_language::syntax::json::read_value;
+use zrecipe_language::value::Value;
+
+/// How many messages a ledger remembers: far more than can be under way at a time.
+const REMEMBERED: usize = 2000;
+
+/// The journal of a service.
+#[derive(Debug, Clone)]
+pub struct Journal {
+    directory: PathBuf,
+}
+
+/// Which messages have added to a file lately.
+#[derive(Debug)]
+pub struct Ledger {
+    directory: PathBuf,
+    name: String,
+}
+
+/// The journal's entry for one message.
+#[derive(Debug)]
+pub struct Entry {
+    directory: PathBuf,
+}
+
+impl Journal {
+    /// A journal in this directory, which is made when needed.
+    pub fn new(directory: impl Into<PathBuf>) -> Self {
+        Self { directory: directory.into() }
+    }
+
+    /// The entry for the message with this id.
+    pub fn entry(&self, id: &str) -> Entry {
+        // An id comes from outside and is not to be trusted as a file name.
+        Entry { directory: self.directory.join(message_id("journal", id)) }
+    }
+
+    /// The ledger of a file.
+    pub fn ledger(&self, target: &Path) -> Ledger {
+        let name = format!("{}.json", message_id("ledger", &target.to_string_lossy()));
+        Ledger { directory: self.directory.clone(), name }
+    }
+}
+
+impl Entry {
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
+    }
+
+    /// How the work on the message ended, if it did.
+    ///
+    /// # Errors
+    /// The entry cannot be read.
+    pub fn result(&self) -> io::Result<Option<Value>> {
+        read(&self.path("result.json"))
+    }
+
+    /// Whether work on the message was begun.
+    pub fn is_begun(&self) -> bool {
+        self.path("output").exists()
+    }
+
+    /// Begins work on the message from nothing; the file takes the output.
+    ///
+    /// # Errors
+    /// The entry cannot be made.
+    pub fn begin(&self) -> io::Result<File> {
+        self.forget()?;
+        fs::create_dir_all(&self.directory)?;
+        OpenOptions::new().create_new(true).append(true).open(self.path("output"))
+    }
+
+    /// Records how the work ended.
+    ///
+    /// # Errors
+    /// It cannot be written safely.
+    pub fn finish(&self, result: &Value) -> io::Result<()> {
+        File::open(self.path("output"))?.sync_all()?;
+        write(&self.directory, "result.json", result)
+    }
+
+    /// The end of the output, as text of at most `most` bytes.
+    ///
+    /// # Errors
+    /// The output cannot be read.
+    pub fn tail(&self, most: u64) -> io::Result<String> {
+        let mut file = File::open(self.path("output"))?;
+        let length = file.metadata()?.len();
+        file.seek(SeekFrom::Start(length.saturating_sub(most)))?;
+        let mut bytes = Vec::new();
+        file.take(most).read_to_end(&mut bytes)?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// Appends the output to the user's file, unless that has been done. It is open for reading and appending.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn append_to(&self, mut file: File) -> io::Result<()> {
+        let output = fs::read(self.path("output"))?;
+        // Other steps may append to the same file at the same time.
+        file.lock()?;
+        let length = file.metadata()?.len();
+        let begun = read(&self.path("append.json"))?.and_then(|record| record.get("offset")?.as_i64());
+        let written = match begun.and_then(|offset| u64::try_from(offset).ok()) {
+            Some(offset) => already_there(&mut file, offset, length, &output)?,
+            None => None,
+        };
+        let rest = match written {
+            Some(written) => &output[written..],
+            None => {
+                write(&self.directory, "append.json", &Value::from([("offset", Value::from(length as i64))]))?;
+                &output[..]
+            }
+        };
+        if !rest.is_empty() {
+            file.write_all(rest)?;
+            file.sync_all()?;
+        }
+        Ok(())
+    }
+
+    /// Removes the entry.
+    ///
+    /// # Errors
+    /// It cannot be removed.
+    pub fn forget(&self) -> io::Result<()> {
+        match fs::remove_dir_all(&self.directory) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Ledger {
+    /// Adds lines to a file that is open for reading and appending, those of messages that have added theirs before
+    /// left out, and returns when they are on disk.
+    ///
+    /// # Errors
+    /// They cannot be written; once they can, the same call adds what is missing.
+    pub fn append(&self, mut file: File, lines: &[(String, String)]) -> io::Result<()> {
+        // Other processes may append to the same file at the same time.
+        file.lock()?;
+        let known = self.recover(&mut file)?;
+        let mut seen: HashSet<&str> = known.iter().filter_map(Value::as_str).collect();
+        let fresh: Vec<&(String, String)> = lines.iter().filter(|(id, _)| seen.insert(id)).collect();
+        if fresh.is_empty() {
+            return Ok(());
+        }
+        let text: String = fresh.iter().map(|(_, line)| line.as_str()).collect();
+        let ids = known.iter().cloned().chain(fresh.iter().map(|(id, _)| Value::from(id.as_str())));
+        let forgotten = (known.len() + fresh.len()).saturating_sub(REMEMBERED);
+        let record = Value::from([
+            ("offset", Value::from(file.metadata()?.len() as i64)),
+            ("text", Value::from(text.as_str())),
+            ("count", Value::from(fresh.len() as i64)),
+            ("ids", Value::Array(ids.skip(forgotten).collect())),
+        ]);
+        fs::create_dir_all(&self.directory)?;
+        write(&self.directory, &self.name, &record)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()
+    }
+
+    /// Writes what a crash has left out of the last lines; the ids of the messages whose lines are in the file.
+    fn recover(&self, file: &mut File) -> io::Result<Vec<Value>> {
+        let Some(record) = read(&self.directory.join(&self.name))? else { return Ok(Vec::new()) };
+        let number = |key: &str| record.get(key).and_then(Value::as_i64).and_then(|number| u64::try_from(number).ok());
+        let text = record.get("text").and_then(Value::as_str).unwrap_or_default().as_bytes();
+        let mut ids = record.get("ids").and_then(Value::as_array).unwrap_or_default().to_vec();
+        let length = file.metadata()?.len();
+        match already_there(file, number("offset").unwrap_or_default(), length, text)? {
+            Some(written) if written < text.len() => {
+                file.write_all(&text[written..])?;
+                file.sync_all()?;
+            }
+            Some(_) => {}
+            // Something else stands there, or the file is another one: whether they were written is not known.
+            None => ids.truncate(ids.len().saturating_sub(number("count").unwrap_or_default() as usize)),
+        }
+        Ok(ids)
+    }
+}
+
+/// What a file holds, if it is there.
+pub(crate) fn read(path: &Path) -> io::Result<Option<Value>> {
+    match fs::read(path) {
+        Ok(bytes) => read_value(&bytes).map(Some).map_err(io::Error::other),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Writes a file that is there whole or not at all.
+pub(crate) fn write(directory: &Path, name: &str, value: &Value) -> io::Result<()> {
+    let mut file = tempfile::NamedTempFile::new_in(directory)?;
+    file.write_all(value.to_json().as_bytes())?;
+    file.as_file().sync_all()?;
+    file.persist(directory.join(name)).map_err(|error| error.error)?;
+    File::open(directory)?.sync_all()
+}
+
+/// How much of `output` stands in the file from `offset` on; nothing when something else stands there.
+fn already_there(file: &mut File, offset: u64, length: u64, output: &[u8]) -> io::Result<Option<usize>> {
+    file.seek(SeekFrom::Start(offset))?;
+    let mut found = Vec::new();
+    io::Read::by_ref(file).take(output.len() as u64).read_to_end(&mut found)?;
+    let whole = found.len() == output.len();
+    let at_the_end = offset + found.len() as u64 == length;
+    Ok((output.starts_with(&found) && (whole || at_the_end)).then_some(found.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn output_is_appended_once_wherever_the_crash_was() {
+        let place = tempfile::tempdir().expect("a directory");
+        let target = place.path().join("out.txt");
+        let entry = Journal::new(place.path().join("journal")).entry("message");
+        entry.begin().and_then(|mut file| file.write_all(b"one\ntwo\n")).expect("writes");
+        assert_eq!(entry.result().expect("reads"), None);
+        entry.finish(&Value::from(true)).expect("writes");
+        assert_eq!(entry.result().expect("reads"), Some(Value::from(true)));
+        fs::write(&target, "before\n").expect("writes");
+        let check = |expected: &str| {
+            let file = OpenOptions::new().read(true).append(true).open(&target);
+            file.and_then(|file| entry.append_to(file)).expect("appends");
+            assert_eq!(fs::read_to_string(&target).expect("reads"), expected);
+        };
+        check("before\none\ntwo\n");
+        check("before\none\ntwo\n");
+        // The crash came in the middle of the output, …
+        fs::write(&target, "before\none\n").expect("writes");
+        check("before\none\ntwo\n");
+        // … or before it, and another step has written since.
+        fs::write(&target, "before\nother\n").expect("writes");
+        check("before\nother\none\ntwo\n");
+        check("before\nother\none\ntwo\n");
+        assert_eq!(entry.tail(4).expect("reads"), "two\n");
+        entry.forget().expect("removes");
+        assert_eq!(entry.result().expect("reads"), None);
+    }
+
+    #[test]
+    fn a_line_is_added_once_wherever_the_crash_was() {
+        let place = tempfile::tempdir().expect("a directory");
+        let target = place.path().join("out.jsonl");
+        let ledger = Journal::new(place.path().join("journal")).ledger(&target);
+        let add = |messages: &[&str]| {
+            let lines: Vec<(String, String)> = messages.iter().map(|id| (id.to_string(), format!("{id}\n"))).collect();
+            let file = OpenOptions::new().create(true).read(true).append(true).open(&target);
+            file.and_then(|file| ledger.append(file, &lines)).expect("appends");
+        };
+        // What the file holds before, what is added, what it holds then.
+        let rows: [(Option<&str>, &[&str], &str); 8] = [
+            (None, &["one", "two"], "one\ntwo\n"),
+            (None, &["two", "three", "three"], "one\ntwo\nthree\n"),
+            (None, &["four", "five"], "one\ntwo\nthree\nfour\nfive\n"),
+            // The crash came in the middle of a line, …
+            (Some("one\ntwo\nthree\nfour\nfi"), &["six"], "one\ntwo\nthree\nfour\nfive\nsix\n"),
+            (None, &["five", "four"], "one\ntwo\nthree\nfour\nfive\nsix\n"),
+            // … or before it, and somebody else has written since, …
+            (Some("one\nother\n"), &["six"], "one\nother\nsix\n"),
+            // … or the file was taken away.
+            (Some(""), &["seven"], "seven\n"),
+            (None, &["seven", "one"], "seven\n"),
+        ];
+        for (before, messages, expected) in rows {
+            if let Some(before) = before {
+                fs::write(&target, before).expect("writes");
+            }
+            add(messages);
+            assert_eq!(fs::read_to_string(&target).expect("reads"), expected, "{messages:?}");
+        }
+    }
+}

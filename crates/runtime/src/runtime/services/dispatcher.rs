@@ -1,0 +1,447 @@
+//! Dispatcher: turns a processing request into the first messages of a recipe.
+//!
+//! It reads the recipes that the request names or carries, checks them, puts the parameters in, merges them, and
+//! sends what `start` says. The request is settled together with the first messages, so it is dispatched whole or
+//! not at all. What it refuses goes to the dead letters with the reason; the sender's mistake is never retried.
+//!
+//! Programs of the site may have a say (`[dispatcher]` in zrecipe.toml). Each gets the request as JSON on standard
+//! input. One of `ready` says by its exit status whether the request can be dealt with: 0, or 1 for not yet, with the last
+//! line of standard error as the reason; any other is its own fault, and the request comes again. One of `filters` prints the request that is to be dealt with instead, usually with more parameters; exit status 75 means
+//! that it cannot tell now, any other that the request is refused, with the last line of standard error as the reason.
+//!
+//! A program that stays ([`crate::runtime::workers`]) gets `{"id", "request"}` and answers with `{"id", "ready": true}` or
+//! false, or with `{"id", "request"}`; or with `{"id", "bad": reason}` (refused) or `{"id", "later": reason}`.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+use uuid::Uuid;
+
+use crate::runtime::ask::{Answer, ask};
+use crate::runtime::process::{self, Ending};
+use crate::runtime::said;
+use crate::runtime::workers::{Failure, Fault, Plan, Workers};
+use crate::runtime::{Job, Outcome, Service};
+use zrecipe_broker::message::{Destination, Envelope, Outgoing, RECIPE_HEADER, REQUEST_QUEUE, Request, message_id};
+use zrecipe_language::bind::bind;
+use zrecipe_language::compile::{self, Compilation, Options};
+use zrecipe_language::diagnostic::Diagnostic;
+use zrecipe_language::lint;
+use zrecipe_language::source::{Source, Unit};
+use zrecipe_language::value::{Object, Value};
+use zrecipe_project::library::{self, Library, Shelf};
+use zrecipe_project::settings::{Decider, Dispatching};
+
+/// How long to wait before a request is looked at again that is not ready.
+const NOT_READY: Duration = Duration::from_secs(2);
+
+/// For how many seconds a request may be not ready, unless it says otherwise (`dispatcher_timeout`).
+const READY_TIMEOUT: f64 = 120.0;
+
+/// The exit status with which a filter says that it cannot tell now (`EX_TEMPFAIL`).
+const NOT_NOW: i32 = 75;
+
+/// How long a program of the site that stays may take to start.
+const START: Duration = Duration::from_secs(60);
+
+/// How often it is asked whether it is well, and how long the answer may take.
+const HEALTH: Duration = Duration::from_secs(10);
+
+/// How long to wait after a fault of the surroundings.
+const FAULT: Duration = Duration::from_secs(5);
+
+/// The service.
+#[derive(Clone)]
+pub struct Dispatcher {
+    shelf: Arc<Shelf>,
+    logbook: Option<PathBuf>,
+    policy: Dispatching,
+    ready: Arc<Vec<Voice>>,
+    filters: Arc<Vec<Voice>>,
+}
+
+/// A program of the site that has a say.
+enum Voice {
+    Program(Vec<String>),
+    Worker(Workers),
+}
+
+impl Voice {
+    fn new(decider: &Decider, limit: Duration) -> Self {
+        let command = match decider {
+            Decider::Program(command) => return Self::Program(command.clone()),
+            Decider::Worker(command) => command.clone(),
+        };
+        let (start_limit, health) = (START, HEALTH);
+        let directory = PathBuf::from(".");
+        let plan = Plan { command, directory, count: 1, prefetch: 1, time_limit: limit, start_limit, health };
+        Self::Worker(Workers::new(plan))
+    }
+
+    /// What a worker's answer to a request has under a key, which holds what it was asked for.
+    async fn ask(workers: &Workers, request: &Request, key: &str) -> Result<Value, Refusal> {
+        let name = workers.name();
+        let question = Object::from_iter([("request".to_owned(), request.to_value())]);
+        let said = workers.ask(question, true).await.map_err(|fault| match fault {
+            Fault::TooLong => Refusal::World(format!("worker `{name}` took too long")),
+            Fault::Gone(reason) | Fault::Unstartable(Failure { reason, .. }) => Refusal::World(reason),
+        })?;
+        let understand = || {
+            let answer = said::Answer::read(&said, &[key, "bad", "later"])?;
+            Ok((answer.refusal()?, answer.get(key).cloned()))
+        };
+        let broken = |fault: String| Refusal::World(said::unusable(name, &fault));
+        match understand().map_err(broken)? {
+            (Some(said::Refusal::Bad(reason)), _) => Err(Refusal::Request(reason)),
+            (Some(said::Refusal::Later(reason, _)), _) => Err(Refusal::World(reason)),
+            (None, Some(value)) => Ok(value),
+            (None, None) => Err(broken(format!("it has no `{key}`"))),
+        }
+    }
+}
+
+impl Dispatcher {
+    /// A dispatcher that looks recipes up in a library.
+    pub fn new(library: Library) -> Self {
+        Self {
+            shelf: Arc::new(Shelf::new(library)),
+            logbook: None,
+            policy: Dispatching::default(),
+            ready: Arc::default(),
+            filters: Arc::default(),
+        }
+    }
+
+    /// Writes a file about every request into this directory.
+    #[must_use]
+    pub fn with_logbook(mut self, directory: Option<PathBuf>) -> Self {
+        self.logbook = directory;
+        self
+    }
+
+    /// Does as a site wants it.
+    #[must_use]
+    pub fn with_policy(mut self, policy: Dispatching) -> Self {
+        let voices =
+            |deciders: &[Decider]| deciders.iter().map(|decider| Voice::new(decider, policy.time_limit)).collect();
+        self.ready = Arc::new(voices(&policy.ready));
+        self.filters = Arc::new(voices(&policy.filters));
+        self.policy = policy;
+        self
+    }
+
+    async fn try_dispatch(&self, job: &Job) -> Result<Outcome, Refusal> {
+        let id = &job.delivery.id;
+        let body = match &job.envelope {
+            Some(envelope) => envelope.payload.to_json().into_bytes(),
+            None => job.delivery.body.clone(),
+        };
+        let mut request = Request::read(&body).map_err(Refusal::Request)?;
+        let recipe_id = recipe_id(&request, id)?;
+        request.parameters.insert("guid".to_owned(), Value::from(recipe_id.as_str()));
+        tracing::Span::current().record("recipe_ID", &recipe_id);
+        if let Readiness::NotYet(why) = self.readiness(&request).await? {
+            return Ok(not_ready(request, job, why));
+        }
+        if request.custom_recipe.is_some() && !self.policy.custom_recipes {
+            return Err(Refusal::Request("requests with a recipe of their own are not taken here".to_owned()));
+        }
+        let original = request.clone();
+        for filter in &*self.filters {
+            request = self.filter(filter, &request).await?;
+        }
+        let (dispatcher, job) = (self.clone(), job.clone());
+        // Files are read and large recipes compiled: not on the threads that serve everybody.
+        let dispatching = move || dispatcher.start(&job, &original, &request, recipe_id);
+        tokio::task::spawn_blocking(dispatching).await.map_err(|error| Refusal::World(error.to_string()))?
+    }
+
+    /// Whether all programs say that a request can be dealt with: by exit status 0, or 1 for not yet.
+    async fn readiness(&self, request: &Request) -> Result<Readiness, Refusal> {
+        for voice in &*self.ready {
+            let program = match voice {
+                Voice::Program(program) => program,
+                Voice::Worker(workers) => match Voice::ask(workers, request, "ready").await? {
+                    Value::Bool(true) => continue,
+                    Value::Bool(false) => return Ok(Readiness::NotYet(None)),
+                    other => {
+                        let fault = format!("`ready` is {}, not a boolean", other.describe());
+                        return Err(Refusal::World(said::unusable(workers.name(), &fault)));
+                    }
+                },
+            };
+            let answer = self.ask(program, request).await?;
+            match answer.ending {
+                Ending::Exited(0) => {}
+                Ending::Exited(1) => {
+                    // Many programs end so when they break down: then this is all that tells it.
+                    let why = Some(answer.complaint).filter(|complaint| !complaint.is_empty());
+                    return Ok(Readiness::NotYet(why.map(|why| format!("`{}`: {why}", name(program)))));
+                }
+                _ => return Err(Refusal::World(failed(program, &answer))),
+            }
+        }
+        Ok(Readiness::Ready)
+    }
+
+    /// What a filter makes of a request.
+    async fn filter(&self, voice: &Voice, request: &Request) -> Result<Request, Refusal> {
+        let program = match voice {
+            Voice::Program(program) => program,
+            Voice::Worker(workers) => {
+                let answer = Voice::ask(workers, request, "request").await?;
+                return Request::read(answer.to_json().as_bytes()).map_err(|reason| {
+                    Refusal::World(format!("the answer of worker `{}` is no request: {reason}", workers.name()))
+                });
+            }
+        };
+        let answer = self.ask(program, request).await?;
+        match answer.ending {
+            Ending::Exited(0) => Request::read(&answer.output).map_err(|reason| {
+                Refusal::World(format!("the answer of filter `{}` is no request: {reason}", name(program)))
+            }),
+            Ending::Exited(status) if status != NOT_NOW => Err(Refusal::Request(failed(program, &answer))),
+            _ => Err(Refusal::World(failed(program, &answer))),
+        }
+    }
+
+    async fn ask(&self, program: &[String], request: &Request) -> Result<Answer, Refusal> {
+        let text = request.to_value().to_json() + "\n";
+        let answer = ask(program, &text, None, self.policy.time_limit).await;
+        let unstartable = |error: std::io::Error| unstartable(program, &error.to_string());
+        answer.map_err(|error| Refusal::World(format!("`{}` {}", name(program), unstartable(error))))
+    }
+
+    /// The first messages of a request's recipes.
+    fn start(&self, job: &Job, original: &Request, request: &Request, recipe_id: String) -> Result<Outcome, Refusal> {
+        let compiled = self.compile(request)?;
+        if compiled.is_empty() {
+            return Err(Refusal::Request("the request names no recipe and carries none".to_owned()));
+        }
+        let recipe = bind(&compiled, &request.parameters);
+        let environment = Object::from_iter([("ID".to_owned(), Value::from(recipe_id.as_str()))]);
+        let messages = Envelope::start(recipe.clone(), environment, &job.delivery.id)
+            .map_err(|error| Refusal::Request(error.to_string()))?;
+        if let Some(directory) = &self.logbook {
+            // The experiment does not wait for its book.
+            if let Err(error) = write_logbook(directory, &recipe_id, job, original, request, &recipe) {
+                tracing::warn!("request {recipe_id} is not in the logbook: {error}");
+            }
+        }
+        let sent: Vec<Value> = messages
+            .iter()
+            .map(|message| Value::from([("id", message.id.as_str()), ("to", message.destination.name())]))
+            .collect();
+        let detail = Value::from([("recipe_id", Value::from(recipe_id)), ("sent", Value::Array(sent))]);
+        Ok(Outcome::Dispatched { messages, outcome: "done", detail })
+    }
+
+    /// The recipes of a request: the one it carries, then those it names.
+    fn compile(&self, request: &Request) -> Result<Vec<Compilation>, Refusal> {
+        let custom = request
+            .custom_recipe
+            .iter()
+            .map(|recipe| Source::from_text("custom_recipe", recipe.to_json()))
+            .map(|source| Ok(Arc::new(compile::read(Arc::new(source), Options::default()))));
+        let named = request.recipes.iter().map(|name| {
+            self.shelf.find(name).map_err(|error| match error {
+                library::Error::Unreadable { .. } => Refusal::World(error.to_string()),
+                _ => Refusal::Request(error.to_string()),
+            })
+        });
+        let parameters = Some(&request.parameters);
+        custom
+            .chain(named)
+            .map(|reading| {
+                let options = Options { parameters, rules: lint::REFUSING, ..Options::default() };
+                let compilation = compile::check(reading?, options);
+                let refusal = compilation.refusals().next().map(|refusal| describe(&compilation, refusal));
+                refusal.map_or(Ok(compilation), |reason| Err(Refusal::Request(reason)))
+            })
+            .collect()
+    }
+}
+
+/// Whether a request can be dealt with.
+enum Readiness {
+    Ready,
+    /// Not yet; perhaps the program says why.
+    NotYet(Option<String>),
+}
+
+/// Why a request is not dispatched.
+enum Refusal {
+    /// It can never be.
+    Request(String),
+    /// It cannot be now.
+    World(String),
+}
+
+#[async_trait]
+impl Service for Dispatcher {
+    fn name(&self) -> &str {
+        "Dispatcher"
+    }
+
+    fn serves(&self, queue: &str) -> bool {
+        queue == REQUEST_QUEUE
+    }
+
+    fn queues(&self) -> Vec<String> {
+        vec![REQUEST_QUEUE.to_owned()]
+    }
+
+    /// Requests are small and soon dealt with; many at a time are confirmed together.
+    fn prefetch(&self) -> u16 {
+        100
+    }
+
+    fn takes_plain_messages(&self) -> bool {
+        true
+    }
+
+    async fn begin(&self) {
+        for voice in self.ready.iter().chain(&*self.filters) {
+            if let Voice::Worker(workers) = voice {
+                workers.begin();
+            }
+        }
+    }
+
+    async fn finish(&self) {
+        for voice in self.ready.iter().chain(&*self.filters) {
+            if let Voice::Worker(workers) = voice {
+                workers.finish().await;
+            }
+        }
+    }
+
+    async fn handle(&self, job: &Job) -> Outcome {
+        match self.try_dispatch(job).await {
+            Ok(outcome) => outcome,
+            Err(Refusal::Request(reason)) => Outcome::Bad { reason },
+            Err(Refusal::World(reason)) => Outcome::Later { reason, after: FAULT },
+        }
+    }
+}
+
+fn name(program: &[String]) -> &str {
+    process::name(program, Path::new("."))
+}
+
+fn unstartable(program: &[String], reason: &str) -> String {
+    process::unstartable(program, Path::new("."), reason)
+}
+
+/// Why a program's answer does not count.
+fn failed(program: &[String], answer: &Answer) -> String {
+    let how = match &answer.ending {
+        Ending::Exited(status) => format!("ended with exit status {status}"),
+        Ending::Signalled(signal) => format!("was ended by signal {signal}"),
+        Ending::TimedOut | Ending::Silent => "took too long".to_owned(),
+        Ending::Unstartable(reason) => unstartable(program, reason),
+    };
+    let complaint = if answer.complaint.is_empty() { String::new() } else { format!(": {}", answer.complaint) };
+    format!("`{}` {how}{complaint}", name(program))
+}
+
+/// The recipe ID: the request's `guid`, or a new one that is the same when the request comes again.
+fn recipe_id(request: &Request, message: &str) -> Result<String, Refusal> {
+    let given = request.recipe_id().map_err(Refusal::Request)?;
+    Ok(given.map(str::to_owned).unwrap_or_else(|| {
+        let bytes = Uuid::parse_str(&message_id(message, "guid")).unwrap_or_default().into_bytes();
+        uuid::Builder::from_random_bytes(bytes).into_uuid().to_string()
+    }))
+}
+
+/// The number of seconds that a parameter says, as a number or as a text.
+fn number(request: &Request, name: &str) -> Result<Option<f64>, String> {
+    let found = match request.parameters.get(name) {
+        None | Some(Value::Null) => return Ok(None),
+        Some(Value::Number(number)) => Ok(number.as_f64()),
+        Some(Value::String(text)) => text.trim().parse().map_err(|_| format!("`{}`", said::reason(text))),
+        Some(value) => Err(value.describe().to_owned()),
+    };
+    let refused = |found| format!("parameter `{name}` of the request is {found}, not a number of seconds");
+    found.map(Some).map_err(refused)
+}
+
+/// Sends a request back to the end of its queue, or away when it has waited too long.
+fn not_ready(mut request: Request, job: &Job, why: Option<String>) -> Outcome {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64());
+    let number = |name| number(&request, name);
+    let (expiration, timeout) = match (number("dispatcher_expiration"), number("dispatcher_timeout")) {
+        (Ok(expiration), Ok(timeout)) => (expiration, timeout.unwrap_or(READY_TIMEOUT)),
+        (Err(reason), _) | (_, Err(reason)) => return Outcome::Bad { reason },
+    };
+    let expiration = expiration.unwrap_or_else(|| {
+        request.parameters.insert("dispatcher_expiration".to_owned(), Value::from(now + timeout));
+        now + timeout
+    });
+    // The request goes without the recipe that it may have come in, and what brokers wrote is theirs.
+    let mut headers = job.delivery.headers.clone();
+    headers.retain(|name, _| name != RECIPE_HEADER && !name.starts_with("x-"));
+    let message = Outgoing {
+        id: message_id(&job.delivery.id, "again"),
+        destination: job.delivery.source.clone(),
+        properties: job.delivery.properties.clone(),
+        ..request.to_message(String::new(), headers)
+    };
+    if expiration > now {
+        let messages = vec![Outgoing { delay: Some(NOT_READY), ..message }];
+        let detail = why.map_or(Value::Null, |why| Value::from([("reason", why)]));
+        return Outcome::Dispatched { messages, outcome: "not-ready", detail };
+    }
+    let why = why.map_or(String::new(), |why| format!("; last, {why}"));
+    let reason = format!("the request was never ready for processing{why}");
+    match request.parameters.get("dispatcher_error_queue").and_then(Value::as_str) {
+        Some(queue) if !queue.is_empty() => {
+            let messages = vec![Outgoing { destination: Destination::Queue(queue.to_owned()), ..message }];
+            Outcome::Dispatched { messages, outcome: "never-ready", detail: Value::from([("reason", reason)]) }
+        }
+        _ => Outcome::Bad { reason },
+    }
+}
+
+/// A refusal in one line.
+fn describe(compilation: &Compilation, refusal: &Diagnostic) -> String {
+    let position = compilation.source.position(refusal.primary.span.start, Unit::Char);
+    let more = match compilation.refusals().count() {
+        0 | 1 => String::new(),
+        count => format!(" (and {} more)", count - 1),
+    };
+    let name = compilation.source.name();
+    format!("{name}:{}:{}: {} [{}]{more}", position.line, position.column, refusal.message, refusal.rule)
+}
+
+/// One file per request: `<yyyy-mm>/<first two characters of the ID>/<rest>`.
+fn write_logbook(
+    directory: &std::path::Path,
+    id: &str,
+    job: &Job,
+    original: &Request,
+    request: &Request,
+    recipe: &Value,
+) -> std::io::Result<()> {
+    let month = jiff::Zoned::now().strftime("%Y-%m").to_string();
+    let Some((first, rest)) = id.split_at_checked(2).filter(|(_, rest)| !rest.is_empty()) else { return Ok(()) };
+    if id.starts_with('.') || rest.starts_with('.') {
+        return Ok(());
+    }
+    let folder = directory.join(month).join(first);
+    std::fs::create_dir_all(&folder)?;
+    let header = Value::Object(job.delivery.headers.clone());
+    let parts = [
+        ("Incoming message header", header.to_json_pretty()),
+        ("Incoming message body", original.to_value().to_json_pretty()),
+        ("Parsed message body", request.to_value().to_json_pretty()),
+        ("Recipe object", recipe.to_json_pretty()),
+    ];
+    let text: String = parts.map(|(title, text)| format!("{title}:\n{text}\n\n")).concat();
+    let file = tempfile::NamedTempFile::new_in(&folder)?;
+    std::fs::write(file.path(), text.trim_end().to_owned() + "\n")?;
+    file.persist(folder.join(rest)).map_err(|error| error.error)?;
+    Ok(())
+}

@@ -1,0 +1,369 @@
+//! What an instance of a service tells all who listen about how it is, in the form of `workflows` 3.3.
+//!
+//! A broadcast to the topic `transient.status` on every change and every six seconds; being idle counts only after
+//! half a second. `utilization` says which part of the last ten seconds was spent in which status.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout, timeout_at};
+use uuid::Uuid;
+
+use crate::runtime::Event;
+use zrecipe_broker::message::{Destination, Outgoing};
+use zrecipe_broker::transport::{Error, Transport};
+use zrecipe_language::value::{Object, Value};
+
+/// The topic.
+pub const TOPIC: &str = "transient.status";
+
+/// How often the status is told when it does not change.
+const INTERVAL: Duration = Duration::from_secs(6);
+/// How often it is tried where the broker does not take it: somebody may mend that.
+const REFUSED_INTERVAL: Duration = Duration::from_secs(20);
+/// How long an instance must be idle before it says so.
+const IDLE_HOLD: Duration = Duration::from_millis(500);
+/// How long a broadcast is of interest.
+const EXPIRATION: Duration = Duration::from_secs(15);
+/// What `utilization` is about.
+const PERIOD: Duration = Duration::from_secs(10);
+
+/// What an instance is doing; the codes are those of `workflows.services.common_service`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Status {
+    /// It has been made.
+    New,
+    /// It subscribes.
+    Starting,
+    /// It waits for messages.
+    Idle,
+    /// It deals with messages.
+    Processing,
+    /// It finishes what it has begun.
+    ShuttingDown,
+    /// It has finished.
+    End,
+    /// It has failed; it may be started again.
+    Error,
+    /// Its process is about to end.
+    Teardown,
+}
+
+impl Status {
+    /// The number on the wire.
+    pub fn code(self) -> i64 {
+        match self {
+            Self::New => 0,
+            Self::Starting => 1,
+            Self::Idle => 2,
+            Self::Processing => 4,
+            Self::ShuttingDown => 5,
+            Self::End => 6,
+            Self::Error => 7,
+            Self::Teardown => -2,
+        }
+    }
+
+    /// The words on the wire.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::New => "constructing",
+            Self::Starting => "starting",
+            Self::Idle => "idle",
+            Self::Processing => "processing",
+            Self::ShuttingDown => "shutting down",
+            Self::End | Self::Teardown => "shutdown",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// Who an instance is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The host's name turned round and the process, `uk.ac.diamond.ws123.4567`; a further instance of the same process
+    /// adds its number, `uk.ac.diamond.ws123.4567-2`.
+    pub host: String,
+    /// The service's name for people.
+    pub service: String,
+    /// The name by which it is started and stopped.
+    pub class: String,
+    /// What the user calls this instance.
+    pub tag: Option<String>,
+}
+
+/// What this machine calls itself.
+pub fn hostname() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// `uk.ac.diamond.ws123` for `ws123.diamond.ac.uk`.
+pub fn reversed(hostname: &str) -> String {
+    hostname.split('.').rev().collect::<Vec<_>>().join(".")
+}
+
+/// The identity on the wire of instance `number` (from 1) of this process.
+pub fn host_id(hostname: &str, number: usize) -> String {
+    let (host, process) = (reversed(hostname), std::process::id());
+    if number > 1 { format!("{host}.{process}-{number}") } else { format!("{host}.{process}") }
+}
+
+/// What is known of an instance at the moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct State {
+    status: Status,
+    /// The recipe of the message that is dealt with.
+    recipe_id: Option<String>,
+    /// What keeps it from its work.
+    trouble: Option<Trouble>,
+}
+
+/// Why an instance does not work, and when that is tried again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trouble {
+    /// The reason, in words.
+    pub reason: String,
+    /// The next try.
+    pub again: SystemTime,
+}
+
+/// How an instance is: told by itself, and by the events of its host.
+#[derive(Clone)]
+pub struct Board {
+    identity: Arc<Identity>,
+    state: watch::Sender<State>,
+    history: Arc<Mutex<History>>,
+    /// Messages that are dealt with.
+    active: Arc<Mutex<BTreeMap<String, Option<String>>>>,
+}
+
+impl Board {
+    /// A new instance.
+    pub fn new(identity: Identity) -> Self {
+        Self {
+            identity: Arc::new(identity),
+            state: watch::Sender::new(State { status: Status::New, recipe_id: None, trouble: None }),
+            history: Arc::new(Mutex::new(History::new(Instant::now()))),
+            active: Arc::default(),
+        }
+    }
+
+    /// Who it is.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// How it is.
+    pub fn status(&self) -> Status {
+        self.state.borrow().status
+    }
+
+    /// What keeps it from its work, as long as it waits for the next try.
+    pub fn trouble(&self) -> Option<Trouble> {
+        self.state.borrow().trouble.clone()
+    }
+
+    /// The instance says how it is.
+    pub fn set(&self, status: Status) {
+        self.enter(status, None);
+    }
+
+    /// It does not work for this reason, and tries again after a pause.
+    pub fn wait(&self, status: Status, reason: &str, pause: Duration) {
+        self.enter(status, Some(Trouble { reason: reason.to_owned(), again: SystemTime::now() + pause }));
+    }
+
+    fn enter(&self, status: Status, trouble: Option<Trouble>) {
+        if matches!(status, Status::Starting | Status::Error) {
+            // What was under way when it failed is not any more.
+            self.active.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        }
+        self.change(State { status, recipe_id: None, trouble });
+    }
+
+    /// Something has happened.
+    pub fn observe(&self, event: &Event) {
+        let mut active = self.active.lock().unwrap_or_else(PoisonError::into_inner);
+        match event {
+            Event::Started { id, recipe_id, .. } => _ = active.insert(id.clone(), recipe_id.clone()),
+            Event::Settled { id, .. } | Event::Abandoned { id } => _ = active.remove(id),
+            Event::Warning(_) => return,
+        }
+        let status = if active.is_empty() { Status::Idle } else { Status::Processing };
+        let recipe_id = active.values().next().cloned().flatten();
+        drop(active);
+        // While it shuts down it finishes what it has begun.
+        if matches!(self.status(), Status::Idle | Status::Processing) {
+            self.change(State { status, recipe_id, trouble: None });
+        }
+    }
+
+    fn change(&self, state: State) {
+        self.state.send_if_modified(|now| {
+            let differs = *now != state;
+            if now.status != state.status {
+                self.history.lock().unwrap_or_else(PoisonError::into_inner).change(state.status, Instant::now());
+            }
+            *now = state;
+            differs
+        });
+    }
+
+    /// Broadcasts until the instance has ended. That nobody can be told is not the service's trouble; it is said once.
+    pub async fn announce(self, transport: Arc<dyn Transport>) {
+        let service = self.identity.service.as_str();
+        let mut state = self.state.subscribe();
+        let (mut announced, mut is_refused) = (None, false);
+        let mut due = Instant::now();
+        loop {
+            let now = state.borrow_and_update().clone();
+            let changed = announced != Some(now.status);
+            if changed && now.status == Status::Idle && timeout(IDLE_HOLD, state.changed()).await.is_ok() {
+                continue;
+            }
+            if (changed && !is_refused) || Instant::now() >= due {
+                announced = Some(now.status);
+                due = Instant::now() + INTERVAL;
+                match transport.send(vec![self.message(&now)]).await {
+                    Ok(()) if is_refused => {
+                        tracing::info!(service, "the status can be told again");
+                        is_refused = false;
+                    }
+                    Ok(()) => {}
+                    Err(
+                        error @ (Error::Refused { .. }
+                        | Error::NoSuchQueue(_)
+                        | Error::NoSuchTopic(_)
+                        | Error::Unsendable { .. }),
+                    ) => {
+                        if !is_refused {
+                            tracing::warn!(
+                                service,
+                                "the status cannot be told, so `zrecipe status` and `zrecipe monitor` do not show it: \
+                                 {error}; exchange `{TOPIC}` must be there, and the user needs \
+                                 the permission to write to it"
+                            );
+                        }
+                        is_refused = true;
+                        due = Instant::now() + REFUSED_INTERVAL;
+                    }
+                    Err(error) => tracing::debug!(service, "the status was not told: {error}"),
+                }
+            }
+            if now.status == Status::Teardown {
+                return;
+            }
+            let _ = timeout_at(due, state.changed()).await;
+        }
+    }
+
+    fn message(&self, state: &State) -> Outgoing {
+        let Identity { host, service, class, tag } = &*self.identity;
+        let utilization = self.history.lock().unwrap_or_else(PoisonError::into_inner).report(Instant::now());
+        let mut body = Object::from_iter(
+            [
+                ("host", Value::from(host.as_str())),
+                ("status", Value::from(state.status.code())),
+                ("statustext", Value::from(state.status.text())),
+                ("service", Value::from(service.as_str())),
+                ("serviceclass", Value::from(class.as_str())),
+                ("utilization", utilization),
+                ("workflows", Value::from(concat!("zrecipe ", env!("CARGO_PKG_VERSION")))),
+                ("zocalo", Value::from(concat!("zrecipe ", env!("CARGO_PKG_VERSION")))),
+            ]
+            .map(|(key, value)| (key.to_owned(), value)),
+        );
+        if let Some(tag) = tag {
+            body.insert("tag".to_owned(), Value::from(tag.as_str()));
+        }
+        if let Some(recipe_id) = &state.recipe_id {
+            body.insert("recipe_ID".to_owned(), Value::from(recipe_id.as_str()));
+        }
+        broadcast(TOPIC, &Value::Object(body), Some(EXPIRATION))
+    }
+}
+
+/// A message for all who listen to a topic.
+pub fn broadcast(topic: &str, body: &Value, expiration: Option<Duration>) -> Outgoing {
+    Outgoing {
+        expiration,
+        ..Outgoing::new(
+            Uuid::new_v4().to_string(),
+            Destination::Topic(topic.to_owned()),
+            Object::new(),
+            body.to_json().into_bytes(),
+        )
+    }
+}
+
+/// When which status began, as far back as it matters.
+#[derive(Debug)]
+struct History {
+    changes: VecDeque<(Instant, Status)>,
+}
+
+impl History {
+    fn new(now: Instant) -> Self {
+        Self { changes: VecDeque::from([(now, Status::New)]) }
+    }
+
+    fn change(&mut self, status: Status, now: Instant) {
+        self.changes.push_back((now, status));
+        self.forget(now);
+    }
+
+    /// The first of what is kept covers the beginning of the period.
+    fn forget(&mut self, now: Instant) {
+        while self.changes.get(1).is_some_and(|(began, _)| now.duration_since(*began) > PERIOD) {
+            self.changes.pop_front();
+        }
+    }
+
+    /// The part of the period spent in each status, by code.
+    fn report(&mut self, now: Instant) -> Value {
+        self.forget(now);
+        let begin = now.checked_sub(PERIOD).unwrap_or(now);
+        let mut spent: BTreeMap<Status, f64> = BTreeMap::new();
+        let ends = self.changes.iter().skip(1).map(|(began, _)| *began).chain([now]);
+        for ((began, status), end) in self.changes.iter().zip(ends) {
+            *spent.entry(*status).or_default() += end.duration_since((*began).max(begin)).as_secs_f64();
+        }
+        let total: f64 = spent.values().sum();
+        let part = |spent: f64| if total > 0.0 { (spent / total * 1e4).round() / 1e4 } else { 1.0 };
+        Value::Object(
+            spent.into_iter().map(|(status, spent)| (status.code().to_string(), part(spent).into())).collect(),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_are_named_from_the_domain_down() {
+        let process = std::process::id();
+        for (hostname, number, expected) in [
+            ("ws123.diamond.ac.uk", 1, format!("uk.ac.diamond.ws123.{process}")),
+            ("ws123.diamond.ac.uk", 2, format!("uk.ac.diamond.ws123.{process}-2")),
+            ("laptop", 1, format!("laptop.{process}")),
+        ] {
+            assert_eq!(host_id(hostname, number), expected);
+        }
+    }
+
+    #[test]
+    fn utilization_is_about_the_last_ten_seconds() {
+        let begin = Instant::now() + Duration::from_secs(100);
+        let at = |seconds: u64| begin + Duration::from_secs(seconds);
+        let mut history = History::new(begin);
+        assert_eq!(history.report(at(2)).to_json(), r#"{"0":1.0}"#);
+        history.change(Status::Idle, at(5));
+        history.change(Status::Processing, at(10));
+        assert_eq!(history.report(at(10)).to_json(), r#"{"0":0.5,"2":0.5,"4":0.0}"#);
+        assert_eq!(history.report(at(14)).to_json(), r#"{"0":0.1,"2":0.5,"4":0.4}"#);
+        assert_eq!(history.report(at(40)).to_json(), r#"{"4":1.0}"#);
+    }
+}
