@@ -9,65 +9,30 @@
 //!                                                                        expand, emit, run
 //! ```
 //!
-//! # Layers
-//!
-//! A module uses only modules above it; plug-ins (the files of a folder) never name a sibling. A test reads this
-//! table.
+//! # Crates
 //!
 //! ```text
-//! language   source
-//!            value
-//!            diagnostic
-//!            syntax       syntax/
-//!            secret
-//!            template     template/
-//!            recipe
-//!            lower
-//!            graph
-//!            evidence
-//!            schema
-//!            contract
-//!            infer
-//!            site
-//!            topology     topology/
-//!            document
-//!            lint         lint/rules/
-//!            suppress
-//!            compile
-//!            names
-//!            fix
-//!            format
-//!            baseline
-//! views      report       report/
-//!            draw         draw/
-//!            diff
-//! runtime    settings
-//!            library
-//!            project
-//!            bind
-//!            message
-//!            transport    transport/
-//!            telemetry    telemetry/
-//!            connection
-//!            http
-//!            runtime      runtime/  runtime/services/
-//!            wrapper
-//!            rehearsal
-//!            ops          ops/
-//! front end  lsp          lsp/requests/
-//!            cli          cli/commands/
+//! language   ◀── project ◀── runtime ◀── front ends (this package)
+//! language   ◀── broker  ◀── runtime
 //! ```
 //!
-//! # Invariants
+//! | crate | contents |
+//! |---|---|
+//! | [`zrecipe_language`] | syntax, templates, contracts, rules, reports, drawings; pure |
+//! | [`zrecipe_project`] | settings, files, recipe sets; what a document is checked against |
+//! | [`zrecipe_broker`] | messages and transports |
+//! | [`zrecipe_runtime`] | services, programs, wrappers, operator's tools |
 //!
-//! - The language is pure: no I/O, no clock, no async. Every pass returns a value; what is wrong with a document is
-//!   data in that value, never an `Err`.
-//! - Spans are bytes of the [`source::Source`] and lie on character boundaries; columns are made when a report is
-//!   written.
-//! - Numbers are their text, from the file to the wire.
-//! - A string is read as a template once ([`template::parse`]); check and bind use the same result.
-//! - Every front end calls [`compile::compile`]; none parses, lints or binds on its own.
-//! - Nothing is reported as done before the broker has it safely; a delivery is acknowledged last.
+//! Cargo keeps this order. Within a crate, a test keeps the order of the table in its `lib.rs`.
+//!
+//! # Front ends, in order
+//!
+//! Front ends call [`compile::compile`] through the project; none parses, lints or binds on its own.
+//!
+//! | module | contents |
+//! |---|---|
+//! | [`lsp`] | language server; one file a request |
+//! | [`cli`] | command line; one file a command |
 //!
 //! # As a library
 //!

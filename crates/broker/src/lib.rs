@@ -1,4 +1,13 @@
 //! Messages of Zocalo services, and the brokers that carry them.
+//!
+//! # Modules, in the order of the pipeline
+//!
+//! A module uses only modules above it; files of a plug-in folder never name each other.
+//!
+//! | module | contents |
+//! |---|---|
+//! | [`message`] | the envelope on the wire: reading, writing, following a link |
+//! | [`transport`] | the interface of every broker; one file a transport |
 
 pub mod message;
 pub mod transport;

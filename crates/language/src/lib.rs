@@ -1,13 +1,53 @@
-//! Zocalo recipes as a language: everything that is known from text alone.
-//!
-//! No I/O, no clock, no randomness, no async: every pass is a function from values to values. Errors in a document
-//! are data in the result, never an `Err`.
+//! Zocalo recipes as a language: everything that can be derived from text alone.
 //!
 //! ```text
 //! text ─syntax▶ Tree ─lower▶ Recipe ─lint▶ diagnostics ─▶ report
 //!                              ├─graph▶ draw
 //!                              └─bind(parameters)▶ bound recipe
 //! ```
+//!
+//! # Invariants
+//!
+//! - No I/O, no clock, no randomness, no async. `Cargo.toml` lacks such dependencies, and `clippy.toml` denies the
+//!   parts of the standard library that reach the outside.
+//! - Every pass returns a value. Errors in a document are data in that value, never an `Err`.
+//! - Spans are bytes of the [`source::Source`] on character boundaries. A report computes columns when it is written.
+//! - Numbers keep their text, from the file to the wire.
+//! - A string is parsed as a template once ([`template::parse`]); check and bind use the same result.
+//!
+//! # Modules, in the order of the pipeline
+//!
+//! A module uses only modules above it; files of a plug-in folder never name each other.
+//!
+//! | module | contents |
+//! |---|---|
+//! | [`source`] | text of a document, byte spans, lines and columns |
+//! | [`value`] | JSON values: key order kept, numbers as written |
+//! | [`diagnostic`] | findings, their labels and fixes |
+//! | [`syntax`] | one spanned tree for JSON, YAML and TOML |
+//! | [`secret`] | passwords and tokens, and how text is shown without them |
+//! | [`template`] | the `{placeholder}` language |
+//! | [`recipe`] | typed model of a recipe |
+//! | [`lower`] | tree to recipe |
+//! | [`graph`] | which step feeds which |
+//! | [`evidence`] | what a set of recipes has in common |
+//! | [`schema`] | JSON Schema over a tree |
+//! | [`contract`] | what a service promises |
+//! | [`infer`] | types of recipe parameters |
+//! | [`site`] | site configuration |
+//! | [`topology`] | broker configuration |
+//! | [`document`] | kind of a file, detected from its content |
+//! | [`lint`] | rules: their interface, and the runner; one file a rule |
+//! | [`suppress`] | suppressed findings |
+//! | [`compile`] | the whole pipeline as one function |
+//! | [`names`] | definitions and uses of names |
+//! | [`fix`] | fixes applied to a text |
+//! | [`format`] | canonical layout of a recipe |
+//! | [`baseline`] | known findings |
+//! | [`report`] | report formats; one file a format |
+//! | [`draw`] | drawing formats; one file a format |
+//! | [`diff`] | unified difference of two texts |
+//! | [`bind`] | parameters substituted into recipes; recipes merged |
 
 pub mod baseline;
 pub mod bind;

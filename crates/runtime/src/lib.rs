@@ -1,4 +1,20 @@
-//! Services, programs and wrappers, and the tools of those who operate them.
+//! Services, programs and wrappers, and the tools of operators.
+//!
+//! A delivery is acknowledged last: nothing is reported as done before the broker has it safely.
+//!
+//! # Modules, in the order of the pipeline
+//!
+//! A module uses only modules above it; files of a plug-in folder never name each other.
+//!
+//! | module | contents |
+//! |---|---|
+//! | [`telemetry`] | log lines, Graylog, traces |
+//! | [`connection`] | broker of a site environment, and the credentials |
+//! | [`http`] | HTTP requests to servers that answer in JSON |
+//! | [`runtime`] | the host: takes messages, calls services, settles deliveries; one file a service |
+//! | [`wrapper`] | runs a program for a recipe step and reports its progress |
+//! | [`rehearsal`] | plays a recipe on an embedded broker against a script |
+//! | [`ops`] | what an operator does to messages between programs and brokers |
 
 pub mod connection;
 pub mod http;
