@@ -15,7 +15,7 @@ use clap::{Args, ColorChoice, CommandFactory as _, Parser};
 
 use zrecipe_broker::transport::{self, amqp};
 use zrecipe_language::bind::merge;
-use zrecipe_language::compile::{Compilation, Options, compile};
+use zrecipe_language::compile::{self, Compilation};
 use zrecipe_language::contract::{Contract, Contracts};
 use zrecipe_language::diagnostic::Level;
 use zrecipe_language::diff::unified;
@@ -28,6 +28,8 @@ use zrecipe_language::site::{Fault, Site};
 use zrecipe_language::source::Source;
 use zrecipe_language::syntax::json::read_value;
 use zrecipe_language::value::{Object, Value};
+use zrecipe_project::judge::CheckOptions;
+use zrecipe_project::known;
 use zrecipe_project::library::{self, Library};
 use zrecipe_project::project::{self, Given, Project};
 use zrecipe_runtime::connection;
@@ -73,13 +75,39 @@ impl Common {
         let Self { recipe_dir, site, broker, .. } = self.clone();
         Given { recipe_directories: recipe_dir, site, broker, ..Given::default() }
     }
+
+    /// Whether the files and directories of the options exist. One that the environment names matters only to commands
+    /// that read it.
+    ///
+    /// # Errors
+    /// The first that does not exist.
+    fn exist(&self) -> Result<(), Error> {
+        let missing =
+            |option: &str, path: &Path| Error::new(format!("`{option} {}`: no such file or directory", path.display()));
+        for pattern in &self.broker {
+            if library::matching(pattern)?.iter().all(|path| !path.exists()) {
+                return Err(missing("--broker", pattern));
+            }
+        }
+        if let Some(directory) = self.recipe_dir.iter().find(|directory| !directory.is_dir()) {
+            return Err(missing("--recipe-dir", directory).hint("name a directory with recipes"));
+        }
+        let from_environment = std::env::var_os("ZOCALO_CONFIG");
+        match &self.site {
+            Some(site) if from_environment.as_deref() != Some(site.as_os_str()) && !site.exists() => {
+                Err(missing("--site", site))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// What a command works with.
 pub struct Session {
     /// Options of every command.
     pub common: Common,
-    project: Project,
+    /// The project of the working directory.
+    pub project: Project,
 }
 
 impl std::ops::Deref for Session {
@@ -278,11 +306,24 @@ impl From<library::Error> for Error {
     }
 }
 
+impl From<known::Error> for Error {
+    fn from(error: known::Error) -> Self {
+        let shown = Self::new(error.to_string());
+        match error {
+            known::Error::Library(error) => error.into(),
+            known::Error::Malformed { .. } => shown.hint("`zrecipe check --write-baseline FILE` writes a baseline"),
+        }
+    }
+}
+
 impl From<project::Error> for Error {
     fn from(error: project::Error) -> Self {
         let said = Self::new(error.to_string());
         match error {
             project::Error::Library(error) => error.into(),
+            project::Error::Known(error) => error.into(),
+            project::Error::Contract { name, .. } => said
+                .hint(format!("`contracts` in zrecipe.toml names it; `zrecipe check {name}` shows all that is wrong")),
             project::Error::BrokenBroker { name } => said.hint(format!(
                 "`--broker` or `broker` in zrecipe.toml names it; `zrecipe check {name}` says what is wrong"
             )),
@@ -435,6 +476,7 @@ impl Session {
     pub fn new(common: Common) -> Result<Self, Error> {
         let directory = std::env::current_dir()
             .map_err(|error| Error::new(format!("cannot use the working directory: {error}")))?;
+        common.exist()?;
         Ok(Self { project: Project::in_directory(&directory, common.given()), common })
     }
 
@@ -552,11 +594,8 @@ impl Session {
     /// # Errors
     /// One of them cannot be used.
     pub fn contracts(&self) -> Result<&Contracts, Error> {
-        let (contracts, unusable) = self.usable_contracts();
-        let Some(first) = unusable.first() else { return Ok(contracts) };
-        let hint =
-            format!("`contracts` in zrecipe.toml names it; `zrecipe check {}` shows all that is wrong", first.name);
-        Err(Error::new(&first.why).hint(hint))
+        self.project.ready()?;
+        Ok(self.usable_contracts().0)
     }
 
     /// The contract in a file.
@@ -570,102 +609,86 @@ impl Session {
         contract.map(Arc::new)
     }
 
-    /// What recipes are compiled with.
+    /// Checks a document as the project and the command line ask; see [`zrecipe_project::judge`].
     ///
     /// # Errors
-    /// As for [`Session::contracts`].
-    pub fn options(&self) -> Result<Options<'_>, Error> {
-        Ok(self.options_under(self.contracts()?))
+    /// Something that the settings or the command line name cannot be used.
+    pub fn judge(&self, source: Source, request: CheckOptions<'_>) -> Result<Compilation, Error> {
+        self.project.ready()?;
+        let reading = self.project.reading(Arc::new(source), request);
+        Ok(self.project.judge_known(reading, request))
     }
 
-    /// Reads and compiles recipes given by path or name. With parameters, they are checked as well.
+    /// Reads and checks recipes given by path or name. With parameters, they are substituted.
     ///
     /// # Errors
-    /// One of them cannot be read.
-    pub fn compile(&self, recipes: &[String], parameters: Option<&Object>) -> Result<Vec<Compilation>, Error> {
-        self.compile_with(recipes, parameters, &Levels::default())
+    /// One of them cannot be read or is not a recipe, or as for [`Session::judge`].
+    pub fn compile(&self, recipes: &[String], request: CheckOptions<'_>) -> Result<Vec<Compilation>, Error> {
+        self.compile_in(&self.library()?, recipes, request)
     }
 
-    /// As [`Session::compile`], with decisions about rules that those of the settings come before.
+    /// As [`Session::compile`], with recipes looked up in another library.
     ///
     /// # Errors
-    /// One of the recipes cannot be read.
-    pub fn compile_with(
-        &self,
-        recipes: &[String],
-        parameters: Option<&Object>,
-        levels: &Levels,
-    ) -> Result<Vec<Compilation>, Error> {
-        self.compile_in(&self.library()?, recipes, parameters, levels)
-    }
-
-    /// As [`Session::compile_with`], with recipes looked up elsewhere.
-    ///
-    /// # Errors
-    /// One of the recipes cannot be read.
+    /// As for [`Session::compile`].
     pub fn compile_in(
         &self,
         library: &Library,
         recipes: &[String],
-        parameters: Option<&Object>,
-        levels: &Levels,
+        request: CheckOptions<'_>,
     ) -> Result<Vec<Compilation>, Error> {
         let compile = |recipe: &String| -> Result<Compilation, Error> {
-            let source = library.open(recipe)?;
-            let (decided, suppressions) = self.settings.decisions(Path::new(source.name()));
-            let mut levels = levels.clone();
-            levels.extend(&decided);
-            let (levels, suppressions) = (Some(&levels), suppressions.as_slice());
-            Ok(compile(Arc::new(source), Options { parameters, levels, suppressions, ..self.options()? }))
+            let compilation = self.judge(library.open(recipe)?, request)?;
+            match compilation.document.kind() {
+                DocumentKind::Recipe => Ok(compilation),
+                kind => {
+                    let message =
+                        format!("`{}` is not a recipe: its kind is {}", compilation.source.name(), kind.name());
+                    Err(Error::new(message).hint("`[[files]]` in zrecipe.toml sets the kind of a file"))
+                }
+            }
         };
         recipes.iter().map(compile).collect()
     }
 
-    /// Holds given parameters against those that recipes use; only what there is something to say about.
+    /// Checks given parameters against those that recipes use; returns only documents with findings.
     ///
     /// # Errors
-    /// A file of them cannot be read.
+    /// A file of them cannot be read, or as for [`Session::judge`].
     pub fn compile_given(
         &self,
         given: &ParameterArgs,
         used: &Used,
-        levels: &Levels,
+        levels: Option<&Levels>,
     ) -> Result<Vec<Compilation>, Error> {
         if used.is_partial || used.recipes == 0 {
             return Ok(Vec::new());
         }
-        let options = Options {
+        let request = CheckOptions {
             kind: Some(DocumentKind::Parameters),
             used: Some(&used.names),
-            declared: Some(&self.settings.declared),
-            ..Options::default()
+            levels,
+            ..CheckOptions::default()
         };
-        let compile = |source: Source| {
-            let (mut levels, (decided, suppressions)) =
-                (levels.clone(), self.settings.decisions(Path::new(source.name())));
-            levels.extend(&decided);
-            compile(Arc::new(source), Options { levels: Some(&levels), suppressions: &suppressions, ..options })
-        };
-        let compiled = given.sources()?.into_iter().map(compile);
+        let judge = |source| self.project.judge(Arc::new(source), request);
+        let compiled = given.sources()?.into_iter().map(judge);
         Ok(compiled.filter(|compilation| !compilation.diagnostics.is_empty()).collect())
     }
 
-    /// Compiles recipes as [`Session::compile_with`] does, to be run with these parameters, and says which of these
-    /// none of them uses.
+    /// Checks recipes that are to run with these parameters, and shows which of these none of them uses.
     ///
     /// # Errors
-    /// One of the recipes cannot be read.
+    /// As for [`Session::compile`].
     pub fn compile_for(
         &self,
         recipes: &[String],
-        parameters: &Object,
         given: &ParameterArgs,
-        levels: &Levels,
+        request: CheckOptions<'_>,
     ) -> Result<Vec<Compilation>, Error> {
-        let compiled = self.compile_with(recipes, Some(parameters), levels)?;
+        let compiled = self.compile(recipes, request)?;
         let mut used = Used::default();
         compiled.iter().for_each(|compilation| used.add(compilation));
-        self.explain(&self.compile_given(given, &used, levels)?);
+        self.explain(&self.compile_given(given, &used, request.levels)?);
         Ok(compiled)
     }
 
@@ -674,7 +697,7 @@ impl Session {
         let names: Vec<&str> = compiled.iter().map(|compilation| compilation.source.name()).collect();
         let merged = merge(compiled.iter().map(|compilation| compilation.recipe.to_value()));
         let source = Source::from_text(names.join(" + "), merged.to_json_pretty());
-        compile(Arc::new(source), Options::default())
+        compile::structure(Arc::new(source), Some(DocumentKind::Recipe))
     }
 
     /// Shows what there is to say about recipes on standard error.
@@ -684,16 +707,24 @@ impl Session {
 
     /// Shows what there is to say at a level or above it.
     pub fn explain_from(&self, least: Level, compiled: &[Compilation]) {
+        let kept: Vec<(&Compilation, Vec<_>)> = compiled
+            .iter()
+            .map(|compilation| {
+                let shown = compilation.diagnostics.iter().filter(|found| found.level >= least);
+                (compilation, shown.cloned().collect())
+            })
+            .collect();
+        let reports = kept.iter().filter(|(_, diagnostics)| !diagnostics.is_empty());
+        let reports: Vec<FileReport<'_>> =
+            reports.map(|(compilation, diagnostics)| FileReport { diagnostics, ..file_report(compilation) }).collect();
+        self.show(&reports);
+    }
+
+    /// Writes findings to standard error.
+    fn show(&self, reports: &[FileReport<'_>]) {
         let Some(human) = report::format("human") else { return };
         let mut report = Report::new(human, self.style(io::stderr().is_terminal()));
-        let mut text = String::new();
-        for compilation in compiled {
-            let told = compilation.diagnostics.iter().filter(|found| found.level >= least);
-            let diagnostics: Vec<_> = told.cloned().collect();
-            if !diagnostics.is_empty() {
-                text.push_str(&report.file(&FileReport { diagnostics: &diagnostics, ..file_report(compilation) }));
-            }
-        }
+        let text: String = reports.iter().map(|file| report.file(file)).collect();
         let _ = io::stderr().lock().write_all(text.as_bytes());
     }
 
@@ -707,13 +738,25 @@ impl Session {
         }
     }
 
-    /// Shows what there is to say, and stops when the dispatcher would refuse one of the recipes.
+    /// Shows the findings, and stops when the dispatcher would refuse one of the recipes. A finding that refuses is
+    /// shown even when its rule is allowed or suppressed.
     ///
     /// # Errors
     /// One of them would be refused.
     pub fn refuse(&self, compiled: &[Compilation]) -> Result<(), Error> {
         self.explain(compiled);
-        if compiled.iter().any(Compilation::is_refused) { Err(Error::findings()) } else { Ok(()) }
+        let mut is_refused = false;
+        for compilation in compiled.iter().filter(|compilation| compilation.is_refused()) {
+            is_refused = true;
+            let hidden: Vec<_> = compilation.silenced.iter().filter(|found| found.refused).cloned().collect();
+            if !hidden.is_empty() && !compilation.diagnostics.iter().any(|found| found.refused) {
+                self.show(&[FileReport { diagnostics: &hidden, dropped: 0, ..file_report(compilation) }]);
+                say(
+                    "note: the dispatcher refuses the recipe although the rule is allowed, suppressed or in the baseline",
+                );
+            }
+        }
+        if is_refused { Err(Error::findings()) } else { Ok(()) }
     }
 }
 
@@ -747,7 +790,7 @@ fn console_size() -> (Option<usize>, Option<usize>) {
 
 /// The difference of two versions of a file, without its secrets.
 pub fn difference(name: &str, before: Arc<Source>, after: Arc<Source>, colour: bool) -> String {
-    let shown = |source| secret::shown(&compile(source, Options { rules: &[], ..Options::default() }).tree);
+    let shown = |source| secret::shown(&compile::structure(source, None).tree);
     unified(name, shown(before).text(), shown(after).text(), colour)
 }
 

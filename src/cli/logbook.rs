@@ -4,9 +4,9 @@ use super::broker::{Environment, LOGBOOK};
 use super::{Error, Session};
 use zrecipe_broker::message::sanitise;
 use zrecipe_language::bind::bind;
-use zrecipe_language::compile::{Options, compile};
 use zrecipe_language::source::Source;
 use zrecipe_language::value::Value;
+use zrecipe_project::judge::CheckOptions;
 use zrecipe_runtime::ops::logbook::{self, Entry};
 
 impl From<logbook::Error> for Error {
@@ -51,8 +51,8 @@ pub fn today(entry: &Entry, environment: &Environment, session: &Session) -> Res
             Ok(source) => source,
             Err(error) => return Ok(Err(error.to_string())),
         };
-        let options = Options { parameters: Some(&parameters), ..session.options()? };
-        let compilation = compile(source.into(), options);
+        let compilation =
+            session.judge(source, CheckOptions { parameters: Some(&parameters), ..CheckOptions::default() })?;
         if let Some(refusal) = compilation.refusals().next() {
             let name = compilation.source.name();
             return Ok(Err(format!("`{name}` is refused: {} [{}]", refusal.message, refusal.rule)));

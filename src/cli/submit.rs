@@ -18,6 +18,7 @@ use zrecipe_language::diagnostic::{Diagnostic, Level};
 use zrecipe_language::lint::Levels;
 use zrecipe_language::site::Site;
 use zrecipe_language::value::{Object, Value};
+use zrecipe_project::judge;
 use zrecipe_project::library::{self, Library};
 use zrecipe_runtime::runtime::status::hostname;
 
@@ -98,11 +99,18 @@ impl<'s> Target<'s> {
         }
         // What the dispatcher adds to the parameters is not known, so placeholders are not judged, but for those without
         // which a first message has nowhere to go.
-        let mut compiled = self.session.compile_in(&library, &recipes, None, levels)?;
+        let mut compiled = self.session.compile_in(
+            &library,
+            &recipes,
+            judge::CheckOptions { levels: Some(levels), ..judge::CheckOptions::default() },
+        )?;
         let mut notes = Vec::new();
-        for (compilation, bound) in
-            compiled.iter_mut().zip(self.session.compile_in(&library, &recipes, Some(&parameters), levels)?)
-        {
+        let given = judge::CheckOptions {
+            levels: Some(levels),
+            parameters: Some(&parameters),
+            ..judge::CheckOptions::default()
+        };
+        for (compilation, bound) in compiled.iter_mut().zip(self.session.compile_in(&library, &recipes, given)?) {
             let kept = bound.diagnostics.iter().filter(|found| found.rule == KEPT);
             let kept: BTreeSet<&str> =
                 kept.filter_map(|found| bound.source.text().get(found.primary.span.range())).collect();
@@ -129,9 +137,10 @@ impl<'s> Target<'s> {
                 }
             }
         }
-        self.session.explain(&compiled);
+        let refused = self.session.refuse(&compiled);
         notes.iter().for_each(|note| say(note));
-        if compiled.iter().any(|recipe| recipe.has_errors() || recipe.is_refused()) {
+        refused?;
+        if compiled.iter().any(Compilation::has_errors) {
             return Err(Error::findings());
         }
         let custom = compiled[..files.len()].iter().map(|compilation| compilation.recipe.to_value());

@@ -42,7 +42,7 @@ pub fn name(view: &View, name: &Name) -> Option<String> {
         Name::Queue(queue) => self::queue(view, queue),
         Name::Topic(topic) => format!("topic `{topic}`"),
         Name::Exchange(exchange) => {
-            let kind = view.basis.topology().and_then(|topology| topology.exchange(exchange));
+            let kind = view.basis.project.usable_topology().and_then(|topology| topology.exchange(exchange));
             let kind = kind.map_or(String::new(), |found| format!(" ({})", found.kind));
             format!("exchange `{exchange}`{kind}")
         }
@@ -130,7 +130,7 @@ fn queue(view: &View, queue: &str) -> String {
     if let Some(contract) = view.basis.contracts().of_queue(queue) {
         let _ = write!(out, " of {}", of_contract(contract));
     }
-    if let Some(topology) = view.basis.topology() {
+    if let Some(topology) = view.basis.project.usable_topology() {
         match topology.queue(queue) {
             None => out.push_str("\n\nThe broker's configuration does not have it."),
             Some(found) => {

@@ -7,14 +7,13 @@ use std::sync::{Arc, Weak};
 
 use super::describe;
 use super::session::Findings;
-use zrecipe_language::baseline::Baseline;
-use zrecipe_language::compile::{self, Compilation, Options, Reading, check};
+use zrecipe_language::compile::{Compilation, Reading};
 use zrecipe_language::contract::Contracts;
 use zrecipe_language::document::DocumentKind;
 use zrecipe_language::evidence::{Facts, Set};
 use zrecipe_language::names::{Name, names};
 use zrecipe_language::source::Source;
-use zrecipe_language::topology::Topology;
+use zrecipe_project::judge::CheckOptions;
 use zrecipe_project::library;
 use zrecipe_project::project::{Given, Project, each_in_order, is_ours, walk};
 use zrecipe_project::settings;
@@ -25,11 +24,6 @@ pub struct Basis {
     pub root: PathBuf,
     /// Its settings and what they name.
     pub project: Project,
-    /// The names of the recipes that there are, if somebody has said where they are.
-    pub recipes: Option<BTreeSet<String>>,
-    baseline: Baseline,
-    /// Whether there is a broker configuration that can be used.
-    has_broker: bool,
 }
 
 /// A folder.
@@ -70,24 +64,12 @@ struct Said {
 impl Basis {
     /// Reads the settings of a directory and what they name.
     pub fn new(root: &Path, given: &Given, within: Option<&[PathBuf]>) -> Self {
-        let project = Project::of_directory(root, given.clone(), within);
-        let recipes = project.recipe_names().ok().flatten();
-        let path = project.settings.baseline.as_ref();
-        let source = path.and_then(|path| library::read(path, &path.to_string_lossy(), Source::MAX_BYTES).ok());
-        let baseline = source.and_then(|source| Baseline::parse(source.text()).ok()).unwrap_or_default();
-        let has_broker = matches!(project.topology(), Ok(Some(_)));
-        Self { root: root.to_owned(), project, recipes, baseline, has_broker }
+        Self { root: root.to_owned(), project: Project::of_directory(root, given.clone(), within) }
     }
 
     /// What services promise.
     pub fn contracts(&self) -> &Contracts {
         self.project.usable_contracts().0
-    }
-
-    /// The broker, if its configuration is named and can be used.
-    pub fn topology(&self) -> Option<&Topology> {
-        // What cannot be used is not read again for each document.
-        self.has_broker.then(|| self.project.topology().ok().flatten()).flatten()
     }
 
     /// Whether a file is one that others are held against, so that after a change to it nothing is as it was.
@@ -110,13 +92,10 @@ impl Basis {
 
     /// Everything that there is to say about a document; with a set, it is held against that.
     fn check(&self, path: &Path, reading: Arc<Reading>, set: Option<&Set>) -> Compilation {
-        let mut compilation = self.with_options(path, |options| check(reading, Options { set, ..options }));
+        let request = CheckOptions { path: Some(path), set, ..CheckOptions::default() };
+        let mut compilation = self.project.judge_known(reading, request);
         if !self.is_told(path, &compilation) {
             compilation.diagnostics.clear();
-        }
-        if self.baseline.count() > 0 {
-            let name = path.strip_prefix(&self.root).unwrap_or(path).to_string_lossy();
-            self.baseline.clone().take_known(&name, &mut compilation.diagnostics);
         }
         compilation
     }
@@ -138,27 +117,18 @@ impl Basis {
 
     /// Reads a document for its structure.
     fn reading(&self, path: &Path, source: Arc<Source>) -> Arc<Reading> {
-        self.with_options(path, |options| Arc::new(compile::read(source, options)))
+        self.project.reading(source, CheckOptions { path: Some(path), ..CheckOptions::default() })
     }
 
-    /// Does something with what a file is compiled with.
-    pub fn with_options<R>(&self, path: &Path, work: impl FnOnce(Options<'_>) -> R) -> R {
-        let settings = &self.project.settings;
-        let (levels, suppressions) = settings.decisions(path);
-        work(Options {
-            levels: Some(&levels),
-            suppressions: &suppressions,
-            kind: settings.kind_of(path),
-            recipes: self.recipes.as_ref(),
-            topology: self.topology(),
-            ..self.project.options_under(self.contracts())
-        })
+    /// Reads a document for its structure alone.
+    pub fn structure(&self, path: &Path, source: Arc<Source>) -> Compilation {
+        self.project.structure(source, CheckOptions { path: Some(path), ..CheckOptions::default() })
     }
 
     /// Reads a file for its structure alone.
     pub fn read(&self, path: &Path) -> Option<Compilation> {
         let source = library::read(path, &path.to_string_lossy(), self.project.settings.max_bytes()).ok()?;
-        Some(self.with_options(path, |options| compile::compile(Arc::new(source), Options { rules: &[], ..options })))
+        Some(self.structure(path, Arc::new(source)))
     }
 
     /// What there is to keep of a file on the disk.

@@ -13,7 +13,7 @@ use lsp_server::{ErrorCode, Message, Notification, Request, RequestId, Response,
 
 use super::convert::{self, Lines};
 use super::folder::{Basis, Folder};
-use zrecipe_language::compile::{Compilation, Options, compile};
+use zrecipe_language::compile::Compilation;
 use zrecipe_language::document::DocumentKind;
 use zrecipe_language::names::{self, Name, Occurrence};
 use zrecipe_language::recipe::Step;
@@ -868,8 +868,7 @@ impl View {
     /// The document with another text, of which only the structure is known.
     pub fn with_text(&self, client: &Client, text: String) -> Self {
         let source = Arc::new(Source::from_text(self.source().name(), text));
-        let compilation =
-            self.basis.with_options(&self.path, |options| compile(source, Options { rules: &[], ..options }));
+        let compilation = self.basis.structure(&self.path, source);
         Self {
             uri: self.uri.clone(),
             path: self.path.clone(),

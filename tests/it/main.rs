@@ -15,6 +15,7 @@ mod fix;
 mod fmt;
 mod foreign;
 mod hostile;
+mod judge;
 mod layers;
 mod lists;
 mod lsp;

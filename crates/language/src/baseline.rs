@@ -67,16 +67,18 @@ impl Baseline {
         }
     }
 
-    /// Takes the known ones out of a file's findings; what is taken is not known a second time.
-    pub fn take_known(&mut self, file: &str, findings: &mut Vec<Diagnostic>) {
-        let Some(known) = self.known.get_mut(file) else { return };
-        findings.retain(|finding| match known.get_mut(&(finding.rule.to_owned(), finding.message.clone())) {
-            Some(count) if *count > 0 => {
-                *count -= 1;
-                false
-            }
-            _ => true,
-        });
+    /// Takes the known ones out of a file's findings and returns them; each is known as often as it was recorded.
+    pub fn take_known(&mut self, file: &str, findings: &mut Vec<Diagnostic>) -> Vec<Diagnostic> {
+        let Some(known) = self.known.get_mut(file) else { return Vec::new() };
+        let is_known =
+            |finding: &mut Diagnostic| match known.get_mut(&(finding.rule.to_owned(), finding.message.clone())) {
+                Some(count) if *count > 0 => {
+                    *count -= 1;
+                    true
+                }
+                _ => false,
+            };
+        findings.extract_if(.., is_known).collect()
     }
 
     /// How many findings are known.

@@ -120,6 +120,16 @@ pub fn compile(source: Arc<Source>, options: Options<'_>) -> Compilation {
     check(Arc::new(read(source, options)), options)
 }
 
+/// Reads a document whose kind is known or detected, for its structure; no rule is run.
+pub fn structure(source: Arc<Source>, kind: Option<DocumentKind>) -> Compilation {
+    compile(source, Options { rules: &[], kind, ..Options::default() })
+}
+
+/// Checks a document by itself: with the built-in contracts and without a project.
+pub fn alone(source: Arc<Source>, kind: Option<DocumentKind>) -> Compilation {
+    compile(source, Options { kind, ..Options::default() })
+}
+
 /// The first half of [`compile`], for those who check one text several times: what of it depends on the text alone.
 pub fn read(source: Arc<Source>, options: Options<'_>) -> Reading {
     let tree = Arc::new(syntax::parse(Arc::clone(&source)));

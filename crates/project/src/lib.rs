@@ -8,8 +8,12 @@
 //! |---|---|
 //! | [`settings`] | `zrecipe.toml` |
 //! | [`library`] | recipes by name, in directories and built in |
+//! | [`known`] | baseline files: known findings, and the directory of their paths |
 //! | [`project`] | settings, contracts, site, broker configuration and recipe set of a directory |
+//! | [`judge`] | what a document is checked against: every check of every front end starts here |
 
+pub mod judge;
+pub mod known;
 pub mod library;
 pub mod project;
 pub mod settings;

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, mpsc};
 
+use crate::known::{self, Known};
 use crate::library::{self, Disk, Library};
 use crate::settings::{self, Settings};
-use zrecipe_language::compile::{Compilation, Options, compile};
+use zrecipe_language::compile::{self, Compilation};
 use zrecipe_language::contract::{self, Contract, Contracts};
 use zrecipe_language::document::DocumentKind;
 use zrecipe_language::site::{Files, Look, Site};
@@ -41,10 +42,20 @@ pub struct Project {
     site: OnceLock<Site>,
     contracts: OnceLock<(Contracts, Vec<Unusable>)>,
     topology: OnceLock<Topology>,
+    /// Inputs of the judge that could be read.
+    pub(crate) resolved: OnceLock<Resolved>,
     /// What the settings name and that does not count.
     outside: Vec<PathBuf>,
     /// Why the settings cannot be used.
     unsettled: Option<settings::Error>,
+}
+
+/// Inputs of a project that could be read; inputs that could not are absent.
+#[derive(Debug, Default)]
+pub(crate) struct Resolved {
+    pub(crate) recipes: Option<BTreeSet<String>>,
+    pub(crate) has_broker: bool,
+    pub(crate) known: Known,
 }
 
 /// A contract that the settings name and that cannot be used.
@@ -68,6 +79,17 @@ pub enum Error {
     BrokenBroker {
         /// The file.
         name: String,
+    },
+    /// The baseline cannot be used.
+    #[error(transparent)]
+    Known(#[from] known::Error),
+    /// A contract cannot be used.
+    #[error("{why}")]
+    Contract {
+        /// The file.
+        name: String,
+        /// What is wrong with it, and where.
+        why: String,
     },
     /// The file is something else.
     #[error("`{name}` is of kind {kind}, and no broker configuration")]
@@ -98,6 +120,7 @@ impl Project {
             site,
             contracts,
             topology,
+            resolved: OnceLock::new(),
             outside: Vec::new(),
             unsettled,
         }
@@ -275,18 +298,16 @@ impl Project {
             // In broken text the faults are not to be trusted.
             let faults = reading.faults.into_iter().filter(|_| !tree.is_broken());
             let faults = faults.map(|fault| (fault.span, fault.message));
-            let broken = compile(Arc::clone(&source), Options::default()).diagnostics.into_iter();
+            let broken = compile::alone(Arc::clone(&source), None).diagnostics.into_iter();
             let broken = broken.map(|found| (found.primary.span, found.message));
             let (span, message) = faults.chain(broken).next().unwrap_or_default();
             unusable(format!("cannot use the contract {}: {message}", source.place(span.start)))
         })
     }
 
-    /// What recipes are compiled with under these contracts.
-    pub fn options_under<'s>(&'s self, contracts: &'s Contracts) -> Options<'s> {
-        let declared = Some(&*self.settings.declared).filter(|declared| !declared.is_empty());
-        let site = self.site_path();
-        Options { contracts, declared, files: &self.files, site, ..Options::default() }
+    /// The files that configurations name.
+    pub(crate) fn files(&self) -> &dyn Files {
+        &self.files
     }
 }
 

@@ -1,13 +1,13 @@
 //! `zrecipe broker`: what a broker configuration amounts to, and bringing a broker to that.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use crate::cli::broker::EnvironmentArgs;
 use crate::cli::confirm::confirm;
 use crate::cli::progress::{align, block_on};
 use crate::cli::{Error, Session, changes, print, say};
-use zrecipe_language::compile::{Compilation, Options, compile};
+use zrecipe_language::compile::Compilation;
+use zrecipe_project::judge::CheckOptions;
 use zrecipe_language::diagnostic::Level;
 use zrecipe_language::document::DocumentKind;
 use zrecipe_project::library::{self, read};
@@ -222,10 +222,8 @@ fn compare_with(args: &Compared, session: &Session, apply: Option<bool>) -> Resu
 
 fn configuration(file: &std::path::Path, session: &Session) -> Result<Compilation, Error> {
     let source = read(file, &file.to_string_lossy(), session.settings.max_bytes())?;
-    let (levels, suppressions) = session.settings.decisions(file);
-    let kind = Some(DocumentKind::Broker);
-    let options = Options { kind, levels: Some(&levels), suppressions: &suppressions, ..Options::default() };
-    Ok(compile(Arc::new(source), options))
+    let request = CheckOptions { path: Some(file), kind: Some(DocumentKind::Broker), ..CheckOptions::default() };
+    session.judge(source, request)
 }
 
 /// The users in files, in the order of their names, and whether the files are as they should be.

@@ -1,6 +1,5 @@
 //! `zrecipe check`: everything that can be said about recipes before they run.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::{self, IsTerminal as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
@@ -11,16 +10,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tempfile::NamedTempFile;
 
 use zrecipe_language::baseline::Baseline;
+use zrecipe_project::judge::CheckOptions;
+use zrecipe_project::known::Known;
 use crate::cli::files::{Input, gather, replace};
 use crate::cli::watch::{Changes, Stamp};
 use crate::cli::{Error, LevelArgs, ParameterArgs, Session, Used, difference, file_report, print, say};
-use zrecipe_language::compile::{Compilation, Options, compile};
+use zrecipe_language::compile::{Compilation, structure};
 use zrecipe_language::diagnostic::{Diagnostic, counted};
 use zrecipe_language::document::DocumentKind;
 use zrecipe_language::evidence::{Facts, Set};
-use zrecipe_language::fix::{Fixed, Undone, Which, fix};
-use zrecipe_project::library::{matching, read};
-use zrecipe_language::lint::Levels;
+use zrecipe_language::fix::{Fixed, Undone, Which};
+use zrecipe_project::library::matching;
 use zrecipe_project::project::{Unusable, each_in_order, is_ours};
 use zrecipe_language::report::{FORMATS, FileReport, Report, format};
 use zrecipe_project::settings::{self, plain};
@@ -165,42 +165,37 @@ fn check_all(args: &Args, session: &Session, memory: &mut Option<Memory>) -> Res
         (path, ..) => Output::open(path.as_deref())?,
     };
     let levels = args.levels.read()?;
-    let mut ledger = Ledger { writes: args.write_baseline.is_some(), ..Ledger::default() };
-    if let Some((path, known)) = read_baseline(args, session)? {
-        (ledger.known, ledger.directory) = (known, plain(path).parent().map(Path::to_owned));
-    } else if let Some(path) = &args.write_baseline {
-        ledger.directory = plain(path).parent().map(Path::to_owned);
-    }
+    let known = read_baseline(args, session)?;
+    let mut ledger = Ledger { writes: args.write_baseline.is_some(), known, ..Ledger::default() };
     let parameters = args.parameters.given()?;
-    let (contracts, unusable) = session.usable_contracts();
-    let unusable = tell_unusable(unusable, &inputs);
+    let unusable = tell_unusable(session.usable_contracts().1, &inputs);
     let (settled, broken) = match session.settled() {
         Ok(()) => (Ok(None::<()>), None),
         Err((error, path)) => (Err(error), Some(path.to_owned())),
     };
     let (_, no_settings) = usable(settled, broken.as_slice(), &inputs);
     let site = session.site_files();
-    let (recipes, no_site) = usable(session.recipe_names(), &site, &inputs);
-    let (topology, no_broker) = usable(session.topology(), session.broker_paths(), &inputs);
-    let options = Options {
+    let (_, no_site) = usable(session.recipe_names(), &site, &inputs);
+    let (_, no_broker) = usable(session.topology(), session.broker_paths(), &inputs);
+    let request = CheckOptions {
         parameters: parameters.as_ref(),
-        recipes: recipes.as_ref(),
-        topology,
-        ..session.options_under(contracts)
+        kind: args.kind.as_deref().and_then(DocumentKind::parse),
+        levels: Some(&levels),
+        ..CheckOptions::default()
     };
     output.write(&report.begin())?;
     let (mut unreadable, mut unwritable, mut passed_over) = (0, 0, 0);
     let (mut fixes, mut changed) = (0, 0);
     let mut used = Used::default();
-    let check = |input: &Input, set| check(input, session, args, Options { set, ..options }, &levels);
-    let (set, alone) = look(&inputs, args, session, memory.as_ref(), options.parameters, |input| check(input, None))?;
+    let check = |input: &Input, set| check(input, session, args, CheckOptions { set, ..request });
+    let (set, alone) = look(&inputs, args, session, memory.as_ref(), request.parameters, |input| check(input, None))?;
     let set = (inputs.len() > 1).then_some(&set);
     let inputs: Vec<(&Input, Option<Alone>)> = inputs.iter().zip(alone).collect();
     each_in_order(
         &inputs,
         |(input, alone)| match alone {
             Some(alone) if !set.is_some_and(|set| set.contradicts(&alone.facts)) => Ok(Arc::clone(&alone.checked)),
-            _ => check(input, set).map(|(before, fixed)| Arc::new(Checked::new(before, fixed, options.parameters))),
+            _ => check(input, set).map(|(before, fixed)| Arc::new(Checked::new(before, fixed, request.parameters))),
         },
         |(input, _), result| {
             match result {
@@ -244,7 +239,7 @@ fn check_all(args: &Args, session: &Session, memory: &mut Option<Memory>) -> Res
     )?;
     // What could not be read may use any.
     if unreadable == 0 {
-        for compilation in session.compile_given(&args.parameters, &used, &levels)? {
+        for compilation in session.compile_given(&args.parameters, &used, Some(&levels))? {
             let diagnostics = ledger.enter(compilation.source.name(), &compilation.diagnostics);
             output.write(&report.file(&FileReport { diagnostics: &diagnostics, ..file_report(&compilation) }))?;
         }
@@ -453,25 +448,20 @@ fn unwritable(path: &Path, error: &io::Error) -> Error {
     Error::new(format!("cannot write {}: {error}", path.display()))
 }
 
-/// The baseline that is named, or that the settings name.
-fn read_baseline<'a>(args: &'a Args, session: &'a Session) -> Result<Option<(&'a Path, Baseline)>, Error> {
-    let path = match (&args.write_baseline, &args.baseline, &session.settings.baseline) {
-        (Some(_), ..) | (None, None, None) => return Ok(None),
-        (None, Some(path), _) | (None, None, Some(path)) => path,
-    };
-    let source = read(path, &path.to_string_lossy(), Source::MAX_BYTES)?;
-    let broken =
-        |problem| Error::new(format!("{} {problem}", path.display())).hint("`--write-baseline FILE` makes one");
-    Ok(Some((path, Baseline::parse(source.text()).map_err(broken)?)))
+/// The known findings: of the baseline that is named, or that the settings name.
+fn read_baseline(args: &Args, session: &Session) -> Result<Known, Error> {
+    match (&args.write_baseline, &args.baseline, &session.settings.baseline) {
+        (Some(path), ..) => Ok(Known::beside(path)),
+        (None, Some(path), _) | (None, None, Some(path)) => Ok(Known::read(path)?),
+        (None, None, None) => Ok(Known::default()),
+    }
 }
 
 /// What becomes of findings.
 #[derive(Default)]
 struct Ledger {
     /// Those of the baseline that have not been met.
-    known: Baseline,
-    /// Where the baseline file is, from which it names the files.
-    directory: Option<PathBuf>,
+    known: Known,
     /// How many of the baseline have been met.
     taken: usize,
     /// How many of the baseline have not been met in files that were looked at.
@@ -488,14 +478,9 @@ impl Ledger {
     /// Enters the findings of a file; gives those that are to be shown.
     fn enter(&mut self, name: &str, diagnostics: &[Diagnostic]) -> Vec<Diagnostic> {
         let mut left = diagnostics.to_vec();
-        // What is no file has a name in angle brackets.
-        let directory = self.directory.as_ref().filter(|_| !name.starts_with('<'));
-        let inner =
-            directory.and_then(|directory| plain(Path::new(name)).strip_prefix(directory).ok().map(PathBuf::from));
-        let file = inner.map_or(Cow::Borrowed(name), |inner| inner.to_string_lossy().into_owned().into());
-        self.known.take_known(&file, &mut left);
-        self.taken += diagnostics.len() - left.len();
-        self.left += self.known.count_of(&file);
+        self.taken += self.known.take(name, &mut left).len();
+        let file = self.known.key(name);
+        self.left += self.known.baseline.count_of(&file);
         if self.writes {
             self.written.add(&file, &std::mem::take(&mut left));
         }
@@ -583,7 +568,7 @@ fn look(
         }
         if room.load(Ordering::Relaxed) == 0 {
             let source = several.then(|| input.read(session.settings.max_bytes()))?.ok()?;
-            let compilation = compile(Arc::new(source), Options { rules: &[], ..Options::default() });
+            let compilation = structure(Arc::new(source), None);
             return Some((facts(&compilation), None));
         }
         let (before, fixed) = check(input).ok()?;
@@ -610,19 +595,15 @@ fn check(
     input: &Input,
     session: &Session,
     args: &Args,
-    options: Options<'_>,
-    levels: &Levels,
+    request: CheckOptions<'_>,
 ) -> Result<(Arc<Source>, Fixed), String> {
     let source = Arc::new(input.read(session.settings.max_bytes())?);
     let named = input.path.clone().unwrap_or_else(|| PathBuf::from(&input.name));
-    let (mut decided, suppressions) = session.settings.decisions(&named);
-    decided.extend(levels);
-    let kind = args.kind.as_deref().and_then(DocumentKind::parse).or_else(|| session.settings.kind_of(&named));
-    let options = Options { levels: Some(&decided), suppressions: &suppressions, kind, ..options };
+    let request = CheckOptions { path: Some(&named), ..request };
     let fixed = if args.fixes() || args.diff {
-        fix(Arc::clone(&source), options, if args.unsafe_fixes { Which::All } else { Which::Safe })
+        session.fix(Arc::clone(&source), if args.unsafe_fixes { Which::All } else { Which::Safe }, request)
     } else {
-        let compilation = compile(Arc::clone(&source), options);
+        let compilation = session.project.judge(Arc::clone(&source), request);
         Fixed { compilation, applied: 0, undone: Vec::new(), unfinished: false }
     };
     Ok((source, fixed))

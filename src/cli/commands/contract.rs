@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use crate::cli::files::{Input, gather};
 use crate::cli::{Error, Session, print, say};
-use zrecipe_language::compile::{Compilation, Options, compile};
+use zrecipe_language::compile::{Compilation, structure};
+use zrecipe_language::document::DocumentKind;
 use zrecipe_language::diagnostic::counted;
 use zrecipe_project::library;
 use zrecipe_language::lint::nearest;
@@ -241,7 +242,8 @@ fn draft(queues: &[String], from: &[String], session: &Session) -> Result<Value,
     };
     let library = session.library()?;
     // Contracts do not matter, and the one that is to be written may be there already, and empty.
-    let compile = |recipe: &String| Ok(compile(Arc::new(library.open(recipe)?), Options::default()));
+    let compile =
+        |recipe: &String| Ok(structure(Arc::new(library.open(recipe)?), Some(DocumentKind::Recipe)));
     let compiled: Vec<Compilation> = given.iter().map(compile).collect::<Result<_, Error>>()?;
     let mut names: BTreeMap<String, usize> = BTreeMap::new();
     let mut channels: BTreeSet<String> = BTreeSet::new();

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write as _;
 use std::io::{BufRead as _, IsTerminal as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -14,7 +13,7 @@ use crate::cli::letters::{Heap, LookArgs, NONE, expand, name, parts, queues, sec
 use crate::cli::progress::{align, block_on, block_on_politely, interrupted};
 use crate::cli::rebase;
 use crate::cli::{Error, Session, plain, print, say};
-use zrecipe_language::compile::{Options, compile};
+use zrecipe_project::judge;
 use zrecipe_language::diagnostic::counted;
 use zrecipe_project::library::Library;
 use zrecipe_broker::message::{Envelope, Outgoing, REQUEST_QUEUE, Request};
@@ -682,8 +681,8 @@ fn prospects(letter: &Letter, session: &Session, library: &Library) -> Result<Pr
                 Ok(source) => source,
                 Err(error) => return cannot(error.to_string(), Remedy::Ask),
             };
-            let options = Options { parameters: Some(&request.parameters), ..session.options()? };
-            let compiled = compile(Arc::new(source), options);
+            let asked = judge::CheckOptions { parameters: Some(&request.parameters), ..judge::CheckOptions::default() };
+            let compiled = session.judge(source, asked)?;
             if let Some(refusal) = compiled.refusals().next() {
                 let why = format!("recipe `{name}` is still refused: {} [{}]", refusal.message, refusal.rule);
                 return cannot(why, Remedy::Ask);

@@ -14,6 +14,7 @@ use zrecipe_runtime::runtime::run::destinations;
 use zrecipe_runtime::runtime::status::TOPIC;
 use zrecipe_broker::transport::amqp::{Amqp, Login, Options};
 use zrecipe_broker::transport::{self, Subscription, Transport as _};
+use zrecipe_project::judge::CheckOptions;
 use zrecipe_language::value::{Object, Value};
 
 /// Find out what is wrong with the broker, with a remedy for each finding
@@ -87,7 +88,7 @@ fn needs(session: &Session, environment: &Environment, found: &mut Vec<Finding>)
     let library = environment.library(session);
     for name in library.own_names() {
         let help = format!("`zrecipe check {name}` says what is wrong");
-        match session.compile_in(&library, std::slice::from_ref(&name), None, &zrecipe_language::lint::Levels::default()) {
+        match session.compile_in(&library, std::slice::from_ref(&name), CheckOptions::default()) {
             Ok(compiled) => {
                 for compilation in compiled {
                     if compilation.has_errors() {

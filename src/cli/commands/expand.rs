@@ -2,7 +2,7 @@
 
 use zrecipe_language::bind::bind;
 use crate::cli::{Error, ParameterArgs, Session, print, with_guid};
-use zrecipe_language::lint::Levels;
+use zrecipe_project::judge::CheckOptions;
 
 /// Print the bound recipe as JSON: parameters put in, several recipes merged
 ///
@@ -22,7 +22,7 @@ pub struct Args {
 /// See [`crate::cli`].
 pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
     let (parameters, _) = with_guid(args.parameters.read()?);
-    let compiled = session.compile_for(&args.recipes, &parameters, &args.parameters, &Levels::default())?;
+    let compiled = session.compile_for(&args.recipes, &args.parameters, CheckOptions { parameters: Some(&parameters), ..CheckOptions::default() })?;
     session.refuse(&compiled)?;
     print(&(bind(&compiled, &parameters).to_json_pretty() + "\n"))
 }

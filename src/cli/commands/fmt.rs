@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::cli::files::{Input, gather, replace};
 use crate::cli::{Error, Session, difference, print, say};
-use zrecipe_language::compile::{Compilation, Options, compile};
+use zrecipe_language::compile::{Compilation, alone, structure};
 use zrecipe_language::diagnostic::counted;
 use zrecipe_language::format::{Layout, Reason, format, renumber};
 use zrecipe_project::project::{each_in_order, is_ours};
@@ -119,9 +119,7 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
 
 fn lay_out(input: &Input, max_bytes: u64, with_numbers: bool) -> Result<(Compilation, Layout), String> {
     let source = Arc::new(input.read(max_bytes)?);
-    // What is only laid out is not judged.
-    let options = if with_numbers { Options::default() } else { Options { rules: &[], ..Options::default() } };
-    let compilation = compile(source, options);
+    let compilation = if with_numbers { alone(source, None) } else { structure(source, None) };
     let layout = if with_numbers { renumber(&compilation) } else { format(&compilation.recipe) };
     Ok((compilation, layout))
 }

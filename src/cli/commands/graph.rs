@@ -2,6 +2,7 @@
 
 use crate::cli::{Error, Session, print};
 use zrecipe_language::compile::Compilation;
+use zrecipe_project::judge::CheckOptions;
 use zrecipe_language::draw::{FORMATS, format, render};
 
 /// Draw recipes
@@ -25,13 +26,13 @@ pub struct Args {
 /// # Errors
 /// See [`crate::cli`].
 pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
-    let mut compiled = session.compile(&args.recipes, None)?;
-    session.explain(&compiled);
+    let mut compiled = session.compile(&args.recipes, CheckOptions::default())?;
+    if !args.merge {
+        session.explain(&compiled);
+    }
     let broken = compiled.iter().any(Compilation::has_errors);
     if args.merge {
-        if compiled.iter().any(Compilation::is_refused) {
-            return Err(Error::findings());
-        }
+        session.refuse(&compiled)?;
         compiled = vec![session.merged(&compiled)];
     }
     let chosen = format(&args.format).ok_or_else(|| Error::new(format!("there is no format `{}`", args.format)))?;

@@ -6,6 +6,7 @@ use indexmap::IndexMap;
 
 use crate::cli::{Error, Session, print};
 use zrecipe_language::compile::Compilation;
+use zrecipe_project::judge::CheckOptions;
 use zrecipe_language::infer::{self, Need, Parameter, Type};
 use zrecipe_language::schema::SchemaValue;
 use zrecipe_language::value::Value;
@@ -46,7 +47,7 @@ struct Entry {
 /// # Errors
 /// See [`crate::cli`].
 pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
-    let compiled = session.compile(&args.recipes, None)?;
+    let compiled = session.compile(&args.recipes, CheckOptions::default())?;
     match args.format.as_str() {
         "table" => session.explain(&compiled),
         _ => session.explain_errors(&compiled),

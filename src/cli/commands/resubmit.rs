@@ -1,6 +1,5 @@
 //! `zrecipe resubmit`: sends a step of a run again.
 
-use std::sync::Arc;
 
 use uuid::Uuid;
 
@@ -9,7 +8,7 @@ use crate::cli::broker::EnvironmentArgs;
 use crate::cli::logbook::entry;
 use crate::cli::progress::{block_on, default_places, work_on};
 use crate::cli::{Error, Session, print, say};
-use zrecipe_language::compile::{Options, compile};
+use zrecipe_project::judge;
 use zrecipe_broker::message::{Envelope, Outgoing, RECIPE_HEADER, sanitise};
 use zrecipe_language::recipe::step_number;
 use zrecipe_runtime::runtime::run::{self, Report, Runs};
@@ -78,8 +77,9 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
         };
         let request = &run.plan.request;
         let custom = request.custom_recipe.clone().unwrap_or_default().to_json();
-        let options = Options { parameters: Some(&request.parameters), ..session.options()? };
-        let compiled = [compile(Arc::new(Source::from_text("custom_recipe", custom)), options)];
+        let source = Source::from_text("custom_recipe", custom);
+        let compiled =
+            [session.judge(source, judge::CheckOptions { parameters: Some(&request.parameters), ..judge::CheckOptions::default() })?];
         let recipe = sanitise(bind(&compiled, &request.parameters));
         let known = run.reports().await?;
         let inputs = choose(args.step, payload.clone(), &recipe, known_inputs(&known))?;

@@ -9,6 +9,7 @@ use crate::cli::{Error, ParameterArgs, Session, follow, print, say, with_guid};
 use zrecipe_language::compile::Compilation;
 use zrecipe_language::diagnostic::Level;
 use zrecipe_project::library::is_path;
+use zrecipe_project::judge::CheckOptions;
 use zrecipe_language::lint::{Choice, Levels};
 use zrecipe_broker::message::{Destination, Request};
 use zrecipe_runtime::runtime::run::{Plan, Runs, destinations};
@@ -58,9 +59,13 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
     // A step that is given `{workingdir}` as text would make a directory of that name.
     let mut levels = Levels::default();
     levels.decide("undefined-placeholder", Choice::At(Level::Error)).map_err(Error::new)?;
-    let compiled = session.compile_for(&args.recipes, &parameters, &args.parameters, &levels)?;
-    session.explain(&compiled);
-    if compiled.iter().any(|recipe| recipe.has_errors() || recipe.is_refused()) {
+    let compiled = session.compile_for(
+        &args.recipes,
+        &args.parameters,
+        CheckOptions { parameters: Some(&parameters), defaults: Some(&levels), ..CheckOptions::default() },
+    )?;
+    session.refuse(&compiled)?;
+    if compiled.iter().any(Compilation::has_errors) {
         return Err(Error::findings());
     }
     let plan = plan(args, &compiled, parameters, id)?;

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use zrecipe_language::bind::bind;
 use crate::cli::progress::{align, block_on};
 use crate::cli::{Error, ParameterArgs, Session, print, say, with_guid};
-use zrecipe_language::compile::{Options, compile};
+use zrecipe_language::compile::alone;
+use zrecipe_project::judge::CheckOptions;
 use zrecipe_language::contract::Contracts;
 use zrecipe_language::diagnostic::{Level, only};
 use zrecipe_language::document::DocumentKind;
@@ -66,7 +67,8 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
     };
     parameters.extend(args.parameters.read()?);
     let (parameters, _) = with_guid(parameters);
-    let compiled = session.compile(std::slice::from_ref(&args.recipe), Some(&parameters))?;
+    let compiled = session
+        .compile(std::slice::from_ref(&args.recipe), CheckOptions { parameters: Some(&parameters), ..CheckOptions::default() })?;
     session.refuse(&compiled)?;
     for scenario in &cases {
         let named = scenario.acts.keys().chain(&scenario.reached).chain(&scenario.unreached);
@@ -156,8 +158,7 @@ fn read(path: &Path) -> Result<(Object, Vec<Scenario>), Error> {
     let source = zrecipe_project::library::read(path, &path.to_string_lossy(), zrecipe_language::source::Source::MAX_BYTES)?;
     let tree = yaml::parse(Arc::new(source));
     if tree.is_broken() {
-        let options = Options { kind: Some(DocumentKind::Parameters), ..Options::default() };
-        let found = compile(Arc::clone(tree.source()), options).diagnostics.into_iter();
+        let found = alone(Arc::clone(tree.source()), Some(DocumentKind::Parameters)).diagnostics.into_iter();
         let mut found = found.filter(|found| found.level == Level::Error);
         let why = found.next().map_or("it is no YAML".to_owned(), |found| {
             let at = tree.source().position(found.primary.span.start, Unit::Char);

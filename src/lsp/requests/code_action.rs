@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use gen_lsp_types as lsp;
 
-use zrecipe_language::compile::{Compilation, Options, compile};
+use zrecipe_language::compile::Compilation;
+use zrecipe_project::judge::CheckOptions;
 use zrecipe_language::diagnostic::{Diagnostic, Edit};
 use zrecipe_language::document::{DocumentKind, is_pattern};
-use zrecipe_language::fix::{Which, apply, fix};
+use zrecipe_language::fix::{Which, apply};
 use zrecipe_language::lint::rules;
 use crate::lsp::session::{Client, Error, Session, View, new_file};
 use zrecipe_language::names::Name;
@@ -130,10 +131,9 @@ impl Act<'_> {
         let (view, source) = (self.view, &self.view.compilation.source);
         let text = apply(source.text(), edit)?;
         let source = Arc::new(Source::from_text(source.name(), text));
-        Some(view.basis.with_options(&view.path, |options| {
-            let suppressions: Vec<Pointed> = options.suppressions.iter().cloned().chain(suppressed).collect();
-            compile(source, Options { suppressions: &suppressions, ..options })
-        }))
+        let request =
+            CheckOptions { path: Some(&view.path), suppressions: suppressed.as_slice(), ..CheckOptions::default() };
+        Some(view.basis.project.judge(source, request))
     }
 
     /// Whether a finding is gone after a change, the document says what it said, and there is nothing new to say.
@@ -366,7 +366,8 @@ impl Act<'_> {
             return None;
         }
         let source = Arc::clone(&view.compilation.source);
-        let fixed = view.basis.with_options(&view.path, |options: Options<'_>| fix(source, options, Which::Safe));
+        let fixed = 
+            view.basis.project.fix(source, Which::Safe, CheckOptions { path: Some(&view.path), ..CheckOptions::default() });
         if fixed.applied == 0 {
             return None;
         }

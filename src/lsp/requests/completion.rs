@@ -227,13 +227,13 @@ impl Known {
     /// What there is in all files, but for what is being written at the cursor.
     fn of(session: &Session, view: &View, offset: u32) -> Self {
         let mut counts = BTreeMap::new();
-        let mut recipes: Vec<String> = view.basis.recipes.iter().flatten().cloned().collect();
+        let mut recipes: Vec<String> = view.basis.project.known_recipes().into_iter().flatten().cloned().collect();
         for folder in session.folders().iter().filter(|folder| folder.basis.root == view.basis.root) {
             for (path, file) in folder.files() {
                 if path != view.path {
                     file.names.iter().for_each(|name| *counts.entry(name.clone()).or_default() += 1);
                 }
-                if view.basis.recipes.is_none() && file.kind == Some(DocumentKind::Recipe) {
+                if view.basis.project.known_recipes().is_none() && file.kind == Some(DocumentKind::Recipe) {
                     recipes.extend(path.file_stem().map(|stem| stem.to_string_lossy().into_owned()));
                 }
             }
@@ -385,7 +385,7 @@ fn in_recipe(view: &View, place: &Place<'_>, known: &Known) -> Vec<Choice> {
         ([_, Some("queue" | "topic")], false, Some(_)) => queues(view, known),
         ([_, Some("service")], false, Some(_)) => services(view, known),
         ([_, Some("exchange")], false, Some(_)) => {
-            let declared = view.basis.topology().into_iter().flat_map(|topology| &topology.exchanges);
+            let declared = view.basis.project.usable_topology().into_iter().flat_map(|topology| &topology.exchanges);
             declared.map(|found| Choice::new(&found.name.text, lsp::CompletionItemKind::Interface)).collect()
         }
         ([_, Some(part @ ("parameters" | "job_parameters"))], true, Some(step)) => {
@@ -422,7 +422,7 @@ fn queues(view: &View, known: &Known) -> Vec<Choice> {
         _ => None,
     });
     found.extend(used.into_iter().map(|(queue, count)| (queue, files(count))));
-    for queue in view.basis.topology().into_iter().flat_map(|topology| &topology.queues) {
+    for queue in view.basis.project.usable_topology().into_iter().flat_map(|topology| &topology.queues) {
         found.entry(&queue.name.text).or_insert_with(|| "of the broker".to_owned());
     }
     for contract in view.basis.contracts().iter() {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use gen_lsp_types as lsp;
 
-use zrecipe_language::compile::{Options, compile};
+use zrecipe_language::compile::structure;
 use zrecipe_language::contract::{self, Contracts};
 use zrecipe_language::document::DocumentKind;
 use crate::lsp::convert::{self, Lines, SCHEME};
@@ -60,8 +60,7 @@ pub fn run(session: &mut Session, params: lsp::DefinitionParams) -> Result<Optio
 fn built_in(name: &Name, client: &Client) -> Option<lsp::Location> {
     contract::BUILT_IN.iter().find_map(|(file, text)| {
         let source = Arc::new(Source::from_text(*file, *text));
-        let options = Options { rules: &[], kind: Some(DocumentKind::Contract), ..Options::default() };
-        let compilation = compile(source, options);
+        let compilation = structure(source, Some(DocumentKind::Contract));
         let found = names(&compilation, Contracts::built_in());
         let found = found.iter().find(|found| found.is_definition && found.name == *name)?;
         let range = Lines::new(client.unit).range(&compilation.source, found.span);

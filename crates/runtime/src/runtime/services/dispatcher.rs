@@ -28,9 +28,9 @@ use zrecipe_broker::message::{Destination, Envelope, Outgoing, RECIPE_HEADER, RE
 use zrecipe_language::bind::bind;
 use zrecipe_language::compile::{self, Compilation, Options};
 use zrecipe_language::diagnostic::Diagnostic;
-use zrecipe_language::lint;
 use zrecipe_language::source::{Source, Unit};
 use zrecipe_language::value::{Object, Value};
+use zrecipe_project::judge;
 use zrecipe_project::library::{self, Library, Shelf};
 use zrecipe_project::settings::{Decider, Dispatching};
 
@@ -251,12 +251,10 @@ impl Dispatcher {
                 _ => Refusal::Request(error.to_string()),
             })
         });
-        let parameters = Some(&request.parameters);
         custom
             .chain(named)
             .map(|reading| {
-                let options = Options { parameters, rules: lint::REFUSING, ..Options::default() };
-                let compilation = compile::check(reading?, options);
+                let compilation = judge::refusals(reading?, &request.parameters);
                 let refusal = compilation.refusals().next().map(|refusal| describe(&compilation, refusal));
                 refusal.map_or(Ok(compilation), |reason| Err(Refusal::Request(reason)))
             })

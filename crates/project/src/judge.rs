@@ -1,0 +1,153 @@
+//! What a document is checked against. The one place where settings, command line and the files of a project meet.
+//!
+//! Precedence, from weak to strong: defaults of the command, `[rules]` and `[[files]]` of `zrecipe.toml`,
+//! `[[overrides]]`, command line. Contracts, site, broker configuration, recipe names and declared parameters come from
+//! the [`Project`], which applies the same order to the paths that name them. Every front end and the dispatcher call
+//! this module; no other file sets the fields of [`Options`].
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::known::Known;
+use crate::project::{self, Project, Resolved};
+use zrecipe_language::compile::{self, Compilation, Options, Reading};
+use zrecipe_language::document::DocumentKind;
+use zrecipe_language::evidence::Set;
+use zrecipe_language::fix::{self, Fixed, Which};
+use zrecipe_language::lint::{self, Levels};
+use zrecipe_language::source::Source;
+use zrecipe_language::suppress::Pointed;
+use zrecipe_language::topology::Topology;
+use zrecipe_language::value::Object;
+
+/// What one check adds to what the project states.
+#[derive(Clone, Copy, Default)]
+pub struct CheckOptions<'r> {
+    /// Path of the document, for settings that depend on it; without it, the name of the source.
+    pub path: Option<&'r Path>,
+    /// Kind given on the command line; overrides `[[files]]`.
+    pub kind: Option<DocumentKind>,
+    /// Levels of rules that the command starts from; the settings override them.
+    pub defaults: Option<&'r Levels>,
+    /// Levels of rules from the command line; override the settings.
+    pub levels: Option<&'r Levels>,
+    /// Suppressions beside those of the settings.
+    pub suppressions: &'r [Pointed],
+    /// Parameters to substitute.
+    pub parameters: Option<&'r Object>,
+    /// Recipes to compare with, the facts of the document among them.
+    pub set: Option<&'r Set>,
+    /// Names of the parameters that recipes use, to check given parameters against.
+    pub used: Option<&'r BTreeSet<String>>,
+}
+
+impl Project {
+    /// Checks a document.
+    pub fn judge(&self, source: Arc<Source>, request: CheckOptions<'_>) -> Compilation {
+        let reading = self.reading(source, request);
+        self.judge_reading(reading, request)
+    }
+
+    /// Checks a document, and hides the findings that the project's baseline knows.
+    pub fn judge_known(&self, reading: Arc<Reading>, request: CheckOptions<'_>) -> Compilation {
+        let mut compilation = self.judge_reading(reading, request);
+        let known = &self.resolved().known;
+        if known.baseline.count() > 0 {
+            let path = request.path.map(|path| path.to_string_lossy().into_owned());
+            let name = path.unwrap_or_else(|| compilation.source.name().to_owned());
+            let taken = known.clone().take(&name, &mut compilation.diagnostics);
+            compilation.silenced.extend(taken);
+        }
+        compilation
+    }
+
+    /// Reads a document, for several checks of one text.
+    pub fn reading(&self, source: Arc<Source>, request: CheckOptions<'_>) -> Arc<Reading> {
+        let name = source.name().to_owned();
+        self.with_options(&name, request, |options| Arc::new(compile::read(source, options)))
+    }
+
+    /// Checks a document that was read by [`Project::reading`].
+    pub fn judge_reading(&self, reading: Arc<Reading>, request: CheckOptions<'_>) -> Compilation {
+        let name = reading.source.name().to_owned();
+        self.with_options(&name, request, |options| compile::check(reading, options))
+    }
+
+    /// Reads a document for its structure; no rule is run.
+    pub fn structure(&self, source: Arc<Source>, request: CheckOptions<'_>) -> Compilation {
+        let name = source.name().to_owned();
+        self.with_options(&name, request, |options| compile::compile(source, Options { rules: &[], ..options }))
+    }
+
+    /// Checks a document and applies its fixes.
+    pub fn fix(&self, source: Arc<Source>, which: Which, request: CheckOptions<'_>) -> Fixed {
+        let name = source.name().to_owned();
+        self.with_options(&name, request, |options| fix::fix(source, options, which))
+    }
+
+    /// Whether everything that the settings and the command line name can be used.
+    ///
+    /// # Errors
+    /// The first input that cannot be used.
+    pub fn ready(&self) -> Result<(), project::Error> {
+        self.topology()?;
+        self.recipe_names()?;
+        self.settings.baseline.as_deref().map(Known::read).transpose()?;
+        match self.usable_contracts().1.first() {
+            Some(contract) => Err(project::Error::Contract { name: contract.name.clone(), why: contract.why.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    /// Broker configuration that recipes are checked against, if it can be used.
+    pub fn usable_topology(&self) -> Option<&Topology> {
+        // A configuration that cannot be used is not read again for each document.
+        self.resolved().has_broker.then(|| self.topology().ok().flatten()).flatten()
+    }
+
+    /// Names of all recipes of the site, if they are known.
+    pub fn known_recipes(&self) -> Option<&BTreeSet<String>> {
+        self.resolved().recipes.as_ref()
+    }
+
+    fn resolved(&self) -> &Resolved {
+        self.resolved.get_or_init(|| Resolved {
+            recipes: self.recipe_names().ok().flatten(),
+            has_broker: matches!(self.topology(), Ok(Some(_))),
+            known: self.settings.baseline.as_ref().and_then(|path| Known::read(path).ok()).unwrap_or_default(),
+        })
+    }
+
+    fn with_options<R>(&self, name: &str, request: CheckOptions<'_>, work: impl FnOnce(Options<'_>) -> R) -> R {
+        let path = request.path.unwrap_or(Path::new(name));
+        let (decided, mut suppressions) = self.settings.decisions(path);
+        suppressions.extend_from_slice(request.suppressions);
+        let mut levels = request.defaults.cloned().unwrap_or_default();
+        levels.extend(&decided);
+        if let Some(given) = request.levels {
+            levels.extend(given);
+        }
+        work(Options {
+            rules: lint::RULES,
+            parameters: request.parameters,
+            set: request.set,
+            levels: Some(&levels),
+            suppressions: &suppressions,
+            contracts: self.usable_contracts().0,
+            declared: Some(&*self.settings.declared).filter(|declared| !declared.is_empty()),
+            kind: request.kind.or_else(|| self.settings.kind_of(path)),
+            files: self.files(),
+            site: self.site_path(),
+            recipes: self.known_recipes(),
+            topology: self.usable_topology(),
+            used: request.used,
+        })
+    }
+}
+
+/// Checks a recipe as the dispatcher does: only rules that refuse, whatever the settings say.
+pub fn refusals(reading: Arc<Reading>, parameters: &Object) -> Compilation {
+    let options = Options { parameters: Some(parameters), rules: lint::REFUSING, ..Options::default() };
+    compile::check(reading, options)
+}
