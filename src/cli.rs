@@ -34,6 +34,7 @@ use zrecipe_project::library::{self, Library};
 use zrecipe_project::project::{self, Given, Project};
 use zrecipe_runtime::connection;
 use zrecipe_runtime::ops::drop_files;
+use zrecipe_runtime::runtime::surroundings::Why;
 use zrecipe_runtime::runtime::{run, supervisor};
 
 /// Compiler, linter and runtime for Zocalo recipes.
@@ -365,6 +366,12 @@ impl From<connection::Error> for Error {
 impl From<drop_files::Error> for Error {
     fn from(error: drop_files::Error) -> Self {
         Self::new(error.to_string())
+    }
+}
+
+impl From<Why> for Error {
+    fn from(why: Why) -> Self {
+        why.hints.into_iter().fold(Self::new(why.message), Self::hint)
     }
 }
 

@@ -14,13 +14,11 @@ use zrecipe_language::site::{Plugins, Site};
 use zrecipe_project::library::{self, Library};
 use zrecipe_runtime::ops::logbook;
 use zrecipe_runtime::ops::management::{Management, Queue};
+use zrecipe_runtime::runtime::LOGBOOK;
 use zrecipe_runtime::runtime::run::{DATABASE, Listed, Runs};
 
 /// The namespace of the embedded broker that stands for a facility's broker.
 const NAMESPACE: &str = "zocalo";
-
-/// The setting that names the dispatcher's logbook.
-pub const LOGBOOK: &str = "zocalo.dispatcher.logbook_location";
 
 /// The environment that a command works in.
 #[derive(Debug, Default, clap::Args)]

@@ -1,6 +1,6 @@
 //! Runs of a site, from its dispatcher's logbook.
 
-use super::broker::{Environment, LOGBOOK};
+use super::broker::Environment;
 use super::{Error, Session};
 use zrecipe_broker::message::sanitise;
 use zrecipe_language::bind::bind;
@@ -8,6 +8,7 @@ use zrecipe_language::source::Source;
 use zrecipe_language::value::Value;
 use zrecipe_project::judge::CheckOptions;
 use zrecipe_runtime::ops::logbook::{self, Entry};
+use zrecipe_runtime::runtime::LOGBOOK;
 
 impl From<logbook::Error> for Error {
     fn from(error: logbook::Error) -> Self {

@@ -14,13 +14,12 @@ use tokio::time::timeout;
 use super::{Error, Session, plain, print, say};
 use zrecipe_broker::transport::amqp::all_closed;
 use zrecipe_broker::transport::{Connection, Transport};
+use zrecipe_language::site::Plugins;
 use zrecipe_runtime::runtime::foreign::Foreign;
 use zrecipe_runtime::runtime::journal::Journal;
-use zrecipe_runtime::runtime::roots::Roots;
 use zrecipe_runtime::runtime::run::{Report, Run, Runs};
-use zrecipe_runtime::runtime::services::dispatcher::Dispatcher;
-use zrecipe_runtime::runtime::services::jsonlines::JsonLines;
-use zrecipe_runtime::runtime::services::runner::Runner;
+use zrecipe_runtime::runtime::services;
+use zrecipe_runtime::runtime::surroundings::{Scope, Surroundings};
 use zrecipe_runtime::runtime::{Event, Service};
 
 /// How long the end of a connection may take.
@@ -120,13 +119,18 @@ pub fn services(
     places: usize,
     events: &mpsc::UnboundedSender<Event>,
 ) -> Result<Vec<Arc<dyn Service>>, Error> {
-    let prefetch = u16::try_from(places).unwrap_or(u16::MAX);
-    let running = &session.settings.running;
-    let (journal, here) = (Journal::new(runs.journal()), run.plan.directory.clone());
-    let lines = JsonLines::new(journal.clone(), here.clone(), Roots::new(running.roots.clone()));
-    let runner = Runner::new(journal, here, prefetch).with_settings(running);
-    let mut services: Vec<Arc<dyn Service>> =
-        vec![Arc::new(Dispatcher::new(session.library()?)), Arc::new(runner), Arc::new(lines)];
+    let surroundings = Surroundings {
+        scope: Scope::Run,
+        plugins: Plugins::new(),
+        settings: &session.settings,
+        library: session.library()?,
+        journal: Journal::new(runs.journal()),
+        state: session.state_directory()?,
+        directory: run.plan.directory.clone(),
+        places,
+        variables: Vec::new(),
+    };
+    let mut services = services::of_run(&surroundings)?;
     for program in session.contracts()?.programs().cloned().filter_map(Foreign::new) {
         services.push(Arc::new(program.watched(events.clone())));
     }

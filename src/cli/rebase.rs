@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use tokio::sync::watch;
 
-use super::broker::{Environment, LOGBOOK};
+use super::broker::Environment;
 use super::confirm::confirm;
 use super::letters::{Found, LookArgs, interrupted, name};
 use super::progress::block_on_politely;
@@ -22,6 +22,7 @@ use zrecipe_project::library::Library;
 use zrecipe_runtime::ops::dead_letters::{self, Fate, Letter, Look, fresh_headers, look};
 use zrecipe_runtime::ops::logbook;
 use zrecipe_runtime::ops::rebase::rebase;
+use zrecipe_runtime::runtime::LOGBOOK;
 
 /// What to put into which letters.
 #[derive(Debug, clap::Args)]

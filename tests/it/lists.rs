@@ -110,9 +110,22 @@ fn transports() {
 
 #[test]
 fn services() {
-    check("crates/runtime/src/runtime/services", runtime::services::SERVICES.iter().copied(), |stem| {
-        format!("`pub mod {stem};` and, in `SERVICES`, `\"{stem}\"` in crates/runtime/src/runtime/services.rs")
-    });
+    let file = "crates/runtime/src/runtime/services.rs";
+    check(
+        "crates/runtime/src/runtime/services",
+        runtime::services::MODULES.iter().copied(),
+        macro_line("services", file),
+    );
+}
+
+#[test]
+fn schedulers() {
+    let file = "crates/runtime/src/runtime/cluster.rs";
+    check(
+        "crates/runtime/src/runtime/cluster",
+        runtime::cluster::MODULES.iter().copied(),
+        macro_line("schedulers", file),
+    );
 }
 
 #[test]

@@ -198,6 +198,17 @@ pub enum Scheduler {
     Slurmrestd,
 }
 
+impl Scheduler {
+    /// The name in the settings.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Local => "local",
+            Self::Sbatch => "sbatch",
+            Self::Slurmrestd => "slurmrestd",
+        }
+    }
+}
+
 /// How jobs are submitted to a cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Submitting {

@@ -20,6 +20,7 @@ pub mod status;
 pub mod stem;
 pub mod supervisor;
 pub mod supervisors;
+pub mod surroundings;
 pub mod workers;
 
 use std::sync::Arc;
@@ -35,6 +36,9 @@ use zrecipe_broker::message::{self, Destination, Envelope, Outgoing, Output};
 use zrecipe_broker::transport::{Delivery, Error, Settlement, Subscription, Transport, Verdict};
 use zrecipe_language::contract::Contract;
 use zrecipe_language::value::{Object, Value};
+
+/// Setting of plugin `storage` that names the directory of the dispatcher's logbook.
+pub const LOGBOOK: &str = "zocalo.dispatcher.logbook_location";
 
 /// How often a message may come back because of a fault of the surroundings before it is a dead letter.
 const MOST_RETRIES: u32 = 5;

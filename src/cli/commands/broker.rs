@@ -7,17 +7,17 @@ use crate::cli::confirm::confirm;
 use crate::cli::progress::{align, block_on};
 use crate::cli::{Error, Session, changes, print, say};
 use zrecipe_language::compile::Compilation;
-use zrecipe_project::judge::CheckOptions;
 use zrecipe_language::diagnostic::Level;
 use zrecipe_language::document::DocumentKind;
-use zrecipe_project::library::{self, read};
 use zrecipe_language::lint::nearest;
-use zrecipe_runtime::ops::definitions::{self, Choices, Kind, Live, compare};
 use zrecipe_language::secret::hidden;
 use zrecipe_language::source::{Source, Unit};
 use zrecipe_language::topology::users::{self, User};
 use zrecipe_language::topology::{Destination, Policy, Queue, Topology};
 use zrecipe_language::value::{Object, Value};
+use zrecipe_project::judge::CheckOptions;
+use zrecipe_project::library::{self, read};
+use zrecipe_runtime::ops::definitions::{self, Choices, Kind, Live, compare};
 
 /// Bring a broker to what a configuration describes, and see before what that changes
 ///

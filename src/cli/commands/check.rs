@@ -9,23 +9,23 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tempfile::NamedTempFile;
 
-use zrecipe_language::baseline::Baseline;
-use zrecipe_project::judge::CheckOptions;
-use zrecipe_project::known::Known;
 use crate::cli::files::{Input, gather, replace};
 use crate::cli::watch::{Changes, Stamp};
 use crate::cli::{Error, LevelArgs, ParameterArgs, Session, Used, difference, file_report, print, say};
+use zrecipe_language::baseline::Baseline;
 use zrecipe_language::compile::{Compilation, structure};
 use zrecipe_language::diagnostic::{Diagnostic, counted};
 use zrecipe_language::document::DocumentKind;
 use zrecipe_language::evidence::{Facts, Set};
 use zrecipe_language::fix::{Fixed, Undone, Which};
-use zrecipe_project::library::matching;
-use zrecipe_project::project::{Unusable, each_in_order, is_ours};
 use zrecipe_language::report::{FORMATS, FileReport, Report, format};
-use zrecipe_project::settings::{self, plain};
 use zrecipe_language::source::Source;
 use zrecipe_language::value::Object;
+use zrecipe_project::judge::CheckOptions;
+use zrecipe_project::known::Known;
+use zrecipe_project::library::matching;
+use zrecipe_project::project::{Unusable, each_in_order, is_ours};
+use zrecipe_project::settings::{self, plain};
 
 /// Check recipes and configurations: every problem at once, at its place, with a way out
 ///

@@ -7,15 +7,15 @@ use std::sync::Arc;
 use crate::cli::files::{Input, gather};
 use crate::cli::{Error, Session, print, say};
 use zrecipe_language::compile::{Compilation, structure};
-use zrecipe_language::document::DocumentKind;
 use zrecipe_language::diagnostic::counted;
-use zrecipe_project::library;
+use zrecipe_language::document::DocumentKind;
 use zrecipe_language::lint::nearest;
 use zrecipe_language::recipe::{Recipe, Role, Step};
 use zrecipe_language::schema::{Flaw, Schema, SchemaValue, Segment, path_text, resolve_reference, to_schema_value};
 use zrecipe_language::syntax::json::{self, read_value};
 use zrecipe_language::syntax::{Kind, NodeRef, Tree};
 use zrecipe_language::value::{Object, Value};
+use zrecipe_project::library;
 
 /// Draft the contract of a service, from recipes that use it or from a JSON Schema
 ///
@@ -242,8 +242,7 @@ fn draft(queues: &[String], from: &[String], session: &Session) -> Result<Value,
     };
     let library = session.library()?;
     // Contracts do not matter, and the one that is to be written may be there already, and empty.
-    let compile =
-        |recipe: &String| Ok(structure(Arc::new(library.open(recipe)?), Some(DocumentKind::Recipe)));
+    let compile = |recipe: &String| Ok(structure(Arc::new(library.open(recipe)?), Some(DocumentKind::Recipe)));
     let compiled: Vec<Compilation> = given.iter().map(compile).collect::<Result<_, Error>>()?;
     let mut names: BTreeMap<String, usize> = BTreeMap::new();
     let mut channels: BTreeSet<String> = BTreeSet::new();

@@ -13,14 +13,14 @@ use crate::cli::letters::{Heap, LookArgs, NONE, expand, name, parts, queues, sec
 use crate::cli::progress::{align, block_on, block_on_politely, interrupted};
 use crate::cli::rebase;
 use crate::cli::{Error, Session, plain, print, say};
-use zrecipe_project::judge;
-use zrecipe_language::diagnostic::counted;
-use zrecipe_project::library::Library;
 use zrecipe_broker::message::{Envelope, Outgoing, REQUEST_QUEUE, Request};
-use zrecipe_runtime::ops::dead_letters::{self, Fate, Letter, look, queue_of, ready, reinject, would_go};
-use zrecipe_language::syntax::json::read_value;
 use zrecipe_broker::transport::{Delivery, Error as TransportError, Transport};
+use zrecipe_language::diagnostic::counted;
+use zrecipe_language::syntax::json::read_value;
 use zrecipe_language::value::Value;
+use zrecipe_project::judge;
+use zrecipe_project::library::Library;
+use zrecipe_runtime::ops::dead_letters::{self, Fate, Letter, look, queue_of, ready, reinject, would_go};
 
 /// See dead letters, keep them in files, and send them back
 ///

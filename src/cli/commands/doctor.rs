@@ -6,16 +6,16 @@ use std::time::{Duration, SystemTime};
 use crate::cli::broker::{Environment, EnvironmentArgs};
 use crate::cli::progress::block_on;
 use crate::cli::{Error, Session, print};
-use zrecipe_runtime::http::escape;
 use zrecipe_broker::message::{Destination, REQUEST_QUEUE};
+use zrecipe_broker::transport::amqp::{Amqp, Login, Options};
+use zrecipe_broker::transport::{self, Subscription, Transport as _};
+use zrecipe_language::value::{Object, Value};
+use zrecipe_project::judge::CheckOptions;
+use zrecipe_runtime::http::escape;
 use zrecipe_runtime::ops::checkup::{self, Finding, Needs, Severity};
 use zrecipe_runtime::ops::management::Management;
 use zrecipe_runtime::runtime::run::destinations;
 use zrecipe_runtime::runtime::status::TOPIC;
-use zrecipe_broker::transport::amqp::{Amqp, Login, Options};
-use zrecipe_broker::transport::{self, Subscription, Transport as _};
-use zrecipe_project::judge::CheckOptions;
-use zrecipe_language::value::{Object, Value};
 
 /// Find out what is wrong with the broker, with a remedy for each finding
 ///

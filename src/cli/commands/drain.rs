@@ -5,10 +5,10 @@ use std::time::Duration;
 use crate::cli::broker::{EnvironmentArgs, worn};
 use crate::cli::progress::block_on_politely;
 use crate::cli::{Error, Session, plain, print, say};
-use zrecipe_runtime::ops::dead_letters::WORN;
-use zrecipe_runtime::ops::drain::{Move, Plan, drain};
 use zrecipe_broker::transport::Transport;
 use zrecipe_language::value::Value;
+use zrecipe_runtime::ops::dead_letters::WORN;
+use zrecipe_runtime::ops::drain::{Move, Plan, drain};
 
 /// Move the messages of a queue to another one, or with `.` to where their recipes say
 ///

@@ -1,11 +1,11 @@
 //! `zrecipe emit`: exactly what would travel, without sending it.
 
-use zrecipe_language::bind::{bind, merge};
 use crate::cli::{Error, ParameterArgs, Session, print, with_guid};
-use zrecipe_project::library::is_path;
-use zrecipe_project::judge::CheckOptions;
 use zrecipe_broker::message::{Destination, Envelope, Outgoing, Request, message_id, read_body, sanitise};
+use zrecipe_language::bind::{bind, merge};
 use zrecipe_language::value::{Object, Value};
+use zrecipe_project::judge::CheckOptions;
+use zrecipe_project::library::is_path;
 
 /// Print the messages that would be sent, one JSON object a line
 ///
@@ -33,7 +33,11 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
     // As in a request: recipes that travel with it (files) come before those that it names.
     let (files, names): (Vec<String>, Vec<String>) = args.recipes.iter().cloned().partition(|recipe| is_path(recipe));
     let ordered: Vec<String> = files.iter().chain(&names).cloned().collect();
-    let compiled = session.compile_for(&ordered, &args.parameters, CheckOptions { parameters: Some(&parameters), ..CheckOptions::default() })?;
+    let compiled = session.compile_for(
+        &ordered,
+        &args.parameters,
+        CheckOptions { parameters: Some(&parameters), ..CheckOptions::default() },
+    )?;
     session.refuse(&compiled)?;
     let messages = if args.what == "request" {
         let custom = compiled[..files.len()].iter().map(|compilation| compilation.recipe.to_value());

@@ -1,7 +1,7 @@
 //! `zrecipe expand`: the recipe as it runs, parameters put in and several merged into one.
 
-use zrecipe_language::bind::bind;
 use crate::cli::{Error, ParameterArgs, Session, print, with_guid};
+use zrecipe_language::bind::bind;
 use zrecipe_project::judge::CheckOptions;
 
 /// Print the bound recipe as JSON: parameters put in, several recipes merged
@@ -22,7 +22,11 @@ pub struct Args {
 /// See [`crate::cli`].
 pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
     let (parameters, _) = with_guid(args.parameters.read()?);
-    let compiled = session.compile_for(&args.recipes, &args.parameters, CheckOptions { parameters: Some(&parameters), ..CheckOptions::default() })?;
+    let compiled = session.compile_for(
+        &args.recipes,
+        &args.parameters,
+        CheckOptions { parameters: Some(&parameters), ..CheckOptions::default() },
+    )?;
     session.refuse(&compiled)?;
     print(&(bind(&compiled, &parameters).to_json_pretty() + "\n"))
 }

@@ -8,8 +8,8 @@ use crate::cli::{Error, Session, difference, print, say};
 use zrecipe_language::compile::{Compilation, alone, structure};
 use zrecipe_language::diagnostic::counted;
 use zrecipe_language::format::{Layout, Reason, format, renumber};
-use zrecipe_project::project::{each_in_order, is_ours};
 use zrecipe_language::source::Source;
+use zrecipe_project::project::{each_in_order, is_ours};
 
 /// Write recipes in the one canonical layout; what they say stays the same
 ///

@@ -7,10 +7,10 @@ use crate::cli::progress::block_on;
 use crate::cli::submit::{Target, headers, refusal, send};
 use crate::cli::{Error, LevelArgs, Session, print, say, split, with_guid};
 use zrecipe_broker::message::Outgoing;
-use zrecipe_runtime::ops::drop_files;
-use zrecipe_language::secret::hidden;
 use zrecipe_broker::transport;
+use zrecipe_language::secret::hidden;
 use zrecipe_language::value::{Object, Value};
+use zrecipe_runtime::ops::drop_files;
 
 /// Submit recipes to the dispatcher of a site
 ///

@@ -2,8 +2,8 @@
 
 use crate::cli::{Error, Session, print};
 use zrecipe_language::compile::Compilation;
-use zrecipe_project::judge::CheckOptions;
 use zrecipe_language::draw::{FORMATS, format, render};
+use zrecipe_project::judge::CheckOptions;
 
 /// Draw recipes
 ///

@@ -13,12 +13,12 @@ use crate::cli::overview::{Counts, subscription, tables};
 use crate::cli::progress::{block_on, interrupted};
 use crate::cli::screen::{Screen, Wish};
 use crate::cli::{Error, Session};
+use zrecipe_broker::transport::{Connection, Deliveries, Delivery, Settlement, Transport, Verdict};
 use zrecipe_language::contract::Contracts;
+use zrecipe_language::value::Value;
 use zrecipe_runtime::ops::services::Services;
 use zrecipe_runtime::runtime::instance::COMMANDS;
 use zrecipe_runtime::runtime::status::broadcast;
-use zrecipe_broker::transport::{Connection, Deliveries, Delivery, Settlement, Transport, Verdict};
-use zrecipe_language::value::Value;
 
 /// How long to wait before the queues are counted again.
 const PAUSE: Duration = Duration::from_secs(2);

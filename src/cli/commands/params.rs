@@ -6,10 +6,10 @@ use indexmap::IndexMap;
 
 use crate::cli::{Error, Session, print};
 use zrecipe_language::compile::Compilation;
-use zrecipe_project::judge::CheckOptions;
 use zrecipe_language::infer::{self, Need, Parameter, Type};
 use zrecipe_language::schema::SchemaValue;
 use zrecipe_language::value::Value;
+use zrecipe_project::judge::CheckOptions;
 
 /// List the parameters of recipes, what each must be, and where it is used
 ///
@@ -178,5 +178,6 @@ fn schema(parameters: &IndexMap<String, Entry>) -> String {
         "properties": properties,
     });
     // Numbers and order as they are.
-    zrecipe_language::syntax::json::read_value(schema.to_string().as_bytes()).unwrap_or_default().to_json_pretty() + "\n"
+    zrecipe_language::syntax::json::read_value(schema.to_string().as_bytes()).unwrap_or_default().to_json_pretty()
+        + "\n"
 }

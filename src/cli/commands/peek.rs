@@ -9,9 +9,9 @@ use crate::cli::broker::{Environment, EnvironmentArgs, worn};
 use crate::cli::letters::{interrupted, name, parts, shown, step_text};
 use crate::cli::progress::{block_on_politely, timestamp};
 use crate::cli::{Error, Session, plain, print, say};
+use zrecipe_language::value::{Object, Value};
 use zrecipe_runtime::ops::dead_letters::{Fate, Letter, Look, look};
 use zrecipe_runtime::ops::management::Queue;
-use zrecipe_language::value::{Object, Value};
 
 /// Show the first messages of a queue, which stay there; passwords are left out
 ///

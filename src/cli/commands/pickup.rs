@@ -6,12 +6,12 @@ use crate::cli::broker::EnvironmentArgs;
 use crate::cli::progress::{Outages, block_on};
 use crate::cli::submit::{Target, look, refusal};
 use crate::cli::{Error, Session, say};
-use zrecipe_language::diagnostic::counted;
-use zrecipe_runtime::ops::drop_files::{self, DropFile};
-use zrecipe_language::secret::hidden;
 use zrecipe_broker::transport::amqp::{Amqp, Options};
 use zrecipe_broker::transport::{self, Transport as _};
+use zrecipe_language::diagnostic::counted;
+use zrecipe_language::secret::hidden;
 use zrecipe_language::value::Value;
+use zrecipe_runtime::ops::drop_files::{self, DropFile};
 
 /// Send the requests that were kept while the broker could not be reached, oldest first
 ///

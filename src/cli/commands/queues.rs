@@ -10,9 +10,9 @@ use crate::cli::confirm::confirm;
 use crate::cli::progress::{align, block_on, duration};
 use crate::cli::{Error, Session, print, say};
 use zrecipe_language::diagnostic::counted;
+use zrecipe_language::value::Value;
 use zrecipe_runtime::ops::dead_letters::PREFIX;
 use zrecipe_runtime::ops::management::Queue;
-use zrecipe_language::value::Value;
 
 /// See what stands in the queues: how much, how fast, since when, who takes it
 ///

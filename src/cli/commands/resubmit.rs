@@ -1,20 +1,19 @@
 //! `zrecipe resubmit`: sends a step of a run again.
 
-
 use uuid::Uuid;
 
-use zrecipe_language::bind::bind;
 use crate::cli::broker::EnvironmentArgs;
 use crate::cli::logbook::entry;
 use crate::cli::progress::{block_on, default_places, work_on};
 use crate::cli::{Error, Session, print, say};
-use zrecipe_project::judge;
 use zrecipe_broker::message::{Envelope, Outgoing, RECIPE_HEADER, sanitise};
+use zrecipe_language::bind::bind;
 use zrecipe_language::recipe::step_number;
-use zrecipe_runtime::runtime::run::{self, Report, Runs};
 use zrecipe_language::source::Source;
 use zrecipe_language::syntax::json::read_value;
 use zrecipe_language::value::{Object, Value};
+use zrecipe_project::judge;
+use zrecipe_runtime::runtime::run::{self, Report, Runs};
 
 /// Send a step of a run again, with the recipe as it was then, and what follows from it
 ///
@@ -78,8 +77,10 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
         let request = &run.plan.request;
         let custom = request.custom_recipe.clone().unwrap_or_default().to_json();
         let source = Source::from_text("custom_recipe", custom);
-        let compiled =
-            [session.judge(source, judge::CheckOptions { parameters: Some(&request.parameters), ..judge::CheckOptions::default() })?];
+        let compiled = [session.judge(
+            source,
+            judge::CheckOptions { parameters: Some(&request.parameters), ..judge::CheckOptions::default() },
+        )?];
         let recipe = sanitise(bind(&compiled, &request.parameters));
         let known = run.reports().await?;
         let inputs = choose(args.step, payload.clone(), &recipe, known_inputs(&known))?;

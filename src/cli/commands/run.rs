@@ -2,21 +2,21 @@
 
 use std::collections::BTreeSet;
 
-use zrecipe_language::bind::{bind, merge};
 use crate::cli::progress::{block_on, default_places, services, work};
 use crate::cli::submit::{Target, headers, refusal};
 use crate::cli::{Error, ParameterArgs, Session, follow, print, say, with_guid};
-use zrecipe_language::compile::Compilation;
-use zrecipe_language::diagnostic::Level;
-use zrecipe_project::library::is_path;
-use zrecipe_project::judge::CheckOptions;
-use zrecipe_language::lint::{Choice, Levels};
 use zrecipe_broker::message::{Destination, Request};
-use zrecipe_runtime::runtime::run::{Plan, Runs, destinations};
-use zrecipe_language::source::Unit;
 use zrecipe_broker::transport::Transport as _;
 use zrecipe_broker::transport::amqp::Amqp;
+use zrecipe_language::bind::{bind, merge};
+use zrecipe_language::compile::Compilation;
+use zrecipe_language::diagnostic::Level;
+use zrecipe_language::lint::{Choice, Levels};
+use zrecipe_language::source::Unit;
 use zrecipe_language::value::{Object, Value};
+use zrecipe_project::judge::CheckOptions;
+use zrecipe_project::library::is_path;
+use zrecipe_runtime::runtime::run::{Plan, Runs, destinations};
 
 /// Run a recipe to its end on this machine, or submit it
 ///

@@ -2,8 +2,8 @@
 
 use crate::cli::progress::{align, block_on, timestamp};
 use crate::cli::{Error, Session, print, say};
-use zrecipe_runtime::runtime::run::Runs;
 use zrecipe_language::value::Value;
+use zrecipe_runtime::runtime::run::Runs;
 
 /// List runs, oldest first
 #[derive(Debug, clap::Args)]

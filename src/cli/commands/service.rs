@@ -12,29 +12,20 @@ use tokio::task::JoinSet;
 use crate::cli::broker::{Environment, EnvironmentArgs};
 use crate::cli::progress::{block_on, default_places};
 use crate::cli::{Error, Session};
+use zrecipe_broker::transport::{self, Transport};
 use zrecipe_language::contract::Contracts;
 use zrecipe_language::lint::nearest;
 use zrecipe_runtime::runtime::Service;
-use zrecipe_runtime::runtime::cluster;
-use zrecipe_runtime::runtime::cluster::local::Local;
-use zrecipe_runtime::runtime::cluster::sbatch::Sbatch;
-use zrecipe_runtime::runtime::cluster::slurmrestd::Slurmrestd;
 use zrecipe_runtime::runtime::foreign::Foreign;
 use zrecipe_runtime::runtime::health::{self, Broker, Health};
 use zrecipe_runtime::runtime::instance::Instance;
 use zrecipe_runtime::runtime::journal::Journal;
 use zrecipe_runtime::runtime::metrics::Metrics;
-use zrecipe_runtime::runtime::roots::Roots;
-use zrecipe_runtime::runtime::services::cluster::Cluster;
-use zrecipe_runtime::runtime::services::dispatcher::Dispatcher;
-use zrecipe_runtime::runtime::services::jsonlines::JsonLines;
-use zrecipe_runtime::runtime::services::mailer::{Mailer, Server};
-use zrecipe_runtime::runtime::services::runner::Runner;
+use zrecipe_runtime::runtime::services;
 use zrecipe_runtime::runtime::status::{Board, Identity, Status, host_id, hostname};
-use zrecipe_project::settings::Scheduler;
+use zrecipe_runtime::runtime::surroundings::{Scope, Surroundings};
 use zrecipe_runtime::telemetry::traces::{Collector, Exports, Tracing};
 use zrecipe_runtime::telemetry::{Guard, Logging};
-use zrecipe_broker::transport::{self, Transport};
 
 /// Take messages from a broker and let services deal with them
 ///
@@ -108,35 +99,11 @@ fn services(args: &Args, session: &Session, environment: &Environment) -> Result
     let given = args.contracts.iter().map(|path| session.contract(path)).collect::<Result<Vec<_>, _>>()?;
     let given = Contracts::new(given);
     let settled = session.contracts()?;
-    let running = &session.settings.running;
-    let journal = || Ok::<_, Error>(Journal::new(session.state_directory()?.join("journal")));
+    let surroundings = surroundings(session, environment)?;
     for name in &args.services {
-        let service: Arc<dyn Service> = match name.to_ascii_lowercase().as_str() {
-            "cluster" => {
-                let (scheduler, state) = (scheduler(session, environment)?, journal()?);
-                let place = environment.variables(session)?;
-                Arc::new(Cluster::new(scheduler, state, &session.settings.submitting, running, place))
-            }
-            "dispatcher" => Arc::new(
-                Dispatcher::new(environment.library(session))
-                    .with_policy(session.settings.dispatching.clone())
-                    .with_logbook(environment.storage("zocalo.dispatcher.logbook_location")),
-            ),
-            "jsonlines" => {
-                let roots = Roots::new(running.roots.clone());
-                Arc::new(JsonLines::new(journal()?, std::env::current_dir()?, roots))
-            }
-            "mailer" => {
-                let server = Server::of_site(&environment.plugins()).ok_or_else(|| {
-                    Error::new("the site does not say how to send mail").hint("plugin `smtp` has its `host` and `port`")
-                })?;
-                Arc::new(Mailer::new(server, journal()?))
-            }
-            "runner" => {
-                let here = std::env::current_dir()?;
-                Arc::new(Runner::new(journal()?, here, 1).with_settings(running).secluded())
-            }
-            _ => {
+        let service: Arc<dyn Service> = match services::service(name) {
+            Some(entry) => (entry.make)(&surroundings)?,
+            None => {
                 let mut programs = given.programs().chain(settled.programs());
                 let is_meant = |known: &String| known.eq_ignore_ascii_case(name);
                 let contract = programs.find(|contract| contract.names.iter().any(is_meant));
@@ -163,28 +130,19 @@ fn services(args: &Args, session: &Session, environment: &Environment) -> Result
     Ok(served)
 }
 
-/// Who takes the jobs of the cluster.
-fn scheduler(session: &Session, environment: &Environment) -> Result<Box<dyn cluster::Scheduler>, Error> {
-    let submitting = &session.settings.submitting;
-    let of_site = || {
-        let found = Slurmrestd::of_site(&environment.plugins());
-        found.map_err(|reason| Error::new(format!("the site's Slurm cannot be used: {reason}")))
-    };
-    let chosen = match submitting.scheduler {
-        Some(Scheduler::Local) => {
-            let places = submitting.places.map_or_else(default_places, usize::from);
-            let roots = Roots::new(session.settings.running.roots.clone());
-            return Ok(Box::new(Local::new(session.state_directory()?.join("jobs"), places, roots)));
-        }
-        Some(Scheduler::Sbatch) => return Ok(Box::new(Sbatch)),
-        Some(Scheduler::Slurmrestd) => of_site()?.ok_or("the site does not say where the REST API of Slurm is"),
-        None => of_site()?.ok_or("nothing says who takes the jobs"),
-    };
-    chosen.map(|slurm| Box::new(slurm) as Box<dyn cluster::Scheduler>).map_err(|message| {
-        Error::new(message).hint(
-            "`scheduler` in `[cluster]` of zrecipe.toml is `local`, `sbatch` or `slurmrestd`; for the last a block of \
-             plugin `slurm` has its `url` and `api_version`",
-        )
+/// What services of this environment are made from.
+fn surroundings<'s>(session: &'s Session, environment: &'s Environment) -> Result<Surroundings<'s>, Error> {
+    let state = session.state_directory()?;
+    Ok(Surroundings {
+        scope: Scope::Site,
+        plugins: environment.plugins(),
+        settings: &session.settings,
+        library: environment.library(session),
+        journal: Journal::new(state.join("journal")),
+        state,
+        directory: std::env::current_dir()?,
+        places: default_places(),
+        variables: environment.variables(session)?,
     })
 }
 
@@ -195,7 +153,7 @@ fn unknown(name: &str, contracts: &[&Contracts]) -> Error {
             .hint("`run` in the contract says it: `\"run\": { \"command\": [\"python3\", \"service.py\"] }`");
     }
     let programs = all().flat_map(Contracts::programs).map(|contract| contract.name());
-    let known: Vec<&str> = Contracts::built_in().iter().map(|contract| contract.name()).chain(programs).collect();
+    let known: Vec<&str> = services::SERVICES.iter().map(|entry| entry.name).chain(programs).collect();
     let error = Error::new(format!("there is no service `{name}`"));
     match nearest(name, known.iter().copied()) {
         Some(meant) => error.hint(format!("did you mean `{meant}`?")),

@@ -8,9 +8,9 @@ use crate::cli::logbook::{entry, today};
 use crate::cli::progress::{block_on, duration, table, timestamp};
 use crate::cli::{Error, Session, difference_of_values, print};
 use zrecipe_broker::message::sanitise;
-use zrecipe_runtime::runtime::run::{self, Report, Run, Runs};
 use zrecipe_language::secret;
 use zrecipe_language::value::Value;
+use zrecipe_runtime::runtime::run::{self, Report, Run, Runs};
 
 /// Show a run: its steps, what each sent where, and what is outstanding; of a site's run, request and recipe
 ///

@@ -4,12 +4,12 @@ use crate::cli::broker::EnvironmentArgs;
 use crate::cli::progress::{Outages, block_on};
 use crate::cli::submit::SHORTAGE;
 use crate::cli::{Error, Session, print, say};
+use zrecipe_broker::transport;
 use zrecipe_language::contract::{Contract, Contracts};
 use zrecipe_language::lint::nearest;
+use zrecipe_language::value::Value;
 use zrecipe_runtime::runtime::instance::COMMANDS;
 use zrecipe_runtime::runtime::status::{broadcast, hostname, reversed};
-use zrecipe_broker::transport;
-use zrecipe_language::value::Value;
 
 /// Tell services to finish what they have begun and stop
 ///

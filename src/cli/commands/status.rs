@@ -8,8 +8,8 @@ use crate::cli::broker::EnvironmentArgs;
 use crate::cli::overview::{Counts, Problem, json, subscription, tables};
 use crate::cli::progress::{align, block_on};
 use crate::cli::{Error, Session, print, say};
-use zrecipe_runtime::ops::services::Services;
 use zrecipe_broker::transport::{Settlement, Transport, Verdict};
+use zrecipe_runtime::ops::services::Services;
 
 /// Show services, queues, dead letters and runs at one glance
 ///

@@ -4,18 +4,18 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use zrecipe_language::bind::bind;
 use crate::cli::progress::{align, block_on};
 use crate::cli::{Error, ParameterArgs, Session, print, say, with_guid};
+use zrecipe_language::bind::bind;
 use zrecipe_language::compile::alone;
-use zrecipe_project::judge::CheckOptions;
 use zrecipe_language::contract::Contracts;
 use zrecipe_language::diagnostic::{Level, only};
 use zrecipe_language::document::DocumentKind;
-use zrecipe_runtime::rehearsal::{Act, Edge, First, Played, Scenario, edges, play};
 use zrecipe_language::source::Unit;
 use zrecipe_language::syntax::yaml;
 use zrecipe_language::value::{Object, Value};
+use zrecipe_project::judge::CheckOptions;
+use zrecipe_runtime::rehearsal::{Act, Edge, First, Played, Scenario, edges, play};
 
 /// Play a recipe with services that do what a script says
 ///
@@ -67,8 +67,10 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
     };
     parameters.extend(args.parameters.read()?);
     let (parameters, _) = with_guid(parameters);
-    let compiled = session
-        .compile(std::slice::from_ref(&args.recipe), CheckOptions { parameters: Some(&parameters), ..CheckOptions::default() })?;
+    let compiled = session.compile(
+        std::slice::from_ref(&args.recipe),
+        CheckOptions { parameters: Some(&parameters), ..CheckOptions::default() },
+    )?;
     session.refuse(&compiled)?;
     for scenario in &cases {
         let named = scenario.acts.keys().chain(&scenario.reached).chain(&scenario.unreached);
@@ -155,7 +157,8 @@ fn read(path: &Path) -> Result<(Object, Vec<Scenario>), Error> {
         Error::new(format!("cannot use the script {}: {reason}", path.display()))
             .hint("`zrecipe test --help` shows what one looks like")
     };
-    let source = zrecipe_project::library::read(path, &path.to_string_lossy(), zrecipe_language::source::Source::MAX_BYTES)?;
+    let source =
+        zrecipe_project::library::read(path, &path.to_string_lossy(), zrecipe_language::source::Source::MAX_BYTES)?;
     let tree = yaml::parse(Arc::new(source));
     if tree.is_broken() {
         let found = alone(Arc::clone(tree.source()), Some(DocumentKind::Parameters)).diagnostics.into_iter();

@@ -11,10 +11,10 @@ use crate::cli::broker::{Environment, EnvironmentArgs};
 use crate::cli::progress::block_on;
 use crate::cli::{Error, Session, say};
 use zrecipe_broker::message::Envelope;
-use zrecipe_runtime::runtime::status::Status;
-use zrecipe_runtime::telemetry::Logging;
 use zrecipe_broker::transport::{self, Transport};
 use zrecipe_language::value::Value;
+use zrecipe_runtime::runtime::status::Status;
+use zrecipe_runtime::telemetry::Logging;
 use zrecipe_runtime::wrapper::{Ended, Record, read_file, report, run as run_program};
 
 /// Run a program on behalf of a recipe step and report its progress

@@ -5,22 +5,22 @@ use std::sync::Arc;
 
 use gen_lsp_types as lsp;
 
+use crate::lsp::session::{Client, Error, Session, View, new_file};
 use zrecipe_language::compile::Compilation;
-use zrecipe_project::judge::CheckOptions;
 use zrecipe_language::diagnostic::{Diagnostic, Edit};
 use zrecipe_language::document::{DocumentKind, is_pattern};
 use zrecipe_language::fix::{Which, apply};
 use zrecipe_language::lint::rules;
-use crate::lsp::session::{Client, Error, Session, View, new_file};
 use zrecipe_language::names::Name;
 use zrecipe_language::recipe::Step;
 use zrecipe_language::report::printable;
 use zrecipe_language::secret;
-use zrecipe_project::settings;
 use zrecipe_language::source::{Source, Span};
 use zrecipe_language::suppress::Pointed;
 use zrecipe_language::syntax::{Kind, NodeRef, Notation};
 use zrecipe_language::value::write_string;
+use zrecipe_project::judge::CheckOptions;
+use zrecipe_project::settings;
 
 /// The request.
 pub use gen_lsp_types::CodeActionRequest as Method;
@@ -366,8 +366,11 @@ impl Act<'_> {
             return None;
         }
         let source = Arc::clone(&view.compilation.source);
-        let fixed = 
-            view.basis.project.fix(source, Which::Safe, CheckOptions { path: Some(&view.path), ..CheckOptions::default() });
+        let fixed = view.basis.project.fix(
+            source,
+            Which::Safe,
+            CheckOptions { path: Some(&view.path), ..CheckOptions::default() },
+        );
         if fixed.applied == 0 {
             return None;
         }

@@ -2,8 +2,8 @@
 
 use gen_lsp_types as lsp;
 
-use zrecipe_language::document::DocumentKind;
 use crate::lsp::session::{Client, Error, Session};
+use zrecipe_language::document::DocumentKind;
 
 /// The request.
 pub use gen_lsp_types::CodeLensRequest as Method;

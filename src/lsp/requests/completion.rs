@@ -4,16 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use gen_lsp_types as lsp;
 
-use zrecipe_language::diagnostic::{Edit, counted};
-use zrecipe_language::document::DocumentKind;
-use zrecipe_language::infer;
-use zrecipe_language::lint::{RULES, respelled};
 use crate::lsp::describe::{self, RECIPE_KEYS, STEP_KEYS, of_parameter, schema_of};
 use crate::lsp::forms;
 use crate::lsp::place::{Place, Segment, is_json};
 use crate::lsp::probe::{Probe, is_needed, probes};
 use crate::lsp::session::{Client, Error, Session, View};
 use crate::lsp::tokens::VARIABLES;
+use zrecipe_language::diagnostic::{Edit, counted};
+use zrecipe_language::document::DocumentKind;
+use zrecipe_language::infer;
+use zrecipe_language::lint::{RULES, respelled};
 use zrecipe_language::names::{self, Member, Name};
 use zrecipe_language::recipe::Step;
 use zrecipe_language::schema::{SchemaValue, resolve_reference};

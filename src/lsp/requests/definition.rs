@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use gen_lsp_types as lsp;
 
+use crate::lsp::convert::{self, Lines, SCHEME};
+use crate::lsp::session::{Client, Error, Session};
 use zrecipe_language::compile::structure;
 use zrecipe_language::contract::{self, Contracts};
 use zrecipe_language::document::DocumentKind;
-use crate::lsp::convert::{self, Lines, SCHEME};
-use crate::lsp::session::{Client, Error, Session};
 use zrecipe_language::names::{Name, names};
 use zrecipe_language::source::Source;
 

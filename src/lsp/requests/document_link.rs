@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use gen_lsp_types as lsp;
 
-use zrecipe_language::document::Document;
 use crate::lsp::convert;
 use crate::lsp::session::{Client, Error, Session, View};
+use zrecipe_language::document::Document;
 use zrecipe_language::names::Name;
 use zrecipe_language::source::Span;
 use zrecipe_language::syntax::{Kind, NodeRef};

@@ -2,8 +2,8 @@
 
 use gen_lsp_types as lsp;
 
-use zrecipe_language::format::{Layout, format};
 use crate::lsp::session::{Client, Error, Session};
+use zrecipe_language::format::{Layout, format};
 
 /// The request.
 pub use gen_lsp_types::DocumentFormattingRequest as Method;

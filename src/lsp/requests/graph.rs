@@ -7,8 +7,8 @@
 use gen_lsp_types as lsp;
 use serde_json::{Value, json};
 
-use zrecipe_language::draw::{Diagram, format};
 use crate::lsp::session::{Client, Error, Session};
+use zrecipe_language::draw::{Diagram, format};
 use zrecipe_language::source::Span;
 
 /// The request.

@@ -2,12 +2,12 @@
 
 use gen_lsp_types as lsp;
 
-use zrecipe_language::document::DocumentKind;
 use crate::lsp::describe::{self, RECIPE_KEYS, STEP_KEYS};
 use crate::lsp::forms;
 use crate::lsp::place::key_at;
 use crate::lsp::session::{Client, Error, Session, View};
 use crate::lsp::tokens::VARIABLES;
+use zrecipe_language::document::DocumentKind;
 use zrecipe_language::names::Name;
 use zrecipe_language::site;
 use zrecipe_language::source::Span;

@@ -2,8 +2,8 @@
 
 use gen_lsp_types as lsp;
 
-use zrecipe_language::infer;
 use crate::lsp::session::{Client, Error, Session, View};
+use zrecipe_language::infer;
 use zrecipe_language::names::Name;
 use zrecipe_language::report::printable;
 use zrecipe_language::source::Span;

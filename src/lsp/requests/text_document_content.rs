@@ -2,10 +2,10 @@
 
 use gen_lsp_types as lsp;
 
-use zrecipe_language::contract::BUILT_IN;
 use crate::lsp::convert::SCHEME;
 use crate::lsp::describe::rule_page;
 use crate::lsp::session::{Client, Error, Session};
+use zrecipe_language::contract::BUILT_IN;
 
 /// The request.
 pub use gen_lsp_types::TextDocumentContentRequest as Method;

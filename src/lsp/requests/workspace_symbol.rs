@@ -31,8 +31,9 @@ pub fn run(
     for folder in session.folders() {
         let files = folder.files();
         // Files that say what there is come before recipes, which use it.
-        let (recipes, others): (Vec<_>, Vec<_>) =
-            files.into_iter().partition(|(_, file)| file.kind == Some(zrecipe_language::document::DocumentKind::Recipe));
+        let (recipes, others): (Vec<_>, Vec<_>) = files
+            .into_iter()
+            .partition(|(_, file)| file.kind == Some(zrecipe_language::document::DocumentKind::Recipe));
         for (path, file) in others.into_iter().chain(recipes) {
             let titled = file.steps.iter().filter(|(_, title)| has_all(title, &query));
             steps.extend(titled.take(MOST.saturating_sub(steps.len())).map(|(id, _)| (*id, path.to_owned())));

@@ -1,13 +1,62 @@
 //! Jobs on a cluster: what a step asks for, and the schedulers that take it, one file each.
 
-pub mod local;
-pub mod sbatch;
-pub mod slurmrestd;
-
 use std::path::PathBuf;
 use std::time::Duration;
 
 use async_trait::async_trait;
+
+use super::surroundings::{Surroundings, Why};
+
+/// A scheduler, as its file registers it.
+pub struct Entry {
+    /// The name in the settings.
+    pub name: &'static str,
+    /// Makes the scheduler; nothing when the surroundings do not configure it.
+    pub make: fn(&Surroundings<'_>) -> Result<Option<Box<dyn Scheduler>>, Why>,
+    /// Whether it is used without being chosen where the site configures it.
+    pub is_default: bool,
+}
+
+/// Declares the modules of `cluster/` and registers the `SCHEDULER` of each.
+macro_rules! schedulers {
+    ($($module:ident),+ $(,)?) => {
+        $(pub mod $module;)+
+
+        /// The schedulers, in the order of their names.
+        pub static SCHEDULERS: &[Entry] = &[$($module::SCHEDULER),+];
+
+        /// The names of the modules.
+        pub const MODULES: &[&str] = &[$(stringify!($module)),+];
+    };
+}
+
+schedulers! {
+    local,
+    sbatch,
+    slurmrestd,
+}
+
+/// The scheduler that the settings choose, or that the site configures.
+///
+/// # Errors
+/// None is chosen or configured, or the one that is cannot be used.
+pub fn chosen(surroundings: &Surroundings<'_>) -> Result<Box<dyn Scheduler>, Why> {
+    let chosen = surroundings.settings.submitting.scheduler.map(|scheduler| scheduler.name());
+    let is_meant = |entry: &&Entry| chosen.map_or(entry.is_default, |name| entry.name == name);
+    for entry in SCHEDULERS.iter().filter(is_meant) {
+        if let Some(scheduler) = (entry.make)(surroundings)? {
+            return Ok(scheduler);
+        }
+    }
+    let names: Vec<&str> = SCHEDULERS.iter().map(|entry| entry.name).collect();
+    let message = match chosen {
+        Some(name) => format!("the site does not configure scheduler `{name}`"),
+        None => "no scheduler is chosen for jobs".to_owned(),
+    };
+    Err(Why::new(message)
+        .hint(format!("set `scheduler` in `[cluster]` of zrecipe.toml to one of `{}`", names.join("`, `")))
+        .hint("`slurmrestd` needs a block of plugin `slurm` with `url` and `api_version`"))
+}
 
 /// A job that is to run.
 #[derive(Debug, Clone, Default, PartialEq)]

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use super::super::surroundings::{Surroundings, Why};
+use super::Entry;
 use super::{Fault, Job, Scheduler, pattern};
 use crate::runtime::ask::{Answer, ask};
 use crate::runtime::process::Ending;
@@ -40,6 +42,13 @@ const NOT_NOW: [&str; 15] = [
 /// The scheduler.
 #[derive(Debug, Default)]
 pub struct Sbatch;
+
+/// The entry in the list of schedulers.
+pub(super) const SCHEDULER: Entry = Entry { name: "sbatch", make, is_default: false };
+
+fn make(_: &Surroundings<'_>) -> Result<Option<Box<dyn Scheduler>>, Why> {
+    Ok(Some(Box::new(Sbatch)))
+}
 
 #[async_trait]
 impl Scheduler for Sbatch {

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use super::super::surroundings::{Surroundings, Why};
+use super::Entry;
 use super::{Fault, Job, Scheduler, pattern};
 use crate::http::{self, Answer, Client, Method, StatusCode};
 use zrecipe_language::site::{Plugins, Setting};
@@ -181,6 +183,15 @@ impl Server {
         let words: Vec<String> = errors.iter().map(words).filter(|text| !text.is_empty()).collect();
         (errors.iter().filter_map(number).filter(|number| *number != 0).collect(), words.join("; "))
     }
+}
+
+/// The entry in the list of schedulers.
+pub(super) const SCHEDULER: Entry = Entry { name: "slurmrestd", make, is_default: true };
+
+fn make(surroundings: &Surroundings<'_>) -> Result<Option<Box<dyn Scheduler>>, Why> {
+    let found = Slurmrestd::of_site(&surroundings.plugins);
+    let found = found.map_err(|reason| Why::new(format!("the site's Slurm cannot be used: {reason}")))?;
+    Ok(found.map(|slurm| Box::new(slurm) as Box<dyn Scheduler>))
 }
 
 #[async_trait]

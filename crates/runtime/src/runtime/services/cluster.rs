@@ -11,15 +11,18 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 
+use super::BuiltIn;
 use crate::runtime::cluster::{self, Fault, Needs, Scheduler};
 use crate::runtime::handover::Handover;
 use crate::runtime::journal::Journal;
 use crate::runtime::process::{LOGIN, environment};
 use crate::runtime::roots::{self, Roots};
+use crate::runtime::surroundings::{Surroundings, Why};
 use crate::runtime::{Job, Outcome, Service};
 use zrecipe_broker::message::{Envelope, Output, message_id};
 use zrecipe_language::contract::Contracts;
@@ -31,6 +34,16 @@ const QUEUE: &str = "cluster.submission";
 
 /// How long to wait after the first failure; four times as long after each further one.
 const RETRY: Duration = Duration::from_secs(10);
+
+/// The entry in the list of services.
+pub(super) const SERVICE: BuiltIn = BuiltIn { name: "Cluster", in_runs: false, make };
+
+fn make(surroundings: &Surroundings<'_>) -> Result<Arc<dyn Service>, Why> {
+    let scheduler = cluster::chosen(surroundings)?;
+    let settings = surroundings.settings;
+    let (journal, variables) = (surroundings.journal.clone(), surroundings.variables.clone());
+    Ok(Arc::new(Cluster::new(scheduler, journal, &settings.submitting, &settings.running, variables)))
+}
 
 /// The service.
 pub struct Cluster {

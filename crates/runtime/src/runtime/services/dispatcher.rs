@@ -19,9 +19,12 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use uuid::Uuid;
 
+use super::BuiltIn;
+use crate::runtime::LOGBOOK;
 use crate::runtime::ask::{Answer, ask};
 use crate::runtime::process::{self, Ending};
 use crate::runtime::said;
+use crate::runtime::surroundings::{Scope, Surroundings, Why};
 use crate::runtime::workers::{Failure, Fault, Plan, Workers};
 use crate::runtime::{Job, Outcome, Service};
 use zrecipe_broker::message::{Destination, Envelope, Outgoing, RECIPE_HEADER, REQUEST_QUEUE, Request, message_id};
@@ -100,6 +103,20 @@ impl Voice {
             (None, None) => Err(broken(format!("it has no `{key}`"))),
         }
     }
+}
+
+/// The entry in the list of services.
+pub(super) const SERVICE: BuiltIn = BuiltIn { name: "Dispatcher", in_runs: true, make };
+
+fn make(surroundings: &Surroundings<'_>) -> Result<Arc<dyn Service>, Why> {
+    let dispatcher = Dispatcher::new(surroundings.library.clone());
+    Ok(Arc::new(match surroundings.scope {
+        // A run on this machine is dispatched as it was checked: filters and logbook belong to the site.
+        Scope::Run => dispatcher,
+        Scope::Site => dispatcher
+            .with_policy(surroundings.settings.dispatching.clone())
+            .with_logbook(surroundings.storage(LOGBOOK)),
+    }))
 }
 
 impl Dispatcher {

@@ -12,8 +12,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::oneshot;
 
+use super::BuiltIn;
 use crate::runtime::journal::Journal;
 use crate::runtime::roots::{Error, Roots};
+use crate::runtime::surroundings::{Surroundings, Why};
 use crate::runtime::{Job, Outcome, Service, StepResult};
 use zrecipe_broker::message::Envelope;
 use zrecipe_language::contract::Contracts;
@@ -55,6 +57,14 @@ struct Line {
 }
 
 type Written = Result<(), Arc<Error>>;
+
+/// The entry in the list of services.
+pub(super) const SERVICE: BuiltIn = BuiltIn { name: "JSONLines", in_runs: true, make };
+
+fn make(surroundings: &Surroundings<'_>) -> Result<Arc<dyn Service>, Why> {
+    let (journal, directory) = (surroundings.journal.clone(), surroundings.directory.clone());
+    Ok(Arc::new(JsonLines::new(journal, directory, surroundings.roots())))
+}
 
 impl JsonLines {
     /// A service that keeps its ledgers in `journal`, resolves file names against `base`, and writes below `roots`.

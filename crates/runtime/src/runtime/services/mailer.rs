@@ -6,6 +6,7 @@
 //! sent. When the mail server does not take a mail now, it is tried again for more than an hour. That a mail was sent
 //! is written down before the message is settled, so that one that comes again is not sent again.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -13,7 +14,9 @@ use lettre::message::header::ContentType;
 use lettre::message::{Mailbox, Mailboxes};
 use lettre::{AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Executor};
 
+use super::BuiltIn;
 use crate::runtime::journal::Journal;
+use crate::runtime::surroundings::{Surroundings, Why};
 use crate::runtime::{Job, Outcome, Service, StepResult};
 use zrecipe_broker::message::message_id;
 use zrecipe_language::contract::Contracts;
@@ -50,6 +53,16 @@ impl Server {
         let port = text("port")?.trim().replace('_', "").parse().ok()?;
         Some(Self { host: text("host")?, port, from: text("from") })
     }
+}
+
+/// The entry in the list of services.
+pub(super) const SERVICE: BuiltIn = BuiltIn { name: "Mailer", in_runs: false, make };
+
+fn make(surroundings: &Surroundings<'_>) -> Result<Arc<dyn Service>, Why> {
+    let server = Server::of_site(&surroundings.plugins).ok_or_else(|| {
+        Why::new("the site does not say how to send mail").hint("plugin `smtp` has its `host` and `port`")
+    })?;
+    Ok(Arc::new(Mailer::new(server, surroundings.journal.clone())))
 }
 
 /// The service.

@@ -22,15 +22,18 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 
+use super::BuiltIn;
 use crate::runtime::handover::Handover;
 use crate::runtime::journal::{Entry, Journal};
 use crate::runtime::process::{Ending, LOGIN, Program, run};
 use crate::runtime::roots::{self, Roots};
 use crate::runtime::said;
+use crate::runtime::surroundings::{Scope, Surroundings, Why};
 use crate::runtime::{Job, Outcome, Service, StepResult};
 use zrecipe_broker::message::{Envelope, Output};
 use zrecipe_language::contract::Contracts;
@@ -59,6 +62,21 @@ pub struct Runner {
 
 /// The signal for a process that has used up its processor time, and that for one that writes too large a file.
 const SIGNALS: [(i32, &str, &str); 2] = [(24, "cpu", "its processor time"), (25, "file-size", "the size of its files")];
+
+/// The entry in the list of services.
+pub(super) const SERVICE: BuiltIn = BuiltIn { name: "Runner", in_runs: true, make };
+
+fn make(surroundings: &Surroundings<'_>) -> Result<Arc<dyn Service>, Why> {
+    let (journal, directory) = (surroundings.journal.clone(), surroundings.directory.clone());
+    let running = &surroundings.settings.running;
+    Ok(Arc::new(match surroundings.scope {
+        Scope::Run => {
+            let prefetch = u16::try_from(surroundings.places).unwrap_or(u16::MAX);
+            Runner::new(journal, directory, prefetch).with_settings(running)
+        }
+        Scope::Site => Runner::new(journal, directory, 1).with_settings(running).secluded(),
+    }))
+}
 
 impl Runner {
     /// A runner that keeps its journal in `journal`, resolves directories against `base`, and takes `prefetch` steps

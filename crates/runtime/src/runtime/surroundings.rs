@@ -1,0 +1,78 @@
+//! What services and schedulers are made from: the site, the settings and the directories of this process.
+
+use std::path::PathBuf;
+
+use super::journal::Journal;
+use super::roots::Roots;
+use zrecipe_language::site::Plugins;
+use zrecipe_project::library::Library;
+use zrecipe_project::settings::Settings;
+
+/// Where a service runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// In the foreground, for one run on this machine: programs inherit the environment of the user.
+    Run,
+    /// As a service, for everyone who sends messages: programs get the environment of a login.
+    Site,
+}
+
+/// Everything that the constructor of a built-in service or scheduler may use.
+pub struct Surroundings<'s> {
+    /// For whom services work.
+    pub scope: Scope,
+    /// Plugin blocks of the site environment; empty without a site.
+    pub plugins: Plugins<'s>,
+    /// Settings of the project.
+    pub settings: &'s Settings,
+    /// Recipes by name.
+    pub library: Library,
+    /// Outcomes of messages that are under way.
+    pub journal: Journal,
+    /// State directory.
+    pub state: PathBuf,
+    /// Directory that relative paths of messages start from.
+    pub directory: PathBuf,
+    /// Maximum number of programs at a time.
+    pub places: usize,
+    /// Variables that lead a program of ours to the same site and state.
+    pub variables: Vec<(&'static str, String)>,
+}
+
+/// Why a service or scheduler cannot be made here.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Why {
+    /// What is missing or wrong.
+    pub message: String,
+    /// What to do about it.
+    pub hints: Vec<String>,
+}
+
+impl Why {
+    /// A reason without a hint.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), hints: Vec::new() }
+    }
+
+    /// Adds what to do about it.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+}
+
+impl Surroundings<'_> {
+    /// Directories that messages may name.
+    pub fn roots(&self) -> Roots {
+        Roots::new(self.settings.running.roots.clone())
+    }
+
+    /// A path of plugin `storage`.
+    pub fn storage(&self, name: &str) -> Option<PathBuf> {
+        let (_, settings) = self.plugins.iter().find(|(plugin, _)| plugin == "storage")?;
+        let path = settings.iter().find(|setting| setting.name == name)?.node.text();
+        Some(PathBuf::from(&*path)).filter(|path| !path.as_os_str().is_empty())
+    }
+}
