@@ -23,20 +23,27 @@ use rustix::process::{Pid, test_kill_process};
 use zrecipe_language::source::Unit;
 use zrecipe_project::project::{Given, directories, walk};
 
+pub mod client;
 pub mod convert;
 pub mod describe;
+mod findings;
 pub mod folder;
 pub mod forms;
+mod inbox;
 pub mod place;
 pub mod probe;
 pub mod renaming;
-pub mod session;
+mod session;
 pub mod steps;
+mod title;
 pub mod tokens;
+mod view;
 pub mod wire;
 
+use client::{Client, Error};
 use folder::{Basis, File};
-use session::{Client, Error, Inbox, Session};
+use inbox::Inbox;
+use session::Session;
 
 /// Something that has happened beside the client's messages.
 enum Event {

@@ -2,12 +2,13 @@
 
 use std::fmt::Write as _;
 
-use super::session::View;
+use super::title::title;
+use super::view::View;
 use zrecipe_language::contract::Contract;
 use zrecipe_language::infer::{self, Need, Type};
 use zrecipe_language::lint;
 use zrecipe_language::names::{Member, Name};
-use zrecipe_language::recipe::{Recipe, Role, Step};
+use zrecipe_language::recipe::{Role, Step};
 use zrecipe_language::report::printable;
 use zrecipe_language::schema::{Schema, SchemaValue};
 use zrecipe_language::secret;
@@ -82,14 +83,6 @@ pub fn rule_page(name: &str) -> Option<String> {
     let text: String =
         rule.markdown().flat_map(|line| [if line.starts_with("# ") { "#" } else { "" }, line, "\n"]).collect();
     Some(format!("# {name} ({})\n\n{}\n", rule.level, text.trim()))
-}
-
-/// How to name a step in a list.
-pub fn title(recipe: &Recipe, step: &Step) -> String {
-    match recipe.purpose(step) {
-        Some(purpose) => format!("{} · {}", step.id, printable(&purpose, 60)),
-        None => step.id.to_string(),
-    }
 }
 
 fn step(view: &View, step: &Step) -> String {

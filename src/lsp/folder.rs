@@ -1,12 +1,12 @@
 //! A folder of the workspace: its project, what its files say that others are held against, and the names in them.
 
+use crate::lsp::title::title;
 use std::collections::{BTreeSet, HashMap};
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 
-use super::describe;
-use super::session::Findings;
+use super::findings::Findings;
 use zrecipe_language::compile::{Compilation, Reading};
 use zrecipe_language::contract::Contracts;
 use zrecipe_language::document::DocumentKind;
@@ -147,7 +147,7 @@ impl Basis {
         found.dedup();
         let recipe = &compilation.recipe;
         let steps = recipe.steps().iter().filter(|_| kind == Some(DocumentKind::Recipe));
-        let steps = steps.map(|step| (step.id, describe::title(recipe, step))).collect();
+        let steps = steps.map(|step| (step.id, title(recipe, step))).collect();
         Some(File { facts: Facts::of(recipe), contradicted: None, names: found.into(), steps, kind, said: None })
     }
 

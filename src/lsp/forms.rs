@@ -2,7 +2,7 @@
 
 use zrecipe_language::contract;
 use zrecipe_language::document::DocumentKind;
-use zrecipe_language::lint::rules::malformed_settings;
+use zrecipe_language::lint::SETTINGS_SCHEMA;
 use zrecipe_language::schema::{Schema, SchemaValue, resolve_reference};
 use zrecipe_language::topology;
 
@@ -17,7 +17,7 @@ pub fn of(kind: DocumentKind) -> Option<Schema> {
         DocumentKind::Contract => Schema::published(contract::SCHEMA),
         DocumentKind::Broker => Schema::published(topology::SCHEMA),
         DocumentKind::Site => Schema::published(SITE),
-        DocumentKind::Settings => Schema::published(malformed_settings::SCHEMA),
+        DocumentKind::Settings => Schema::published(SETTINGS_SCHEMA),
         _ => None,
     }
 }

@@ -1,6 +1,6 @@
 //! Where in a document a cursor stands: on which path of keys, in a key or in a value, and in which text.
 
-use super::session::View;
+use super::view::View;
 use zrecipe_language::source::Span;
 use zrecipe_language::syntax::{Kind, NodeRef, Notation};
 

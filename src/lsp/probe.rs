@@ -3,8 +3,9 @@
 //! A half-written line of YAML is most often read as a part of what is above it. With a word, and a colon behind it
 //! where a key is to stand, the lines say by their indentation where they belong; what does not fit breaks the text.
 
+use super::client::Client;
 use super::place::{self, Place, is_word};
-use super::session::{Client, View};
+use super::view::View;
 use zrecipe_language::source::Span;
 use zrecipe_language::syntax::{Kind, NodeRef};
 

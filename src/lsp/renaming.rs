@@ -1,7 +1,9 @@
 //! Which names can be changed, to what, and how a name is written in place of another.
 
+use super::client::Error;
 use super::describe::schema_of;
-use super::session::{Error, Session, View};
+use super::session::Session;
+use super::view::View;
 use zrecipe_language::contract::Contracts;
 use zrecipe_language::diagnostic::Edit;
 use zrecipe_language::lint::respelled;

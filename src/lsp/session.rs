@@ -1,24 +1,23 @@
 //! What the server knows between two messages: open documents, the folders they belong to, and what the client can do.
 
 use std::cell::OnceCell;
-use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
-use std::hash::{Hash as _, Hasher as _};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use crossbeam_channel::Receiver;
 use gen_lsp_types as lsp;
 use gen_lsp_types::{Notification as _, Request as _};
-use lsp_server::{ErrorCode, Message, Notification, Request, RequestId, Response, ResponseError};
+use lsp_server::{Message, Notification, Request, RequestId, Response};
 
+use super::client::{Client, Error};
 use super::convert::{self, Lines};
+use super::findings::Findings;
 use super::folder::{Basis, Folder};
-use zrecipe_language::compile::Compilation;
+use super::inbox::Inbox;
+use super::view::View;
 use zrecipe_language::document::DocumentKind;
-use zrecipe_language::names::{self, Name, Occurrence};
-use zrecipe_language::recipe::Step;
-use zrecipe_language::source::{Source, Span, Unit};
-use zrecipe_language::syntax::NodeRef;
+use zrecipe_language::names::Name;
+use zrecipe_language::source::Source;
 use zrecipe_language::syntax::json::read_value;
 use zrecipe_language::value::{Object, Value};
 use zrecipe_project::library;
@@ -27,33 +26,6 @@ use zrecipe_project::settings;
 
 /// How many earlier states of documents are kept until there is time to drop them.
 const MOST_OLD: usize = 2;
-
-/// What the client can do.
-#[derive(Debug, Clone, Copy)]
-pub struct Client {
-    /// How it counts columns.
-    pub unit: Unit,
-    /// It asks for findings itself.
-    pub pulls: bool,
-    /// It asks again when it is told to.
-    pub refreshes: bool,
-    /// It takes text with places to fill in.
-    pub snippets: bool,
-    /// It watches files for us.
-    pub watches: bool,
-    /// It can be told later which documents we format.
-    pub registers_formatting: bool,
-    /// It shows what takes time.
-    pub progress: bool,
-    /// It takes edits that say of which version of a document they are.
-    pub versioned_edits: bool,
-    /// It takes edits that make files.
-    pub makes_files: bool,
-    /// It shows documents that only the server has.
-    pub documents: bool,
-    /// It knows what our commands in lenses mean.
-    pub commands: bool,
-}
 
 /// An open document.
 struct Document {
@@ -70,154 +42,6 @@ struct Document {
     stale: bool,
     /// The version whose text others are held against, if they are held against it.
     spread: Option<i32>,
-}
-
-/// Everything that is known about a document: open, or a file on the disk.
-pub struct View {
-    /// What the client calls it.
-    pub uri: lsp::Uri,
-    /// The file.
-    pub path: PathBuf,
-    /// The version that the client has open.
-    pub version: Option<i32>,
-    /// What it is compiled with.
-    pub basis: Arc<Basis>,
-    /// What it says.
-    pub compilation: Compilation,
-    lines: Arc<Lines>,
-    names: OnceLock<Vec<Occurrence>>,
-    /// Whether other recipes contradict it.
-    is_contradicted: bool,
-}
-
-/// Why there is no answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Error {
-    /// The request is malformed, or about something that there is not.
-    Invalid(String),
-    /// It can be answered, and the answer is that it cannot be done; for the user to read.
-    Failed(String),
-    /// Nobody wants to know any more.
-    Cancelled,
-    /// Something else has to be done first; it may be asked again.
-    Later,
-}
-
-impl From<Error> for ResponseError {
-    fn from(error: Error) -> Self {
-        let (code, message) = match error {
-            Error::Invalid(message) => (ErrorCode::InvalidParams, message),
-            Error::Failed(message) => (ErrorCode::RequestFailed, message),
-            Error::Cancelled => (ErrorCode::RequestCanceled, "cancelled".to_owned()),
-            Error::Later => {
-                let data = Some(serde_json::json!({ "retriggerRequest": true }));
-                let message = "something else comes first".to_owned();
-                return Self { code: ErrorCode::ServerCancelled as i32, message, data };
-            }
-        };
-        Self { code: code as i32, message, data: None }
-    }
-}
-
-/// The findings of a document, and a text that is another if they are others.
-#[derive(Debug, Clone)]
-pub struct Findings {
-    /// The text.
-    pub id: String,
-    /// What there is to say.
-    pub items: Vec<lsp::Diagnostic>,
-}
-
-impl Findings {
-    /// Findings with their text.
-    pub fn new(items: Vec<lsp::Diagnostic>) -> Self {
-        let mut hasher = std::hash::DefaultHasher::new();
-        serde_json::to_string(&items).unwrap_or_default().hash(&mut hasher);
-        Self { id: format!("{:016x}", hasher.finish()), items }
-    }
-
-    /// As the client takes them.
-    pub fn report(self) -> lsp::FullDocumentDiagnosticReport {
-        lsp::FullDocumentDiagnosticReport { result_id: Some(self.id), items: self.items }
-    }
-}
-
-/// Messages of the client in their order.
-pub struct Inbox {
-    messages: Receiver<Message>,
-    waiting: VecDeque<Message>,
-    /// What is being answered.
-    current: Option<RequestId>,
-    cancelled: HashSet<RequestId>,
-}
-
-impl Inbox {
-    /// The messages that come from a channel.
-    pub fn new(messages: Receiver<Message>) -> Self {
-        Self { messages, waiting: VecDeque::new(), current: None, cancelled: HashSet::new() }
-    }
-
-    /// The channel, to wait for it.
-    pub fn channel(&self) -> &Receiver<Message> {
-        &self.messages
-    }
-
-    /// Takes what has come meanwhile.
-    pub fn poll(&mut self) {
-        while let Ok(message) = self.messages.try_recv() {
-            self.take(message);
-        }
-    }
-
-    /// Takes a message in.
-    pub fn take(&mut self, message: Message) {
-        let cancelled = match &message {
-            Message::Notification(note) if note.method == lsp::CancelNotification::METHOD.as_str() => {
-                note.params.get("id").and_then(|id| serde_json::from_value::<RequestId>(id.clone()).ok())
-            }
-            _ => {
-                self.waiting.push_back(message);
-                return;
-            }
-        };
-        let Some(id) = cancelled else { return };
-        let waits = |message: &Message| matches!(message, Message::Request(request) if request.id == id);
-        if self.current.as_ref() == Some(&id) || self.waiting.iter().any(waits) {
-            self.cancelled.insert(id);
-        }
-    }
-
-    /// The next message.
-    pub fn pop(&mut self) -> Option<Message> {
-        self.poll();
-        self.waiting.pop_front()
-    }
-
-    /// Begins with a request, unless it is cancelled already.
-    ///
-    /// # Errors
-    /// It is.
-    pub fn begin(&mut self, id: &RequestId) -> Result<(), Error> {
-        self.current = Some(id.clone());
-        self.go_on()
-    }
-
-    /// Whether what is being answered is still wanted.
-    ///
-    /// # Errors
-    /// It is not.
-    pub fn go_on(&mut self) -> Result<(), Error> {
-        self.poll();
-        let is_cancelled = self.current.as_ref().is_some_and(|id| self.cancelled.contains(id));
-        if is_cancelled { Err(Error::Cancelled) } else { Ok(()) }
-    }
-
-    /// Ends with a request.
-    pub fn end(&mut self) {
-        if let Some(id) = self.current.take() {
-            self.cancelled.remove(&id);
-        }
-    }
 }
 
 /// The directories that files are in, and those above.
@@ -856,175 +680,5 @@ impl Session {
     /// Answers a request.
     pub fn respond(&mut self, response: Response) {
         self.outbox.push(Message::Response(response));
-    }
-}
-
-impl View {
-    /// Whether anybody wants to hear about the document.
-    pub fn is_told(&self) -> bool {
-        self.basis.is_told(&self.path, &self.compilation)
-    }
-
-    /// The document with another text, of which only the structure is known.
-    pub fn with_text(&self, client: &Client, text: String) -> Self {
-        let source = Arc::new(Source::from_text(self.source().name(), text));
-        let compilation = self.basis.structure(&self.path, source);
-        Self {
-            uri: self.uri.clone(),
-            path: self.path.clone(),
-            version: self.version,
-            basis: Arc::clone(&self.basis),
-            compilation,
-            lines: Arc::new(Lines::new(client.unit)),
-            names: OnceLock::new(),
-            is_contradicted: false,
-        }
-    }
-
-    /// The text.
-    pub fn source(&self) -> &Source {
-        &self.compilation.source
-    }
-
-    /// The byte of a position.
-    pub fn offset(&self, position: lsp::Position) -> u32 {
-        self.lines.offset(self.source(), position)
-    }
-
-    /// The span of a range.
-    pub fn span(&self, range: lsp::Range) -> Span {
-        self.lines.span(self.source(), range)
-    }
-
-    /// The range of a span.
-    pub fn range(&self, span: Span) -> lsp::Range {
-        self.lines.range(self.source(), span)
-    }
-
-    /// The position of a byte.
-    pub fn position(&self, at: u32) -> lsp::Position {
-        self.lines.position(self.source(), at)
-    }
-
-    /// The place of a span.
-    pub fn location(&self, span: Span) -> lsp::Location {
-        lsp::Location { uri: self.uri.clone(), range: self.range(span) }
-    }
-
-    /// An edit of the text.
-    pub fn edit(&self, edit: &zrecipe_language::diagnostic::Edit) -> lsp::TextEdit {
-        self.lines.edit(self.source(), edit)
-    }
-
-    /// The edits that make another text of it: of what is between its first and its last difference.
-    pub fn change_to(&self, text: &str) -> Vec<lsp::TextEdit> {
-        let old = self.source().text();
-        if old == text {
-            return Vec::new();
-        }
-        let same = |(a, b): &((usize, char), char)| a.1 == *b;
-        let start = old
-            .char_indices()
-            .zip(text.chars())
-            .find(|pair| !same(pair))
-            .map_or(old.len().min(text.len()), |(a, _)| a.0);
-        // There is no position between the two halves of a line end.
-        let start = if old[..start].ends_with('\r') { start - 1 } else { start };
-        let (old_rest, new_rest) = (&old[start..], &text[start..]);
-        let ends = old_rest.chars().rev().zip(new_rest.chars().rev()).take_while(|(a, b)| a == b);
-        let end: usize = ends.map(|(a, _)| a.len_utf8()).sum();
-        let is_half = old[old.len() - end..].starts_with('\n') && old[..old.len() - end].ends_with('\r');
-        let end = end - usize::from(is_half);
-        let span = Span::new(start, old.len() - end);
-        let replacement = new_rest[..new_rest.len() - end].to_owned();
-        vec![self.edit(&zrecipe_language::diagnostic::Edit { span, replacement })]
-    }
-
-    /// The findings as the client takes them.
-    pub fn diagnostics(&self) -> Vec<lsp::Diagnostic> {
-        let found = self.compilation.diagnostics.iter();
-        found.map(|found| self.lines.diagnostic(self.source(), &self.uri, found)).collect()
-    }
-
-    /// One finding as the client takes it.
-    pub fn diagnostic(&self, found: &zrecipe_language::diagnostic::Diagnostic) -> lsp::Diagnostic {
-        self.lines.diagnostic(self.source(), &self.uri, found)
-    }
-
-    /// The names in it, in order.
-    pub fn names(&self) -> &[Occurrence] {
-        self.names.get_or_init(|| names::names(&self.compilation, self.basis.contracts()))
-    }
-
-    /// The name at a position.
-    pub fn name_at(&self, position: lsp::Position) -> Option<&Occurrence> {
-        names::at(self.names(), self.offset(position))
-    }
-
-    /// The innermost node at a byte, the byte behind it included.
-    pub fn node_at(&self, offset: u32) -> NodeRef<'_> {
-        let holds = |node: NodeRef<'_>| node.span().start <= offset && offset <= node.span().end;
-        let mut at = self.compilation.tree.root();
-        loop {
-            let children = at.items().chain(at.members().flat_map(|member| [member.key, member.value]));
-            // Of two that meet here, the one that begins here.
-            match children.filter(|&child| holds(child)).last() {
-                Some(child) => at = child,
-                None => return at,
-            }
-        }
-    }
-
-    /// The step whose definition is around a byte, its key included.
-    pub fn step_at(&self, offset: u32) -> Option<&Step> {
-        let recipe = &self.compilation.recipe;
-        let start = |step: &Step| recipe.span(step.key).start;
-        let after = recipe.steps().partition_point(|step| start(step) <= offset);
-        let step = &recipe.steps()[after.checked_sub(1)?];
-        (offset <= recipe.span(step.value).end).then_some(step)
-    }
-
-    /// Whether it is a file, or is to be one where the client says, and not a text without a name.
-    pub fn is_file(&self) -> bool {
-        self.uri.0.starts_with("file:")
-    }
-
-    /// Changes of this document as an edit of the workspace.
-    pub fn workspace_edit(&self, client: &Client, edits: Vec<lsp::TextEdit>) -> lsp::WorkspaceEdit {
-        workspace_edit(client, vec![(self, edits)])
-    }
-}
-
-/// A file that is made with a text in it.
-pub fn new_file(path: &Path, text: String) -> lsp::WorkspaceEdit {
-    let uri = convert::uri(path);
-    let options = lsp::CreateFileOptions { ignore_if_exists: Some(true), ..Default::default() };
-    let made = lsp::CreateFile { uri: uri.clone(), options: Some(options), annotation_id: None };
-    let text_document = lsp::OptionalVersionedTextDocumentIdentifier {
-        version: None,
-        text_document_identifier: lsp::TextDocumentIdentifier { uri },
-    };
-    let text = lsp::TextEdit { range: lsp::Range::default(), new_text: text };
-    let written = lsp::TextDocumentEdit { text_document, edits: vec![lsp::Edit::TextEdit(text)] };
-    let changes = vec![lsp::DocumentChange::CreateFile(made), lsp::DocumentChange::TextDocumentEdit(written)];
-    lsp::WorkspaceEdit { document_changes: Some(changes), ..Default::default() }
-}
-
-/// Changes of several documents.
-pub fn workspace_edit(client: &Client, files: Vec<(&View, Vec<lsp::TextEdit>)>) -> lsp::WorkspaceEdit {
-    if client.versioned_edits {
-        let changes = files.into_iter().map(|(view, edits)| {
-            let identifier = lsp::TextDocumentIdentifier { uri: view.uri.clone() };
-            let text_document = lsp::OptionalVersionedTextDocumentIdentifier {
-                version: view.version,
-                text_document_identifier: identifier,
-            };
-            let edits = edits.into_iter().map(lsp::Edit::TextEdit).collect();
-            lsp::DocumentChange::TextDocumentEdit(lsp::TextDocumentEdit { text_document, edits })
-        });
-        lsp::WorkspaceEdit { document_changes: Some(changes.collect()), ..Default::default() }
-    } else {
-        let changes = files.into_iter().map(|(view, edits)| (view.uri.clone(), edits));
-        lsp::WorkspaceEdit { changes: Some(changes.collect()), ..Default::default() }
     }
 }

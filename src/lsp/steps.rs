@@ -1,9 +1,9 @@
 //! Steps as the protocol has them in a hierarchy.
 
+use crate::lsp::title::title;
 use gen_lsp_types as lsp;
 
-use super::describe;
-use super::session::View;
+use super::view::View;
 use zrecipe_language::graph::Edge;
 use zrecipe_language::recipe::Step;
 use zrecipe_language::source::Span;
@@ -13,7 +13,7 @@ pub fn item(view: &View, step: &Step) -> lsp::CallHierarchyItem {
     let recipe = &view.compilation.recipe;
     let (key, value) = (recipe.span(step.key), recipe.span(step.value));
     lsp::CallHierarchyItem {
-        name: describe::title(recipe, step),
+        name: title(recipe, step),
         kind: lsp::SymbolKind::Class,
         tags: None,
         detail: recipe.text(step.queue).map(|queue| queue.into_owned()),

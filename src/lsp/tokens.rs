@@ -2,7 +2,7 @@
 
 use gen_lsp_types as lsp;
 
-use super::session::View;
+use super::view::View;
 use zrecipe_language::names::Name;
 use zrecipe_language::source::Span;
 

@@ -56,7 +56,7 @@ fn a_broker_configuration_holds_in_every_command() {
     };
     each(&[("r.json", RECIPE), ("rabbit.yml", BROKER)], &["--broker", "rabbit.yml"], "r.json", shown);
     each(
-        &[("r.json", RECIPE), ("rabbit.yml", BROKER), ("zrecipe.toml", "broker = \"rabbit.yml\"\n")],
+        &[("r.json", RECIPE), ("rabbit.yml", BROKER), ("zrecipe.toml", "broker = [\"rabbit.yml\"]\n")],
         &[],
         "r.json",
         shown,
@@ -71,8 +71,10 @@ fn a_file_of_an_option_that_does_not_exist_is_an_error() {
             assert!(text.contains("/nonexistent/x.yml"), "{command}:\n{text}");
         });
     }
-    for setting in ["broker", "site", "baseline"] {
-        let settings = format!("{setting} = \"nonexistent.yml\"\n");
+    for (setting, value) in
+        [("broker", "[\"nonexistent.yml\"]"), ("site", "\"nonexistent.yml\""), ("baseline", "\"nonexistent.yml\"")]
+    {
+        let settings = format!("{setting} = {value}\n");
         each(&[("r.json", RECIPE), ("zrecipe.toml", &settings)], &[], "r.json", |command, code, text| {
             assert_eq!(code, Some(2), "{setting}: {command}:\n{text}");
             assert!(text.contains("nonexistent.yml"), "{setting}: {command}:\n{text}");
@@ -143,7 +145,7 @@ fn go_stops_at_a_denied_rule() {
     let settings = "[rules]\ntwo-destinations = \"allow\"\n";
     let folder = project(&[("r.json", recipe), ("zrecipe.toml", settings), ("site.yml", &site)]);
     let (output, text) =
-        zrecipe(folder.path(), &["--site", "site.yml", "go", "-n", "-f", "r.json", "1", "--deny", "two-destinations"]);
+        zrecipe(folder.path(), &["--site", "site.yml", "go", "-f", "r.json", "1", "--deny", "two-destinations"]);
     assert_eq!(output.status.code(), Some(1), "{text}");
     assert!(text.contains("two-destinations"), "{text}");
 }
@@ -165,15 +167,15 @@ fn a_refusal_gives_its_reason() {
 /// Known findings of the baseline are hidden in every command.
 #[test]
 fn the_baseline_holds_in_every_command() {
-    let recipe = r#"{"1": {"queue": "a", "output": 2}, "2": {"queue": "b"}, "3": {"queue": "c"}, "start": [[1, []]]}"#;
+    let recipe = r#"{"1": {"queue": "a", "delay": 10}, "start": [[1, []]]}"#;
     for command in COMMANDS {
         let folder = project(&[("r.json", recipe)]);
         let (_, text) = zrecipe(folder.path(), &["check", "r.json"]);
-        assert!(text.contains("unreferenced-step"), "{text}");
+        assert!(text.contains("misspelt-key"), "{text}");
         zrecipe(folder.path(), &["check", "r.json", "--write-baseline", "known.json"]);
         std::fs::write(folder.path().join("zrecipe.toml"), "baseline = \"known.json\"\n").expect("can be written");
         let arguments: Vec<&str> = [command[0], "r.json"].iter().chain(&command[1..]).copied().collect();
         let (_, text) = zrecipe(folder.path(), &arguments);
-        assert!(!text.contains("unreferenced-step"), "{arguments:?}:\n{text}");
+        assert!(!text.contains("misspelt-key"), "{arguments:?}:\n{text}");
     }
 }

@@ -6,7 +6,7 @@
 //! reading; paths that begin with `crate`, `super`, `self` or the name of a crate are resolved.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 /// Crates of the workspace: the name in code, and the folder.
@@ -20,11 +20,10 @@ const CRATES: [(&str, &str); 5] = [
 
 /// Folders whose files are plug-ins: they never name each other, and their names stand in the list alone.
 /// Crate, folder, and the file with the list.
-const PLUGINS: [(&str, &str, &str); 8] = [
+const PLUGINS: [(&str, &str, &str); 7] = [
     ("zrecipe_language", "lint/rules/", "lint.rs"),
     ("zrecipe_language", "report/", "report.rs"),
     ("zrecipe_language", "draw/", "draw.rs"),
-    ("zrecipe_broker", "transport/", "transport.rs"),
     ("zrecipe_runtime", "runtime/cluster/", "runtime/cluster.rs"),
     ("zrecipe_runtime", "runtime/services/", "runtime/services.rs"),
     ("zrecipe", "lsp/requests/", "lsp.rs"),
@@ -435,5 +434,130 @@ fn the_tables_list_the_modules() {
         let modules = lib.code.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'));
         let modules: BTreeSet<String> = modules.map(str::to_owned).collect();
         assert_eq!(listed, modules, "{}: the table and the modules", lib.krate);
+    }
+}
+
+/// Each law can be broken, and is then named.
+#[test]
+fn violations_are_found() {
+    let files = files();
+    let check = |krate: &'static str, path: &str, code: &str, expect: &str| {
+        let file = File { krate, path: path.to_owned(), code: format!("//! Owns.\n{code}") };
+        let found = violations(&order(&files, krate), &files, &file).join("\n");
+        match expect {
+            "" => assert_eq!(found, "", "{path}: {code}"),
+            expect => assert!(found.contains(expect), "{path}: {code}\nfound: {found}"),
+        }
+    };
+    const LANGUAGE: &str = "zrecipe_language";
+    for (krate, path, code, expect) in [
+        (LANGUAGE, "graph.rs", "use crate::recipe::Recipe;", ""),
+        (LANGUAGE, "graph.rs", "use crate::lint::Rule;", "uses `lint::Rule`, and `lint` is below `graph`"),
+        (LANGUAGE, "graph.rs", "use crate::{recipe::{Recipe}, compile::{self, Options}};", "uses `compile::Options`"),
+        (LANGUAGE, "graph.rs", "fn f() { crate::bind::merge([]); }", "uses `bind::merge`"),
+        (LANGUAGE, "graph.rs", "use super::lint::Rule;", "uses `lint::Rule`"),
+        (LANGUAGE, "syntax/json.rs", "use super::super::lint;", "uses `lint`"),
+        (LANGUAGE, "syntax/json.rs", "use super::Tree;", ""),
+        (LANGUAGE, "graph.rs", "use crate as top; fn f() { top::lint::RULES; }", "renames the crate's root"),
+        (LANGUAGE, "graph.rs", "use crate::*;", "uses everything of"),
+        (LANGUAGE, "graph.rs", "// use crate::lint::Rule;\nconst A: &str = \"crate::lint\";", ""),
+        (LANGUAGE, "graph.rs", "use crate::nowhere::X;", "the table has no `nowhere`"),
+        (LANGUAGE, "nowhere.rs", "", "nowhere.rs is not in the table"),
+        (LANGUAGE, "lint/rules/cycle.rs", "use super::too_deep::RULE;", "names the plug-in"),
+        (LANGUAGE, "lint/rules/cycle.rs", "use crate::lint::rules::*;", "names the plug-in"),
+        (LANGUAGE, "lint/rules/cycle.rs", "fn f() { crate::lint::rules::too_deep::RULE; }", "names the plug-in"),
+        (LANGUAGE, "lint/rules/cycle.rs", "use crate::lint::Context;", ""),
+        (LANGUAGE, "lower.rs", "#[derive(serde::Serialize)] struct A;", "derive serde's traits"),
+        ("zrecipe_runtime", "runtime/instance.rs", "use super::services::mailer::Mailer;", "names the plug-in"),
+        ("zrecipe_runtime", "runtime.rs", "use rusqlite::Connection;", ""),
+        ("zrecipe_broker", "message.rs", "use rusqlite::Connection;", "SQL stays in the embedded transport"),
+        ("zrecipe_broker", "message.rs", "async fn f() {}", "messages are pure"),
+        ("zrecipe", "cli/commands/go.rs", "use super::check::run;", "names the plug-in"),
+        ("zrecipe", "cli.rs", "fn f() { commands::check::run(); }", ""),
+        ("zrecipe", "cli/broker.rs", "fn f() { crate::cli::commands::check::run(); }", "names the plug-in"),
+        ("zrecipe", "lsp/folder.rs", "use super::requests::hover;", "names the plug-in"),
+        ("zrecipe", "cli/broker.rs", "use zrecipe_runtime::runtime::services::mailer::Mailer;", "names the plug-in"),
+        ("zrecipe", "cli/commands/lsp.rs", "use lsp_server::Connection;", "stays in the language server"),
+        ("zrecipe", "lsp.rs", "use clap::Args;", "options belong to the command line"),
+        (LANGUAGE, "lower.rs", "pub(crate) struct StepManager;", "a public `StepManager`"),
+        (LANGUAGE, "lower.rs", "pub fn get_step() {}", "a public `get_step`"),
+    ] {
+        check(krate, path, code, expect);
+    }
+    let file = |path: &str, code: &str| File { krate: "zrecipe_broker", path: path.to_owned(), code: code.to_owned() };
+    let pair = [
+        file("transport.rs", ""),
+        file("transport/a.rs", "//! A.\nuse super::b::B;"),
+        file("transport/b.rs", "//! B.\nuse super::a::A;"),
+    ];
+    assert!(circles(&pair).join("\n").contains("use each other"), "{:?}", circles(&pair));
+}
+
+/// Dependencies that would let the language or the linter reach the outside are absent from its crates, so that no
+/// spelling gets round it.
+#[test]
+fn the_language_and_the_project_lack_the_dependencies_of_the_outside() {
+    let absent = [
+        "tokio",
+        "async-trait",
+        "futures-core",
+        "lapin",
+        "rusqlite",
+        "hyper",
+        "axum",
+        "lettre",
+        "clap",
+        "rustix",
+        "jiff",
+        "tempfile",
+        "ignore",
+        "notify",
+        "crossbeam-channel",
+        "tracing",
+        "rand",
+    ];
+    for (krate, allowed) in [("language", &[][..]), ("project", &["ignore"])] {
+        let text = std::fs::read_to_string(root().join("crates").join(krate).join("Cargo.toml")).expect("can be read");
+        for name in absent.iter().filter(|name| !allowed.contains(name)) {
+            let named = text.lines().any(|line| line.split(['.', ' ', '=']).next() == Some(*name));
+            assert!(!named, "crates/{krate} depends on {name}");
+        }
+    }
+    let language = std::fs::read_to_string(root().join("crates/language/Cargo.toml")).expect("can be read");
+    assert!(!language.contains("zrecipe-"), "the language depends on no other crate of the workspace");
+    let uuid = std::fs::read_to_string(root().join("crates/language/src/report.rs")).expect("can be read");
+    assert!(!uuid.contains("new_v4"), "the language has no randomness");
+}
+
+/// What of the standard library reaches the outside is refused by clippy in the language, whatever its spelling.
+#[test]
+fn clippy_denies_the_outside_in_the_language() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let spellings = [
+        "pub fn f(p: &std::path::Path) -> bool { p.exists() }",
+        "pub fn f(p: &std::path::Path) -> bool { p.read_dir().is_ok() }",
+        "pub fn f(p: &std::path::Path) -> bool { p.canonicalize().is_ok() }",
+        "pub fn f() { let _ = std::io::stdin(); }",
+        "pub fn f() { let _ = std::io::Write::write_all(&mut std::io::stdout(), b\"\"); }",
+        "use std::{fs as f}; pub fn g() { let _ = f::read(\"x\"); }",
+        "use std::fs::read as r; pub fn g() { let _ = r(\"x\"); }",
+        "pub static S: std::sync::Mutex<u8> = std::sync::Mutex::new(0);",
+        "pub fn f() -> impl std::future::Future<Output = ()> { std::future::ready(()) }",
+        "pub fn f() { let _ = std::env::var(\"X\"); }",
+        "pub fn f() { let _ = std::time::Instant::now(); }",
+        "pub fn f() { let _ = std::process::Command::new(\"x\"); }",
+        "pub fn f() { std::thread::spawn(|| ()); }",
+        "pub fn f() { let _ = std::net::TcpStream::connect(\"x:1\"); }",
+    ];
+    for (number, code) in spellings.iter().enumerate() {
+        let path = folder.path().join(format!("case{number}.rs"));
+        std::fs::write(&path, code).expect("can be written");
+        let mut command = Command::new("clippy-driver");
+        command.env("CLIPPY_CONF_DIR", root().join("crates/language"));
+        command.args(["--edition", "2024", "--crate-type", "lib", "--emit", "metadata", "-A", "warnings"]);
+        command.args(["-D", "clippy::disallowed_types", "-D", "clippy::disallowed_methods"]);
+        let output = command.arg("--out-dir").arg(folder.path()).arg(&path).output().expect("clippy is installed");
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && text.contains("disallowed"), "clippy accepts `{code}`:\n{text}");
     }
 }

@@ -502,6 +502,9 @@ impl Levels {
     }
 }
 
+/// The JSON Schema of `zrecipe.toml`.
+pub const SETTINGS_SCHEMA: &str = include_str!("../../../schemas/settings.schema.json");
+
 /// The rule of this name.
 pub fn rule(name: &str) -> Option<&'static Rule> {
     RULES.iter().find(|rule| rule.name == name).copied()

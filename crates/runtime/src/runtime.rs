@@ -5,6 +5,7 @@
 
 pub mod ask;
 pub mod cluster;
+pub mod ending;
 pub mod foreign;
 pub mod handover;
 pub mod health;

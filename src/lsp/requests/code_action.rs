@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use gen_lsp_types as lsp;
 
-use crate::lsp::session::{Client, Error, Session, View, new_file};
+use crate::lsp::client::{Client, Error};
+use crate::lsp::session::Session;
+use crate::lsp::view::{View, new_file};
 use zrecipe_language::compile::Compilation;
 use zrecipe_language::diagnostic::{Diagnostic, Edit};
 use zrecipe_language::document::{DocumentKind, is_pattern};

@@ -2,7 +2,9 @@
 
 use gen_lsp_types as lsp;
 
-use crate::lsp::session::{Client, Error, Findings, Session};
+use crate::lsp::client::{Client, Error};
+use crate::lsp::findings::Findings;
+use crate::lsp::session::Session;
 
 /// The request.
 pub use gen_lsp_types::DocumentDiagnosticRequest as Method;

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use gen_lsp_types as lsp;
 
 use crate::lsp::convert;
-use crate::lsp::session::{Client, Error, Session, View};
+use crate::lsp::client::{Client, Error};
+use crate::lsp::session::Session;
+use crate::lsp::view::View;
 use zrecipe_language::document::Document;
 use zrecipe_language::names::Name;
 use zrecipe_language::source::Span;

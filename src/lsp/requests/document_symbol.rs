@@ -1,9 +1,11 @@
 //! `textDocument/documentSymbol`: the outline of a document.
 
+use crate::lsp::title::title;
 use gen_lsp_types as lsp;
 
-use crate::lsp::describe;
-use crate::lsp::session::{Client, Error, Session, View};
+use crate::lsp::client::{Client, Error};
+use crate::lsp::session::Session;
+use crate::lsp::view::View;
 use zrecipe_language::report::printable;
 use zrecipe_language::source::Span;
 use zrecipe_language::syntax::{Kind, Member};
@@ -37,7 +39,7 @@ fn symbol(view: &View, member: Member<'_>, levels: usize) -> Option<lsp::Documen
     let step = recipe.steps().binary_search_by_key(&member.key.id(), |step| step.key).ok();
     let step = step.map(|place| &recipe.steps()[place]);
     let key = member.key.text();
-    let name = step.map_or_else(|| printable(&key, 80), |step| describe::title(recipe, step));
+    let name = step.map_or_else(|| printable(&key, 80), |step| title(recipe, step));
     let detail = step.and_then(|step| recipe.text(step.queue).or_else(|| recipe.text(step.topic)));
     let kind = match (step, member.value.kind()) {
         (Some(_), _) => lsp::SymbolKind::Class,

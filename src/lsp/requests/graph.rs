@@ -7,7 +7,8 @@
 use gen_lsp_types as lsp;
 use serde_json::{Value, json};
 
-use crate::lsp::session::{Client, Error, Session};
+use crate::lsp::client::{Client, Error};
+use crate::lsp::session::Session;
 use zrecipe_language::draw::{Diagram, format};
 use zrecipe_language::source::Span;
 

@@ -2,7 +2,9 @@
 
 use gen_lsp_types as lsp;
 
-use crate::lsp::session::{Client, Error, Session, View};
+use crate::lsp::client::{Client, Error};
+use crate::lsp::session::Session;
+use crate::lsp::view::View;
 use zrecipe_language::infer;
 use zrecipe_language::names::Name;
 use zrecipe_language::report::printable;

@@ -2,7 +2,8 @@
 
 use gen_lsp_types as lsp;
 
-use crate::lsp::session::{Client, Error, Session};
+use crate::lsp::client::{Client, Error};
+use crate::lsp::session::Session;
 
 /// The request.
 pub use gen_lsp_types::ReferencesRequest as Method;

@@ -3,7 +3,9 @@
 use gen_lsp_types as lsp;
 
 use crate::lsp::renaming::{edits, renamable, renamed, scope};
-use crate::lsp::session::{Client, Error, Session, workspace_edit};
+use crate::lsp::client::{Client, Error};
+use crate::lsp::session::Session;
+use crate::lsp::view::workspace_edit;
 
 /// The request.
 pub use gen_lsp_types::RenameRequest as Method;

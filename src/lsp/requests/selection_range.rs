@@ -3,7 +3,9 @@
 use gen_lsp_types as lsp;
 
 use crate::lsp::place::extent;
-use crate::lsp::session::{Client, Error, Session, View};
+use crate::lsp::client::{Client, Error};
+use crate::lsp::session::Session;
+use crate::lsp::view::View;
 use zrecipe_language::source::Span;
 use zrecipe_language::syntax::Kind;
 

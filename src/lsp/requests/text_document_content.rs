@@ -4,7 +4,8 @@ use gen_lsp_types as lsp;
 
 use crate::lsp::convert::SCHEME;
 use crate::lsp::describe::rule_page;
-use crate::lsp::session::{Client, Error, Session};
+use crate::lsp::client::{Client, Error};
+use crate::lsp::session::Session;
 use zrecipe_language::contract::BUILT_IN;
 
 /// The request.

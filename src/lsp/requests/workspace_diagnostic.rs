@@ -5,7 +5,9 @@ use std::collections::HashMap;
 
 use gen_lsp_types as lsp;
 
-use crate::lsp::session::{Client, Error, Findings, Session};
+use crate::lsp::client::{Client, Error};
+use crate::lsp::findings::Findings;
+use crate::lsp::session::Session;
 
 /// The request.
 pub use gen_lsp_types::WorkspaceDiagnosticRequest as Method;

@@ -4,7 +4,8 @@ use std::io::{self, Read as _, Seek as _};
 use std::path::Path;
 use std::time::Duration;
 
-use crate::runtime::process::{Ending, Program, memory, run};
+use crate::runtime::ending::Ending;
+use crate::runtime::process::{Program, memory, run};
 use crate::runtime::said::{lines, reason};
 use zrecipe_project::settings::Limits;
 

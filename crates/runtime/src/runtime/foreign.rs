@@ -36,7 +36,8 @@ use rustix::process::geteuid;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 
-use crate::runtime::process::{self, Ending, Program, memory, run};
+use crate::runtime::ending::Ending;
+use crate::runtime::process::{self, Program, memory, run};
 use crate::runtime::said::{Answer, Refusal, lines, output, pieces, reason, unusable, whole_lines};
 use crate::runtime::workers::{Failure, Fault, Plan, Workers};
 use crate::runtime::{Event, Job, Outcome, Service, StepResult};

@@ -12,6 +12,7 @@ use tokio::io::AsyncReadExt as _;
 use tokio::net::unix::pipe::{Receiver, Sender};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
+use crate::runtime::ending::Ending;
 use crate::runtime::stem;
 use crate::runtime::supervisors::Supervisor;
 use zrecipe_language::value::Value;
@@ -24,21 +25,6 @@ const STUCK: Duration = Duration::from_secs(10);
 /// of Zocalo need to report.
 pub const LOGIN: [&str; 11] =
     ["PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_*", "TZ", "TMPDIR", "ZOCALO_*", "ZRECIPE_*"];
-
-/// How a program ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Ending {
-    /// By itself, with this exit status.
-    Exited(i32),
-    /// By a signal.
-    Signalled(i32),
-    /// It was stopped at its time limit.
-    TimedOut,
-    /// It was stopped because it had printed nothing for too long.
-    Silent,
-    /// It could not be started.
-    Unstartable(String),
-}
 
 /// What to run.
 #[derive(Debug)]

@@ -31,12 +31,17 @@ use rustix::net::{
 };
 use rustix::process::{Pid, Resource, Rlimit, Signal, getpid, getppid, set_parent_process_death_signal, setrlimit};
 
-use crate::runtime::supervisor::program;
 use zrecipe_language::syntax::json::read_value;
 use zrecipe_language::value::Value;
 
 /// The argument of the supervisor's program with which it is a stem; the next is the process that it ends with.
 pub const ARGUMENT: &str = "stem";
+
+/// The argument with which the program is a supervisor.
+pub const SUPERVISE: &str = "__supervise";
+
+/// This program, even when its file has been replaced.
+const OURSELVES: &str = "/proc/self/exe";
 
 /// The exit status of a stem that does not become the command.
 pub const REFUSED: i32 = 1;
@@ -55,6 +60,13 @@ const LIMITS: [(&str, Resource); 5] = [
     ("file-size", Resource::Fsize),
     ("processes", Resource::Nproc),
 ];
+
+/// This program as a process that looks after others; what kind of it is said by more arguments.
+pub fn program() -> Command {
+    let mut command = Command::new(OURSELVES);
+    command.arg0("zrecipe").arg(SUPERVISE);
+    command
+}
 
 /// An order as it is written.
 pub fn order(order: &Value, environment: impl IntoIterator<Item = (OsString, OsString)>) -> Vec<u8> {

@@ -28,7 +28,6 @@ use std::io::{self, Read as _, Write as _};
 use std::net::Shutdown;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
@@ -45,9 +44,6 @@ use crate::runtime::stem;
 use zrecipe_language::syntax::json::read_value;
 use zrecipe_language::value::Value;
 
-/// The argument with which the program is a supervisor.
-pub const ARGUMENT: &str = "__supervise";
-
 /// The second argument with which it looks after a job; the third is the directory of the job.
 const JOB: &str = "job";
 
@@ -56,33 +52,23 @@ pub const BEGIN: u8 = b'b';
 /// See [`BEGIN`].
 pub const STOP: u8 = b's';
 
-/// This program, even when its file has been replaced.
-const OURSELVES: &str = "/proc/self/exe";
-
 /// How long a command that has ended may have children before they are asked to end as well.
 const AT_ONCE: Duration = Duration::from_millis(5);
 
 /// How soon after a kill we look for processes that were started meanwhile.
 const AGAIN: Duration = Duration::from_millis(10);
 
-/// This program as a process that looks after others; what kind of it is said by more arguments.
-pub fn program() -> Command {
-    let mut command = Command::new(OURSELVES);
-    command.arg0("zrecipe").arg(ARGUMENT);
-    command
-}
-
 /// The command of a new supervisor of a service, which talks over its standard input. What it asks to end has so long
 /// until it is killed.
 pub fn supervisor(grace: Duration) -> Command {
-    let mut command = program();
+    let mut command = stem::program();
     command.arg(grace.as_millis().to_string()).env_clear().stdout(Stdio::null()).stderr(Stdio::null());
     command
 }
 
 /// The command of a supervisor for a job, which outlives us. Its standard input is the file `begun` of the job.
 pub fn job_supervisor(directory: &Path) -> Command {
-    let mut command = program();
+    let mut command = stem::program();
     command.arg(JOB).arg(directory).env_clear();
     command
 }
@@ -90,7 +76,7 @@ pub fn job_supervisor(directory: &Path) -> Command {
 /// Is a supervisor, or a stem, if these are the arguments of one.
 pub fn main(arguments: &[OsString]) -> Option<ExitCode> {
     let (_, [first, rest @ ..]) = arguments.split_first()? else { return None };
-    if first != ARGUMENT {
+    if first != stem::SUPERVISE {
         return None;
     }
     let done = match rest {

@@ -22,7 +22,7 @@ use tokio::process::Command;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-use crate::runtime::process::Ending;
+use crate::runtime::ending::Ending;
 use crate::runtime::stem;
 use crate::runtime::supervisor::{BEGIN, STOP, supervisor};
 use zrecipe_language::syntax::json::read_value;

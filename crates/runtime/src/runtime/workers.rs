@@ -16,7 +16,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use crate::runtime::process::{self, Ending, Held, Streams};
+use crate::runtime::ending::Ending;
+use crate::runtime::process::{self, Held, Streams};
 use crate::runtime::said::{MOST_LOGGED, lines, pieces, reason, whole_lines};
 use zrecipe_language::syntax::json::read_value;
 use zrecipe_language::value::{Object, Value};

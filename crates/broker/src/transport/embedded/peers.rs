@@ -10,13 +10,10 @@ use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::Sender;
 use std::thread;
 
 use notify::event::{AccessKind, AccessMode};
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
-
-use super::writer::Request;
 
 /// File systems whose locks and shared memory do not hold between machines, by `statfs` magic.
 const NETWORK: &[(u32, &str)] = &[
@@ -165,14 +162,25 @@ impl Bell {
     }
 }
 
+/// What happened to the database or to another process.
+pub(super) enum News {
+    /// Another process has written.
+    Changed,
+    /// The process of this name may have died.
+    Gone(String),
+}
+
+/// Takes news; called on threads of the watcher.
+pub(super) type Listener = Arc<dyn Fn(News) + Send + Sync>;
+
 /// Hears the bell and the death of other processes; passes both on to the writer thread.
 pub(super) struct Ears {
     _watcher: RecommendedWatcher,
 }
 
 impl Ears {
-    /// `pending` is set while a [`Request::Look`] waits in the channel, so that one is enough.
-    pub(super) fn new(places: &Places, requests: Sender<Request>, pending: Arc<AtomicBool>) -> notify::Result<Self> {
+    /// `pending` is set while [`News::Changed`] waits to be read, so that one is enough.
+    pub(super) fn new(places: &Places, listener: Listener, pending: Arc<AtomicBool>) -> notify::Result<Self> {
         let life = places.clone();
         let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
             let Ok(event) = event else { return };
@@ -181,12 +189,12 @@ impl Ears {
                     if event.paths.iter().any(|path| path.ends_with(Bell::NAME))
                         && !pending.swap(true, Ordering::AcqRel) =>
                 {
-                    let _ = requests.send(Request::Look);
+                    listener(News::Changed);
                 }
                 // Its owner is the only one that opens a lock file for writing.
                 EventKind::Access(AccessKind::Close(AccessMode::Write)) => {
                     for process in event.paths.iter().filter_map(|path| process_of(path)) {
-                        await_death(&life, process, &requests);
+                        await_death(&life, process, &listener);
                     }
                 }
                 _ => {}
@@ -199,16 +207,16 @@ impl Ears {
 
 /// The kernel reports a file as closed just before it lets go of its lock: wait for the lock, on a thread of its own
 /// because a stranger may have touched the file and its owner may live for long.
-fn await_death(places: &Places, process: &str, requests: &Sender<Request>) {
+fn await_death(places: &Places, process: &str, listener: &Listener) {
     let Ok(file) = File::open(places.life(process)) else { return };
     if let Err(TryLockError::Error(_)) = file.try_lock_shared() {
         return;
     }
-    let (process, requests) = (process.to_owned(), requests.clone());
+    let (process, listener) = (process.to_owned(), Arc::clone(listener));
     let waiting = thread::Builder::new().name("zrecipe-peer".to_owned()).spawn(move || {
         if patiently(|| file.lock_shared()).is_ok() {
             drop(file);
-            let _ = requests.send(Request::Gone(process));
+            listener(News::Gone(process));
         }
     });
     // Without a thread the writer finds out when it looks by itself.

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::Options;
-use super::peers::{Bell, Ears, Places, patiently};
+use super::peers::{Bell, Ears, Listener, News, Places, patiently};
 use super::sql::{Claim, Ending, Held, Ledger, Parcel, now};
 use crate::transport::{Delivery, Destination, Error};
 use zrecipe_language::value::Object;
@@ -420,7 +420,14 @@ impl Writer {
         if !self.listening {
             self.listening = true;
             // Where no watch can be had, the clock ticks faster.
-            self.ears = Ears::new(&self.places, self.own.clone(), self.pending.clone()).ok();
+            let own = self.own.clone();
+            let listener: Listener = Arc::new(move |news| {
+                let _ = own.send(match news {
+                    News::Changed => Request::Look,
+                    News::Gone(process) => Request::Gone(process),
+                });
+            });
+            self.ears = Ears::new(&self.places, listener, self.pending.clone()).ok();
         }
     }
 

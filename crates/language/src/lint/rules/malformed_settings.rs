@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use crate::diagnostic::Sink;
-use crate::lint::{Context, RULES, nearest};
+use crate::lint::{SETTINGS_SCHEMA, Context, RULES, nearest};
 use crate::schema::Schema;
 use crate::syntax::ProblemKind;
 
@@ -26,12 +26,8 @@ declare_rule! {
     "malformed-settings", Error, about [Settings]
 }
 
-/// The JSON Schema of settings.
-/// The published form of settings.
-pub const SCHEMA: &str = include_str!("../../../../../schemas/settings.schema.json");
-
 fn check(cx: &Context<'_>, sink: &mut Sink) {
-    static FORM: LazyLock<Option<Schema>> = LazyLock::new(|| Schema::published(SCHEMA));
+    static FORM: LazyLock<Option<Schema>> = LazyLock::new(|| Schema::published(SETTINGS_SCHEMA));
     let problems = cx.tree.problems();
     for problem in problems {
         if let ProblemKind::TomlSyntax(number) = problem.kind {

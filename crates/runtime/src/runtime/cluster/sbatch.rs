@@ -12,7 +12,7 @@ use super::super::surroundings::{Surroundings, Why};
 use super::Entry;
 use super::{Fault, Job, Scheduler, pattern};
 use crate::runtime::ask::{Answer, ask};
-use crate::runtime::process::Ending;
+use crate::runtime::ending::Ending;
 
 /// How long a command of Slurm may take; it tries by itself to reach a controller that does not answer.
 const PATIENCE: Duration = Duration::from_secs(120);
