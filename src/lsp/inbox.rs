@@ -5,7 +5,7 @@ use std::collections::{HashSet, VecDeque};
 use super::client::Error;
 use crossbeam_channel::Receiver;
 use gen_lsp_types as lsp;
-use gen_lsp_types::{Notification as _, Request as _};
+use gen_lsp_types::Notification as _;
 use lsp_server::{Message, RequestId};
 /// Messages of the client in their order.
 pub struct Inbox {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use gen_lsp_types as lsp;
-use gen_lsp_types::{Notification as _, Request as _};
+use gen_lsp_types::Request as _;
 use lsp_server::{Message, Notification, Request, RequestId, Response};
 
 use super::client::{Client, Error};

@@ -436,7 +436,9 @@ fn requests_can_be_cancelled() {
 /// A server that nobody speaks to does nothing: neither for documents that are no files, nor for what git ignores.
 #[test]
 fn nothing_is_done_without_a_reason() {
-    use zrecipe::lsp::session::{Client, Inbox, Session};
+    use zrecipe::lsp::client::Client;
+    use zrecipe::lsp::inbox::Inbox;
+    use zrecipe::lsp::session::Session;
     let folder = tempfile::tempdir().expect("there is room");
     for (name, text) in [(".gitignore", "built/\n"), ("built/a.json", GOOD), (".git/HEAD", ""), ("b.json", GOOD)] {
         write(&folder.path().join(name), text);
