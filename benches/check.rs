@@ -66,19 +66,18 @@ fn time(work: impl FnOnce()) -> Duration {
     begun.elapsed()
 }
 
-/// Real recipes where there are some, else the bundled ones, repeated.
+/// The recipes of a facility in the tests, repeated.
 fn library(count: usize) -> Vec<Vec<u8>> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut found = Vec::new();
-    for folder in ["../shared/corpus/recipes/cryoem", "../shared/corpus/recipes/examples", "recipes"] {
-        let Ok(files) = std::fs::read_dir(root.join(folder)) else { continue };
-        let files = files.filter_map(|file| std::fs::read(file.ok()?.path()).ok());
-        found.extend(files);
-        if found.len() > 5 && folder != "../shared/corpus/recipes/cryoem" {
-            break;
-        }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/facility/recipes");
+    let mut paths = Vec::new();
+    for folder in ["microscopy", "first-steps"] {
+        let files = fs::read_dir(root.join(folder)).expect("the recipes are in the tree");
+        paths.extend(files.map(|file| file.expect("can be read").path()));
     }
-    found.into_iter().cycle().take(count).collect()
+    // Directories are listed in any order; figures are of one.
+    paths.sort();
+    let texts: Vec<Vec<u8>> = paths.iter().map(|path| fs::read(path).expect("can be read")).collect();
+    texts.into_iter().cycle().take(count).collect()
 }
 
 fn large(bytes: usize) -> Vec<u8> {

@@ -214,7 +214,7 @@ fn keystrokes(command: Command, folder: &Path, text: &str, asks: bool) -> Vec<Du
 
 /// VS Code's server for JSON, installed if it is not there.
 fn json_server() -> Option<Command> {
-    let place = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tmp/json-server");
+    let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join("json-server");
     let script: PathBuf = place.join("node_modules/vscode-json-languageserver/bin/vscode-json-languageserver");
     if !script.exists() {
         std::fs::create_dir_all(&place).ok()?;
