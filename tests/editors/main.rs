@@ -163,6 +163,9 @@ fn clients_of_pytest_lsp_are_served() {
 
 #[test]
 fn the_extension_of_vs_code_is_built_tested_and_packaged() {
+    let locked = |path: &Path| std::fs::read_to_string(path).unwrap_or_default();
+    let (wanted, found) = (root().join("editors/vscode/package-lock.json"), installed("vscode/installed-lock.json"));
+    assert!(locked(&wanted) == locked(&found), "packages of npm are missing: `tests/editors/setup` installs them");
     let build = root().join("editors/vscode/package");
     let target = installed("..");
     let output = run(
