@@ -9,6 +9,8 @@
 
 #[path = "../tests/contract.rs"]
 mod contract;
+#[path = "../tests/shared/port.rs"]
+mod port;
 #[path = "../tests/interop/proxy.rs"]
 mod proxy;
 #[path = "../tests/interop/rabbitmq.rs"]
@@ -17,6 +19,8 @@ mod rabbitmq;
 mod stage;
 #[path = "../tests/interop/tls.rs"]
 mod tls;
+#[path = "../tests/shared/wait.rs"]
+mod wait;
 
 use std::io::Write as _;
 use std::os::unix::process::CommandExt as _;

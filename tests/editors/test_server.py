@@ -80,7 +80,7 @@ async def test_completion(client: LanguageClient):
     params = types.CompletionParams(text_document=document, position=at)
     offered = set()
     # Those of other files are there once the workspace is read.
-    for _ in range(300):
+    for _ in range(1200):
         answer = await client.text_document_completion_async(params)
         offered = {item.label for item in answer.items}
         if "elsewhere" in offered:

@@ -19,7 +19,7 @@ use zrecipe::transport::amqp::{self, Amqp, Options};
 use zrecipe::transport::{Outgoing, Transport};
 use zrecipe::value::{Object, Value};
 
-use crate::contract::{accept, next, nothing_comes, queue, subscribe, within};
+use crate::contract::{accept, next, nothing_else_comes, queue, subscribe, within};
 use crate::proxy::{Point, Proxy};
 use crate::rabbitmq::Node;
 use crate::services::until;
@@ -224,7 +224,7 @@ async fn come_once(node: &Node, mut ids: Vec<String>) {
         transport.settle(&delivery, accept(vec![])).await.expect("settle");
         came.push(delivery.id);
     }
-    nothing_comes(&mut out).await;
+    nothing_else_comes(&transport, queue("out"), &mut out).await;
     came.sort();
     ids.sort();
     assert_eq!(came, ids);

@@ -19,9 +19,8 @@ use zrecipe::transport::{Error, Outgoing, Transport};
 use crate::contract::{accept, message, queue, subscribe};
 use crate::proxy::{Point, Proxy};
 use crate::services::Facility;
+use crate::wait::{PATIENCE, eventually_ok, within};
 
-/// Far longer than any pause on the way.
-const PATIENCE: Duration = Duration::from_secs(120);
 /// Services that share the queue.
 const SERVICES: usize = 2;
 
@@ -127,7 +126,7 @@ async fn every_request_survives_the_death_of_services_and_of_the_broker() {
         }
     }
     progress(&mut counted, size.requests).await;
-    timeout(PATIENCE, sending).await.expect("all is sent").expect("join");
+    within("all is sent", sending).await.expect("join");
     for service in &mut services {
         service.kill().await.expect("it is killed");
     }
@@ -190,9 +189,9 @@ fn messages(facility: &Facility, name: &str) -> Option<usize> {
 }
 
 async fn drained(facility: &Facility, name: &str) {
-    let begun = Instant::now();
-    while messages(facility, name) != Some(0) {
-        assert!(begun.elapsed() < PATIENCE, "{name} is not empty: {:?}", messages(facility, name));
-        sleep(Duration::from_millis(200)).await;
-    }
+    eventually_ok("an empty queue", async || match messages(facility, name) {
+        Some(0) => Ok(()),
+        left => Err(format!("{name} is not empty: {left:?}")),
+    })
+    .await;
 }

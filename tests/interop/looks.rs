@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Stdio;
-use std::time::Duration;
 
 use lapin::BasicProperties;
 use lapin::options::{BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions};
@@ -12,12 +11,12 @@ use lapin::types::{AMQPValue, FieldTable};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value as Json, json};
 use tokio::process::{Child, Command};
-use tokio::time::sleep;
 use zrecipe::transport::{Transport, Waiting};
 
 use crate::contract::within;
 use crate::letters::{count, files, parsed, run};
 use crate::services::{Facility, until};
+use crate::wait::eventually_ok;
 
 const DEAD: &str = "dlq.py";
 
@@ -62,14 +61,11 @@ async fn interrupt(tool: &mut Child, signal: Signal) {
 /// All are there again, and nobody holds any.
 async fn all_are_back(facility: &Facility, letters: u64) {
     until("the end of all that look", async || waiting(facility).await.consumers == Some(0)).await;
-    let mut last = 0;
-    let back = tokio::time::timeout(Duration::from_secs(10), async {
-        while last != letters {
-            last = waiting(facility).await.messages;
-            sleep(Duration::from_millis(20)).await;
-        }
-    });
-    assert!(back.await.is_ok(), "{last} letters of {letters} are left");
+    eventually_ok("all letters", async || {
+        let found = waiting(facility).await.messages;
+        if found == letters { Ok(()) } else { Err(format!("{found} letters of {letters} are left")) }
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,7 +1,7 @@
 //! Real brokers and the reference implementation. A broker that cannot start is a failure; `tests/interop/setup` installs
 //! what is needed.
 //!
-//! One node of RabbitMQ serves all of it, because it takes seconds to start.
+//! Each test has a node of RabbitMQ of its own, so that none depends on what another has left, or on whether it passed.
 
 #[path = "../contract.rs"]
 mod contract;
@@ -12,6 +12,8 @@ mod looks;
 mod mail;
 mod operator;
 mod outage;
+#[path = "../shared/port.rs"]
+mod port;
 mod proxy;
 mod python;
 mod rabbitmq;
@@ -21,6 +23,8 @@ mod stage;
 mod submit;
 mod terminal;
 mod tls;
+#[path = "../shared/wait.rs"]
+mod wait;
 
 use std::sync::Arc;
 
@@ -28,16 +32,36 @@ use self::contract::{Stage as _, check_contract};
 use self::rabbitmq::Node;
 use self::stage::Rabbit;
 
+async fn stage(name: &str) -> Rabbit {
+    Rabbit::new(Node::start(name, None).await).await
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn rabbitmq_keeps_the_contract_and_serves_python() {
-    let node = Node::start("one", None).await;
-    let stage = Arc::new(Rabbit::new(node).await);
+async fn rabbitmq_keeps_the_contract() {
+    check_contract(Arc::new(stage("contract").await)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rabbitmq_serves_python() {
+    let stage = stage("python").await;
     let transport = stage.fresh().await;
     python::messages_are_the_same(&stage, &*transport).await;
+    transport.close().await.expect("close");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_are_used_named_and_verified() {
+    let stage = stage("connections").await;
+    stage.fresh().await.close().await.expect("close");
     stage::the_plugin_is_used_where_it_is_there(&stage).await;
     stage::connections_say_who_they_are(&stage).await;
     tls::certificates_are_verified(&stage).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_are_sent() {
+    let stage = stage("requests").await;
+    let transport = stage.fresh().await;
     submit::requests_are_sent(&stage, &*transport).await;
     transport.close().await.expect("close");
-    check_contract(stage).await;
 }

@@ -14,9 +14,10 @@ use tokio::process::{Child, ChildStderr, Command};
 use zrecipe::transport::amqp::{Amqp, Host, Login, Options, Password};
 use zrecipe::transport::{Error, Outgoing, Settlement, Subscription, Transport as _, Verdict};
 
-use crate::contract::{Fate, accept, message, next, queue, subscribe, topic, within};
+use crate::contract::{Fate, accept, heard_again, message, next, queue, subscribe, topic, within};
 use crate::rabbitmq::Node;
 use crate::services::until;
+use crate::wait::eventually_ok;
 
 /// A process of services, and what it logs.
 struct Running {
@@ -79,6 +80,19 @@ async fn get(address: &str, path: &str) -> (String, String) {
     (head.split(' ').nth(1).expect("a status").to_owned(), body.to_owned())
 }
 
+/// Waits until an address says this over HTTP. What is logged may be logged before it is told here.
+async fn tells(address: &str, path: &str, status: &str, parts: &[&str]) -> String {
+    eventually_ok(path, async || {
+        let (found, text) = get(address, path).await;
+        if found == status && parts.iter().all(|part| text.contains(part)) {
+            Ok(text)
+        } else {
+            Err(found + " " + &text)
+        }
+    })
+    .await
+}
+
 async fn prepare(node: &Node) -> TempDir {
     let home = tempfile::tempdir().expect("a directory");
     let site = format!(
@@ -132,12 +146,8 @@ async fn nothing_is_kept_back(node: &Node, home: &TempDir) {
     service.signal(Signal::TERM);
     assert_eq!(service.ends().await.1, Some(0));
     // The broker takes it back in its own time.
-    let back = async {
-        while transport.waiting("processing_recipe").await.expect("is there").messages != 1 {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    within("its return", back).await;
+    let waiting = async || transport.waiting("processing_recipe").await.expect("is there").messages;
+    until("its return", async || waiting().await == 1).await;
     transport.close().await.expect("closes");
 }
 
@@ -148,17 +158,18 @@ async fn a_status_that_nobody_takes_costs_nothing(node: &Node, home: &TempDir) {
     let line = service.says("the status cannot be told").await;
     assert!(line.contains("this user may not do it") && line.contains("permission to write to it"), "{line}");
     let transport = connect(node).await;
+    let letters = async || transport.waiting("dlq.processing_recipe").await.expect("is there").messages;
     for round in 0..3 {
+        let refused = node.refusals("shy");
         let requests = (0..20).map(|n| Outgoing {
             body: br#"{"recipes": ["nowhere"]}"#.to_vec(),
             ..message(&format!("missing-{round}-{n}"), queue("processing_recipe"))
         });
         transport.send(requests.collect()).await.expect("sends");
-        // Its status changes with each of them.
-        tokio::time::sleep(Duration::from_millis(700)).await;
+        until("dead letters", async || letters().await >= 20 * (round + 1)).await;
+        // Its status has changed with them, and the broker has not taken it.
+        until("another refusal", async || node.refusals("shy") > refused).await;
     }
-    let letters = async || transport.waiting("dlq.processing_recipe").await.expect("is there").messages;
-    until("60 dead letters", async || letters().await >= 60).await;
     service.signal(Signal::TERM);
     let (said, code) = service.ends().await;
     assert!(!said.contains("the status cannot be told") && code == Some(0), "{code:?}: {said}");
@@ -172,12 +183,11 @@ async fn a_broker_without_memory_is_told(node: &Node, home: &TempDir) {
     let mut service = Running::start(home, "service -s Dispatcher --http 127.0.0.1:0");
     let line = service.says("metrics and health at http://").await;
     let address = line.rsplit("http://").next().expect("an address").to_owned();
-    until("readiness", async || get(&address, "/readyz").await.0 == "200").await;
+    tells(&address, "/readyz", "200", &[]).await;
     node.control(&["set_vm_memory_high_watermark", "0.000001"]);
     let line = service.says("blocked by ").await;
     assert!(line.contains("low on memory"), "{line}");
-    let (status, text) = get(&address, "/readyz").await;
-    assert!(status == "503" && text.starts_with("blocked by ") && text.contains("low on memory"), "{status} {text}");
+    tells(&address, "/readyz", "503", &["blocked by ", "low on memory"]).await;
 
     std::fs::create_dir(home.path().join("kept")).expect("a directory");
     let site = std::fs::read_to_string(home.path().join("site.yml")).expect("reads");
@@ -280,49 +290,64 @@ async fn connect(node: &Node) -> Amqp {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_outage_is_told_and_nobody_waits_for_a_broker_that_is_silent() {
-    let mut node = Node::start("outage", None).await;
-    let home = prepare(&node).await;
+async fn a_topic_that_was_deleted_and_is_there_again_is_heard_again() {
+    let node = Node::start("topic", None).await;
+    let _home = prepare(&node).await;
     let listener = connect(&node).await;
     let mut heard = subscribe(&listener, topic("renewed"), 1).await;
     renew(&node, "renewed").await;
+    heard_again(&listener, "renewed", &mut heard).await;
+    listener.close().await.expect("closes");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn few_rights_are_enough() {
+    let node = Node::start("rights", None).await;
+    let home = prepare(&node).await;
     what_is_tried_again_needs_few_rights(&node).await;
     a_status_that_nobody_takes_costs_nothing(&node, &home).await;
-    a_broker_without_memory_is_told(&node, &home).await;
-    // A topic that was deleted and is there again is heard again.
-    let told = async {
-        loop {
-            listener.send(vec![message("m", topic("renewed"))]).await.expect("sends");
-            if tokio::time::timeout(Duration::from_millis(500), heard.next()).await.is_ok_and(|heard| heard.is_some()) {
-                break;
-            }
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(90), told).await.expect("it is heard again");
-    listener.close().await.expect("closes");
     nothing_is_kept_back(&node, &home).await;
+    // It has waited for somebody who may.
+    let mut service = Running::start(&home, "service -s Dispatcher");
+    service.says("names no recipe").await;
+    service.signal(Signal::TERM);
+    assert_eq!(service.ends().await.1, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broker_that_has_no_memory_left_is_told() {
+    let node = Node::start("memory", None).await;
+    let home = prepare(&node).await;
+    a_broker_without_memory_is_told(&node, &home).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_outage_is_told_and_nobody_waits_for_a_broker_that_is_silent() {
+    let mut node = Node::start("outage", None).await;
+    let home = prepare(&node).await;
     let mut service = Running::start(&home, "service -s Dispatcher --http 127.0.0.1:0");
     let line = service.says("metrics and health at http://").await;
     let address = line.rsplit("http://").next().expect("an address").to_owned();
     let place = format!("127.0.0.1:{}", node.port);
-    until("readiness", async || get(&address, "/readyz").await.0 == "200").await;
+    tells(&address, "/readyz", "200", &[]).await;
 
-    // What nobody who may was there for.
-    service.says("names no recipe").await;
     node.meet(Fate::Dies);
     let line = service.says("lost ").await;
     assert!(line.contains(&place) && line.contains("; trying again"), "{line}");
-    let (status, text) = get(&address, "/readyz").await;
-    assert!(status == "503" && text.starts_with(&format!("not connected to {place}")), "{status} {text}");
-    assert!(get(&address, "/metrics").await.1.contains("zrecipe_connected 0\n"));
+    let text = tells(&address, "/readyz", "503", &[]).await;
+    assert!(text.starts_with(&format!("not connected to {place}")), "{text}");
+    tells(&address, "/metrics", "200", &["zrecipe_connected 0\n"]).await;
     node.restart().await;
     service.says(&format!("connected again to {place}")).await;
-    until("readiness", async || get(&address, "/readyz").await.0 == "200").await;
-    let numbers = get(&address, "/metrics").await.1;
-    assert!(numbers.contains("zrecipe_connected 1\n"), "{numbers}");
+    tells(&address, "/readyz", "200", &[]).await;
     // A broker that is starting may take a connection and drop it once more.
-    let again = numbers.split("\nzrecipe_reconnections_total ").nth(1).and_then(|rest| rest.lines().next());
-    assert!(again.and_then(|again| again.parse::<f64>().ok()).is_some_and(|again| again >= 1.0), "{numbers}");
+    eventually_ok("another connection is counted", async || {
+        let numbers = get(&address, "/metrics").await.1;
+        let again = numbers.split("\nzrecipe_reconnections_total ").nth(1).and_then(|rest| rest.lines().next());
+        let is_counted = again.and_then(|again| again.parse::<f64>().ok()).is_some_and(|again| again >= 1.0);
+        if is_counted && numbers.contains("zrecipe_connected 1\n") { Ok(()) } else { Err(numbers) }
+    })
+    .await;
 
     // Two starts, one of them to a queue that is not there: neither is sent.
     let transport = connect(&node).await;
@@ -332,9 +357,8 @@ async fn an_outage_is_told_and_nobody_waits_for_a_broker_that_is_silent() {
     let line = service.says("there is no queue `nowhere`").await;
     assert!(line.contains("outcome=") && line.contains("sent=0"), "{line}");
     let waiting = async |queue: &str| transport.waiting(queue).await.expect("is there").messages;
-    // The first request may have come again after the outage, and its letter with it.
+    until("its dead letter", async || waiting("dlq.processing_recipe").await == 1).await;
     assert_eq!(waiting("there").await, 0);
-    assert!((2..=3).contains(&waiting("dlq.processing_recipe").await));
     transport.close().await.expect("closes");
 
     node.meet(Fate::Freezes);

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, copy_bidirectional};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
@@ -24,22 +24,15 @@ pub struct Proxy {
     /// Where it listens.
     pub port: u16,
     way: watch::Sender<Way>,
-    trap: Option<Arc<Trap>>,
+    trap: Arc<Trap>,
 }
 
 impl Proxy {
-    pub async fn start(target: u16) -> Self {
-        Self::begin(target, None).await
-    }
-
-    /// The same for AMQP in clear text; every connection is cut at the named point, once. `for_good`: nobody gets
+    /// For AMQP in clear text; every connection is cut at the named point, once. `for_good`: nobody gets
     /// through afterwards.
     pub async fn with_fault(target: u16, point: Point, for_good: bool) -> Self {
         let heard = Mutex::default();
-        Self::begin(target, Some(Arc::new(Trap { point, for_good, heard, sprung: watch::Sender::new(false) }))).await
-    }
-
-    async fn begin(target: u16, trap: Option<Arc<Trap>>) -> Self {
+        let trap = Arc::new(Trap { point, for_good, heard, sprung: watch::Sender::new(false) });
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
         let port = listener.local_addr().expect("an address").port();
         let way = watch::Sender::new(Way { is_open: true, cut_before: 0, blocked_before: 0, connections: 0 });
@@ -61,18 +54,14 @@ impl Proxy {
         Self { port, way, trap }
     }
 
-    fn trap(&self) -> &Trap {
-        self.trap.as_deref().expect("it was asked to listen")
-    }
-
     /// Cuts at once.
     pub fn cut(&self) {
-        self.trap().spring(&self.way);
+        self.trap.spring(&self.way);
     }
 
     /// Waits until the point was reached and the connection cut.
     pub async fn is_cut(&self) {
-        let _ = self.trap().sprung.subscribe().wait_for(|sprung| *sprung).await;
+        let _ = self.trap.sprung.subscribe().wait_for(|sprung| *sprung).await;
     }
 
     /// Waits until there were so many connections.
@@ -87,12 +76,17 @@ impl Proxy {
 
     /// How many messages the broker has delivered.
     pub fn delivered(&self) -> usize {
-        self.trap().heard().delivered
+        self.trap.heard().delivered
+    }
+
+    /// How many messages have gone to the broker.
+    pub fn published(&self) -> u64 {
+        self.trap.heard().published
     }
 
     /// What the broker has closed channels and connections for.
     pub fn complaints(&self) -> Vec<String> {
-        self.trap().heard().complaints.clone()
+        self.trap.heard().complaints.clone()
     }
 
     /// Lets connections live, or ends them and every new one.
@@ -111,17 +105,14 @@ impl Proxy {
     }
 }
 
-async fn pass(mut client: TcpStream, target: u16, number: u64, way: watch::Sender<Way>, trap: Option<Arc<Trap>>) {
-    let Ok(mut server) = TcpStream::connect(("127.0.0.1", target)).await else { return };
+async fn pass(client: TcpStream, target: u16, number: u64, way: watch::Sender<Way>, trap: Arc<Trap>) {
+    let Ok(server) = TcpStream::connect(("127.0.0.1", target)).await else { return };
     let (mut closed, mut blocked) = (way.subscribe(), way.subscribe());
     let closing = async move {
         let _ = closed.wait_for(|way| number < way.cut_before).await;
     };
     let copying = async {
-        match &trap {
-            None => _ = copy_bidirectional(&mut client, &mut server).await,
-            Some(trap) => _ = trap.pass(client, server, &way).await,
-        }
+        let _ = trap.pass(client, server, &way).await;
     };
     let passing = async {
         tokio::select! {

@@ -36,7 +36,7 @@ def take(subscribe, place):
     """The first message of a queue. What comes is dealt with outside the callback, which the transport waits for."""
     subscribe(place, lambda *what: came.put(what), acknowledgement=True)
     say("ready")
-    return came.get(timeout=30)
+    return came.get(timeout=120)
 
 
 if what == "receive":

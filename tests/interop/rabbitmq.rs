@@ -1,6 +1,5 @@
 //! Starts nodes of RabbitMQ on free ports, with data of their own, and ends them with the test however it ends.
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -9,9 +8,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use crate::contract::Fate;
+use crate::port::Port;
+use crate::wait::PATIENCE;
 
-/// Starting takes 6 s on a quiet machine.
-const START: Duration = Duration::from_secs(120);
 /// How long a node may take to answer.
 const ANSWER: Duration = Duration::from_secs(10);
 
@@ -40,6 +39,8 @@ pub struct Node {
     environment: Vec<(&'static str, String)>,
     directory: Directory,
     keeper: Option<Child>,
+    /// Its ports are its own even while it does not run.
+    _ports: [Port; 5],
 }
 
 /// Where a node has its files: in a directory of its own, or in that of the node that it joins.
@@ -55,12 +56,6 @@ impl Directory {
             Directory::Of(path) => path,
         }
     }
-}
-
-/// A port that nobody listens at. Somebody may take it before we do, but hardly.
-pub fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-    listener.local_addr().expect("an address").port()
 }
 
 /// The programs, not the wrappers of the packages, which want to be root and change the user.
@@ -81,7 +76,8 @@ impl Node {
         for folder in [own.join("data"), own.join("log")] {
             std::fs::create_dir_all(folder).expect("a folder");
         }
-        let (port, tls_port, api_port) = (free_port(), free_port(), free_port());
+        let ports = std::array::from_fn(|_| Port::reserved());
+        let [port, tls_port, api_port, distribution_port, mapper_port] = ports.each_ref().map(Port::number);
         if beside.is_none() {
             crate::tls::write_certificates(home);
         }
@@ -112,7 +108,7 @@ impl Node {
         std::fs::write(own.join("none"), "").expect("write");
         let at = |name: &str| own.join(name).display().to_string();
         let mappers = beside.and_then(|node| node.environment.iter().find(|(name, _)| *name == "ERL_EPMD_PORT"));
-        let mapper = mappers.map_or_else(|| free_port().to_string(), |(_, port)| port.clone());
+        let mapper = mappers.map_or_else(|| mapper_port.to_string(), |(_, port)| port.clone());
         let node_name = format!("zrecipe-{name}-{port}@localhost");
         let environment = vec![
             // The cookie that nodes of a cluster share lies there.
@@ -124,12 +120,14 @@ impl Node {
             ("RABBITMQ_CONF_ENV_FILE", at("none")),
             ("RABBITMQ_ENABLED_PLUGINS_FILE", at("plugins")),
             ("RABBITMQ_PID_FILE", at("pid")),
-            ("RABBITMQ_DIST_PORT", free_port().to_string()),
+            ("RABBITMQ_DIST_PORT", distribution_port.to_string()),
             ("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", "-kernel inet_dist_use_interface {127,0,0,1}".to_owned()),
             ("ERL_EPMD_PORT", mapper),
             ("ERL_EPMD_ADDRESS", "127.0.0.1".to_owned()),
         ];
-        let mut node = Self { port, tls_port, api_port, name: node_name, environment, directory, keeper: None };
+        let keeper = None;
+        let mut node =
+            Self { port, tls_port, api_port, name: node_name, environment, directory, keeper, _ports: ports };
         node.run().await;
         node
     }
@@ -159,21 +157,21 @@ impl Node {
 
     /// Waits until the node answers, or fails with what it said.
     async fn wait(&self) {
-        let begun = Instant::now();
         let out = Path::new(self.setting("RABBITMQ_LOG_BASE")).join("out");
         let said = || {
             let text = std::fs::read_to_string(&out).unwrap_or_default();
             format!("RabbitMQ does not start: {}\n`tests/interop/setup` installs it if it is missing", text.trim())
         };
+        let deadline = Instant::now() + PATIENCE;
         loop {
             let url = format!("amqp://guest:guest@127.0.0.1:{}", self.port);
-            // One that comes while the node starts may never be answered.
+            // A connection that is made while the node starts may never be answered.
             let connecting = lapin::Connection::connect(&url, lapin::ConnectionProperties::default());
             if tokio::time::timeout(ANSWER, connecting).await.is_ok_and(|connected| connected.is_ok()) {
                 return;
             }
             let is_gone = std::fs::read_to_string(&out).is_ok_and(|text| text.contains("not found"));
-            assert!(!is_gone && begun.elapsed() < START, "{}", said());
+            assert!(!is_gone && Instant::now() < deadline, "{}", said());
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
@@ -200,6 +198,13 @@ impl Node {
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "rabbitmqctl {arguments:?}: {said}");
         String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// How often the node has refused a user something, by its log.
+    pub fn refusals(&self, user: &str) -> usize {
+        let folder = std::fs::read_dir(self.setting("RABBITMQ_LOG_BASE")).expect("a folder");
+        let logs = folder.map(|file| std::fs::read_to_string(file.expect("a file").path()).unwrap_or_default());
+        logs.map(|log| log.matches(&format!("refused for user '{user}'")).count()).sum()
     }
 
     /// Makes this node one of the cluster of another.

@@ -4,7 +4,6 @@ use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Duration;
 
 use lapin::ExchangeKind;
 use lapin::options::{
@@ -153,15 +152,7 @@ impl Facility {
     }
 }
 
-/// Waits until something is so.
-pub async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
-    within(what, async {
-        while !condition().await {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    })
-    .await;
-}
+pub use crate::wait::eventually as until;
 
 pub async fn ends(what: &str, child: &mut Child) {
     let status = within(what, child.wait()).await.expect("wait");

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
@@ -18,9 +18,10 @@ use zrecipe::transport::{Outgoing, Settlement, Subscription, Transport as _, Ver
 use zrecipe::value::{Object, Value};
 
 use crate::contract::within;
+use crate::port::Port;
 use crate::python::Python;
-use crate::rabbitmq::free_port;
 use crate::services::until;
+use crate::wait::{PATIENCE, eventually_ok};
 
 /// Starts the parts of Slurm; waits for the end of its input, which comes with the end of whoever started it, and then
 /// ends them.
@@ -44,10 +45,12 @@ for process in $all; do kill -KILL $process; done 2>/dev/null
 struct Slurm {
     directory: TempDir,
     keeper: Child,
+    _ports: [Port; 2],
 }
 
 impl Slurm {
     async fn start() -> Self {
+        let ports = [Port::reserved(), Port::reserved()];
         // The path of a socket is short.
         let directory = tempfile::Builder::new().prefix("slurm").tempdir_in("/tmp").expect("a directory");
         let here = directory.path().display();
@@ -78,8 +81,8 @@ impl Slurm {
              MessageTimeout=2\nGresTypes=gpu\n\
              NodeName={host} NodeAddr=127.0.0.1 CPUs=2 RealMemory=2000 Gres=gpu:1 Features=fast State=UNKNOWN\n\
              PartitionName=debug Nodes={host} Default=YES MaxTime=INFINITE State=UP\n",
-            free_port(),
-            free_port(),
+            ports[0].number(),
+            ports[1].number(),
         );
         write("slurm.conf", configuration.as_bytes());
         let keeper = Command::new("bash")
@@ -91,16 +94,17 @@ impl Slurm {
             .stderr(Stdio::null())
             .spawn()
             .expect("bash starts");
-        let slurm = Self { directory, keeper };
-        let begun = Instant::now();
-        while !(slurm.ask("sinfo", &["-h", "-o", "%t"]).trim() == "idle" && slurm.path("rest").exists()) {
+        let slurm = Self { directory, keeper, _ports: ports };
+        eventually_ok("the start of Slurm", async || {
+            if slurm.ask("sinfo", &["-h", "-o", "%t"]).trim() == "idle" && slurm.path("rest").exists() {
+                return Ok(());
+            }
             let logs = ["munged", "slurmctld", "slurmd", "slurmrestd"]
                 .map(|name| std::fs::read_to_string(slurm.path("log").join(name)).unwrap_or_default())
                 .concat();
-            let patience = begun.elapsed() < Duration::from_secs(60);
-            assert!(patience, "Slurm does not start: {logs}\n`tests/interop/setup` installs it if it is missing");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+            Err(format!("{logs}\n`tests/interop/setup` installs it if it is missing"))
+        })
+        .await;
         slurm
     }
 
@@ -117,15 +121,12 @@ impl Slurm {
 
     /// All that Slurm knows about a job, once it has ended.
     async fn ended(&self, number: i64) -> String {
-        let begun = Instant::now();
-        loop {
+        eventually_ok(&format!("the end of job {number}"), async || {
             let shown = self.ask("scontrol", &["--oneliner", "show", "job", &number.to_string()]);
-            if ["COMPLETED", "FAILED", "TIMEOUT"].iter().any(|state| shown.contains(&format!("JobState={state}"))) {
-                return shown;
-            }
-            assert!(begun.elapsed() < Duration::from_secs(60), "job {number} does not end: {shown}");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+            let ends = ["COMPLETED", "FAILED", "TIMEOUT"];
+            if ends.iter().any(|state| shown.contains(&format!("JobState={state}"))) { Ok(shown) } else { Err(shown) }
+        })
+        .await
     }
 
     /// Stops the controller, or lets it go on.
@@ -147,7 +148,7 @@ fn rest(block: &str) -> Slurmrestd {
     let text = format!("version: 1\nslurm: {{plugin: slurm, {block}}}\nenvironments: {{default: [slurm]}}\n");
     let site = Site::new(Arc::new(zrecipe::syntax::parse(Arc::new(Source::from_text("site.yml", text)))));
     let plugins = site.resolve(&["default"]).expect("is there");
-    Slurmrestd::of_site(&plugins).expect("can be used").expect("is there").patient(Duration::from_secs(10))
+    Slurmrestd::of_site(&plugins).expect("can be used").expect("is there").patient(PATIENCE)
 }
 
 fn job(mark: &str, directory: &Path) -> Job {
@@ -228,7 +229,8 @@ async fn jobs_are_submitted_by_the_rest_api() {
     // … or Slurm, which may have the job all the same.
     slurm.signal(Signal::STOP);
     let late = Job { mark: "zrecipe:late".to_owned(), ..job.clone() };
-    let failed = scheduler.submit(&late).await;
+    let hasty = rest(&format!("url: 'unix:{}', api_version: v0.0.38", slurm.path("rest").display()));
+    let failed = hasty.patient(Duration::from_secs(10)).submit(&late).await;
     assert!(matches!(failed, Err(Fault::World(_))), "{failed:?}");
     slurm.signal(Signal::CONT);
     until("the late job is known", async || matches!(scheduler.find(&late.mark, None).await, Ok(Some(_)))).await;
@@ -392,7 +394,6 @@ async fn later_versions_of_the_api_are_spoken() {
     std::fs::write(&token, format!("{TOKEN}\n")).expect("writes");
     let server = |token: &str| {
         rest(&format!("url: 'http://127.0.0.1:{port}', api_version: v0.0.44, user: zocalo, user_token: '{token}'"))
-            .patient(Duration::from_secs(2))
     };
     let scheduler = server(&token.to_string_lossy());
     let job = job("zrecipe:one", directory.path());
@@ -418,6 +419,9 @@ async fn later_versions_of_the_api_are_spoken() {
         ("nothing", false, "it answers 200 OK"),
         ("slow", false, "it does not answer"),
     ] {
+        let scheduler = server(&token.to_string_lossy());
+        // One that never answers need not be waited for.
+        let scheduler = if name == "slow" { scheduler.patient(Duration::from_secs(1)) } else { scheduler };
         let ((Err(Fault::Job(reason)), true) | (Err(Fault::World(reason)), false)) =
             (scheduler.submit(&Job { name: name.to_owned(), ..job.clone() }).await, is_of_job)
         else {

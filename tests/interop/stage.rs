@@ -15,8 +15,9 @@ use zrecipe::transport::amqp::{Amqp, Host, Login, Options, Password};
 use zrecipe::transport::{Error, Outgoing, Transport};
 
 use crate::contract::{Ability, Caller, Fate, Stage, message, queue};
-use crate::proxy::Proxy;
-use crate::rabbitmq::{Node, free_port};
+use crate::port::Port;
+use crate::proxy::{Point, Proxy};
+use crate::rabbitmq::Node;
 
 /// The queues of the contract; each has dead letters.
 const QUEUES: [&str; 3] = ["q", "in", "out"];
@@ -29,6 +30,8 @@ pub struct Rabbit {
     pub node: Node,
     proxy: Proxy,
     admin: Connection,
+    /// Where nobody listens.
+    closed: Port,
     /// Another node of the cluster, once it was needed.
     second: Mutex<Option<Node>>,
 }
@@ -55,8 +58,10 @@ async fn admin(port: u16) -> Connection {
 
 impl Rabbit {
     pub async fn new(node: Node) -> Self {
-        let (proxy, admin) = (Proxy::start(node.port).await, admin(node.port).await);
-        Self { node, proxy, admin, second: Mutex::new(None) }
+        // It counts what is published.
+        let proxy = Proxy::with_fault(node.port, Point::Elsewhere, false).await;
+        let admin = admin(node.port).await;
+        Self { node, proxy, admin, closed: Port::closed(), second: Mutex::new(None) }
     }
 
     /// How the scenarios connect.
@@ -105,7 +110,7 @@ impl Stage for Rabbit {
 
     async fn connect(&self, caller: Caller) -> Result<Arc<dyn Transport>, Error> {
         let mut options = self.options();
-        let dead = Host { name: "127.0.0.1".to_owned(), port: free_port() };
+        let dead = Host { name: "127.0.0.1".to_owned(), port: self.closed.number() };
         match caller {
             Caller::Nowhere => options.hosts = vec![dead],
             Caller::Somewhere => options.hosts.push(dead),
@@ -119,6 +124,14 @@ impl Stage for Rabbit {
 
     async fn reachable(&self, reachable: bool) {
         self.proxy.open(reachable);
+    }
+
+    async fn is_tried(&self) {
+        self.proxy.connected(self.proxy.connections() + 2).await;
+    }
+
+    fn published(&self) -> u64 {
+        self.proxy.published()
     }
 
     async fn hang(&self) {

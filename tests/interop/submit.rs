@@ -3,7 +3,6 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Duration;
 
 use lapin::options::{ExchangeDeclareOptions, QueueDeclareOptions, QueueDeleteOptions, QueuePurgeOptions};
 use lapin::types::FieldTable;
@@ -18,9 +17,10 @@ use zrecipe::transport::{Delivery, Transport};
 use zrecipe::value::Value;
 
 use crate::contract::{Stage as _, accept, message, next, queue, subscribe, topic, within};
+use crate::port::Port;
 use crate::python::{Python, directory_of_scripts, program};
-use crate::rabbitmq::free_port;
 use crate::stage::Rabbit;
+use crate::wait::eventually;
 
 /// The password, which nothing ever shows.
 const CANARY: &str = "kanarienvogel";
@@ -42,6 +42,8 @@ const RECIPES: [(&str, &str); 3] = [
 /// Where a user sits: a site configuration, recipes, and a directory for requests that wait.
 struct Desk {
     directory: TempDir,
+    /// The port of the broker that is down.
+    _down: Port,
 }
 
 /// How a program ended.
@@ -55,6 +57,7 @@ impl Desk {
     fn new(stage: &Rabbit) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let home = directory.path();
+        let down = Port::closed();
         let (here, port) = (home.display(), stage.node.port);
         let broker = |port: u16, password: &str| {
             format!("{{plugin: pika, host: 127.0.0.1, port: {port}, username: zocalo, password: {password}, vhost: /}}")
@@ -77,7 +80,7 @@ impl Desk {
              places: {{plugin: storage, zocalo.recipe_directory: {here}/recipes, \
              zocalo.go.fallback_location: {here}/drop}}\n",
             broker(port, CANARY),
-            broker(free_port(), CANARY),
+            broker(down.number(), CANARY),
             broker(port, &format!("not-{CANARY}")),
             stage.node.tls_port,
         );
@@ -91,7 +94,7 @@ impl Desk {
         }
         let private = std::fs::Permissions::from_mode(0o600);
         std::fs::set_permissions(home.join("site.yml"), private).expect("chmod");
-        Self { directory }
+        Self { directory, _down: down }
     }
 
     fn drop(&self) -> PathBuf {
@@ -352,12 +355,8 @@ async fn newcomers_can_paste(stage: &Rabbit) {
     let workingdir = home.display();
     let id = desk.expect(&format!("go -n -r greet -s workingdir={workingdir}"), 0, "submitted greet").await;
     assert_eq!(id.len(), 36);
-    let written = async {
-        while !std::fs::read_to_string(home.join("hello.txt")).is_ok_and(|text| text == "hello\n") {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    within("the end of the run", written).await;
+    let written = async || std::fs::read_to_string(home.join("hello.txt")).is_ok_and(|text| text == "hello\n");
+    eventually("the end of the run", written).await;
     kill_process(pid(&services), Signal::TERM).expect("it is ours");
     assert!(within("the end", services.wait()).await.expect("wait").success());
 }

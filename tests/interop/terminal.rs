@@ -2,12 +2,11 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command as Blocking;
-use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
-use crate::contract::within;
+use crate::wait::{eventually, eventually_ok, within};
 
 /// A terminal with the screen of `monitor`.
 pub struct Tmux {
@@ -44,15 +43,12 @@ impl Tmux {
 
     /// Waits until the screen shows one text, and not another.
     async fn shows(&self, text: &str, not: &str) {
-        let begun = Instant::now();
-        loop {
+        eventually_ok(&format!("`{text}` on the screen, and no `{not}`"), async || {
             let screen = self.run(&["capture-pane", "-p"]);
-            if screen.contains(text) && (not.is_empty() || !screen.contains(not)) {
-                return;
-            }
-            assert!(begun.elapsed() < Duration::from_secs(60), "no `{text}`, or a `{not}`, on the screen:\n{screen}");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+            let is_right = screen.contains(text) && (not.is_empty() || !screen.contains(not));
+            if is_right { Ok(()) } else { Err(screen) }
+        })
+        .await;
     }
 
     /// Everything that the screen is for, with these services running, which end with it.
@@ -84,11 +80,7 @@ impl Tmux {
             self.type_keys(&["Escape"]);
         }
         self.type_keys(&["q"]);
-        let begun = Instant::now();
-        while !self.run(&["list-sessions"]).is_empty() {
-            assert!(begun.elapsed() < Duration::from_secs(60), "the screen stays");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+        eventually("the end of the screen", async || self.run(&["list-sessions"]).is_empty()).await;
     }
 }
 

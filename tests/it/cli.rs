@@ -6,6 +6,8 @@ use std::process::{Command, Stdio};
 
 use zrecipe::cli::commands::COMMANDS;
 
+use crate::wait::wait_until;
+
 fn zrecipe(args: &[&str], place: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_zrecipe"));
     command.args(args).current_dir(place).env_clear().env("COLUMNS", "100");
@@ -189,9 +191,7 @@ fn wait_for(output: &mut impl std::io::Read, what: &str) -> String {
 /// Waits until a change of the file is sure to be seen in its times, whatever steps its file system counts in.
 fn settle(file: &Path) {
     let age = || file.metadata().and_then(|found| found.modified()).ok()?.elapsed().ok();
-    while age().is_none_or(|age| age < std::time::Duration::from_secs(4)) {
-        std::thread::yield_now();
-    }
+    wait_until("the file is old enough", || age().is_some_and(|age| age >= std::time::Duration::from_secs(4)));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use zrecipe::syntax::json::read_value;
 use zrecipe::transport::Transport as _;
 use zrecipe::value::{Object, Value};
 
-use crate::run::{processes, wait_until};
+use crate::run::{processes, unique_seconds, wait_until};
 use crate::service::Place;
 
 /// A message for the service; its step has this name, these parameters, and what it sends goes to `out`.
@@ -103,6 +103,8 @@ async fn what_a_job_finds_and_how_it_ends() {
     let mut out = place.subscribe("out").await;
     let mut service = place.service(&["service", "-s", "Cluster"]);
     let read = |name: &str| std::fs::read_to_string(place.path(name)).unwrap_or_default();
+    let seconds = unique_seconds();
+    let limit = format!(r#"{{"commands": ["echo begun", "sleep {seconds}"], "time_limit": 3}}"#);
     // Name, commands and what they need, other parameters, what is said at the end, what is printed.
     let rows = [
         (
@@ -136,13 +138,7 @@ async fn what_a_job_finds_and_how_it_ends() {
             "before\nelsewhere\n",
         ),
         ("signal", r#"{"commands": "kill -KILL $$"}"#, "", "was ended by signal 9", "before\n"),
-        (
-            "limit",
-            r#"{"commands": ["echo begun", "sleep 98764"], "time_limit": 0.3}"#,
-            "",
-            "was stopped at its time limit",
-            "before\nbegun\n",
-        ),
+        ("limit", &limit, "", "was stopped at its time limit", "before\nbegun\n"),
         ("odd", r##"{"commands": "#!/no/such/shell"}"##, "", "cannot be started", ""),
     ];
     for (name, cluster, more, end, printed) in rows {
@@ -158,7 +154,7 @@ async fn what_a_job_finds_and_how_it_ends() {
         assert_eq!(read(&format!("work/{name}.out")), printed, "{name}");
     }
     assert!(!place.path("work/here").exists() && !place.path("here").exists(), "no value is run");
-    assert_eq!(processes(&["sleep", "98764"]).len(), 0);
+    assert_eq!(processes(&["sleep", &seconds]).len(), 0);
     service.signal(Signal::TERM);
     service.ends(0);
 }

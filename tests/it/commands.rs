@@ -9,7 +9,7 @@ use zrecipe::syntax::json::read_value;
 use zrecipe::transport::{Deliveries, Transport as _};
 use zrecipe::value::Object;
 
-use crate::run::{self, processes, wait_until};
+use crate::run::{self, processes, unique_seconds, wait_until};
 use crate::service::{Place, Running};
 
 const MINE: &str = r#"{
@@ -101,14 +101,15 @@ async fn nothing_of_a_command_reaches_the_next() {
     let mut shell = Shell::new("[runner]\nlimits.open-files = 20\n").await;
     let services = shell.place.path("services").canonicalize().expect("is there");
     let mut parents = std::collections::BTreeSet::new();
+    let seconds = unique_seconds();
     for _ in 0..3 {
         let found = shell
-            .runs(
-                "echo $(ulimit -n) $(umask) ${PWD##*/} ${ZRECIPE_STEP-none} ${LEFT-none} $PPID
-                setsid sh -c 'sleep 98771 & exec sleep 98771' & umask 0; cd /; export LEFT=1",
-            )
+            .runs(&format!(
+                "echo $(ulimit -n) $(umask) ${{PWD##*/}} ${{ZRECIPE_STEP-none}} ${{LEFT-none}} $PPID
+                setsid sh -c 'sleep {seconds} & exec sleep {seconds}' & umask 0; cd /; export LEFT=1",
+            ))
             .await;
-        assert_eq!(processes(&["sleep", "98771"]).len(), 0, "what it leaves is gone before the next begins");
+        assert_eq!(processes(&["sleep", &seconds]).len(), 0, "what it leaves is gone before the next begins");
         let found: Vec<&str> = found.split(' ').collect();
         let [open_files, mask, directory, step, left, parent] = found[..] else { panic!("{found:?}") };
         assert_eq!((open_files, directory, step, left), ("20", "elsewhere", "none", "none"));
@@ -144,10 +145,11 @@ async fn commands_find_no_descriptors_of_ours() {
 async fn the_supervisor_of_an_abandoned_command_is_not_used_again() {
     let mut shell = Shell::new("").await;
     let first = shell.says("echo $PPID").await;
-    shell.begin("echo $PPID >parent\nhead -c 70000000 /dev/zero\nexec sleep 98772\n").await;
+    let seconds = unique_seconds();
+    shell.begin(&format!("echo $PPID >parent\nhead -c 70000000 /dev/zero\nexec sleep {seconds}\n")).await;
     assert!(shell.result().await.contains("it has written more than"));
     assert_eq!(std::fs::read_to_string(shell.place.path("services/parent")).expect("reads").trim_end(), first);
-    wait_until("all are gone", || processes(&["sleep", "98772"]).is_empty() && !runs(&first));
+    wait_until("all are gone", || processes(&["sleep", &seconds]).is_empty() && !runs(&first));
     assert_ne!(shell.says("echo $PPID").await, first);
     // Nor does it matter how soon it ends.
     shell.begin("exec head -c 70000000 /dev/zero\n").await;
@@ -164,9 +166,10 @@ async fn a_supervisor_that_is_killed_is_replaced() {
     let second = shell.says("echo $PPID").await;
     assert_ne!(second, first);
     // While a command runs that is no fault of the command, which ends.
-    let script = "[ -e been ] && exec echo '{\"payload\": \"again\"}'\ntouch been\nexec sleep 98773\n";
-    shell.begin(script).await;
-    let sleeping = || processes(&["sleep", "98773"]).len();
+    let seconds = unique_seconds();
+    let script = format!("[ -e been ] && exec echo '{{\"payload\": \"again\"}}'\ntouch been\nexec sleep {seconds}\n");
+    shell.begin(&script).await;
+    let sleeping = || processes(&["sleep", &seconds]).len();
     wait_until("the command runs", || sleeping() == 1);
     kill(&second);
     wait_until("the command is gone", || sleeping() == 0);

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use zrecipe::transport::{Settlement, Verdict};
 
 use crate::service::Place;
+use crate::wait::wait_until;
 
 pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
@@ -129,26 +130,34 @@ async fn a_tool_that_is_killed_leaves_each_letter_in_one_place() {
     for id in &ids {
         bury(&place, id, "why").await;
     }
-    for wait in [1, 5, 20, 50, 80, 120] {
-        let mut child = place.command(&["dlq", "purge", "--wait", "0.2"]).spawn().expect("starts");
-        std::thread::sleep(std::time::Duration::from_millis(wait));
+    let files = || {
+        let found = Command::new("find").arg(place.path("DLQ")).args(["-name", "msg-*"]).output().expect("runs");
+        text(&found.stdout).lines().map(str::to_owned).collect::<Vec<String>>()
+    };
+    // As soon as it is started, or when so many letters more are where they are to go.
+    let killed = |arguments: &[&str], gone: &dyn Fn() -> usize, more: usize| {
+        let enough = gone() + more;
+        let mut child = place.command(arguments).spawn().expect("starts");
+        wait_until("it is under way", || gone() >= enough || child.try_wait().expect("waits").is_some());
         let _ = child.kill();
         child.wait().expect("ends");
+    };
+    for more in [0, 1, 1, 3, 0, 5, 2] {
+        killed(&["dlq", "purge", "--wait", "0.2"], &|| files().len(), more);
     }
-    run(&place, &["dlq", "purge", "--wait", "0.5"], 0);
-    run(&place, &["dlq", "check"], 0);
-    let found = Command::new("find").arg(place.path("DLQ")).args(["-name", "msg-*"]).output().expect("runs");
-    let mut found: Vec<String> = text(&found.stdout).lines().map(str::to_owned).collect();
+    // What a tool holds that was killed is free again when the broker has noticed.
+    wait_until("none is left", || {
+        run(&place, &["dlq", "purge", "--wait", "0.2"], 0);
+        place.command(&["dlq", "check"]).output().expect("runs").status.success()
+    });
+    let mut found = files();
     found.sort_by_key(|path| path[path.len() - 4..].to_owned());
     assert_eq!(found.len(), ids.len(), "{found:?}");
     found.retain(|path| !ids.iter().any(|id| path.ends_with(id.as_str())));
     assert!(found.is_empty(), "{found:?}");
     // Killed while sending back: what was sent and is still in a file is sent again with the same id.
-    for wait in [5, 20, 40, 80] {
-        let mut child = place.command(&["dlq", "reinject", "-r", "DLQ"]).spawn().expect("starts");
-        std::thread::sleep(std::time::Duration::from_millis(wait));
-        let _ = child.kill();
-        child.wait().expect("ends");
+    for more in [0, 1, 4, 2, 7] {
+        killed(&["dlq", "reinject", "-r", "DLQ"], &|| ids.len() - files().len(), more);
     }
     let rest = place.command(&["dlq", "reinject", "-r", "DLQ"]).output().expect("runs");
     assert!(matches!(rest.status.code(), Some(0 | 2)), "{}", text(&rest.stderr));

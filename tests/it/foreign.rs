@@ -6,7 +6,7 @@ use zrecipe::syntax::json::read_value;
 use zrecipe::transport::{Deliveries, Transport as _};
 use zrecipe::value::{Object, Value};
 
-use crate::run::{processes, wait_until};
+use crate::run::{processes, unique_seconds, wait_until};
 use crate::service::Place;
 
 #[path = "../../examples/spot_finder.rs"]
@@ -52,7 +52,7 @@ const PROGRAM: &str = r#"{
   "parameters": { "type": "object", "required": ["n"], "properties": { "n": { "type": "integer" } } },
   "payload": { "type": "string" },
   "channels": { "result": { "default": true }, "failure": {}, "timeout": {} },
-  "run": { "command": ["sh", "mine.sh"], "time_limit": 1 }
+  "run": { "command": ["sh", "mine.sh"], "time_limit": 5 }
 }"#;
 
 const SCRIPT: &str = r#"
@@ -92,7 +92,7 @@ async fn a_program_for_each_message() {
     assert!(!place.path("here").exists() && !place.path("services/here").exists());
     for (payload, expected) in [
         ("fails", "`mine.sh` ended with exit status 3: out of memory"),
-        ("slow", "it was stopped after 1 s"),
+        ("slow", "it was stopped after 5 s"),
         ("broken", "line 1 of its results is "),
         ("misspelt", "line 1 of its results cannot be used: there is no `paylod`; did you mean `payload`?"),
         ("loud", "`mine.sh` ended with exit status 3: ␛[31mred xxx"),
@@ -143,7 +143,7 @@ const WORKER: &str = r#"{
   "names": ["Mine"],
   "queues": ["mine"],
   "channels": { "result": { "default": true }, "failure": {} },
-  "run": { "command": ["python3", "mine.py"], "mode": "worker", "prefetch": 2, "time_limit": 2, "health": 0.5 }
+  "run": { "command": ["python3", "mine.py"], "mode": "worker", "prefetch": 2, "time_limit": 5, "health": 3 }
 }"#;
 
 const LOOP: &str = r#"
@@ -232,7 +232,7 @@ async fn a_worker_that_stays() {
     assert_eq!(place.dead("mine", 1).await, [("bad".to_owned(), "no such image".to_owned())]);
     // A worker that takes too long is replaced, and so is one that dies or does not answer.
     send("hangs").await;
-    assert_eq!(reason(&result(&place, &mut out).await.1), "it was stopped after 2 s");
+    assert_eq!(reason(&result(&place, &mut out).await.1), "it was stopped after 5 s");
     send("dies").await;
     service.says("worker `mine.py` ended with exit status 1: ran out of something; starting again");
     assert_eq!(result(&place, &mut out).await.1.to_json(), answer("dies"));
@@ -273,7 +273,7 @@ for line in sys.stdin:
         open("seen", "w").close()
         answer(id, "x" * (64 << 20))
     elif payload == "leaves":
-        subprocess.Popen(["setsid", "sh", "-c", "trap '' TERM; sleep 98766 & exec sleep 98766"])
+        subprocess.Popen(["setsid", "sh", "-c", "trap '' TERM; sleep SECONDS & exec sleep SECONDS"])
         answer(id, payload)
     else:
         answer(id, payload)
@@ -283,8 +283,10 @@ for line in sys.stdin:
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn workers_answer_in_any_order() {
-    let one = WORKER.replace("\"time_limit\": 2", "\"time_limit\": 30").replace("mine.py", "crowd.py");
-    let place = site(&[("mine.json", &one), ("crowd.py", CROWD)]).await;
+    let seconds = unique_seconds();
+    let crowd = CROWD.replace("SECONDS", &seconds);
+    let one = WORKER.replace("\"time_limit\": 5", "\"time_limit\": 120").replace("mine.py", "crowd.py");
+    let place = site(&[("mine.json", &one), ("crowd.py", &crowd)]).await;
     let mut out = place.subscribe("out").await;
     let mut service = place.service(&["service", "-s", "Mine"]);
     let send = async |id: &str, payload: &str| {
@@ -320,7 +322,7 @@ async fn workers_answer_in_any_order() {
     // Nothing is left of workers whose service is killed.
     send("8", "leaves").await;
     result(&place, &mut out).await;
-    let left = || processes(&["sleep", "98766"]).len();
+    let left = || processes(&["sleep", &seconds]).len();
     let names = std::fs::read_dir(place.path("services"))
         .expect("reads")
         .filter_map(|entry| entry.ok()?.file_name().into_string().ok());

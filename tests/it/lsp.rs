@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use lsp_server::{Connection, Message, Notification, Request, RequestId, Response};
 use serde_json::{Value, json};
@@ -12,14 +11,13 @@ use tempfile::TempDir;
 use zrecipe::lsp::{End, serve};
 use zrecipe::project::Given;
 
+use crate::wait::PATIENCE;
+
 mod agreement;
 mod diagnostics;
 mod streams;
 mod understanding;
 mod writing;
-
-/// How long a server may take for anything before the test fails.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What an editor of today says that it can do; `more` is added.
 fn capabilities(more: Value) -> Value {

@@ -20,6 +20,8 @@ mod layers;
 mod lists;
 mod lsp;
 mod mutations;
+#[path = "../shared/port.rs"]
+mod port;
 mod properties;
 mod published;
 mod queues;
@@ -38,4 +40,6 @@ mod site_mutations;
 mod suite;
 mod suite_yaml;
 mod transport;
+#[path = "../shared/wait.rs"]
+mod wait;
 mod wrap;

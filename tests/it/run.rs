@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -89,13 +90,7 @@ fn step(command: &str, output: Value) -> Value {
     })
 }
 
-pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !condition() {
-        assert!(begun.elapsed() < Duration::from_secs(30), "never happened: {what}");
-        std::thread::sleep(Duration::from_millis(2));
-    }
-}
+pub use crate::wait::wait_until;
 
 #[test]
 fn bundled_recipes_are_checked_drawn_and_run() {
@@ -128,6 +123,7 @@ fn bundled_recipes_are_checked_drawn_and_run() {
 fn killed_at_any_moment_a_run_is_gone_on_with_and_nothing_is_lost_or_repeated() {
     const CHAINS: usize = 4;
     const LENGTH: usize = 50;
+    const KILLS: usize = 40;
     let place = Place::new();
     let mut recipe = json!({"start": (0..CHAINS).map(|chain| json!([chain * LENGTH + 1, []])).collect::<Vec<_>>()});
     for id in 1..=CHAINS * LENGTH {
@@ -138,15 +134,14 @@ fn killed_at_any_moment_a_run_is_gone_on_with_and_nothing_is_lost_or_repeated() 
     let mut child = place.command(&["run", &recipe, "--param", "guid=long"]).spawn().expect("starts");
     wait_until("the run is known", || place.zrecipe(&["runs"]).stdout.contains("long"));
     let mut kills = 0;
-    // Moments that differ from one run of the test to the next, without a source of randomness of their own.
-    let seed = std::process::id() as u64;
+    let lines = || place.read("out.txt").lines().count();
     loop {
-        let patience = Duration::from_micros(2_000 + (seed * 7919 + kills * 104_729) % 60_000);
-        let deadline = Instant::now() + patience;
+        // As soon as it is started, or when so many more commands have written their line.
+        let enough = lines() + kills % 6;
         let ended = loop {
             match child.try_wait().expect("can be waited for") {
                 Some(status) => break Some(status),
-                None if Instant::now() >= deadline && kills < 50 => break None,
+                None if kills < KILLS && lines() >= enough => break None,
                 None => std::thread::yield_now(),
             }
         };
@@ -164,7 +159,7 @@ fn killed_at_any_moment_a_run_is_gone_on_with_and_nothing_is_lost_or_repeated() 
             }
         }
     }
-    assert!(kills > 5, "killed {kills} times");
+    assert_eq!(kills, KILLS);
     let mut lines: Vec<String> = place.read("out.txt").lines().map(str::to_owned).collect();
     lines.sort();
     let mut expected: Vec<String> = (1..=CHAINS * LENGTH).map(|id| format!("step-{id}")).collect();
@@ -230,14 +225,15 @@ fn what_goes_wrong_is_in_the_exit_code_and_in_the_record() {
 #[test]
 fn a_run_that_is_interrupted_says_how_to_go_on_and_leaves_no_process() {
     let place = Place::new();
+    let seconds = unique_seconds();
     let recipe = place.recipe(
         "r.json",
         &json!({
-            "1": step("echo first", json!(2)), "2": step("sleep 7654", json!([])), "start": [[1, []]],
+            "1": step("echo first", json!(2)), "2": step(&format!("sleep {seconds}"), json!([])), "start": [[1, []]],
         }),
     );
     let child = place.command(&["run", &recipe, "--param", "guid=it"]).spawn().expect("starts");
-    let sleeping = || processes(&["sleep", "7654"]).len();
+    let sleeping = || processes(&["sleep", &seconds]).len();
     wait_until("the second step runs", || sleeping() == 1);
     let busy = place.zrecipe(&["resume", "it"]).ends(2);
     assert!(busy.stderr.contains("being worked on by another process"), "{}", busy.stderr);
@@ -311,6 +307,14 @@ fn files_for_commands_are_written_and_named() {
     assert_eq!(file("env"), json!({"ID": "it"}));
     assert_eq!(file("copy 1")["1"]["parameters"]["workingdir"], "deep/er");
     assert!(place.read("deep/er/out.txt").contains("recipe-pointer"));
+}
+
+/// Seconds for which nothing else on this machine sleeps, so that `sleep` can be told from that of other tests and of
+/// other runs of this one.
+pub fn unique_seconds() -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    (100_000_000 + u64::from(std::process::id()) * 100 + u64::from(count)).to_string()
 }
 
 /// Ids of processes whose command line is this.

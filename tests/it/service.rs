@@ -7,7 +7,6 @@ use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use zrecipe::library::Library;
@@ -22,8 +21,8 @@ use zrecipe::transport::embedded::{Broker, Embedded, Options};
 use zrecipe::transport::{Deliveries, Delivery, Settlement, Subscription, Transport as _, Verdict};
 use zrecipe::value::{Object, Value};
 
-/// Far longer than anything here takes.
-const PATIENCE: Duration = Duration::from_secs(30);
+use crate::port::Port;
+use crate::wait::{wait_until_ok, within};
 
 /// A directory with a state and an embedded broker of its own.
 pub struct Place {
@@ -86,7 +85,7 @@ impl Place {
     }
 
     pub async fn take(&self, deliveries: &mut Deliveries) -> Delivery {
-        let next = tokio::time::timeout(PATIENCE, deliveries.next()).await.expect("in time").expect("lives");
+        let next = within("a delivery", deliveries.next()).await.expect("lives");
         let accept = Settlement { verdict: Verdict::Accept, outputs: Vec::new(), note: None };
         self.space.settle(&next, accept).await.expect("settles");
         next
@@ -131,15 +130,8 @@ impl Running {
     }
 
     pub fn ends(&mut self, code: i32) {
-        let begun = Instant::now();
-        loop {
-            if let Some(status) = self.child.try_wait().expect("waits") {
-                assert_eq!(status.code(), Some(code));
-                return;
-            }
-            assert!(begun.elapsed() < PATIENCE, "it does not end");
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        let status = wait_until_ok("the end", || self.child.try_wait().expect("waits").ok_or("it goes on"));
+        assert_eq!(status.code(), Some(code));
     }
 }
 
@@ -159,7 +151,7 @@ const SETTINGS: &str = r#"
 custom-recipes = false
 ready = [["sh", "ready.sh"]]
 filters = [["./filter", "one"]]
-time-limit = 2
+time-limit = 5
 "#;
 
 /// Not ready the first time that it is asked about `late`.
@@ -302,8 +294,8 @@ async fn health_and_numbers_are_told_over_http() {
     assert_eq!(get(&address, "/livez"), ("200".to_owned(), "alive\n".to_owned()));
     assert_eq!(get(&address, "/readyz"), ("200".to_owned(), "ready\n".to_owned()));
     assert_eq!(get(&address, "/other").0, "404");
-    let begun = Instant::now();
-    loop {
+    // It is counted after it is logged.
+    wait_until_ok("the numbers", || {
         let (status, text) = get(&address, "/metrics");
         assert_eq!(status, "200");
         let expected = [
@@ -311,12 +303,8 @@ async fn health_and_numbers_are_told_over_http() {
             "workflows_transport_nack_total{source=\"Dispatcher\"} 1\n",
             "zrecipe_messages_total{service=\"Dispatcher\",outcome=\"dead-lettered\"} 1\n",
         ];
-        if expected.iter().all(|line| text.contains(line)) {
-            break;
-        }
-        // It is counted after it is logged.
-        assert!(begun.elapsed() < PATIENCE, "{text}");
-    }
+        if expected.iter().all(|line| text.contains(line)) { Ok(()) } else { Err(text) }
+    });
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -344,11 +332,10 @@ async fn what_others_send_makes_no_lines_of_its_own() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn why_a_service_waits_for_its_broker_is_told() {
     let place = Place::new().await;
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a socket");
-    let port = listener.local_addr().expect("is bound").port();
-    drop(listener);
+    let port = Port::closed();
     let site = format!(
-        "version: 1\nhere: {{plugin: pika, host: 127.0.0.1, port: {port}, username: u, password: p, vhost: /}}\nenvironments: {{default: [here]}}\n"
+        "version: 1\nhere: {{plugin: pika, host: 127.0.0.1, port: {}, username: u, password: p, vhost: /}}\nenvironments: {{default: [here]}}\n",
+        port.number()
     );
     place.write("site.yml", &site);
     let arguments = ["service", "-s", "Dispatcher", "--restart", "--site", "site.yml", "--http", "127.0.0.1:0"];
@@ -357,18 +344,14 @@ async fn why_a_service_waits_for_its_broker_is_told() {
         service.says("metrics and health at http://").rsplit("http://").next().expect("an address").to_owned();
     let line = service.says("trying again in 5 s");
     assert!(line.starts_with("20") && line.contains(" ERROR cannot open the broker at "), "{line}");
-    let begun = Instant::now();
-    loop {
+    // It is told after it is logged.
+    wait_until_ok("why it waits", || {
         let (status, text) = get(&address, "/readyz");
         assert_eq!(status, "503");
-        if text.starts_with("Dispatcher: constructing: cannot open the broker at ")
-            && text.contains("; tried again at 20")
-        {
-            break;
-        }
-        // It is told after it is logged.
-        assert!(begun.elapsed() < PATIENCE, "{text}");
-    }
+        let is_told = text.starts_with("Dispatcher: constructing: cannot open the broker at ")
+            && text.contains("; tried again at 20");
+        if is_told { Ok(()) } else { Err(text) }
+    });
     service.signal(Signal::TERM);
     service.ends(0);
 }
@@ -385,15 +368,12 @@ async fn why_a_service_that_has_failed_waits_is_told() {
     let health = Health { metrics: Metrics::new(), boards: vec![board.clone()], broker: Arc::default() };
     let (address, serving) = health::serve("127.0.0.1:0".parse().expect("an address"), health).await.expect("listens");
     tokio::spawn(serving);
-    let begun = Instant::now();
-    loop {
+    wait_until_ok("why it waits", || {
         let (status, text) = get(&address.to_string(), "/readyz");
         assert_eq!(status, "503");
-        if text.starts_with("Dispatcher: error: the broker has ended the subscription; tried again at 20") {
-            break;
-        }
-        assert!(begun.elapsed() < PATIENCE, "{text}");
-    }
+        let told = "Dispatcher: error: the broker has ended the subscription; tried again at 20";
+        if text.starts_with(told) { Ok(()) } else { Err(text) }
+    });
     stop.send(true).expect("is heard");
     running.await.expect("lives").expect("ends well");
     assert_eq!(board.trouble(), None);

@@ -10,15 +10,15 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
-use tokio::time::timeout;
 use zrecipe::transport::embedded::{Broker, Census, Embedded, Options, State};
 use zrecipe::transport::{Error, Outgoing, Settlement, Transport, Verdict};
 use zrecipe::value::Value;
 
 use crate::contract::{
-    Ability, MOMENT, Stage, accept, check_contract, death, deaths, ending, message, next, nothing_comes, queue, reject,
+    Ability, Stage, accept, check_contract, death, deaths, ending, message, next, nothing_else_comes, queue, reject,
     retry, subscribe, topic, within,
 };
+use crate::wait::eventually_ok;
 
 /// Embedded brokers, each in a file of its own.
 struct Files {
@@ -59,16 +59,19 @@ struct Other {
 }
 
 impl Other {
-    /// Starts it and waits until it says that it is ready.
-    async fn start(role: &str, path: &Path) -> Self {
-        let mut child = Command::new(std::env::current_exe().expect("this binary"))
+    fn command(role: &str, path: &Path) -> Command {
+        let mut command = Command::new(std::env::current_exe().expect("this binary"));
+        command
             .args(["transport::child_process_entry", "--exact", "--nocapture", "--test-threads=1"])
             .env(ROLE, format!("{role}|{}", path.display()))
             .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .expect("a child");
+            .kill_on_drop(true);
+        command
+    }
+
+    /// Starts it and waits until it says that it is ready.
+    async fn start(role: &str, path: &Path) -> Self {
+        let mut child = Self::command(role, path).stdout(Stdio::piped()).spawn().expect("a child");
         let stdout = child.stdout.take().expect("its output");
         let mut other = Self { child, lines: BufReader::new(stdout).lines() };
         assert_eq!(other.says().await, "ready");
@@ -102,10 +105,18 @@ fn tough() -> Options {
     Options { delivery_limit: 1_000, ..Options::default() }
 }
 
-/// Not a test of anything by itself: what a child process of the tests below does.
+/// What a child process of the tests below does. Without a role, the test is that an unknown role fails, and that no
+/// process waits for what it never does.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn child_process_entry() {
-    let Ok(role) = std::env::var(ROLE) else { return };
+    let Ok(role) = std::env::var(ROLE) else {
+        let place = Place::new();
+        let mut child = Other::command("unknown", &place.path);
+        let output = within("the end of the child", child.output()).await.expect("a child");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
+        assert!(!output.status.success() && said.contains("no such role: unknown"), "{said}");
+        return;
+    };
     let (role, path) = role.split_once('|').expect("role and path");
     let options = if role == "work" { tough() } else { Options::default() };
     let broker = Broker::open(Path::new(path), options).await.expect("open");
@@ -189,14 +200,12 @@ async fn messages_of_a_killed_process_come_again_at_once() {
         assert_eq!(victim.says().await, format!("{n} 1"));
     }
     let mut deliveries = subscribe(&space, queue("q"), 10).await;
-    nothing_comes(&mut deliveries).await;
-    let killed = tokio::time::Instant::now();
+    nothing_else_comes(&space, queue("q"), &mut deliveries).await;
     victim.kill().await;
     for n in 0..3 {
         let got = next(&mut deliveries).await;
         assert_eq!((got.id, got.deliveries), (n.to_string(), 2), "the lost delivery counts");
     }
-    assert!(killed.elapsed() < Duration::from_millis(700), "not by a slow clock: {:?}", killed.elapsed());
 }
 
 #[tokio::test]
@@ -285,6 +294,7 @@ async fn a_process_killed_between_claim_and_settlement_leaves_one_copy() {
     assert_eq!(steps, COUNT);
 }
 
+/// Without the bell another process would be woken by its clock, every 1.5 s.
 #[tokio::test]
 async fn another_process_is_woken_by_the_bell() {
     let place = Place::new();
@@ -292,18 +302,23 @@ async fn another_process_is_woken_by_the_bell() {
     space.declare("q").await.expect("declare");
     space.declare("out").await.expect("declare");
     let mut worker = Other::start("work", &place.path).await;
-    let mut late = Vec::new();
-    for n in 0..20 {
-        let timed = Outgoing { body: micros().to_string().into_bytes(), ..message(&n.to_string(), queue("q")) };
-        space.send(vec![timed]).await.expect("send");
-        let said = worker.says().await;
-        let (id, micros) = said.split_once(' ').expect("id and time");
-        assert_eq!(id, n.to_string());
-        late.push(micros.parse::<u64>().expect("a number"));
-    }
-    late.sort_unstable();
-    // 20 ms is what it is made for; the slow clock ticks every 1.5 s. Machines that build may be slow.
-    assert!(late[late.len() / 2] < 100_000, "microseconds until it was settled: {late:?}");
+    let mut number = 0;
+    eventually_ok("a message is taken long before the clock ticks", async || {
+        // If the clock has brought the first, it has just ticked when the second is sent.
+        let mut late = 0;
+        for _ in 0..2 {
+            number += 1;
+            let timed =
+                Outgoing { body: micros().to_string().into_bytes(), ..message(&number.to_string(), queue("q")) };
+            space.send(vec![timed]).await.expect("send");
+            let said = worker.says().await;
+            let (id, micros) = said.split_once(' ').expect("id and time");
+            assert_eq!(id, number.to_string());
+            late = micros.parse::<u64>().expect("a number");
+        }
+        if late < 1_000_000 { Ok(()) } else { Err(format!("taken after {late} microseconds")) }
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -362,7 +377,7 @@ async fn namespaces_are_private() {
     assert!(matches!(one.send(vec![message("m", queue("q"))]).await, Err(Error::NoSuchQueue(_))));
     let mut of_one = subscribe(&one, queue("q"), 1).await;
     one.send(vec![message("m", queue("q")), message("n", topic("t"))]).await.expect("send");
-    nothing_comes(&mut heard_by_two).await;
+    nothing_else_comes(&two, topic("t"), &mut heard_by_two).await;
     two.send(vec![message("m", queue("q"))]).await.expect("the same id is another message there");
     let (first, second) = (next(&mut of_one).await, next(&mut of_two).await);
     assert!(matches!(two.settle(&first, accept(vec![])).await, Err(Error::NotHeld)));
@@ -494,19 +509,18 @@ async fn changed_misses_nothing() {
     for (id, sender) in [("m", here.namespace("test")), ("n", there.namespace("test"))] {
         sender.declare(id).await.expect("declare");
         within("the change before the call", space.changed()).await.expect("changed");
-        while timeout(MOMENT, space.changed()).await.is_ok() {}
         sender.send(vec![message(id, queue(id))]).await.expect("send");
         within("the change", space.changed()).await.expect("changed");
     }
-    elsewhere.declare("q").await.expect("declare");
-    assert!(timeout(MOMENT, space.changed()).await.is_err(), "another namespace is not ours");
     let waiting = tokio::spawn({
         let space = space.clone();
         async move { space.changed().await }
     });
-    tokio::task::yield_now().await;
+    elsewhere.declare("q").await.expect("declare");
+    within("the change elsewhere", elsewhere.changed()).await.expect("changed");
     space.close().await.expect("close");
-    assert!(matches!(within("the end", waiting).await.expect("join"), Err(Error::Closed)));
+    let ended = within("the end", waiting).await.expect("join");
+    assert!(matches!(ended, Err(Error::Closed)), "another namespace is not ours");
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use zrecipe::syntax::json::read_value;
 use zrecipe::transport::{Deliveries, Destination, Subscription, Transport as _};
 use zrecipe::value::{Object, Value};
 
+use crate::port::Port;
 use crate::run::wait_until;
 use crate::service::Place;
 
@@ -165,13 +166,14 @@ async fn a_wrapper_that_is_killed_is_noticed_and_its_program_left_alone() {
 async fn reports_wait_for_a_broker_that_is_away() {
     let place = Place::new().await;
     let mut out = place.subscribe("out").await;
-    let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("is bound").port();
+    let port = Port::closed();
     place.write(
         "site.yml",
         &format!(
             "version: 1\n\
-             far: {{plugin: pika, host: 127.0.0.1, port: {port}, username: u, password: p, vhost: /}}\n\
-             environments: {{default: [far]}}\n"
+             far: {{plugin: pika, host: 127.0.0.1, port: {}, username: u, password: p, vhost: /}}\n\
+             environments: {{default: [far]}}\n",
+            port.number()
         ),
     );
     let output = wrap(&place, "exit 4", &["--linger", "0", "--site", "site.yml"]).output().expect("runs");

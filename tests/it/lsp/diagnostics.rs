@@ -1,6 +1,7 @@
 //! Documents in step with the editor, and what is told about them.
 
 use super::*;
+use crate::wait::wait_until_ok;
 
 const GOOD: &str = r#"{ "1": { "queue": "images", "output": 2 }, "2": { "queue": "archiver" }, "start": [[1, []]] }"#;
 
@@ -381,7 +382,7 @@ fn directories_come_and_go() {
             Editor::with(&[("zrecipe.toml", ""), ("old/a.json", &odd), ("old/deep/b.json", &odd)], can, json!({}));
         let wait = |editor: &mut Editor, expected: &[&str]| {
             let uris: Vec<String> = expected.iter().map(|name| editor.uri(name)).collect();
-            for _ in 0..200 {
+            wait_until_ok("what has findings", || {
                 let report = editor.ask("workspace/diagnostic", json!({ "previousResultIds": [] }));
                 let found: Vec<String> = report["items"]
                     .as_array()
@@ -389,12 +390,8 @@ fn directories_come_and_go() {
                     .iter()
                     .map(|item| item["uri"].as_str().expect("has").to_owned())
                     .collect();
-                if found == uris {
-                    return;
-                }
-                std::thread::sleep(std::time::Duration::from_millis(50));
-            }
-            panic!("{expected:?} is not what has findings");
+                if found == uris { Ok(()) } else { Err(format!("{expected:?} was expected: {found:?}")) }
+            });
         };
         wait(&mut editor, &["old/a.json", "old/deep/b.json"]);
         let changes = |editor: &Editor, changed: &[(&str, u32)]| {
