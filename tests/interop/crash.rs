@@ -22,7 +22,7 @@ use zrecipe::value::{Object, Value};
 use crate::contract::{accept, next, nothing_else_comes, queue, subscribe, within};
 use crate::proxy::{Point, Proxy};
 use crate::rabbitmq::Node;
-use crate::services::until;
+use crate::wait::eventually;
 
 /// How many messages the service's step leads to.
 const OUTPUTS: usize = 5;
@@ -270,13 +270,13 @@ async fn crash(node: Arc<Node>, point: Point, another: bool, expected: std::ops:
     sender.send(vec![last.clone()]).await.expect("send");
     let ids: Vec<String> = led_to(&first).into_iter().chain(led_to(&last)).collect();
     let mut found = BTreeMap::new();
-    until("all outputs", async || {
+    eventually("all outputs", async || {
         found = content(&admin, "out").await;
         ids.iter().all(|id| found.contains_key(id))
     })
     .await;
     let waiting = async || content(&admin, "in").await.len();
-    until("the end of the inputs", async || waiting().await == 0).await;
+    eventually("the end of the inputs", async || waiting().await == 0).await;
     let events = work.end().await;
     let found = content(&admin, "out").await;
     assert!(found.keys().all(|id| ids.contains(id)), "nothing but what was to come: {found:?}");
@@ -306,12 +306,12 @@ async fn a_job_may_outlast_the_brokers_patience() {
     let long = start("long");
     sender.send(vec![long.clone()]).await.expect("send");
     let ids = led_to(&long);
-    until("all outputs", async || content(&admin, "out").await.len() == OUTPUTS).await;
+    eventually("all outputs", async || content(&admin, "out").await.len() == OUTPUTS).await;
     // The service is there for others.
     let short = start("short");
     sender.send(vec![short.clone()]).await.expect("send");
     let ids: Vec<String> = ids.into_iter().chain(led_to(&short)).collect();
-    until("all outputs", async || content(&admin, "out").await.len() == ids.len()).await;
+    eventually("all outputs", async || content(&admin, "out").await.len() == ids.len()).await;
     let events = work.end().await;
     let told = |event: &dyn Fn(&Event) -> Option<&String>| events.iter().filter_map(event).cloned().collect::<Vec<_>>();
     let abandoned = told(&|event| match event {

@@ -22,7 +22,8 @@ use zrecipe::transport::{Outgoing, Transport};
 use zrecipe::value::{Object, Value};
 
 use crate::contract::{accept, message, next, queue, reject, subscribe, within};
-use crate::services::{Facility, ends, until};
+use crate::services::{Facility, ends};
+use crate::wait::eventually;
 
 /// Far longer than any pause on the way.
 const PATIENCE: Duration = Duration::from_secs(900);
@@ -112,7 +113,7 @@ async fn bury(channel: &Channel, name: &str, numbers: std::ops::Range<usize>) {
     }
     let mut last = 0;
     for _ in numbers {
-        until("a message to refuse", async || {
+        eventually("a message to refuse", async || {
             let got = channel.basic_get(name.into(), BasicGetOptions::default()).await.expect("get");
             last = got.as_ref().map_or(last, |got| got.delivery_tag);
             got.is_some()
@@ -192,7 +193,7 @@ async fn every_dead_letter_is_in_one_place_whatever_is_killed() {
     let dead: Vec<String> = names.iter().map(|name| format!("dlq.{name}")).collect();
     let host = Host { name: "127.0.0.1".to_owned(), port: facility.node.port };
     let transport = Amqp::connect(Options::new(vec![host])).await.expect("connect");
-    until("all are dead", async || count(&transport, &dead).await == total as u64).await;
+    eventually("all are dead", async || count(&transport, &dead).await == total as u64).await;
     // As the public configuration has it: what comes back more often is dropped.
     facility.node.control(&["set_policy", "redelivery", ".*", r#"{"delivery-limit": 5}"#, "--apply-to", "queues"]);
     let begun = Instant::now();
@@ -270,7 +271,7 @@ async fn queues_are_seen_looked_into_and_drained() {
     }
     // The broker counts its messages now and then.
     let listed = async |arguments: &[&str]| parsed(&run(&mut facility.ours(arguments), 0).await.0);
-    until("three messages", async || listed(&["queues", "p?", "--json"]).await["queues"][0]["ready"] == 3).await;
+    eventually("three messages", async || listed(&["queues", "p?", "--json"]).await["queues"][0]["ready"] == 3).await;
     let found = &listed(&["queues", "py", "--json"]).await["queues"][0];
     assert_eq!((&found["unacknowledged"], &found["consumers"], &found["dead"]), (&json!(0), &json!(0), &json!(0)));
     let (table, said) = run(&mut facility.ours(&["queues"]), 0).await;
@@ -323,7 +324,7 @@ async fn queues_are_seen_looked_into_and_drained() {
     let delivery = next(&mut errors).await;
     assert_eq!((delivery.id.as_str(), &delivery.body), ("fine", &as_recipe("errors")));
     transport.settle(&delivery, accept(vec![])).await.expect("settle");
-    until("two that stay", async || count(transport, &["py".to_owned()]).await == 2).await;
+    eventually("two that stay", async || count(transport, &["py".to_owned()]).await == 2).await;
 
     let (purged, said) = run(&mut facility.ours(&["queues", "purge", "py", "out", "--yes", "--json"]), 0).await;
     assert!(said.contains("2 of `py`, 2 of `out`"), "{said}");
@@ -347,7 +348,7 @@ async fn looking_at_letters_does_not_wear_them_out_and_those_that_look_alike_hav
         facility.transport.settle(delivery, reject("no use")).await.expect("settle");
     }
     let dead = ["dlq.py".to_owned()];
-    until("both are dead", async || count(&facility.transport, &dead).await == 2).await;
+    eventually("both are dead", async || count(&facility.transport, &dead).await == 2).await;
     // What RabbitMQ lists lags; this misses none.
     let (checked, _) = run(&mut facility.ours(&["dlq", "check", "--json"]), 1).await;
     assert_eq!(parsed(&checked), json!({"dlq.py": 2}));
@@ -358,7 +359,7 @@ async fn looking_at_letters_does_not_wear_them_out_and_those_that_look_alike_hav
         let found = listed(if look % 2 == 0 { "default" } else { "watched" }).await;
         assert_eq!(found[0]["count"], 2, "{look}: {found}");
     }
-    until("a word about the limit", async || {
+    eventually("a word about the limit", async || {
         let output = facility.ours(&["doctor"]).stdout(Stdio::piped()).output().await.expect("runs");
         text(&output.stdout).contains("`dlq.py` has a delivery limit of 3")
     })
@@ -385,7 +386,7 @@ async fn letters_of_several_queues_and_one_second_have_a_file_each_unlike_with_t
         for (number, name) in names.iter().enumerate() {
             die(number, name).await;
         }
-        until("all are dead", async || count(&facility.transport, &dead).await == 60).await;
+        eventually("all are dead", async || count(&facility.transport, &dead).await == 60).await;
         let place = facility.path(who).display().to_string();
         let mut tool = match who {
             "theirs" => facility.theirs("zocalo.dlq_purge", &["--wait", "2", "--location", &place]),

@@ -15,8 +15,8 @@ use zrecipe::transport::{Transport, Waiting};
 
 use crate::contract::within;
 use crate::letters::{count, files, parsed, run};
-use crate::services::{Facility, until};
-use crate::wait::eventually_ok;
+use crate::services::Facility;
+use crate::wait::{eventually, eventually_ok};
 
 const DEAD: &str = "dlq.py";
 
@@ -60,7 +60,7 @@ async fn interrupt(tool: &mut Child, signal: Signal) {
 
 /// All are there again, and nobody holds any.
 async fn all_are_back(facility: &Facility, letters: u64) {
-    until("the end of all that look", async || waiting(facility).await.consumers == Some(0)).await;
+    eventually("the end of all that look", async || waiting(facility).await.consumers == Some(0)).await;
     eventually_ok("all letters", async || {
         let found = waiting(facility).await.messages;
         if found == letters { Ok(()) } else { Err(format!("{found} letters of {letters} are left")) }
@@ -78,7 +78,7 @@ async fn a_look_that_is_interrupted_lets_its_letters_go() {
     for round in 0..8 {
         for look in looks {
             let mut tool = start(&mut facility.ours(look));
-            until("all are held", async || {
+            eventually("all are held", async || {
                 let found = waiting(&facility).await;
                 found.messages == 0 && found.consumers == Some(1)
             })
@@ -119,13 +119,13 @@ async fn a_purge_that_is_killed_again_and_again_loses_nothing() {
         let mut tool = start(&mut facility.ours(&purge));
         // When nothing that has come is dealt with, or something is and the rest is not.
         let is_early = round % 4 == 0;
-        until("letters under way", async || {
+        eventually("letters under way", async || {
             files(&place).len() > before || is_early && waiting(&facility).await.consumers == Some(1)
         })
         .await;
         tool.kill().await.expect("it is killed");
     }
-    until("the end of all", async || waiting(&facility).await.consumers == Some(0)).await;
+    eventually("the end of all", async || waiting(&facility).await.consumers == Some(0)).await;
     run(&mut facility.ours(&purge), 0).await;
     assert_eq!(count(&facility.transport, &[DEAD.to_owned()]).await, 0);
     assert_eq!(files(&place).len(), LETTERS, "each has one file");
@@ -156,7 +156,8 @@ async fn a_letter_with_long_headers_is_one_as_any_other() {
     assert_eq!(moved.lines().count(), 3, "{moved}");
     // None of them is a recipe message; a service says so, and goes on.
     let mut service = start(&mut facility.ours(&["service", "-s", "Runner"]));
-    until("three letters", async || count(&facility.transport, &["dlq.runner.submission".to_owned()]).await == 3).await;
+    eventually("three letters", async || count(&facility.transport, &["dlq.runner.submission".to_owned()]).await == 3)
+        .await;
     service.kill().await.expect("it is killed");
     let got = facility.channel.basic_get("dlq.runner.submission".into(), BasicGetOptions { no_ack: true }).await;
     let got = got.expect("get").expect("a letter");
@@ -191,7 +192,7 @@ async fn what_a_sender_said_of_a_message_stays_with_it() {
     let place = facility.path("letters").display().to_string();
     let got = async |queue: &str| {
         let mut found = None;
-        until("the message", async || {
+        eventually("the message", async || {
             let options = BasicGetOptions { no_ack: true };
             found = facility.channel.basic_get(queue.into(), options).await.expect("get");
             found.is_some()
@@ -220,7 +221,7 @@ async fn letters_are_counted_as_they_are_and_found_where_a_tool_that_was_killed_
     fill(&facility, 0..5).await;
     // RabbitMQ lists what is held for a while after it has gone back.
     let mut tool = start(&mut facility.ours(&["dlq", "list", "--wait", "60", "py"]));
-    until("letters that are listed as held", async || {
+    eventually("letters that are listed as held", async || {
         let listed = run(&mut facility.ours(&["queues", DEAD, "--json"]), 0).await.0;
         parsed(&listed)["queues"][0]["unacknowledged"] == 5
     })

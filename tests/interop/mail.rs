@@ -7,7 +7,8 @@ use zrecipe::value::{Object, Value};
 
 use crate::contract::{message, queue, within};
 use crate::python::Python;
-use crate::services::{Facility, ends, until};
+use crate::services::{Facility, ends};
+use crate::wait::eventually;
 
 /// The parts of a mail that do not depend on who has sent it.
 fn essence(mail: &Value) -> (Value, Value, String, String) {
@@ -61,7 +62,7 @@ async fn mails_are_sent_as_the_reference_sends_them() {
     assert_eq!((to, body.as_str()), (Value::from(vec!["fine@example.org"]), "x"), "what is not taken holds up nothing");
     assert_eq!(subject, "Subject: mail notification via zocalo");
     let mut reasons = Vec::new();
-    until("both that can never be sent are dead letters", async || {
+    eventually("both that can never be sent are dead letters", async || {
         if let Some((headers, _)) = within("a look", facility.dead("mailnotification")).await {
             reasons.extend(headers.get("reason").and_then(Value::as_str).map(str::to_owned));
         }

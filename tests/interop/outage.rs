@@ -16,8 +16,7 @@ use zrecipe::transport::{Error, Outgoing, Settlement, Subscription, Transport as
 
 use crate::contract::{Fate, accept, heard_again, message, next, queue, subscribe, topic, within};
 use crate::rabbitmq::Node;
-use crate::services::until;
-use crate::wait::eventually_ok;
+use crate::wait::{eventually, eventually_ok};
 
 /// A process of services, and what it logs.
 struct Running {
@@ -147,7 +146,7 @@ async fn nothing_is_kept_back(node: &Node, home: &TempDir) {
     assert_eq!(service.ends().await.1, Some(0));
     // The broker takes it back in its own time.
     let waiting = async || transport.waiting("processing_recipe").await.expect("is there").messages;
-    until("its return", async || waiting().await == 1).await;
+    eventually("its return", async || waiting().await == 1).await;
     transport.close().await.expect("closes");
 }
 
@@ -166,9 +165,9 @@ async fn a_status_that_nobody_takes_costs_nothing(node: &Node, home: &TempDir) {
             ..message(&format!("missing-{round}-{n}"), queue("processing_recipe"))
         });
         transport.send(requests.collect()).await.expect("sends");
-        until("dead letters", async || letters().await >= 20 * (round + 1)).await;
+        eventually("dead letters", async || letters().await >= 20 * (round + 1)).await;
         // Its status has changed with them, and the broker has not taken it.
-        until("another refusal", async || node.refusals("shy") > refused).await;
+        eventually("another refusal", async || node.refusals("shy") > refused).await;
     }
     service.signal(Signal::TERM);
     let (said, code) = service.ends().await;
@@ -265,7 +264,7 @@ async fn what_is_tried_again_needs_few_rights(node: &Node) {
     assert!(matches!(&refused, Err(Error::Refused { reason, .. }) if reason.contains("is gone")), "{refused:?}");
     admin.send(vec![late("two")]).await.expect("is sent by a new place");
     let all = async || admin.waiting("there").await.expect("is there").messages;
-    until("three messages", async || all().await == 3).await;
+    eventually("three messages", async || all().await == 3).await;
     admin.purge("there").await.expect("purges");
     admin.close().await.expect("closes");
 }
@@ -357,7 +356,7 @@ async fn an_outage_is_told_and_nobody_waits_for_a_broker_that_is_silent() {
     let line = service.says("there is no queue `nowhere`").await;
     assert!(line.contains("outcome=") && line.contains("sent=0"), "{line}");
     let waiting = async |queue: &str| transport.waiting(queue).await.expect("is there").messages;
-    until("its dead letter", async || waiting("dlq.processing_recipe").await == 1).await;
+    eventually("its dead letter", async || waiting("dlq.processing_recipe").await == 1).await;
     assert_eq!(waiting("there").await, 0);
     transport.close().await.expect("closes");
 

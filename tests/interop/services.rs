@@ -22,6 +22,7 @@ use zrecipe::value::{Object, Value};
 use crate::contract::{accept, message, next, queue, reject, subscribe, topic, within};
 use crate::python::{Python, program};
 use crate::rabbitmq::Node;
+use crate::wait::eventually;
 
 const QUEUES: [&str; 7] =
     ["processing_recipe", "runner.submission", "jsonlines", "mailnotification", "py", "out", "errors"];
@@ -136,7 +137,7 @@ impl Facility {
                 self.channel.queue_declare(name.into(), passive, Default::default()).await.expect("is there");
             declared.consumer_count()
         };
-        until(&format!("a consumer of {name}"), async || consumers().await > 0).await;
+        eventually(&format!("a consumer of {name}"), async || consumers().await > 0).await;
     }
 
     pub async fn dead(&self, name: &str) -> Option<(Object, Vec<u8>)> {
@@ -151,8 +152,6 @@ impl Facility {
         Some((headers, got.delivery.data.clone()))
     }
 }
-
-pub use crate::wait::eventually as until;
 
 pub async fn ends(what: &str, child: &mut Child) {
     let status = within(what, child.wait()).await.expect("wait");
@@ -322,7 +321,7 @@ async fn nothing_bad_is_lost(facility: &Facility, out: &mut Deliveries) {
     let mut expected = bad.clone();
     while !expected.is_empty() {
         let mut letter = None;
-        until("a dead letter", async || {
+        eventually("a dead letter", async || {
             letter = facility.dead("processing_recipe").await;
             letter.is_some()
         })
@@ -436,7 +435,7 @@ async fn dead_letters_go_through_the_tools_of_either_side() {
     let options = BasicPublishOptions::default();
     let published = facility.channel.basic_publish("".into(), "py".into(), options, &body, Default::default());
     published.await.expect("publish");
-    until("a message to refuse", async || {
+    eventually("a message to refuse", async || {
         let got = facility.channel.basic_get("py".into(), BasicGetOptions::default()).await.expect("get");
         let Some(got) = got else { return false };
         let refuse = BasicNackOptions { requeue: false, ..Default::default() };
@@ -446,7 +445,7 @@ async fn dead_letters_go_through_the_tools_of_either_side() {
     .await;
     // The broker counts its messages now and then.
     let check = async || facility.ours(&["dlq", "check"]).output().await.expect("runs").status.code();
-    until("a dead letter that is counted", async || check().await == Some(1)).await;
+    eventually("a dead letter that is counted", async || check().await == Some(1)).await;
     let listed = prints(&mut facility.ours(&["dlq", "list", "--json"]), 0).await;
     let listed = read_value(listed.as_bytes()).expect("JSON");
     let reason = listed.as_array().and_then(|groups| groups.first()?.get("reason"));

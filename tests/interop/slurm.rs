@@ -20,8 +20,7 @@ use zrecipe::value::{Object, Value};
 use crate::contract::within;
 use crate::port::Port;
 use crate::python::Python;
-use crate::services::until;
-use crate::wait::{PATIENCE, eventually_ok};
+use crate::wait::{PATIENCE, eventually, eventually_ok};
 
 /// Starts the parts of Slurm; waits for the end of its input, which comes with the end of whoever started it, and then
 /// ends them.
@@ -233,7 +232,7 @@ async fn jobs_are_submitted_by_the_rest_api() {
     let failed = hasty.patient(Duration::from_secs(10)).submit(&late).await;
     assert!(matches!(failed, Err(Fault::World(_))), "{failed:?}");
     slurm.signal(Signal::CONT);
-    until("the late job is known", async || matches!(scheduler.find(&late.mark, None).await, Ok(Some(_)))).await;
+    eventually("the late job is known", async || matches!(scheduler.find(&late.mark, None).await, Ok(Some(_)))).await;
     let absent = rest("url: 'unix:/absent', api_version: v0.0.38").submit(&job).await;
     assert!(matches!(&absent, Err(Fault::World(reason)) if reason.contains("unix:/absent")), "{absent:?}");
 }
@@ -367,7 +366,7 @@ async fn jobs_are_submitted_by_commands_and_once() {
     std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).expect("is ours");
     place.send("two", &simple(r#""echo run >>count""#)).await;
     let said = || std::fs::read_to_string(slurm.path("site/bin/sbatch.said")).unwrap_or_default();
-    until("Slurm has the job", async || said().trim().parse::<i64>().is_ok()).await;
+    eventually("Slurm has the job", async || said().trim().parse::<i64>().is_ok()).await;
     drop(service);
     std::fs::remove_file(&program).expect("is there");
     let _service = place.service();
@@ -377,7 +376,7 @@ async fn jobs_are_submitted_by_commands_and_once() {
     // Slurm does not answer for a while.
     slurm.signal(Signal::STOP);
     place.send("three", &simple(r#""echo run >>count""#)).await;
-    until("it is to be tried again", async || place.log().contains("retry")).await;
+    eventually("it is to be tried again", async || place.log().contains("retry")).await;
     slurm.signal(Signal::CONT);
     slurm.ended(place.job().await).await;
     let count = std::fs::read_to_string(directory.join("count")).expect("they have run");
