@@ -369,7 +369,7 @@ async fn a_run_tells_at_once_that_a_worker_cannot_be_started() {
     run.says(&format!("step 1 was dead-lettered: {reason}"));
     run.ends(1);
     // A service of a site waits longer: what is missing may come back, and its messages are kept until then.
-    place.write("services/mine.json", &WORKER.replace("\"health\"", "\"start_limit\": 1, \"health\""));
+    place.write("services/mine.json", &WORKER.replace("\"health\"", "\"start_limit\": 10, \"health\""));
     place.space.send(vec![message("mine", "one", "{}", "1")]).await.expect("sends");
     let mut service = place.service(&["service", "-s", "Mine"]);
     service.says("; starting again in 0.4 s");
