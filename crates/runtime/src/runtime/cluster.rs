@@ -7,12 +7,15 @@ use async_trait::async_trait;
 
 use super::surroundings::{Surroundings, Why};
 
+/// A scheduler, or nothing where the surroundings do not configure it.
+pub type Made = Result<Option<Box<dyn Scheduler>>, Why>;
+
 /// A scheduler, as its file registers it.
 pub struct Entry {
     /// The name in the settings.
     pub name: &'static str,
     /// Makes the scheduler; nothing when the surroundings do not configure it.
-    pub make: fn(&Surroundings<'_>) -> Result<Option<Box<dyn Scheduler>>, Why>,
+    pub make: fn(&Surroundings<'_>) -> Made,
     /// Whether it is used without being chosen where the site configures it.
     pub is_default: bool,
 }

@@ -16,8 +16,8 @@ use async_trait::async_trait;
 use rustix::process::{Resource, getrlimit};
 use tokio::task::JoinHandle;
 
-use super::super::surroundings::{Surroundings, Why};
-use super::Entry;
+use super::super::surroundings::Surroundings;
+use super::{Entry, Made};
 use super::{Fault, Job, Scheduler};
 use crate::runtime::journal::{read, write};
 use crate::runtime::roots::Roots;
@@ -80,7 +80,7 @@ impl Local {
 /// The entry in the list of schedulers.
 pub(super) const SCHEDULER: Entry = Entry { name: "local", make, is_default: false };
 
-fn make(surroundings: &Surroundings<'_>) -> Result<Option<Box<dyn Scheduler>>, Why> {
+fn make(surroundings: &Surroundings<'_>) -> Made {
     let places = surroundings.settings.submitting.places.map_or(surroundings.places, usize::from);
     Ok(Some(Box::new(Local::new(surroundings.state.join("jobs"), places, surroundings.roots()))))
 }

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::super::surroundings::{Surroundings, Why};
-use super::Entry;
+use super::super::surroundings::Surroundings;
+use super::{Entry, Made};
 use super::{Fault, Job, Scheduler, pattern};
 use crate::runtime::ask::{Answer, ask};
 use crate::runtime::ending::Ending;
@@ -46,7 +46,7 @@ pub struct Sbatch;
 /// The entry in the list of schedulers.
 pub(super) const SCHEDULER: Entry = Entry { name: "sbatch", make, is_default: false };
 
-fn make(_: &Surroundings<'_>) -> Result<Option<Box<dyn Scheduler>>, Why> {
+fn make(_: &Surroundings<'_>) -> Made {
     Ok(Some(Box::new(Sbatch)))
 }
 

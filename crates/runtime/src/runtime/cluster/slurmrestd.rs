@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::super::surroundings::{Surroundings, Why};
-use super::Entry;
+use super::{Entry, Made};
 use super::{Fault, Job, Scheduler, pattern};
 use crate::http::{self, Answer, Client, Method, StatusCode};
 use zrecipe_language::site::{Plugins, Setting};
@@ -188,7 +188,7 @@ impl Server {
 /// The entry in the list of schedulers.
 pub(super) const SCHEDULER: Entry = Entry { name: "slurmrestd", make, is_default: true };
 
-fn make(surroundings: &Surroundings<'_>) -> Result<Option<Box<dyn Scheduler>>, Why> {
+fn make(surroundings: &Surroundings<'_>) -> Made {
     let found = Slurmrestd::of_site(&surroundings.plugins);
     let found = found.map_err(|reason| Why::new(format!("the site's Slurm cannot be used: {reason}")))?;
     Ok(found.map(|slurm| Box::new(slurm) as Box<dyn Scheduler>))
