@@ -62,10 +62,21 @@ const LIMITS: [(&str, Resource); 5] = [
 ];
 
 /// This program as a process that looks after others; what kind of it is said by more arguments.
-pub fn program() -> Command {
+///
+/// # Errors
+/// `/proc` is not mounted, so the program cannot find its own file.
+pub fn program() -> io::Result<Command> {
+    // The link is there even when the file that it names was deleted.
+    std::fs::symlink_metadata(OURSELVES).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => io::Error::new(
+            error.kind(),
+            "`/proc` is not mounted; zrecipe needs it to start commands (mount it: `mount -t proc proc /proc`)",
+        ),
+        _ => io::Error::new(error.kind(), format!("{OURSELVES}: {error}")),
+    })?;
     let mut command = Command::new(OURSELVES);
     command.arg0("zrecipe").arg(SUPERVISE);
-    command
+    Ok(command)
 }
 
 /// An order as it is written.
@@ -123,9 +134,9 @@ pub fn refusal(socket: impl AsFd) -> Option<String> {
 /// Starts a stem that takes its order from a socket.
 ///
 /// # Errors
-/// There is no room for one more process.
+/// There is no room for one more process, or `/proc` is not mounted.
 pub fn start(socket: OwnedFd) -> io::Result<Pid> {
-    let mut command = program();
+    let mut command = program()?;
     command.args([ARGUMENT, &getpid().to_string()]).process_group(0).stdin(socket);
     // Whoever waits for all processes waits for this one.
     let child = command.spawn()?;

@@ -60,17 +60,23 @@ const AGAIN: Duration = Duration::from_millis(10);
 
 /// The command of a new supervisor of a service, which talks over its standard input. What it asks to end has so long
 /// until it is killed.
-pub fn supervisor(grace: Duration) -> Command {
-    let mut command = stem::program();
+///
+/// # Errors
+/// See [`stem::program`].
+pub fn supervisor(grace: Duration) -> io::Result<Command> {
+    let mut command = stem::program()?;
     command.arg(grace.as_millis().to_string()).env_clear().stdout(Stdio::null()).stderr(Stdio::null());
-    command
+    Ok(command)
 }
 
 /// The command of a supervisor for a job, which outlives us. Its standard input is the file `begun` of the job.
-pub fn job_supervisor(directory: &Path) -> Command {
-    let mut command = stem::program();
+///
+/// # Errors
+/// See [`stem::program`].
+pub fn job_supervisor(directory: &Path) -> io::Result<Command> {
+    let mut command = stem::program()?;
     command.arg(JOB).arg(directory).env_clear();
-    command
+    Ok(command)
 }
 
 /// Is a supervisor, or a stem, if these are the arguments of one.

@@ -210,7 +210,7 @@ fn begin(control: &Socket) -> io::Result<Socket> {
 impl Idle {
     fn start(grace: Duration) -> io::Result<Self> {
         let (control, theirs) = Socket::pair()?;
-        let mut command = supervisor(grace);
+        let mut command = supervisor(grace)?;
         command.stdin(OwnedFd::from(theirs));
         // Dropped, it is waited for all the same. When it ends is heard by its socket.
         drop(Command::from(command).spawn()?);

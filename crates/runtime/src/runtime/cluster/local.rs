@@ -301,7 +301,7 @@ impl Table {
             let begun = OpenOptions::new().create(true).read(true).append(true).open(directory.join("begun"))?;
             begun.lock()?;
             File::open(directory)?.sync_all()?;
-            let mut command = job_supervisor(directory);
+            let mut command = job_supervisor(directory)?;
             command.stdin(Stdio::from(begun)).stdout(output).stderr(errors);
             // Dropped, it is waited for all the same.
             tokio::process::Command::from(command).spawn().map(drop)
