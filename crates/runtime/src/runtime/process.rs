@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::runtime::ending::Ending;
 use crate::runtime::stem;
+use crate::runtime::supervisor::null;
 use crate::runtime::supervisors::Supervisor;
 use zrecipe_language::value::Value;
 use zrecipe_project::settings::Limits;
@@ -123,7 +124,7 @@ pub fn memory() -> io::Result<std::fs::File> {
 
 /// A text as a file to read.
 fn input(text: Option<&str>) -> io::Result<std::fs::File> {
-    let Some(text) = text else { return std::fs::File::open("/dev/null") };
+    let Some(text) = text else { return null() };
     let mut file = memory()?;
     file.write_all(text.as_bytes())?;
     file.rewind()?;

@@ -70,7 +70,7 @@ pub fn program() -> io::Result<Command> {
     std::fs::symlink_metadata(OURSELVES).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => io::Error::new(
             error.kind(),
-            "`/proc` is not mounted; zrecipe needs it to start commands (mount it: `mount -t proc proc /proc`)",
+            "`/proc` is not mounted; commands need it and `/dev` (in a chroot: `mount -t proc proc /proc`)",
         ),
         _ => io::Error::new(error.kind(), format!("{OURSELVES}: {error}")),
     })?;

@@ -29,7 +29,7 @@ use std::net::Shutdown;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Command, ExitCode};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
@@ -52,11 +52,23 @@ pub const BEGIN: u8 = b'b';
 /// See [`BEGIN`].
 pub const STOP: u8 = b's';
 
+const NULL: &str = "/dev/null";
+
 /// How long a command that has ended may have children before they are asked to end as well.
 const AT_ONCE: Duration = Duration::from_millis(5);
 
 /// How soon after a kill we look for processes that were started meanwhile.
 const AGAIN: Duration = Duration::from_millis(10);
+
+/// What reads nothing and keeps nothing.
+///
+/// # Errors
+/// `/dev/null` cannot be opened; the error names it.
+pub fn null() -> io::Result<File> {
+    File::options().read(true).write(true).open(NULL).map_err(|error| {
+        io::Error::new(error.kind(), format!("cannot open `{NULL}`: {error}; commands need `/dev` and `/proc`"))
+    })
+}
 
 /// The command of a new supervisor of a service, which talks over its standard input. What it asks to end has so long
 /// until it is killed.
@@ -65,7 +77,7 @@ const AGAIN: Duration = Duration::from_millis(10);
 /// See [`stem::program`].
 pub fn supervisor(grace: Duration) -> io::Result<Command> {
     let mut command = stem::program()?;
-    command.arg(grace.as_millis().to_string()).env_clear().stdout(Stdio::null()).stderr(Stdio::null());
+    command.arg(grace.as_millis().to_string()).env_clear().stdout(null()?).stderr(null()?);
     Ok(command)
 }
 
@@ -157,7 +169,7 @@ fn supervise_job(directory: &Path) -> io::Result<()> {
 fn start(order: &Value) -> io::Result<Pid> {
     let (mut ours, theirs) = UnixStream::pair()?;
     let process = stem::start(theirs.into())?;
-    let (input, output, errors) = (File::open("/dev/null")?, io::stdout(), io::stderr());
+    let (input, output, errors) = (null()?, io::stdout(), io::stderr());
     let bytes = stem::order(order, []);
     let sent = stem::send(&ours, &bytes, &[input.as_fd(), output.as_fd(), errors.as_fd()])?;
     ours.write_all(&bytes[sent..])?;
