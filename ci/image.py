@@ -5,7 +5,7 @@
 The layout has two tags: VERSION holds the program, its libraries and the certificate authorities, nothing else;
 VERSION-shell adds the shell of busybox (Debian: busybox-static), which jobs of CI systems need. The same files give the
 same digests. `skopeo copy oci:DIRECTORY:VERSION docker://…` publishes an image. Both images run as any user with a
-read-only root; `run` needs /proc and a writable /tmp. busybox is under GPL-2.0: publish its sources beside the image.
+read-only root; `run` needs /dev, /proc and a writable /tmp. busybox is under GPL-2.0: publish its sources beside the image.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def main(program: Path, directory: Path) -> None:
               "etc/ssl/certs/ca-certificates.crt": (0o644, CERTIFICATES.read_bytes()),
               "etc/passwd": (0o644, b"root:x:0:0::/:/bin/sh\nnobody:x:65534:65534::/tmp:/bin/sh\n")}
     layout = Layout(directory)
-    base = layout.layer(pack(files, {}, {"tmp": 0o1777, "work": 0o755, "proc": 0o755}))
+    base = layout.layer(pack(files, {}, {"tmp": 0o1777, "work": 0o755, "dev": 0o755, "proc": 0o755}))
     applets = [name for name in output(BUSYBOX, "--list").split() if name != "busybox"]
     links = {f"bin/{name}": "busybox" for name in applets}
     shell = layout.layer(pack({"bin/busybox": (0o755, BUSYBOX.read_bytes())}, links, {}))
@@ -100,4 +100,4 @@ def main(program: Path, directory: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main(Path(sys.argv[1]).resolve(), Path(sys.argv[2]))
