@@ -119,12 +119,21 @@ fn the_formatting_hook_formats_recipes_and_nothing_else() {
     assert_eq!(project.read("package.json"), package, "a file that is no recipe stays");
 }
 
-/// Runs the lines of a GitLab job as its runner does, in one shell that ends at the first failure.
-fn gitlab_job(job: &Value, project: &Project, packages: &Packages) -> Command {
-    let lines = ["before_script", "script"].map(|part| job[part].as_array().expect("a list of lines"));
-    let script: Vec<&str> = lines.into_iter().flatten().map(|line| line.as_str().expect("a line is text")).collect();
+/// Runs the lines of a GitLab job as its runner does, in one shell that ends at the first failure. What `before_script`
+/// installs stays for the next job, as its variables do in the file `variables`.
+fn gitlab_job(job: &Value, project: &Project, packages: &Packages, variables: &Path) -> Command {
+    let lines = |part: &str| {
+        let lines = job[part].as_array().expect("a list of lines").iter();
+        lines.map(|line| line.as_str().expect("a line is text")).collect::<Vec<_>>().join("\n")
+    };
+    let file = variables.display();
+    let before = if variables.exists() {
+        format!("source {file}")
+    } else {
+        format!("{}\nexport -p >{file}", lines("before_script"))
+    };
     let mut run = command("bash", project.path());
-    run.arg("-c").arg(format!("set -eo pipefail\n{}", script.join("\n")));
+    run.arg("-c").arg(format!("set -eo pipefail\n{before}\ncd {}\n{}", project.path().display(), lines("script")));
     let directory = project.path().to_str().expect("UTF-8");
     for (name, value) in job["variables"].as_object().expect("variables") {
         run.env(name, value.as_str().expect("a text").replace("$CI_PROJECT_DIR", directory));
@@ -139,10 +148,12 @@ fn the_gitlab_template_reports_to_merge_requests() {
     let template = yaml("ci/gitlab/zrecipe.yml");
     let job = &template["zrecipe"];
     let reports = &job["artifacts"]["reports"];
+    let runner = scratch();
+    let variables = runner.path().join("variables");
     let report = |name: &str| reports[name].as_str().expect("the report has a path").to_owned();
     let mut fingerprints: Vec<BTreeSet<String>> = Vec::new();
     is_adopted(|project| {
-        let output = output(gitlab_job(job, project, &packages));
+        let output = output(gitlab_job(job, project, &packages, &variables));
         let quality = json(&project.read(&report("codequality")));
         let mut seen = BTreeSet::new();
         let findings = quality.as_array().expect("a list of findings").iter().map(|found| {
