@@ -4,7 +4,8 @@
     image.py run ROOT PROJECT COMMAND…   read-only root, user 12345, with /dev, /proc, a writable /tmp, PROJECT at /work
 
 `run` is called as root of a new mount namespace: `unshare --mount --pid --fork`. The variable IMAGE_CONFIG holds the
-configuration; IMAGE_WITHOUT names a directory (`dev` or `proc`) that is not mounted.
+configuration; IMAGE_WITHOUT names a directory (`dev` or `proc`) that is not mounted. With `mounts` nothing is mounted:
+the project is copied, and the user may write nowhere because root owns all files.
 """
 
 import gzip
@@ -12,6 +13,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -56,7 +58,13 @@ def run(root: Path, project: Path, command: list) -> int:
         "proc": ["-t", "proc", "proc", root / "proc"],
         "read-only": ["-o", "remount,bind,ro", root],
     }
-    mounts.pop(os.environ.get("IMAGE_WITHOUT"), None)
+    without = os.environ.get("IMAGE_WITHOUT")
+    mounts.pop(without, None)
+    if without == "mounts":
+        mounts.clear()
+        shutil.rmtree(root / "work")
+        shutil.copytree(project, root / "work")
+        root.chmod(0o755)
     for mount in mounts.values():
         subprocess.run(["mount", *map(str, mount)], check=True)
     config = json.loads(os.environ["IMAGE_CONFIG"])["config"]
