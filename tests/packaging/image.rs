@@ -80,6 +80,7 @@ fn is_root() -> bool {
 
 /// Whether a mount namespace can be made. A container with the usual rights cannot make one; then images run in a plain
 /// chroot, and what needs `/proc` is not tested.
+#[expect(clippy::print_stderr, reason = "says what is not tested")]
 fn may_mount() -> bool {
     let mut words = if is_root() { vec![] } else { vec!["sudo", "-n"] };
     words.extend(["unshare", "--mount", "true"]);
