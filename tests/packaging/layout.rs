@@ -150,3 +150,30 @@ fn both_repositories_of_hooks_have_the_same_hooks() {
     let main = hooks(".pre-commit-hooks.yaml", "system");
     assert_eq!(main, hooks("ci/pre-commit-mirror/.pre-commit-hooks.yaml", "python"));
 }
+
+/// Paths in the guides exist; those with `mine`, `my`, patterns or options stand for others.
+#[test]
+fn guides_name_files_that_exist() {
+    let mut guides = files("docs/adr", ".md");
+    guides.extend(["CONTRIBUTING.md", "SECURITY.md", "docs/ci.md"].map(str::to_owned));
+    let places = ["crates/", "src/", "tests/", "ci/", ".ci/", ".github/", "docs/", "benches/", "editors/"];
+    let mut named = 0;
+    for guide in guides {
+        let text = read(&root().join(&guide));
+        // Text between back-ticks is every second part of a line.
+        let quoted = text.lines().flat_map(|line| line.split('`').skip(1).step_by(2));
+        for path in quoted.filter(|path| places.iter().any(|place| path.starts_with(place))) {
+            if path.contains(['*', '{', ' ']) || path.contains("/my-") || path.contains("/mine/") {
+                continue;
+            }
+            assert!(root().join(path).exists(), "{guide} names `{path}`, which does not exist");
+            named += 1;
+        }
+        let links = text.match_indices("](").filter_map(|(at, _)| text[at + 2..].split_once(')'));
+        for (link, _) in links.filter(|(link, _)| !link.contains(':') && !link.starts_with('#')) {
+            let directory = root().join(&guide).parent().expect("is in a directory").to_owned();
+            assert!(directory.join(link).exists(), "{guide} links to `{link}`, which does not exist");
+        }
+    }
+    assert!(named > 20, "the guides name files; found {named}");
+}
