@@ -89,6 +89,9 @@ pub struct Type {
     values: Option<Vec<SchemaValue>>,
 }
 
+/// Maximum place of a list item for which a schema lists the items before it.
+const MAX_PREFIX_ITEMS: usize = 64;
+
 impl Type {
     const fn of(kinds: Kinds) -> Self {
         Self {
@@ -487,7 +490,8 @@ impl Type {
             if let Some(items) = self.items.as_ref().filter(|items| !items.is_any()) {
                 schema.insert("items".to_owned(), items.to_schema());
             }
-            if !self.places.is_empty() {
+            // A list of schemas for a large place would be as long as the number says.
+            if self.places.keys().last().is_some_and(|&last| last < MAX_PREFIX_ITEMS) {
                 let last = self.places.keys().last().copied().unwrap_or_default();
                 let rest = self.items.as_ref().map_or(SchemaValue::Bool(true), |items| items.to_schema());
                 let all = (0..=last).map(|place| self.places.get(&place).map_or_else(|| rest.clone(), Type::to_schema));
@@ -1085,7 +1089,9 @@ impl<'r> Place<'r> {
         let mut reason = "it is filled in as text here".to_owned();
         let has_schema = !self.takes().is_any();
         // What the value that the placeholder leads to must be.
-        let mut expects = if in_spec && template.replace {
+        let mut expects = if in_spec && (template.replace || !field.path.is_empty()) {
+            // With a subscript it is certain that there is something, and any piece of a format may be.
+            need = if template.replace { need } else { Need::Required };
             Type::any()
         } else if in_spec {
             need = Need::Required;

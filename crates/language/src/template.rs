@@ -5,11 +5,13 @@
 //! reaches the interpreter's internals. There is no reflection here; a placeholder can only reach parameters.
 
 pub mod python;
+mod size;
 
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 use std::ops::Range;
 
+pub use self::size::MAX_TEXT;
 use crate::diagnostic::counted;
 use crate::syntax::NodeId;
 use crate::value::{Object, Value};
@@ -113,6 +115,10 @@ pub enum ParseErrorKind {
     UnclosedBracket,
     /// `{x[a]b}`.
     AfterBracket,
+    /// `{x[99999999999999999999]}`: Python reads no such number.
+    OversizedIndex,
+    /// More than [`MAX_PATH`] subscripts.
+    TooDeep,
     /// `{x!y}`, `{x!rr}`.
     Conversion,
     /// `{x:{y:{z}}}`.
@@ -139,6 +145,9 @@ impl fmt::Display for ApplyError {
         f.write_str(&self.reason)
     }
 }
+
+/// Maximum number of subscripts of a placeholder: types nest as deep, and no recipe needs more than a few.
+pub const MAX_PATH: usize = 64;
 
 /// How strings that are replaced by a value begin.
 const REPLACE: &str = "{$REPLACE";
@@ -350,9 +359,13 @@ impl Parser<'_> {
             if key.is_empty() {
                 return fail(ParseErrorKind::EmptyKey);
             }
-            path.push(match key.parse() {
-                Ok(index) if is_number(key) => Access::Index(index),
-                _ => Access::Key(key.to_owned()),
+            if path.len() == MAX_PATH {
+                return fail(ParseErrorKind::TooDeep);
+            }
+            path.push(match index(key) {
+                Some(Some(index)) => Access::Index(index),
+                Some(None) => return fail(ParseErrorKind::OversizedIndex),
+                None => Access::Key(key.to_owned()),
             });
             rest = &bracket[length + 1..];
         }
@@ -360,8 +373,20 @@ impl Parser<'_> {
     }
 }
 
+/// Whether Python takes a name or subscript for a number: it has nothing but decimal digits, of any script.
 fn is_number(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+    !text.is_empty() && text.chars().all(|c| python::decimal_digit(c).is_some())
+}
+
+/// The number that Python takes a subscript for, if it takes it for one; the inner value is nothing where the number
+/// is too large for Python.
+fn index(text: &str) -> Option<Option<usize>> {
+    let mut digits = text.chars().map(python::decimal_digit);
+    if !is_number(text) {
+        return None;
+    }
+    let number = digits.try_fold(0i64, |number, digit| number.checked_mul(10)?.checked_add(digit?.into()));
+    Some(number.and_then(|number| usize::try_from(number).ok()))
 }
 
 impl Template {
@@ -435,6 +460,8 @@ enum Found<'p> {
     Undefined,
     /// The parameter is an object (or holds one) without this key.
     NoSuchKey(&'p str),
+    /// The same with a number, which is no key of any object.
+    NoSuchNumber(usize),
 }
 
 impl Field {
@@ -485,6 +512,14 @@ impl Field {
         Err(ApplyError { span: self.span.clone(), reason, undefined: true })
     }
 
+    /// The value that it leads to among these parameters, if there is one.
+    pub fn value<'p>(&'p self, parameters: &'p Object) -> Option<Cow<'p, Value>> {
+        match self.look_up(parameters) {
+            Ok(Found::Value(value)) => Some(value),
+            _ => None,
+        }
+    }
+
     fn look_up<'p>(&'p self, parameters: &'p Object) -> Result<Found<'p>, ApplyError> {
         let Some(value) = parameters.get(&self.name) else {
             return Ok(Found::Undefined);
@@ -498,7 +533,7 @@ impl Field {
             value = match (next, access) {
                 (Some(next), _) => next,
                 (None, Access::Key(key)) => return Ok(Found::NoSuchKey(key)),
-                (None, Access::Index(_)) => return Ok(Found::Undefined),
+                (None, Access::Index(index)) => return Ok(Found::NoSuchNumber(*index)),
             };
         }
         Ok(Found::Value(value))
@@ -515,9 +550,8 @@ impl Field {
         };
         match (value, access) {
             (Value::Object(object), Access::Key(key)) => Ok(object.get(key).map(Cow::Borrowed)),
-            (Value::Object(_), Access::Index(index)) => {
-                self.fail(format!("`{}` is an object, whose keys are text: it has no number {index}", so_far()))
-            }
+            // The keys of an object are text, so it has no member of this number.
+            (Value::Object(_), Access::Index(_)) => Ok(None),
             (Value::Array(items), Access::Index(index)) => match items.get(*index) {
                 Some(item) => Ok(Some(Cow::Borrowed(item))),
                 None => {
@@ -549,6 +583,10 @@ impl Field {
             (Found::Value(value), Some(conversion)) => Cow::Owned(Value::String(conversion.apply(&value))),
             (Found::NoSuchKey(key), _) => {
                 return self.fail(format!("there is no `{}`: the object has no key `{key}`", self.path_text()));
+            }
+            (Found::NoSuchNumber(index), _) => {
+                let reason = format!("there is no `{}`: the keys of an object are text, not {index}", self.path_text());
+                return self.fail(reason);
             }
             (Found::Undefined, Some(_)) => Cow::Owned(Value::String(format!("{{{}}}", self.path_text()))),
             (Found::Undefined, None) if spec.is_empty() => {

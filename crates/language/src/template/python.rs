@@ -17,6 +17,7 @@ use std::fmt::Write as _;
 
 use self::format::float_body;
 pub use self::format::{Align, Kind, Sign, Spec, format, parse_spec};
+pub(super) use self::unicode::decimal_digit;
 use self::unicode::is_printable;
 use crate::value::{Number, Object, Value};
 

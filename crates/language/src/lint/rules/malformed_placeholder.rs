@@ -2,7 +2,7 @@
 
 use crate::diagnostic::Sink;
 use crate::lint::Context;
-use crate::template::ParseErrorKind;
+use crate::template::{MAX_PATH, ParseErrorKind};
 
 declare_rule! {
     /// # Why
@@ -42,6 +42,13 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
                 (format!("placeholder `{shown}` has a `[` that is not closed"), "write `{name[key]}`")
             }
             P::AfterBracket => (format!("placeholder `{shown}` goes on after its `]`"), "write `{name[key]}`"),
+            P::OversizedIndex => {
+                (format!("placeholder `{shown}` has a number that Python cannot read"), "the greatest is 2^63 - 1")
+            }
+            P::TooDeep => (
+                format!("a placeholder has more than {MAX_PATH} subscripts"),
+                "give the value by itself as a parameter",
+            ),
             P::Conversion => {
                 (format!("conversion `{}` is not one of `!r`, `!s` and `!a`", shown.trim_end_matches('}')), LITERAL)
             }

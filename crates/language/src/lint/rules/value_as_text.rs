@@ -38,24 +38,22 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
     let told: HashSet<NodeId> = uses.filter(|used| used.never.is_some()).map(|used| used.node).collect();
     let texts = cx.parsed_templates().filter(|(node, template)| !template.replace && !cx.is_delay(*node));
     for (node, template) in texts.filter(|(node, _)| !told.contains(&node.id())) {
-        for field in cx.fields(template).into_iter().filter(|field| field.path.is_empty() && field.conversion.is_none())
-        {
-            let (value, level) = match parameters.get(&field.name) {
-                Some(value @ (Value::Null | Value::Array(_) | Value::Object(_))) => (value, RULE.level),
-                Some(value @ Value::Bool(_)) => (value, Level::Note),
+        for field in cx.fields(template).into_iter().filter(|field| field.conversion.is_none()) {
+            let Some(value) = field.value(parameters) else { continue };
+            let (what, level) = match &*value {
+                Value::Null => ("`None`".to_owned(), RULE.level),
+                Value::Bool(true) => ("`True`".to_owned(), Level::Note),
+                Value::Bool(false) => ("`False`".to_owned(), Level::Note),
+                other @ (Value::Array(_) | Value::Object(_)) => {
+                    (format!("Python's text for {}", other.describe()), RULE.level)
+                }
                 _ => continue,
-            };
-            let what = match value {
-                Value::Null => "`None`".to_owned(),
-                Value::Bool(true) => "`True`".to_owned(),
-                Value::Bool(false) => "`False`".to_owned(),
-                other => format!("Python's text for {}", other.describe()),
             };
             let span = node.text_span(field.span.clone());
             let diagnostic = RULE.at(span, format!("`{field}` becomes {what}")).level(level);
             let whole = template.whole().is_some() && field.spec.is_empty();
             sink.report(if whole {
-                let replace = format!("{{$REPLACE:{}}}", field.name);
+                let replace = format!("{{$REPLACE:{}}}", field.path_text());
                 diagnostic.help(format!("for the value itself write `{replace}`")).unsafe_fix(
                     format!("write `{replace}`"),
                     span,

@@ -87,7 +87,7 @@ pub fn parse_spec(spec: &str) -> Result<Spec, FormatError> {
 
 impl Spec {
     /// Reads the syntax; [`check`](Self::check) knows which parts go together.
-    fn parse(text: &str) -> Result<Self, FormatError> {
+    pub(in crate::template) fn parse(text: &str) -> Result<Self, FormatError> {
         let mut spec = Self::default();
         let mut rest = text;
 

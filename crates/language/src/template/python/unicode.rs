@@ -7,7 +7,7 @@ pub(super) fn is_printable(c: u32) -> bool {
 }
 
 /// The digit that a character of any script stands for.
-pub(super) fn decimal_digit(c: char) -> Option<u32> {
+pub(in crate::template) fn decimal_digit(c: char) -> Option<u32> {
     if c.is_ascii() {
         return c.to_digit(10);
     }
