@@ -20,6 +20,7 @@ use zrecipe_language::contract::{Contract, Contracts};
 use zrecipe_language::diagnostic::Level;
 use zrecipe_language::diff::unified;
 use zrecipe_language::document::DocumentKind;
+use zrecipe_language::guard;
 use zrecipe_language::infer;
 use zrecipe_language::lint::{Choice, Levels};
 use zrecipe_language::report::{self, FileReport, Report, Style, Summary};
@@ -392,8 +393,11 @@ impl From<run::Error> for Error {
 /// Says that zrecipe has a fault, and where. What the panic itself says may hold parts of a document, and these may be
 /// secret.
 fn tell_panic(panic: &std::panic::PanicHookInfo<'_>) {
-    if !zrecipe_language::syntax::yaml::is_guarded() {
-        let place = panic.location().map_or(String::new(), |place| format!(" ({}:{})", place.file(), place.line()));
+    let place = panic.location().map(|place| format!("{}:{}", place.file(), place.line()));
+    if guard::is_guarded() {
+        place.into_iter().for_each(guard::note);
+    } else {
+        let place = place.map_or_else(String::new, |place| format!(" ({place})"));
         say(&format!("error: zrecipe itself has a fault{place}; please report it"));
     }
 }

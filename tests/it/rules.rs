@@ -7,7 +7,7 @@
 //! another recipe. `recipes=a,b` names the recipes that there are, and `used=a,b` the parameters that they use, which
 //! this is a document of.
 //!
-//! `missing=<path>` says that a file is not there, and a block that begins with `file <path>` holds one that is.
+//! `missing=<path>` says that a file is not there, `faulty=<path>` that zrecipe panics at it, and a block that begins with `file <path>` holds one that is.
 //!
 //! A block that begins with `contract` instead holds a contract that is in force in the other blocks.
 
@@ -94,6 +94,7 @@ fn speaking(
                 set = true;
             }
             missing if missing.starts_with("missing=") => files.add_other(&missing["missing=".len()..], "missing")?,
+            faulty if faulty.starts_with("faulty=") => files.add_other(&faulty["faulty=".len()..], "faulty")?,
             "with-byte-order-mark" => mark = true,
             "600-deep" => text = replace(&text, "\"DEEP\"", &format!("{}{}", "[".repeat(600), "]".repeat(600)))?,
             "5000-digits" => text = replace(&text, "DIGITS", &"7".repeat(5000))?,

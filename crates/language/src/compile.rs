@@ -9,7 +9,8 @@ use crate::diagnostic::{Diagnostic, Level, Sink};
 use crate::document::{Document, DocumentKind};
 use crate::evidence::{Facts, Set};
 use crate::graph::Graph;
-use crate::lint::{self, Context, Levels, Rule};
+use crate::guard::guarded;
+use crate::lint::{self, Context, Levels, Rule, rules};
 use crate::lower::lower;
 use crate::recipe::Recipe;
 use crate::secret;
@@ -131,8 +132,15 @@ pub fn alone(source: Arc<Source>, kind: Option<DocumentKind>) -> Compilation {
 }
 
 /// The first half of [`compile`], for those who check one text several times: what of it depends on the text alone.
+/// Where zrecipe panics at a text, that is a problem of the text for rule `internal`.
 pub fn read(source: Arc<Source>, options: Options<'_>) -> Reading {
-    let tree = Arc::new(syntax::parse(Arc::clone(&source)));
+    let text = Arc::clone(&source);
+    guarded(|| understand(syntax::parse(text), options))
+        .unwrap_or_else(|panic| understand(Tree::failed(source, &panic), options))
+}
+
+fn understand(tree: Tree, options: Options<'_>) -> Reading {
+    let (source, tree) = (Arc::clone(tree.source()), Arc::new(tree));
     let kind = options.kind.unwrap_or_else(|| DocumentKind::of(&tree));
     let document = Document::read(&tree, kind, options.files, options.site);
     let recipe = lower(Arc::clone(&tree));
@@ -143,11 +151,23 @@ pub fn read(source: Arc<Source>, options: Options<'_>) -> Reading {
 
 /// The second half of [`compile`].
 pub fn check(reading: Arc<Reading>, options: Options<'_>) -> Compilation {
+    let judged = Arc::clone(&reading);
+    guarded(|| judge(judged, options)).unwrap_or_else(|panic| Compilation {
+        // What of the text is secret is not known.
+        shown: Arc::new(Source::from_text(reading.source.name(), "")),
+        diagnostics: vec![rules::internal::in_check(&panic)],
+        silenced: Vec::new(),
+        dropped: 0,
+        reading,
+    })
+}
+
+fn judge(reading: Arc<Reading>, options: Options<'_>) -> Compilation {
     let Reading { source, tree, recipe, graph, templates, document } = &*reading;
     let mut sink = Sink::default();
     let facts = options.set.map(|_| Facts::of(recipe));
     let mut context = Context::new(recipe, graph, templates, options.contracts);
-    context.parameters = options.parameters;
+    context.give(options.parameters);
     context.set = facts.as_ref().zip(options.set);
     context.declared = options.declared;
     context.document = document;

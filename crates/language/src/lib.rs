@@ -21,6 +21,7 @@
 //!
 //! | module | contents |
 //! |---|---|
+//! | [`guard`] | runs a pass so that a panic is a value |
 //! | [`source`] | text of a document, byte spans, lines and columns |
 //! | [`value`] | JSON values: key order kept, numbers as written |
 //! | [`diagnostic`] | findings, their labels and fixes |
@@ -61,6 +62,7 @@ pub mod evidence;
 pub mod fix;
 pub mod format;
 pub mod graph;
+pub mod guard;
 pub mod infer;
 pub mod lint;
 pub mod lower;

@@ -9,6 +9,7 @@ use crate::diagnostic::{Diagnostic, Level, Sink};
 use crate::document::{Document, DocumentKind};
 use crate::evidence::{Facts, Set};
 use crate::graph::Graph;
+use crate::guard::guarded;
 use crate::infer::{self, Parameter};
 use crate::recipe::{Recipe, Step};
 use crate::schema::{Fault, Problem, View, Violation};
@@ -16,7 +17,7 @@ use crate::site::{self, Site, Written};
 use crate::site::{Files, NoFiles};
 use crate::source::Span;
 use crate::syntax::{Kind, NodeId, NodeRef, Notation, ProblemKind, Tree, yaml};
-use crate::template::{Field, Template, TemplateUse, has_braces, parse};
+use crate::template::{Field, MAX_TEXT, Template, TemplateUse, has_braces, parse};
 use crate::topology::{Queue, Topology};
 use crate::value::{Object, write_string};
 
@@ -80,6 +81,8 @@ pub struct Context<'a> {
     pub templates: &'a [TemplateUse],
     /// The parameters it is to be run with, if they are known.
     pub parameters: Option<&'a Object>,
+    /// The string with which the templates become larger than [`MAX_TEXT`]. Then no rule sees parameters.
+    pub oversized: Option<NodeId>,
     /// The facts of this recipe and of the set that it is checked with, if it is checked with others.
     pub set: Option<(&'a Facts, &'a Set)>,
     /// What services promise.
@@ -123,6 +126,7 @@ impl<'a> Context<'a> {
             graph,
             templates,
             parameters: None,
+            oversized: None,
             set: None,
             contracts,
             declared: None,
@@ -136,6 +140,21 @@ impl<'a> Context<'a> {
             demands: OnceCell::new(),
             violations: OnceCell::new(),
         }
+    }
+
+    /// Sets the parameters with which the recipe is to be run, unless its templates become too large with them: that
+    /// is found before any text is made.
+    pub fn give(&mut self, parameters: Option<&'a Object>) {
+        let mut left = MAX_TEXT;
+        self.oversized = self.templates.iter().find_map(|used| {
+            let size = used.template.as_ref().map_or(0, |template| template.size(parameters, left));
+            match left.checked_sub(size) {
+                Some(rest) => left = rest,
+                None => return Some(used.node),
+            }
+            None
+        });
+        self.parameters = parameters.filter(|_| self.oversized.is_none());
     }
 
     /// The contract that a step is under.
@@ -383,6 +402,7 @@ pub static REFUSING: &[&Rule] = &[
     &rules::empty_start::RULE,
     &rules::error_to_start::RULE,
     &rules::foreign_braces::RULE,
+    &rules::internal::RULE,
     &rules::invalid_utf8::RULE,
     &rules::malformed_delay::RULE,
     &rules::malformed_error::RULE,
@@ -410,7 +430,9 @@ pub static REFUSING: &[&Rule] = &[
 pub fn run<'r>(rules: impl IntoIterator<Item = &'r &'static Rule>, context: &Context<'_>, sink: &mut Sink) {
     let kind = context.document.kind();
     for rule in rules.into_iter().filter(|rule| rule.about.contains(&kind)) {
-        (rule.check)(context, sink);
+        if let Err(panic) = guarded(|| (rule.check)(context, sink)) {
+            sink.report(rules::internal::in_rule(rule.name, &panic));
+        }
     }
 }
 
@@ -574,6 +596,7 @@ rules! {
     foreign_braces,
     foreign_queue,
     incomplete_environment,
+    internal,
     invalid_utf8,
     limited_dead_letters,
     lone_surrogate,

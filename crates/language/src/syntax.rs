@@ -14,6 +14,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::guard::Panic;
 use crate::source::{Source, Span};
 use crate::value::{Number, Object, Value};
 
@@ -224,6 +225,8 @@ pub enum ProblemKind {
     LoneSurrogate,
     /// An integer of more than 4,300 digits, which Python does not read.
     OversizedInteger,
+    /// zrecipe panicked at this text; the number of the place in its source: see [`Tree::message`].
+    Internal(u32),
 }
 
 impl ProblemKind {
@@ -259,6 +262,15 @@ impl Tree {
         let root = Node { kind: Kind::Object, spelling, open: true, braces: false, start: 0, end, next: 1 };
         let (problems, comments, messages) = (Vec::new(), Vec::new(), Vec::new());
         Self { source, nodes: vec![root], texts: HashMap::new(), problems, comments, messages }
+    }
+
+    /// The tree of a text that could not be read because of a panic: a missing value.
+    pub fn failed(source: Arc<Source>, panic: &Panic) -> Self {
+        let mut tree = Self::empty(source);
+        tree.nodes[0] = Node { kind: Kind::Missing, end: 0, ..tree.nodes[0] };
+        tree.problems.push(Problem { kind: ProblemKind::Internal(0), span: Span::empty(0), related: None });
+        tree.messages.push(panic.at().into());
+        tree
     }
 
     /// The text it was read from.

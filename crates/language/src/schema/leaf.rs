@@ -84,6 +84,9 @@ pub(super) fn flatten(error: &ValidationError<'_>, leaves: &mut Vec<Leaf>) {
         K::MinProperties { limit } => LeafKind::Size(format!("has fewer than {}", counted(*limit, "key"))),
         K::MaxProperties { limit } => LeafKind::Size(format!("has more than {}", counted(*limit, "key"))),
         K::Pattern { pattern } if pattern == "\\S" => LeafKind::Other("is empty".to_owned()),
+        K::BacktrackLimitExceeded { .. } => {
+            LeafKind::Other("cannot be matched against a pattern: the limit for backtracking is reached".to_owned())
+        }
         K::Pattern { pattern } => LeafKind::Other(format!("does not match the pattern `{}`", shorten(pattern))),
         K::Format { format } => LeafKind::Other(format!("is not in the form of `{}`", shorten(format))),
         K::UniqueItems => LeafKind::Other("has an item more than once".to_owned()),

@@ -6,10 +6,8 @@
 
 mod scalar;
 
-use std::cell::Cell;
 use std::collections::HashMap;
 use std::ops::Range;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use libyaml_safer::{Error, Event, EventData, Mark, Parser, ScalarStyle};
@@ -17,6 +15,7 @@ use libyaml_safer::{Error, Event, EventData, Mark, Parser, ScalarStyle};
 use self::scalar::{Meaning, construct, resolve};
 pub use self::scalar::{is_text, readings};
 use super::{Kind, MAX_DEPTH, Node, Problem, ProblemKind, Spelling, Tree};
+use crate::guard::guarded;
 use crate::source::{Source, Span};
 
 /// How many values aliases may stand for, in all.
@@ -31,39 +30,23 @@ const MOST_DIGITS: usize = 4300;
 /// What is said of a place where the library itself gives up.
 const STUMBLED: &str = "the text from here on cannot be read";
 
-thread_local! {
-    static GUARDED: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Whether a panic in this thread is one of the library's that is expected, and no news to anybody.
-pub fn is_guarded() -> bool {
-    GUARDED.get()
-}
-
-/// Calls the library, which panics where its authors did not know what to say (a tag with a comma right behind it).
-fn guarded<T>(call: impl FnOnce() -> T) -> Option<T> {
-    GUARDED.set(true);
-    let result = catch_unwind(AssertUnwindSafe(call));
-    GUARDED.set(false);
-    result.ok()
-}
-
 /// Reads a YAML document, whatever it is.
 pub fn parse(source: Arc<Source>) -> Tree {
     let mark = if source.has_byte_order_mark() { '\u{feff}'.len_utf8() } else { 0 };
-    let mut text: Vec<u8> = source.text().as_bytes()[mark..].to_vec();
+    // The library drops one byte order mark and counts from the character behind it.
+    let mut bytes = source.text().as_bytes().to_vec();
     // The library counts on a line break after the last line.
-    let is_cut = !text.is_empty() && !text.ends_with(b"\n");
-    text.extend(is_cut.then_some(b'\n'));
+    let is_cut = bytes.len() > mark && !bytes.ends_with(b"\n");
+    bytes.extend(is_cut.then_some(b'\n'));
     let mut problems = Vec::new();
     let composed = loop {
         let mut composed = Composed { base: mark, is_cut, ..Composed::default() };
-        match composed.read(&text) {
+        match composed.read(&bytes) {
             Ok(()) => break composed,
             Err(Stop::Here) => break composed,
             Err(Stop::Mistake(mistake)) => {
                 problems.push(mistake.problem(mark));
-                if problems.len() >= MOST_MISTAKES || !mistake.blank(&mut text) {
+                if problems.len() >= MOST_MISTAKES || !mistake.blank(&mut bytes[mark..]) {
                     break Composed::default();
                 }
             }
@@ -150,15 +133,17 @@ struct Composed {
 }
 
 impl Composed {
-    fn read(&mut self, text: &[u8]) -> Result<(), Stop> {
+    fn read(&mut self, bytes: &[u8]) -> Result<(), Stop> {
+        let text = &bytes[self.base..];
         let whole = std::str::from_utf8(text).unwrap_or_default();
-        let (mut input, mut last) = (text, 0);
+        let (mut input, mut last) = (bytes, 0);
         let mut parser = Parser::new();
         parser.set_input_string(&mut input);
         loop {
+            // The library panics at a tag with a comma right behind it.
             let event = guarded(|| parser.parse());
-            let stumbled = || Mistake { kind: STUMBLED, at: last, context: None };
-            let event = event.ok_or_else(stumbled).map_err(Stop::Mistake)?;
+            let stumbled = |_| Mistake { kind: STUMBLED, at: last, context: None };
+            let event = event.map_err(stumbled).map_err(Stop::Mistake)?;
             let event = event.map_err(|error| Stop::Mistake(Mistake::new(text, &error)))?;
             let span = self.span(&event, whole);
             last = span.end as usize - self.base;
@@ -176,8 +161,10 @@ impl Composed {
     }
 
     fn span(&self, event: &Event, text: &str) -> Span {
-        let at = |mark: Mark| self.base + (mark.index as usize).min(text.len() - usize::from(self.is_cut));
-        Span::new(at(event.start_mark), at(event.end_mark))
+        let length = text.len() - usize::from(self.is_cut);
+        let at = |mark: Mark| self.base + text.floor_char_boundary((mark.index as usize).min(length));
+        let start = at(event.start_mark);
+        Span::new(start, at(event.end_mark).max(start))
     }
 
     fn problem(&mut self, kind: ProblemKind, span: Span) {

@@ -4,7 +4,6 @@ use crate::diagnostic::Sink;
 use crate::lint::Context;
 use crate::template::Field;
 use crate::template::python::FormatError;
-use crate::value::Value;
 
 declare_rule! {
     /// # Why
@@ -24,11 +23,12 @@ declare_rule! {
     "rejected-placeholder", Error
 }
 
-/// How much text all placeholders of a recipe may make, in bytes.
-const MOST_TEXT: usize = 64 << 20;
-
 fn check(cx: &Context<'_>, sink: &mut Sink) {
-    let mut size = 0;
+    if let Some(node) = cx.oversized {
+        let message = "the recipe becomes larger than 64 MiB when the parameters are put in";
+        sink.report(RULE.at(cx.node(node).span(), message).help("put large values into a file").refused());
+        return;
+    }
     for (node, template) in cx.parsed_templates() {
         let fields = template.fields();
         // `partial-replace` has said it already; or `foreign-braces`.
@@ -49,14 +49,6 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
         }
         let Some(parameters) = cx.parameters else { continue };
         let filled = template.apply(parameters);
-        if let Ok(Value::String(text)) = &filled {
-            size += text.len();
-            if size > MOST_TEXT {
-                let message = "the recipe becomes larger than 64 MiB when the parameters are put in";
-                sink.report(RULE.at(node.span(), message).help("put large values into a file").refused());
-                return;
-            }
-        }
         if let Err(error) = filled {
             let undefined = error.undefined;
             // What the site's dispatcher adds is not known here.

@@ -191,7 +191,9 @@ fn describe(cx: &Context<'_>, problem: &Problem) -> Option<Diagnostic> {
             .at(span, "this looks like YAML")
             .help("write the recipe in JSON, or give the file a name that ends in `.yml`"),
         // These have rules of their own.
-        P::OddSpace | P::TooDeep | P::NonFinite | P::LoneSurrogate | P::OversizedInteger => return None,
+        P::OddSpace | P::TooDeep | P::NonFinite | P::LoneSurrogate | P::OversizedInteger | P::Internal(_) => {
+            return None;
+        }
         P::YamlSyntax(_)
         | P::SecondDocument
         | P::UnknownAlias
