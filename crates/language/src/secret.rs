@@ -1,4 +1,7 @@
-//! Passwords, tokens and the user-info of URLs: where they stand in a document, and how it is shown without them.
+//! Passwords, tokens, keys and the user-info of URLs: where they stand in a document or a value, and how these are
+//! shown without them. A secret is known by the name beside it, by its form, or as the option of a command.
+
+mod text;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -12,7 +15,7 @@ use crate::value::Value;
 pub const MASK: &str = "•••";
 
 /// What the name of a setting that is secret has in it.
-const WORDS: [&str; 14] = [
+const WORDS: [&str; 25] = [
     // Misspelt, it is one all the same.
     "passw",
     "pasw",
@@ -21,14 +24,28 @@ const WORDS: [&str; 14] = [
     "pwd",
     "_pass",
     "-pass",
-    "credentials",
+    "credential",
+    "kennwort",
     "secret",
     "token",
     "api_key",
     "api-key",
     "apikey",
     "private_key",
+    "private-key",
+    "privatekey",
+    "access_key",
+    "access-key",
+    "accesskey",
+    "account_key",
+    "accountkey",
+    "authorization",
+    "bearer",
+    "cookie",
 ];
+
+/// Names, or words of names, that are secret only as a whole: `pw`, `SLURM_JWT`, but not `author`.
+const WHOLE: [&str; 6] = ["pw", "pass", "auth", "jwt", "creds", "otp"];
 
 /// Texts that are too short to be recognised within others.
 const SHORT: usize = 4;
@@ -46,6 +63,11 @@ pub fn is_secret(name: &str) -> bool {
         first && name[at..].get(..word.len()).is_some_and(|part| part.eq_ignore_ascii_case(word.as_bytes()))
     };
     (0..name.len()).any(|at| STARTS[usize::from(name[at])] && WORDS.iter().any(|word| is_at(at, word)))
+        || name.split(|byte| !byte.is_ascii_alphanumeric()).any(|part| {
+            // One word of several that says how something passes is none: `pass_through`, `first-pass`.
+            let is_alone = |word: &str| !matches!(word, "pass") || part.len() == name.len();
+            WHOLE.iter().any(|word| part.eq_ignore_ascii_case(word.as_bytes()) && is_alone(word))
+        })
 }
 
 /// The bytes that one of the words begins with: most of a name is passed over by them.
@@ -64,7 +86,7 @@ const STARTS: [bool; 256] = {
 fn mentions(text: &str) -> Vec<usize> {
     let lower = text.to_ascii_lowercase();
     let of = |word: &'static str| memchr::memmem::find_iter(lower.as_bytes(), word).collect::<Vec<_>>();
-    let mut found: Vec<usize> = WORDS.into_iter().flat_map(of).collect();
+    let mut found: Vec<usize> = WORDS.into_iter().chain(WHOLE).flat_map(of).collect();
     found.sort_unstable();
     found
 }
@@ -118,12 +140,14 @@ pub fn find(tree: &Tree) -> Vec<Span> {
             }
         }
     }
-    if Notation::of(tree.source().name()) == Notation::Ini {
-        unless_public(text, &mut found);
-    } else if tree.is_broken() {
-        named(text, &mentions, &mut found);
+    match Notation::of(tree.source().name()) {
+        Notation::Ini => unless_public(text, &mut found),
+        _ if tree.is_broken() => named(text, &mentions, &mut found),
+        // A value may be read as something else: `a,b` is two members, and `#a` is a comment.
+        Notation::Yaml | Notation::Toml => written(text, &mentions, &mut found),
+        Notation::Json => {}
     }
-    user_info(text, &mut found);
+    found.extend(text::secrets(text));
     found.sort();
     // What is said beside a secret may well be the one before it.
     let beside = |comment: &&Span| {
@@ -147,28 +171,94 @@ pub fn shown(tree: &Tree) -> Arc<Source> {
     }
 }
 
-/// The value of a setting as it may be shown.
+/// The value of a setting as it may be shown: everything that prints a value calls this.
 pub fn hidden(name: &str, value: Value) -> Value {
     match value {
-        Value::Object(members) => Value::Object(
-            members
-                .into_iter()
-                .map(|(key, value)| {
-                    // What is below a secret is one as well.
-                    let value = hidden(if is_secret(name) { name } else { &key }, value);
-                    (key, value)
-                })
-                .collect(),
-        ),
-        Value::Array(items) => Value::Array(items.into_iter().map(|item| hidden(name, item)).collect()),
+        Value::Object(members) => {
+            // A member that names a secret, and another one with its value.
+            let names_secret = |key| members.get(key).and_then(Value::as_str).is_some_and(is_secret);
+            let is_pair = ["name", "key", "header"].into_iter().any(names_secret);
+            let hide = |(key, value): (String, Value)| {
+                let is_of_pair = is_pair && ["value", "val", "content"].contains(&key.as_str());
+                // What is below a secret is one as well.
+                let value = match is_secret(name) {
+                    true => hidden(name, value),
+                    false if is_of_pair => hidden("secret", value),
+                    false => hidden(&key, value),
+                };
+                (hidden_text(&key), value)
+            };
+            Value::Object(members.into_iter().map(hide).collect())
+        }
+        Value::Array(items) => hidden_items(name, items),
         Value::Null | Value::Bool(_) => value,
         _ if is_secret(name) => Value::from(MASK),
-        Value::String(mut text) => {
-            hide_user_info(&mut text);
-            Value::String(text)
-        }
+        Value::String(text) => Value::String(hidden_text(&text)),
+        Value::Raw(text) => match hidden_text(&text) {
+            hidden if *hidden == *text => Value::Raw(text),
+            hidden => Value::String(hidden),
+        },
         other => other,
     }
+}
+
+/// A list: texts in it may be the words of one command, or a name and its value.
+fn hidden_items(name: &str, items: Vec<Value>) -> Value {
+    let texts: Option<Vec<&str>> = items.iter().map(Value::as_str).collect();
+    let Some(texts) = texts.filter(|_| !is_secret(name)) else {
+        return Value::Array(items.into_iter().map(|item| hidden(name, item)).collect());
+    };
+    if let [first, _] = texts.as_slice()
+        && is_secret(first)
+    {
+        return Value::Array(vec![Value::from(*first), Value::from(MASK)]);
+    }
+    let joined = texts.join(" ");
+    let found = text::secrets(&joined);
+    let mut start = 0;
+    let shown = texts.iter().map(|item| {
+        let end = start + item.len();
+        let within = found.iter().filter(|span| (span.start as usize) < end && start < span.end as usize);
+        let within = within
+            .map(|span| Span::new((span.start as usize).max(start) - start, (span.end as usize).min(end) - start));
+        // What is a secret by itself stays one, whatever stands before it.
+        let mut all: Vec<Span> = within.chain(text::secrets(item)).collect();
+        all.sort_unstable();
+        start = end + 1;
+        Value::String(replaced(item, &all))
+    });
+    Value::Array(shown.collect())
+}
+
+/// A text without the secrets in it.
+///
+/// ```
+/// let shown = zrecipe::secret::hidden_text("curl -H 'Authorization: Bearer abc123' http://me:pw@host/");
+/// assert_eq!(shown, "curl -H 'Authorization: •••' http://•••@host/");
+/// ```
+pub fn hidden_text(text: &str) -> String {
+    replaced(text, &text::secrets(text))
+}
+
+/// A text with the mask in place of these parts, which are in order.
+fn replaced(text: &str, secrets: &[Span]) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut at = 0;
+    for secret in secrets {
+        let range = secret.range();
+        if range.start >= at {
+            out.push_str(&text[at..range.start]);
+            out.push_str(MASK);
+        }
+        at = at.max(range.end);
+    }
+    out.push_str(&text[at..]);
+    out
+}
+
+/// Whether a place of a document is within one of its secrets, and so may not be shown, a key included.
+pub fn covers(secrets: &[Span], place: Span) -> bool {
+    secrets.iter().any(|secret| secret.start <= place.start && place.start <= secret.end)
 }
 
 /// Whether there is anything in a scalar that could be a secret: not a name for one, which a recipe has.
@@ -223,11 +313,67 @@ fn unless_public(text: &str, found: &mut Vec<Span>) {
     }
 }
 
+/// What is written behind the name of a secret setting in a document that can be read: to the end of the line, or
+/// within braces to the next member with a colon.
+fn written(text: &str, mentions: &[usize], found: &mut Vec<Span>) {
+    let mut done = 0;
+    for &at in mentions {
+        if at < done {
+            continue;
+        }
+        let line = memchr::memrchr(b'\n', &text.as_bytes()[..at]).map_or(0, |before| before + 1);
+        let end = memchr::memchr(b'\n', &text.as_bytes()[at..]).map_or(text.len(), |length| at + length);
+        let start = text[line..at].rfind([' ', '{', ',', '"', '\'', '\t']).map_or(line, |before| line + before + 1);
+        let is_within = text[line..start].contains(['{', ',']);
+        let name = text[start..end].split(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == '-')).next();
+        let Some(name) = name.filter(|name| is_secret(name)) else { continue };
+        let quote = start + name.len();
+        let colon = quote + (text[quote..end].len() - text[quote..end].trim_start_matches(['"', '\'', ' ']).len());
+        let Some(rest) = text[colon..end].strip_prefix([':', '=']).filter(|rest| rest.starts_with([' ', '"', '\'']))
+        else {
+            continue;
+        };
+        let value = end - rest.trim_start().len();
+        let length = if is_within { member(&text[value..end]) } else { text[value..end].len() };
+        // What directs zrecipe is no part of a value.
+        let length = text[value..value + length].find("# zrecipe:").unwrap_or(length);
+        let length = text[value..value + length].trim_end().len();
+        let content = text[value..value + length].trim_matches(['"', '\'']);
+        let is_placeholder = content.starts_with('{') || content.starts_with('[') || content.starts_with(['|', '>']);
+        if length > 0 && !is_placeholder && !matches!(content, "null" | "~" | "true" | "false") {
+            found.push(Span::new(value, value + length));
+        }
+        done = value + length;
+    }
+}
+
+/// How long the value of a member within braces can be at most: up to a `}` that ends the line or stands before
+/// another member, or to a `,` before a key with its colon.
+fn member(rest: &str) -> usize {
+    let is_key = |text: &str| {
+        let text = text.trim_start().trim_start_matches(['"', '\'']);
+        let length = text.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == '-')).unwrap_or(text.len());
+        let after = text[length..].trim_start_matches(['"', '\'']);
+        length > 0 && (after.starts_with(": ") || after == ":")
+    };
+    let ends = |at: usize| match rest.as_bytes()[at] {
+        b'}' => rest[at..].trim_start_matches(['}', ']', ' ']).is_empty() || rest[at + 1..].starts_with([',', ' ']),
+        _ => is_key(&rest[at + 1..]),
+    };
+    rest.match_indices(['}', ',']).map(|(at, _)| at).find(|&at| ends(at)).unwrap_or(rest.len())
+}
+
 /// Where in a line the value of a secret setting begins.
 fn value(line: &str) -> Option<usize> {
-    let lower = line.to_ascii_lowercase();
-    let after = WORDS.iter().filter_map(|word| Some(lower.find(word)? + word.len())).min()?;
-    // The rest of the name, its quote, and the sign.
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    let mut at = 0;
+    let after = line.split(|c: char| !is_part(c)).find_map(|name| {
+        let start = at;
+        // Everything that ends a name here is one byte, or is passed by its own length below.
+        at = start + name.len() + line[start + name.len()..].chars().next().map_or(0, char::len_utf8);
+        is_secret(name).then_some(start + name.len())
+    })?;
+    // The quote of the name, and the sign.
     let sign = after + line[after..].find([':', '=', ' '])?;
     Some(sign + line[sign..].len() - line[sign..].trim_start_matches([':', '=', ' ', '>']).len())
 }
@@ -246,11 +392,12 @@ fn user_info(text: &str, found: &mut Vec<Span>) {
     found.sort();
 }
 
-/// Masks the user-info of URLs in a text.
-fn hide_user_info(text: &mut String) {
-    let mut found = Vec::new();
-    user_info(text, &mut found);
-    found.iter().rev().for_each(|span| text.replace_range(span.range(), MASK));
+/// Masks what is a secret by its form.
+fn hide_shapes(text: &mut String) {
+    let found = text::shapes(text);
+    if !found.is_empty() {
+        *text = replaced(text, &found);
+    }
 }
 
 /// The document with its secrets blotted out; every character keeps its place.
@@ -291,7 +438,7 @@ pub fn scrub<'d>(diagnostics: impl Iterator<Item = &'d mut Diagnostic>, tree: &T
     let is_user = Notation::of(tree.source().name()) == Notation::Ini;
     let touches = |span: Span| secrets.iter().any(|secret| secret.start <= span.end && span.start <= secret.end);
     for diagnostic in diagnostics {
-        each_text(diagnostic, hide_user_info);
+        each_text(diagnostic, hide_shapes);
         let labels = diagnostic.secondary.iter().chain([&diagnostic.primary]).map(|label| label.span);
         let edits = diagnostic.fix.iter().flat_map(|fix| &fix.edits).map(|edit| edit.span);
         let is_near = labels.chain(edits).any(touches);

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use crate::cli::progress::align;
 use crate::cli::{Error, Session, print};
-use zrecipe_language::secret::hidden;
+use zrecipe_language::secret::{self, hidden};
 use zrecipe_language::site::Setting;
 use zrecipe_language::source::Unit;
 use zrecipe_language::syntax::NodeRef;
@@ -56,7 +56,7 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
                     ("file", Value::from(file)),
                     ("line", Value::from(i64::from(line))),
                 ]);
-                (setting.name.clone(), value)
+                (shown_name(setting), value)
             });
             (plugin.to_string(), Value::Object(settings.collect()))
         });
@@ -82,7 +82,16 @@ fn row(setting: &Setting<'_>) -> [String; 4] {
         Value::String(text) if !text.contains(char::is_control) => text,
         other => other.to_json(),
     };
-    ["  ".to_owned() + &setting.name, value, setting.block.to_owned(), format!("{file}:{line}")]
+    ["  ".to_owned() + &shown_name(setting), value, setting.block.to_owned(), format!("{file}:{line}")]
+}
+
+/// The name of a setting, unless it is a piece of a secret that YAML took for a key.
+fn shown_name(setting: &Setting<'_>) -> String {
+    let is_piece = || secret::covers(&secret::find(setting.node.tree()), setting.node.span());
+    if !secret::is_secret(&setting.name) && setting.node.span().range().is_empty() && is_piece() {
+        return secret::MASK.to_owned();
+    }
+    setting.name.clone()
 }
 
 fn place(node: NodeRef<'_>) -> (&str, u32) {

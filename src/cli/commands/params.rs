@@ -1,6 +1,8 @@
 //! `zrecipe params`: the signature of recipes: their parameters, what each must be, and where it is used.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use indexmap::IndexMap;
 
@@ -8,6 +10,8 @@ use crate::cli::{Error, Session, print};
 use zrecipe_language::compile::Compilation;
 use zrecipe_language::infer::{self, Need, Parameter, Type};
 use zrecipe_language::schema::SchemaValue;
+use zrecipe_language::secret;
+use zrecipe_language::syntax::NodeId;
 use zrecipe_language::value::Value;
 use zrecipe_project::judge::CheckOptions;
 
@@ -30,7 +34,7 @@ pub struct Args {
 struct Use {
     place: String,
     step: String,
-    written: String,
+    written: Arc<str>,
     if_missing: &'static str,
 }
 
@@ -54,8 +58,9 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
     }
     let mut parameters: IndexMap<String, Entry> = IndexMap::new();
     for compilation in &compiled {
+        let mut texts = HashMap::new();
         for parameter in infer::infer(&compilation.recipe, &compilation.templates, session.contracts()?) {
-            let uses = describe(compilation, &parameter);
+            let uses = describe(compilation, &parameter, &mut texts);
             match parameters.get_mut(&parameter.name) {
                 Some(entry) => {
                     entry.meets = entry.meets.meet(&parameter.meets);
@@ -80,14 +85,16 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
     if compiled.iter().any(Compilation::has_errors) { Err(Error::findings()) } else { Ok(()) }
 }
 
-fn describe(compilation: &Compilation, parameter: &Parameter) -> Vec<Use> {
+/// The uses of a parameter. Each string is kept once, in `texts`, whatever the number of its placeholders.
+fn describe(compilation: &Compilation, parameter: &Parameter, texts: &mut HashMap<NodeId, Arc<str>>) -> Vec<Use> {
     let recipe = &compilation.recipe;
     let describe = |used: &infer::Use| {
         let node = compilation.tree.node(used.node);
+        let text = || Arc::from(secret::hidden_text(&node.text()));
         Use {
             place: compilation.source.place(used.span(recipe).start),
             step: used.step.map_or_else(|| "start".to_owned(), |step| recipe.name(&recipe.steps()[step]).into_owned()),
-            written: node.text().into_owned(),
+            written: Arc::clone(texts.entry(used.node).or_insert_with(text)),
             if_missing: match (used.is_replace, used.field.needs_definition()) {
                 _ if used.field.name == "guid" => "always given",
                 (true, _) => "null",
@@ -135,7 +142,7 @@ fn json(parameters: &IndexMap<String, Entry>) -> String {
             Value::from([
                 ("place", used.place.as_str()),
                 ("step", used.step.as_str()),
-                ("written", used.written.as_str()),
+                ("written", &*used.written),
                 ("if_missing", used.if_missing),
             ])
         });
