@@ -14,14 +14,17 @@ mod files;
 mod fix;
 mod fmt;
 mod foreign;
+mod fuzz;
 mod hostile;
 mod judge;
 mod layers;
+mod limits;
 mod lists;
 mod lsp;
 mod mutations;
 #[path = "../shared/port.rs"]
 mod port;
+mod placeholders;
 mod properties;
 mod published;
 mod queues;

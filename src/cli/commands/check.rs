@@ -17,9 +17,8 @@ use zrecipe_language::compile::{Compilation, structure};
 use zrecipe_language::diagnostic::{Diagnostic, counted};
 use zrecipe_language::document::DocumentKind;
 use zrecipe_language::evidence::{Facts, Set};
-        let which = if args.unsafe_fixes { Which::All } else { Which::Safe };
-        guarded(|| session.fix(Arc::clone(&source), which, request))
-            .map_err(|panic| format!("cannot fix {}: internal error{}", input.name, panic.at()))?
+use zrecipe_language::fix::{Fixed, Undone, Which};
+use zrecipe_language::guard::guarded;
 use zrecipe_language::report::{FORMATS, FileReport, Report, format};
 use zrecipe_language::source::Source;
 use zrecipe_language::value::Object;
@@ -603,13 +602,9 @@ fn check(
     let named = input.path.clone().unwrap_or_else(|| PathBuf::from(&input.name));
     let request = CheckOptions { path: Some(&named), ..request };
     let fixed = if args.fixes() || args.diff {
-<<<<<<< HEAD
-        session.fix(Arc::clone(&source), if args.unsafe_fixes { Which::All } else { Which::Safe }, request)
-=======
         let which = if args.unsafe_fixes { Which::All } else { Which::Safe };
-        guarded(|| fix(Arc::clone(&source), options, which))
+        guarded(|| session.fix(Arc::clone(&source), which, request))
             .map_err(|panic| format!("cannot fix {}: internal error{}", input.name, panic.at()))?
->>>>>>> 401edd9 (compile: turn a panic into a finding of its file)
     } else {
         let compilation = session.project.judge(Arc::clone(&source), request);
         Fixed { compilation, applied: 0, undone: Vec::new(), unfinished: false }

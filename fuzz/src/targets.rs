@@ -1,0 +1,101 @@
+//! One function a target: it takes any bytes and must not panic. What must hold of every result is asserted here.
+
+use std::sync::Arc;
+
+use zrecipe::bind::bind;
+use zrecipe::compile::{Options, compile};
+use zrecipe::message::{Envelope, Request};
+use zrecipe::source::Source;
+use zrecipe::syntax::json::read_value;
+use zrecipe::syntax::{Tree, json, toml, yaml};
+use zrecipe::value::{Object, Value};
+use zrecipe::{secret, template};
+
+/// Every span lies in the text and on character boundaries, and so do the secrets; masking keeps the length.
+fn is_sound(tree: &Tree) {
+    let text = tree.source().text();
+    let spans = tree.nodes().map(|node| node.span()).chain(tree.problems().iter().map(|problem| problem.span));
+    for span in spans {
+        assert!(text.get(span.range()).is_some(), "{span:?} is no part of the text");
+    }
+    tree.nodes().for_each(|node| _ = node.text());
+    assert_eq!(secret::shown(tree).text().len(), text.len(), "a mask is as long as its secret");
+}
+
+fn source(name: &str, bytes: &[u8]) -> Arc<Source> {
+    Arc::new(Source::from_bytes(name, bytes.to_vec()))
+}
+
+/// The JSON parser.
+pub fn json(bytes: &[u8]) {
+    is_sound(&json::parse(source("a.json", bytes)));
+    let _ = read_value(bytes);
+}
+
+/// The YAML and the TOML parser.
+pub fn yaml(bytes: &[u8]) {
+    is_sound(&yaml::parse(source("a.yml", bytes)));
+    is_sound(&toml::parse(source("a.toml", bytes)));
+}
+
+/// Placeholders and what is put in for them.
+pub fn template(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let parameters = parameters();
+    if let Ok(template) = template::parse(&text) {
+        let _ = template.apply(&parameters);
+        let _ = template.size(Some(&parameters), template::MAX_TEXT);
+        for field in template.fields() {
+            assert!(text.get(field.span.clone()).is_some(), "a placeholder is a part of its template");
+        }
+    }
+}
+
+fn parameters() -> Object {
+    let value = read_value(br#"{"x": 1, "name": "text", "list": [1, null], "o": {"a": {"0": true}}, "f": 1.5e300}"#);
+    value.ok().and_then(|value| value.as_object().cloned()).unwrap_or_default()
+}
+
+/// A recipe from its text to its messages.
+pub fn expand(bytes: &[u8]) {
+    let parameters = parameters();
+    let options = Options { parameters: Some(&parameters), ..Options::default() };
+    let compilation = compile(source("recipe.json", bytes), options);
+    let internal = compilation.diagnostics.iter().find(|found| found.rule == "internal");
+    assert!(internal.is_none(), "{internal:?}");
+    if !compilation.is_refused() {
+        let recipe = bind([&compilation], &parameters);
+        let _ = Envelope::start(recipe, Object::new(), "fuzz");
+    }
+}
+
+/// The body of a message, with and without the header of a recipe.
+pub fn message(bytes: &[u8]) {
+    let headers = Object::from_iter([("workflows-recipe".to_owned(), Value::from("True"))]);
+    if let Ok(envelope) = Envelope::read(&headers, bytes) {
+        let _ = (envelope.step().len(), envelope.place(), envelope.parameters());
+        let _ = envelope.write();
+    }
+    if let Ok(request) = Request::read(bytes) {
+        let _ = request.recipe_id();
+        let _ = request.to_value().to_json();
+    }
+}
+
+/// The search for secrets in any text.
+pub fn secret(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let _ = secret::hidden_text(&text);
+    if let Ok(value) = read_value(bytes) {
+        let _ = secret::hidden("", value);
+    }
+    for name in ["a.yml", "a.ini", "a.toml", "a.json"] {
+        is_sound(&zrecipe::syntax::parse(source(name, bytes)));
+    }
+}
+
+/// The messages of an editor.
+pub fn lsp(bytes: &[u8]) {
+    let mut input = bytes;
+    while let Ok(Some(_)) = zrecipe::lsp::wire::hear(&mut input) {}
+}
