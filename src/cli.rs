@@ -931,7 +931,6 @@ pub mod letters;
 pub mod logbook;
 pub mod overview;
 pub mod progress;
-pub mod rebase;
 pub mod screen;
 pub mod submit;
 pub mod watch;

@@ -7,5 +7,6 @@ pub mod drain;
 pub mod drop_files;
 pub mod logbook;
 pub mod management;
+pub mod prospects;
 pub mod rebase;
 pub mod services;

@@ -1,0 +1,117 @@
+//! Whether sending a dead letter back can help, and what else there is to do about it.
+
+use std::sync::Arc;
+
+use crate::ops::dead_letters::Letter;
+use zrecipe_broker::message::{Envelope, REQUEST_QUEUE, Request};
+use zrecipe_language::compile::{Options, compile};
+use zrecipe_language::syntax::json::read_value;
+use zrecipe_project::library::Library;
+
+/// What is to be expected of sending a letter back.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Prospects {
+    /// Whether it can help.
+    pub helps: bool,
+    /// Why.
+    pub why: String,
+    /// What to do, without the place of the letter.
+    pub remedy: Remedy,
+}
+
+/// What to do about a letter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Remedy {
+    /// It is as good as new.
+    SendBack,
+    /// Its recipe has to be another one.
+    Rebase,
+    /// What was asked for has to be asked for again.
+    Ask,
+    /// Somebody has to mend what it complains of first.
+    Mend,
+    /// There is no more to be had of it.
+    Keep,
+}
+
+impl Remedy {
+    /// In words, for letters of a queue or for a file.
+    pub fn text(self, place: &str, is_queue: bool) -> String {
+        let back = if is_queue {
+            format!("`zrecipe dlq purge {place} | zrecipe dlq reinject -r`")
+        } else {
+            "`zrecipe dlq reinject -r FILE`".to_owned()
+        };
+        let place = if is_queue { place } else { "FILE" };
+        let rebase = format!("`zrecipe dlq rebase {place} --onto RECIPE`");
+        match self {
+            Self::SendBack => format!("{back} sends it back"),
+            Self::Rebase => format!("{rebase} puts a corrected recipe into it and sends it on"),
+            Self::Ask => "`zrecipe go RECIPE` asks again, with a recipe that is right".to_owned(),
+            Self::Mend => {
+                format!("if the recipe is wrong: {rebase}; if something else is: mend it, and {back} sends it back")
+            }
+            Self::Keep if is_queue => format!("`zrecipe dlq purge {place}` keeps it in a file"),
+            Self::Keep => "it is kept in its file".to_owned(),
+        }
+    }
+}
+
+/// Whether sending a letter back can help, and why.
+pub fn prospects(letter: &Letter, library: &Library, options: Options<'_>) -> Prospects {
+    let death = letter.death();
+    let queue = death.queue.clone().unwrap_or_default();
+    let cannot = |why: String, remedy| Prospects { helps: false, why, remedy };
+    let can = |why: &str| Prospects { helps: true, why: why.to_owned(), remedy: Remedy::SendBack };
+    let envelope = match Envelope::read(&letter.headers, &letter.body) {
+        Ok(envelope) => Some(envelope),
+        Err(zrecipe_broker::message::Error::NotARecipe) => None,
+        Err(error) => return cannot(format!("{error}, and no service can deal with that"), Remedy::Keep),
+    };
+    if queue == REQUEST_QUEUE {
+        let body =
+            envelope.as_ref().map_or_else(|| letter.body.clone(), |envelope| envelope.payload.to_json().into_bytes());
+        let request = match Request::read(&body) {
+            Ok(request) => request,
+            Err(reason) => return cannot(reason, Remedy::Ask),
+        };
+        for name in &request.recipes {
+            let source = match library.find(name) {
+                Ok(source) => source,
+                Err(error) => return cannot(error.to_string(), Remedy::Ask),
+            };
+            let options = Options { parameters: Some(&request.parameters), ..options };
+            let compiled = compile(Arc::new(source), options);
+            if let Some(refusal) = compiled.refusals().next() {
+                let why = format!("recipe `{name}` is still refused: {} [{}]", refusal.message, refusal.rule);
+                return cannot(why, Remedy::Ask);
+            }
+        }
+        if request.recipes.is_empty() && request.custom_recipe.is_none() {
+            return cannot("the request names no recipe and carries none".to_owned(), Remedy::Ask);
+        }
+    }
+    if let Err(error) = read_value(&letter.body) {
+        return cannot(format!("its body is {error}, and services read JSON"), Remedy::Keep);
+    }
+    let contract = options.contracts.of_queue(&queue);
+    if let (Some(envelope), Some(contract)) = (&envelope, contract)
+        && let Some(reason) = contract.refusal(&envelope.parameters())
+    {
+        return cannot(format!("service {} refuses it: {reason}", contract.name()), Remedy::Rebase);
+    }
+    // Services of zrecipe say why; the dispatcher's reasons have been looked at above.
+    let is_said = letter.headers.get("zrecipe-reason").is_some() && queue != REQUEST_QUEUE;
+    let is_gone = |reason: &str| reason.starts_with("there is no queue") || reason.starts_with("there is no topic");
+    match death.reason.as_deref() {
+        Some("delivery_limit") => can("a service failed on it again and again: it can help when the cause is mended"),
+        Some("expired" | "maxlen") => can("it was never looked at"),
+        Some("rejected") if is_said && is_gone(&letter.reason()) => can("it can help when that is there now"),
+        Some("rejected") if is_said => {
+            let who =
+                contract.map_or_else(|| "its service".to_owned(), |contract| format!("service {}", contract.name()));
+            cannot(format!("{who} has said that as it is it can never be dealt with"), Remedy::Mend)
+        }
+        _ => can("nothing that is known here speaks against it"),
+    }
+}

@@ -1,0 +1,66 @@
+//! `zrecipe dlq check`: how many dead letters each queue has.
+
+use crate::cli::broker::{EnvironmentArgs, no_such_queue};
+use crate::cli::letters::{NONE, tell_of_runs};
+use crate::cli::progress::{align, block_on};
+use crate::cli::{Error, Session, print, say};
+use zrecipe_broker::transport::Transport;
+use zrecipe_language::value::Value;
+use zrecipe_runtime::ops::dead_letters::{self, queue_of, ready};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Check {
+    /// Queues, with `dlq.` or without; without, all queues of dead letters.
+    #[arg(value_name = "QUEUE")]
+    queues: Vec<String>,
+    #[command(flatten)]
+    environment: EnvironmentArgs,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn check(args: &Check, session: &Session) -> Result<(), Error> {
+    let environment = args.environment.read(session)?;
+    let counts: Vec<(String, i64)> = block_on(async {
+        let wanted: Vec<String> = args.queues.iter().map(|name| queue_of(name)).collect();
+        let all = match environment.queues_unless_named(&wanted).await? {
+            Some(queues) => queues,
+            None => environment.ask_for_queues(&wanted).await?,
+        };
+        if let Some(missing) = wanted.iter().find(|name| all.iter().all(|queue| queue.name != **name)) {
+            return Err(no_such_queue(missing, &all));
+        }
+        let is_meant = |name: &String| {
+            if wanted.is_empty() { name.starts_with(dead_letters::PREFIX) } else { wanted.contains(name) }
+        };
+        let mut counts: Vec<(String, i64)> = Vec::new();
+        // What RabbitMQ lists lags by seconds; what it says when asked does not, but is without what somebody holds.
+        let ask = async |transport: &dyn Transport| {
+            for queue in all.into_iter().filter(|queue| is_meant(&queue.name)) {
+                let found = ready(transport, &queue.name).await?;
+                // What somebody held who is gone is counted among those that wait, and listed as held for some seconds.
+                let held = if found.consumers == Some(0) { None } else { queue.unacknowledged };
+                let waiting = i64::try_from(found.messages).unwrap_or(i64::MAX);
+                counts.push((queue.name, waiting.saturating_add(held.unwrap_or(0))));
+            }
+            Ok(())
+        };
+        environment.with_broker("dlq check", ask).await?;
+        counts.retain(|(_, count)| *count > 0);
+        if wanted.is_empty() {
+            tell_of_runs(&environment).await?;
+        }
+        Ok(counts)
+    })?;
+    if args.json {
+        let counts = counts.iter().map(|(queue, count)| (queue.clone(), Value::from(*count))).collect();
+        print(&(Value::Object(counts).to_json_pretty() + "\n"))?;
+    } else if counts.is_empty() {
+        say(NONE);
+    } else {
+        let rows: Vec<[String; 2]> = counts.iter().map(|(queue, count)| [count.to_string(), queue.clone()]).collect();
+        print(&align(&rows))?;
+    }
+    if counts.is_empty() { Ok(()) } else { Err(Error::findings()) }
+}

@@ -1,0 +1,42 @@
+//! `zrecipe dlq list`: how many dead letters there are, by queue, reason and recipe step.
+
+use std::collections::BTreeMap;
+
+use super::{Look, one_line};
+use crate::cli::letters::{NONE, step_text};
+use crate::cli::progress::align;
+use crate::cli::{Error, Session, print, say};
+use zrecipe_language::value::Value;
+
+pub(super) fn list(args: &Look, session: &Session) -> Result<(), Error> {
+    let mut groups: BTreeMap<(String, String, String), usize> = BTreeMap::new();
+    let found = args.letters.find(session)?;
+    for (place, letter) in found.letters {
+        let queue = letter.queue.clone().unwrap_or(place);
+        *groups.entry((queue, step_text(&letter), letter.reason())).or_default() += 1;
+    }
+    if args.json {
+        let groups = groups.into_iter().map(|((queue, step, reason), count)| {
+            let more = found.more.get(&queue).and_then(|whole| i64::try_from(*whole).ok());
+            Value::from([
+                ("queue", Value::from(queue)),
+                ("step", if step == "-" { Value::Null } else { Value::from(step) }),
+                ("reason", Value::from(reason)),
+                ("count", Value::from(count as i64)),
+                // Whether the queue holds more than were looked at, and how many those are together.
+                ("more", Value::Bool(more.is_some())),
+                ("in_queue", Value::from(more)),
+            ])
+        });
+        return print(&(Value::Array(groups.collect()).to_json_pretty() + "\n"));
+    }
+    if groups.is_empty() {
+        say(NONE);
+        return Ok(());
+    }
+    let mut rows = vec![["count", "queue", "step", "reason"].map(str::to_owned)];
+    rows.extend(
+        groups.into_iter().map(|((queue, step, reason), count)| [count.to_string(), queue, step, one_line(&reason)]),
+    );
+    print(&align(&rows))
+}

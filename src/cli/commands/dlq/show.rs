@@ -1,0 +1,29 @@
+//! `zrecipe dlq show`: what dead letters hold.
+
+use std::fmt::Write as _;
+
+use super::Look;
+use crate::cli::letters::{NONE, name, parts, shown, step_text};
+use crate::cli::{Error, Session, plain, print, say};
+use zrecipe_language::value::Value;
+
+pub(super) fn show(args: &Look, session: &Session) -> Result<(), Error> {
+    let letters = args.letters.find(session)?.letters;
+    let shown: Vec<Value> = letters.iter().map(|(_, letter)| shown(letter)).collect();
+    if args.json {
+        return print(&(Value::Array(shown).to_json_pretty() + "\n"));
+    }
+    if letters.is_empty() {
+        say(NONE);
+    }
+    let mut text = String::new();
+    for ((place, letter), shown) in letters.iter().zip(shown) {
+        let death = letter.death();
+        let _ = writeln!(text, "{}: {}", plain(place), name(letter));
+        let _ = writeln!(text, "  reason  {}", plain(&letter.reason()));
+        let _ = writeln!(text, "  died in {}", plain(death.queue.as_deref().unwrap_or("an unknown queue")));
+        let _ = writeln!(text, "  step    {}", plain(&step_text(letter)));
+        text.push_str(&parts(&shown));
+    }
+    print(&text)
+}
