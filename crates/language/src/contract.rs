@@ -13,6 +13,7 @@ pub use crate::schema::Fault;
 use crate::schema::{Derived, Flaw, Problem, Schema, SchemaValue, Segment, View, Violation};
 use crate::source::{Source, Span};
 use crate::syntax::{Kind, NodeRef, Tree, json};
+use crate::topology;
 use crate::value::{Object, Value};
 
 /// The JSON Schema of contract files.
@@ -309,12 +310,15 @@ impl Contracts {
     }
 }
 
-/// Whether a document is meant to be a contract: an object with queues and names, and nothing of a recipe.
+/// Whether a document is meant to be a contract: an object with queues or names, and nothing of a recipe or of a broker
+/// configuration.
 pub fn is_contract(tree: &Tree) -> bool {
     let root = tree.root();
     let is_list = |key: &str| root.get(key).is_some_and(|value| value.kind() != Kind::Object);
     let recipe_like = |key: &str| key == "start" || key.trim().parse::<i64>().is_ok();
-    (is_list("queues") || is_list("names")) && !root.members().any(|member| recipe_like(&member.key.text()))
+    (is_list("queues") || is_list("names"))
+        && !root.members().any(|member| recipe_like(&member.key.text()))
+        && !topology::is_broker(root)
 }
 
 /// Reads a contract from a document.

@@ -82,15 +82,15 @@ impl DocumentKind {
             return Self::Recipe;
         }
         let is_plugin = |value: NodeRef<'_>| value.get("plugin").is_some();
-        let is_list = |key: &str| root.get(key).is_some_and(|value| value.kind() == Kind::Array);
-        let has_parts = || is_list("include") || root.members().any(|member| is_plugin(member.value));
+        let has_parts = || {
+            root.get("include").is_some_and(|value| value.kind() == Kind::Array)
+                || root.members().any(|member| is_plugin(member.value))
+        };
         if has("environments") || (has("version") && has_parts()) {
             Self::Site
         } else if is_plugin(root) {
             Self::Plugin
-        } else if has("vhosts")
-            || ["groups", "bindings", "exchanges", "policies", "permissions"].into_iter().any(is_list)
-        {
+        } else if topology::is_broker(root) {
             Self::Broker
         } else if is_request(request(root)) {
             Self::Request

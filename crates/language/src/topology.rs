@@ -276,6 +276,13 @@ pub struct DeadLetters {
     pub fault: Option<(Range<usize>, String)>,
 }
 
+/// Whether a document has keys of a broker configuration.
+pub fn is_broker(root: NodeRef<'_>) -> bool {
+    let is_list = |key: &str| root.get(key).is_some_and(|value| value.kind() == Kind::Array);
+    root.get("vhosts").is_some()
+        || ["groups", "bindings", "exchanges", "policies", "permissions"].into_iter().any(is_list)
+}
+
 /// Reads the configuration that a document holds.
 pub fn read(tree: &Tree) -> Topology {
     let root = tree.root();
@@ -292,7 +299,12 @@ pub fn read(tree: &Tree) -> Topology {
     topology
 }
 
-static FORM: LazyLock<Option<Schema>> = LazyLock::new(|| Schema::published(SCHEMA));
+/// The form, but for its refusal of unknown keys: those are found by [`unread`], which knows what may be meant.
+static FORM: LazyLock<Option<Schema>> = LazyLock::new(|| {
+    let mut form: SchemaValue = serde_json::from_str(SCHEMA).ok()?;
+    form.as_object_mut()?.remove("additionalProperties");
+    Schema::published(&form.to_string())
+});
 
 /// What of a document does not have the form of a broker configuration.
 pub fn faults(tree: &Tree) -> Vec<Fault> {
@@ -304,6 +316,8 @@ pub fn faults(tree: &Tree) -> Vec<Fault> {
 pub struct Unread<'t> {
     /// The key.
     pub key: NodeRef<'t>,
+    /// Its value.
+    pub value: NodeRef<'t>,
     /// What it is in, in words.
     pub place: String,
     /// The keys that are read there.
@@ -345,9 +359,10 @@ fn find_unread<'t>(
             Some(schema) => find_unread(form, schema, member.value, &format!("`{key}`"), found),
             None => found.push(Unread {
                 key: member.key,
+                value: member.value,
                 place: place.to_owned(),
                 known: properties.keys().map(String::as_str).collect(),
-                open: ["`definition`", "`arguments`", "the configuration"].contains(&place),
+                open: ["`definition`", "`arguments`"].contains(&place),
             }),
         }
     }
@@ -670,6 +685,11 @@ impl Topology {
         exchange.policy.map(|place| &self.policies[place])
     }
 
+    /// Whether it is known which policy counts for a queue.
+    pub fn knows_policy(&self, queue: &Queue) -> bool {
+        queue.is_sure
+    }
+
     /// What a queue's argument or policy says, by the name that policies have for it; nothing when nobody can tell
     /// which policy counts.
     pub fn setting<'t>(&'t self, queue: &'t Queue, key: &str) -> Option<&'t Value> {
@@ -746,7 +766,7 @@ impl Policy {
 
     /// The settings that queues of a type do not know. RabbitMQ does not apply a policy with such a setting at all.
     pub fn unsupported<'p>(&'p self, queue_type: &str) -> impl Iterator<Item = &'p str> {
-        let unknown = UNSUPPORTED.iter().find(|(kind, _)| *kind == queue_type).map_or(&[] as &[&str], |(_, keys)| keys);
+        let unknown = unsupported_settings(queue_type);
         self.definition.keys().map(String::as_str).filter(move |key| unknown.contains(key))
     }
 
@@ -777,8 +797,13 @@ pub fn is_built_in(exchange: &str) -> bool {
     exchange.is_empty() || exchange.starts_with("amq.")
 }
 
+/// The settings of policies that queues of a type do not support.
+pub(crate) fn unsupported_settings(queue_type: &str) -> &'static [&'static str] {
+    UNSUPPORTED.iter().find(|(kind, _)| *kind == queue_type).map_or(&[], |(_, keys)| keys)
+}
+
 /// Whether a routing key fits a key of a topic exchange: `*` is one word, `#` any number of them.
-fn topic_matches(pattern: &str, key: &str) -> bool {
+pub(crate) fn topic_matches(pattern: &str, key: &str) -> bool {
     // Which beginnings of the key the beginning of the pattern fits.
     let words: Vec<&str> = key.split('.').collect();
     let mut fits = vec![false; words.len() + 1];

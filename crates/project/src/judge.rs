@@ -136,7 +136,7 @@ impl Project {
             suppressions: &suppressions,
             contracts: self.usable_contracts().0,
             declared: Some(&*self.settings.declared).filter(|declared| !declared.is_empty()),
-            kind: request.kind.or_else(|| self.settings.kind_of(path)),
+            kind: request.kind.or_else(|| self.kind_of(path)),
             files: self.files(),
             site: self.site_path(),
             recipes: self.known_recipes(),

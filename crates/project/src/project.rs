@@ -1,6 +1,6 @@
 //! A project: its settings, and the contracts, site, broker and recipes that its files are held against.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -44,6 +44,7 @@ pub struct Project {
     topology: OnceLock<Topology>,
     /// Inputs of the judge that could be read.
     pub(crate) resolved: OnceLock<Resolved>,
+    named_brokers: OnceLock<HashSet<PathBuf>>,
     /// What the settings name and that does not count.
     outside: Vec<PathBuf>,
     /// Why the settings cannot be used.
@@ -92,11 +93,13 @@ pub enum Error {
         why: String,
     },
     /// The file is something else.
-    #[error("`{name}` is of kind {kind}, and no broker configuration")]
+    #[error("`{name}` is no broker configuration: {why}; it seems to be of kind {kind}")]
     NotTheBroker {
         /// The file.
         name: String,
-        /// What it is.
+        /// What of the form is missing or wrong first.
+        why: String,
+        /// What it seems to be.
         kind: &'static str,
     },
 }
@@ -121,6 +124,7 @@ impl Project {
             contracts,
             topology,
             resolved: OnceLock::new(),
+            named_brokers: OnceLock::new(),
             outside: Vec::new(),
             unsettled,
         }
@@ -211,6 +215,20 @@ impl Project {
         if self.given.broker.is_empty() { &self.settings.broker } else { &self.given.broker }
     }
 
+    /// The kind that a file has because the settings or an option say so.
+    pub fn kind_of(&self, path: &Path) -> Option<DocumentKind> {
+        let is_broker = || {
+            let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+            self.named_brokers.get_or_init(|| self.find_brokers()).contains(&absolute)
+        };
+        self.settings.kind_of(path).or_else(|| is_broker().then_some(DocumentKind::Broker))
+    }
+
+    fn find_brokers(&self) -> HashSet<PathBuf> {
+        let found = self.broker_paths().iter().filter_map(|pattern| library::matching(pattern).ok()).flatten();
+        found.map(|path| std::path::absolute(&path).unwrap_or(path)).collect()
+    }
+
     /// The broker that recipes are held against, if its configuration is named: by the user, or in the settings. It is
     /// read once.
     ///
@@ -227,7 +245,10 @@ impl Project {
         let mut found = Topology::default();
         for pattern in paths {
             for path in library::matching(pattern)? {
-                let is_broker = |tree: &Tree| !tree.is_broken() && DocumentKind::of(tree) == DocumentKind::Broker;
+                let is_broker = |tree: &Tree| {
+                    let is_it = DocumentKind::of(tree) == DocumentKind::Broker || topology::faults(tree).is_empty();
+                    !tree.is_broken() && is_it
+                };
                 let unsaved =
                     self.given.unsaved.get(&path).map(|source| zrecipe_language::syntax::parse(Arc::clone(source)));
                 if let Some(tree) = unsaved.filter(is_broker) {
@@ -241,8 +262,11 @@ impl Project {
                     return Err(Error::BrokenBroker { name: name.into_owned() });
                 }
                 let kind = DocumentKind::of(&tree);
-                if !matches!(kind, DocumentKind::Broker | DocumentKind::Recipe) {
-                    return Err(Error::NotTheBroker { name: name.into_owned(), kind: kind.name() });
+                if !matches!(kind, DocumentKind::Broker | DocumentKind::Recipe)
+                    && let Some(fault) = topology::faults(&tree).first()
+                {
+                    let (name, why) = (name.into_owned(), fault.message.clone());
+                    return Err(Error::NotTheBroker { name, why, kind: kind.name() });
                 }
                 found.add(topology::read(&tree));
             }

@@ -1,4 +1,4 @@
-//! Environments for everyday use that lack what services need.
+//! Environments that lack what services need.
 
 use crate::diagnostic::Sink;
 use crate::lint::Context;
@@ -7,14 +7,14 @@ use crate::site::{plugin_of, plugins};
 declare_rule! {
     /// # Why
     /// In an environment without a block of `storage` the dispatcher stops at its start, and in one without a broker
-    /// services look for one on their own machine. Only `default` and `live` are looked at, as other environments are
-    /// often added to one of these, and only where the site has a block of the kind that is missing.
+    /// services look for one on their own machine. An environment with neither may be there to be added to another one.
+    /// Only what the site has a block for elsewhere counts as missing.
     ///
     /// # Example
     /// ```yaml
     /// version: 1
     /// environments:
-    ///   default: [broker]
+    ///   prod: [broker]
     ///   test: [broker, places]
     /// broker: {plugin: stomp, host: mq.example.org, port: 61613, username: "", password: "", prefix: zocalo}
     /// places: {plugin: storage, zocalo.recipe_directory: /site/recipes}
@@ -24,7 +24,7 @@ declare_rule! {
     /// ```yaml
     /// version: 1
     /// environments:
-    ///   default: [broker, places]
+    ///   prod: [broker, places]
     ///   test: [broker, places]
     /// broker: {plugin: stomp, host: mq.example.org, port: 61613, username: "", password: "", prefix: zocalo}
     /// places: {plugin: storage, zocalo.recipe_directory: /site/recipes}
@@ -40,9 +40,9 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
     let blocks = site.files().into_iter().flat_map(|site| site.blocks().iter().map(move |block| (site, block)));
     let there: Vec<_> = blocks.filter_map(|(site, block)| plugin_of(site.content(block)?)).collect();
     let site_has = |wanted: &[&str]| there.iter().any(|plugin| wanted.contains(&&**plugin));
-    for environment in site.environments().iter().filter(|found| ["default", "live"].contains(&&*found.name)) {
+    for environment in site.environments() {
         // One that is a name for another is reported as that one, if at all.
-        if environment.alias.as_deref().is_some_and(|alias| alias == "live" || alias == "default") {
+        if environment.alias.is_some() {
             continue;
         }
         let Ok(active) = site.activate(&environment.name) else { continue };

@@ -5,18 +5,14 @@ use crate::lint::Context;
 
 declare_rule! {
     /// # Why
-    /// A message that a service gives back too often (`delivery-limit`, for quorum queues) or rejects becomes a dead
-    /// letter, which people can look at and send again. A queue without a place for dead letters drops it.
+    /// A message that a service rejects, or gives back too often (`delivery-limit`, for quorum queues), becomes a dead
+    /// letter, which people can read and send again. A queue without a place for dead letters drops it. Any service may
+    /// reject a message: Dispatcher, Runner and Mailer reject what they cannot read.
     ///
     /// # Example
     /// In the broker the queue `images` has no dead letters:
     /// ```broker
-    /// policies:
-    /// - name: redelivery
-    ///   vhost: zocalo
-    ///   pattern: .*
-    ///   definition:
-    ///     delivery-limit: 5
+    /// policies: []
     /// exchanges: []
     /// groups:
     /// - names: [images]
@@ -47,13 +43,16 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
     for (node, queue) in cx.broker_queues() {
         // A queue for dead letters has none itself, and one that drops messages on purpose is found as such.
         let is_meant = queue.is_dead_letter_queue || topology.drops(queue).is_some();
-        let is_limited = topology.setting(queue, "delivery-limit").is_some();
-        if is_meant || !is_limited || topology.dead_letters(queue).is_some() {
+        // Nothing is rejected in a stream, and what a policy says counts only where it is known which one does.
+        let is_unclear = queue.kind() == "stream" || !topology.knows_policy(queue);
+        if is_meant || is_unclear || topology.dead_letters(queue).is_some() {
             continue;
         }
         let name = &queue.name.text;
+        let is_limited = topology.setting(queue, "delivery-limit").is_some();
+        let which = if is_limited { "are rejected or fail too often" } else { "its service rejects" };
         sink.report(
-            RULE.at(node.span(), format!("messages in queue `{name}` that fail too often are dropped"))
+            RULE.at(node.span(), format!("messages in queue `{name}` that {which} are dropped"))
                 .help("give its group a `dead-letter-routing-key-pattern` in the broker's configuration"),
         );
     }

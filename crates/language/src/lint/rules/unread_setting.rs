@@ -44,12 +44,32 @@ declare_rule! {
 /// What people write to each other.
 const REMARKS: [&str; 4] = ["comment", "comments", "description", "note"];
 
+/// Keys of RabbitMQ's own definitions, as its management exports them, and what there is instead.
+const DEFINITIONS: [(&str, &str); 9] = [
+    ("queues", "`groups` declares queues, by `names`"),
+    ("users", "`zrecipe broker apply --users` reads users from files of their own"),
+    ("topic_permissions", "there is nothing for it here"),
+    ("parameters", "there is nothing for it here"),
+    ("global_parameters", "there is nothing for it here"),
+    ("rabbit_version", "there is nothing for it here"),
+    ("rabbitmq_version", "there is nothing for it here"),
+    ("product_name", "there is nothing for it here"),
+    ("product_version", "there is nothing for it here"),
+];
+
+/// Whether the value has an anchor, so that aliases may stand for it.
+fn has_anchor(cx: &Context<'_>, unread: &topology::Unread<'_>) -> bool {
+    let between = unread.key.span().range().end..unread.value.span().range().start;
+    unread.place == "the configuration" && cx.tree.source().text().get(between).is_some_and(|text| text.contains('&'))
+}
+
 fn check(cx: &Context<'_>, sink: &mut Sink) {
     for unread in topology::unread(cx.tree) {
         let name = unread.key.text();
         let meant = nearest(&name, unread.known.iter().copied());
-        // The broker knows more settings than we do, and the top level is where anchors are kept.
-        if meant.is_none() && (unread.open || REMARKS.contains(&&*name) || name.starts_with(['_', '.'])) {
+        // The broker knows more settings than we do, and what has an anchor is read where its aliases are.
+        let is_remark = REMARKS.contains(&&*name) || name.starts_with(['_', '.']) || name.starts_with("x-");
+        if meant.is_none() && (unread.open || is_remark || has_anchor(cx, &unread)) {
             continue;
         }
         let diagnostic = match unread.place.as_str() {
@@ -61,6 +81,10 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
         };
         sink.report(match meant {
             Some(meant) => diagnostic.help(format!("did you mean `{meant}`?")),
+            None if unread.place == "the configuration" && DEFINITIONS.iter().any(|(key, _)| *key == name) => {
+                let instead = DEFINITIONS.iter().find(|(key, _)| *key == name).map_or("", |(_, instead)| instead);
+                diagnostic.help(format!("`{name}` is a key of RabbitMQ's own definitions; {instead}"))
+            }
             None => {
                 let known: Vec<String> = unread.known.iter().map(|known| format!("`{known}`")).collect();
                 diagnostic.help(format!("there is {}", known.join(", ")))
