@@ -4,7 +4,7 @@ use crate::cli::Error;
 use zrecipe_language::diagnostic::counted;
 use zrecipe_language::secret::hidden;
 use zrecipe_language::value::{Object, Value};
-use zrecipe_runtime::ops::definitions::{Action, Change, Hold, Kind, Lack, Thing};
+use zrecipe_runtime::ops::definitions::{Action, Change, Hold, Kind, Lack, Progress, Thing};
 use zrecipe_runtime::ops::management;
 
 impl From<management::Error> for Error {
@@ -35,7 +35,7 @@ impl From<management::Error> for Error {
 /// One change, for people.
 pub fn line(change: &Change) -> String {
     let Thing { kind, vhost, name, .. } = &change.thing;
-    let sign = match (change.hold, change.action) {
+    let sign = match (&change.hold, change.action) {
         (Some(_), _) => '!',
         (None, Action::Create) => '+',
         (None, Action::Update) => '~',
@@ -53,8 +53,8 @@ pub fn line(change: &Change) -> String {
         text.push_str(&format!(": {what}"));
     }
     // What the broker lacks has been said before, once for all that needs it.
-    let hold = change.hold.filter(|hold| !matches!(hold, Hold::NoVhost | Hold::NoType));
-    for remark in hold.iter().flat_map(|hold| remarks(change, *hold)) {
+    let hold = change.hold.as_ref().filter(|hold| !matches!(hold, Hold::NoVhost | Hold::NoType));
+    for remark in hold.iter().flat_map(|hold| remarks(change, hold)) {
         text.push_str(&format!("\n    {remark}"));
     }
     text
@@ -92,7 +92,7 @@ fn no_type(kind: &str) -> [String; 2] {
 }
 
 /// Why a change is not made, and what to do about it.
-fn remarks(change: &Change, hold: Hold) -> [String; 2] {
+fn remarks(change: &Change, hold: &Hold) -> [String; 2] {
     let (kind, name) = (change.thing.kind, &change.thing.name);
     match hold {
         Hold::Immutable if kind == Kind::Queue => [
@@ -113,7 +113,7 @@ fn remarks(change: &Change, hold: Hold) -> [String; 2] {
                 count => Some(format!("{count} {what}s")),
             };
             let held: Vec<String> =
-                count(messages, "message").into_iter().chain(count(consumers, "consumer")).collect();
+                count(*messages, "message").into_iter().chain(count(*consumers, "consumer")).collect();
             let option = if change.action == Action::Recreate { "--recreate" } else { "--remove" };
             [
                 format!("not done: it has {}", held.join(" and ")),
@@ -133,6 +133,14 @@ fn remarks(change: &Change, hold: Hold) -> [String; 2] {
             };
             [format!("not done: {why}"), format!("help: {help}")]
         }
+        Hold::Needed { kind: Kind::Vhost, name: vhost } => [
+            format!("not done: virtual host `{vhost}` stays, and the user has permissions in it"),
+            format!("help: apply again when `{vhost}` can be removed"),
+        ],
+        Hold::Needed { name: queue, .. } => [
+            format!("not done: queue `{queue}` needs it for its dead letters"),
+            format!("help: apply again when `{queue}` can be removed or changed, or keep both in the file"),
+        ],
         Hold::Own => [
             "not done: this is the user that the management API is asked as".to_owned(),
             "help: describe it in a file of a user, or name another user in plugin `rabbitmqapi`".to_owned(),
@@ -227,8 +235,15 @@ pub fn json(change: &Change) -> Value {
     put("settings", Value::Object(settings.clone()));
     put("before", change.before.as_ref().map_or(Value::Null, |before| Value::Object(before.settings.clone())));
     put("password_differs", Value::Bool(change.password));
-    put("done", Value::Bool(false));
-    if let Some(hold) = change.hold {
+    put("done", Value::Bool(change.progress == Progress::Made));
+    if let Progress::Failed(why) = &change.progress {
+        put("not_done", text(why));
+    }
+    if change.progress == Progress::Undone {
+        put("not_done", text("it was undone: something that stays needs it"));
+    }
+    put("is_repair", Value::Bool(change.is_repair));
+    if let Some(hold) = &change.hold {
         let [why, help] = remarks(change, hold);
         let strip = |text: &str| text.split_once(": ").map_or_else(|| text.to_owned(), |(_, rest)| rest.to_owned());
         put("not_done", Value::from(strip(&why)));

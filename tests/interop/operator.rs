@@ -359,11 +359,58 @@ async fn nothing_is_lost(office: &Office) {
     office.expect("broker apply --yes changed.yml", 0, &["changes made"]).await;
 }
 
+/// What is kept keeps the queue of its dead letters, the exchange, the bindings and the policy that lead there.
+async fn what_stays_keeps_its_dead_letters(office: &Office) {
+    let named = CONFIGURATION.to_owned()
+        + "- {names: [mimas], vhost: zocalo, settings: {queues: {type: quorum, dead-letter-routing-key-pattern: 'dlq.{name}'}}}\n";
+    office.write("with.yml", &named);
+    office.expect("broker apply --yes with.yml", 0, &["changes made"]).await;
+    // One that has its dead letters by a policy, an exchange and a binding.
+    office.put("exchanges/zocalo/dlx", r#"{"type": "direct", "durable": true}"#).await;
+    for queue in ["rhea", "letters.rhea"] {
+        office
+            .put(&format!("queues/zocalo/{queue}"), r#"{"durable": true, "arguments": {"x-queue-type": "quorum"}}"#)
+            .await;
+    }
+    office.put("bindings/zocalo/e/dlx/q/letters.rhea", r#"{"routing_key": "rhea", "arguments": {}}"#).await;
+    let policy = r#"{"pattern": "^rhea$", "priority": 5, "definition": {"dead-letter-exchange": "dlx", "dead-letter-routing-key": "rhea"}}"#;
+    office.put("policies/zocalo/letters", policy).await;
+    for queue in ["mimas", "rhea"] {
+        for _ in 0..30 {
+            office.put_message(queue).await;
+        }
+    }
+    office.comes_to("queues mimas --json", 0, &["\"messages\": 30"]).await;
+    office.write("without.yml", CONFIGURATION);
+    let kept = [
+        "! queue mimas in zocalo",
+        "! queue dlq.mimas in zocalo\n    not done: queue `mimas` needs it for its dead letters",
+        "! queue letters.rhea in zocalo\n    not done: queue `rhea` needs it",
+        "! exchange dlx in zocalo\n    not done: queue `rhea` needs it",
+        "! binding dlx to queue letters.rhea by `rhea` in zocalo\n    not done: queue `rhea` needs it",
+        "! policy letters in zocalo\n    not done: queue `rhea` needs it",
+    ];
+    office.comes_to("broker diff without.yml", 1, &kept).await;
+    office.expect("broker apply --yes --json without.yml", 1, &["\"done\": false"]).await;
+    for queue in ["mimas", "rhea"] {
+        let rejected = r#"{"count": 5, "ackmode": "reject_requeue_false", "encoding": "auto"}"#;
+        let rejected = zrecipe::syntax::json::read_value(rejected.as_bytes()).expect("JSON");
+        office.management.post(&format!("queues/zocalo/{queue}/get"), &rejected).await.expect("an answer");
+    }
+    office.comes_to("queues dlq.mimas letters.rhea --json", 0, &["\"ready\": 5"]).await;
+    let counts = office.expect("queues dlq.mimas letters.rhea --json", 0, &[]).await;
+    assert_eq!(counts.matches("\"ready\": 5").count(), 2, "{counts}");
+    let all = "--remove mimas --remove rhea --remove dlq.mimas --remove letters.rhea --discard-messages";
+    office.expect(&format!("broker apply --yes without.yml {all}"), 0, &["changes made"]).await;
+    office.expect("broker diff without.yml", 0, &["no difference"]).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn brokers_are_configured_as_the_reference_does_it() {
     let (ours, theirs) = tokio::join!(Office::open("ours"), Office::open("theirs"));
     configurations_are_applied(&ours, &theirs, CONFIGURATION, true).await;
     nothing_is_lost(&ours).await;
+    what_stays_keeps_its_dead_letters(&ours).await;
     // The plug-in for delays is not part of RabbitMQ.
     let facility = include_str!("../facility/broker.yml").replace("x-delayed-message", "direct");
     for office in [&ours, &theirs] {

@@ -17,7 +17,7 @@ use zrecipe_language::topology::{Destination, Policy, Queue, Topology};
 use zrecipe_language::value::{Object, Value};
 use zrecipe_project::judge::CheckOptions;
 use zrecipe_project::library::{self, read};
-use zrecipe_runtime::ops::definitions::{self, Choices, Kind, Live, compare};
+use zrecipe_runtime::ops::definitions::{self, Change, Choices, Kind, Live, Progress, compare};
 
 /// Bring a broker to what a configuration describes, and see before what that changes
 ///
@@ -175,10 +175,8 @@ fn compare_with(args: &Compared, session: &Session, apply: Option<bool>) -> Resu
         for [why, help] in definitions::hold_back(&mut found, &live).iter().map(changes::lack) {
             say(&format!("error: {why}\n  help: {help}"));
         }
-        let is_left = found.iter().any(|change| change.hold.is_some());
+        definitions::protect(&mut found, &live);
         let to_do = found.iter().filter(|change| change.hold.is_none()).count();
-        let mut done: Vec<Value> = found.iter().map(changes::json).collect();
-        let mut failed = false;
         if !args.json {
             found.iter().try_for_each(|change| print(&(changes::line(change) + "\n")))?;
             say(&format!("{} at {}", changes::summary(&found), management.place()));
@@ -187,37 +185,41 @@ fn compare_with(args: &Compared, session: &Session, apply: Option<bool>) -> Resu
             && to_do > 0
         {
             confirm("change the broker?", yes)?;
-            for (change, json) in found.iter().zip(&mut done).filter(|(change, _)| change.hold.is_none()) {
-                let result = definitions::make(&management, change).await;
-                let is_done = result.is_ok();
-                failed |= !is_done;
-                if let Value::Object(json) = json {
-                    json.insert("done".to_owned(), Value::Bool(is_done));
-                    if let Err(error) = &result {
-                        json.insert("not_done".to_owned(), Value::from(error.to_string()));
-                    }
-                }
-                if let Err(error) = result {
-                    say(&format!("error: {} {}: {error}", change.thing.kind.name(), change.thing.name));
-                    if change.action == definitions::Action::Recreate {
-                        say("  help: if it is gone now, applying again makes it");
-                    }
-                }
-            }
-            let count = done.iter().filter(|json| json.get("done").is_some_and(Value::is_truthy)).count();
+            let make = async |change: &Change| definitions::make(&management, change).await;
+            definitions::apply(&mut found, &live, make, tell).await;
+            let count = found.iter().filter(|change| change.progress == Progress::Made).count();
             say(&format!("{count} of {to_do} changes made"));
         }
         if args.json {
             let document = Value::from([
                 ("version", Value::from(1)),
                 ("broker", Value::from(management.place())),
-                ("changes", Value::Array(done)),
+                ("changes", Value::Array(found.iter().map(changes::json).collect())),
             ]);
             print(&(document.to_json_pretty() + "\n"))?;
         }
-        let is_difference = if apply.is_some() { failed || is_left } else { !found.is_empty() };
+        let is_left = found.iter().any(|change| change.progress != Progress::Made);
+        let is_difference = if apply.is_some() { is_left } else { !found.is_empty() };
         if is_difference { Err(Error::findings()) } else { Ok(()) }
     })
+}
+
+/// Reports what could not be done, and what is done about that.
+fn tell(change: &Change) {
+    let what = format!("{} {}", change.thing.kind.name(), change.thing.name);
+    match (&change.progress, &change.hold) {
+        (Progress::Failed(why), _) => {
+            say(&format!("error: {what}: {why}"));
+            if change.action == definitions::Action::Recreate {
+                say("  help: if it is gone now, applying again creates it");
+            }
+        }
+        (Progress::Made, _) if change.is_repair => {
+            say(&format!("note: {what} is as it was: something that stays needs it"));
+        }
+        (Progress::Planned, Some(_)) => say(&format!("note: {}", changes::line(change))),
+        _ => {}
+    }
 }
 
 fn configuration(file: &std::path::Path, session: &Session) -> Result<Compilation, Error> {

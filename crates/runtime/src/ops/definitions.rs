@@ -8,14 +8,17 @@
 
 mod apply;
 mod compare;
+mod protect;
 mod read;
+mod routes;
 
 use crate::http::escape;
 use crate::ops::management;
 use zrecipe_language::value::{Object, Value};
 
-pub use self::apply::make;
+pub use self::apply::{apply, make};
 pub use self::compare::{compare, hold_back};
+pub use self::protect::protect;
 pub use self::read::wanted;
 
 /// What can be described, in the order in which it is made.
@@ -139,7 +142,7 @@ impl Action {
 }
 
 /// Why a change is not made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Hold {
     /// It can only be made anew, which nobody has asked for.
     Immutable,
@@ -156,6 +159,26 @@ pub enum Hold {
     NoVhost,
     /// The broker does not know the type of the exchange.
     NoType,
+    /// Something that stays needs it: a queue for its dead letters, or a virtual host for its users.
+    Needed {
+        /// What stays: a queue or a virtual host.
+        kind: Kind,
+        /// Its name.
+        name: String,
+    },
+}
+
+/// How far a change has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Progress {
+    /// Nothing has been done about it.
+    Planned,
+    /// It is made.
+    Made,
+    /// It could not be made, and why.
+    Failed(String),
+    /// It was made and is undone, because something that it took away is needed.
+    Undone,
 }
 
 /// What a broker lacks, so that changes cannot be made.
@@ -182,8 +205,23 @@ pub struct Change {
     pub hold: Option<Hold>,
     /// Whether a user's password differs.
     pub password: bool,
+    /// How far it has come.
+    pub progress: Progress,
+    /// Whether it undoes another change.
+    pub is_repair: bool,
     key: String,
     may_discard: bool,
+}
+
+impl Change {
+    /// Whether the broker has it, or is to have it.
+    fn counts(&self) -> bool {
+        match self.progress {
+            Progress::Planned => self.hold.is_none(),
+            Progress::Made => true,
+            Progress::Failed(_) | Progress::Undone => false,
+        }
+    }
 }
 
 /// Why a change could not be made.

@@ -1,6 +1,8 @@
 //! Makes changes at a broker.
 
-use super::{Action, Change, Error, Kind};
+use std::collections::HashSet;
+
+use super::{Action, Change, Error, Kind, Live, Progress, protect};
 use crate::http::escape;
 use crate::ops::management::Management;
 use zrecipe_language::value::Value;
@@ -33,10 +35,43 @@ pub async fn make(management: &Management, change: &Change) -> Result<(), Error>
     let body = change.thing.body();
     if change.thing.kind == Kind::Binding {
         management.post(&path, &body).await?;
-    } else {
-        management.put(&path, &body).await?;
+        return Ok(());
     }
-    Ok(())
+    let result = management.put(&path, &body).await;
+    if let (Err(_), Action::Recreate, Some(before)) = (&result, change.action, &change.before) {
+        // What was deleted for something that the broker refuses comes back as it was, if it can.
+        let _ = management.put(&path, &before.body()).await;
+    }
+    Ok(result?)
+}
+
+/// Makes the changes that nothing holds back, in their order. When one fails, the rest is judged once more: what stays now
+/// keeps what it needs, and what it has lost is restored. `tell` gets each change that was tried, and those that are held
+/// back in the course of it.
+pub async fn apply(
+    changes: &mut Vec<Change>,
+    live: &Live,
+    mut make: impl AsyncFnMut(&Change) -> Result<(), Error>,
+    mut tell: impl FnMut(&Change),
+) {
+    let mut at = 0;
+    while let Some(change) = changes.get_mut(at) {
+        at += 1;
+        if change.hold.is_some() || change.progress != Progress::Planned {
+            continue;
+        }
+        let made = make(change).await;
+        change.progress = made.map_or_else(|error| Progress::Failed(error.to_string()), |()| Progress::Made);
+        tell(change);
+        if change.progress == Progress::Made {
+            continue;
+        }
+        let name = |change: &Change| (change.thing.kind, change.thing.vhost.clone(), change.thing.name.clone());
+        let held: HashSet<_> = changes.iter().filter(|change| change.hold.is_some()).map(name).collect();
+        protect(changes, live);
+        let newly_held = changes.iter().filter(|change| change.hold.is_some() && !held.contains(&name(change)));
+        newly_held.for_each(&mut tell);
+    }
 }
 
 /// Makes sure that a queue is out of use as far as anybody can tell; the conditions under which the broker may then

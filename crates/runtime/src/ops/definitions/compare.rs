@@ -2,7 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{Action, Change, Choices, Found, Hold, Id, Kind, Lack, Live, Thing};
+use super::protect::ranks;
+use super::{Action, Change, Choices, Found, Hold, Id, Kind, Lack, Live, Progress, Thing};
+use zrecipe_language::value::Value;
 
 /// The differences, in the order in which they are dealt with: what is missing first, then what is too much.
 pub fn compare(wanted: &[Thing], live: &Live, choices: &Choices) -> Vec<Change> {
@@ -15,6 +17,8 @@ pub fn compare(wanted: &[Thing], live: &Live, choices: &Choices) -> Vec<Change> 
         key: before.map_or(String::new(), |before| before.key.clone()),
         before: before.filter(|_| action != Action::Remove).map(|before| before.thing.clone()),
         hold,
+        progress: Progress::Planned,
+        is_repair: false,
         may_discard: choices.discard_messages
             && [&choices.recreate, &choices.remove].iter().any(|names| names.contains(&thing.name)),
     };
@@ -108,12 +112,33 @@ pub fn compare(wanted: &[Thing], live: &Live, choices: &Choices) -> Vec<Change> 
     removals.retain(|change| change.thing.kind != Kind::Binding || !is_gone(&change.thing));
     // Whoever changes his own password does that last.
     let is_own = |change: &Change| change.thing.kind == Kind::User && change.thing.name == live.login;
-    changes.sort_by(|a, b| (is_own(a), a.thing.kind, &a.thing.vhost).cmp(&(is_own(b), b.thing.kind, &b.thing.vhost)));
-    removals.sort_by(|a, b| {
-        (b.thing.kind, &a.thing.vhost, &a.thing.name).cmp(&(a.thing.kind, &b.thing.vhost, &b.thing.name))
+    // A policy must not send dead letters where nothing is yet.
+    let is_last = |change: &Change| change.thing.kind == Kind::Policy && leads_letters(change);
+    changes.sort_by(|a, b| {
+        let key = |change: &Change| (is_own(change), is_last(change), change.thing.kind);
+        (key(a), &a.thing.vhost).cmp(&(key(b), &b.thing.vhost))
     });
+    // What is needed by what is removed goes after it: one or the other may stay.
+    let ranks = ranks(&removals, live);
+    let mut removals: Vec<(usize, Change)> = ranks.into_iter().zip(removals).collect();
+    removals.sort_by(|(rank_a, a), (rank_b, b)| {
+        (rank_a, b.thing.kind, &a.thing.vhost, &a.thing.name).cmp(&(
+            rank_b,
+            a.thing.kind,
+            &b.thing.vhost,
+            &b.thing.name,
+        ))
+    });
+    let removals = removals.into_iter().map(|(_, change)| change);
     let own = changes.iter().position(is_own).map(|at| changes.remove(at));
     changes.into_iter().chain(removals).chain(own).collect()
+}
+
+/// Whether a policy says where dead letters go, or said so before.
+fn leads_letters(change: &Change) -> bool {
+    let definition = |thing: &Thing| thing.settings.get("definition").and_then(Value::as_object).cloned();
+    let definitions = change.before.iter().chain([&change.thing]).filter_map(definition);
+    definitions.into_iter().any(|definition| definition.keys().any(|key| key.starts_with("dead-letter-")))
 }
 
 /// Holds back what a broker would refuse for one and the same reason, and says what it lacks.
@@ -153,8 +178,8 @@ pub fn hold_back(changes: &mut [Change], live: &Live) -> Vec<Lack> {
     let mut found: Vec<Lack> = Vec::new();
     for (change, lack) in changes.iter_mut().zip(lacks) {
         let Some((hold, what)) = lack else { continue };
-        change.hold = Some(hold);
-        match found.iter_mut().find(|lack| (lack.hold, &lack.what) == (hold, &what)) {
+        change.hold = Some(hold.clone());
+        match found.iter_mut().find(|lack| (&lack.hold, &lack.what) == (&hold, &what)) {
             Some(lack) => lack.changes += 1,
             None => found.push(Lack { what, hold, changes: 1 }),
         }
@@ -252,7 +277,7 @@ groups:
     fn changes(text: &str, live: &Live, choices: &Choices) -> Vec<String> {
         let tree = yaml::parse(Arc::new(Source::from_text("broker.yml", text)));
         let show = |change: &Change| {
-            let hold = change.hold.map_or(String::new(), |hold| format!(" {hold:?}"));
+            let hold = change.hold.as_ref().map_or(String::new(), |hold| format!(" {hold:?}"));
             format!("{} {} {}{hold}", change.action.name(), change.thing.kind.name(), change.thing.name)
         };
         compare(&wanted(&topology::read(&tree), &[], live), live, choices).iter().map(show).collect()
@@ -330,7 +355,7 @@ groups:
 - {names: [images, index], vhost: z}
 - {names: [other, more], vhost: nosuch}
 ";
-        let lack = |what: &str, hold, changes| Lack { what: what.to_owned(), hold, changes };
+        let lack = |what: &str, hold: Hold, changes| Lack { what: what.to_owned(), hold, changes };
         let live = has(&[]);
         let described = |vhosts: &str| {
             let text = format!("{vhosts}{more}");
@@ -339,7 +364,7 @@ groups:
             let lacks = hold_back(&mut changes, &live);
             let held = changes.iter().filter(|change| matches!(change.hold, Some(Hold::NoVhost | Hold::NoType)));
             let index = |change: &&Change| change.thing.kind == Kind::Queue && change.thing.name == "index";
-            assert_eq!(changes.iter().find(index).map(|change| change.hold), Some(None));
+            assert_eq!(changes.iter().find(index).map(|change| &change.hold), Some(&None));
             assert_eq!(held.count(), lacks.iter().map(|lack| lack.changes).sum::<usize>());
             lacks
         };
