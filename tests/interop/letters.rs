@@ -550,3 +550,63 @@ async fn runs_are_shown_mended_and_sent_again_from_the_logbook_of_either_dispatc
         );
     }
 }
+
+/// The id of a request follows from the request. Where a sender gives two messages one id, the second is dropped, and the
+/// service logs and counts that.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn three_requests_through_one_file_run_three_times_and_duplicates_are_counted() {
+    let facility = Facility::new().await;
+    let step = json!({"queue": "out", "parameters": {"word": "{word}"}});
+    facility.recipe("say", &json!({"1": step, "start": [[1, []]]}));
+    let mut out = subscribe(&facility.transport, queue("out"), 10).await;
+    let mut service = facility.ours(&["service", "-s", "Dispatcher", "--http", "127.0.0.1:0"]);
+    let mut service = service.stderr(Stdio::piped()).spawn().expect("starts");
+    let mut log = tokio::io::BufReader::new(service.stderr.take().expect("its log"));
+    let mut says = async |what: &str| {
+        let mut line = String::new();
+        within(what, async {
+            while !line.contains(what) {
+                line.clear();
+                let read = tokio::io::AsyncBufReadExt::read_line(&mut log, &mut line).await.expect("text");
+                assert!(read > 0, "it has ended and not said `{what}`");
+            }
+        })
+        .await;
+        line.trim_end().to_owned()
+    };
+    let address = says("metrics and health at http://").await.rsplit("http://").next().expect("an address").to_owned();
+    let file = facility.path("request.json");
+    for word in ["one", "two", "three", "one"] {
+        let request = json!({"header": {}, "message": {"recipes": ["say"], "parameters": {"word": word}}});
+        std::fs::write(&file, request.to_string()).expect("write");
+        let file = file.display().to_string();
+        run(&mut facility.ours(&["dlq", "reinject", "-r", "-d", "processing_recipe", &file]), 0).await;
+        let delivery = next(&mut out).await;
+        facility.transport.settle(&delivery, accept(vec![])).await.expect("settle");
+        let said: Json = serde_json::from_slice(&delivery.body).expect("JSON");
+        assert_eq!(said["recipe"]["1"]["parameters"]["word"], word, "{said}");
+    }
+    let duplicates = async || {
+        let numbers = crate::outage::get(&address, "/metrics").await.1;
+        let line =
+            numbers.lines().find(|line| line.starts_with("zrecipe_duplicates_total ")).expect("a number").to_owned();
+        line.rsplit(' ').next().expect("a number").to_owned()
+    };
+    assert_eq!(duplicates().await, "0");
+    for word in ["four", "five"] {
+        let body = json!({"recipes": ["say"], "parameters": {"word": word}}).to_string();
+        let properties = BasicProperties::default().with_message_id("one-id".into());
+        let options = BasicPublishOptions::default();
+        let sent =
+            facility.channel.basic_publish("".into(), "processing_recipe".into(), options, body.as_bytes(), properties);
+        sent.await.expect("publish");
+        if word == "four" {
+            let delivery = next(&mut out).await;
+            facility.transport.settle(&delivery, accept(vec![])).await.expect("settle");
+        }
+    }
+    let line = says("dropped message one-id of queue processing_recipe").await;
+    assert!(line.contains("accepted before"), "{line}");
+    until("a duplicate", async || duplicates().await == "1").await;
+    service.kill().await.expect("it is killed");
+}

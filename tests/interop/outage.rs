@@ -69,7 +69,7 @@ impl Running {
 }
 
 /// What an address says over HTTP: the status, and the body.
-async fn get(address: &str, path: &str) -> (String, String) {
+pub async fn get(address: &str, path: &str) -> (String, String) {
     let mut stream = TcpStream::connect(address).await.expect("connects");
     let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.expect("asks");

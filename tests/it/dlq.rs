@@ -404,3 +404,60 @@ async fn one_letter_is_one_and_a_queue_that_is_misspelt_is_guessed() {
     let said = text(&run(&place, &["dlq", "purge", "--wait", "0.2"], 0).stderr);
     assert_eq!(said, "1 dead letter of dlq.out is in DLQ\n");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn three_requests_through_one_file_run_three_times() {
+    let place = Place::new().await;
+    let recipe = r#"{"1": {"queue": "out", "parameters": {"word": "{word}"}}, "start": [[1, []]]}"#;
+    place.write("recipes/say.json", recipe);
+    let service = place.service(&["service", "-s", "Dispatcher"]);
+    let mut out = place.subscribe("out").await;
+    // The last one is the first one once more, on purpose.
+    for word in ["one", "two", "three", "one"] {
+        let request = json!({"header": {}, "message": {"recipes": ["say"], "parameters": {"word": word}}});
+        place.write("request.json", &request.to_string());
+        run(&place, &["dlq", "reinject", "-r", "-d", "processing_recipe", "request.json"], 0);
+        assert!(!place.path("request.json").exists());
+        let said: Value = serde_json::from_slice(&place.take(&mut out).await.body).expect("is JSON");
+        assert_eq!(said["recipe"]["1"]["parameters"]["word"], word, "{said}");
+    }
+    drop(service);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_letter_that_was_sent_before_is_not_reported_as_sent() {
+    let place = Place::new().await;
+    bury(&place, "a", "no such file").await;
+    let file = text(&run(&place, &["dlq", "purge"], 0).stdout).trim().to_owned();
+    let waiting =
+        async || zrecipe::transport::Transport::waiting(&place.space, "out").await.expect("is there").messages;
+    run(&place, &["dlq", "reinject", &file], 0);
+    assert_eq!(waiting().await, 1);
+    let known = run(&place, &["dlq", "reinject", "-r", &file], 1);
+    let said = text(&known.stderr);
+    assert!(said.contains("the broker has taken it before") && said.contains("--again"), "{said}");
+    let told = json(&run(&place, &["dlq", "reinject", "-r", "--json", &file], 1));
+    assert_eq!(told[0]["known"], json!(true), "{told}");
+    assert!(std::path::Path::new(&file).exists(), "the file stays");
+    assert_eq!(waiting().await, 1);
+    run(&place, &["dlq", "reinject", "-r", "--again", &file], 0);
+    assert!(!std::path::Path::new(&file).exists());
+    assert_eq!(waiting().await, 2);
+    // A command that was stopped after the broker had it ends what it had begun.
+    bury_again(&place, &file).await;
+}
+
+/// Sends a letter, and leaves its file and its mark as a command does that is killed then.
+async fn bury_again(place: &Place, file: &str) {
+    bury(place, "b", "no such file").await;
+    let file_b = text(&run(place, &["dlq", "purge"], 0).stdout).trim().to_owned();
+    assert_ne!(file_b, file);
+    let path = std::path::Path::new(&file_b);
+    let sent = json(&run(place, &["dlq", "reinject", "--json", &file_b], 0));
+    let content = zrecipe::ops::dead_letters::Letter::read(path).expect("is read").content();
+    let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+    let id = sent[0]["id"].as_str().expect("an id");
+    std::fs::write(path.with_file_name(format!(".{name}.sending")), format!("{id}\n{content}\n")).expect("writes");
+    run(place, &["dlq", "reinject", "-r", &file_b], 0);
+    assert!(!path.exists());
+}

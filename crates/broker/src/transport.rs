@@ -309,6 +309,20 @@ pub trait Transport: Send + Sync + 'static {
     /// (on brokers without transactions some may have been; sending again with the same ids is safe).
     async fn send(&self, messages: Vec<Outgoing>) -> Result<(), Error>;
 
+    /// Sends messages as [`Transport::send`] does. Returns the ids of those that were dropped, because the broker has taken
+    /// a message with the same id before. A broker that remembers no ids returns none.
+    ///
+    /// # Errors
+    /// As for [`Transport::send`].
+    async fn offer(&self, messages: Vec<Outgoing>) -> Result<Vec<String>, Error> {
+        self.send(messages).await.map(|()| Vec::new())
+    }
+
+    /// How many messages this connection has dropped as duplicates: a message with the same id was accepted before.
+    fn duplicates(&self) -> watch::Receiver<u64> {
+        watch::channel(0).1
+    }
+
     /// Whether the broker takes messages for queues from us, tried with one that is empty and reaches nobody. A broker that
     /// is short of something says so only when something is sent, and what that is it may take later all the same.
     ///
@@ -353,6 +367,15 @@ pub trait Transport: Send + Sync + 'static {
 
     /// What waits in a queue.
     async fn waiting(&self, queue: &str) -> Result<Waiting, Error>;
+
+    /// What waits in each of these queues: the broker's own counts of this moment.
+    async fn waiting_in(&self, queues: &[String]) -> Vec<Result<Waiting, Error>> {
+        let mut found = Vec::with_capacity(queues.len());
+        for queue in queues {
+            found.push(self.waiting(queue).await);
+        }
+        found
+    }
 
     /// Throws away what waits in a queue, for good; how many messages. What consumers hold stays.
     async fn purge(&self, queue: &str) -> Result<u64, Error>;

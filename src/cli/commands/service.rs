@@ -230,6 +230,7 @@ async fn serve(args: &Args, environment: &Environment, services: Served) -> Resu
     };
     let connected = Broker { place: environment.place(), connection: transport.connection() };
     tracing::info!("connected to {}", connected.place);
+    tokio::spawn(Arc::clone(&metrics).follow_duplicates(transport.duplicates()));
     tokio::spawn(broker.get_or_init(|| connected).clone().follow(metrics));
     let mut running = JoinSet::new();
     for instance in instances {

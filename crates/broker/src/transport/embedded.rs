@@ -167,6 +167,8 @@ struct Shared {
     watches: Watches,
     /// Numbers for handles and subscriptions.
     next: AtomicU64,
+    /// How many messages were dropped, because a message with the same id was taken before.
+    duplicates: watch::Sender<u64>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -319,6 +321,7 @@ fn open(path: &Path, options: Options) -> Result<Broker, String> {
             reader: Arc::new(Mutex::new(Some(reader))),
             watches,
             next: AtomicU64::new(1),
+            duplicates: watch::Sender::new(0),
             thread: Mutex::new(Some(thread)),
         }),
     })
@@ -397,6 +400,19 @@ impl Embedded {
         }
         let name = self.name.clone();
         self.shared.read(move |connection| read(connection, &name)).await
+    }
+
+    /// Counts and logs the messages that were dropped because they had been taken before; their ids.
+    fn count_known(&self, answer: Answer) -> Vec<String> {
+        let Answer::Sent(known) = answer else { return Vec::new() };
+        for id in &known {
+            tracing::warn!("dropped message {id}: a message with this id was sent before");
+        }
+        self.shared.duplicates.send_if_modified(|count| {
+            *count += known.len() as u64;
+            !known.is_empty()
+        });
+        known
     }
 
     fn check_size(&self, parcels: &[Parcel]) -> Result<(), Error> {
@@ -546,16 +562,27 @@ impl Transport for Embedded {
     }
 
     async fn send(&self, messages: Vec<Outgoing>) -> Result<(), Error> {
+        self.offer(messages).await.map(drop)
+    }
+
+    async fn offer(&self, messages: Vec<Outgoing>) -> Result<Vec<String>, Error> {
         let parcels: Vec<Parcel> = messages.into_iter().map(Parcel::new).collect();
         self.check_size(&parcels)?;
-        self.ask(Op::Send { namespace: self.name.clone(), parcels }).await.map(drop)
+        let answer = self.ask(Op::Send { namespace: self.name.clone(), parcels }).await?;
+        Ok(self.count_known(answer))
+    }
+
+    fn duplicates(&self) -> watch::Receiver<u64> {
+        self.shared.duplicates.subscribe()
     }
 
     async fn settle(&self, delivery: &Delivery, settlement: Settlement) -> Result<(), Error> {
         let ending = Ending::new(settlement);
         self.check_size(&ending.outputs)?;
         let settle = Op::Settle { namespace: self.name.clone(), tag: delivery.tag, id: delivery.id.clone(), ending };
-        self.ask(settle).await.map(drop)
+        let answer = self.ask(settle).await?;
+        self.count_known(answer);
+        Ok(())
     }
 
     async fn waiting(&self, queue: &str) -> Result<Waiting, Error> {

@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use zrecipe_broker::message::{Destination, Outgoing, RECIPE_HEADER, is_recipe, message_id};
 use zrecipe_broker::transport::{
-    Deliveries, Delivery, Error as TransportError, Settlement, Subscription, Transport, Verdict, Waiting,
+    Connection, Deliveries, Delivery, Error as TransportError, Settlement, Subscription, Transport, Verdict, Waiting,
 };
 use zrecipe_language::syntax::json::read_value;
 use zrecipe_language::value::{Object, Value};
@@ -235,24 +235,33 @@ impl Letter {
         Ok(Self { queue: text("queue"), id: text("id"), properties, headers: headers.clone(), body, sent: None })
     }
 
-    /// The message as it goes back: to where it died, or elsewhere. Its id follows from the one it had (or `name`) and its
-    /// death: brokers and services that have seen the old one take it, and sending it twice is sending it once.
+    /// The id for what becomes of it, where that is determined: it follows from the id that it had, from its death and from
+    /// its content, so that sending it twice is sending it once. A letter without an id of its own, or one that has not
+    /// died, is not told apart from others by anything, so each message that becomes of it is a new one.
+    pub fn next_id(&self, purpose: &str) -> Option<String> {
+        let id = self.id.as_deref()?;
+        let death = self.headers.get("x-death").and_then(Value::as_array)?.first()?.to_json();
+        Some(message_id(id, &format!("{purpose} {death} {}", self.content())))
+    }
+
+    /// What tells its content from that of others.
+    pub fn content(&self) -> Uuid {
+        let place = self.queue.as_deref().unwrap_or_default().as_bytes();
+        Uuid::new_v5(&Uuid::NAMESPACE_OID, &[place, b"\n", &self.body].concat())
+    }
+
+    /// The message with this id as which it goes back: to where it died, or elsewhere.
     ///
     /// # Errors
-    /// Nobody knows where it died.
-    pub fn to_message(&self, name: &str, destination: Option<&str>) -> Result<Outgoing, String> {
+    /// Its file does not say where it died.
+    pub fn to_message(&self, id: String, destination: Option<&str>) -> Result<Outgoing, String> {
         let queue = destination.map(str::to_owned).or_else(|| self.death().queue);
         let queue = queue.ok_or("it does not say in which queue it died; `--destination` says where it is to go")?;
         let mut headers = fresh_headers(&self.headers);
         headers.insert("dlq-reinjected".to_owned(), Value::from("True"));
         Ok(Outgoing {
             properties: self.properties.clone(),
-            ..Outgoing::new(
-                message_id(self.id.as_deref().unwrap_or(name), &format!("reinjected {:?}", self.death().time)),
-                Destination::Queue(queue),
-                headers,
-                self.body.clone(),
-            )
+            ..Outgoing::new(id, Destination::Queue(queue), headers, self.body.clone())
         })
     }
 
@@ -263,11 +272,7 @@ impl Letter {
         let time = died.or_else(|| Timestamp::try_from(self.sent?).ok());
         let time = time
             .map_or_else(|| Timestamp::UNIX_EPOCH.to_zoned(TimeZone::UTC), |time| time.to_zoned(TimeZone::system()));
-        let content = || {
-            let text = [self.queue.as_deref().unwrap_or_default().as_bytes(), b"\n", &self.body].concat();
-            Uuid::new_v5(&Uuid::NAMESPACE_OID, &text).to_string()
-        };
-        let id = self.id.clone().unwrap_or_else(content);
+        let id = self.id.clone().unwrap_or_else(|| self.content().to_string());
         let allowed = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '_' };
         let id: String = id.chars().map(allowed).take(100).collect();
         let folder = time.strftime("%Y-%m-%d").to_string();
@@ -331,8 +336,8 @@ pub enum Fate {
 /// Which messages of a queue are looked at.
 #[derive(Debug, Clone, Copy)]
 pub struct Look {
-    /// How long to wait for another one.
-    pub wait: Duration,
+    /// How long to wait for another one after the last; none to stop when as many have come as the broker counts.
+    pub wait: Option<Duration>,
     /// At most so many.
     pub most: usize,
     /// One that has come back so often is renewed before anything else is done: a broker drops what comes back too often,
@@ -340,6 +345,13 @@ pub struct Look {
     pub worn: u32,
     /// Whether all stay.
     pub is_only_look: bool,
+}
+
+impl Look {
+    /// A look at `most` messages that all stay.
+    pub fn at(most: usize, worn: u32) -> Self {
+        Self { wait: None, most, worn, is_only_look: true }
+    }
 }
 
 /// What a look has come to.
@@ -366,7 +378,7 @@ impl Copies {
         for delivery in &worn {
             *self.expected.entry(fingerprint(delivery)).or_default() += 1;
         }
-        transport.renew(worn).await
+        unless_blocked(transport, transport.renew(worn)).await
     }
 
     /// Whether a message is such a copy, or one that is like it: as many come as are expected.
@@ -398,7 +410,8 @@ pub async fn look<E: From<TransportError>>(
     over: &mut watch::Receiver<bool>,
     each: impl FnMut(&Delivery) -> Result<Fate, E>,
 ) -> Result<Seen, E> {
-    transport.waiting(queue).await?;
+    let there = ready(transport, queue).await?.messages;
+    let expected = usize::try_from(there).unwrap_or(usize::MAX);
     let source = Destination::Queue(queue.to_owned());
     // What stays must not come again before all have been seen.
     let prefetch = match look.most {
@@ -407,8 +420,9 @@ pub async fn look<E: From<TransportError>>(
     };
     let deliveries = transport.subscribe(Subscription { source, prefetch }).await?;
     let (arrived, copies) = (VecDeque::new(), Copies::default());
+    let (staying, seen, came) = (Vec::new(), 0, 0);
     let mut reading =
-        Reading { transport, queue, look, prefetch, deliveries, arrived, copies, staying: Vec::new(), seen: 0 };
+        Reading { transport, queue, look, prefetch, deliveries, arrived, copies, staying, seen, came, expected };
     let ended = reading.read(over, each).await;
     let Reading { deliveries, mut staying, arrived, seen, .. } = reading;
     staying.extend(arrived);
@@ -430,6 +444,11 @@ struct Reading<'t> {
     copies: Copies,
     staying: Vec<Delivery>,
     seen: usize,
+    /// How many have come, copies included.
+    came: usize,
+    /// How many the broker has counted, copies included. It is 0 where it has counted none, which it also says when it is
+    /// busy.
+    expected: usize,
 }
 
 impl Reading<'_> {
@@ -486,12 +505,26 @@ impl Reading<'_> {
     async fn arrive(&mut self) -> Result<bool, TransportError> {
         /// How long to wait for messages that are there and do not come, as where another consumer goes first.
         const PATIENCE: Duration = Duration::from_secs(30);
+        /// How long to wait for messages of a queue that counts none, which a busy one does, or that others may have got.
+        const UNCOUNTED: Duration = Duration::from_secs(1);
         let begun = Instant::now();
         loop {
-            match timeout(self.look.wait, self.deliveries.next()).await {
+            if self.look.wait.is_none() && self.expected > 0 && self.came >= self.expected {
+                // All that was counted has come. What has come since then may be on its way.
+                let more = ready(self.transport, self.queue).await?.messages;
+                if more == 0 {
+                    let before = self.arrived.len();
+                    self.arrived.extend(std::iter::from_fn(|| self.deliveries.next_at_once()));
+                    self.came += self.arrived.len() - before;
+                    return Ok(self.arrived.len() > before);
+                }
+                self.expected = self.came.saturating_add(usize::try_from(more).unwrap_or(usize::MAX));
+            }
+            match timeout(self.look.wait.unwrap_or(UNCOUNTED), self.deliveries.next()).await {
                 Ok(Some(delivery)) => {
                     self.arrived.push_back(delivery);
                     self.arrived.extend(std::iter::from_fn(|| self.deliveries.next_at_once()));
+                    self.came += self.arrived.len();
                     return Ok(true);
                 }
                 Ok(None) => return Err(TransportError::NoSuchQueue(self.queue.to_owned())),
@@ -517,6 +550,7 @@ impl Reading<'_> {
         // Held until they are renewed, whatever becomes of that.
         let held = self.staying.len();
         self.staying.extend(worn.iter().cloned());
+        self.expected = self.expected.saturating_add(worn.len());
         self.copies.renew(self.transport, worn).await?;
         for delivery in self.staying.split_off(held) {
             if self.look.is_only_look && self.seen < self.look.most {
@@ -555,10 +589,35 @@ pub async fn let_go(
     mut held: Vec<Delivery>,
     worn: u32,
 ) -> Result<(), TransportError> {
+    // From a connection that is blocked the broker reads nothing more; its end releases what is held.
+    if matches!(&*transport.connection().borrow(), Connection::Blocked { .. }) {
+        return Ok(());
+    }
     for deliveries in &mut subscriptions {
         held.extend(deliveries.stop().await);
     }
-    transport.renew(held.into_iter().filter(|delivery| delivery.returns >= worn).collect()).await
+    let worn = held.into_iter().filter(|delivery| delivery.returns >= worn).collect();
+    unless_blocked(transport, transport.renew(worn)).await
+}
+
+/// Does something for which the broker has to take messages, unless it takes none now.
+async fn unless_blocked(
+    transport: &dyn Transport,
+    work: impl Future<Output = Result<(), TransportError>>,
+) -> Result<(), TransportError> {
+    let mut connection = transport.connection();
+    let blocked = async {
+        match connection.wait_for(|now| matches!(now, Connection::Blocked { .. })).await.as_deref() {
+            Ok(Connection::Blocked { reason, .. }) => TransportError::Blocked(reason.clone()),
+            // The connection has ended, and the work says so.
+            _ => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        biased;
+        done = work => done,
+        error = blocked => Err(error),
+    }
 }
 
 /// The topic that a letter came by, where the queue in which it died is gone.
@@ -590,7 +649,8 @@ pub async fn would_go(
     }
 }
 
-/// Sends a letter back, confirmed. Where its queue is gone and it had come by a topic, all who listen to that get it.
+/// Sends a letter back, confirmed; whether the broker has dropped it, because it has taken this message before. Where its
+/// queue is gone and it had come by a topic, all who listen to that get it.
 ///
 /// # Errors
 /// The broker did not take it.
@@ -598,16 +658,16 @@ pub async fn reinject(
     transport: &dyn Transport,
     letter: &Letter,
     message: Outgoing,
-) -> Result<Destination, TransportError> {
+) -> Result<(Destination, bool), TransportError> {
     let destination = message.destination.clone();
-    match transport.send(vec![message.clone()]).await {
+    match transport.offer(vec![message.clone()]).await {
         Err(TransportError::NoSuchQueue(queue)) => {
             let Some(exchange) = way_without(&queue, letter) else { return Err(TransportError::NoSuchQueue(queue)) };
             // Sent to the topic itself it would be gone if nobody listens; so it has to reach a queue.
-            transport.send(vec![Outgoing { exchange: Some(exchange.clone()), ..message }]).await?;
-            Ok(Destination::Topic(exchange))
+            let known = transport.offer(vec![Outgoing { exchange: Some(exchange.clone()), ..message }]).await?;
+            Ok((Destination::Topic(exchange), !known.is_empty()))
         }
-        sent => sent.map(|()| destination),
+        sent => sent.map(|known| (destination, !known.is_empty())),
     }
 }
 
@@ -655,7 +715,7 @@ mod tests {
             assert_eq!(again.properties, letter.properties);
             let read = |body: &[u8]| read_value(body).map_err(|_| body.to_vec());
             assert_eq!(read(&again.body), read(&letter.body));
-            let message = again.to_message("name", None).expect("knows where");
+            let message = again.to_message("id".to_owned(), None).expect("knows where");
             assert_eq!(message.destination, Destination::Queue("images".to_owned()));
             let keys: Vec<&str> = message.headers.keys().map(String::as_str).collect();
             assert_eq!(keys, [RECIPE_HEADER, "own", "dlq-reinjected"]);
@@ -689,6 +749,21 @@ mod tests {
     }
 
     #[test]
+    fn an_id_follows_from_the_letter_and_never_from_its_file() {
+        let base = letter(Some("m"), b"{}");
+        let again = |letter: &Letter| letter.next_id("reinjected");
+        assert!(again(&base).is_some_and(|id| Some(id) == again(&base)));
+        let died_again = Value::Array(vec![Value::from([("queue", "images"), ("time", "later")])]);
+        let headers = Object::from_iter([("x-death".to_owned(), died_again)]);
+        for other in [letter(Some("n"), b"{}"), letter(Some("m"), b"[]"), Letter { headers, ..base.clone() }] {
+            assert_ne!(again(&other), again(&base));
+        }
+        assert_ne!(base.next_id("rebased"), again(&base));
+        assert_eq!(again(&letter(None, b"{}")), None, "nothing tells two of these apart");
+        assert_eq!(again(&Letter { headers: Object::new(), ..base }), None, "a new request");
+    }
+
+    #[test]
     fn the_newest_end_that_is_no_wait_counts() {
         let death = letter(None, b"").death();
         assert_eq!((death.queue.as_deref(), death.exchange.as_str()), (Some("images"), "delayed"));
@@ -699,9 +774,9 @@ mod tests {
         let empty = Letter { headers: empty, ..letter(None, b"") };
         assert_eq!(empty.death().queue.as_deref(), Some("images"), "nobody says more");
         let nowhere = Letter { queue: None, ..without };
-        assert!(nowhere.to_message("x", None).is_err());
+        assert!(nowhere.to_message("x".to_owned(), None).is_err());
         assert_eq!(
-            nowhere.to_message("x", Some("q")).expect("is told").destination,
+            nowhere.to_message("x".to_owned(), Some("q")).expect("is told").destination,
             Destination::Queue("q".to_owned())
         );
     }

@@ -11,8 +11,9 @@ use std::time::SystemTime;
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
+use uuid::Uuid;
 
-use zrecipe_broker::message::{Destination, Outgoing, REQUEST_QUEUE, read_body};
+use zrecipe_broker::message::{Destination, Outgoing, REQUEST_QUEUE, message_id, read_body};
 use zrecipe_language::syntax::json::read_value;
 use zrecipe_language::value::{Object, Value};
 
@@ -29,6 +30,8 @@ pub struct DropFile {
     pub path: PathBuf,
     /// Since when.
     pub since: SystemTime,
+    /// The id of the message, so that sending it twice is sending it once.
+    pub id: String,
     /// Its headers.
     pub headers: Object,
     /// The request.
@@ -83,7 +86,9 @@ pub fn write(directory: &Path, request: &Outgoing) -> Result<PathBuf, Error> {
     let path = directory.join(&request.id);
     let failed = |source| Error::Directory { path: directory.to_owned(), source };
     let (headers, message) = (Value::Object(request.headers.clone()), read_body(&request.body));
-    let document = Value::from([("headers", headers), ("message", message)]);
+    // The reference's `zocalo.pickup` does not look at what else there is.
+    let own = Value::from([("id", request.id.as_str())]);
+    let document = Value::from([("headers", headers), ("message", message), ("zrecipe", own)]);
     // Somebody else sends it, under an account of his own; the mask of whoever writes it decides.
     let permissions = std::fs::Permissions::from_mode(0o666);
     let part = tempfile::Builder::new().prefix(PART).permissions(permissions).tempfile_in(directory);
@@ -159,14 +164,26 @@ fn read(path: &Path) -> Result<DropFile, Error> {
     let failed = |source| Error::File { path: path.to_owned(), source };
     let since = path.metadata().and_then(|found| found.modified()).map_err(failed)?;
     let malformed = |reason: &str| Error::Malformed { path: path.to_owned(), reason: reason.to_owned() };
-    let document = read_value(&std::fs::read(path).map_err(failed)?).map_err(|reason| malformed(&reason))?;
+    let text = std::fs::read(path).map_err(failed)?;
+    let document = read_value(&text).map_err(|reason| malformed(&reason))?;
     let Value::Object(mut document) = document else { return Err(malformed("it is no drop file")) };
     match (document.shift_remove("headers"), document.shift_remove("message")) {
         (Some(Value::Object(headers)), Some(message)) => {
-            Ok(DropFile { path: path.to_owned(), since, headers, message })
+            let own = document.get("zrecipe").and_then(|own| own.get("id")?.as_str()).map(str::to_owned);
+            // Files of our own from before the id was kept inside are named by it.
+            let is_named = headers.get(UNCONFIRMED).is_some();
+            let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).filter(|_| is_named);
+            let id = own.or(name).unwrap_or_else(|| made_id(&text, since));
+            Ok(DropFile { path: path.to_owned(), since, id, headers, message })
         }
         _ => Err(malformed("a drop file has `headers` and a `message`")),
     }
+}
+
+/// The id of a request that somebody else has kept: it follows from the request and from when it was written.
+fn made_id(text: &[u8], since: SystemTime) -> String {
+    let since = since.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos();
+    message_id(&Uuid::new_v5(&Uuid::NAMESPACE_OID, text).to_string(), &format!("kept {since}"))
 }
 
 impl DropFile {
@@ -175,11 +192,10 @@ impl DropFile {
         self.headers.get(UNCONFIRMED).is_some_and(Value::is_truthy)
     }
 
-    /// The request as it is sent. The id is the file's name, so that sending it twice is sending it once.
+    /// The request as it is sent.
     pub fn to_message(&self) -> Outgoing {
-        let name = self.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         Outgoing::new(
-            name,
+            self.id.clone(),
             Destination::Queue(REQUEST_QUEUE.to_owned()),
             self.headers.clone(),
             self.message.to_json().into_bytes(),
@@ -199,6 +215,23 @@ impl DropFile {
 mod tests {
     use super::*;
     use zrecipe_broker::message::Request;
+
+    #[test]
+    fn requests_of_others_are_told_apart_by_what_they_ask_and_when() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("request.json");
+        let written = |text: &str, at: u64| {
+            std::fs::write(&path, text).expect("is written");
+            let file = File::options().write(true).open(&path).expect("is there");
+            file.set_modified(SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(at)).expect("can be set");
+            list(directory.path()).expect("can be read").0[0].to_message().id
+        };
+        let request = |word: &str| format!(r#"{{"headers": {{}}, "message": {{"parameters": {{"word": "{word}"}}}}}}"#);
+        let first = written(&request("one"), 1);
+        assert_eq!(written(&request("one"), 1), first, "the same file");
+        assert_ne!(written(&request("two"), 1), first);
+        assert_ne!(written(&request("one"), 2), first, "the same request, asked once more");
+    }
 
     #[test]
     fn files_come_back_in_the_order_of_their_age() {
@@ -226,6 +259,10 @@ mod tests {
         assert_eq!(files[0].headers, headers);
         assert_eq!(files[0].to_message(), request("a"));
         assert_eq!(unusable.len(), 3, "{unusable:?}");
+        std::fs::rename(&files[0].path, directory.path().join("request.json")).expect("is renamed");
+        let renamed = list(directory.path()).expect("can be read").0;
+        assert_eq!(renamed[0].to_message(), request("a"), "the id is in the file and not its name");
+        std::fs::rename(directory.path().join("request.json"), &files[0].path).expect("is renamed");
         files[0].remove().expect("is removed");
         assert_eq!(list(directory.path()).expect("can be read").0.len(), 2);
     }

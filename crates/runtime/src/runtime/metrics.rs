@@ -13,6 +13,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
+use tokio::sync::watch;
+
 use crate::runtime::Event;
 use crate::runtime::instance::Observer;
 
@@ -41,6 +43,7 @@ pub struct Metrics {
     connected: Gauge,
     reconnections: Counter,
     lost_spans: Counter,
+    duplicates: Counter,
 }
 
 impl Metrics {
@@ -53,6 +56,7 @@ impl Metrics {
         let (outcomes, redelivered, abandoned) = (Family::default(), Family::default(), Family::default());
         let active = Family::default();
         let (connected, reconnections, lost_spans) = (Gauge::default(), Counter::default(), Counter::default());
+        let duplicates = Counter::default();
         registry.register_with_unit(
             "workflows_callback_processing_time",
             "How long messages were dealt with",
@@ -69,6 +73,8 @@ impl Metrics {
         registry.register("zrecipe_connected", "Whether the broker is connected", connected.clone());
         registry.register("zrecipe_reconnections", "Lost connections that were made again", reconnections.clone());
         registry.register("zrecipe_lost_spans", "Spans that the collector of traces did not take", lost_spans.clone());
+        let about = "Messages dropped because one with the same id was accepted before";
+        registry.register("zrecipe_duplicates", about, duplicates.clone());
         Arc::new(Self {
             registry,
             processing,
@@ -82,6 +88,7 @@ impl Metrics {
             connected,
             reconnections,
             lost_spans,
+            duplicates,
         })
     }
 
@@ -126,6 +133,19 @@ impl Metrics {
     /// It is not.
     pub fn disconnected(&self) {
         self.connected.set(0);
+    }
+
+    /// Counts the duplicates that a connection drops, until it is closed.
+    pub async fn follow_duplicates(self: Arc<Self>, mut dropped: watch::Receiver<u64>) {
+        let mut counted = 0;
+        loop {
+            let now = *dropped.borrow_and_update();
+            self.duplicates.inc_by(now.saturating_sub(counted));
+            counted = now;
+            if dropped.changed().await.is_err() {
+                return;
+            }
+        }
     }
 
     /// Spans that were not taken.

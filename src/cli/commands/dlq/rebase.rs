@@ -5,13 +5,14 @@ use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
 
 use tokio::sync::watch;
+use uuid::Uuid;
 
 use crate::cli::broker::{Environment, LOGBOOK};
 use crate::cli::confirm::confirm;
 use crate::cli::letters::{Found, LookArgs, interrupted, name};
 use crate::cli::progress::block_on_politely;
 use crate::cli::{Error, ParameterArgs, Session, difference_of_values, plain, print, say};
-use zrecipe_broker::message::{Envelope, Outgoing, message_id, sanitise};
+use zrecipe_broker::message::{Envelope, Outgoing, sanitise};
 use zrecipe_broker::transport::Transport;
 use zrecipe_language::bind::bind;
 use zrecipe_language::diagnostic::counted;
@@ -121,7 +122,11 @@ async fn send(
                 by_queue.entry(queue.as_str()).or_default().push((&change.letter, message));
             }
             _ => {
-                transport.send(vec![message.clone()]).await?;
+                if !transport.offer(vec![message.clone()]).await?.is_empty() {
+                    let id = &message.id;
+                    say(&plain(&format!("error: {}: the broker has taken it before, as {id}; it stays", change.place)));
+                    continue;
+                }
                 sent += 1;
                 let path = PathBuf::from(&change.place);
                 if args.remove {
@@ -208,16 +213,11 @@ impl<'s> Corrected<'s> {
         let mut headers = fresh_headers(&letter.headers);
         headers.insert("dlq-reinjected".to_owned(), Value::from("True"));
         let body = new.write();
-        let parent = letter.id.clone().unwrap_or_else(|| String::from_utf8_lossy(&letter.body).into_owned());
+        let id = letter.next_id(&format!("rebased {body}")).unwrap_or_else(|| Uuid::new_v4().to_string());
         let message = Outgoing {
             exchange,
             properties: letter.properties.clone(),
-            ..Outgoing::new(
-                message_id(&parent, &format!("rebased {:?} {body}", letter.death().time)),
-                destination,
-                headers,
-                body.into_bytes(),
-            )
+            ..Outgoing::new(id, destination, headers, body.into_bytes())
         };
         Ok((old.pointer, new, message))
     }

@@ -3,19 +3,21 @@
 use std::collections::{BTreeMap, HashSet};
 use std::io::{BufRead as _, IsTerminal as _};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::watch;
+use tokio::time::timeout;
+use uuid::Uuid;
 
 use crate::cli::broker::{Environment, EnvironmentArgs, worn};
 use crate::cli::letters::{expand, seconds};
-use crate::cli::progress::{block_on, interrupted};
+use crate::cli::progress::{GRACE, block_on_hurried, interrupted};
 use crate::cli::{Error, Session, plain, print, say};
 use zrecipe_broker::message::Outgoing;
 use zrecipe_broker::transport::{Error as TransportError, Transport};
 use zrecipe_language::diagnostic::counted;
 use zrecipe_language::value::Value;
-use zrecipe_runtime::ops::dead_letters::{self, Fate, Letter, look, ready, reinject, would_go};
+use zrecipe_runtime::ops::dead_letters::{self, Fate, Letter, Look, look, ready, reinject, would_go};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Reinject {
@@ -33,6 +35,9 @@ pub(super) struct Reinject {
     /// How many seconds to wait between letters.
     #[arg(short, long, value_name = "SECONDS", default_value_t = 0.0)]
     wait: f64,
+    /// Send letters once more that the broker has taken before: each gets a new id.
+    #[arg(long)]
+    again: bool,
     /// Say where each would go, after asking the broker whether its queue is there, and send nothing.
     #[arg(long)]
     dry_run: bool,
@@ -65,15 +70,18 @@ pub(super) fn send_back(args: &Reinject, session: &Session) -> Result<(), Error>
     // A file that is named twice is one letter.
     files.retain(|path| seen.insert(std::fs::canonicalize(path).unwrap_or_else(|_| path.clone())));
     let mut again = 0;
+    let hurried = AtomicBool::new(false);
     let put_back = async |transport: &dyn Transport| {
         let (end, mut over) = watch::channel(0);
         let (stop, mut stopping) = watch::channel(false);
         let signals = tokio::spawn(async move {
-            loop {
-                interrupted().await;
-                stop.send_replace(true);
-                end.send_modify(|times| *times += 1);
-            }
+            interrupted().await;
+            stop.send_replace(true);
+            end.send_modify(|times| *times += 1);
+            // A letter that is on its way is waited for; a broker that does not answer is not.
+            let _ = timeout(GRACE, interrupted()).await;
+            end.send_modify(|times| *times += 1);
+            std::future::pending::<()>().await;
         });
         let there = match args.remove && !args.dry_run {
             true => search(args, &environment, transport, &files, &mut stopping).await?,
@@ -87,6 +95,7 @@ pub(super) fn send_back(args: &Reinject, session: &Session) -> Result<(), Error>
                 }
             }
             stopped = *over.borrow() > 0;
+            hurried.store(stopped, Ordering::Relaxed);
             if stopped {
                 break;
             }
@@ -95,6 +104,7 @@ pub(super) fn send_back(args: &Reinject, session: &Session) -> Result<(), Error>
                 sent = one_back(args, transport, path, there.contains(path)) => sent,
                 _ = over.wait_for(|times| *times > 1) => {
                     stopped = true;
+                    hurried.store(true, Ordering::Relaxed);
                     break;
                 }
             };
@@ -102,7 +112,19 @@ pub(super) fn send_back(args: &Reinject, session: &Session) -> Result<(), Error>
             let file = path.display().to_string();
             let mut result = vec![("file".to_owned(), Value::from(file.as_str()))];
             match sent {
-                Ok(Sent { id, destination, may_be_again }) => {
+                Ok(Sent { id, destination, is_known: true, .. }) => {
+                    failed = true;
+                    say(&plain(&format!(
+                        "error: {file}: not sent, because the broker has taken it before, as {id}; the file stays\n  \
+                         help: `--again` sends it once more"
+                    )));
+                    result.extend([
+                        ("destination".to_owned(), Value::from(destination)),
+                        ("id".to_owned(), Value::from(id)),
+                        ("known".to_owned(), Value::Bool(true)),
+                    ]);
+                }
+                Ok(Sent { id, destination, may_be_again, .. }) => {
                     let verb = match (args.dry_run, there.contains(path)) {
                         (true, _) => "would go",
                         (false, true) => "had gone before",
@@ -119,6 +141,7 @@ pub(super) fn send_back(args: &Reinject, session: &Session) -> Result<(), Error>
                         ("destination".to_owned(), Value::from(destination)),
                         ("id".to_owned(), Value::from(id)),
                         ("may_be_again".to_owned(), Value::Bool(may_be_again)),
+                        ("known".to_owned(), Value::Bool(false)),
                     ]);
                 }
                 Err(reason) => {
@@ -131,7 +154,8 @@ pub(super) fn send_back(args: &Reinject, session: &Session) -> Result<(), Error>
         signals.abort();
         Ok(())
     };
-    block_on(environment.with_broker("dlq reinject", put_back))?;
+    let put_back = environment.with_broker("dlq reinject", put_back);
+    block_on_hurried(put_back, &hurried)?;
     if again > 0 && !args.dry_run {
         say(&format!("note: {} may have gone twice; services of zrecipe take each once", counted(again, "letter")));
     }
@@ -164,8 +188,11 @@ fn is_piped() -> bool {
 struct Sent {
     id: String,
     destination: String,
-    /// Whether somebody was stopped before who was sending it, and nobody knows whether the broker had it.
+    /// Whether an earlier command was stopped while it sent this, so that it is unknown whether the broker has it.
     may_be_again: bool,
+    /// Whether the broker has dropped it, because it has taken this message before and not for an earlier command that was
+    /// stopped.
+    is_known: bool,
 }
 
 /// The name of a file without its directory.
@@ -190,8 +217,8 @@ async fn search(
     /// More messages are not looked through.
     const MOST: u16 = 50_000;
     let mut wanted: BTreeMap<String, Vec<(&PathBuf, Outgoing)>> = BTreeMap::new();
-    for path in files.iter().filter(|path| mark(path).exists()) {
-        if let Ok((_, message)) = letter_of(args, path) {
+    for path in files {
+        if let Ok((_, message, true)) = letter_of(args, path) {
             wanted.entry(message.destination.name().to_owned()).or_default().push((path, message));
         }
     }
@@ -203,8 +230,7 @@ async fn search(
         }
         let Ok(Some(known)) = environment.queue(&queue).await else { continue };
         let Ok(worn) = worn(&known) else { continue };
-        let wait = Duration::from_secs(1);
-        let look_at = dead_letters::Look { wait, most: usize::from(MOST), worn, is_only_look: true };
+        let look_at = Look::at(usize::from(MOST), worn);
         look(transport, &queue, look_at, over, |delivery| {
             // Another letter may have the same id.
             let is_it = |(_, message): &(&PathBuf, Outgoing)| {
@@ -220,36 +246,53 @@ async fn search(
     Ok(there)
 }
 
-/// The letter of a file, and the message as which it goes back.
-fn letter_of(args: &Reinject, path: &Path) -> Result<(Letter, Outgoing), String> {
+/// The letter of a file, the message as which it goes back, and whether an earlier command was stopped while it sent this
+/// message.
+fn letter_of(args: &Reinject, path: &Path) -> Result<(Letter, Outgoing, bool), String> {
     let letter = Letter::read(path).map_err(|error| match error {
         dead_letters::Error::Malformed { reason, .. } => reason,
         dead_letters::Error::Io { source, .. } => source.to_string(),
         dead_letters::Error::Transport(error) => error.to_string(),
     })?;
-    let message = letter.to_message(&file_name(path), args.destination.as_deref())?;
-    Ok((letter, message))
+    let begun = if args.remove && !args.again { begun(path, &letter) } else { None };
+    let is_begun = begun.is_some();
+    let known = begun.flatten().or_else(|| letter.next_id("reinjected").filter(|_| !args.again));
+    let id = known.unwrap_or_else(|| Uuid::new_v4().to_string());
+    let message = letter.to_message(id, args.destination.as_deref())?;
+    Ok((letter, message, is_begun))
+}
+
+/// Whether an earlier command was stopped while it sent this letter, and the id under which it did, where its mark says so.
+/// The mark of another letter, which was in a file of the same name, does not count.
+fn begun(path: &Path, letter: &Letter) -> Option<Option<String>> {
+    let text = std::fs::read_to_string(mark(path)).ok()?;
+    match text.split_once('\n') {
+        Some((id, content)) => (content.trim() == letter.content().to_string()).then(|| Some(id.to_owned())),
+        // Versions before this one did not say which letter it was.
+        None => Some(None),
+    }
 }
 
 /// Sends one letter back, unless it is there already.
 async fn one_back(args: &Reinject, transport: &dyn Transport, path: &Path, is_there: bool) -> Result<Sent, String> {
-    let (letter, message) = letter_of(args, path)?;
+    let (letter, message, is_begun) = letter_of(args, path)?;
     let mark = mark(path);
-    let (id, mut may_be_again) = (message.id.clone(), args.remove && !is_there && mark.exists());
+    let (id, mut may_be_again) = (message.id.clone(), !is_there && is_begun);
     let untold = |error: TransportError| match error {
         TransportError::NoSuchQueue(_) => format!("{error}; `--destination QUEUE` sends it to another one"),
         error => error.to_string(),
     };
     if args.dry_run {
         let destination = would_go(transport, &letter, &message).await.map_err(untold)?.to_string();
-        return Ok(Sent { id, destination, may_be_again });
+        return Ok(Sent { id, destination, may_be_again, is_known: false });
     }
     if args.remove {
-        std::fs::write(&mark, &id).map_err(|error| format!("its file could not be removed: {error}"))?;
+        std::fs::write(&mark, format!("{id}\n{}\n", letter.content()))
+            .map_err(|error| format!("its file could not be removed: {error}"))?;
     }
     let connection = transport.connection();
     let sent = match is_there {
-        true => Ok(message.destination),
+        true => Ok((message.destination, false)),
         false => reinject(transport, &letter, message).await,
     };
     // What was on its way by a connection that is lost is sent again by the next one.
@@ -261,12 +304,16 @@ async fn one_back(args: &Reinject, transport: &dyn Transport, path: &Path, is_th
             matches!(error, NoSuchQueue(_) | NoSuchTopic(_) | Refused { .. })
         }
     };
-    if sent.is_ok() && args.remove {
+    // The broker has it for the command that was stopped.
+    let has_it = is_begun && matches!(&sent, Ok((_, true)));
+    may_be_again &= !has_it;
+    let is_sent = matches!(&sent, Ok((_, false))) || has_it;
+    if is_sent && args.remove {
         std::fs::remove_file(path).map_err(|error| format!("it was sent, but cannot be removed: {error}"))?;
     }
     if is_known && args.remove {
         let _ = std::fs::remove_file(mark);
     }
-    let destination = sent.map_err(untold)?.to_string();
-    Ok(Sent { id, destination, may_be_again })
+    let destination = sent.map_err(untold)?.0.to_string();
+    Ok(Sent { id, destination, may_be_again, is_known: !is_sent })
 }

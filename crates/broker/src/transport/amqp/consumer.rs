@@ -54,6 +54,8 @@ pub(super) struct Holdings {
     held: Mutex<HashMap<u64, Held>>,
     inbox: Mutex<Inbox>,
     remember: Duration,
+    /// How many messages were dropped, because they had been accepted before.
+    duplicates: watch::Sender<u64>,
 }
 
 /// Which messages were accepted from which queue, and when.
@@ -74,7 +76,19 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Holdings {
     pub(super) fn new(remember: Duration) -> Self {
-        Self { next: AtomicU64::new(1), held: Mutex::default(), inbox: Mutex::default(), remember }
+        let duplicates = watch::Sender::new(0);
+        Self { next: AtomicU64::new(1), held: Mutex::default(), inbox: Mutex::default(), remember, duplicates }
+    }
+
+    /// How many messages were dropped, because they had been accepted before.
+    pub(super) fn duplicates(&self) -> watch::Receiver<u64> {
+        self.duplicates.subscribe()
+    }
+
+    /// Logs and counts a message that is dropped, because it was accepted before.
+    fn drop_duplicate(&self, queue: &str, id: &str) {
+        tracing::warn!("dropped message {id} of queue {queue}: a message with this id was accepted before");
+        self.duplicates.send_modify(|count| *count += 1);
     }
 
     fn hold(&self, held: Held) -> u64 {
@@ -102,6 +116,7 @@ impl Holdings {
             && self.has_accepted(queue, &delivery.id)
         {
             if let Some(held) = self.take(delivery.tag) {
+                self.drop_duplicate(queue, &delivery.id);
                 tokio::spawn(async move { held.receipts.acknowledge(held.tag).await });
             }
             return false;
@@ -336,6 +351,7 @@ impl Reception {
             && self.holdings.has_accepted(queue, id)
         {
             // The same message once more: it is dealt with.
+            self.holdings.drop_duplicate(queue, id);
             let is_told = receipts.acknowledge(message.delivery_tag).await;
             return if is_told { Ok(None) } else { Err(Gone) };
         }
@@ -365,6 +381,11 @@ impl Reception {
         Ok(Some(Delivery { tag, ..delivery }))
     }
 
+    /// How long the end of a subscription may take now.
+    fn patience(&self) -> Duration {
+        if self.standing.obstacle().is_some() { BLOCKED_FAREWELL } else { FAREWELL }
+    }
+
     /// Ends the consumer; what it was still sent. The channel stays, for what is held.
     async fn stop(
         &self,
@@ -384,14 +405,14 @@ impl Reception {
             }
             Some(())
         };
-        let _ = unless_gone(&self.states, epoch, timeout(FAREWELL, stopped)).await;
+        let _ = unless_gone(&self.states, epoch, timeout(self.patience(), stopped)).await;
         rest
     }
 
     /// Ends the subscription. What is not settled goes back to the queue.
     async fn leave(&self, channel: &Channel, consumer: Option<&Consumer>) {
         self.holdings.forget(self.number);
-        let patience = if self.standing.obstacle().is_some() { BLOCKED_FAREWELL } else { FAREWELL };
+        let patience = self.patience();
         let left = timeout(patience, async {
             if let Some(consumer) = consumer {
                 channel.basic_cancel(consumer.tag(), BasicCancelOptions::default()).await?;

@@ -681,13 +681,13 @@ impl Ledger {
     // Messages
 
     /// Sends messages, all or none.
-    pub(super) fn send(&mut self, namespace: &Arc<str>, parcels: &[Parcel]) -> Result<(), Error> {
+    pub(super) fn send(&mut self, namespace: &Arc<str>, parcels: &[Parcel]) -> Result<Vec<String>, Error> {
         let namespace = self.namespace(namespace)?;
         let places = self.places(namespace, parcels)?;
         match namespace {
             Some(namespace) => self.enqueue(namespace, parcels, &places, None),
             // Only topics, and nobody listens.
-            None => Ok(()),
+            None => Ok(Vec::new()),
         }
     }
 
@@ -708,16 +708,16 @@ impl Ledger {
         Ok(places)
     }
 
-    /// Writes messages. One whose id was taken in before is dropped; one that carries on the id of the message
-    /// `settled` in the same transaction is that message moving on.
+    /// Writes messages. One whose id was taken in before is dropped, and its id returned; one that carries on the id of
+    /// the message `settled` in the same transaction is that message moving on.
     fn enqueue(
         &mut self,
         namespace: i64,
         parcels: &[Parcel],
         places: &[Vec<i64>],
         settled: Option<&str>,
-    ) -> Result<(), Error> {
-        let mut settled = settled;
+    ) -> Result<Vec<String>, Error> {
+        let (mut settled, mut known) = (settled, Vec::new());
         for (parcel, queues) in parcels.iter().zip(places) {
             if queues.is_empty() {
                 continue;
@@ -731,6 +731,7 @@ impl Ledger {
                 .sql("INSERT INTO inbox(seq, namespace, id, at) VALUES(?, ?, ?, ?) ON CONFLICT DO NOTHING")?
                 .execute(params![seq, namespace, parcel.id, self.now])?;
             if taken == 0 {
+                known.push(parcel.id.clone());
                 continue;
             }
             let due = self.now.saturating_add(parcel.delay);
@@ -752,7 +753,7 @@ impl Ledger {
             }
             self.touched.insert(namespace);
         }
-        Ok(())
+        Ok(known)
     }
 
     /// Whether there is something to claim in the queue.
@@ -793,7 +794,7 @@ impl Ledger {
     }
 
     /// Settles a message that this process holds, and sends what it led to.
-    pub(super) fn settle(&mut self, held: &Held, ending: &Ending) -> Result<(), Error> {
+    pub(super) fn settle(&mut self, held: &Held, ending: &Ending) -> Result<Vec<String>, Error> {
         let places = self.places(Some(held.namespace), &ending.outputs)?;
         if !self.holds(held)? {
             return Err(Error::NotHeld);

@@ -124,6 +124,8 @@ pub(super) struct Subscriber {
 pub(super) enum Answer {
     Done,
     Held(bool),
+    /// All is sent, but for what was taken before: the ids of that.
+    Sent(Vec<String>),
     Place {
         namespace: i64,
         queue: i64,
@@ -604,11 +606,12 @@ impl Writer {
     fn execute(&mut self, op: &Op, course: &mut Course) -> Result<Answer, Error> {
         let ledger = &mut self.ledger;
         match op {
-            Op::Send { namespace, parcels } => ledger.send(namespace, parcels)?,
+            Op::Send { namespace, parcels } => return Ok(Answer::Sent(ledger.send(namespace, parcels)?)),
             Op::Settle { namespace, tag, id, ending } => {
                 let holding = self.held.get(tag).filter(|holding| holding.is(namespace, id)).ok_or(Error::NotHeld)?;
-                ledger.settle(&holding.held, ending)?;
+                let known = ledger.settle(&holding.held, ending)?;
                 *course.freed.entry(holding.subscription).or_default() += 1;
+                return Ok(Answer::Sent(known));
             }
             Op::Declare { namespace, queue } => {
                 let namespace = ledger.namespace_made(namespace)?;
