@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
+
+use tokio::time::timeout;
 
 use crate::cli::progress::Outages;
 use crate::cli::{Error, Session, say};
@@ -13,8 +15,8 @@ use zrecipe_language::lint::nearest;
 use zrecipe_language::site::{Plugins, Site};
 use zrecipe_project::library::{self, Library};
 use zrecipe_runtime::ops::logbook;
-use zrecipe_runtime::ops::management::{Management, Queue};
 use zrecipe_runtime::runtime::LOGBOOK;
+use zrecipe_runtime::ops::management::{self, Management, Queue};
 use zrecipe_runtime::runtime::run::{DATABASE, Listed, Runs};
 
 /// The namespace of the embedded broker that stands for a facility's broker.
@@ -199,6 +201,36 @@ impl Environment {
         }
     }
 
+    /// Replaces statistics about these queues with what the broker counts at this moment, where they are not current.
+    ///
+    /// # Errors
+    /// The broker cannot be reached.
+    pub async fn refresh(&self, queues: &mut Vec<Queue>) -> Result<(), Error> {
+        if queues.iter().any(|queue| !queue.is_current) {
+            let transport = self.connect("queues", &[]).await?;
+            management::refresh(&*transport, queues).await;
+            transport.close().await?;
+        }
+        Ok(())
+    }
+
+    /// Why the broker takes no messages at this moment, if that is so. Asks by a connection of its own: the broker reads
+    /// nothing more from one that it has blocked, not even that messages go back.
+    ///
+    /// # Errors
+    /// The broker cannot be reached.
+    pub async fn obstacle(&self) -> Result<Option<String>, Error> {
+        let Place::Amqp(_) = &self.place else { return Ok(None) };
+        let transport = self.connect("alarms", &[]).await?;
+        let tried = transport.try_send(Duration::ZERO).await;
+        // It does not hear that we leave, either.
+        let _ = timeout(Duration::from_millis(100), transport.close()).await;
+        Ok(match tried {
+            Err(transport::Error::Blocked(reason)) => Some(reason),
+            _ => None,
+        })
+    }
+
     /// These queues, by name, as far as AMQP tells: for a broker whose management API nobody has named.
     ///
     /// # Errors
@@ -212,7 +244,9 @@ impl Environment {
             let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
             let messages = count(found.messages);
             let consumers = found.consumers.map(count);
-            queues.push(Queue { name: name.to_owned(), messages, ready: messages, consumers, ..Queue::default() });
+            let is_current = true;
+            let name = name.to_owned();
+            queues.push(Queue { name, messages, ready: messages, consumers, is_current, ..Queue::default() });
         }
         transport.close().await?;
         Ok(queues)
@@ -381,6 +415,7 @@ fn of_embedded(queue: QueueInfo) -> Queue {
         outgoing: Some(queue.outgoing),
         oldest: queue.oldest,
         limit: None,
+        is_current: true,
         name: queue.name,
     }
 }

@@ -3,12 +3,16 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::time::Duration;
 
+use tokio::sync::watch;
+use tokio::time::sleep;
+
 use super::broker::{Environment, EnvironmentArgs, worn};
-use super::progress::block_on_politely;
+use super::progress::{block_on_politely, side_by_side};
 use super::{Error, Session, plain, plain_lines, say};
-use zrecipe_broker::transport::{Error as TransportError, Transport};
+use zrecipe_broker::transport::{Error as TransportError, Transport, Waiting};
 use zrecipe_language::diagnostic::counted;
 use zrecipe_language::lint::nearest;
 use zrecipe_language::secret;
@@ -27,9 +31,10 @@ pub struct LookArgs {
     /// Look at so many letters of a queue at most.
     #[arg(long, value_name = "N", default_value_t = 1000)]
     limit: usize,
-    /// How many seconds to wait for another letter.
-    #[arg(long, value_name = "SECONDS", default_value_t = 1.0)]
-    wait: f64,
+    /// Wait so many seconds for another letter after the last one; without it, stop when as many have come as the broker
+    /// counts.
+    #[arg(long, value_name = "SECONDS")]
+    wait: Option<f64>,
 }
 
 /// Letters, each with the queue or the file that it is in, and how to look into the queues again.
@@ -41,6 +46,8 @@ pub struct Found {
     pub queues: Vec<(String, Look)>,
     /// How many letters there are in those that hold more than were looked at.
     pub more: BTreeMap<String, u64>,
+    /// How many queues could not be read.
+    pub unread: usize,
 }
 
 impl LookArgs {
@@ -59,42 +66,118 @@ impl LookArgs {
             return Ok(found);
         }
         let environment = self.environment.read(session)?;
-        let wait = seconds(self.wait)?;
-        block_on_politely(async |mut over| {
-            let over = &mut over;
-            let look_at_all = async |transport: &dyn Transport| {
-                for heap in queues(named, &environment).await? {
-                    let whole = heap.ready(transport).await?;
-                    let Heap { queue, count, worn, .. } = heap;
-                    if count == Some(0) && whole == 0 {
-                        continue;
+        let wait = self.wait.map(seconds).transpose()?;
+        let is_all = self.places.is_empty();
+        block_on_politely(async |over| {
+            let heaps = queues(named, &environment).await?;
+            refuse_while_blocked(&environment, &heaps).await?;
+            let read_all = async |transport: &dyn Transport| {
+                let work = heaps.iter().map(|heap| {
+                    let work: Pin<Box<dyn Future<Output = Result<Option<Pile>, Error>> + '_>> =
+                        Box::pin(self.read_one(heap, transport, wait, over.clone()));
+                    work
+                });
+                let read = side_by_side(LANES, work.collect()).await;
+                for (heap, read) in heaps.iter().zip(read) {
+                    match read {
+                        Ok(Some(pile)) => found.add(heap, pile),
+                        Ok(None) => {}
+                        Err(error) if is_all && !*over.borrow() => {
+                            say(&format!("error: cannot read {}: {}", heap.queue, error.message()));
+                            found.unread += 1;
+                        }
+                        Err(error) => return Err(error),
                     }
-                    let look_at = Look { wait, most: self.limit, worn, is_only_look: true };
-                    let seen = look(transport, &queue, look_at, over, |delivery| {
-                        found.letters.push((queue.clone(), Letter::of(delivery)));
-                        Ok::<_, Error>(Fate::Stays)
-                    });
-                    let seen = seen.await?;
-                    if seen.is_interrupted {
-                        return Err(interrupted());
-                    }
-                    if seen.count == self.limit && whole > seen.count as u64 {
-                        say(&format!(
-                            "note: {queue} holds {whole}, and {} were looked at; `--limit {whole}` looks at all",
-                            seen.count
-                        ));
-                        found.more.insert(queue.clone(), whole);
-                    }
-                    if ready(transport, &queue).await?.consumers.is_some_and(|others| others > 0) {
-                        say(&format!("note: {queue} has other consumers; letters that they hold are not seen"));
-                    }
-                    found.queues.push((queue, look_at));
                 }
-                if self.places.is_empty() { tell_of_runs(&environment).await } else { Ok(()) }
+                if is_all { tell_of_runs(&environment).await } else { Ok(()) }
             };
-            environment.with_broker("dlq", look_at_all).await
+            environment.with_broker("dlq", read_all).await
         })?;
         Ok(found)
+    }
+
+    /// The letters of one queue; nothing where it is known to be empty.
+    async fn read_one(
+        &self,
+        heap: &Heap,
+        transport: &dyn Transport,
+        wait: Option<Duration>,
+        mut over: watch::Receiver<bool>,
+    ) -> Result<Option<Pile>, Error> {
+        /// How long the broker may count a consumer that has gone.
+        const GONE: Duration = Duration::from_millis(200);
+        let mut there = heap.waiting(transport).await?;
+        if there.consumers.is_some_and(|others| others > 0) {
+            sleep(GONE).await;
+            there = heap.waiting(transport).await?;
+        }
+        let Heap { queue, count, worn, .. } = heap;
+        if *count == Some(0) && there.messages == 0 {
+            return Ok(None);
+        }
+        let look_at = Look { wait, ..Look::at(self.limit, *worn) };
+        let mut letters = Vec::new();
+        let seen = look(transport, queue, look_at, &mut over, |delivery| {
+            letters.push(Letter::of(delivery));
+            Ok::<_, Error>(Fate::Stays)
+        });
+        let seen = seen.await?;
+        if seen.is_interrupted {
+            return Err(interrupted());
+        }
+        let more = (seen.count == self.limit && there.messages > seen.count as u64).then_some(there.messages);
+        Ok(Some(Pile { look_at, letters, more, others: there.consumers.unwrap_or(0) }))
+    }
+}
+
+/// How many queues are read at a time.
+const LANES: usize = 16;
+
+/// What one queue holds.
+struct Pile {
+    look_at: Look,
+    letters: Vec<Letter>,
+    /// How many letters it has, where that is more than were read.
+    more: Option<u64>,
+    /// How many consumers it had before it was read.
+    others: u64,
+}
+
+impl Found {
+    fn add(&mut self, heap: &Heap, pile: Pile) {
+        let (queue, count) = (&heap.queue, pile.letters.len());
+        self.letters.extend(pile.letters.into_iter().map(|letter| (queue.clone(), letter)));
+        if let Some(whole) = pile.more {
+            say(&format!("note: {queue} holds {whole}, and {count} were looked at; `--limit {whole}` looks at all"));
+            self.more.insert(queue.clone(), whole);
+        }
+        if pile.others > 0 {
+            say(&format!("note: {queue} has other consumers; letters that they hold are not seen"));
+        }
+        self.queues.push((queue.clone(), pile.look_at));
+    }
+
+    /// The end of a command that has shown them.
+    ///
+    /// # Errors
+    /// Some queues could not be read, which was reported.
+    pub fn conclude(unread: usize) -> Result<(), Error> {
+        if unread == 0 { Ok(()) } else { Err(Error::exit(2)) }
+    }
+}
+
+/// Refuses to read queues while the broker takes no messages, where a letter may have come back so often that it needs a
+/// copy.
+///
+/// # Errors
+/// The broker takes no messages now, or cannot be reached.
+pub async fn refuse_while_blocked(environment: &Environment, heaps: &[Heap]) -> Result<(), Error> {
+    let Some(limited) = heaps.iter().find(|heap| heap.worn < u32::MAX && heap.count != Some(0)) else { return Ok(()) };
+    match environment.obstacle().await? {
+        None => Ok(()),
+        Some(reason) => Err(Error::new(format!("cannot read `{}` now: {reason}", limited.queue))
+            .hint("a message that has come back too often needs a copy, or its queue drops it when it goes back")
+            .hint("`zrecipe dlq check` and `zrecipe queues` count messages without taking them")),
     }
 }
 
@@ -187,8 +270,15 @@ impl Heap {
     /// # Errors
     /// There is no such queue, or the broker failed.
     pub async fn ready(&self, transport: &dyn Transport) -> Result<u64, Error> {
-        let found = ready(transport, &self.queue).await.map(|found| found.messages);
-        found.map_err(|error| {
+        self.waiting(transport).await.map(|found| found.messages)
+    }
+
+    /// How many letters wait in it, and how many consumers it has.
+    ///
+    /// # Errors
+    /// There is no such queue, or the broker failed.
+    pub async fn waiting(&self, transport: &dyn Transport) -> Result<Waiting, Error> {
+        ready(transport, &self.queue).await.map_err(|error| {
             let is_missing = matches!(error, TransportError::NoSuchQueue(_));
             let said = Error::from(error);
             match &self.meant {

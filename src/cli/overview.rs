@@ -4,11 +4,11 @@ use crate::cli::Error;
 use crate::cli::broker::{Environment, Run};
 use crate::cli::progress::timestamp;
 use zrecipe_broker::message::Destination;
-use zrecipe_broker::transport::Subscription;
+use zrecipe_broker::transport::{Subscription, Transport};
 use zrecipe_language::contract::Contracts;
 use zrecipe_language::value::Value;
 use zrecipe_runtime::ops::dead_letters::queue_of;
-use zrecipe_runtime::ops::management::Queue;
+use zrecipe_runtime::ops::management::{Queue, refresh};
 use zrecipe_runtime::ops::services::Instance;
 use zrecipe_runtime::runtime::status::TOPIC;
 
@@ -41,12 +41,17 @@ impl Problem {
 
 impl Counts {
     /// Asks the broker.
-    pub async fn read(environment: &Environment) -> Self {
+    pub async fn read(environment: &Environment, transport: &dyn Transport) -> Self {
         /// So many are listed.
         const RUNS: usize = 20;
         let mut counts = Self::default();
         match environment.queues().await {
-            Ok(queues) => counts.queues = Some(queues),
+            Ok(mut queues) => {
+                if !environment.is_embedded() {
+                    refresh(transport, &mut queues).await;
+                }
+                counts.queues = Some(queues);
+            }
             Err(error) => counts.problems.push(Problem::new("queues and dead letters", &error)),
         }
         match environment.runs(RUNS).await {

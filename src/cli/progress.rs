@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 use std::time::{Duration, SystemTime};
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -24,12 +27,35 @@ use zrecipe_runtime::runtime::{Event, Service};
 
 /// How long the end of a connection may take.
 const FAREWELL: Duration = Duration::from_secs(2);
+/// How long the end of a thread may take that waits for a file or a program.
+const THREADS: Duration = Duration::from_secs(1);
+/// How long messages of others may take to go back after a signal, and how long the rest may take then: together less
+/// than two seconds.
+pub const GRACE: Duration = Duration::from_millis(1200);
+const SHORT: Duration = Duration::from_millis(250);
 
 /// Runs something that waits for brokers and programs.
 ///
 /// # Errors
 /// What it says, or there are no threads to be had.
 pub fn block_on<T>(future: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    block_on_until(future, || false)
+}
+
+/// The same for what sees to signals itself; its end is short when it was `hurried`.
+///
+/// # Errors
+/// As [`block_on`].
+pub fn block_on_hurried<T>(future: impl Future<Output = Result<T, Error>>, hurried: &AtomicBool) -> Result<T, Error> {
+    block_on_until(future, || hurried.load(Ordering::Relaxed))
+}
+
+/// The same; its end is short when `is_hurried` says so.
+fn block_on_until<T>(
+    future: impl Future<Output = Result<T, Error>>,
+    is_hurried: impl Fn() -> bool,
+) -> Result<T, Error> {
+    let or_short = |time| if is_hurried() { SHORT } else { time };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -38,11 +64,11 @@ pub fn block_on<T>(future: impl Future<Output = Result<T, Error>>) -> Result<T, 
     let result = runtime.block_on(async {
         let result = future.await;
         // Whatever has ended it, the broker hears of it.
-        let _ = timeout(FAREWELL, all_closed()).await;
+        let _ = timeout(or_short(FAREWELL), all_closed()).await;
         result
     });
     // A thread that waits for a file or a program must not keep us.
-    runtime.shutdown_timeout(Duration::from_secs(1));
+    runtime.shutdown_timeout(or_short(THREADS));
     result
 }
 
@@ -85,27 +111,57 @@ fn news(before: &Connection, now: &Connection) -> Option<String> {
     })
 }
 
-/// The same for what holds messages of others: it is told when a signal asks for its end, and lets go of them. A second signal
-/// does not wait for that.
+/// The same for what holds messages of others: it is told when a signal asks for its end, and releases them. A second signal
+/// does not wait for that, and neither does the first one for a broker that does not answer.
 ///
 /// # Errors
-/// As [`block_on`]; or it was interrupted twice.
+/// As [`block_on`]; or it was interrupted and could not end in order.
 pub fn block_on_politely<T>(work: impl AsyncFnOnce(watch::Receiver<bool>) -> Result<T, Error>) -> Result<T, Error> {
-    block_on(async {
-        let (end, over) = watch::channel(false);
+    let (end, over) = watch::channel(false);
+    let interrupted = over.clone();
+    let work = async {
         let mut signals = Signals::new();
-        let twice = async {
+        let cut_off = async {
             signals.next().await;
             end.send_replace(true);
-            signals.next().await;
+            if timeout(GRACE, signals.next()).await.is_ok() { "interrupted twice" } else { "interrupted" }
         };
         tokio::select! {
             biased;
             result = work(over) => result,
-            () = twice => Err(Error::new("interrupted twice")
+            how = cut_off => Err(Error::new(format!("{how}, before the broker had taken everything back"))
                 .hint("messages that were held go back as they are, and that counts as a delivery")),
         }
+    };
+    block_on_until(work, || *interrupted.borrow())
+}
+
+/// Does things side by side, at most `limit` at a time; what they come to, in their order.
+pub async fn side_by_side<T>(limit: usize, work: Vec<Pin<Box<dyn Future<Output = T> + '_>>>) -> Vec<T> {
+    let mut done: Vec<Option<T>> = work.iter().map(|_| None).collect();
+    let mut waiting = work.into_iter().enumerate();
+    let mut running = Vec::new();
+    std::future::poll_fn(|cx| {
+        loop {
+            let room = limit.max(1).saturating_sub(running.len());
+            running.extend(waiting.by_ref().take(room));
+            let before = running.len();
+            running.retain_mut(|(at, work)| match work.as_mut().poll(cx) {
+                Poll::Ready(result) => {
+                    done[*at] = Some(result);
+                    false
+                }
+                Poll::Pending => true,
+            });
+            match running.len() {
+                0 if waiting.len() == 0 => return Poll::Ready(()),
+                now if now == before => return Poll::Pending,
+                _ => {}
+            }
+        }
     })
+    .await;
+    done.into_iter().flatten().collect()
 }
 
 /// The services of a run on this machine.

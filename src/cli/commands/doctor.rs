@@ -13,7 +13,7 @@ use zrecipe_language::value::{Object, Value};
 use zrecipe_project::judge::CheckOptions;
 use zrecipe_runtime::http::escape;
 use zrecipe_runtime::ops::checkup::{self, Finding, Needs, Severity};
-use zrecipe_runtime::ops::management::Management;
+use zrecipe_runtime::ops::management::{Management, refresh};
 use zrecipe_runtime::runtime::run::destinations;
 use zrecipe_runtime::runtime::status::TOPIC;
 
@@ -145,7 +145,7 @@ async fn rabbitmq(environment: &Environment, options: &Options, needs: &Needs, f
     }
     match environment.management() {
         Ok(management) => {
-            if let Err(error) = by_api(&management, environment, options, needs, found).await {
+            if let Err(error) = by_api(&management, environment, open.as_ref(), options, needs, found).await {
                 let said = Error::from(error);
                 found.push(Finding::error("management", said.message(), said.hints().join("; ")));
             }
@@ -223,6 +223,7 @@ fn remedy(error: &transport::Error) -> &'static str {
 async fn by_api(
     management: &Management,
     environment: &Environment,
+    broker: Option<&Amqp>,
     options: &Options,
     needs: &Needs,
     found: &mut Vec<Finding>,
@@ -234,7 +235,12 @@ async fn by_api(
     let vhost = escape(&options.vhost);
     found.extend(checkup::exchanges(&management.get(&format!("exchanges/{vhost}")).await?));
     match environment.queues().await {
-        Ok(queues) => found.extend(checkup::queues(&queues, needs, false)),
+        Ok(mut queues) => {
+            if let Some(broker) = broker {
+                refresh(broker, &mut queues).await;
+            }
+            found.extend(checkup::queues(&queues, needs, false));
+        }
         Err(error) => found.push(Finding::error("queues", error.message(), error.hints().join("; "))),
     }
     if let Login::Password { user, .. } = &options.login {

@@ -95,7 +95,7 @@ async fn watch(
     let connection = transport.connection();
     let mut ticks = interval(Duration::from_secs(1));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut counting = Box::pin(Counts::read(environment));
+    let mut counting = Box::pin(Counts::read(environment, transport));
     let mut pause = Box::pin(sleep(Duration::ZERO));
     let (mut is_counting, mut interrupted) = (true, Box::pin(interrupted()));
     loop {
@@ -133,7 +133,7 @@ async fn watch(
                 pause = Box::pin(sleep(PAUSE));
             }
             () = &mut pause, if !is_counting => {
-                counting = Box::pin(Counts::read(environment));
+                counting = Box::pin(Counts::read(environment, transport));
                 is_counting = true;
             }
             _ = ticks.tick() => if deliveries.is_none() {

@@ -1,12 +1,11 @@
 //! `zrecipe peek`: the first messages of a queue, which stay there.
 
 use std::fmt::Write as _;
-use std::time::Duration;
 
 use tokio::sync::watch;
 
 use crate::cli::broker::{Environment, EnvironmentArgs, worn};
-use crate::cli::letters::{interrupted, name, parts, shown, step_text};
+use crate::cli::letters::{Heap, interrupted, name, parts, refuse_while_blocked, shown, step_text};
 use crate::cli::progress::{block_on_politely, timestamp};
 use crate::cli::{Error, Session, plain, print, say};
 use zrecipe_language::value::{Object, Value};
@@ -110,8 +109,9 @@ async fn see(args: &Args, environment: &Environment, over: &mut watch::Receiver<
                 ));
         }
     };
-    // How many there are is not asked first: a busy RabbitMQ says 0 of a queue that does not answer at once.
-    let look_at = Look { wait: Duration::from_secs(1), most, worn, is_only_look: true };
+    let heap = Heap { queue: args.queue.clone(), count: None, worn, meant: None };
+    refuse_while_blocked(environment, &[heap]).await?;
+    let look_at = Look::at(most, worn);
     let mut seen = Vec::new();
     let looked = environment.with_broker("peek", async |transport| {
         let looked = look(transport, &args.queue, look_at, over, |delivery| {

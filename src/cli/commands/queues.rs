@@ -12,7 +12,7 @@ use crate::cli::{Error, Session, print, say};
 use zrecipe_language::diagnostic::counted;
 use zrecipe_language::value::Value;
 use zrecipe_runtime::ops::dead_letters::PREFIX;
-use zrecipe_runtime::ops::management::Queue;
+use zrecipe_runtime::ops::management::{Queue, STATISTICS_AGE};
 
 /// See what stands in the queues: how much, how fast, since when, who takes it
 ///
@@ -24,8 +24,9 @@ use zrecipe_runtime::ops::management::Queue;
 /// What to look for: `ready` grows and `consumers` is 0: the service is not running. `unacked` stands still and `out/s`
 /// is 0: the service hangs. `dead` is not 0: `zrecipe dlq diagnose` says why.
 ///
-/// On RabbitMQ this asks the management API, which the environment names in a block of the plugin `rabbitmqapi`; its
-/// numbers lag by some seconds. Without one, name the queues: then AMQP tells `ready` and `consumers`.
+/// On RabbitMQ `ready` and `consumers` are the broker's counts of this moment, queried over AMQP. All others are statistics
+/// of the management API, 5 s old or older. The environment names that API in a block of the plugin `rabbitmqapi`; without
+/// one, name the queues.
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct Args {
@@ -101,6 +102,9 @@ struct Row {
     dead: i64,
 }
 
+/// How many queues a note names.
+const FEW: usize = 5;
+
 fn list(args: &Args, session: &Session) -> Result<(), Error> {
     let environment = args.environment.read(session)?;
     let wanted = args.queues.iter().map(|pattern| Ok((pattern.as_str(), matcher(pattern)?)));
@@ -130,7 +134,8 @@ fn list(args: &Args, session: &Session) -> Result<(), Error> {
     }
     let now = SystemTime::now();
     if args.json {
-        let rows = rows.iter().map(|row| json(row, now)).collect();
+        let is_embedded = environment.is_embedded();
+        let rows = rows.iter().map(|row| json(row, now, is_embedded)).collect();
         let document = Value::from([("version", Value::from(1)), ("queues", Value::Array(rows))]);
         return print(&(document.to_json_pretty() + "\n"));
     }
@@ -142,10 +147,19 @@ fn list(args: &Args, session: &Session) -> Result<(), Error> {
         vec![["queue", "ready", "unacked", "in/s", "out/s", "consumers", "oldest", "dead"].map(str::to_owned)];
     table.extend(rows.iter().map(|row| cells(row, now)));
     print(&align(&table))?;
+    if environment.amqp().is_some() && rows.iter().any(|row| row.queue.unacknowledged.is_some()) {
+        let age = STATISTICS_AGE.as_secs();
+        let current =
+            if rows.iter().all(|row| row.queue.is_current) { "; `ready` and `consumers` are current" } else { "" };
+        say(&format!("note: `unacked`, `in/s`, `out/s` and `oldest` are statistics, {age} s old or older{current}"));
+    }
     let is_left =
         |row: &&Row| row.queue.ready > 0 && row.queue.consumers == Some(0) && !row.queue.name.starts_with(PREFIX);
-    for row in rows.iter().filter(is_left) {
-        say(&format!("note: nobody takes the messages of `{}`", row.queue.name));
+    let left: Vec<String> = rows.iter().filter(is_left).map(|row| format!("`{}`", row.queue.name)).collect();
+    if !left.is_empty() {
+        let more = if left.len() > FEW { format!(" and {} more", left.len() - FEW) } else { String::new() };
+        let few = left.iter().take(FEW).map(String::as_str).collect::<Vec<_>>().join(", ");
+        say(&format!("note: no consumer takes the messages of {few}{more}"));
     }
     Ok(())
 }
@@ -158,7 +172,10 @@ fn matcher(pattern: &str) -> Result<GlobMatcher, Error> {
 async fn find(environment: &Environment, names: &[String]) -> Result<Vec<Queue>, Error> {
     let is_pattern = |name: &String| name.contains(['*', '?', '[', '{']);
     let names: Vec<&String> = if names.iter().any(is_pattern) { Vec::new() } else { names.iter().collect() };
-    if let Some(queues) = environment.queues_unless_named(&names).await? {
+    if let Some(mut queues) = environment.queues_unless_named(&names).await? {
+        if let Err(error) = environment.refresh(&mut queues).await {
+            say(&format!("warning: {}; all numbers are statistics of the management API", error.message()));
+        }
         return Ok(queues);
     }
     let mut queues = environment.ask_for_queues(&names).await?;
@@ -203,10 +220,11 @@ fn cells(row: &Row, now: SystemTime) -> [String; 8] {
     ]
 }
 
-fn json(row: &Row, now: SystemTime) -> Value {
+fn json(row: &Row, now: SystemTime, is_embedded: bool) -> Value {
     let queue = &row.queue;
     let rate = |rate: Option<f64>| rate.map_or(Value::Null, Value::from);
     let oldest = queue.oldest.and_then(|oldest| now.duration_since(oldest).ok());
+    let statistics_age = if is_embedded { Value::Null } else { Value::from(STATISTICS_AGE.as_secs_f64()) };
     Value::from([
         ("name", Value::from(queue.name.as_str())),
         ("messages", Value::from(queue.messages)),
@@ -217,6 +235,8 @@ fn json(row: &Row, now: SystemTime) -> Value {
         ("consumers", Value::from(queue.consumers)),
         ("oldest_seconds", rate(oldest.map(|age| age.as_secs_f64()))),
         ("dead", Value::from(row.dead)),
+        ("is_current", Value::Bool(queue.is_current)),
+        ("statistics_age_seconds", statistics_age),
     ])
 }
 

@@ -48,7 +48,7 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
     let wait = Duration::try_from_secs_f64(args.wait).map_err(|_| Error::new("`--wait` is a number of seconds"))?;
     let (services, counts) = block_on(async {
         let transport = environment.connect("status", &[]).await?;
-        let (services, mut counts) = tokio::join!(listen(&*transport, wait), Counts::read(&environment));
+        let (services, mut counts) = tokio::join!(listen(&*transport, wait), Counts::read(&environment, &*transport));
         // Where the broker takes nothing no service can tell how it is. It reads nothing of ours after that, either.
         let services = match transport.try_send(Duration::ZERO).await {
             Err(error @ zrecipe_broker::transport::Error::Blocked(_)) => Err(error),

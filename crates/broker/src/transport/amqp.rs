@@ -216,6 +216,25 @@ impl Transport for Amqp {
         Ok(Waiting { messages: u64::from(messages), consumers: Some(u64::from(consumers)) })
     }
 
+    async fn waiting_in(&self, queues: &[String]) -> Vec<Result<Waiting, Error>> {
+        /// How many channels query at a time.
+        const LANES: usize = 8;
+        let share = queues.len().div_ceil(LANES).max(1);
+        let mut lanes = Vec::new();
+        for names in queues.chunks(share) {
+            let (shared, names) = (Arc::clone(&self.shared), names.to_vec());
+            lanes.push(tokio::spawn(async move { shared.count_all(&names).await }));
+        }
+        let mut found = Vec::with_capacity(queues.len());
+        for (lane, names) in lanes.into_iter().zip(queues.chunks(share)) {
+            let answers = lane.await.unwrap_or_default();
+            let missing = names.len().saturating_sub(answers.len());
+            found.extend(answers);
+            found.extend(std::iter::repeat_with(|| Err(Error::Closed)).take(missing));
+        }
+        found
+    }
+
     async fn purge(&self, queue: &str) -> Result<u64, Error> {
         let asked = async |channel: &Channel, name| channel.queue_purge(name, QueuePurgeOptions::default()).await;
         self.shared.ask(queue, asked).await.map(u64::from)
@@ -223,6 +242,10 @@ impl Transport for Amqp {
 
     fn connection(&self) -> watch::Receiver<Connection> {
         self.shared.standing.watch()
+    }
+
+    fn duplicates(&self) -> watch::Receiver<u64> {
+        self.shared.holdings.duplicates()
     }
 
     async fn close(&self) -> Result<(), Error> {
@@ -271,6 +294,52 @@ impl Shared {
             error if is_missing(&error) => Error::NoSuchQueue(queue.to_owned()),
             error => self.unavailable(explain(&error)),
         })
+    }
+
+    /// What waits in these queues, one after the other on one channel. A question about what is not there costs the channel.
+    async fn count_all(&self, queues: &[String]) -> Vec<Result<Waiting, Error>> {
+        let deadline = Instant::now() + self.options.patience;
+        let mut open: Option<(Arc<Link>, Channel)> = None;
+        let mut found = Vec::with_capacity(queues.len());
+        for queue in queues {
+            let counted = self.count(queue, &mut open, deadline).await;
+            if counted.is_err() {
+                open = None;
+            }
+            found.push(counted);
+        }
+        if let Some((link, channel)) = open {
+            let closing = async { channel.close(200, "".into()).await };
+            let _ = self.answer(&link, deadline, closing).await;
+        }
+        found
+    }
+
+    async fn count(
+        &self,
+        queue: &str,
+        open: &mut Option<(Arc<Link>, Channel)>,
+        deadline: Instant,
+    ) -> Result<Waiting, Error> {
+        let name = short(queue).map_err(|_| Error::NoSuchQueue(shown(queue)))?;
+        let (link, known) = match open.take() {
+            Some((link, channel)) => (link, Some(channel)),
+            None => (self.link(deadline).await?, None),
+        };
+        let asked = async {
+            let channel = match known {
+                Some(channel) => channel,
+                None => link.channel().await?,
+            };
+            let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+            let answer = channel.queue_declare(name, passive, FieldTable::default()).await?;
+            Ok((channel, answer.message_count(), answer.consumer_count()))
+        };
+        let (channel, messages, consumers) = self.answer(&link, deadline, asked).await?.map_err(|error| {
+            if is_missing(&error) { Error::NoSuchQueue(queue.to_owned()) } else { self.unavailable(explain(&error)) }
+        })?;
+        *open = Some((link, channel));
+        Ok(Waiting { messages: u64::from(messages), consumers: Some(u64::from(consumers)) })
     }
 
     /// What comes of asking the broker something.

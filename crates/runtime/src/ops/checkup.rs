@@ -72,6 +72,9 @@ impl Finding {
     }
 }
 
+/// What is added to a number that is not the broker's count of this moment.
+const STATISTICS: &str = " (statistics, 5 s old or older)";
+
 /// Queues, and who needs each.
 pub type Needs = BTreeMap<String, String>;
 
@@ -91,13 +94,17 @@ pub fn queues(queues: &[Queue], needs: &Needs, may_be_missing: bool) -> Vec<Find
     }
     let is_of_letters = |queue: &Queue| queue_of(&queue.name) == queue.name;
     for queue in queues.iter().filter(|queue| !is_of_letters(queue)) {
+        let is_old = if queue.is_current { "" } else { STATISTICS };
         if queue.messages > 0 && queue.consumers == Some(0) {
             let whose = if queue.name == REQUEST_QUEUE { "a dispatcher" } else { "its service" };
             let (wait, them) = if queue.messages == 1 { ("waits", "it") } else { ("wait", "them") };
-            let text = format!("{} {wait} in `{}` and nobody consumes {them}", messages(queue.messages), queue.name);
+            let count = messages(queue.messages);
+            let text = format!("{count} {wait} in `{}` and nobody consumes {them}{is_old}", queue.name);
             let help =
                 format!("start {whose} (`zrecipe service`), or look at its log; `zrecipe status` shows who runs");
-            found.push(Finding::error("consumers", text, help));
+            // Statistics alone do not make it an error.
+            let finding = if queue.is_current { Finding::error } else { Finding::warning };
+            found.push(finding("consumers", text, help));
         }
     }
     if found.is_empty() {
@@ -106,7 +113,9 @@ pub fn queues(queues: &[Queue], needs: &Needs, may_be_missing: bool) -> Vec<Find
     }
     let dead: Vec<&Queue> = queues.iter().filter(|queue| is_of_letters(queue) && queue.messages > 0).collect();
     for queue in &dead {
-        let text = format!("{} in `{}`", messages(queue.messages).replace("message", "dead letter"), queue.name);
+        let is_old = if queue.is_current { "" } else { STATISTICS };
+        let count = messages(queue.messages).replace("message", "dead letter");
+        let text = format!("{count} in `{}`{is_old}", queue.name);
         let help = format!("`zrecipe dlq diagnose {}` says why, and whether sending them back can help", queue.name);
         found.push(Finding::warning("dead letters", text, help));
     }
@@ -336,7 +345,7 @@ mod tests {
     #[test]
     fn queues_are_judged() {
         let queue = |name: &str, messages, consumers| {
-            let named = Queue { name: name.to_owned(), ..Queue::default() };
+            let named = Queue { name: name.to_owned(), is_current: true, ..Queue::default() };
             Queue { messages, consumers, ..named }
         };
         let needs = Needs::from([("images".to_owned(), "recipe `a`".to_owned())]);
@@ -356,6 +365,12 @@ mod tests {
         ] {
             assert_eq!(shown(&queues(&listed, &needs, false)), expected);
         }
+        let old = Queue { is_current: false, ..queue("images", 2, Some(0)) };
+        let said = shown(&queues(&[old], &needs, false));
+        assert!(
+            said[0].starts_with("warning consumers: ") && said[0].ends_with("(statistics, 5 s old or older)"),
+            "{said:?}"
+        );
     }
 
     #[test]

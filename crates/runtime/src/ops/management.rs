@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use base64::Engine as _;
 
 use crate::http::{Client, Method, StatusCode, escape};
+use zrecipe_broker::transport::{Error as TransportError, Transport, Waiting};
 use zrecipe_language::site::Plugins;
 use zrecipe_language::value::Value;
 
@@ -59,7 +60,8 @@ pub struct Answer {
     pub date: Option<String>,
 }
 
-/// A queue as the broker counts it; the numbers may lag by some seconds. What a broker does not know is none.
+/// A queue as the broker counts it. Numbers are statistics, [`STATISTICS_AGE`] old or older, unless `is_current` says so of
+/// two of them. What a broker does not say is none.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Queue {
     /// Its name.
@@ -80,9 +82,52 @@ pub struct Queue {
     pub oldest: Option<SystemTime>,
     /// How often a message may come back before it dies of it.
     pub limit: Option<u32>,
+    /// Whether `ready` and `consumers` are the broker's own counts of this moment, and no statistics.
+    pub is_current: bool,
+}
+
+/// How old the statistics of the management API are: RabbitMQ collects them once in this time unless
+/// `collect_statistics_interval` sets another one, and no answer says which.
+pub const STATISTICS_AGE: Duration = Duration::from_secs(5);
+
+/// Replaces what statistics say about ready messages and consumers with the broker's own counts of this moment. Queues that
+/// have been deleted meanwhile go; those that cannot be queried keep their statistics.
+pub async fn refresh(transport: &dyn Transport, queues: &mut Vec<Queue>) {
+    /// How often a queue is queried that is said to be empty: a busy RabbitMQ says 0 of one that does not answer at once.
+    const TIMES: usize = 3;
+    let mut wanted: Vec<usize> = (0..queues.len()).collect();
+    let mut gone = Vec::new();
+    for time in 1..=TIMES {
+        let names: Vec<String> = wanted.iter().map(|at| queues[*at].name.clone()).collect();
+        let found = transport.waiting_in(&names).await;
+        let mut again = Vec::new();
+        for (at, found) in wanted.into_iter().zip(found) {
+            match found {
+                Ok(found) if found.messages == 0 && queues[at].ready > 0 && time < TIMES => again.push(at),
+                Ok(found) => queues[at].count(found),
+                Err(TransportError::NoSuchQueue(_)) => gone.push(at),
+                Err(_) => {}
+            }
+        }
+        wanted = again;
+    }
+    gone.sort_unstable();
+    gone.into_iter().rev().for_each(|at| _ = queues.remove(at));
 }
 
 impl Queue {
+    /// Takes the broker's own counts.
+    fn count(&mut self, found: Waiting) {
+        self.ready = i64::try_from(found.messages).unwrap_or(i64::MAX);
+        self.consumers = found.consumers.map(|count| i64::try_from(count).unwrap_or(i64::MAX));
+        // A consumer that has gone holds nothing, though it is listed for some seconds.
+        if self.consumers == Some(0) {
+            self.unacknowledged = self.unacknowledged.map(|_| 0);
+        }
+        self.messages = self.ready.saturating_add(self.unacknowledged.unwrap_or(0));
+        self.is_current = true;
+    }
+
     /// Reads what the API says of a queue.
     fn read(said: &Value) -> Option<Self> {
         /// What RabbitMQ from version 4 on puts where nothing is said.
@@ -109,6 +154,7 @@ impl Queue {
             outgoing,
             oldest: oldest.and_then(|seconds| UNIX_EPOCH.checked_add(Duration::from_secs(seconds))),
             limit: if is_quorum { limit.or(Some(DEFAULT_LIMIT)) } else { None },
+            is_current: false,
         })
     }
 }
@@ -218,7 +264,8 @@ impl Management {
         Ok(Answer { content: content.map_err(|reason| wrong(reason, None))?, date: answer.date().map(str::to_owned) })
     }
 
-    /// The queues of the virtual host.
+    /// The queues of the virtual host. Their numbers are statistics, [`STATISTICS_AGE`] old or older; [`refresh`] queries
+    /// those that must not be.
     ///
     /// # Errors
     /// There is no answer.
@@ -255,6 +302,7 @@ mod tests {
             outgoing: Some(2.5),
             oldest: Some(UNIX_EPOCH + Duration::from_secs(100)),
             limit: Some(3),
+            is_current: false,
         };
         assert_eq!(read(whole), Some(expected));
         // What has just been made has no numbers yet.

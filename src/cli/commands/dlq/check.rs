@@ -4,9 +4,9 @@ use crate::cli::broker::{EnvironmentArgs, no_such_queue};
 use crate::cli::letters::{NONE, tell_of_runs};
 use crate::cli::progress::{align, block_on};
 use crate::cli::{Error, Session, print, say};
-use zrecipe_broker::transport::Transport;
 use zrecipe_language::value::Value;
-use zrecipe_runtime::ops::dead_letters::{self, queue_of, ready};
+use zrecipe_runtime::ops::dead_letters::{self, queue_of};
+use zrecipe_runtime::ops::management::Queue;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Check {
@@ -34,19 +34,10 @@ pub(super) fn check(args: &Check, session: &Session) -> Result<(), Error> {
         let is_meant = |name: &String| {
             if wanted.is_empty() { name.starts_with(dead_letters::PREFIX) } else { wanted.contains(name) }
         };
-        let mut counts: Vec<(String, i64)> = Vec::new();
-        // What RabbitMQ lists lags by seconds; what it says when asked does not, but is without what somebody holds.
-        let ask = async |transport: &dyn Transport| {
-            for queue in all.into_iter().filter(|queue| is_meant(&queue.name)) {
-                let found = ready(transport, &queue.name).await?;
-                // What somebody held who is gone is counted among those that wait, and listed as held for some seconds.
-                let held = if found.consumers == Some(0) { None } else { queue.unacknowledged };
-                let waiting = i64::try_from(found.messages).unwrap_or(i64::MAX);
-                counts.push((queue.name, waiting.saturating_add(held.unwrap_or(0))));
-            }
-            Ok(())
-        };
-        environment.with_broker("dlq check", ask).await?;
+        let mut all: Vec<Queue> = all.into_iter().filter(|queue| is_meant(&queue.name)).collect();
+        // Statistics lag; what the broker counts does not, but is without what consumers hold.
+        environment.refresh(&mut all).await?;
+        let mut counts: Vec<(String, i64)> = all.into_iter().map(|queue| (queue.name, queue.messages)).collect();
         counts.retain(|(_, count)| *count > 0);
         if wanted.is_empty() {
             tell_of_runs(&environment).await?;

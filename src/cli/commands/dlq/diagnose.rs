@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use super::{Look, one_line};
-use crate::cli::letters::NONE;
+use crate::cli::letters::{Found, NONE};
 use crate::cli::{Error, Session, plain, print, say};
 use zrecipe_language::value::Value;
 use zrecipe_runtime::ops::prospects::{Prospects, prospects};
@@ -16,7 +16,7 @@ type Kind = (String, Prospects, String);
 type Member<'l> = (&'l str, Option<&'l str>);
 
 pub(super) fn diagnose(args: &Look, session: &Session) -> Result<(), Error> {
-    let letters = args.letters.find(session)?.letters;
+    let Found { letters, unread, .. } = args.letters.find(session)?;
     let library = match args.letters.environment.read(session) {
         Ok(environment) => environment.library(session),
         Err(_) => session.library()?,
@@ -45,7 +45,8 @@ pub(super) fn diagnose(args: &Look, session: &Session) -> Result<(), Error> {
         groups[number].1.push((place, letter.id.as_deref()));
     }
     if args.json {
-        return print(&(Value::Array(results).to_json_pretty() + "\n"));
+        print(&(Value::Array(results).to_json_pretty() + "\n"))?;
+        return Found::conclude(unread);
     }
     if letters.is_empty() {
         say(NONE);
@@ -57,7 +58,8 @@ pub(super) fn diagnose(args: &Look, session: &Session) -> Result<(), Error> {
         let _ = writeln!(text, "  died: {}\n  {verdict}: {}", plain(&one_line(&reason)), plain(&prospects.why));
         let _ = writeln!(text, "  help: {}", plain(&help));
     }
-    print(&text)
+    print(&text)?;
+    Found::conclude(unread)
 }
 
 /// Which letters there are of a kind: each if they are few.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Look, one_line};
-use crate::cli::letters::{NONE, step_text};
+use crate::cli::letters::{Found, NONE, step_text};
 use crate::cli::progress::align;
 use crate::cli::{Error, Session, print, say};
 use zrecipe_language::value::Value;
@@ -28,15 +28,17 @@ pub(super) fn list(args: &Look, session: &Session) -> Result<(), Error> {
                 ("in_queue", Value::from(more)),
             ])
         });
-        return print(&(Value::Array(groups.collect()).to_json_pretty() + "\n"));
+        print(&(Value::Array(groups.collect()).to_json_pretty() + "\n"))?;
+        return Found::conclude(found.unread);
     }
     if groups.is_empty() {
         say(NONE);
-        return Ok(());
+        return Found::conclude(found.unread);
     }
     let mut rows = vec![["count", "queue", "step", "reason"].map(str::to_owned)];
     rows.extend(
         groups.into_iter().map(|((queue, step, reason), count)| [count.to_string(), queue, step, one_line(&reason)]),
     );
-    print(&align(&rows))
+    print(&align(&rows))?;
+    Found::conclude(found.unread)
 }

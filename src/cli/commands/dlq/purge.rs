@@ -4,13 +4,13 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 
 use crate::cli::broker::EnvironmentArgs;
-use crate::cli::letters::{Heap, NONE, queues, seconds, tell_of_runs};
+use crate::cli::letters::{Heap, NONE, queues, refuse_while_blocked, seconds, tell_of_runs};
 use crate::cli::progress::block_on_politely;
 use crate::cli::{Error, Session, print, say};
 use zrecipe_broker::transport::{Delivery, Transport};
 use zrecipe_language::diagnostic::counted;
 use zrecipe_language::value::Value;
-use zrecipe_runtime::ops::dead_letters::{self, Fate, Letter, look, ready};
+use zrecipe_runtime::ops::dead_letters::{Fate, Letter, Look, look, ready};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Purge {
@@ -22,9 +22,10 @@ pub(super) struct Purge {
     /// The directory for the files; without it `zocalo.dlq.purge_location` of the site, else `DLQ`.
     #[arg(long, value_name = "DIR")]
     location: Option<PathBuf>,
-    /// How many seconds to wait for another letter.
-    #[arg(long, value_name = "SECONDS", default_value_t = 1.0)]
-    wait: f64,
+    /// Wait so many seconds for another letter after the last one; without it, stop when as many have come as the broker
+    /// counts.
+    #[arg(long, value_name = "SECONDS")]
+    wait: Option<f64>,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -34,7 +35,7 @@ pub(super) fn purge(args: &Purge, session: &Session) -> Result<(), Error> {
     let environment = args.environment.read(session)?;
     let location = args.location.clone().or_else(|| environment.storage("zocalo.dlq.purge_location"));
     let location = location.unwrap_or_else(|| PathBuf::from("DLQ"));
-    let wait = seconds(args.wait)?;
+    let wait = args.wait.map(seconds).transpose()?;
     let mut written: Vec<(String, PathBuf)> = Vec::new();
     let purged = block_on_politely(async |mut over| {
         /// How often to look again where letters have come back.
@@ -42,6 +43,7 @@ pub(super) fn purge(args: &Purge, session: &Session) -> Result<(), Error> {
         let over = &mut over;
         let move_to_files = async |transport: &dyn Transport| {
             let mut heaps = queues(args.queues.iter().collect(), &environment).await?;
+            refuse_while_blocked(&environment, &heaps).await?;
             let mut connection = transport.connection();
             let (mut taken, mut known) = (HashSet::new(), HashSet::new());
             for _ in 0..ROUNDS {
@@ -74,7 +76,7 @@ pub(super) fn purge(args: &Purge, session: &Session) -> Result<(), Error> {
                         }
                         Ok::<_, Error>(Fate::Goes)
                     };
-                    let all = dead_letters::Look { wait, most: usize::MAX, worn: *worn, is_only_look: false };
+                    let all = Look { wait, is_only_look: false, ..Look::at(usize::MAX, *worn) };
                     let seen = look(transport, queue, all, over, purge).await;
                     if written.len() > before {
                         let count = written.len() - before;

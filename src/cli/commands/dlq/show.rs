@@ -3,15 +3,16 @@
 use std::fmt::Write as _;
 
 use super::Look;
-use crate::cli::letters::{NONE, name, parts, shown, step_text};
+use crate::cli::letters::{Found, NONE, name, parts, shown, step_text};
 use crate::cli::{Error, Session, plain, print, say};
 use zrecipe_language::value::Value;
 
 pub(super) fn show(args: &Look, session: &Session) -> Result<(), Error> {
-    let letters = args.letters.find(session)?.letters;
+    let Found { letters, unread, .. } = args.letters.find(session)?;
     let shown: Vec<Value> = letters.iter().map(|(_, letter)| shown(letter)).collect();
     if args.json {
-        return print(&(Value::Array(shown).to_json_pretty() + "\n"));
+        print(&(Value::Array(shown).to_json_pretty() + "\n"))?;
+        return Found::conclude(unread);
     }
     if letters.is_empty() {
         say(NONE);
@@ -25,5 +26,6 @@ pub(super) fn show(args: &Look, session: &Session) -> Result<(), Error> {
         let _ = writeln!(text, "  step    {}", plain(&step_text(letter)));
         text.push_str(&parts(&shown));
     }
-    print(&text)
+    print(&text)?;
+    Found::conclude(unread)
 }
