@@ -361,7 +361,8 @@ async fn nothing_is_lost(office: &Office) {
 
 /// What is kept keeps the queue of its dead letters, the exchange, the bindings and the policy that lead there.
 async fn what_stays_keeps_its_dead_letters(office: &Office) {
-    let named = CONFIGURATION.to_owned()
+    let base = std::fs::read_to_string(office.directory.path().join("changed.yml")).expect("read");
+    let named = base.clone()
         + "- {names: [mimas], vhost: zocalo, settings: {queues: {type: quorum, dead-letter-routing-key-pattern: 'dlq.{name}'}}}\n";
     office.write("with.yml", &named);
     office.expect("broker apply --yes with.yml", 0, &["changes made"]).await;
@@ -381,7 +382,7 @@ async fn what_stays_keeps_its_dead_letters(office: &Office) {
         }
     }
     office.comes_to("queues mimas --json", 0, &["\"messages\": 30"]).await;
-    office.write("without.yml", CONFIGURATION);
+    office.write("without.yml", &base);
     let kept = [
         "! queue mimas in zocalo",
         "! queue dlq.mimas in zocalo\n    not done: queue `mimas` needs it for its dead letters",

@@ -23,9 +23,15 @@ declare_rule! {
     ///     x-delayed-type: direct
     /// groups:
     /// - names: [images]
+    ///   settings:
+    ///     queues:
+    ///       dead-letter-routing-key-pattern: dlq.{name}
     ///   vhost: zocalo
     /// - names: [trigger]
     ///   bindings: ['', delayed]
+    ///   settings:
+    ///     queues:
+    ///       dead-letter-routing-key-pattern: dlq.{name}
     ///   vhost: zocalo
     /// ```
     /// ```json

@@ -18,6 +18,9 @@ declare_rule! {
     /// exchanges: []
     /// groups:
     /// - names: [images]
+    ///   settings:
+    ///     queues:
+    ///       dead-letter-routing-key-pattern: dlq.{name}
     /// ```
     /// ```json
     /// { "1": { "queue": "imgaes" }, "start": [[1, []]] }

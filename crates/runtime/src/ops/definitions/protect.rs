@@ -63,7 +63,9 @@ fn remedies(changes: &[Change], live: &Live) -> Vec<Remedy> {
         let led: Vec<Route<'_>> = led.into_iter().filter(|route| !now.way(route).is_empty()).collect();
         let lead = after.routes(queue);
         let is_wish = lead.is_empty() && !is_kept && described.is_none_or(|queue| meant.routes(queue).is_empty());
-        let lead_nowhere = lead.is_empty() || lead.iter().any(|route| after.way(route).is_empty());
+        // Where letters come to keep their own routing keys, it is unknown whether they take the bindings that there are.
+        let is_unsure = |route: &Route<'_>| is_kept && route.keeps_key() && !led.contains(route);
+        let lead_nowhere = lead.is_empty() || lead.iter().any(|route| is_unsure(route) || after.way(route).is_empty());
         let could_lead = !led.is_empty() || lead.iter().any(|route| !now.way(route).is_empty());
         let is_cut = lead_nowhere && could_lead && !is_wish;
         let routes: Vec<&Route<'_>> = if is_cut {
@@ -285,17 +287,17 @@ mod tests {
         is_there(Kind::Exchange, binding.text("source")) && is_there(kind, binding.text("destination"))
     }
 
-    /// Whether a message reaches a queue, found by carrying it there.
-    fn arrives(things: &[Thing], exchange: &str, key: &str, hops: usize) -> bool {
+    /// Whether a message reaches a queue, found by carrying it there; with any routing key where none is given.
+    fn arrives(things: &[Thing], exchange: &str, key: Option<&str>, hops: usize) -> bool {
         let find = |kind, name: &str| things.iter().find(|thing| thing.kind == kind && thing.name == name);
         if exchange.is_empty() {
-            return find(Kind::Queue, key).is_some();
+            return key.is_none_or(|key| find(Kind::Queue, key).is_some());
         }
         let Some(source) = find(Kind::Exchange, exchange).filter(|_| hops > 0) else { return false };
         things.iter().filter(|thing| thing.kind == Kind::Binding && thing.text("source") == exchange).any(|binding| {
-            let fits = match source.text("type") {
-                "direct" => binding.text("routing_key") == key,
-                "topic" => topic_matches(binding.text("routing_key"), key),
+            let fits = match (source.text("type"), key) {
+                ("direct", Some(key)) => binding.text("routing_key") == key,
+                ("topic", Some(key)) => topic_matches(binding.text("routing_key"), key),
                 _ => true,
             };
             let to = binding.text("destination");
@@ -326,7 +328,8 @@ mod tests {
                 own.or_else(|| policy?.settings.get("definition")?.get(key))?.as_str()
             };
             let exchange = said("dead-letter-exchange")?;
-            let key = said("dead-letter-routing-key").unwrap_or(&queue.name);
+            // What comes by the default exchange has the name of its queue as its routing key.
+            let key = said("dead-letter-routing-key").or(exchange.is_empty().then_some(queue.name.as_str()));
             Some(arrives(things, exchange, key, 4))
         };
         counting.into_iter().filter_map(fate).collect()

@@ -26,6 +26,13 @@ pub(super) struct Route<'t> {
     key: Option<&'t str>,
 }
 
+impl Route<'_> {
+    /// Whether letters keep their own routing keys.
+    pub(super) fn keeps_key(&self) -> bool {
+        self.key.is_none()
+    }
+}
+
 impl<'t> State<'t> {
     /// What a broker has.
     pub(super) fn of(live: &'t Live) -> Self {
