@@ -68,7 +68,8 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
         let name = unread.key.text();
         let meant = nearest(&name, unread.known.iter().copied());
         // The broker knows more settings than we do, and what has an anchor is read where its aliases are.
-        let is_remark = REMARKS.contains(&&*name) || name.starts_with(['_', '.']) || name.starts_with("x-");
+        let is_top = unread.place == "the configuration";
+        let is_remark = REMARKS.contains(&&*name) || name.starts_with(['_', '.']) || is_top && name.starts_with("x-");
         if meant.is_none() && (unread.open || is_remark || has_anchor(cx, &unread)) {
             continue;
         }
