@@ -52,8 +52,8 @@ pub mod lsp;
 
 pub use zrecipe_broker::{message, transport};
 pub use zrecipe_language::{
-    baseline, bind, compile, contract, diagnostic, diff, document, draw, evidence, fix, format, graph, guard, infer, lint,
-    lower, names, recipe, report, schema, secret, site, source, suppress, syntax, template, topology, value,
+    baseline, bind, compile, contract, diagnostic, diff, document, draw, evidence, fix, format, graph, guard, infer,
+    lint, lower, names, recipe, report, schema, secret, site, source, suppress, syntax, template, topology, value,
 };
 pub use zrecipe_project::{judge, library, project, settings};
 pub use zrecipe_runtime::{connection, http, ops, rehearsal, runtime, telemetry, wrapper};

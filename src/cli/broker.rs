@@ -15,8 +15,8 @@ use zrecipe_language::lint::nearest;
 use zrecipe_language::site::{Plugins, Site};
 use zrecipe_project::library::{self, Library};
 use zrecipe_runtime::ops::logbook;
-use zrecipe_runtime::runtime::LOGBOOK;
 use zrecipe_runtime::ops::management::{self, Management, Queue};
+use zrecipe_runtime::runtime::LOGBOOK;
 use zrecipe_runtime::runtime::run::{DATABASE, Listed, Runs};
 
 /// The namespace of the embedded broker that stands for a facility's broker.

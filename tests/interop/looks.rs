@@ -11,7 +11,6 @@ use lapin::types::{AMQPValue, FieldTable};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value as Json, json};
 use tokio::process::{Child, Command};
-use tokio::time::sleep;
 use zrecipe::ops::dead_letters::Letter;
 use zrecipe::transport::{Transport, Waiting};
 

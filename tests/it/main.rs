@@ -22,9 +22,9 @@ mod limits;
 mod lists;
 mod lsp;
 mod mutations;
+mod placeholders;
 #[path = "../shared/port.rs"]
 mod port;
-mod placeholders;
 mod properties;
 mod published;
 mod queues;

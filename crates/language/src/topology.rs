@@ -798,12 +798,12 @@ pub fn is_built_in(exchange: &str) -> bool {
 }
 
 /// The settings of policies that queues of a type do not support.
-pub(crate) fn unsupported_settings(queue_type: &str) -> &'static [&'static str] {
+pub fn unsupported_settings(queue_type: &str) -> &'static [&'static str] {
     UNSUPPORTED.iter().find(|(kind, _)| *kind == queue_type).map_or(&[], |(_, keys)| keys)
 }
 
 /// Whether a routing key fits a key of a topic exchange: `*` is one word, `#` any number of them.
-pub(crate) fn topic_matches(pattern: &str, key: &str) -> bool {
+pub fn topic_matches(pattern: &str, key: &str) -> bool {
     // Which beginnings of the key the beginning of the pattern fits.
     let words: Vec<&str> = key.split('.').collect();
     let mut fits = vec![false; words.len() + 1];

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use crate::ops::dead_letters::Letter;
 use zrecipe_broker::message::{Envelope, REQUEST_QUEUE, Request};
-use zrecipe_language::compile::{Options, compile};
 use zrecipe_language::syntax::json::read_value;
+use zrecipe_project::judge::CheckOptions;
 use zrecipe_project::library::Library;
+use zrecipe_project::project::Project;
 
 /// What is to be expected of sending a letter back.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -58,7 +59,7 @@ impl Remedy {
 }
 
 /// Whether sending a letter back can help, and why.
-pub fn prospects(letter: &Letter, library: &Library, options: Options<'_>) -> Prospects {
+pub fn prospects(letter: &Letter, library: &Library, project: &Project) -> Prospects {
     let death = letter.death();
     let queue = death.queue.clone().unwrap_or_default();
     let cannot = |why: String, remedy| Prospects { helps: false, why, remedy };
@@ -80,8 +81,8 @@ pub fn prospects(letter: &Letter, library: &Library, options: Options<'_>) -> Pr
                 Ok(source) => source,
                 Err(error) => return cannot(error.to_string(), Remedy::Ask),
             };
-            let options = Options { parameters: Some(&request.parameters), ..options };
-            let compiled = compile(Arc::new(source), options);
+            let asked = CheckOptions { parameters: Some(&request.parameters), ..CheckOptions::default() };
+            let compiled = project.judge(Arc::new(source), asked);
             if let Some(refusal) = compiled.refusals().next() {
                 let why = format!("recipe `{name}` is still refused: {} [{}]", refusal.message, refusal.rule);
                 return cannot(why, Remedy::Ask);
@@ -94,7 +95,7 @@ pub fn prospects(letter: &Letter, library: &Library, options: Options<'_>) -> Pr
     if let Err(error) = read_value(&letter.body) {
         return cannot(format!("its body is {error}, and services read JSON"), Remedy::Keep);
     }
-    let contract = options.contracts.of_queue(&queue);
+    let contract = project.usable_contracts().0.of_queue(&queue);
     if let (Some(envelope), Some(contract)) = (&envelope, contract)
         && let Some(reason) = contract.refusal(&envelope.parameters())
     {

@@ -21,13 +21,13 @@ pub(super) fn diagnose(args: &Look, session: &Session) -> Result<(), Error> {
         Ok(environment) => environment.library(session),
         Err(_) => session.library()?,
     };
-    let options = session.options()?;
+    session.contracts()?;
     let mut results = Vec::new();
     // Those that are alike together: what died of one cause did so a thousand times.
     let mut groups: Vec<(Kind, Vec<Member<'_>>)> = Vec::new();
     let mut known = HashMap::new();
     for (place, letter) in &letters {
-        let prospects = prospects(letter, &library, options);
+        let prospects = prospects(letter, &library, &session.project);
         let help = prospects.remedy.text(place, letter.queue.as_ref() == Some(place));
         results.push(Value::from([
             ("place", Value::from(place.as_str())),

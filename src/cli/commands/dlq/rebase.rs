@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use crate::cli::broker::{Environment, LOGBOOK};
+use crate::cli::broker::Environment;
+use zrecipe_runtime::runtime::LOGBOOK;
 use crate::cli::confirm::confirm;
 use crate::cli::letters::{Found, LookArgs, interrupted, name};
 use crate::cli::progress::block_on_politely;
@@ -17,7 +18,7 @@ use zrecipe_broker::transport::Transport;
 use zrecipe_language::bind::bind;
 use zrecipe_language::diagnostic::counted;
 use zrecipe_language::infer;
-use zrecipe_language::lint::Levels;
+use zrecipe_project::judge::CheckOptions;
 use zrecipe_language::value::{Object, Value};
 use zrecipe_project::library::Library;
 use zrecipe_runtime::ops::dead_letters::{self, Fate, Letter, Look, fresh_headers, look};
@@ -171,9 +172,9 @@ impl<'s> Corrected<'s> {
     fn new(args: &'s Args, session: &'s Session, environment: &Environment) -> Result<Self, Error> {
         let library = environment.library(session);
         let recipe = [args.onto.clone()];
-        let compiled = session.compile_in(&library, &recipe, None, &Levels::default())?;
-        session.explain(&compiled);
-        if compiled.iter().any(|recipe| recipe.has_errors() || recipe.is_refused()) {
+        let compiled = session.compile_in(&library, &recipe, CheckOptions::default())?;
+        session.refuse(&compiled)?;
+        if compiled.iter().any(zrecipe_language::compile::Compilation::has_errors) {
             return Err(Error::findings());
         }
         Ok(Self {
@@ -233,7 +234,11 @@ impl<'s> Corrected<'s> {
             parameters.insert("guid".to_owned(), Value::from(id));
         }
         let recipe = [self.args.onto.clone()];
-        let compiled = self.session.compile_in(&self.library, &recipe, Some(&parameters), &Levels::default());
+        let compiled = self.session.compile_in(
+            &self.library,
+            &recipe,
+            CheckOptions { parameters: Some(&parameters), ..CheckOptions::default() },
+        );
         let compiled = compiled.map_err(|_| "the new recipe cannot be read any more".to_owned())?;
         for compilation in &compiled {
             if let Some(refusal) = compilation.refusals().next() {
