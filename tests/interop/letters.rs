@@ -607,6 +607,6 @@ async fn three_requests_through_one_file_run_three_times_and_duplicates_are_coun
     }
     let line = says("dropped message one-id of queue processing_recipe").await;
     assert!(line.contains("accepted before"), "{line}");
-    wait_until("a duplicate", async || duplicates().await == "1").await;
+    eventually("a duplicate", async || duplicates().await == "1").await;
     service.kill().await.expect("it is killed");
 }
