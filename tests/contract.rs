@@ -183,6 +183,7 @@ const CONTRACT: &[Scenario] = &[
     ("what waits can be counted and thrown away", None, |s, t| Box::pin(purged(s, t))),
     ("what is rejected is a dead letter", None, |_, t| Box::pin(rejected(t))),
     ("a retry comes again, later and counted", None, |_, t| Box::pin(retried(t))),
+    ("what goes back uncounted comes again as often as it must", None, |_, t| Box::pin(requeued(t))),
     ("a release comes again", None, |s, t| Box::pin(released(s, t))),
     ("after too many retries it is a dead letter", None, |_, t| Box::pin(limited(t))),
     ("prefetch bounds what is unsettled", None, |_, t| Box::pin(prefetch(t))),
@@ -373,6 +374,24 @@ async fn retried(transport: Arc<dyn Transport>) {
     transport.settle(&got, retry(Duration::from_millis(60))).await.expect("settle");
     let got = next(&mut deliveries).await;
     assert_eq!((got.id.as_str(), got.deliveries, &got.headers), ("second", 2, &headers));
+}
+
+async fn requeued(transport: Arc<dyn Transport>) {
+    let mut deliveries = subscribe(&*transport, queue("q"), 1).await;
+    let headers = Object::from_iter([("mine".to_owned(), Value::from("x"))]);
+    transport.send(vec![Outgoing { headers: headers.clone(), ..message("m", queue("q")) }]).await.expect("send");
+    let got = next(&mut deliveries).await;
+    transport.settle(&got, retry(Duration::ZERO)).await.expect("settle");
+    // The limit is 2.
+    for after in [0, 0, 60, 0] {
+        let got = next(&mut deliveries).await;
+        assert_eq!((got.id.as_str(), got.deliveries, &got.headers), ("m", 2, &headers), "one attempt counts");
+        let requeue = Verdict::Requeue { after: Duration::from_millis(after) };
+        transport.settle(&got, ending(requeue)).await.expect("settle");
+    }
+    let got = next(&mut deliveries).await;
+    transport.settle(&got, accept(vec![])).await.expect("settle");
+    nothing_comes(&mut deliveries).await;
 }
 
 async fn released(stage: Arc<dyn Stage>, transport: Arc<dyn Transport>) {

@@ -188,9 +188,10 @@ pub async fn send(options: Options, messages: Vec<Outgoing>, is_dry_run: bool) -
 pub async fn look(broker: &Amqp) -> Result<(), transport::Error> {
     broker.find_queue(REQUEST_QUEUE).await?;
     broker.try_send(SHORTAGE).await.map_err(|error| match error {
-        transport::Error::Refused { reason, .. } => transport::Error::Refused {
+        transport::Error::Refused { reason, is_full, .. } => transport::Error::Refused {
             destination: REQUEST_QUEUE.to_owned(),
             reason: format!("{reason}; the user needs the permission to write to `amq.default`"),
+            is_full,
         },
         error => error,
     })

@@ -68,9 +68,22 @@ pub enum Verdict {
         /// Why; travels with the dead letter.
         reason: String,
     },
+    /// It cannot be settled now for a reason that is not its own: deliver it again after a while, with the same id. This
+    /// attempt does not count towards any limit. A broker may put it at the end of its queue.
+    Requeue {
+        /// How long to wait.
+        after: Duration,
+    },
     /// It was not looked at (the service is shutting down): back to its queue. Where the broker lets us, it takes its
     /// place at the head again and this does not count as a delivery.
     Release,
+}
+
+impl Verdict {
+    /// Whether the message is not delivered again.
+    pub fn is_final(&self) -> bool {
+        matches!(self, Self::Accept | Self::DeadLetter { .. })
+    }
 }
 
 /// How a delivery ends: what it led to, and what becomes of it.
@@ -235,6 +248,8 @@ pub enum Error {
         destination: String,
         /// The broker's words.
         reason: String,
+        /// Whether the destination takes no messages for now, whatever they are: its queue is full or has no leader.
+        is_full: bool,
     },
     /// Nobody could ever take the message.
     #[error("a message to `{destination}` cannot be sent: {reason}")]
@@ -293,6 +308,15 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether a destination takes no messages for now, because its queue is full or has no leader.
+    pub fn is_full(&self) -> bool {
+        match self {
+            Self::Refused { is_full, .. } => *is_full,
+            Self::Partly { error, .. } => error.is_full(),
+            _ => false,
+        }
+    }
+
     /// Whether the connection has no channel left; another one has.
     pub fn is_out_of_channels(&self) -> bool {
         matches!(self, Self::Unavailable { reason, .. } if reason.contains("maximum number of channels"))

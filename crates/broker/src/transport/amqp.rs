@@ -459,6 +459,12 @@ impl Shared {
                 parcels.push(parcel);
                 self.publish(parcels, deadline).await?;
             }
+            Verdict::Requeue { after } => {
+                let parcel = Parcel::uncounted(queue, &delivery.id, &held.properties, &delivery.body)?;
+                let (parcel, deadline) = self.put_off(parcel, after, deadline).await?;
+                parcels.push(parcel);
+                self.publish(parcels, deadline).await?;
+            }
             Verdict::Retry { reason, .. } => {
                 let kind = ("delivery_limit", reason.as_str());
                 self.bury(held, delivery, queue, kind, parcels, deadline).await?;
@@ -507,7 +513,7 @@ impl Shared {
         match settlement.verdict {
             Verdict::Release => give_back(held).await,
             Verdict::Accept | Verdict::DeadLetter { .. } => acknowledge(held).await,
-            Verdict::Retry { after, .. } => {
+            Verdict::Retry { after, .. } | Verdict::Requeue { after } => {
                 let (receipts, tag) = (Arc::clone(&held.receipts), held.tag);
                 tokio::spawn(async move {
                     sleep(after).await;

@@ -177,6 +177,7 @@ impl Lane {
         // It does not end while the broker takes nothing, for want of memory or of space on its disk.
         unless_gone(&self.states, epoch, timeout_at(deadline, send(&channel, &mut sent))).await;
         let mut returned = Vec::new();
+        let mut is_refused = false;
         for until in [deadline.min(Instant::now() + LATE), deadline] {
             let waiting = timeout_at(until, wait(&mut sent, &mut returned));
             let all = unless_gone(&self.states, epoch, waiting).await.is_some_and(|waited| waited.is_ok());
@@ -193,6 +194,7 @@ impl Lane {
                     if matches!(attempt, Attempt::Closed(_) | Attempt::Unknown) {
                         self.channel = None;
                     }
+                    is_refused |= matches!(&attempt, Attempt::Failed(error) if error.is_full());
                     again.conclude(request, attempt, alone);
                 } else {
                     late.push(sent);
@@ -204,6 +206,10 @@ impl Lane {
             // Late confirmations must not be taken for those of the next batch.
             self.channel = None;
             again.conclude(sent.request, Attempt::Unknown, alone);
+        }
+        if is_refused {
+            // RabbitMQ remembers on a channel that a quorum queue is full, even when its limit has been lifted.
+            self.channel = None;
         }
         again
     }
@@ -284,7 +290,7 @@ impl Sent {
             let this = match receipt {
                 _ if sent_back => Attempt::Failed(no_route(parcel)),
                 Receipt::Known(Ok(true)) => Attempt::Done,
-                Receipt::Known(Ok(false)) => Attempt::Failed(parcel.refused("its queue is full or has no leader")),
+                Receipt::Known(Ok(false)) => Attempt::Failed(parcel.full()),
                 Receipt::Known(Err(error)) if is_our_fault(&error) => Attempt::Closed(error),
                 Receipt::Known(Err(_)) | Receipt::Pending(_) => Attempt::Unknown,
             };

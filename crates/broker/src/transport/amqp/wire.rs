@@ -97,6 +97,16 @@ impl Parcel {
         Self::copy(queue, id, found, body, headers)
     }
 
+    /// A delivered message once more for the same queue, with the retries it has had so far.
+    pub(super) fn uncounted(queue: &str, id: &str, found: &BasicProperties, body: &[u8]) -> Result<Self, Error> {
+        let mut headers = own_headers(found);
+        headers.insert(RENEWED.to_owned(), AMQPValue::Boolean(true));
+        if let before @ 1.. = retries(found) {
+            headers.insert(RETRIES.to_owned(), AMQPValue::LongLongInt(i64::from(before)));
+        }
+        Self::copy(queue, id, found, body, headers)
+    }
+
     /// A delivered message for the dead letters of its queue. It tells its story as RabbitMQ would, and why it died.
     pub(super) fn dead(
         queue: &str,
@@ -221,7 +231,13 @@ impl Parcel {
     }
 
     pub(super) fn refused(&self, reason: impl Into<String>) -> Error {
-        Error::Refused { destination: self.destination.name().to_owned(), reason: reason.into() }
+        Error::Refused { destination: self.destination.name().to_owned(), reason: reason.into(), is_full: false }
+    }
+
+    /// The error for a message that its destination does not take now.
+    pub(super) fn full(&self) -> Error {
+        let reason = "its queue is full or has no leader".to_owned();
+        Error::Refused { destination: self.destination.name().to_owned(), reason, is_full: true }
     }
 }
 

@@ -803,7 +803,7 @@ impl Ledger {
             Verdict::Accept => (Some("accept"), None),
             Verdict::Retry { reason, .. } => (Some("retry"), Some(reason.as_str())),
             Verdict::DeadLetter { reason } => (Some("dead-letter"), Some(reason.as_str())),
-            Verdict::Release => (None, None),
+            Verdict::Requeue { .. } | Verdict::Release => (None, None),
         };
         if let Some(verdict) = verdict {
             self.record(held, verdict, reason, ending.note.as_deref())?;
@@ -815,6 +815,7 @@ impl Ledger {
                 self.give_back(held, self.now.saturating_add(span(*after)), Some(death))?;
             }
             Verdict::DeadLetter { reason } => self.bury(HELD, held, &Death { cause: "rejected", reason })?,
+            Verdict::Requeue { after } => self.give_back(held, self.now.saturating_add(span(*after)), None)?,
             Verdict::Release => self.give_back(held, self.now, None)?,
         }
         self.enqueue(held.namespace, &ending.outputs, &places, Some(&held.id))
