@@ -316,6 +316,10 @@ const COMPARISONS: &[Tried<Compared>] = &[
             broken: text(Value::from(broken).to_string(), "\"zz_of_no_recipe\""),
         }]
     }),
+    ("unconnected-failure", |recipe| {
+        let channels = json!({"failure": {}, "other": {}});
+        on_channels(recipe, &channels, "failure", "other", "\"other\"")
+    }),
     ("undefined-placeholder", |recipe| {
         given_values(recipe, json!({"zz": 1}), &json!({"a": "{zz} ${HOME}"}), &json!({"a": "a {zy} ${HOME}"}), "{zy}")
     }),

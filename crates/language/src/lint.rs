@@ -651,6 +651,7 @@ rules! {
     transient_exchange,
     two_destinations,
     unbound_queue,
+    unconnected_failure,
     undeclared_exchange,
     undeclared_queue,
     undeclared_vhost,
