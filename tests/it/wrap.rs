@@ -272,3 +272,30 @@ fn wrapper_files_are_read_as_others_write_them() {
         }
     }
 }
+
+/// A program that fails where no step takes it is no report that may be dropped.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failure_that_no_step_takes_is_a_dead_letter() {
+    let place = Place::new().await;
+    let mut out = place.subscribe("out").await;
+    let mut command = wrap(&place, "echo bug >&2; exit 3", &[]);
+    place.write("rw.json", &WRAPPER.replace("\"failure\": 2, ", ""));
+    let output = command.output().expect("runs");
+    assert_eq!(output.status.code(), Some(3));
+    assert!(said(&output).contains("there is no queue `dlq.cluster.submission`"), "{}", said(&output));
+    for _ in ["starting", "completed"] {
+        place.take(&mut out).await;
+    }
+    place.space.declare("dlq.cluster.submission").await.expect("declares");
+    let output = command.output().expect("runs");
+    assert!(said(&output).contains("its message is in `dlq.cluster.submission`"), "{}", said(&output));
+    assert_eq!(waiting(&place), 0);
+    let mut dead = place.subscribe("dlq.cluster.submission").await;
+    let letter = place.take(&mut dead).await;
+    let envelope = Envelope::read(&letter.headers, &letter.body).expect("a recipe message");
+    assert_eq!((envelope.id(), envelope.pointer), (Some("a-guid"), 1));
+    let why = letter.headers.get("zrecipe-reason").and_then(Value::as_str);
+    assert!(why.is_some_and(|why| why.contains("exit status 3")), "{why:?}");
+    let queue = letter.headers.get("x-death").and_then(|deaths| deaths.as_array()?.first()?.get("queue")?.as_str());
+    assert_eq!(queue, Some("cluster.submission"));
+}

@@ -303,6 +303,27 @@ impl Envelope {
         Ok(messages)
     }
 
+    /// This message as a dead letter of its queue, as a broker would write it; nothing for a step without a queue. `time` is
+    /// that of its death in seconds since 1970.
+    pub fn dead_letter(&self, id: String, reason: &str, time: i64) -> Option<Outgoing> {
+        let Some((Destination::Queue(queue), _)) = self.place() else { return None };
+        let death = Value::from([
+            ("count", Value::from(1)),
+            ("reason", Value::from("rejected")),
+            ("queue", Value::from(queue.as_str())),
+            ("exchange", Value::from("")),
+            ("routing-keys", Value::from(vec![queue.as_str()])),
+            ("time", Value::from(time)),
+        ]);
+        let headers = Object::from_iter([
+            (RECIPE_HEADER.to_owned(), Value::Bool(true)),
+            ("x-death".to_owned(), Value::Array(vec![death])),
+            ("zrecipe-reason".to_owned(), Value::from(reason)),
+        ]);
+        let destination = Destination::Queue(format!("dlq.{queue}"));
+        Some(Outgoing::new(id, destination, headers, self.write().into_bytes()))
+    }
+
     /// A message to the same step again: what a service sends itself to remember where it is.
     ///
     /// # Errors

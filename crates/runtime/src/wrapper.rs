@@ -6,14 +6,15 @@
 //!
 //! The channels are those of `zocalo.wrapper` (1.5.0): `starting`, then `updates`, `result-individual-file` and
 //! `result-all-files` as the program says, then `success` or `failure`, then `completed`. The program says it in lines
-//! of JSON that it appends to the file named by `ZRECIPE_RESULTS`: `{"channel": "updates", "payload": …}`.
+//! of JSON that it appends to the file named by `ZRECIPE_RESULTS`: `{"channel": "updates", "payload": …}`. Where the step
+//! connects no `failure`, the message of a program that failed goes to the dead letters of its queue.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::process::Command;
@@ -40,6 +41,9 @@ const EXPIRATION: Duration = Duration::from_secs(15);
 const LOOK: Duration = Duration::from_millis(200);
 /// How long to wait before the broker is tried again.
 const AGAIN: Duration = Duration::from_secs(5);
+
+/// The channel on which a failed program is reported.
+const FAILURE: &str = "failure";
 
 /// What is written down about a program, in a directory of its own.
 #[derive(Debug)]
@@ -320,12 +324,17 @@ impl Record {
             };
             let Some((number, Report { channel, payload })) = next else { return Ok(()) };
             if let Some(envelope) = &self.envelope {
+                let id = format!("{}/{number}", self.id);
+                let failure = (channel == FAILURE).then(|| failure_in(&payload));
                 let output = Output { channel: Some(channel), payload, headers: Object::new() };
-                let messages = envelope.advance(&format!("{}/{number}", self.id), &[output], None);
-                match messages {
-                    Ok(messages) => transport.send(messages).await?,
+                match (envelope.advance(&id, &[output], None), failure) {
+                    // A failure is no payload that may be dropped.
+                    (Ok(messages), Some(failure)) if messages.is_empty() => {
+                        bury(transport, envelope, id, &failure).await?;
+                    }
+                    (Ok(messages), _) => transport.send(messages).await?,
                     // A link that leads nowhere does so tomorrow as well.
-                    Err(error) => tracing::error!("a report is not sent: {error}"),
+                    (Err(error), _) => tracing::error!("a report is not sent: {error}"),
                 }
             }
             let sent = Value::from(number as i64 + 1);
@@ -384,6 +393,35 @@ impl Record {
         }
         body
     }
+}
+
+/// Why a program failed, by the payload of its failure.
+fn failure_in(payload: &Value) -> String {
+    let text = payload.get("reason").unwrap_or(payload);
+    reason(text.as_str().map_or_else(|| text.to_json(), str::to_owned))
+}
+
+/// Makes a dead letter of the message of a program whose failure no step takes.
+///
+/// # Errors
+/// The broker did not take it.
+async fn bury(transport: &dyn Transport, envelope: &Envelope, id: String, failure: &str) -> Result<(), Error> {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let now = i64::try_from(now).unwrap_or(i64::MAX);
+    let Some(letter) = envelope.dead_letter(id, failure, now) else {
+        tracing::error!("no step takes the failure of the program: {failure}");
+        return Ok(());
+    };
+    let queue = letter.destination.name().to_owned();
+    match transport.send(vec![letter]).await {
+        Ok(()) => tracing::warn!("no step takes the failure of the program; its message is in `{queue}`: {failure}"),
+        // It will not be there tomorrow, either.
+        Err(Error::NoSuchQueue(_)) => {
+            tracing::error!("no step takes the failure of the program, and there is no queue `{queue}`: {failure}");
+        }
+        Err(error) => return Err(error),
+    }
+    Ok(())
 }
 
 /// A line that the program says, as a report. What was meant by a key that nobody knows would be lost.
