@@ -257,6 +257,15 @@ pub fn conclude(reports: &[Report]) -> Result<(), Error> {
     for report in reports.iter().filter(|report| report.is_failure()) {
         let what = report.step.map_or("the request".to_owned(), |step| format!("step {step}"));
         let reason = report.reason.as_deref().map_or(String::new(), |reason| format!(": {reason}"));
+        for channel in &report.dropped {
+            say(&match channel.as_str() {
+                "" => format!("{what} sent an output without a channel, and has only named channels: dropped"),
+                channel => format!("{what} sent on channel `{channel}`, which the step does not have: dropped"),
+            });
+        }
+        if !report.has_failed() {
+            continue;
+        }
         say(&format!("{what} {}{reason}", past(&report.outcome)));
     }
     if reports.iter().any(Report::is_failure) { Err(Error::findings()) } else { Ok(()) }
@@ -331,6 +340,11 @@ async fn watch_events(mut events: mpsc::UnboundedReceiver<Event>, steps: BTreeMa
                 done += usize::from(step.is_some());
             }
             Event::Abandoned { id } => _ = under_way.remove(&id),
+            Event::HeldUp { by, reason, attempt, again, .. } => {
+                let pause = again.duration_since(SystemTime::now()).unwrap_or_default();
+                let next = duration(pause);
+                line(format!("held up by {by}: {reason}; attempt {attempt} failed, next attempt in {next}"));
+            }
             Event::Warning(text) => line(format!("warning: {text}")),
         }
         let names: Vec<&str> = under_way.values().map(|(name, _)| name.as_str()).collect();

@@ -14,6 +14,7 @@ mod operator;
 mod outage;
 #[path = "../shared/port.rs"]
 mod port;
+mod pressure;
 mod proxy;
 mod python;
 mod rabbitmq;

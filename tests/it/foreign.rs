@@ -1,5 +1,7 @@
 //! Services in any language on the embedded broker: programs for each message, and workers that stay.
 
+use std::time::{Duration, Instant};
+
 use rustix::process::Signal;
 use zrecipe::message::{Envelope, Outgoing};
 use zrecipe::syntax::json::read_value;
@@ -444,4 +446,114 @@ async fn examples_run() {
     let report = std::fs::read_to_string(place.path("report")).expect("a report");
     let sum = shell(&place, "cksum <data | cut -d ' ' -f 1").await;
     assert_eq!(report, format!("{{\"checksum\": \"{}\"}}\n", sum.trim()));
+}
+
+const BREAKS_DOWN: &str = r#"{
+  "names": ["Mine"],
+  "queues": ["mine"],
+  "channels": { "result": { "default": true }, "failure": {}, "timeout": {} },
+  "run": { "command": ["sh", "mine.sh"], "time_limit": 1, "prefetch": 4 }
+}"#;
+
+const ANSWERS_BADLY: &str = r#"{
+  "names": ["Theirs"],
+  "queues": ["theirs"],
+  "channels": { "result": { "default": true }, "failure": {} },
+  "run": { "mode": "worker", "command": ["python3", "theirs.py"], "prefetch": 30 }
+}"#;
+
+/// Writes down the payloads in the order in which they come, and answers as they say.
+const THEIRS: &str = r#"
+import json, sys
+for line in sys.stdin:
+    asked = json.loads(line)
+    if "ping" in asked:
+        print(json.dumps({"pong": asked["ping"]}), flush=True)
+        continue
+    with open("order", "a") as order:
+        order.write(f"{asked['payload']}\n")
+    key = "outputz" if asked["payload"] == "bad" else "outputs"
+    answer = {"id": asked["id"], key: [{"payload": asked["payload"]}]}
+    if asked["payload"] == "gives up":
+        answer = {"id": asked["id"], "result": "failed", "reason": "there is no sample"}
+    print(json.dumps(answer), flush=True)
+"#;
+
+/// A message for step 1, whose failures no step takes.
+fn unconnected(queue: &str, id: &str, payload: &str) -> Outgoing {
+    let recipe = format!(
+        r#"{{"1": {{"queue": "{queue}", "output": {{"result": 2}}}}, "2": {{"queue": "out"}}, "start": [[1, "{payload}"]]}}"#
+    );
+    let recipe = read_value(recipe.as_bytes()).expect("JSON");
+    let message = Envelope::start(recipe, Object::new(), id).expect("starts").remove(0);
+    Outgoing { id: id.to_owned(), ..message }
+}
+
+/// A failure that no step takes is no payload that may be dropped: a program that crashes, is too slow or writes what
+/// cannot be used, and a worker that answers badly, get the message again until it is dead.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn breakdowns_that_no_step_takes_are_tried_again_and_dead_lettered() {
+    let script = r#"
+        read -r payload
+        echo "$payload" >>tries
+        case $payload in
+            '"crash"') echo bug >&2; exit 1 ;;
+            '"slow"') sleep 60 ;;
+            '"mad"') echo '{"channel": "result"}' >>"$ZRECIPE_RESULTS" ;;
+        esac
+    "#;
+    let files =
+        [("mine.json", BREAKS_DOWN), ("mine.sh", script), ("theirs.json", ANSWERS_BADLY), ("theirs.py", THEIRS)];
+    let place = site(&files).await;
+    place.space.declare("theirs").await.expect("declares");
+    for payload in ["crash", "slow", "mad"] {
+        place.space.send(vec![unconnected("mine", payload, payload)]).await.expect("sends");
+    }
+    for payload in ["bad", "gives up"] {
+        place.space.send(vec![unconnected("theirs", payload, payload)]).await.expect("sends");
+    }
+    let _service = place.service(&["service", "-s", "Mine", "-s", "Theirs"]);
+    let tries = |file: &str, payload: &str| {
+        let text = std::fs::read_to_string(place.path("services").join(file)).unwrap_or_default();
+        text.lines().filter(|line| line.trim_matches('"') == payload).count()
+    };
+    // What a worker reports on purpose is not tried again.
+    let gave_up = ("gives up".to_owned(), "there is no sample".to_owned());
+    assert_eq!(place.dead("theirs", 1).await, [gave_up]);
+    // Five pauses of 5 s lie between them.
+    let is_over = || ["crash", "slow", "mad"].iter().all(|payload| tries("tries", payload) == 6);
+    let begun = Instant::now();
+    while !(is_over() && tries("order", "bad") == 6) {
+        assert!(begun.elapsed() < Duration::from_secs(180), "never happened: the last tries");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let dead = place.dead("mine", 3).await;
+    let expected = [
+        ("crash", "`mine.sh` ended with exit status 1: bug"),
+        ("mad", "line 1 of its results cannot be used: it has no `payload`"),
+        ("slow", "it was stopped after 1 s"),
+    ];
+    for ((id, reason), (expected_id, expected_reason)) in dead.iter().zip(expected) {
+        assert_eq!(id, expected_id);
+        assert!(reason.contains(expected_reason), "{reason}");
+    }
+    let dead = place.dead("theirs", 1).await;
+    assert!(dead[0].1.contains("there is no `outputz`"), "{dead:?}");
+    assert_eq!(tries("order", "gives up"), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_is_asked_in_the_order_of_delivery() {
+    const COUNT: usize = 120;
+    let place = site(&[("theirs.json", ANSWERS_BADLY), ("theirs.py", THEIRS)]).await;
+    place.space.declare("theirs").await.expect("declares");
+    let messages = (0..COUNT).map(|n| unconnected("theirs", &format!("m{n}"), &n.to_string())).collect();
+    place.space.send(messages).await.expect("sends");
+    let mut out = place.subscribe("out").await;
+    let _service = place.service(&["service", "-s", "Theirs"]);
+    for _ in 0..COUNT {
+        place.take(&mut out).await;
+    }
+    let order = std::fs::read_to_string(place.path("services/order")).expect("reads");
+    assert_eq!(order, (0..COUNT).map(|n| format!("{n}\n")).collect::<String>());
 }

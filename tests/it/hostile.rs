@@ -149,6 +149,11 @@ async fn no_value_runs_or_writes_what_it_should_not() {
 fn mail_server() -> (u16, mpsc::Receiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("an address").port();
+    (port, take_mails(listener))
+}
+
+/// Takes every mail that comes here: each command, and each mail as one text.
+pub fn take_mails(listener: TcpListener) -> mpsc::Receiver<String> {
     let (sender, commands) = mpsc::channel();
     std::thread::spawn(move || {
         for stream in listener.incoming().map_while(Result::ok) {
@@ -173,7 +178,7 @@ fn mail_server() -> (u16, mpsc::Receiver<String>) {
             }
         }
     });
-    (port, commands)
+    commands
 }
 
 /// What is to do with mails only. `evil@example.org` is whom nobody meant.

@@ -25,6 +25,7 @@ mod mutations;
 mod placeholders;
 #[path = "../shared/port.rs"]
 mod port;
+mod pressure;
 mod properties;
 mod published;
 mod queues;

@@ -199,24 +199,41 @@ fn what_goes_wrong_is_in_the_exit_code_and_in_the_record() {
         "queue": "runner.submission",
         "parameters": {"workingdir": ".", "commands": [["false", "\u{1b}[31m", "x".repeat(2000)]]},
     });
-    // First step, what is said, outcome in the record.
+    let loud = json!({
+        "queue": "runner.submission",
+        "parameters": {"workingdir": ".", "commands": [["sh", "-c", "echo one >&2; echo two; exit 3"]]},
+        "output": {"job_processed": []},
+    });
+    let taken = step("false", json!({"failure": 2}));
+    // First step, what is said, outcome of it in the record.
     let rows = [
-        (step("false", json!([])), "step 1 failed: `false` ended with exit status 1", "failed"),
-        (step("no-such-program", json!([])), "`no-such-program` cannot be started", "failed"),
-        (hostile, "step 1 failed: `false ␛[31m xxx", "failed"),
-        (slow, "`sleep 30` was stopped after 0.2 seconds", "timed out"),
+        (step("false", json!([])), "step 1 was dead-lettered: `false` ended with exit status 1", "dead-lettered"),
+        (step("no-such-program", json!([])), "`no-such-program` cannot be started", "dead-lettered"),
+        (hostile, "step 1 was dead-lettered: `false ␛[31m xxx", "dead-lettered"),
+        (slow, "`sleep 30` was stopped after 0.2 seconds", "dead-lettered"),
+        (
+            loud,
+            "`sh -c echo one >&2; echo two; exit 3` ended with exit status 3; its last output: one␊two",
+            "dead-lettered",
+        ),
+        (taken, "step 1 failed: `false` ended with exit status 1", "failed"),
         (bad, "step 1 was dead-lettered: parameter `commands` is null, not a string or a list", "dead-lettered"),
     ];
     for (first, said, outcome) in rows {
         let place = Place::new();
-        let recipe = place.recipe("r.json", &json!({"1": first, "start": [[1, []]]}));
+        let mut recipe = json!({"1": first, "start": [[1, []]]});
+        if outcome == "failed" {
+            recipe["2"] = step("true", json!([]));
+        }
+        let recipe = place.recipe("r.json", &recipe);
         std::fs::write(place.path("zrecipe.toml"), overruled).expect("writes");
         let ran = place.zrecipe(&["run", &recipe, "--param", "guid=it"]).ends(1).says(said);
         assert!(ran.stdout.contains(outcome), "{}", ran.stdout);
         assert!(ran.stderr.lines().all(|line| line.len() < 1000), "{}", ran.stderr);
         let shown = place.show("it");
         let messages = shown["messages"].as_array().expect("has messages");
-        assert_eq!(messages.last().expect("has a last")["outcome"], outcome);
+        let first = messages.iter().find(|message| message["step"] == 1).expect("has the step");
+        assert_eq!(first["outcome"], outcome);
         assert!(place.zrecipe(&["runs"]).stdout.contains("failed"));
         place.zrecipe(&["resume", "it"]).ends(1).says(said);
     }
@@ -376,4 +393,50 @@ fn a_step_is_sent_again_and_what_follows_from_it() {
     // Without a step, from the start.
     place.zrecipe(&["resubmit", "chain"]).ends(0);
     assert_eq!(place.read("log.txt"), "one\ntwo\ntwo\nthree\none\ntwo\nthree\n");
+}
+
+/// Its contract has `spots`, the step connects it, and what it sends goes elsewhere.
+#[test]
+fn an_output_on_a_channel_that_the_step_does_not_have_fails_the_run() {
+    // The channels of the contract, the channel of the output, the output of the step, the exit code, what is said.
+    let spots = Some(json!({"spots": {}, "other": {}}));
+    let rows = [
+        (spots.clone(), "spots", json!({"spots": 2}), 0, ""),
+        (
+            spots.clone(),
+            "spotz",
+            json!({"spots": 2}),
+            1,
+            "step 1 sent on channel `spotz`, which the step does not have",
+        ),
+        // One that the contract has need not be connected.
+        (spots.clone(), "other", json!({"spots": 2}), 0, ""),
+        (spots, "", json!({"spots": 2}), 1, "step 1 sent an output without a channel"),
+        (None, "spotz", json!({"spots": 2}), 1, "step 1 sent on channel `spotz`"),
+        (None, "spots", json!({"spots": 2}), 0, ""),
+        (None, "", json!([2]), 0, ""),
+        (None, "", json!([]), 0, ""),
+    ];
+    for (channels, channel, output, code, said) in rows {
+        let place = Place::new();
+        let channel = if channel.is_empty() { json!({}) } else { json!({"channel": channel}) };
+        let mut line = channel;
+        line["payload"] = json!(1);
+        let script = format!("echo '{line}' >>\"$ZRECIPE_RESULTS\"");
+        let mut contract = json!({"names": ["Find"], "queues": ["find"], "run": {"command": ["sh", "-c", script]}});
+        if let Some(channels) = channels {
+            contract["channels"] = channels;
+        }
+        std::fs::write(place.path("find.json"), contract.to_string()).expect("writes");
+        std::fs::write(place.path("zrecipe.toml"), "contracts = [\"find.json\"]\n").expect("writes");
+        let taken = output != json!([]);
+        let mut recipe = json!({"1": {"queue": "find", "output": output}, "start": [[1, []]]});
+        if taken {
+            recipe["2"] = step("true", json!([]));
+        }
+        let recipe = place.recipe("r.json", &recipe);
+        place.zrecipe(&["run", &recipe, "-p", "guid=it"]).ends(code).says(said);
+        let runs: Value = serde_json::from_str(&place.zrecipe(&["runs", "--json"]).stdout).expect("is JSON");
+        assert_eq!(runs["runs"][0]["state"], if code == 0 { "finished" } else { "failed" });
+    }
 }

@@ -196,6 +196,11 @@ impl Contract {
         }
     }
 
+    /// Whether the service may send on a channel.
+    pub fn promises(&self, channel: &str) -> bool {
+        self.other_channels || self.channel(channel).is_some()
+    }
+
     fn is_deprecated(&self, name: &str) -> bool {
         self.deprecated.iter().any(|(old, _)| old == name)
     }

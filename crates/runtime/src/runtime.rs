@@ -11,12 +11,17 @@ pub mod handover;
 pub mod health;
 pub mod instance;
 pub mod journal;
+mod kept;
 pub mod metrics;
+pub mod order;
+mod outcome;
+pub mod pressure;
 pub mod process;
 pub mod roots;
 pub mod run;
 pub mod said;
 pub mod services;
+mod settlement;
 pub mod status;
 pub mod stem;
 pub mod supervisor;
@@ -32,9 +37,14 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use tracing::Instrument as _;
 
+use self::journal::Journal;
+use self::kept::Kept;
+use self::order::{Order, Turn};
+pub use self::outcome::{Event, Outcome, StepResult};
+use self::pressure::{Hold, Next, Obstacle, Pauses, Pressure};
 use crate::telemetry::traces::{Receiving, Tracing};
-use zrecipe_broker::message::{self, Destination, Envelope, Outgoing, Output};
-use zrecipe_broker::transport::{Delivery, Error, Settlement, Subscription, Transport, Verdict};
+use zrecipe_broker::message::{self, Destination, Envelope};
+use zrecipe_broker::transport::{Connection, Delivery, Error, Settlement, Subscription, Transport, Verdict};
 use zrecipe_language::contract::Contract;
 use zrecipe_language::value::{Object, Value};
 
@@ -42,9 +52,9 @@ use zrecipe_language::value::{Object, Value};
 pub const LOGBOOK: &str = "zocalo.dispatcher.logbook_location";
 
 /// How often a message may come back because of a fault of the surroundings before it is a dead letter.
-const MOST_RETRIES: u32 = 5;
+const MAX_RETRIES: u32 = 5;
 
-/// How long to wait before a message is dealt with again whose outputs the broker would not take.
+/// How long to wait before outputs are sent again that the broker would not take.
 const REFUSED: Duration = Duration::from_secs(5);
 
 /// Something that deals with the messages of a queue.
@@ -90,10 +100,12 @@ pub trait Service: Send + Sync + 'static {
     /// Called when no more messages are taken.
     async fn finish(&self) {}
 
-    /// Deals with a message.
+    /// Deals with a message. The host polls the work on the messages of a consumer for the first time in the order of
+    /// their delivery; what has to stay in that order happens before the first `await`.
     async fn handle(&self, job: &Job) -> Outcome;
 
-    /// Called when the broker has confirmed that the message is settled.
+    /// Called when the broker has confirmed that the message is settled for good: accepted or dead-lettered. Until then
+    /// the message may be delivered again.
     async fn settled(&self, _job: &Job) {}
 }
 
@@ -126,119 +138,6 @@ impl Job {
     }
 }
 
-/// What a service makes of a message.
-#[derive(Debug)]
-pub enum Outcome {
-    /// It is dealt with.
-    Done {
-        /// What to send on.
-        outputs: Vec<Output>,
-        /// How it went, for the record of the run.
-        result: StepResult,
-        /// More for the record.
-        detail: Value,
-    },
-    /// It is dealt with, and led to these messages (for services that stand outside a recipe).
-    Dispatched {
-        /// What to send.
-        messages: Vec<Outgoing>,
-        /// What is said of it: `done`, `not-ready` or `never-ready`.
-        outcome: &'static str,
-        /// For the record; why, where it did not go well, under `reason`.
-        detail: Value,
-    },
-    /// It can never be dealt with: to the dead letters.
-    Bad {
-        /// Why.
-        reason: String,
-    },
-    /// It cannot be dealt with now.
-    Later {
-        /// Why.
-        reason: String,
-        /// When to try again.
-        after: Duration,
-    },
-    /// Remember this and come back to the same step with it.
-    Checkpoint {
-        /// What to remember.
-        payload: Value,
-        /// When to come back.
-        delay: Duration,
-    },
-}
-
-impl Outcome {
-    /// It went well, and led to these outputs.
-    pub fn done(outputs: Vec<Output>) -> Self {
-        Self::Done { outputs, result: StepResult::Succeeded, detail: Value::Null }
-    }
-}
-
-/// How a step went.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StepResult {
-    /// As it should.
-    Succeeded,
-    /// Not as it should; the recipe may deal with that on a channel.
-    Failed,
-    /// It was stopped at its time limit.
-    TimedOut,
-}
-
-impl StepResult {
-    /// As written in the record of a run.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            StepResult::Succeeded => "done",
-            StepResult::Failed => "failed",
-            StepResult::TimedOut => "timed out",
-        }
-    }
-}
-
-/// What a host tells whoever watches it.
-#[derive(Debug, Clone)]
-pub enum Event {
-    /// A service has begun with a message.
-    Started {
-        /// The message's id.
-        id: String,
-        /// The service.
-        service: String,
-        /// The recipe step, if there is one.
-        step: Option<i64>,
-        /// The recipe ID, if there is one.
-        recipe_id: Option<String>,
-        /// How often the message has been delivered.
-        deliveries: u32,
-    },
-    /// A message is settled.
-    Settled {
-        /// The message's id.
-        id: String,
-        /// The service.
-        service: String,
-        /// The recipe step, if there is one.
-        step: Option<i64>,
-        /// `done`, `failed`, `timed out`, `retry`, `dead-lettered`, `checkpoint`, `not-ready`, `never-ready`.
-        outcome: &'static str,
-        /// Why, where it did not go well.
-        reason: Option<String>,
-        /// How many messages it led to.
-        sent: usize,
-        /// How long the service was at it.
-        took: Duration,
-    },
-    /// A message could not be settled: it is no longer ours, or the broker is gone. It is delivered again.
-    Abandoned {
-        /// The message's id.
-        id: String,
-    },
-    /// Something is not as it should be, and nothing else says so.
-    Warning(String),
-}
-
 /// Services on a transport.
 pub struct Host {
     transport: Arc<dyn Transport>,
@@ -248,6 +147,8 @@ pub struct Host {
     places: Arc<Semaphore>,
     stop: watch::Receiver<bool>,
     tracing: Option<Arc<Tracing>>,
+    kept: Kept,
+    pauses: Pauses,
 }
 
 impl Host {
@@ -260,7 +161,24 @@ impl Host {
         events: mpsc::UnboundedSender<Event>,
         stop: watch::Receiver<bool>,
     ) -> Self {
-        Self { transport, services, events, places: Arc::new(Semaphore::new(places.max(1))), stop, tracing: None }
+        let places = Arc::new(Semaphore::new(places.max(1)));
+        let (kept, pauses) = (Kept::default(), Pauses::default());
+        Self { transport, services, events, places, stop, tracing: None, kept, pauses }
+    }
+
+    /// Keeps outcomes that are not confirmed in a journal, so that the work on a message is not repeated when it is
+    /// delivered again, to this process or the next one.
+    #[must_use]
+    pub fn with_journal(mut self, journal: Option<Journal>) -> Self {
+        self.kept = Kept::new(journal);
+        self
+    }
+
+    /// Pauses for so long where something holds up all messages.
+    #[must_use]
+    pub fn with_pauses(mut self, pauses: Pauses) -> Self {
+        self.pauses = pauses;
+        self
     }
 
     /// Makes spans of what is done.
@@ -289,6 +207,7 @@ impl Host {
     /// As for [`Host::serve`].
     pub async fn serve_when_ready(&self, queues: &[String], ready: impl FnOnce()) -> Result<(), Error> {
         let mut tasks = JoinSet::new();
+        let pressure = Pressure::new(self.pauses);
         for queue in queues {
             let Some(service) = self.service_for(queue) else { continue };
             let source = Destination::Queue(queue.clone());
@@ -301,9 +220,12 @@ impl Host {
                 events: self.events.clone(),
                 places: Arc::clone(&self.places),
                 tracing: self.tracing.clone(),
+                stop: self.stop.clone(),
+                kept: self.kept.clone(),
+                pressure: pressure.clone(),
+                order: Order::default(),
             };
-            let stop = self.stop.clone();
-            tasks.spawn(worker.consume(deliveries, stop));
+            tasks.spawn(worker.consume(deliveries));
         }
         ready();
         while let Some(task) = tasks.join_next().await {
@@ -323,27 +245,50 @@ struct Worker {
     events: mpsc::UnboundedSender<Event>,
     places: Arc<Semaphore>,
     tracing: Option<Arc<Tracing>>,
+    stop: watch::Receiver<bool>,
+    kept: Kept,
+    pressure: Pressure,
+    order: Order,
+}
+
+/// How one attempt to settle a message ended.
+enum Attempt {
+    Settled {
+        outcome: &'static str,
+        reason: Option<String>,
+        sent: usize,
+        /// The message is accepted or dead-lettered, and does not come again.
+        is_final: bool,
+    },
+    HeldUp(Obstacle),
 }
 
 impl Worker {
-    async fn consume(
-        self,
-        mut deliveries: zrecipe_broker::transport::Deliveries,
-        mut stop: watch::Receiver<bool>,
-    ) -> Result<(), Error> {
+    async fn consume(self, mut deliveries: zrecipe_broker::transport::Deliveries) -> Result<(), Error> {
         let mut under_way = JoinSet::new();
+        let mut stop = self.stop.clone();
+        let mut number = 0;
         loop {
+            let is_clear = self.pressure.is_clear();
             tokio::select! {
                 biased;
                 () = stopped(&mut stop) => break,
                 Some(finished) = under_way.join_next() => settled(finished)?,
-                delivery = deliveries.next() => match delivery {
+                delivery = deliveries.next(), if is_clear => match delivery {
                     Some(delivery) => {
-                        let worker = self.clone();
-                        under_way.spawn(async move { worker.deal_with(delivery).await });
+                        let (worker, turn) = (self.clone(), self.order.join(number));
+                        number += 1;
+                        under_way.spawn(async move { worker.deal_with(delivery, number - 1, turn).await });
                     }
                     None => break,
                 },
+                () = self.pressure.cleared(), if !is_clear => {}
+                () = tokio::time::sleep(self.pressure.hold_limit()), if !is_clear => {
+                    // What has come and was not begun must not be held for too long, either.
+                    while let Some(delivery) = deliveries.next_at_once() {
+                        self.requeue(&delivery).await;
+                    }
+                }
             }
         }
         while let Some(finished) = under_way.join_next().await {
@@ -352,8 +297,20 @@ impl Worker {
         Ok(())
     }
 
-    async fn deal_with(&self, delivery: Delivery) -> Result<(), Error> {
+    async fn deal_with(&self, delivery: Delivery, number: u64, turn: Turn) -> Result<(), Error> {
+        let mut stop = self.stop.clone();
+        let has_waited = !self.pressure.is_clear();
+        turn.reached().await;
         let Ok(_place) = self.places.acquire().await else { return Ok(()) };
+        let has_waited = has_waited || !self.pressure.is_clear();
+        tokio::select! {
+            () = self.pressure.cleared() => {}
+            () = stopped(&mut stop) => {}
+        }
+        if has_waited && *stop.borrow() {
+            self.give_back(&delivery).await;
+            return Ok(());
+        }
         let (job, step, early) = match self.open(&delivery) {
             Ok(job) => {
                 let step = job.envelope.as_ref().map(|envelope| envelope.pointer);
@@ -366,7 +323,22 @@ impl Worker {
             }
         };
         let span = self.span(&job, step);
-        self.settle(job, step, early).instrument(span).await
+        self.settle(job, step, early, (number, turn)).instrument(span).await
+    }
+
+    /// Puts a delivery back into its queue, uncounted; whether that was possible.
+    async fn requeue(&self, delivery: &Delivery) -> bool {
+        let settlement = Settlement::of(Verdict::Requeue { after: Duration::ZERO });
+        self.transport.settle(delivery, settlement).await.is_ok()
+    }
+
+    /// Puts a delivery back because the host is to stop. A broker that takes nothing counts that, and delivers it again
+    /// all the same.
+    async fn give_back(&self, delivery: &Delivery) {
+        let is_up = matches!(*self.transport.connection().borrow(), Connection::Up);
+        if !(is_up && self.requeue(delivery).await) {
+            let _ = self.transport.settle(delivery, Settlement::of(Verdict::Release)).await;
+        }
     }
 
     /// Why the contract of the service refuses a message, if it does.
@@ -393,7 +365,13 @@ impl Worker {
         span
     }
 
-    async fn settle(&self, job: Job, step: Option<i64>, early: Option<Outcome>) -> Result<(), Error> {
+    async fn settle(
+        &self,
+        job: Job,
+        step: Option<i64>,
+        early: Option<Outcome>,
+        (number, turn): (u64, Turn),
+    ) -> Result<(), Error> {
         let started = SystemTime::now();
         let name = self.service.name().to_owned();
         let (id, deliveries) = (job.delivery.id.clone(), job.delivery.deliveries);
@@ -403,21 +381,31 @@ impl Worker {
             .map(|tracing| tracing.receive(&job.delivery.headers, job.delivery.source.name(), recipe_id.as_deref()));
         let event = Event::Started { id: id.clone(), service: name.clone(), step, recipe_id, deliveries };
         let _ = self.events.send(event);
-        let outcome = match early {
-            Some(outcome) => outcome,
-            None => self.run(&job).await,
+        let outcome = match early.or_else(|| self.kept.recall(&id)) {
+            Some(outcome) => {
+                drop(turn);
+                outcome
+            }
+            None => self.run(&job, turn).await,
         };
-        let settling = self.conclude(&job, step, started, outcome, traced.as_ref()).await;
+        let settling = self.see_through(&job, step, started, (number, outcome), traced.as_ref()).await;
         let took = started.elapsed().unwrap_or_default();
-        let (outcome, reason, sent) = match settling {
-            Ok(settled) => settled,
+        let (outcome, reason, sent, is_final) = match settling {
+            Ok(Attempt::Settled { outcome, reason, sent, is_final }) => (outcome, reason, sent, is_final),
+            Ok(Attempt::HeldUp(_)) => {
+                let _ = self.events.send(Event::Abandoned { id });
+                return Ok(());
+            }
             Err(error) => {
                 tracing::warn!("not settled, so it is delivered again: {error}");
                 let _ = self.events.send(Event::Abandoned { id });
                 return Err(error);
             }
         };
-        self.service.settled(&job).await;
+        if is_final {
+            self.service.settled(&job).await;
+            self.kept.forget(&id);
+        }
         if let Some(span) = traced {
             span.end(reason.as_deref());
         }
@@ -429,23 +417,84 @@ impl Worker {
         Ok(())
     }
 
-    /// Settles a message with what it led to. If that cannot be sent, the message is refused, or comes back.
-    async fn conclude(
+    /// Settles a message, however long its destinations, the broker or this machine hold it up. The work is done once: its
+    /// outcome is kept and sent again. `HeldUp` where the message went back to its queue meanwhile.
+    async fn see_through(
         &self,
         job: &Job,
         step: Option<i64>,
         started: SystemTime,
-        outcome: Outcome,
+        (number, mut outcome): (u64, Outcome),
         traced: Option<&Receiving<'_>>,
-    ) -> Result<(&'static str, Option<String>, usize), Error> {
-        let (mut settlement, outcome, reason) = self.settlement(job, step, started, outcome);
-        let sent = settlement.outputs.len();
+    ) -> Result<Attempt, Error> {
+        self.warn_of_outputs(job, &outcome);
+        let mut hold: Option<Hold> = None;
+        let mut stop = self.stop.clone();
+        loop {
+            let traced = traced.filter(|_| hold.is_none());
+            let obstacle = match self.attempt(job, step, started, &outcome, traced).await {
+                Ok(Attempt::HeldUp(obstacle)) => obstacle,
+                Ok(settled) => {
+                    if let Some(held) = hold {
+                        held.got_through();
+                    }
+                    return Ok(settled);
+                }
+                Err(error) => {
+                    self.kept.keep(&job.delivery.id, &outcome);
+                    return Err(error);
+                }
+            };
+            let held = match &mut hold {
+                Some(held) => held,
+                None => {
+                    self.kept.keep(&job.delivery.id, &outcome);
+                    hold.insert(self.pressure.hold(&job.delivery.id, self.service.name()))
+                }
+            };
+            // Its place among those that are held up as well, should the service have to begin again.
+            let turn = matches!(outcome, Outcome::HeldUp(_)).then(|| self.order.join(number));
+            match held.pause(&obstacle, &self.events, self.transport.connection(), &mut stop).await {
+                Next::Again => {}
+                Next::Requeue if self.requeue(&job.delivery).await => return Ok(Attempt::HeldUp(obstacle)),
+                // Its queue takes nothing, either.
+                Next::Requeue => held.renew(),
+                Next::Stop => {
+                    self.give_back(&job.delivery).await;
+                    return Ok(Attempt::HeldUp(obstacle));
+                }
+            }
+            if let Some(turn) = turn {
+                turn.reached().await;
+                outcome = self.run(job, turn).await;
+                self.warn_of_outputs(job, &outcome);
+            }
+        }
+    }
+
+    /// Settles a message with what it led to, or with why that can never be sent.
+    async fn attempt(
+        &self,
+        job: &Job,
+        step: Option<i64>,
+        started: SystemTime,
+        outcome: &Outcome,
+        traced: Option<&Receiving<'_>>,
+    ) -> Result<Attempt, Error> {
+        if let Outcome::HeldUp(obstacle) = outcome {
+            return Ok(Attempt::HeldUp(obstacle.clone()));
+        }
+        let (mut settlement, name, reason) = self.settlement(job, step, started, outcome);
+        let (sent, is_final) = (settlement.outputs.len(), settlement.verdict.is_final());
         if let Some(span) = traced {
             settlement.outputs.iter_mut().for_each(|output| span.send(output));
         }
         let Err(error) = self.transport.settle(&job.delivery, settlement).await else {
-            return Ok((outcome, reason, sent));
+            return Ok(Attempt::Settled { outcome: name, reason, sent, is_final });
         };
+        if let Some(obstacle) = self.obstacle(&error) {
+            return Ok(Attempt::HeldUp(obstacle));
+        }
         let reason = error.to_string();
         let (sent, error) = match error {
             Error::Partly { sent, error, .. } => (sent, *error),
@@ -453,27 +502,32 @@ impl Worker {
         };
         let otherwise = match &error {
             Error::NoSuchQueue(_) | Error::NoSuchTopic(_) | Error::Unsendable { .. } => Outcome::Bad { reason },
-            Error::Refused { .. } => Outcome::Later { reason, after: REFUSED },
-            Error::Unconfirmed { .. } | Error::Blocked(_) | Error::Unavailable { .. } => {
-                let release = Settlement::of(Verdict::Release);
-                // If this fails, too, the broker gives it to somebody else by itself.
-                let _ = self.transport.settle(&job.delivery, release).await;
-                return Err(error);
+            Error::Refused { .. } => {
+                self.kept.keep(&job.delivery.id, outcome);
+                Outcome::Later { reason, after: REFUSED }
             }
-            Error::NotHeld | Error::Closed | Error::Denied { .. } | Error::Store(_) | Error::Partly { .. } => {
-                return Err(error);
-            }
+            _ => return Err(error),
         };
-        let (settlement, outcome, reason) = self.settlement(job, step, started, otherwise);
-        if let Err(error) = self.transport.settle(&job.delivery, settlement).await {
-            if !matches!(error, Error::NotHeld | Error::Closed) {
-                // Not even its queue or its dead letters take it: it comes again, but not at once.
-                tokio::time::sleep(REFUSED).await;
-                let _ = self.transport.settle(&job.delivery, Settlement::of(Verdict::Release)).await;
-            }
-            return Err(error);
+        let (settlement, name, reason) = self.settlement(job, step, started, &otherwise);
+        let is_final = settlement.verdict.is_final();
+        match self.transport.settle(&job.delivery, settlement).await {
+            Ok(()) => Ok(Attempt::Settled { outcome: name, reason, sent, is_final }),
+            Err(error) => match self.obstacle(&error) {
+                Some(obstacle) => Ok(Attempt::HeldUp(obstacle)),
+                None if matches!(error, Error::NotHeld | Error::Closed) => Err(error),
+                // Not even its queue or its dead letters take it: it comes again, but not at once, and perhaps to another.
+                None => {
+                    tokio::time::sleep(REFUSED).await;
+                    let _ = self.transport.settle(&job.delivery, Settlement::of(Verdict::Release)).await;
+                    Err(error)
+                }
+            },
         }
-        Ok((outcome, reason, sent))
+    }
+
+    /// What is in the way of a settlement that failed, if it is not the message's fault.
+    fn obstacle(&self, error: &Error) -> Option<Obstacle> {
+        Obstacle::of(error, &self.transport.connection().borrow())
     }
 
     /// Reads the message.
@@ -487,9 +541,9 @@ impl Worker {
     }
 
     /// Lets the service deal with it. A panic is the service's fault, not the message's: it comes back.
-    async fn run(&self, job: &Job) -> Outcome {
+    async fn run(&self, job: &Job, turn: Turn) -> Outcome {
         let (service, copy) = (Arc::clone(&self.service), job.clone());
-        let handling = async move { service.handle(&copy).await };
+        let handling = async move { turn.begin(service.handle(&copy)).await };
         let mut task = AbortOnDrop(tokio::spawn(handling.in_current_span()));
         match (&mut task.0).await {
             Ok(outcome) => outcome,
@@ -499,99 +553,6 @@ impl Worker {
             }
         }
     }
-
-    fn settlement(
-        &self,
-        job: &Job,
-        step: Option<i64>,
-        started: SystemTime,
-        outcome: Outcome,
-    ) -> (Settlement, &'static str, Option<String>) {
-        let id = &job.delivery.id;
-        let mut note = Note { service: &*self.service, step, job, started, outputs: &[], detail: Value::Null };
-        let dead = |reason: String, note: Note<'_>| {
-            let verdict = Verdict::DeadLetter { reason: reason.clone() };
-            let note = Some(note.write("dead-lettered"));
-            (Settlement { verdict, outputs: Vec::new(), note }, "dead-lettered", Some(reason))
-        };
-        match outcome {
-            Outcome::Done { outputs, result, detail } => {
-                let channel = self.service.default_channel();
-                let sent = match &job.envelope {
-                    Some(envelope) => {
-                        self.warn_of_dropped(envelope, &outputs);
-                        self.warn_of_unfit(&outputs);
-                        envelope.advance(id, &outputs, channel)
-                    }
-                    None => Ok(Vec::new()),
-                };
-                note.outputs = &outputs;
-                let reason = reason_in(&detail);
-                note.detail = detail;
-                match sent {
-                    Ok(messages) => {
-                        let note = Some(note.write(result.as_str()));
-                        let settlement = Settlement { verdict: Verdict::Accept, outputs: messages, note };
-                        (settlement, result.as_str(), reason)
-                    }
-                    Err(error) => dead(error.to_string(), note),
-                }
-            }
-            Outcome::Dispatched { messages, outcome, detail } => {
-                let reason = reason_in(&detail);
-                note.detail = detail;
-                let note = Some(note.write(outcome));
-                (Settlement { verdict: Verdict::Accept, outputs: messages, note }, outcome, reason)
-            }
-            Outcome::Bad { reason } => dead(reason, note),
-            Outcome::Later { reason, .. } if job.delivery.deliveries > MOST_RETRIES => dead(reason, note),
-            Outcome::Later { reason, after } => {
-                let verdict = Verdict::Retry { after, reason: reason.clone() };
-                let note = Some(note.write("retry"));
-                (Settlement { verdict, outputs: Vec::new(), note }, "retry", Some(reason))
-            }
-            Outcome::Checkpoint { payload, delay } => {
-                let sent = match &job.envelope {
-                    Some(envelope) => envelope.checkpoint(id, &payload, delay, &Object::new()),
-                    None => Ok(Vec::new()),
-                };
-                match sent {
-                    Ok(outputs) => {
-                        let note = Some(note.write("checkpoint"));
-                        (Settlement { verdict: Verdict::Accept, outputs, note }, "checkpoint", None)
-                    }
-                    Err(error) => dead(error.to_string(), note),
-                }
-            }
-        }
-    }
-
-    /// A service that sends what its contract does not promise.
-    fn warn_of_unfit(&self, outputs: &[Output]) {
-        let Some(contract) = self.service.contract() else { return };
-        let fault = |output: &Output| contract.output_fault(output.channel.as_deref(), &output.payload);
-        for fault in outputs.iter().filter_map(fault) {
-            tracing::warn!("it sends {fault}");
-            let _ = self.events.send(Event::Warning(format!("service {} sends {fault}", self.service.name())));
-        }
-    }
-
-    /// A recipe that names channels gets nothing that is sent without a name; the reference says nothing about it.
-    fn warn_of_dropped(&self, envelope: &Envelope, outputs: &[Output]) {
-        let named = matches!(envelope.step().get("output"), Some(Value::Object(channels)) if !channels.is_empty());
-        if named && self.service.default_channel().is_none() && outputs.iter().any(|output| output.channel.is_none()) {
-            let (service, step) = (self.service.name(), envelope.pointer);
-            tracing::warn!("it sends without a channel name, and the step has only named channels: dropped");
-            let _ = self.events.send(Event::Warning(format!(
-                "service {service} sends without a channel name, and step `{step}` has only named channels: dropped"
-            )));
-        }
-    }
-}
-
-/// Why it did not go well, where that is told.
-fn reason_in(detail: &Value) -> Option<String> {
-    detail.get("reason").and_then(Value::as_str).map(str::to_owned)
 }
 
 struct AbortOnDrop<T>(tokio::task::JoinHandle<T>);
@@ -615,54 +576,5 @@ fn settled(finished: Result<Result<(), Error>, tokio::task::JoinError>) -> Resul
         Ok(Err(error)) if !matches!(error, Error::Closed | Error::Store(_)) => Ok(()),
         Ok(result) => result,
         Err(error) => Err(Error::Store(Box::new(error))),
-    }
-}
-
-/// What the history of a run keeps of a settled message.
-struct Note<'j> {
-    service: &'j dyn Service,
-    step: Option<i64>,
-    job: &'j Job,
-    started: SystemTime,
-    outputs: &'j [Output],
-    detail: Value,
-}
-
-impl Note<'_> {
-    fn write(&self, outcome: &str) -> Value {
-        let seconds = |time: SystemTime| {
-            time.duration_since(SystemTime::UNIX_EPOCH).map_or(0.0, |since| (since.as_secs_f64() * 1e3).round() / 1e3)
-        };
-        let default_channel = self.service.default_channel();
-        let channel = |output: &Output| match &output.channel {
-            Some(name) => Value::from(name.as_str()),
-            None => Value::Null,
-        };
-        let outputs: Vec<Value> = self
-            .outputs
-            .iter()
-            .map(|output| {
-                let targets = self
-                    .job
-                    .envelope
-                    .as_ref()
-                    .map(|envelope| envelope.targets(output.channel.as_deref(), default_channel));
-                Value::from([
-                    ("channel", channel(output)),
-                    ("to", Value::Array(targets.unwrap_or_default())),
-                    ("payload", output.payload.clone()),
-                ])
-            })
-            .collect();
-        Value::from([
-            ("outcome", Value::from(outcome)),
-            ("service", Value::from(self.service.name())),
-            ("step", Value::from(self.step)),
-            ("path", self.job.envelope.as_ref().map_or(Value::Null, |envelope| Value::Array(envelope.path.clone()))),
-            ("started", Value::from(seconds(self.started))),
-            ("ended", Value::from(seconds(SystemTime::now()))),
-            ("outputs", Value::Array(outputs)),
-            ("detail", self.detail.clone()),
-        ])
     }
 }

@@ -22,7 +22,7 @@ use zrecipe_runtime::runtime::run::{Plan, Runs, destinations};
 ///
 /// Checks the recipe, dispatches it, runs every step, and ends when nothing of the run is outstanding. Needs no
 /// broker: messages are kept in a file of the state directory. Exit code 1: a step failed, was stopped at its time
-/// limit or was dead-lettered.
+/// limit or was dead-lettered, or an output went to a channel that the step does not have.
 ///
 /// With -e the recipe is submitted to the dispatcher of a site: files travel with the request, names are looked up
 /// there. Prints the recipe ID when the broker has confirmed the request.

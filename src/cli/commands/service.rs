@@ -69,9 +69,10 @@ pub struct Args {
 pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
     let environment = args.environment.read(session)?;
     let services = services(args, session, &environment)?;
+    let journal = Journal::new(session.state_directory()?.join("journal"));
     block_on(async {
         let guard = log(args, session, &environment);
-        let served = serve(args, &environment, services).await;
+        let served = serve(args, &environment, services, journal).await;
         guard.finish();
         served
     })
@@ -178,7 +179,7 @@ fn log(args: &Args, session: &Session, environment: &Environment) -> Guard {
     guard
 }
 
-async fn serve(args: &Args, environment: &Environment, services: Served) -> Result<(), Error> {
+async fn serve(args: &Args, environment: &Environment, services: Served, journal: Journal) -> Result<(), Error> {
     let metrics = Metrics::new();
     let counter = Arc::clone(&metrics);
     let collector = Collector::of_site(&environment.plugins());
@@ -201,7 +202,8 @@ async fn serve(args: &Args, environment: &Environment, services: Served) -> Resu
                 tag: args.tag.clone(),
             };
             let instance = Instance::new(Arc::clone(service), queues.clone(), identity, metrics.observer());
-            instances.push(instance.patient(args.restart).traced(tracing.clone()));
+            let instance = instance.patient(args.restart).traced(tracing.clone());
+            instances.push(instance.with_journal(journal.clone()));
         }
     }
     let boards: Vec<Board> = instances.iter().map(|instance| instance.board().clone()).collect();

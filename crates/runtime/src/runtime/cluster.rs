@@ -60,6 +60,7 @@ pub fn chosen(surroundings: &Surroundings<'_>) -> Result<Box<dyn Scheduler>, Why
         .hint(format!("set `scheduler` in `[cluster]` of zrecipe.toml to one of `{}`", names.join("`, `")))
         .hint("`slurmrestd` needs a block of plugin `slurm` with `url` and `api_version`"))
 }
+use crate::runtime::pressure::Obstacle;
 
 /// A job that is to run.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -129,6 +130,15 @@ pub enum Fault {
     Job(String),
     /// It cannot be now; perhaps it is all the same.
     World(String),
+    /// Something of this machine is exhausted.
+    Machine(Obstacle),
+}
+
+impl Fault {
+    /// Something of this machine failed.
+    pub fn of(error: &(dyn std::error::Error + 'static)) -> Self {
+        Obstacle::of_machine(error).map_or_else(|| Self::World(error.to_string()), Self::Machine)
+    }
 }
 
 /// Takes jobs.

@@ -13,14 +13,15 @@
 //! | 65 (`EX_DATAERR`) | the message can never be dealt with: to the dead letters, with its last line of standard error |
 //! | 75 (`EX_TEMPFAIL`) | not now: the message comes again |
 //! | 126, 127 | the program cannot be started: the message comes again |
-//! | anything else, and a signal | a payload with `reason` on channel `failure` if the contract has it, otherwise the message comes again |
+//! | anything else, and a signal | a payload with `reason` on channel `failure` if the step connects it, otherwise the message comes again |
 //!
 //! A worker answers with `{"id"}` and either `outputs`, perhaps with `result` (`done` or `failed`) and `reason`, or `bad`, or
 //! `later` or `checkpoint`, perhaps with `after`. An answer or a result that is of another form is a failure of the
 //! program: nothing of it is sent.
 //!
 //! At its time limit it is stopped; then channel `timeout` counts before `failure`. What a program has written that did
-//! not end well is not sent.
+//! not end well is not sent. A breakdown is no payload: where the step connects neither channel, the message is tried again
+//! and then dead-lettered, like after any other fault.
 
 use std::fs::File;
 use std::io;
@@ -117,8 +118,8 @@ impl Foreign {
         ];
         let question = question.map(|(key, value)| (key.to_owned(), value)).into_iter().collect();
         match workers.ask(question, self.watcher.is_none()).await {
-            Ok(answer) => self.answered(workers.name(), &answer),
-            Err(Fault::TooLong) => self.timed_out(Object::new()),
+            Ok(answer) => self.answered(envelope, workers.name(), &answer),
+            Err(Fault::TooLong) => self.timed_out(envelope, Object::new()),
             Err(Fault::Gone(reason)) => Outcome::Later { reason, after: RETRY },
             Err(Fault::Unstartable(Failure { reason, said })) => {
                 self.warn(&reason, said);
@@ -138,8 +139,8 @@ impl Foreign {
     }
 
     /// What a worker's answer means.
-    fn answered(&self, worker: &str, said: &Value) -> Outcome {
-        understand(said).unwrap_or_else(|fault| self.failed(unusable(worker, &fault), Object::new()))
+    fn answered(&self, envelope: &Envelope, worker: &str, said: &Value) -> Outcome {
+        understand(said).unwrap_or_else(|fault| self.failed(envelope, unusable(worker, &fault), Object::new()))
     }
 
     async fn run(&self, envelope: &Envelope) -> io::Result<Outcome> {
@@ -192,7 +193,7 @@ impl Foreign {
         logged.iter_mut().try_for_each(|tail| tail.follow(&mut log, true))?;
         let written = size() + logged.iter().map(|tail| tail.read).sum::<u64>();
         let Some(ending) = ending.filter(|_| written <= MOST) else {
-            return Ok(self.failed(format!("it has written more than {MOST} bytes"), Object::new()));
+            return Ok(self.failed(envelope, format!("it has written more than {MOST} bytes"), Object::new()));
         };
         let results = || if prints_results { whole(&output) } else { whole(&regular(&results)?) };
         let because = |how: String| {
@@ -208,7 +209,7 @@ impl Foreign {
         let outcome = match ending {
             Ending::Exited(0) => match read_results(results()) {
                 Ok(outputs) => Outcome::done(outputs),
-                Err(reason) => self.failed(reason, Object::new()),
+                Err(reason) => self.failed(envelope, reason, Object::new()),
             },
             Ending::Exited(65) if log.last.is_empty() => Outcome::Bad { reason: because("refused it".to_owned()) },
             Ending::Exited(65) => Outcome::Bad { reason: log.last.clone() },
@@ -218,18 +219,22 @@ impl Foreign {
             Ending::Exited(126 | 127) => {
                 Outcome::Later { reason: because("cannot be started".to_owned()), after: RETRY }
             }
-            Ending::Exited(status) => {
-                self.failed(because(format!("ended with exit status {status}")), details("exit_status", status))
-            }
+            Ending::Exited(status) => self.failed(
+                envelope,
+                because(format!("ended with exit status {status}")),
+                details("exit_status", status),
+            ),
             Ending::Signalled(signal) => {
-                self.failed(because(format!("was ended by signal {signal}")), details("signal", signal))
+                self.failed(envelope, because(format!("was ended by signal {signal}")), details("signal", signal))
             }
             Ending::Unstartable(reason) => {
                 let how = process::unstartable(&self.invocation.command, &self.invocation.directory, &reason);
                 Outcome::Later { reason: because(how), after: RETRY }
             }
-            Ending::Silent => self.failed(because("was silent for too long".to_owned()), Object::new()),
-            Ending::TimedOut => self.timed_out(Object::from_iter([("output".to_owned(), Value::from(log.tail()))])),
+            Ending::Silent => self.failed(envelope, because("was silent for too long".to_owned()), Object::new()),
+            Ending::TimedOut => {
+                self.timed_out(envelope, Object::from_iter([("output".to_owned(), Value::from(log.tail()))]))
+            }
         };
         if is_over {
             self.directories.give_back(directory);
@@ -237,23 +242,31 @@ impl Foreign {
         Ok(outcome)
     }
 
-    fn timed_out(&self, mut payload: Object) -> Outcome {
+    fn timed_out(&self, envelope: &Envelope, mut payload: Object) -> Outcome {
         let limit = self.invocation.time_limit.as_secs_f64();
         payload.insert("timeout".to_owned(), Value::from(limit));
         let reason = format!("it was stopped after {limit} s");
-        match self.contract.channel("timeout") {
-            Some(channel) => send(&channel.name, reason, payload, StepResult::TimedOut),
-            None => self.fail(reason, payload, StepResult::TimedOut),
-        }
+        self.fail(envelope, &["timeout", "failure"], reason, payload, StepResult::TimedOut)
     }
 
-    fn failed(&self, reason: String, payload: Object) -> Outcome {
-        self.fail(reason, payload, StepResult::Failed)
+    fn failed(&self, envelope: &Envelope, reason: String, payload: Object) -> Outcome {
+        self.fail(envelope, &["failure"], reason, payload, StepResult::Failed)
     }
 
-    fn fail(&self, reason: String, payload: Object, result: StepResult) -> Outcome {
-        match self.contract.channel("failure") {
-            Some(channel) => send(&channel.name, reason, payload, result),
+    /// A breakdown: told on the first of these channels that the contract has and the step connects.
+    fn fail(
+        &self,
+        envelope: &Envelope,
+        channels: &[&str],
+        reason: String,
+        payload: Object,
+        result: StepResult,
+    ) -> Outcome {
+        let is_heard = |name: &&&str| {
+            self.contract.channel(name).is_some() && !envelope.targets(Some(name), self.default_channel()).is_empty()
+        };
+        match channels.iter().find(is_heard) {
+            Some(channel) => send(channel, reason, payload, result),
             None => Outcome::Later { reason, after: RETRY },
         }
     }
@@ -300,7 +313,7 @@ impl Service for Foreign {
             Some(workers) => self.ask(workers, envelope).await,
             None => {
                 let ran = self.run(envelope).await;
-                ran.unwrap_or_else(|error| Outcome::Later { reason: error.to_string(), after: RETRY })
+                ran.unwrap_or_else(|error| Outcome::of_fault(&error, RETRY))
             }
         }
     }

@@ -85,7 +85,10 @@ fn told(board: &Board) -> String {
     let (service, status) = (&board.identity().service, board.status().text());
     match board.trouble() {
         None => format!("{service}: {status}\n"),
-        Some(Trouble { reason, again }) => {
+        Some(Trouble { by: Some(by), reason, again }) => {
+            format!("{service}: held up by {}: {}; next attempt at {}\n", plain(&by), plain(&reason), clock(again))
+        }
+        Some(Trouble { by: None, reason, again }) => {
             format!("{service}: {status}: {}; tried again at {}\n", plain(&reason), clock(again))
         }
     }
@@ -113,7 +116,7 @@ impl Health {
         let busy: Vec<String> = self
             .boards
             .iter()
-            .filter(|board| !matches!(board.status(), Status::Idle | Status::Processing))
+            .filter(|board| !matches!(board.status(), Status::Idle | Status::Processing) || board.trouble().is_some())
             .map(told)
             .collect();
         if busy.is_empty() {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep};
 
+use crate::runtime::journal::Journal;
 use crate::runtime::status::{Board, Identity, Status};
 use crate::runtime::{Event, Host, Service};
 use crate::telemetry::traces::Tracing;
@@ -36,18 +37,26 @@ pub struct Instance {
     /// Whether it may fail the first time, too.
     patient: bool,
     tracing: Option<Arc<Tracing>>,
+    journal: Option<Journal>,
 }
 
 impl Instance {
     /// An instance that takes messages from these queues.
     pub fn new(service: Arc<dyn Service>, queues: Vec<String>, identity: Identity, observer: Observer) -> Self {
-        Self { service, queues, board: Board::new(identity), observer, patient: false, tracing: None }
+        Self { service, queues, board: Board::new(identity), observer, patient: false, tracing: None, journal: None }
     }
 
     /// Makes spans of what it does.
     #[must_use]
     pub fn traced(mut self, tracing: Option<Arc<Tracing>>) -> Self {
         self.tracing = tracing;
+        self
+    }
+
+    /// Keeps outcomes that the broker has not confirmed in a journal.
+    #[must_use]
+    pub fn with_journal(mut self, journal: Journal) -> Self {
+        self.journal = Some(journal);
         self
     }
 
@@ -107,7 +116,8 @@ impl Instance {
                 events.clone(),
                 stopped.clone(),
             )
-            .traced(self.tracing.clone());
+            .traced(self.tracing.clone())
+            .with_journal(self.journal.clone());
             let board = self.board.clone();
             let served = host
                 .serve_when_ready(&self.queues, || {

@@ -7,10 +7,11 @@
 //! For files to which many messages add a line each there is a ledger: one file that names the last of the messages and
 //! holds the last lines, written before these are.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use zrecipe_broker::message::message_id;
 use zrecipe_language::syntax::json::read_value;
@@ -23,7 +24,11 @@ const REMEMBERED: usize = 2000;
 #[derive(Debug, Clone)]
 pub struct Journal {
     directory: PathBuf,
+    unwritten: Unwritten,
 }
+
+/// Results that could not be written, by the directory of their entry: what was done is not done again for want of space.
+type Unwritten = Arc<Mutex<HashMap<PathBuf, Value>>>;
 
 /// Which messages have added to a file lately.
 #[derive(Debug)]
@@ -36,18 +41,19 @@ pub struct Ledger {
 #[derive(Debug)]
 pub struct Entry {
     directory: PathBuf,
+    unwritten: Unwritten,
 }
 
 impl Journal {
     /// A journal in this directory, which is made when needed.
     pub fn new(directory: impl Into<PathBuf>) -> Self {
-        Self { directory: directory.into() }
+        Self { directory: directory.into(), unwritten: Unwritten::default() }
     }
 
     /// The entry for the message with this id.
     pub fn entry(&self, id: &str) -> Entry {
         // An id comes from outside and is not to be trusted as a file name.
-        Entry { directory: self.directory.join(message_id("journal", id)) }
+        Entry { directory: self.directory.join(message_id("journal", id)), unwritten: Arc::clone(&self.unwritten) }
     }
 
     /// The ledger of a file.
@@ -62,11 +68,19 @@ impl Entry {
         self.directory.join(name)
     }
 
+    fn unwritten(&self) -> MutexGuard<'_, HashMap<PathBuf, Value>> {
+        self.unwritten.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// How the work on the message ended, if it did.
     ///
     /// # Errors
-    /// The entry cannot be read.
+    /// The entry cannot be read, or what could not be written before still cannot be.
     pub fn result(&self) -> io::Result<Option<Value>> {
+        let unwritten = self.unwritten().get(&self.directory).cloned();
+        if let Some(result) = unwritten {
+            self.finish(&result)?;
+        }
         read(&self.path("result.json"))
     }
 
@@ -88,10 +102,16 @@ impl Entry {
     /// Records how the work ended.
     ///
     /// # Errors
-    /// It cannot be written safely.
+    /// It cannot be written safely. [`Entry::result`] writes it then, for as long as this process lives.
     pub fn finish(&self, result: &Value) -> io::Result<()> {
-        File::open(self.path("output"))?.sync_all()?;
-        write(&self.directory, "result.json", result)
+        let written = File::open(self.path("output"))
+            .and_then(|output| output.sync_all())
+            .and_then(|()| write(&self.directory, "result.json", result));
+        match &written {
+            Ok(()) => self.unwritten().remove(&self.directory),
+            Err(_) => self.unwritten().insert(self.directory.clone(), result.clone()),
+        };
+        written
     }
 
     /// The end of the output, as text of at most `most` bytes.
@@ -135,11 +155,46 @@ impl Entry {
         Ok(())
     }
 
+    /// Keeps what became of the message until the broker has confirmed it.
+    ///
+    /// # Errors
+    /// It cannot be written safely.
+    pub fn keep(&self, outcome: &Value) -> io::Result<()> {
+        fs::create_dir_all(&self.directory)?;
+        write(&self.directory, "outcome.json", outcome)
+    }
+
+    /// What was kept of the message.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn kept(&self) -> io::Result<Option<Value>> {
+        read(&self.path("outcome.json"))
+    }
+
+    /// Removes what was kept, and the entry if nothing else is in it.
+    ///
+    /// # Errors
+    /// It cannot be removed.
+    pub fn drop_kept(&self) -> io::Result<()> {
+        match fs::remove_file(self.path("outcome.json")) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            removed => removed?,
+        }
+        match fs::remove_dir(&self.directory) {
+            Err(error) if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty) => {
+                Err(error)
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Removes the entry.
     ///
     /// # Errors
     /// It cannot be removed.
     pub fn forget(&self) -> io::Result<()> {
+        self.unwritten().remove(&self.directory);
         match fs::remove_dir_all(&self.directory) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),

@@ -3,7 +3,8 @@
 //! Those that begin with `workflows_` mean what they mean in `workflows.transport.middleware.prometheus` (3.3), so that
 //! a site's dashboards go on; `source` is the service's name there. Times are in seconds.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -29,6 +30,12 @@ struct Outcome {
     outcome: &'static str,
 }
 
+#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct HeldUp {
+    source: String,
+    by: String,
+}
+
 /// The numbers of this process.
 pub struct Metrics {
     registry: Registry,
@@ -40,6 +47,10 @@ pub struct Metrics {
     redelivered: Family<Source, Counter>,
     abandoned: Family<Source, Counter>,
     active: Family<Source, Gauge>,
+    held_up: Family<HeldUp, Gauge>,
+    waits: Family<HeldUp, Counter>,
+    /// What holds up which message of a service.
+    held: Mutex<HashMap<(String, String), HeldUp>>,
     connected: Gauge,
     reconnections: Counter,
     lost_spans: Counter,
@@ -70,6 +81,9 @@ impl Metrics {
         registry.register("zrecipe_redelivered", "Messages that had been delivered before", redelivered.clone());
         registry.register("zrecipe_abandoned", "Messages that could not be settled and come again", abandoned.clone());
         registry.register("zrecipe_messages_in_progress", "Messages that are dealt with now", active.clone());
+        let (held_up, waits) = (Family::default(), Family::default());
+        registry.register("zrecipe_held_up", "Messages held up by something else", held_up.clone());
+        registry.register("zrecipe_held_up_attempts", "Attempts that failed for it; they do not count", waits.clone());
         registry.register("zrecipe_connected", "Whether the broker is connected", connected.clone());
         registry.register("zrecipe_reconnections", "Lost connections that were made again", reconnections.clone());
         registry.register("zrecipe_lost_spans", "Spans that the collector of traces did not take", lost_spans.clone());
@@ -85,6 +99,9 @@ impl Metrics {
             redelivered,
             abandoned,
             active,
+            held_up,
+            waits,
+            held: Mutex::default(),
             connected,
             reconnections,
             lost_spans,
@@ -107,7 +124,13 @@ impl Metrics {
                     self.redelivered.get_or_create(&source).inc();
                 }
             }
-            Event::Settled { outcome, sent, took, .. } => {
+            Event::HeldUp { id, by, .. } => {
+                let now = HeldUp { source: service.to_owned(), by: by.replace('`', "") };
+                self.waits.get_or_create(&now).inc();
+                self.hold(service, id, Some(now));
+            }
+            Event::Settled { id, outcome, sent, took, .. } => {
+                self.hold(service, id, None);
                 self.active.get_or_create(&source).dec();
                 self.processing.get_or_create(&source).observe(took.as_secs_f64());
                 let kind =
@@ -116,11 +139,28 @@ impl Metrics {
                 self.sent.get_or_create(&source).inc_by(*sent as u64);
                 self.outcomes.get_or_create(&Outcome { service: service.to_owned(), outcome }).inc();
             }
-            Event::Abandoned { .. } => {
+            Event::Abandoned { id } => {
+                self.hold(service, id, None);
                 self.active.get_or_create(&source).dec();
                 self.abandoned.get_or_create(&source).inc();
             }
             Event::Warning(_) => {}
+        }
+    }
+
+    /// What holds up a message now.
+    fn hold(&self, service: &str, id: &str, now: Option<HeldUp>) {
+        let key = (service.to_owned(), id.to_owned());
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(now) = &now {
+            self.held_up.get_or_create(now).inc();
+        }
+        let before = match now {
+            Some(now) => held.insert(key, now),
+            None => held.remove(&key),
+        };
+        if let Some(before) = before {
+            self.held_up.get_or_create(&before).dec();
         }
     }
 
@@ -165,7 +205,7 @@ impl Metrics {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
+    use std::time::{Duration, SystemTime};
 
     #[test]
     fn what_happens_is_counted() {
@@ -186,6 +226,14 @@ mod tests {
             sent,
             took: Duration::from_millis(20),
         };
+        let held_up = |id: &str| Event::HeldUp {
+            id: id.to_owned(),
+            service: "Runner".to_owned(),
+            by: "`mark`".to_owned(),
+            reason: "it is full".to_owned(),
+            attempt: 1,
+            again: SystemTime::now(),
+        };
         for event in [
             started("a", 1),
             settled("done", 2),
@@ -194,6 +242,11 @@ mod tests {
             started("c", 1),
             Event::Abandoned { id: "c".to_owned() },
             started("d", 1),
+            held_up("d"),
+            held_up("d"),
+            started("e", 1),
+            held_up("e"),
+            Event::Abandoned { id: "e".to_owned() },
         ] {
             metrics.count("Runner", &event);
         }
@@ -211,8 +264,10 @@ mod tests {
             "workflows_transport_send_total{source=\"Runner\"} 2",
             "zrecipe_messages_total{service=\"Runner\",outcome=\"dead-lettered\"} 1",
             "zrecipe_redelivered_total{source=\"Runner\"} 1",
-            "zrecipe_abandoned_total{source=\"Runner\"} 1",
+            "zrecipe_abandoned_total{source=\"Runner\"} 2",
             "zrecipe_messages_in_progress{source=\"Runner\"} 1",
+            "zrecipe_held_up{source=\"Runner\",by=\"mark\"} 1",
+            "zrecipe_held_up_attempts_total{source=\"Runner\",by=\"mark\"} 3",
             "zrecipe_connected 1",
             "zrecipe_reconnections_total 1",
             "zrecipe_lost_spans_total 5",

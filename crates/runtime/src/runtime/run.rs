@@ -10,6 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::{mpsc, watch};
 
+use crate::runtime::journal::Journal;
 use crate::runtime::{Event, Host, Service};
 use zrecipe_broker::message::{Destination, Outgoing, REQUEST_QUEUE, Request, message_id};
 use zrecipe_broker::transport::embedded::{Broker, Census, Embedded, NamespaceInfo, Options, Record};
@@ -83,6 +84,7 @@ pub struct Run {
     /// What it is about.
     pub plan: Plan,
     space: Embedded,
+    journal: Journal,
 }
 
 /// A run in a list.
@@ -106,12 +108,11 @@ impl Listed {
     /// `running`, `interrupted`, `failed` or `finished`, as far as the broker knows.
     pub fn state(&self) -> &'static str {
         let outstanding = self.census.ready + self.census.delayed + self.census.held;
-        match (self.held_by, outstanding, self.census.dead) {
-            (Some(_), ..) => "running",
-            (None, 1.., _) => "interrupted",
-            (None, 0, 1..) => "failed",
-            (None, 0, 0) if self.failed => "failed",
-            (None, 0, 0) => "finished",
+        match (self.held_by, outstanding) {
+            (Some(_), _) => "running",
+            (None, 1..) => "interrupted",
+            (None, 0) if self.failed => "failed",
+            (None, 0) => "finished",
         }
     }
 }
@@ -143,11 +144,19 @@ pub struct Report {
     pub outputs: Value,
     /// More that the service says.
     pub detail: Value,
+    /// Channels of outputs that go to no step and that the service does not promise. An output without a channel has an
+    /// empty name.
+    pub dropped: Vec<String>,
 }
 
 impl Report {
-    /// Whether the run has failed because of it.
+    /// Whether the run has failed because of it: it failed, or an output went to a channel that the step does not have.
     pub fn is_failure(&self) -> bool {
+        self.has_failed() || !self.dropped.is_empty()
+    }
+
+    /// Whether it failed itself.
+    pub fn has_failed(&self) -> bool {
         matches!(self.outcome.as_str(), "failed" | "timed out" | "dead-lettered")
     }
 }
@@ -185,7 +194,7 @@ impl Runs {
             return Err(Error::Busy(plan.id));
         }
         space.describe(plan.to_value()).await?;
-        Ok(Run { plan, space })
+        Ok(Run { plan, space, journal: Journal::new(self.journal()) })
     }
 
     /// The run with this ID, or whose ID begins so.
@@ -205,7 +214,8 @@ impl Runs {
         let space = self.broker.namespace(&format!("{PREFIX}{}", run.id));
         let description = space.description().await?;
         let plan = description.as_ref().and_then(Plan::from_value);
-        Ok(Run { plan: plan.ok_or_else(|| Error::Unreadable(run.id.clone()))?, space })
+        let plan = plan.ok_or_else(|| Error::Unreadable(run.id.clone()))?;
+        Ok(Run { plan, space, journal: Journal::new(self.journal()) })
     }
 
     /// All runs, oldest first.
@@ -230,7 +240,9 @@ impl Runs {
 fn listed(space: NamespaceInfo) -> Option<Listed> {
     let id = space.name.strip_prefix(PREFIX)?.to_owned();
     let title = space.description.as_ref().and_then(|plan| plan.get("title")?.as_str().map(str::to_owned));
-    let failed = space.description.as_ref().and_then(|plan| plan.get("failed")).is_some_and(Value::is_truthy);
+    // A step that has been sent again may have left a dead letter of its first time.
+    let concluded = space.description.as_ref().and_then(|plan| plan.get("failed"));
+    let failed = concluded.map_or(space.census.dead > 0, Value::is_truthy);
     Some(Listed { id, title: title?, failed, created: space.created, census: space.census, held_by: space.held_by })
 }
 
@@ -265,7 +277,8 @@ impl Run {
         mut stop: watch::Receiver<bool>,
     ) -> Result<bool, Error> {
         let (end, ended) = watch::channel(false);
-        let host = Host::new(Arc::new(self.space.clone()), services, places, events, ended);
+        let host = Host::new(Arc::new(self.space.clone()), services, places, events, ended)
+            .with_journal(Some(self.journal.clone()));
         for queue in self.plan.all_queues() {
             self.space.declare(&queue).await?;
         }
@@ -389,6 +402,8 @@ impl Run {
         };
         let detail = note.get("detail").cloned().unwrap_or_default();
         let said = detail.get("reason").and_then(Value::as_str).map(str::to_owned);
+        let dropped = note.get("dropped").and_then(Value::as_array).unwrap_or_default();
+        let dropped = dropped.iter().filter_map(|name| name.as_str().map(str::to_owned)).collect();
         let dead = record.verdict == "dead-letter";
         Report {
             id: record.id.clone(),
@@ -403,6 +418,7 @@ impl Run {
             deliveries: record.deliveries,
             outputs: note.get("outputs").cloned().unwrap_or_default(),
             detail,
+            dropped,
         }
     }
 }

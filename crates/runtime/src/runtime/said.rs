@@ -35,6 +35,14 @@ pub fn reason(text: impl AsRef<[u8]>) -> String {
     clean(text.as_ref().trim_ascii(), MOST_TOLD)
 }
 
+/// The end of what a program has written, on one line, and not too much of it.
+pub fn ending(text: &str) -> String {
+    let text = text.trim();
+    let start = text.char_indices().rev().nth(MOST_TOLD - 2).map_or(0, |(at, _)| at);
+    let cut = if start > 0 { "…" } else { "" };
+    format!("{cut}{}", clean(&text.as_bytes()[start..], MOST_TOLD))
+}
+
 fn clean(text: &[u8], most: usize) -> String {
     printable(&String::from_utf8_lossy(text).replace('\t', " "), most)
 }

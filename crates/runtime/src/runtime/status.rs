@@ -120,9 +120,21 @@ struct State {
     trouble: Option<Trouble>,
 }
 
+impl State {
+    /// The words on the wire.
+    fn text(&self) -> String {
+        match self.trouble.as_ref().and_then(|trouble| trouble.by.as_ref()) {
+            Some(by) => format!("held up by {by}"),
+            None => self.status.text().to_owned(),
+        }
+    }
+}
+
 /// Why an instance does not work, and when that is tried again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trouble {
+    /// What holds up its messages, where that is the trouble: a destination in backticks, or `the broker` and the like.
+    pub by: Option<String>,
     /// The reason, in words.
     pub reason: String,
     /// The next try.
@@ -136,7 +148,15 @@ pub struct Board {
     state: watch::Sender<State>,
     history: Arc<Mutex<History>>,
     /// Messages that are dealt with.
-    active: Arc<Mutex<BTreeMap<String, Option<String>>>>,
+    active: Arc<Mutex<BTreeMap<String, Active>>>,
+}
+
+/// A message that is dealt with.
+#[derive(Debug, Default)]
+struct Active {
+    recipe_id: Option<String>,
+    /// What holds it up.
+    trouble: Option<Trouble>,
 }
 
 impl Board {
@@ -172,7 +192,7 @@ impl Board {
 
     /// It does not work for this reason, and tries again after a pause.
     pub fn wait(&self, status: Status, reason: &str, pause: Duration) {
-        self.enter(status, Some(Trouble { reason: reason.to_owned(), again: SystemTime::now() + pause }));
+        self.enter(status, Some(Trouble { by: None, reason: reason.to_owned(), again: SystemTime::now() + pause }));
     }
 
     fn enter(&self, status: Status, trouble: Option<Trouble>) {
@@ -187,16 +207,23 @@ impl Board {
     pub fn observe(&self, event: &Event) {
         let mut active = self.active.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
-            Event::Started { id, recipe_id, .. } => _ = active.insert(id.clone(), recipe_id.clone()),
+            Event::Started { id, recipe_id, .. } => {
+                active.insert(id.clone(), Active { recipe_id: recipe_id.clone(), trouble: None });
+            }
+            Event::HeldUp { id, by, reason, again, .. } => {
+                let trouble = Trouble { by: Some(by.clone()), reason: reason.clone(), again: *again };
+                active.entry(id.clone()).or_default().trouble = Some(trouble);
+            }
             Event::Settled { id, .. } | Event::Abandoned { id } => _ = active.remove(id),
             Event::Warning(_) => return,
         }
         let status = if active.is_empty() { Status::Idle } else { Status::Processing };
-        let recipe_id = active.values().next().cloned().flatten();
+        let recipe_id = active.values().next().and_then(|message| message.recipe_id.clone());
+        let trouble = active.values().find_map(|message| message.trouble.clone());
         drop(active);
         // While it shuts down it finishes what it has begun.
         if matches!(self.status(), Status::Idle | Status::Processing) {
-            self.change(State { status, recipe_id, trouble: None });
+            self.change(State { status, recipe_id, trouble });
         }
     }
 
@@ -219,12 +246,12 @@ impl Board {
         let mut due = Instant::now();
         loop {
             let now = state.borrow_and_update().clone();
-            let changed = announced != Some(now.status);
+            let changed = announced.as_ref() != Some(&(now.status, now.text()));
             if changed && now.status == Status::Idle && timeout(IDLE_HOLD, state.changed()).await.is_ok() {
                 continue;
             }
             if (changed && !is_refused) || Instant::now() >= due {
-                announced = Some(now.status);
+                announced = Some((now.status, now.text()));
                 due = Instant::now() + INTERVAL;
                 match transport.send(vec![self.message(&now)]).await {
                     Ok(()) if is_refused => {
@@ -266,7 +293,7 @@ impl Board {
             [
                 ("host", Value::from(host.as_str())),
                 ("status", Value::from(state.status.code())),
-                ("statustext", Value::from(state.status.text())),
+                ("statustext", Value::from(state.text())),
                 ("service", Value::from(service.as_str())),
                 ("serviceclass", Value::from(class.as_str())),
                 ("utilization", utilization),
@@ -341,6 +368,7 @@ impl History {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use zrecipe_language::syntax::json::read_value;
 
     #[test]
     fn hosts_are_named_from_the_domain_down() {
@@ -351,6 +379,43 @@ mod tests {
             ("laptop", 1, format!("laptop.{process}")),
         ] {
             assert_eq!(host_id(hostname, number), expected);
+        }
+    }
+
+    #[test]
+    fn what_holds_up_an_instance_is_told_until_it_does_not() {
+        let identity = Identity { host: "uk.ws.1".into(), service: "Runner".into(), class: "Runner".into(), tag: None };
+        let board = Board::new(identity);
+        board.set(Status::Idle);
+        let started = |id: &str| Event::Started {
+            id: id.to_owned(),
+            service: "Runner".to_owned(),
+            step: None,
+            recipe_id: None,
+            deliveries: 1,
+        };
+        let held_up = |id: &str, by: &str| Event::HeldUp {
+            id: id.to_owned(),
+            service: "Runner".to_owned(),
+            by: by.to_owned(),
+            reason: "it is full".to_owned(),
+            attempt: 1,
+            again: SystemTime::UNIX_EPOCH,
+        };
+        for (event, expected) in [
+            (started("a"), "processing"),
+            (held_up("a", "`mark`"), "held up by `mark`"),
+            (started("b"), "held up by `mark`"),
+            (held_up("b", "the disk"), "held up by `mark`"),
+            (Event::Abandoned { id: "a".to_owned() }, "held up by the disk"),
+            (Event::Abandoned { id: "b".to_owned() }, "idle"),
+        ] {
+            board.observe(&event);
+            let state = board.state.borrow().clone();
+            assert_eq!(state.text(), expected, "{event:?}");
+            let told = read_value(&board.message(&state).body).expect("JSON");
+            assert_eq!(told.get("statustext").and_then(Value::as_str), Some(expected));
+            assert_eq!(board.trouble().is_some(), expected.starts_with("held up"));
         }
     }
 

@@ -111,7 +111,7 @@ impl Scheduler for Local {
 
     async fn find(&self, mark: &str, _cluster: Option<&str>) -> Result<Option<i64>, Fault> {
         let found = self.table.lock().and_then(|_lock| self.table.find(&Table::key(mark)));
-        found.map_err(|error| Fault::World(error.to_string()))
+        found.map_err(|error| Fault::of(&error))
     }
 
     async fn submit(&self, job: &Job) -> Result<i64, Fault> {
@@ -119,7 +119,7 @@ impl Scheduler for Local {
             return Err(Fault::Job(reason));
         }
         let submitted = self.table.lock().and_then(|_lock| self.table.add(job));
-        let number = submitted.map_err(|error| Fault::World(error.to_string()))?;
+        let number = submitted.map_err(|error| Fault::of(&error))?;
         // What does not work now is tried again at the next look.
         let _ = self.table.look();
         Ok(number)

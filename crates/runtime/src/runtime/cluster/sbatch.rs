@@ -66,7 +66,7 @@ impl Scheduler for Sbatch {
     }
 
     async fn submit(&self, job: &Job) -> Result<i64, Fault> {
-        let world = |error: std::io::Error| Fault::World(error.to_string());
+        let world = |error: std::io::Error| Fault::of(&error);
         let mut environment = tempfile::NamedTempFile::new().map_err(world)?;
         for (name, value) in &job.environment {
             write!(environment, "{name}={value}\0").map_err(world)?;

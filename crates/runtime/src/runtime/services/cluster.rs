@@ -83,7 +83,7 @@ impl Cluster {
 
     /// The number of the job of a message, which is submitted unless it has been.
     async fn submit(&self, job: &Job, envelope: &Envelope) -> Result<i64, Fault> {
-        let world = |error: std::io::Error| Fault::World(error.to_string());
+        let world = |error: std::io::Error| Fault::of(&error);
         let entry = self.journal.entry(&job.delivery.id);
         if let Some(number) = entry.result().map_err(world)?.and_then(|result| result.get("jobid")?.as_i64()) {
             return Ok(number);
@@ -113,8 +113,7 @@ impl Cluster {
     /// Makes directories and files that a job needs.
     fn prepare(&self, order: Order, envelope: &Envelope, mark: String) -> Result<cluster::Job, Fault> {
         let refused = |error: roots::Error| {
-            let reason = error.to_string();
-            if error.is_of_message() { Fault::Job(reason) } else { Fault::World(reason) }
+            if error.is_of_message() { Fault::Job(error.to_string()) } else { Fault::of(&error) }
         };
         let directory = self.roots.directory(&order.directory).map_err(refused)?;
         order.files.write(envelope, &self.roots).map_err(refused)?;
@@ -188,6 +187,7 @@ impl Service for Cluster {
             }
             Err(Fault::Job(reason)) => Outcome::Bad { reason },
             Err(Fault::World(reason)) => Outcome::Later { reason, after: job.back_off(RETRY) },
+            Err(Fault::Machine(obstacle)) => Outcome::HeldUp(obstacle),
         }
     }
 

@@ -24,6 +24,7 @@ use crate::runtime::LOGBOOK;
 use crate::runtime::ask::{Answer, ask};
 use crate::runtime::ending::Ending;
 use crate::runtime::process;
+use crate::runtime::pressure::Obstacle;
 use crate::runtime::said;
 use crate::runtime::surroundings::{Scope, Surroundings, Why};
 use crate::runtime::workers::{Failure, Fault, Plan, Workers};
@@ -229,7 +230,10 @@ impl Dispatcher {
         let text = request.to_value().to_json() + "\n";
         let answer = ask(program, &text, None, self.policy.time_limit).await;
         let unstartable = |error: std::io::Error| unstartable(program, &error.to_string());
-        answer.map_err(|error| Refusal::World(format!("`{}` {}", name(program), unstartable(error))))
+        answer.map_err(|error| match Obstacle::of_machine(&error) {
+            Some(obstacle) => Refusal::Machine(obstacle),
+            None => Refusal::World(format!("`{}` {}", name(program), unstartable(error))),
+        })
     }
 
     /// The first messages of a request's recipes.
@@ -265,7 +269,10 @@ impl Dispatcher {
             .map(|source| Ok(Arc::new(compile::read(Arc::new(source), Options::default()))));
         let named = request.recipes.iter().map(|name| {
             self.shelf.find(name).map_err(|error| match error {
-                library::Error::Unreadable { .. } => Refusal::World(error.to_string()),
+                library::Error::Unreadable { .. } => match Obstacle::of_machine(&error) {
+                    Some(obstacle) => Refusal::Machine(obstacle),
+                    None => Refusal::World(error.to_string()),
+                },
                 _ => Refusal::Request(error.to_string()),
             })
         });
@@ -293,6 +300,8 @@ enum Refusal {
     Request(String),
     /// It cannot be now.
     World(String),
+    /// Something of this machine is exhausted.
+    Machine(Obstacle),
 }
 
 #[async_trait]
@@ -339,6 +348,7 @@ impl Service for Dispatcher {
             Ok(outcome) => outcome,
             Err(Refusal::Request(reason)) => Outcome::Bad { reason },
             Err(Refusal::World(reason)) => Outcome::Later { reason, after: FAULT },
+            Err(Refusal::Machine(obstacle)) => Outcome::HeldUp(obstacle),
         }
     }
 }

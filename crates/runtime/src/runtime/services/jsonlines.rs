@@ -3,6 +3,7 @@
 //! What it takes is in its contract, `contracts/jsonlines.json`. A message is settled when its line is on disk; lines
 //! that wait while others are being written are written together. Every file has a queue of its own: one that cannot be
 //! written holds up no other. A message that comes again after a crash leaves one line.
+//! The lines of a consumer are written in the order of delivery.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -142,7 +143,7 @@ impl Service for JsonLines {
         match self.add(self.base.join(target), &job.delivery.id, text).await {
             Ok(Ok(())) => Outcome::Done { outputs: Vec::new(), result: StepResult::Succeeded, detail: Value::Null },
             Ok(Err(error)) if error.is_of_message() => Outcome::Bad { reason: error.to_string() },
-            Ok(Err(error)) => Outcome::Later { reason: error.to_string(), after: RETRY },
+            Ok(Err(error)) => Outcome::of_fault(&*error, RETRY),
             Err(_) => Outcome::Later { reason: "writing was interrupted".to_owned(), after: RETRY },
         }
     }

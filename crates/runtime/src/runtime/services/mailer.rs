@@ -3,7 +3,8 @@
 //! What it takes is in its contract, `contracts/mailer.json`; a message without a recipe is an object of `parameters`
 //! and `content`. In the content `{payload}` and `{pprint_payload}` stand for what the previous step sent, and
 //! `{environment[ID]}` for the recipe ID. What can never become a mail is refused with the reason before anything is
-//! sent. When the mail server does not take a mail now, it is tried again for more than an hour. That a mail was sent
+//! sent. When the mail server does not take a mail now, it is tried again for more than an hour. A mail server that cannot be
+//! reached holds up all mails, for as long as that lasts, and they are sent in the order of delivery. That a mail was sent
 //! is written down before the message is settled, so that one that comes again is not sent again.
 
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use lettre::{AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Executor};
 use super::BuiltIn;
 use crate::runtime::journal::Journal;
 use crate::runtime::surroundings::{Surroundings, Why};
+use crate::runtime::pressure::Obstacle;
 use crate::runtime::{Job, Outcome, Service, StepResult};
 use zrecipe_broker::message::message_id;
 use zrecipe_language::contract::Contracts;
@@ -129,8 +131,11 @@ impl Mailer {
             let reason = format!("{}:{} does not take the mail: {error}", self.server.host, self.server.port);
             if error.is_permanent() {
                 Outcome::Bad { reason }
-            } else {
+            } else if error.is_transient() || error.is_client() {
                 Outcome::Later { reason, after: job.back_off(RETRY) }
+            } else {
+                // It is the server that cannot be reached, by this mail or any other.
+                Outcome::HeldUp(Obstacle { by: "the mail server".to_owned(), reason })
             }
         })
     }
@@ -155,7 +160,7 @@ impl Service for Mailer {
     }
 
     async fn handle(&self, job: &Job) -> Outcome {
-        let later = |error: std::io::Error| Outcome::Later { reason: error.to_string(), after: RETRY };
+        let later = |error: std::io::Error| Outcome::of_fault(&error, RETRY);
         let (mail, to) = match self.compose(job) {
             Ok(composed) => composed,
             Err(reason) => return Outcome::Bad { reason },

@@ -11,7 +11,8 @@
 //! | `recipefile`, `recipeenvironment`, `recipewrapper` | files to write for the commands |
 //!
 //! No shell is involved. In commands `$RECIPEFILE`, `$RECIPEENV`, `$RECIPEWRAP` and `$RECIPEPOINTER` stand for the
-//! files and the step's number. Channels: `job_processed` (default), or `failure`, or `timeout`.
+//! files and the step's number. Channels: `job_processed` (default), or `failure`, or `timeout`. Where the step connects no
+//! channel for a command that failed or timed out, the message is dead-lettered at once, with the reason and the last output.
 //!
 //! Commands find a small environment and empty standard input. They end with all that they started when the step is
 //! over, when they take too long or print nothing for too long, and when this process ends in any way. What they may
@@ -241,7 +242,7 @@ impl Service for Runner {
         match self.carry_out(&order, envelope, &entry).await {
             Ok(result) => outcome(result),
             Err(Fault::Step(reason)) => Outcome::Bad { reason },
-            Err(Fault::World(reason)) => Outcome::Later { reason, after: RETRY },
+            Err(Fault::World(error)) => Outcome::of_fault(&*error, RETRY),
         }
     }
 
@@ -316,19 +317,18 @@ enum Fault {
     /// It is to blame itself.
     Step(String),
     /// The surroundings are.
-    World(String),
+    World(Box<dyn std::error::Error + Send + Sync>),
 }
 
 impl From<std::io::Error> for Fault {
     fn from(error: std::io::Error) -> Self {
-        Self::World(error.to_string())
+        Self::World(Box::new(error))
     }
 }
 
 impl From<roots::Error> for Fault {
     fn from(error: roots::Error) -> Self {
-        let reason = error.to_string();
-        if error.is_of_message() { Self::Step(reason) } else { Self::World(reason) }
+        if error.is_of_message() { Self::Step(error.to_string()) } else { Self::World(Box::new(error)) }
     }
 }
 

@@ -1,0 +1,158 @@
+//! Messages that are held up through no fault of their own, on the embedded broker: by a host and a service in Rust.
+
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rustix::io::Errno;
+use rustix::net::{self, AddressFamily, SocketType};
+use serde_json::json;
+use tokio::sync::{mpsc, watch};
+use zrecipe::message::{Destination, Outgoing};
+use zrecipe::runtime::journal::Journal;
+use zrecipe::runtime::pressure::Pauses;
+use zrecipe::runtime::services::mailer::{Mailer, Server};
+use zrecipe::runtime::{Event, Host, Job, Outcome, Service};
+use zrecipe::transport::Transport as _;
+use zrecipe::value::Object;
+
+use crate::hostile::take_mails;
+use crate::run::wait_until;
+use crate::service::Place;
+
+/// Finds the machine exhausted for some time, and writes down the order in which it deals with messages.
+struct Exhausted {
+    errno: Errno,
+    /// How many more times it fails.
+    failures: AtomicUsize,
+    done: Mutex<Vec<String>>,
+}
+
+#[async_trait]
+impl Service for Exhausted {
+    fn name(&self) -> &str {
+        "Exhausted"
+    }
+
+    fn serves(&self, queue: &str) -> bool {
+        queue == "in"
+    }
+
+    fn prefetch(&self) -> u16 {
+        10
+    }
+
+    fn takes_plain_messages(&self) -> bool {
+        true
+    }
+
+    async fn handle(&self, job: &Job) -> Outcome {
+        let left = self.failures.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        if left.is_ok() {
+            let error = std::io::Error::from(self.errno);
+            return Outcome::of_fault(&error, Duration::from_millis(1));
+        }
+        self.done.lock().expect("no panic").push(job.delivery.id.clone());
+        Outcome::done(Vec::new())
+    }
+}
+
+/// What is exhausted does not count against a message, however long it lasts; what is broken does.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn exhaustion_counts_no_attempts_and_keeps_the_order() {
+    const COUNT: usize = 30;
+    for (errno, failures, is_survived) in
+        [(Errno::NOSPC, 400, true), (Errno::MFILE, 400, true), (Errno::IO, 400, false)]
+    {
+        let place = Place::new().await;
+        place.space.declare("in").await.expect("declares");
+        let message = |n: usize| {
+            Outgoing::new(format!("m{n:02}"), Destination::Queue("in".to_owned()), Object::new(), b"1".to_vec())
+        };
+        place.space.send((0..COUNT).map(message).collect()).await.expect("sends");
+        let failures = AtomicUsize::new(failures);
+        let service = Arc::new(Exhausted { errno, failures, done: Mutex::default() });
+        let (events, mut heard) = mpsc::unbounded_channel();
+        let (stop, stopped) = watch::channel(false);
+        let millis = Duration::from_millis;
+        let pauses = Pauses { first: millis(1), maximum: millis(4), hold: millis(60_000) };
+        let served: Arc<dyn Service> = service.clone();
+        let host = Host::new(Arc::new(place.space.clone()), vec![served], 10, events, stopped).with_pauses(pauses);
+        let queues = ["in".to_owned()];
+        let serving = async { host.serve(&queues).await.expect("serves") };
+        let done = || service.done.lock().expect("no panic").len();
+        let watching = async {
+            if is_survived {
+                tokio::task::spawn_blocking({
+                    let service = Arc::clone(&service);
+                    move || wait_until("all are done", || service.done.lock().expect("no panic").len() == COUNT)
+                })
+                .await
+                .expect("all are done");
+            } else {
+                place.dead("in", COUNT).await;
+            }
+            stop.send(true).expect("it serves");
+        };
+        tokio::join!(serving, watching);
+        let held_up = std::iter::from_fn(|| heard.try_recv().ok())
+            .filter(|event| matches!(event, Event::HeldUp { by, .. } if by.starts_with("the ")))
+            .count();
+        if is_survived {
+            let expected: Vec<String> = (0..COUNT).map(|n| format!("m{n:02}")).collect();
+            assert_eq!(*service.done.lock().expect("no panic"), expected);
+            assert_eq!(held_up, 400, "{errno:?}");
+            let census = place.space.census().await.expect("counts");
+            assert_eq!((census.dead, census.ready + census.delayed + census.held), (0, 0));
+        } else {
+            assert_eq!((done(), held_up), (0, 0));
+        }
+    }
+}
+
+/// A mail server that cannot be reached holds up all mails; when it is there, they come in the order of delivery.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mails_wait_for_their_server_in_order() {
+    const COUNT: usize = 8;
+    let place = Place::new().await;
+    place.space.declare("mailnotification").await.expect("declares");
+    // A port that is ours, at which nobody listens yet.
+    let socket = net::socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
+    net::bind(&socket, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    let listener = TcpListener::from(socket);
+    let port = listener.local_addr().expect("an address").port();
+    for n in 0..COUNT {
+        let body =
+            json!({"parameters": {"recipients": "a@example.org", "subject": format!("mail {n}")}, "content": "x"});
+        let destination = Destination::Queue("mailnotification".to_owned());
+        let message = Outgoing::new(format!("m{n}"), destination, Object::new(), body.to_string().into_bytes());
+        place.space.send(vec![message]).await.expect("sends");
+    }
+    let server = Server { host: "127.0.0.1".to_owned(), port, from: Some("z@example.org".to_owned()) };
+    let mailer = Arc::new(Mailer::new(server, Journal::new(place.path("state/journal"))));
+    let (events, mut heard) = mpsc::unbounded_channel();
+    let (stop, stopped) = watch::channel(false);
+    let pauses = Pauses { first: Duration::from_millis(1), maximum: Duration::from_millis(4), ..Pauses::default() };
+    let host = Host::new(Arc::new(place.space.clone()), vec![mailer], 1, events, stopped).with_pauses(pauses);
+    let serving = tokio::spawn(async move { host.serve(&["mailnotification".to_owned()]).await });
+    // Far more often than a mail is tried that the server does not take.
+    let mut attempts = 0;
+    while attempts < 30 {
+        let event = heard.recv().await.expect("it serves");
+        attempts += usize::from(matches!(event, Event::HeldUp { by, .. } if by == "the mail server"));
+    }
+    net::listen(&listener, 16).expect("listens");
+    let said = take_mails(listener);
+    let subjects = tokio::task::spawn_blocking(move || {
+        let mails = said.iter().filter_map(|mail| Some(mail.split("Subject: ").nth(1)?.lines().next()?.to_owned()));
+        mails.take(COUNT).collect::<Vec<_>>()
+    });
+    let expected: Vec<String> = (0..COUNT).map(|n| format!("mail {n}")).collect();
+    assert_eq!(subjects.await.expect("mails"), expected);
+    stop.send(true).expect("it serves");
+    serving.await.expect("join").expect("serves");
+    let census = place.space.census().await.expect("counts");
+    assert_eq!((census.dead, census.ready + census.delayed + census.held), (0, 0));
+}
