@@ -323,6 +323,11 @@ impl Error {
     }
 }
 
+/// The operating system's error behind a failure of a transport's store, if the machine is exhausted.
+pub fn store_errno(error: &(dyn std::error::Error + 'static)) -> Option<rustix::io::Errno> {
+    embedded::errno(error)
+}
+
 /// A connection to a broker.
 #[async_trait]
 pub trait Transport: Send + Sync + 'static {

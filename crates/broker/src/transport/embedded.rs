@@ -32,6 +32,15 @@ use self::writer::{Answer, Op, Parts, Request, Subscriber, Watches, Writer};
 use super::{Deliveries, Delivery, Destination, Error, Outgoing, Settlement, Subscription, Transport, Waiting};
 use zrecipe_language::value::{Object, Value};
 
+/// The operating system's error behind a failure of the database, if the machine is exhausted: no space, or no memory.
+pub(super) fn errno(error: &(dyn std::error::Error + 'static)) -> Option<rustix::io::Errno> {
+    match error.downcast_ref::<rusqlite::Error>()?.sqlite_error_code()? {
+        rusqlite::ErrorCode::DiskFull => Some(rustix::io::Errno::NOSPC),
+        rusqlite::ErrorCode::OutOfMemory => Some(rustix::io::Errno::NOMEM),
+        _ => None,
+    }
+}
+
 /// How a broker behaves. All processes that share a file should agree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {

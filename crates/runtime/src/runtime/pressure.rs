@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::{Event, stopped};
-use zrecipe_broker::transport::{Connection, Error};
+use zrecipe_broker::transport::{Connection, Error, store_errno};
 
 /// How long a host pauses, and how long it keeps what is held up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,13 +74,10 @@ fn exhausted(error: &(dyn StdError + 'static)) -> Option<&'static str> {
     let mut cause = Some(error);
     while let Some(error) = cause {
         let errno = error.downcast_ref::<io::Error>().and_then(Errno::from_io_error);
-        let code = error.downcast_ref::<rusqlite::Error>().and_then(rusqlite::Error::sqlite_error_code);
-        match (errno, code) {
-            (Some(Errno::NOSPC), _) | (_, Some(rusqlite::ErrorCode::DiskFull)) => return Some("the disk"),
-            (Some(Errno::MFILE | Errno::NFILE), _) => return Some("the limit of open files"),
-            (Some(Errno::NOMEM), _) | (_, Some(rusqlite::ErrorCode::OutOfMemory)) => {
-                return Some("the memory of this machine");
-            }
+        match errno.or_else(|| store_errno(error)) {
+            Some(Errno::NOSPC) => return Some("the disk"),
+            Some(Errno::MFILE | Errno::NFILE) => return Some("the limit of open files"),
+            Some(Errno::NOMEM) => return Some("the memory of this machine"),
             _ => cause = error.source(),
         }
     }
