@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::Error;
 use zrecipe_language::source::Source;
-use zrecipe_project::library::{limit, read};
+use zrecipe_project::library::{limit, read_in_bulk};
 use zrecipe_project::project::walk;
+use zrecipe_project::regular;
 
 /// A file to work on.
 pub struct Input {
@@ -36,7 +37,7 @@ impl Input {
             }
             return Ok(Source::from_bytes(&self.name, bytes));
         };
-        read(path, &self.name, max_bytes).map_err(|error| error.to_string())
+        read_in_bulk(path, &self.name, max_bytes).map_err(|error| error.to_string())
     }
 }
 
@@ -58,9 +59,9 @@ pub fn gather(paths: &[String], stdin_name: &str) -> Result<Vec<Input>, Error> {
     for path in paths {
         if path == "-" {
             stdin = true;
-        } else if Path::new(path).is_dir() {
+        } else if regular::is_dir(Path::new(path)) {
             walk(Path::new(path)).map_err(Error::new)?.into_iter().for_each(|file| add(file, true));
-        } else if path.contains(['*', '?', '[']) && !Path::new(path).exists() {
+        } else if path.contains(['*', '?', '[']) && regular::metadata(Path::new(path)).is_err() {
             let files = expand(path)?;
             if files.is_empty() {
                 return Err(Error::new(format!("no file matches `{path}`")));
@@ -90,10 +91,12 @@ fn expand(pattern: &str) -> Result<Vec<PathBuf>, Error> {
         .collect();
     let root = if fixed.as_os_str().is_empty() { PathBuf::from(".") } else { fixed };
     let mut files = Vec::new();
-    if !root.exists() {
+    if regular::metadata(&root).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
         return Ok(files);
     }
-    for entry in ignore::WalkBuilder::new(&root).standard_filters(false).sort_by_file_name(Ord::cmp).build() {
+    let mut walk = ignore::WalkBuilder::new(&root);
+    walk.standard_filters(false).sort_by_file_name(Ord::cmp);
+    for entry in regular::walk(walk, &root) {
         let entry = entry.map_err(|error| Error::new(error.to_string()))?;
         let path = entry.path().strip_prefix("./").unwrap_or(entry.path());
         if entry.file_type().is_some_and(|kind| kind.is_file()) && matcher.is_match(path) {
@@ -136,7 +139,7 @@ pub fn replace(path: &Path, before: &str, after: &str) -> Result<(), String> {
     }
     new.as_file().set_permissions(metadata.permissions()).map_err(failed)?;
     new.as_file().sync_all().map_err(failed)?;
-    if fs::read(&target).map_err(failed)? != before.as_bytes() {
+    if regular::read_all(&target).map_err(failed)? != before.as_bytes() {
         return Err(cannot("it has been changed meanwhile"));
     }
     new.persist(&target).map_err(|error| failed(error.error))?;

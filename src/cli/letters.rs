@@ -325,13 +325,12 @@ pub async fn queues(given: Vec<&String>, environment: &Environment) -> Result<Ve
 pub fn expand(paths: impl Iterator<Item = PathBuf>) -> Result<Vec<PathBuf>, Error> {
     let mut found = Vec::new();
     for path in paths {
-        if !path.is_dir() {
+        if !zrecipe_project::regular::is_dir(&path) {
             found.push(path);
             continue;
         }
-        let entries = std::fs::read_dir(&path).and_then(|entries| entries.collect::<Result<Vec<_>, _>>());
-        let entries = entries.map_err(|error| Error::new(format!("cannot read {}: {error}", path.display())))?;
-        let mut inside: Vec<PathBuf> = entries.iter().map(std::fs::DirEntry::path).collect();
+        let inside = zrecipe_project::regular::entries(&path);
+        let mut inside = inside.map_err(|error| Error::new(format!("cannot read {}: {error}", path.display())))?;
         // What is still being written begins with a dot.
         inside.retain(|path| path.file_name().is_none_or(|name| !name.to_string_lossy().starts_with('.')));
         inside.sort();

@@ -50,7 +50,7 @@ const FENCES: &[(&[&str], &str, &[&str], &str)] = &[
     ),
     (&["tracing_subscriber"], "zrecipe_runtime", &["telemetry.rs", "telemetry/"], "log lines have one home"),
     (&["lettre"], "zrecipe_runtime", &["runtime/services/mailer.rs"], "one service sends mail"),
-    (&["hyper_util"], "zrecipe_runtime", &["http.rs"], "HTTP requests have one home"),
+    (&["hyper_util"], "zrecipe_runtime", &["http.rs", "runtime/health.rs"], "HTTP has two homes: requests and answers"),
     (&["axum"], "zrecipe_runtime", &["runtime/health.rs", "http.rs"], "HTTP has one home"),
     (&["prometheus_client"], "zrecipe_runtime", &["runtime/metrics.rs"], "metrics have one home"),
     (&["ratatui"], "zrecipe", &["cli/screen.rs", "cli/commands/monitor.rs"], "one command has a screen"),

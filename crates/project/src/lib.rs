@@ -6,6 +6,7 @@
 //!
 //! | module | contents |
 //! |---|---|
+//! | [`regular`] | the reader of files: regular files only, within a time limit |
 //! | [`settings`] | `zrecipe.toml` |
 //! | [`library`] | recipes by name, in directories and built in |
 //! | [`known`] | baseline files: known findings, and the directory of their paths |
@@ -16,4 +17,5 @@ pub mod judge;
 pub mod known;
 pub mod library;
 pub mod project;
+pub mod regular;
 pub mod settings;

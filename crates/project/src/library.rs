@@ -1,11 +1,11 @@
 //! Recipes by name: the directories where they are looked up, and those built into the program.
 
 use std::collections::HashMap;
-use std::io::Read as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::regular::{self, Content};
 use crate::settings::Settings;
 use zrecipe_language::compile::{self, Options, Reading};
 use zrecipe_language::document::DocumentKind;
@@ -84,7 +84,7 @@ pub enum Error {
 /// The pattern is none, or a directory cannot be read.
 pub fn matching(pattern: &Path) -> Result<Vec<PathBuf>, Error> {
     let text = pattern.to_string_lossy();
-    if !text.contains(['*', '?', '[']) || pattern.exists() {
+    if !text.contains(['*', '?', '[']) || regular::metadata(pattern).is_ok() {
         return Ok(vec![pattern.to_owned()]);
     }
     let unreadable = |source| Error::Unreadable { path: pattern.to_owned(), source };
@@ -95,12 +95,15 @@ pub fn matching(pattern: &Path) -> Result<Vec<PathBuf>, Error> {
     let fixed: PathBuf = pattern.components().take_while(is_fixed).collect();
     let is_here = fixed.as_os_str().is_empty();
     let below = if is_here { Path::new(".") } else { &fixed };
-    if !below.exists() {
-        return Ok(Vec::new());
+    match regular::metadata(below) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        _ => {}
     }
     let mut files = Vec::new();
-    for entry in ignore::WalkBuilder::new(below).standard_filters(false).sort_by_file_path(Ord::cmp).build() {
-        let entry = entry.map_err(|error| unreadable(std::io::Error::other(error)))?;
+    let mut walk = ignore::WalkBuilder::new(below);
+    walk.standard_filters(false).sort_by_file_path(Ord::cmp);
+    for entry in regular::walk(walk, below) {
+        let entry = entry.map_err(unreadable)?;
         let path = if is_here { entry.path().strip_prefix(".").unwrap_or(entry.path()) } else { entry.path() };
         if entry.file_type().is_some_and(|kind| kind.is_file()) && glob.is_match(path) {
             files.push(path.to_owned());
@@ -169,25 +172,35 @@ impl Library {
     }
 
     /// Where the recipe of this name is, and what its file is like; nothing for one that is built in.
-    fn place(&self, name: &str) -> Option<Stamp> {
-        let paths = self.directories.iter().map(|directory| directory.join(format!("{name}.json")));
-        paths.into_iter().find_map(|path| {
-            let metadata = path.metadata().ok()?;
-            let file = (metadata.dev(), metadata.ino(), metadata.len());
-            Some(Stamp { path, file, modified: (metadata.mtime(), metadata.mtime_nsec()) })
-        })
+    fn place(&self, name: &str) -> Result<Option<Stamp>, Error> {
+        for directory in &self.directories {
+            let path = directory.join(format!("{name}.json"));
+            match regular::metadata(&path) {
+                Ok(metadata) => {
+                    let file = (metadata.dev(), metadata.ino(), metadata.len());
+                    return Ok(Some(Stamp { path, file, modified: (metadata.mtime(), metadata.mtime_nsec()) }));
+                }
+                // Whether it is there is not known, and the next directory may hold another recipe of this name.
+                Err(source) if source.kind() == std::io::ErrorKind::TimedOut => {
+                    return Err(Error::Unreadable { path, source });
+                }
+                Err(_) => {}
+            }
+        }
+        Ok(None)
     }
 
     /// The file of the recipe of this name, if it is in a directory.
     pub fn path_of(&self, name: &str) -> Option<PathBuf> {
         let paths = self.directories.iter().map(|directory| (directory, directory.join(format!("{name}.json"))));
-        let found = paths.filter(|(directory, path)| path.is_file() && self.confine(directory, path, name).is_ok());
+        let found =
+            paths.filter(|(directory, path)| regular::is_file(path) && self.confine(directory, path, name).is_ok());
         found.map(|(_, path)| path).next().filter(|_| is_name(name))
     }
 
     /// A link inside a recipe directory must not lead out of it.
     fn confine(&self, directory: &Path, path: &Path, name: &str) -> Result<(), Error> {
-        let real = |path: &Path| path.canonicalize().ok();
+        let real = |path: &Path| regular::canonicalize(path).ok();
         match (real(directory), real(path)) {
             (Some(directory), Some(path)) if path.starts_with(&directory) => Ok(()),
             _ => Err(Error::BadName(name.to_owned())),
@@ -205,9 +218,9 @@ impl Library {
     }
 
     fn names_with(&self, more: &[(&str, &str)]) -> Vec<String> {
-        let files = self.directories.iter().filter_map(|directory| std::fs::read_dir(directory).ok()).flatten();
+        let files = self.directories.iter().filter_map(|directory| regular::entries(directory).ok()).flatten();
         let mut names: Vec<String> = files
-            .filter_map(|entry| entry.ok()?.file_name().into_string().ok()?.strip_suffix(".json").map(str::to_owned))
+            .filter_map(|path| path.file_name()?.to_str()?.strip_suffix(".json").map(str::to_owned))
             .chain(more.iter().map(|(name, _)| (*name).to_owned()))
             .collect();
         names.sort();
@@ -251,13 +264,14 @@ impl Shelf {
             return Err(Error::BadName(name.to_owned()));
         }
         // Looked at before it is read: what changes meanwhile is read again next time.
-        let place = self.library.place(name);
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, reading)) = kept.get(name).filter(|(then, _)| *then == place) {
+        let place = self.library.place(name)?;
+        let kept = || self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, reading)) = kept().get(name).filter(|(then, _)| *then == place) {
             return Ok(Arc::clone(reading));
         }
+        // Without the lock: whoever asks for another recipe does not wait for this one.
         let reading = Arc::new(compile::read(Arc::new(self.library.find(name)?), Options::default()));
-        kept.insert(name.to_owned(), (place, Arc::clone(&reading)));
+        kept().insert(name.to_owned(), (place, Arc::clone(&reading)));
         Ok(reading)
     }
 }
@@ -266,7 +280,7 @@ impl Shelf {
 pub fn is_path(recipe: &str) -> bool {
     let path = Path::new(recipe);
     let ending = path.extension().is_some_and(|ending| ["json", "yml", "yaml"].iter().any(|known| ending == *known));
-    recipe.contains(['/', '\\']) || ending || path.is_file()
+    recipe.contains(['/', '\\']) || ending || regular::is_file(path)
 }
 
 /// Letters, digits, `.`, `_` and `-`, in parts with `/` between; no part `.` or `..`.
@@ -280,23 +294,27 @@ fn is_name(name: &str) -> bool {
 /// # Errors
 /// It cannot be read, or is larger than `max_bytes`.
 pub fn read(path: &Path, name: &str, max_bytes: u64) -> Result<Source, Error> {
+    read_by(regular::read, path, name, max_bytes)
+}
+
+/// The same for one of many files; see [`regular::read_in_bulk`].
+///
+/// # Errors
+/// As for [`read`].
+pub fn read_in_bulk(path: &Path, name: &str, max_bytes: u64) -> Result<Source, Error> {
+    read_by(regular::read_in_bulk, path, name, max_bytes)
+}
+
+/// How a file is read.
+type Reader = fn(&Path, u64) -> std::io::Result<Content>;
+
+fn read_by(reader: Reader, path: &Path, name: &str, max_bytes: u64) -> Result<Source, Error> {
     let unreadable = |source| Error::Unreadable { path: path.to_owned(), source };
-    let file = std::fs::File::open(path).map_err(unreadable)?;
-    let metadata = file.metadata().map_err(unreadable)?;
-    if metadata.is_dir() {
-        return Err(unreadable(std::io::ErrorKind::IsADirectory.into()));
+    let limit = limit(name, max_bytes);
+    match reader(path, limit).map_err(unreadable)? {
+        Content::Whole(bytes) => Ok(Source::from_bytes(name, bytes)),
+        Content::TooLarge(size) => Err(Error::TooLarge { path: path.to_owned(), size, limit }),
     }
-    let max_bytes = limit(name, max_bytes);
-    if metadata.is_file() && metadata.len() > max_bytes {
-        return Err(Error::TooLarge { path: path.to_owned(), size: metadata.len(), limit: max_bytes });
-    }
-    let mut bytes = Vec::with_capacity(metadata.len().min(max_bytes) as usize + 1);
-    file.take(max_bytes + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    if bytes.len() as u64 > max_bytes {
-        let size = metadata.len().max(bytes.len() as u64);
-        return Err(Error::TooLarge { path: path.to_owned(), size, limit: max_bytes });
-    }
-    Ok(Source::from_bytes(name, bytes))
 }
 
 /// How large a file of this name may be, in bytes: YAML takes several times its size in memory.
@@ -315,12 +333,11 @@ pub struct Disk {
 impl Files for Disk {
     fn look(&self, from: &str, path: &str) -> Look {
         let path = beside(from, path);
-        if path.metadata().is_ok_and(|found| !found.is_file() && !found.is_dir()) {
-            return Look::Unreadable("it is a device or a pipe".to_owned());
-        }
-        let public = is_public(&path);
         match read(&path, &path.to_string_lossy(), self.max_bytes) {
-            Ok(source) => Look::File { tree: Arc::new(yaml::parse(Arc::new(source))), public },
+            Ok(source) => {
+                let public = is_public(&path);
+                Look::File { tree: Arc::new(yaml::parse(Arc::new(source))), public }
+            }
             Err(Error::Unreadable { source, .. }) => match source.kind() {
                 std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory if is_elsewhere(&path) => {
                     Look::Elsewhere
@@ -335,7 +352,7 @@ impl Files for Disk {
     }
 
     fn are_same(&self, from: &str, path: &str, name: &str) -> bool {
-        let real = |path: &Path| path.canonicalize().ok();
+        let real = |path: &Path| regular::canonicalize(path).ok();
         real(Path::new(name)).is_some_and(|found| real(&beside(from, path)) == Some(found))
     }
 }

@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock, mpsc};
 
 use crate::known::{self, Known};
 use crate::library::{self, Disk, Library};
+use crate::regular;
 use crate::settings::{self, Settings};
 use zrecipe_language::compile::{self, Compilation};
 use zrecipe_language::contract::{self, Contract, Contracts};
@@ -405,7 +406,7 @@ pub fn is_ours(compilation: &Compilation) -> bool {
 /// The directory cannot be read; in words.
 pub fn walk(directory: &Path) -> Result<Vec<PathBuf>, String> {
     let mut files = Vec::new();
-    for entry in ignore::WalkBuilder::new(directory).build() {
+    for entry in regular::walk(ignore::WalkBuilder::new(directory), directory) {
         let entry = entry.map_err(|error| error.to_string())?;
         let is_file = entry.file_type().is_some_and(|kind| kind.is_file());
         let ends = |ending: &str| entry.path().extension().is_some_and(|found| found == ending);
@@ -424,7 +425,7 @@ pub fn walk(directory: &Path) -> Result<Vec<PathBuf>, String> {
 
 /// A directory and those below it, without those that git ignores.
 pub fn directories(directory: &Path) -> Vec<PathBuf> {
-    let entries = ignore::WalkBuilder::new(directory).build().filter_map(Result::ok);
+    let entries = regular::walk(ignore::WalkBuilder::new(directory), directory).filter_map(Result::ok);
     entries
         .filter(|entry| entry.file_type().is_some_and(|kind| kind.is_dir()))
         .map(ignore::DirEntry::into_path)

@@ -392,7 +392,7 @@ impl Settings {
             if let Some(settings) = unsaved(&path).and_then(|text| Self::parse(&path, text).ok()) {
                 return Ok(settings);
             }
-            match std::fs::read_to_string(&path) {
+            match crate::regular::read_text(&path) {
                 Ok(text) => return Self::parse(&path, &text),
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                 Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => {}

@@ -26,6 +26,7 @@ use zrecipe_project::judge::CheckOptions;
 use zrecipe_project::known::Known;
 use zrecipe_project::library::matching;
 use zrecipe_project::project::{Unusable, each_in_order, is_ours};
+use zrecipe_project::regular;
 use zrecipe_project::settings::{self, plain};
 
 /// Check recipes and configurations: every problem at once, at its place, with a way out
@@ -333,8 +334,8 @@ fn usable<T>(found: Result<Option<T>, impl Into<Error>>, named: &[PathBuf], inpu
         Err(error) => error.into(),
     };
     let named = named.iter().flat_map(|pattern| matching(pattern).unwrap_or_default());
-    let named: HashSet<PathBuf> = named.filter_map(|path| path.canonicalize().ok()).collect();
-    let is_named = |path: &PathBuf| path.canonicalize().is_ok_and(|path| named.contains(&path));
+    let named: HashSet<PathBuf> = named.filter_map(|path| regular::canonicalize(&path).ok()).collect();
+    let is_named = |path: &PathBuf| regular::canonicalize(path).is_ok_and(|path| named.contains(&path));
     let is_checked = inputs.iter().any(|input| input.path.as_ref().is_some_and(is_named));
     if !is_checked {
         // It only says it.
@@ -347,9 +348,10 @@ fn usable<T>(found: Result<Option<T>, impl Into<Error>>, named: &[PathBuf], inpu
 fn tell_unusable(unusable: &[Unusable], inputs: &[Input]) -> usize {
     let checked: HashSet<PathBuf> = match unusable {
         [] => HashSet::new(),
-        _ => inputs.iter().filter_map(|input| input.path.as_ref()?.canonicalize().ok()).collect(),
+        _ => inputs.iter().filter_map(|input| regular::canonicalize(input.path.as_ref()?).ok()).collect(),
     };
-    let is_checked = |contract: &Unusable| contract.path.canonicalize().is_ok_and(|path| checked.contains(&path));
+    let is_checked =
+        |contract: &Unusable| regular::canonicalize(&contract.path).is_ok_and(|path| checked.contains(&path));
     let told = unusable.iter().filter(|contract| !is_checked(contract));
     told.inspect(|contract| {
         say(&format!("error: {}", contract.why));

@@ -13,6 +13,7 @@ use crate::cli::{Error, Session, say};
 use zrecipe_broker::message::Envelope;
 use zrecipe_broker::transport::{self, Transport};
 use zrecipe_language::value::Value;
+use zrecipe_project::regular;
 use zrecipe_runtime::runtime::status::Status;
 use zrecipe_runtime::telemetry::Logging;
 use zrecipe_runtime::wrapper::{Ended, Record, read_file, report, run as run_program};
@@ -90,7 +91,8 @@ fn wrap_program(
 }
 
 fn read(path: &Path) -> Result<Envelope, Error> {
-    let text = std::fs::read(path).map_err(|error| Error::new(format!("cannot read {}: {error}", path.display())))?;
+    let text =
+        regular::read_all(path).map_err(|error| Error::new(format!("cannot read {}: {error}", path.display())))?;
     read_file(&text).map_err(|reason| {
         Error::new(format!("{} is no recipe wrapper file: {reason}", path.display()))
             .hint("Runner writes one with the parameter `recipewrapper`")

@@ -212,7 +212,8 @@ impl Letter {
     /// It cannot be read, or is something else.
     pub fn read(path: &Path) -> Result<Self, Error> {
         let malformed = |reason: &str| Error::Malformed { path: path.to_owned(), reason: reason.to_owned() };
-        let text = std::fs::read(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
+        let text =
+            zrecipe_project::regular::read_all(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
         let file = read_value(&text).map_err(|reason| malformed(&format!("it is {reason}")))?;
         let (Some(Value::Object(headers)), Some(message)) = (file.get("header"), file.get("message")) else {
             return Err(malformed("it is no dead letter: one has `header` and `message`"));

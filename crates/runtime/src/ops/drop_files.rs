@@ -164,7 +164,7 @@ fn read(path: &Path) -> Result<DropFile, Error> {
     let failed = |source| Error::File { path: path.to_owned(), source };
     let since = path.metadata().and_then(|found| found.modified()).map_err(failed)?;
     let malformed = |reason: &str| Error::Malformed { path: path.to_owned(), reason: reason.to_owned() };
-    let text = std::fs::read(path).map_err(failed)?;
+    let text = zrecipe_project::regular::read_all(path).map_err(failed)?;
     let document = read_value(&text).map_err(|reason| malformed(&reason))?;
     let Value::Object(mut document) = document else { return Err(malformed("it is no drop file")) };
     match (document.shift_remove("headers"), document.shift_remove("message")) {

@@ -117,7 +117,7 @@ pub fn find(directory: &Path, id: &str) -> Result<Entry, Error> {
 pub fn latest(directory: &Path, most: usize) -> Result<Vec<Listed>, Error> {
     let unreadable =
         |error: std::io::Error| Error::Unreadable { path: directory.to_owned(), reason: error.to_string() };
-    std::fs::read_dir(directory).map_err(unreadable)?;
+    zrecipe_project::regular::entries(directory).map_err(unreadable)?;
     let mut found: Vec<(SystemTime, String, PathBuf)> = Vec::new();
     for month in entries(directory).into_iter().rev() {
         // A folder changes when an entry comes into it: those that have not since the oldest that counts are passed over,
@@ -149,8 +149,7 @@ pub fn latest(directory: &Path, most: usize) -> Result<Vec<Listed>, Error> {
 
 /// What is in a directory, by name.
 fn entries(path: &Path) -> Vec<PathBuf> {
-    let read = std::fs::read_dir(path).into_iter().flatten().flatten();
-    let mut paths: Vec<PathBuf> = read.map(|entry| entry.path()).collect();
+    let mut paths = zrecipe_project::regular::entries(path).unwrap_or_default();
     paths.sort();
     paths
 }
@@ -169,7 +168,7 @@ fn name(path: &Path) -> String {
 
 fn read(path: &Path, id: &str) -> Result<Entry, Error> {
     let unreadable = |reason: String| Error::Unreadable { path: path.to_owned(), reason };
-    let text = std::fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
+    let text = zrecipe_project::regular::read_text(path).map_err(|error| unreadable(error.to_string()))?;
     let part = |title: &str, next: Option<&str>| -> Result<Value, Error> {
         let heading = |title: &str| format!("{title}:\n");
         let missing = |title: &str| unreadable(format!("it has no `{title}`, so it is no entry of a logbook"));

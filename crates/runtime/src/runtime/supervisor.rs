@@ -150,7 +150,8 @@ fn supervise_job(directory: &Path) -> io::Result<()> {
     let mut begun = File::from(io::stdin().as_fd().try_clone_to_owned()?);
     writeln!(begun, "{}", getpid().as_raw_nonzero())?;
     begun.sync_all()?;
-    let order = read_value(&std::fs::read(directory.join("order.json"))?).map_err(io::Error::other)?;
+    let order =
+        read_value(&zrecipe_project::regular::read_all(&directory.join("order.json"))?).map_err(io::Error::other)?;
     let time = |key: &str| Some(Duration::from_millis(order.get(key)?.as_i64()?.unsigned_abs()));
     let watch = Watch::start(time("grace").unwrap_or_default());
     watch.begin(time("limit"));

@@ -99,7 +99,7 @@ impl Server {
         // Tokens are short-lived: the file is read each time.
         let token = match &self.token {
             Some(token) if token.starts_with('/') || Path::new(token).exists() => {
-                let text = std::fs::read_to_string(token)
+                let text = zrecipe_project::regular::read_text(Path::new(token))
                     .map_err(|error| Fault::World(format!("the file of Slurm's token cannot be read: {error}")))?;
                 Some(text.trim().to_owned())
             }
