@@ -7,7 +7,7 @@ use zrecipe::bind::bind;
 use zrecipe::compile::{Compilation, Options, compile};
 use zrecipe::diagnostic::Level;
 use zrecipe::document::DocumentKind;
-use zrecipe::message::{Destination, Envelope, Outgoing, Output};
+use zrecipe::message::{self, Destination, Envelope, Outgoing, Output, SendError};
 use zrecipe::source::Source;
 use zrecipe::syntax::json::{parse, read_value};
 use zrecipe::topology::{self, Binding, Exchange, Queue};
@@ -94,6 +94,14 @@ fn substitution() {
     });
 }
 
+/// Difference 7: a message that the reference loses is refused by us. Whether this is one.
+fn is_lost(case: &Object, error: &SendError) -> bool {
+    let SendError::NoDestination(step) = error else { return false };
+    let sent = case.get("result").and_then(Value::as_array).unwrap_or_default();
+    let leads_there = |sent: &Value| sent.get("message")?.get("recipe-pointer")?.as_i64().map(|to| to == *step);
+    !sent.iter().any(|sent| leads_there(sent) == Some(true))
+}
+
 #[test]
 fn dispatch() {
     run("dispatch", |case| {
@@ -110,7 +118,10 @@ fn dispatch() {
         let environment = Object::from_iter([("ID".to_owned(), parameters["guid"].clone())]);
         let sent = if refused.is_empty() && !compiled.is_empty() {
             let bound = bind(&compiled, parameters);
-            Envelope::start(bound, environment, "request").map_err(|error| error.to_string())
+            match Envelope::start(bound, environment, "request") {
+                Err(error) if is_lost(case, &error) => return Ok(()),
+                started => started.map_err(|error| error.to_string()),
+            }
         } else {
             Err(format!("{refused:?}"))
         };
@@ -122,7 +133,18 @@ fn dispatch() {
 fn hops() {
     run("hops", |case| {
         let headers = Object::from_iter([("workflows-recipe".to_owned(), Value::from("True"))]);
-        let envelope = Envelope::read(&headers, case["message"].to_json().as_bytes()).map_err(|e| e.to_string())?;
+        let read = |message: &Value| Envelope::read(&headers, message.to_json().as_bytes());
+        let envelope = match read(&case["message"]) {
+            // Difference 12. What follows from a message is the same for one that has not been here before.
+            Err(message::Error::Circle(_)) => {
+                let mut message = case["message"].as_object().expect("is an object").clone();
+                let path = message.shift_remove("recipe-path").expect("has a path");
+                let path = path.as_array().expect("is a list").to_vec();
+                read(&Value::Object(message)).map(|envelope| Envelope { path, ..envelope })
+            }
+            read => read,
+        };
+        let envelope = envelope.map_err(|error| error.to_string())?;
         let own_headers = Object::from_iter([("h".to_owned(), Value::from(1))]);
         let text = |key: &str| case.get(key).and_then(Value::as_str);
         let payload = case["payload"].clone();
@@ -141,7 +163,10 @@ fn hops() {
                 envelope.advance("parent", &[output], text("default_channel"))
             }
         };
-        compare(case, sent.map_err(|error| error.to_string()))
+        match sent {
+            Err(error) if is_lost(case, &error) => Ok(()),
+            sent => compare(case, sent.map_err(|error| error.to_string())),
+        }
     });
 }
 

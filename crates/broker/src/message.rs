@@ -115,6 +115,17 @@ pub enum Error {
     /// The pointer names no step of the recipe.
     #[error("`recipe-pointer` is {0}, and the recipe has no such step")]
     NoSuchStep(i64),
+    /// The message has come to this step before: the recipe has a circle, which no dispatcher allows.
+    #[error("the message goes in a circle: step {0} is in its `recipe-path` already")]
+    Circle(i64),
+    /// The message has come through more steps than there are.
+    #[error("the message goes in a circle: its `recipe-path` has {length} steps, and the recipe has {steps}")]
+    LongPath {
+        /// Steps in the path.
+        length: usize,
+        /// Steps in the recipe.
+        steps: usize,
+    },
 }
 
 /// Why a message cannot be sent on.
@@ -128,6 +139,9 @@ pub enum SendError {
         /// The link.
         to: String,
     },
+    /// A step has no queue and no topic, so a message to it would be lost.
+    #[error("step `{0}` has neither `queue` nor `topic`, so a message to it would be lost")]
+    NoDestination(i64),
     /// A step's delay is no number of seconds.
     #[error("the transport-delay of step `{step}` is {found}")]
     Delay {
@@ -220,10 +234,21 @@ impl Envelope {
         let payload = take("payload").unwrap_or_default();
         let envelope = Self { recipe, pointer, path, environment, payload };
         match envelope.find(pointer) {
-            Some(Value::Object(_)) => Ok(envelope),
-            Some(other) => Err(malformed("recipe", Some(other))),
-            None => Err(Error::NoSuchStep(pointer)),
+            Some(Value::Object(_)) => {}
+            Some(other) => return Err(malformed("recipe", Some(other))),
+            None => return Err(Error::NoSuchStep(pointer)),
         }
+        envelope.check_path()?;
+        Ok(envelope)
+    }
+
+    /// The hop limit. Recipes have no circles, so a message comes to a step once; checkpoints do not extend the path.
+    fn check_path(&self) -> Result<(), Error> {
+        if self.path.iter().any(|step| step_number(step) == Some(self.pointer)) {
+            return Err(Error::Circle(self.pointer));
+        }
+        let (length, steps) = (self.path.len(), steps(&self.recipe).count());
+        if length > steps { Err(Error::LongPath { length, steps }) } else { Ok(()) }
     }
 
     /// The message body.
@@ -385,6 +410,9 @@ impl Envelope {
             }
         };
         let exchange = step.get("exchange").map(python::str);
+        if !has_destination(step) {
+            return Err(SendError::NoDestination(number));
+        }
         let mut headers = headers.clone();
         headers.insert(RECIPE_HEADER.to_owned(), Value::Bool(true));
         for (kind, key) in [(Destination::Queue as fn(String) -> _, "queue"), (Destination::Topic, "topic")] {
@@ -402,6 +430,42 @@ impl Envelope {
             }
         }
         Ok(())
+    }
+}
+
+/// The steps of a recipe: number and content.
+fn steps(recipe: &Value) -> impl Iterator<Item = (i64, &Object)> {
+    let members = recipe.as_object().into_iter().flatten();
+    members.filter_map(|(key, step)| Some((key.parse().ok()?, step.as_object()?)))
+}
+
+/// Whether a message to a step goes anywhere.
+fn has_destination(step: &Object) -> bool {
+    ["queue", "topic"].iter().any(|key| step.get(*key).is_some_and(Value::is_truthy))
+}
+
+/// Refuses a bound recipe in which `start` or a link leads to a step without a destination.
+///
+/// # Errors
+/// [`SendError::NoDestination`].
+pub fn check_destinations(recipe: &Value) -> Result<(), SendError> {
+    fn targets<'v>(links: &'v Value, found: &mut Vec<&'v Value>) {
+        match links {
+            Value::Array(links) => found.extend(links),
+            Value::Object(channels) => channels.values().for_each(|links| targets(links, found)),
+            link => found.push(link),
+        }
+    }
+    let starts = recipe.get("start").and_then(Value::as_array).unwrap_or_default();
+    let mut found: Vec<&Value> = starts.iter().filter_map(|entry| entry.as_array()?.first()).collect();
+    let errors = recipe.get("error").into_iter();
+    let links = steps(recipe).flat_map(|(_, step)| ["output", "error"].map(|key| step.get(key))).flatten();
+    errors.chain(links).for_each(|links| targets(links, &mut found));
+    let lost = |number: i64| recipe.get(&number.to_string())?.as_object().filter(|step| !has_destination(step));
+    let numbers = found.into_iter().filter_map(step_number);
+    match numbers.filter(|&number| lost(number).is_some()).min() {
+        Some(number) => Err(SendError::NoDestination(number)),
+        None => Ok(()),
     }
 }
 
@@ -465,7 +529,11 @@ impl Request {
             let (length, most) = (body.len() >> 20, Source::MAX_BYTES >> 20);
             return Err(format!("the request has {length} MiB, and {most} MiB is the most that is taken"));
         }
-        let body = read_value(body)?;
+        let body = read_value(body).map_err(|reason| format!("the request is {reason}"))?;
+        // What follows from it is written to files and read by others, where it is no JSON.
+        if let Some(place) = body.non_finite() {
+            return Err(format!("`{place}` of the request is not a finite number, which JSON cannot say"));
+        }
         let contract = Contracts::built_in().of_queue(REQUEST_QUEUE);
         if let Some(reason) = contract.and_then(|contract| contract.payload_refusal(&body, "the request")) {
             return Err(reason);
@@ -531,65 +599,4 @@ impl Request {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn requests_that_are_too_long_and_ids_that_name_no_file_are_refused() {
-        let long = vec![b' '; Source::MAX_BYTES as usize + 1];
-        assert!(Request::read(&long).is_err_and(|reason| reason.contains("64 MiB is the most")));
-        for (guid, expected) in [
-            (Value::from("a-1_b.c"), Ok(Some("a-1_b.c"))),
-            (Value::from(""), Ok(None)),
-            (Value::Null, Ok(None)),
-            (Value::from("../../x"), Err("has characters that an ID cannot have")),
-            (Value::from("x".repeat(201)), Err("longer than 200")),
-            (Value::from(1), Err("a number, not a string")),
-        ] {
-            let parameters = Object::from_iter([("guid".to_owned(), guid)]);
-            let request = Request { parameters, ..Request::default() };
-            match (request.recipe_id(), expected) {
-                (Err(said), Err(part)) => assert!(said.contains(part), "{said}"),
-                (found, expected) => assert_eq!(found, expected.map_err(str::to_owned)),
-            }
-        }
-    }
-
-    #[test]
-    fn messages_with_a_recipe_are_known_as_the_reference_knows_them() {
-        for (header, expected) in [
-            (Value::Bool(true), true),
-            (Value::from("True"), true),
-            (Value::from("true"), true),
-            (Value::from(1), true),
-            (Value::from("TRUE"), false),
-            (Value::from("1"), false),
-            (Value::Bool(false), false),
-            (Value::Object(Object::new()), false),
-            (Value::Array(Vec::new()), false),
-            (Value::Null, false),
-        ] {
-            let headers = Object::from_iter([(RECIPE_HEADER.to_owned(), header.clone())]);
-            assert_eq!(is_recipe(&headers), expected, "{}", header.to_json());
-        }
-    }
-
-    #[test]
-    fn requests_are_what_the_contract_says() {
-        let deep = "[".repeat(600);
-        let many = format!("{{\"recipes\": [{}\"x\"]}}", "\"x\", ".repeat(100));
-        for (body, fault) in [
-            (r#"{"recipes": ["x"], "parameters": {"a": "{b"}, "more": 1}"#, None),
-            (r#"{"custom_recipe": null}"#, None),
-            (&deep, Some("more than 512 levels of arrays and objects, from byte 512 on")),
-            ("[]", Some("the request is a list, not an object")),
-            (r#"{"recipes": "x"}"#, Some("`recipes` is the text `\"x\"`, not a list")),
-            (r#"{"recipes": ["x", 1]}"#, Some("`recipes[1]` is `1`, not a string")),
-            (r#"{"recipes": ["\ud800"]}"#, Some("`recipes` holds something that is not a name")),
-            (r#"{"parameters": null}"#, Some("`parameters` is null, not an object")),
-            (&many, Some("`recipes` has more than 100 items")),
-        ] {
-            assert_eq!(Request::read(body.as_bytes()).err().as_deref(), fault, "{body}");
-        }
-    }
-}
+mod tests;

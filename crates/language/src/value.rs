@@ -105,6 +105,22 @@ impl Value {
         self.as_object()?.get(key)
     }
 
+    /// Where the first number is that JSON cannot say, `NaN` or an infinity, as a path: `a.b[2]`; empty for the value itself.
+    pub fn non_finite(&self) -> Option<String> {
+        match self {
+            Value::Number(number) => matches!(number.as_str(), "NaN" | "Infinity" | "-Infinity").then(String::new),
+            Value::Array(items) => items.iter().enumerate().find_map(|(at, item)| {
+                let below = item.non_finite()?;
+                Some(format!("[{at}]{}{below}", if below.is_empty() || below.starts_with('[') { "" } else { "." }))
+            }),
+            Value::Object(members) => members.iter().find_map(|(key, item)| {
+                let below = item.non_finite()?;
+                Some(format!("{key}{}{below}", if below.is_empty() || below.starts_with('[') { "" } else { "." }))
+            }),
+            _ => None,
+        }
+    }
+
     /// Whether Python would call it true: not `null`, `false`, zero or empty.
     pub fn is_truthy(&self) -> bool {
         match self {

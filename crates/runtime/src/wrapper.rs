@@ -10,7 +10,7 @@
 //! connects no `failure`, the message of a program that failed goes to the dead letters of its queue.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,7 +24,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use uuid::Uuid;
 
 use crate::runtime::journal;
-use crate::runtime::said::reason;
+use crate::runtime::said::{finite, reason};
 use crate::runtime::status::{Status, TOPIC, broadcast, host_id, hostname};
 use crate::runtime::supervisor::identity;
 use zrecipe_broker::message::{Envelope, Output, RECIPE_HEADER};
@@ -32,6 +32,7 @@ use zrecipe_broker::transport::{Error, Transport};
 use zrecipe_language::diagnostic::only;
 use zrecipe_language::syntax::json::read_value;
 use zrecipe_language::value::{Object, Value};
+use zrecipe_project::regular;
 
 /// How often the status is told.
 const INTERVAL: Duration = Duration::from_secs(3);
@@ -115,8 +116,8 @@ impl Record {
     pub fn create(directory: &Path, name: &str, envelope: Option<Envelope>) -> io::Result<Self> {
         let id = Uuid::new_v4().to_string();
         let directory = directory.join(&id);
-        fs::create_dir_all(&directory)?;
-        let lock = OpenOptions::new().create_new(true).write(true).open(directory.join("lock"))?;
+        regular::create_private_dir(&directory)?;
+        let lock = regular::private().create_new(true).write(true).open(directory.join("lock"))?;
         lock.lock()?;
         let record = Self { directory, id, name: name.to_owned(), envelope, _lock: lock, state: Mutex::default() };
         let wrapper = record.envelope.as_ref().map(Envelope::write);
@@ -124,8 +125,8 @@ impl Record {
             ("name", Value::from(name)),
             ("message", wrapper.map_or(Value::Null, |text| read_value(text.as_bytes()).unwrap_or_default())),
         ]);
-        File::create(record.results())?;
-        File::create(record.path("reports"))?;
+        regular::private().create_new(true).write(true).open(record.results())?;
+        regular::private().create_new(true).write(true).open(record.path("reports"))?;
         // Last: without it there is nothing to report.
         record.write("about.json", &about)?;
         Ok(record)
@@ -155,7 +156,7 @@ impl Record {
 
     /// The record in a directory; nothing if somebody is at it, or if it was never finished.
     fn open(directory: &Path) -> io::Result<Option<Self>> {
-        let read = |name: &str| match fs::read(directory.join(name)) {
+        let read = |name: &str| match regular::read_all(&directory.join(name)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             read => read.map(Some),
         };
@@ -251,11 +252,17 @@ impl Record {
     /// It cannot be read, or not be written down.
     pub fn listen(&self, is_over: bool) -> io::Result<Vec<String>> {
         let mut heard = self.state().heard;
-        let text = fs::read(self.results())?;
+        let mut results = regular::open(&self.results())?;
+        results.seek(SeekFrom::Start(heard))?;
+        let mut new = Vec::new();
+        results.take(regular::MAX_BYTES).read_to_end(&mut new)?;
+        let is_cut = new.len() as u64 == regular::MAX_BYTES;
+        if is_cut && !new.contains(&b'\n') {
+            return Err(io::Error::other(format!("a line has more than {} MiB", regular::MAX_BYTES >> 20)));
+        }
         let mut odd = Vec::new();
         let mut reports = Vec::new();
-        let new = usize::try_from(heard).ok().and_then(|heard| text.get(heard..)).unwrap_or_default();
-        let is_whole = |line: &&[u8]| is_over || line.ends_with(b"\n");
+        let is_whole = |line: &&[u8]| is_over && !is_cut || line.ends_with(b"\n");
         for line in new.split_inclusive(|byte| *byte == b'\n').take_while(is_whole) {
             heard += line.len() as u64;
             if line.trim_ascii().is_empty() {
@@ -272,7 +279,7 @@ impl Record {
 
     /// The file that is locked as long as the program runs, or anything that it has started.
     fn hold(&self) -> io::Result<File> {
-        let running = OpenOptions::new().create(true).append(true).open(self.path("running"))?;
+        let running = regular::private().create(true).append(true).open(self.path("running"))?;
         running.lock()?;
         Ok(running)
     }
@@ -429,7 +436,9 @@ fn report_in(line: &[u8]) -> Option<Report> {
     let said = read_value(line).ok()?;
     only(said.as_object()?, &["channel", "payload"]).ok()?;
     let channel = said.get("channel")?.as_str()?.to_owned();
-    Some(Report { channel, payload: said.get("payload").cloned().unwrap_or_default() })
+    let payload = said.get("payload").cloned().unwrap_or_default();
+    finite(&payload).ok()?;
+    Some(Report { channel, payload })
 }
 
 /// Sends reports and tells the status for as long as there is a program, and then what is left for at most `linger`.

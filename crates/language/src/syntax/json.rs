@@ -47,19 +47,19 @@ pub fn parse(source: Arc<Source>) -> Tree {
 /// Reads a message as Python's `json.loads` would: strict JSON, and `NaN`, `Infinity` and unpaired surrogates.
 ///
 /// # Errors
-/// The first problem, in words, with its byte offset.
+/// The first problem with its byte offset, in words that follow "it is".
 pub fn read_value(bytes: &[u8]) -> Result<Value, String> {
     let source = Arc::new(Source::from_bytes("message", bytes.to_vec()));
     if let Some(place) = source.undecodable().first() {
         return Err(format!("not UTF-8 at byte {}", place.start));
     }
     if source.has_byte_order_mark() {
-        return Err("begins with a byte order mark".to_owned());
+        return Err("not JSON: it begins with a byte order mark".to_owned());
     }
     let tree = parse(source);
     match tree.mistakes().next() {
         Some(problem) if problem.kind == ProblemKind::TooDeep => {
-            Err(format!("more than {MAX_DEPTH} levels of arrays and objects, from byte {} on", problem.span.start))
+            Err(format!("nested more than {MAX_DEPTH} levels deep, from byte {} on", problem.span.start))
         }
         Some(problem) => Err(format!("not JSON, from byte {} on", problem.span.start)),
         None => Ok(tree.root().to_value()),

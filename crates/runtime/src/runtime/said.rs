@@ -132,12 +132,25 @@ pub fn output(said: &Value) -> Result<Output, String> {
     only(written, &["channel", "payload"])?;
     let channel = Answer(written).text("channel")?.map(str::to_owned);
     let payload = written.get("payload").ok_or("it has no `payload`")?;
+    finite(payload)?;
     Ok(Output { channel, payload: payload.clone(), headers: Object::new() })
 }
 
 /// That a worker's answer is none.
 pub fn unusable(worker: &str, fault: &str) -> String {
     reason(format!("the answer of worker `{worker}` cannot be used: {fault}"))
+}
+
+/// Refuses numbers that JSON cannot say: whoever reads the message or a file of it may not understand them.
+///
+/// # Errors
+/// Where the first one is, in words.
+pub fn finite(payload: &Value) -> Result<(), String> {
+    match payload.non_finite() {
+        Some(place) if place.is_empty() => Err("`payload` is not a finite number, which JSON cannot say".to_owned()),
+        Some(place) => Err(format!("`{place}` in `payload` is not a finite number, which JSON cannot say")),
+        None => Ok(()),
+    }
 }
 
 fn object(said: &Value) -> Result<&Object, String> {
@@ -178,6 +191,14 @@ mod tests {
             (r#"{"id": 1, "outputs": null}"#, "`outputs` is null, not a list"),
             (r#"{"id": 1, "outputs": [{"payload": 1}, 2]}"#, "output 2: it is a number, not an object"),
             (r#"{"id": 1, "outputs": [{"channel": "x"}]}"#, "output 1: it has no `payload`"),
+            (
+                r#"{"id": 1, "outputs": [{"payload": NaN}]}"#,
+                "output 1: `payload` is not a finite number, which JSON cannot say",
+            ),
+            (
+                r#"{"id": 1, "outputs": [{"payload": {"a": [{"b": -Infinity}]}}]}"#,
+                "output 1: `a[0].b` in `payload` is not a finite number, which JSON cannot say",
+            ),
             (
                 r#"{"id": 1, "outputs": [{"channel": 1, "payload": 1}]}"#,
                 "output 1: `channel` is a number, not a string",

@@ -1,0 +1,119 @@
+//! What messages and requests are read as, and what is refused.
+
+use super::*;
+
+#[test]
+fn requests_that_are_too_long_and_ids_that_name_no_file_are_refused() {
+    let long = vec![b' '; Source::MAX_BYTES as usize + 1];
+    assert!(Request::read(&long).is_err_and(|reason| reason.contains("64 MiB is the most")));
+    for (guid, expected) in [
+        (Value::from("a-1_b.c"), Ok(Some("a-1_b.c"))),
+        (Value::from(""), Ok(None)),
+        (Value::Null, Ok(None)),
+        (Value::from("../../x"), Err("has characters that an ID cannot have")),
+        (Value::from("x".repeat(201)), Err("longer than 200")),
+        (Value::from(1), Err("a number, not a string")),
+    ] {
+        let parameters = Object::from_iter([("guid".to_owned(), guid)]);
+        let request = Request { parameters, ..Request::default() };
+        match (request.recipe_id(), expected) {
+            (Err(said), Err(part)) => assert!(said.contains(part), "{said}"),
+            (found, expected) => assert_eq!(found, expected.map_err(str::to_owned)),
+        }
+    }
+}
+
+#[test]
+fn messages_with_a_recipe_are_known_as_the_reference_knows_them() {
+    for (header, expected) in [
+        (Value::Bool(true), true),
+        (Value::from("True"), true),
+        (Value::from("true"), true),
+        (Value::from(1), true),
+        (Value::from("TRUE"), false),
+        (Value::from("1"), false),
+        (Value::Bool(false), false),
+        (Value::Object(Object::new()), false),
+        (Value::Array(Vec::new()), false),
+        (Value::Null, false),
+    ] {
+        let headers = Object::from_iter([(RECIPE_HEADER.to_owned(), header.clone())]);
+        assert_eq!(is_recipe(&headers), expected, "{}", header.to_json());
+    }
+}
+
+#[test]
+fn a_message_comes_to_a_step_once() {
+    let recipe = r#"{"1": {"queue": "a", "output": 2}, "2": {"queue": "b", "output": 1}, "start": [[1, []]]}"#;
+    for (pointer, path, expected) in [
+        (1, "[]", None),
+        (2, "[1]", None),
+        (2, "[0, 1]", None),
+        (1, "[2]", None),
+        (1, "[1]", Some("the message goes in a circle: step 1 is in its `recipe-path` already")),
+        (1, "[1, 2]", Some("the message goes in a circle: step 1 is in its `recipe-path` already")),
+        (2, "[3, 4, 5]", Some("the message goes in a circle: its `recipe-path` has 3 steps, and the recipe has 2")),
+    ] {
+        let body = format!(r#"{{"recipe": {recipe}, "recipe-pointer": {pointer}, "recipe-path": {path}}}"#);
+        let headers = Object::from_iter([(RECIPE_HEADER.to_owned(), Value::Bool(true))]);
+        let read = Envelope::read(&headers, body.as_bytes());
+        assert_eq!(read.as_ref().err().map(ToString::to_string).as_deref(), expected, "{body}");
+        let Ok(envelope) = read else { continue };
+        // A checkpoint comes to the same step any number of times.
+        let again = envelope.checkpoint("id", &Value::Null, Duration::ZERO, &Object::new()).expect("is sent").remove(0);
+        assert_eq!(Envelope::read(&again.headers, &again.body), Ok(envelope), "{body}");
+    }
+}
+
+#[test]
+fn nothing_is_sent_to_a_step_without_a_destination() {
+    for (recipe, expected) in [
+        (r#"{"1": {"queue": "a", "output": 2}, "2": {}, "start": [[1, []]]}"#, Some(2)),
+        (r#"{"1": {"queue": "a", "output": {"x": [3], "y": 2}}, "2": {"queue": "b"}, "3": {"queue": ""}}"#, Some(3)),
+        (r#"{"1": {"queue": "a", "error": 2}, "2": {"topic": null}, "start": [[1, []]]}"#, Some(2)),
+        (r#"{"1": {"queue": "a"}, "2": {}, "start": [[1, []]], "error": [2]}"#, Some(2)),
+        (r#"{"1": {}, "start": [[1, []]]}"#, Some(1)),
+        // No message can come to it.
+        (r#"{"1": {"topic": "a", "output": []}, "2": {}, "start": [[1, []]]}"#, None),
+    ] {
+        let recipe = read_value(recipe.as_bytes()).expect("JSON");
+        let expected = expected.map_or(Ok(()), |number| Err(SendError::NoDestination(number)));
+        assert_eq!(check_destinations(&recipe), expected, "{}", recipe.to_json());
+    }
+    let recipe = read_value(br#"{"1": {"queue": "a", "output": 2}, "2": {"queue": null}, "start": [[2, []]]}"#);
+    let recipe = recipe.expect("JSON");
+    assert_eq!(Envelope::start(recipe.clone(), Object::new(), "id"), Err(SendError::NoDestination(2)));
+    let (environment, payload) = (Object::new(), Value::Null);
+    let envelope = Envelope { recipe, pointer: 1, path: Vec::new(), environment, payload };
+    let output = Output { channel: None, payload: Value::Null, headers: Object::new() };
+    assert_eq!(envelope.advance("id", &[output], None), Err(SendError::NoDestination(2)));
+}
+
+#[test]
+fn requests_are_what_the_contract_says() {
+    let deep = "[".repeat(600);
+    let many = format!("{{\"recipes\": [{}\"x\"]}}", "\"x\", ".repeat(100));
+    for (body, fault) in [
+        (r#"{"recipes": ["x"], "parameters": {"a": "{b"}, "more": 1}"#, None),
+        (r#"{"custom_recipe": null}"#, None),
+        (&deep, Some("the request is nested more than 512 levels deep, from byte 512 on")),
+        ("", Some("the request is not JSON, from byte 0 on")),
+        ("\u{feff}{}", Some("the request is not JSON: it begins with a byte order mark")),
+        (
+            r#"{"parameters": {"a": [1, NaN]}}"#,
+            Some("`parameters.a[1]` of the request is not a finite number, which JSON cannot say"),
+        ),
+        (
+            r#"{"custom_recipe": {"1": {"queue": "q", "x": -Infinity}, "start": [[1, []]]}}"#,
+            Some("`custom_recipe.1.x` of the request is not a finite number, which JSON cannot say"),
+        ),
+        ("[]", Some("the request is a list, not an object")),
+        (r#"{"recipes": "x"}"#, Some("`recipes` is the text `\"x\"`, not a list")),
+        (r#"{"recipes": ["x", 1]}"#, Some("`recipes[1]` is `1`, not a string")),
+        (r#"{"recipes": ["\ud800"]}"#, Some("`recipes` holds something that is not a name")),
+        (r#"{"parameters": null}"#, Some("`parameters` is null, not an object")),
+        (&many, Some("`recipes` has more than 100 items")),
+    ] {
+        assert_eq!(Request::read(body.as_bytes()).err().as_deref(), fault, "{body}");
+    }
+}
