@@ -33,7 +33,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tracing::Instrument as _;
 
@@ -50,6 +50,9 @@ use zrecipe_language::value::{Object, Value};
 
 /// Setting of plugin `storage` that names the directory of the dispatcher's logbook.
 pub const LOGBOOK: &str = "zocalo.dispatcher.logbook_location";
+
+/// How long a service may take for a message unless it says otherwise.
+const ALLOWANCE: Duration = Duration::from_secs(60);
 
 /// How often a message may come back because of a fault of the surroundings before it is a dead letter.
 const MAX_RETRIES: u32 = 5;
@@ -87,6 +90,18 @@ pub trait Service: Send + Sync + 'static {
     /// The channel that a recipe step with a single unnamed output is connected to.
     fn default_channel(&self) -> Option<&str> {
         Some(&self.contract()?.default_channel()?.name)
+    }
+
+    /// Maximum time that a message takes when all is well, if there is one. A service that holds a message for longer and
+    /// settles no other is not ready.
+    fn allowance(&self, _job: &Job) -> Option<Duration> {
+        Some(ALLOWANCE)
+    }
+
+    /// Whether [`handle`](Service::handle) waits for files that messages name: then it has a thread of its own, so that a
+    /// file system that does not answer keeps no other service.
+    fn may_block(&self) -> bool {
+        false
     }
 
     /// Whether it also deals with messages that carry no recipe.
@@ -379,7 +394,8 @@ impl Worker {
         let traced = self.tracing.as_ref();
         let traced = traced
             .map(|tracing| tracing.receive(&job.delivery.headers, job.delivery.source.name(), recipe_id.as_deref()));
-        let event = Event::Started { id: id.clone(), service: name.clone(), step, recipe_id, deliveries };
+        let allowance = self.service.allowance(&job);
+        let event = Event::Started { id: id.clone(), service: name.clone(), step, recipe_id, deliveries, allowance };
         let _ = self.events.send(event);
         let outcome = match early.or_else(|| self.kept.recall(&id)) {
             Some(outcome) => {
@@ -543,23 +559,45 @@ impl Worker {
     /// Lets the service deal with it. A panic is the service's fault, not the message's: it comes back.
     async fn run(&self, job: &Job, turn: Turn) -> Outcome {
         let (service, copy) = (Arc::clone(&self.service), job.clone());
-        let handling = async move { turn.begin(service.handle(&copy)).await };
-        let mut task = AbortOnDrop(tokio::spawn(handling.in_current_span()));
-        match (&mut task.0).await {
-            Ok(outcome) => outcome,
-            Err(error) => {
-                let after = Duration::from_secs(1);
-                Outcome::Later { reason: format!("service {} crashed: {error}", self.service.name()), after }
-            }
+        let handling = async move { turn.begin(service.handle(&copy)).await }.in_current_span();
+        let mut task = AbortOnDrop::new(handling, self.service.may_block());
+        let after = Duration::from_secs(1);
+        match (&mut task.task).await {
+            Ok(Some(outcome)) => outcome,
+            Ok(None) => Outcome::Later { reason: format!("service {} was stopped", self.service.name()), after },
+            Err(error) => Outcome::Later { reason: format!("service {} crashed: {error}", self.service.name()), after },
         }
     }
 }
 
-struct AbortOnDrop<T>(tokio::task::JoinHandle<T>);
+struct AbortOnDrop<T> {
+    /// Returns nothing if it was dropped before its end.
+    task: tokio::task::JoinHandle<Option<T>>,
+    /// Ends what has a thread of its own, which cannot be aborted from outside.
+    _keep: Option<oneshot::Sender<()>>,
+}
+
+impl<T: Send + 'static> AbortOnDrop<T> {
+    /// Starts something, on a thread of its own if it may block.
+    fn new(work: impl Future<Output = T> + Send + 'static, may_block: bool) -> Self {
+        if !may_block {
+            return Self { task: tokio::spawn(async move { Some(work.await) }), _keep: None };
+        }
+        let (keep, dropped) = oneshot::channel::<()>();
+        let runtime = tokio::runtime::Handle::current();
+        let guarded = async move {
+            tokio::select! {
+                value = work => Some(value),
+                _ = dropped => None,
+            }
+        };
+        Self { task: tokio::task::spawn_blocking(move || runtime.block_on(guarded)), _keep: Some(keep) }
+    }
+}
 
 impl<T> Drop for AbortOnDrop<T> {
     fn drop(&mut self) {
-        self.0.abort();
+        self.task.abort();
     }
 }
 

@@ -72,6 +72,9 @@ const LONGEST_LINE: usize = 1 << 20;
 /// How much of what a failed program has written to standard error goes into a payload, in bytes.
 const TAIL: usize = 4096;
 
+/// Time that a message may take beside its program.
+const GRACE: Duration = Duration::from_secs(60);
+
 /// A service that is a program.
 pub struct Foreign {
     contract: Arc<Contract>,
@@ -291,6 +294,11 @@ impl Service for Foreign {
     fn prefetch(&self) -> u16 {
         let workers = if self.invocation.stays { self.invocation.workers } else { 1 };
         self.invocation.prefetch.saturating_mul(workers)
+    }
+
+    /// Its time limit, and once more while a worker is at another message.
+    fn allowance(&self, _job: &Job) -> Option<Duration> {
+        Some(self.invocation.time_limit.saturating_mul(2).saturating_add(GRACE))
     }
 
     async fn begin(&self) {

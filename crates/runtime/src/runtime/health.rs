@@ -7,13 +7,29 @@ use std::time::{Duration, SystemTime};
 use axum::Router;
 use axum::http::{StatusCode, header};
 use axum::routing::get;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
+use tokio::time::{sleep, timeout};
 
 use crate::runtime::metrics::Metrics;
 use crate::runtime::status::{Board, Status, Trouble};
 use zrecipe_broker::transport::Connection;
 use zrecipe_language::report::printable;
+
+/// Maximum time for the headers of a request.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Maximum time for a request and its answer, and so for a connection: each carries one request.
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Maximum connections at a time; further ones wait. Services need the descriptors for their work.
+const MAX_CONNECTIONS: usize = 32;
+
+/// Pause after a connection could not be accepted, for want of descriptors for example.
+const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
 /// What there is to tell.
 pub struct Health {
@@ -108,7 +124,7 @@ fn ago(time: SystemTime) -> Duration {
 }
 
 impl Health {
-    /// Whether all instances take messages, and what those do that don't.
+    /// Whether all instances take messages and make progress, and what those do that don't.
     fn readiness(&self) -> (StatusCode, String) {
         if let Some(text) = self.broker.get().and_then(Broker::obstacle) {
             return (StatusCode::SERVICE_UNAVAILABLE, text);
@@ -116,8 +132,12 @@ impl Health {
         let busy: Vec<String> = self
             .boards
             .iter()
-            .filter(|board| !matches!(board.status(), Status::Idle | Status::Processing) || board.trouble().is_some())
-            .map(told)
+            .filter_map(|board| match board.status() {
+                Status::Idle | Status::Processing if board.trouble().is_none() => {
+                    board.stall().map(|why| format!("{}: stalled: {why}\n", board.identity().service))
+                }
+                _ => Some(told(board)),
+            })
             .collect();
         if busy.is_empty() {
             (StatusCode::OK, "ready\n".to_owned())
@@ -144,5 +164,29 @@ pub async fn serve(
         .route("/metrics", get(async move || ([(header::CONTENT_TYPE, METRICS)], metrics.metrics.text())))
         .route("/livez", get(async || "alive\n"))
         .route("/readyz", get(async move || ready.readiness()));
-    Ok((address, async move { axum::serve(listener, router).await }))
+    Ok((address, answer(listener, router)))
+}
+
+/// Answers without end.
+async fn answer(listener: TcpListener, router: Router) -> std::io::Result<()> {
+    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    loop {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return Ok(()) };
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::warn!("a connection to the metrics cannot be accepted: {error}");
+                sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let service = TowerToHyperService::new(router.clone());
+        tokio::spawn(async move {
+            let mut server = http1::Builder::new();
+            server.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).keep_alive(false);
+            // Whoever asks badly or slowly sees it by the connection.
+            let _ = timeout(CONNECTION_TIMEOUT, server.serve_connection(TokioIo::new(stream), service)).await;
+            drop(place);
+        });
+    }
 }

@@ -216,6 +216,7 @@ mod tests {
             step: None,
             recipe_id: None,
             deliveries,
+            allowance: None,
         };
         let settled = |outcome, sent| Event::Settled {
             id: "a".to_owned(),

@@ -102,6 +102,8 @@ pub enum Event {
         recipe_id: Option<String>,
         /// How often the message has been delivered.
         deliveries: u32,
+        /// Maximum time that it takes when all is well.
+        allowance: Option<Duration>,
     },
     /// A message is settled.
     Settled {

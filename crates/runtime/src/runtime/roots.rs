@@ -6,9 +6,10 @@
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, mkdirat, openat, statat};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, mkdirat, openat, statat};
 use rustix::io::Errno;
 
 /// The directories below which may be written; none: anywhere.
@@ -33,6 +34,14 @@ pub enum Error {
     /// No file can ever have it: the message is at fault.
     #[error("{} is no path that a file can have", shortened(.0))]
     Impossible(PathBuf),
+    /// Something stands there that cannot be written to: the message is at fault.
+    #[error("cannot write to {}: {what}", shortened(path))]
+    NotAFile {
+        /// The path.
+        path: PathBuf,
+        /// What stands there.
+        what: &'static str,
+    },
     /// The surroundings are at fault.
     #[error("{}: {source}", path.display())]
     Unusable {
@@ -58,6 +67,20 @@ fn shortened(path: &Path) -> String {
     cut.unwrap_or(text)
 }
 
+/// Why a path cannot be walked: a file or a link stands where a directory should be, or the surroundings are at fault.
+fn in_the_way(path: &Path, source: io::Error) -> Error {
+    match source.kind() {
+        io::ErrorKind::NotADirectory => {
+            Error::NotAFile { path: path.to_owned(), what: "a part of the path is not a directory" }
+        }
+        // ELOOP; `ErrorKind::FilesystemLoop` is not stable yet.
+        _ if source.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => {
+            Error::NotAFile { path: path.to_owned(), what: "its links lead in a circle" }
+        }
+        _ => Error::Unusable { path: path.to_owned(), source },
+    }
+}
+
 impl Roots {
     /// These directories.
     pub fn new(roots: Vec<PathBuf>) -> Self {
@@ -70,7 +93,7 @@ impl Roots {
     /// It is outside of the roots, or cannot be made.
     pub fn directory(&self, path: &Path) -> Result<PathBuf, Error> {
         let real = self.resolve(path)?;
-        self.walk(&real).map_err(|source| Error::Unusable { path: path.to_owned(), source })?;
+        self.walk(&real).map_err(|source| in_the_way(path, source))?;
         Ok(real)
     }
 
@@ -94,16 +117,36 @@ impl Roots {
         let real = self.resolve(path)?;
         let unusable = |source: io::Error| Error::Unusable { path: path.to_owned(), source };
         let (Some(parent), Some(name)) = (real.parent(), real.file_name()) else {
-            return Err(unusable(io::Error::from(io::ErrorKind::IsADirectory)));
+            return Err(Error::NotAFile { path: path.to_owned(), what: "it is a directory" });
         };
-        let parent = self.walk(parent).map_err(unusable)?;
-        // What is no file may keep whoever opens it waiting.
-        let flags = flags | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let parent = self.walk(parent).map_err(|source| in_the_way(path, source))?;
+        let opening = flags - OFlags::TRUNC | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
         let mode = if privacy == Privacy::Private { 0o600 } else { 0o666 };
-        let file = openat(&parent, name, flags, Mode::from_raw_mode(mode)).map_err(|error| unusable(error.into()))?;
-        let file = File::from(file);
-        if !file.metadata().map_err(unusable)?.is_file() {
-            return Err(unusable(io::Error::other("it is something else than a file")));
+        let wrong = |what| Error::NotAFile { path: path.to_owned(), what };
+        // A device may act on being opened, and what is no file may keep whoever opens it waiting.
+        if let Ok(found) = statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW) {
+            match FileType::from_raw_mode(found.st_mode) {
+                FileType::RegularFile => {}
+                FileType::Directory => return Err(wrong("it is a directory")),
+                // What it leads to is not there, or it has taken the place of what was there a moment ago.
+                FileType::Symlink => return Err(wrong("it is a link that leads nowhere")),
+                FileType::Fifo => return Err(wrong("it is a pipe")),
+                FileType::Socket => return Err(wrong("it is a socket")),
+                _ => return Err(wrong("it is a device")),
+            }
+        }
+        let opened = openat(&parent, name, opening, Mode::from_raw_mode(mode));
+        let file = File::from(opened.map_err(|error| unusable(error.into()))?);
+        let found = file.metadata().map_err(unusable)?;
+        if !found.is_file() {
+            return Err(wrong("it is no regular file"));
+        }
+        // Its other name may be anywhere; where there are no roots it may be anywhere as well.
+        if !self.0.is_empty() && found.nlink() > 1 {
+            return Err(wrong("it has further names (hard links), which may be outside of the directories"));
+        }
+        if flags.contains(OFlags::TRUNC) {
+            file.set_len(0).map_err(unusable)?;
         }
         if privacy == Privacy::Private {
             // It may have been there.
@@ -132,7 +175,7 @@ impl Roots {
                 Err(error) if matches!(error.kind(), io::ErrorKind::InvalidFilename | io::ErrorKind::InvalidInput) => {
                     return Err(Error::Impossible(path.to_owned()));
                 }
-                Err(error) => return Err(unusable(error)),
+                Err(error) => return Err(in_the_way(path, error)),
             }
         };
         let is_below = |root: &PathBuf| fs::canonicalize(root).is_ok_and(|root| real.starts_with(root));
@@ -196,5 +239,48 @@ mod tests {
         roots.create(&path("root/file"), Privacy::Private).expect("opens");
         let mode = fs::metadata(path("root/file")).expect("is there").permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn what_can_never_be_written_to_is_the_fault_of_the_message() {
+        let place = tempfile::tempdir().expect("a directory");
+        let path = |name: &str| place.path().join(name);
+        fs::create_dir(path("folder")).expect("makes");
+        fs::write(path("file"), "as it was").expect("writes");
+        fs::write(path("outside"), "as it was").expect("writes");
+        symlink(path("absent"), path("dangling")).expect("links");
+        symlink(path("ring"), path("ring")).expect("links");
+        let made = std::process::Command::new("mkfifo").arg(path("pipe")).status().expect("runs");
+        assert!(made.success());
+        let _socket = std::os::unix::net::UnixListener::bind(path("socket")).expect("binds");
+        for (name, what) in [
+            ("folder", "it is a directory"),
+            ("dangling", "it is a link that leads nowhere"),
+            ("pipe", "it is a pipe"),
+            ("socket", "it is a socket"),
+            ("/dev/null", "it is a device"),
+            ("/", "it is a directory"),
+            ("file/inside", "a part of the path is not a directory"),
+            ("ring", "its links lead in a circle"),
+        ] {
+            for error in [
+                Roots::default().append(&path(name)).expect_err("is refused"),
+                Roots::default().create(&path(name), Privacy::Usual).expect_err("is refused"),
+            ] {
+                assert!(error.is_of_message() && error.to_string().contains(what), "{name}: {error}");
+            }
+        }
+        let error = Roots::default().directory(&path("file")).expect_err("is refused");
+        assert!(error.is_of_message(), "{error}");
+        // A second name below a root leads out of it.
+        fs::create_dir(path("root")).expect("makes");
+        fs::hard_link(path("outside"), path("root/inside")).expect("links");
+        let roots = Roots::new(vec![path("root")]);
+        for opened in [roots.append(&path("root/inside")), roots.create(&path("root/inside"), Privacy::Private)] {
+            let error = opened.expect_err("is refused");
+            assert!(error.is_of_message() && error.to_string().contains("further names"), "{error}");
+        }
+        assert_eq!(fs::read_to_string(path("outside")).expect("reads"), "as it was");
+        assert!(Roots::default().append(&path("root/inside")).is_ok(), "without roots it may be anywhere");
     }
 }

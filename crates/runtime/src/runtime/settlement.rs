@@ -9,6 +9,7 @@ use super::said::ending;
 use super::{Event, Job, MAX_RETRIES, Outcome, REFUSED, Service, StepResult, Worker};
 use zrecipe_broker::message::{Envelope, Output};
 use zrecipe_broker::transport::{Settlement, Verdict};
+use zrecipe_language::report::printable;
 use zrecipe_language::value::{Object, Value};
 
 impl Worker {
@@ -23,7 +24,9 @@ impl Worker {
         let id = &job.delivery.id;
         let mut note =
             Note { service: &*self.service, step, job, started, outputs: &[], dropped: &[], detail: &Value::Null };
+        // A reason travels in headers and is shown on terminals, and a part of it may come from anybody.
         let dead = |reason: String, note: Note<'_>| {
+            let reason = printable(&reason, usize::MAX);
             let verdict = Verdict::DeadLetter { reason: reason.clone() };
             let note = Some(note.write("dead-lettered"));
             (Settlement { verdict, outputs: Vec::new(), note }, "dead-lettered", Some(reason))
@@ -58,9 +61,10 @@ impl Worker {
             Outcome::Bad { reason } => dead(reason.clone(), note),
             Outcome::Later { reason, .. } if job.delivery.deliveries > MAX_RETRIES => dead(reason.clone(), note),
             Outcome::Later { reason, after } => {
+                let reason = printable(reason, usize::MAX);
                 let verdict = Verdict::Retry { after: *after, reason: reason.clone() };
                 let note = Some(note.write("retry"));
-                (Settlement { verdict, outputs: Vec::new(), note }, "retry", Some(reason.clone()))
+                (Settlement { verdict, outputs: Vec::new(), note }, "retry", Some(reason))
             }
             Outcome::HeldUp(obstacle) => {
                 (Settlement::of(Verdict::Requeue { after: REFUSED }), "held up", Some(obstacle.reason.clone()))

@@ -30,6 +30,9 @@ const EXPIRATION: Duration = Duration::from_secs(15);
 /// What `utilization` is about.
 const PERIOD: Duration = Duration::from_secs(10);
 
+/// An instance that settles messages at least so often makes progress, whatever else it holds.
+const STALL: Duration = Duration::from_secs(60);
+
 /// What an instance is doing; the codes are those of `workflows.services.common_service`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Status {
@@ -148,13 +151,22 @@ pub struct Board {
     state: watch::Sender<State>,
     history: Arc<Mutex<History>>,
     /// Messages that are dealt with.
-    active: Arc<Mutex<BTreeMap<String, Active>>>,
+    active: Arc<Mutex<Active>>,
+}
+
+/// Messages that are dealt with, by ID, and when the last one was settled.
+#[derive(Debug, Default)]
+struct Active {
+    held: BTreeMap<String, Held>,
+    settled: Option<Instant>,
 }
 
 /// A message that is dealt with.
 #[derive(Debug, Default)]
-struct Active {
+struct Held {
     recipe_id: Option<String>,
+    /// When it should have been settled.
+    deadline: Option<Instant>,
     /// What holds it up.
     trouble: Option<Trouble>,
 }
@@ -185,6 +197,20 @@ impl Board {
         self.state.borrow().trouble.clone()
     }
 
+    /// Why the instance makes no progress, if that is so: it holds a message for longer than any takes, and has settled
+    /// no other since that one was due.
+    pub fn stall(&self) -> Option<String> {
+        let active = self.active.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = active.held.values().filter_map(|held| held.deadline).min()?;
+        let late = Instant::now().checked_duration_since(due)?;
+        if active.settled.is_some_and(|settled| settled > due && settled.elapsed() < STALL) {
+            return None;
+        }
+        let (count, late) = (active.held.len(), late.as_secs());
+        let messages = if count == 1 { "message" } else { "messages" };
+        Some(format!("it holds {count} {messages}, has settled none, and is {late} s over the time that one takes"))
+    }
+
     /// The instance says how it is.
     pub fn set(&self, status: Status) {
         self.enter(status, None);
@@ -198,7 +224,7 @@ impl Board {
     fn enter(&self, status: Status, trouble: Option<Trouble>) {
         if matches!(status, Status::Starting | Status::Error) {
             // What was under way when it failed is not any more.
-            self.active.lock().unwrap_or_else(PoisonError::into_inner).clear();
+            self.active.lock().unwrap_or_else(PoisonError::into_inner).held.clear();
         }
         self.change(State { status, recipe_id: None, trouble });
     }
@@ -207,19 +233,26 @@ impl Board {
     pub fn observe(&self, event: &Event) {
         let mut active = self.active.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
-            Event::Started { id, recipe_id, .. } => {
-                active.insert(id.clone(), Active { recipe_id: recipe_id.clone(), trouble: None });
+            Event::Started { id, recipe_id, allowance, .. } => {
+                let deadline = allowance.and_then(|allowance| Instant::now().checked_add(allowance));
+                let held = Held { recipe_id: recipe_id.clone(), deadline, trouble: None };
+                active.held.insert(id.clone(), held);
             }
             Event::HeldUp { id, by, reason, again, .. } => {
                 let trouble = Trouble { by: Some(by.clone()), reason: reason.clone(), again: *again };
-                active.entry(id.clone()).or_default().trouble = Some(trouble);
+                let held = active.held.entry(id.clone()).or_default();
+                // Its service has done its part, so it is not late.
+                (held.trouble, held.deadline) = (Some(trouble), None);
             }
-            Event::Settled { id, .. } | Event::Abandoned { id } => _ = active.remove(id),
+            Event::Settled { id, .. } | Event::Abandoned { id } => {
+                active.held.remove(id);
+                active.settled = Some(Instant::now());
+            }
             Event::Warning(_) => return,
         }
-        let status = if active.is_empty() { Status::Idle } else { Status::Processing };
-        let recipe_id = active.values().next().and_then(|message| message.recipe_id.clone());
-        let trouble = active.values().find_map(|message| message.trouble.clone());
+        let status = if active.held.is_empty() { Status::Idle } else { Status::Processing };
+        let recipe_id = active.held.values().next().and_then(|held| held.recipe_id.clone());
+        let trouble = active.held.values().find_map(|held| held.trouble.clone());
         drop(active);
         // While it shuts down it finishes what it has begun.
         if matches!(self.status(), Status::Idle | Status::Processing) {

@@ -32,6 +32,9 @@ use zrecipe_project::settings::{Running, Submitting};
 /// The queue it listens on.
 const QUEUE: &str = "cluster.submission";
 
+/// Maximum time that a submission takes when all is well.
+const ALLOWANCE: Duration = Duration::from_secs(300);
+
 /// How long to wait after the first failure; four times as long after each further one.
 const RETRY: Duration = Duration::from_secs(10);
 
@@ -161,6 +164,15 @@ impl Service for Cluster {
 
     fn default_channel(&self) -> Option<&str> {
         Some("job_submitted")
+    }
+
+    fn may_block(&self) -> bool {
+        true
+    }
+
+    /// A scheduler is asked several times for a job, and each answer may take half a minute.
+    fn allowance(&self, _job: &Job) -> Option<Duration> {
+        Some(ALLOWANCE)
     }
 
     async fn begin(&self) {

@@ -29,7 +29,9 @@ use crate::runtime::said;
 use crate::runtime::surroundings::{Scope, Surroundings, Why};
 use crate::runtime::workers::{Failure, Fault, Plan, Workers};
 use crate::runtime::{Job, Outcome, Service};
-use zrecipe_broker::message::{Destination, Envelope, Outgoing, RECIPE_HEADER, REQUEST_QUEUE, Request, message_id};
+use zrecipe_broker::message::{
+    self, Destination, Envelope, Outgoing, RECIPE_HEADER, REQUEST_QUEUE, Request, message_id,
+};
 use zrecipe_language::bind::bind;
 use zrecipe_language::compile::{self, Compilation, Options};
 use zrecipe_language::diagnostic::Diagnostic;
@@ -37,6 +39,7 @@ use zrecipe_language::source::{Source, Unit};
 use zrecipe_language::value::{Object, Value};
 use zrecipe_project::judge;
 use zrecipe_project::library::{self, Library, Shelf};
+use zrecipe_project::regular;
 use zrecipe_project::settings::{Decider, Dispatching};
 
 /// How long to wait before a request is looked at again that is not ready.
@@ -56,6 +59,9 @@ const HEALTH: Duration = Duration::from_secs(10);
 
 /// How long to wait after a fault of the surroundings.
 const FAULT: Duration = Duration::from_secs(5);
+
+/// Time that a request may take beside the programs of the site.
+const GRACE: Duration = Duration::from_secs(60);
 
 /// The service.
 #[derive(Clone)]
@@ -243,12 +249,16 @@ impl Dispatcher {
             return Err(Refusal::Request("the request names no recipe and carries none".to_owned()));
         }
         let recipe = bind(&compiled, &request.parameters);
+        message::check_destinations(&recipe).map_err(|error| Refusal::Request(error.to_string()))?;
         let environment = Object::from_iter([("ID".to_owned(), Value::from(recipe_id.as_str()))]);
         let messages = Envelope::start(recipe.clone(), environment, &job.delivery.id)
             .map_err(|error| Refusal::Request(error.to_string()))?;
         if let Some(directory) = &self.logbook {
             // The experiment does not wait for its book.
-            if let Err(error) = write_logbook(directory, &recipe_id, job, original, request, &recipe) {
+            let (place, id) = (directory.clone(), recipe_id.clone());
+            let text = logbook_text(job, original, request, &recipe);
+            let written = regular::within(directory, move || write_logbook(&place, &id, &text));
+            if let Err(error) = written.flatten() {
                 tracing::warn!("request {recipe_id} is not in the logbook: {error}");
             }
         }
@@ -269,8 +279,9 @@ impl Dispatcher {
             .map(|source| Ok(Arc::new(compile::read(Arc::new(source), Options::default()))));
         let named = request.recipes.iter().map(|name| {
             self.shelf.find(name).map_err(|error| match error {
-                library::Error::Unreadable { .. } => match Obstacle::of_machine(&error) {
+                library::Error::Unreadable { ref source, .. } => match Obstacle::of_machine(&error) {
                     Some(obstacle) => Refusal::Machine(obstacle),
+                    None if regular::is_permanent(source) => Refusal::Request(error.to_string()),
                     None => Refusal::World(error.to_string()),
                 },
                 _ => Refusal::Request(error.to_string()),
@@ -325,6 +336,12 @@ impl Service for Dispatcher {
 
     fn takes_plain_messages(&self) -> bool {
         true
+    }
+
+    /// The programs of the site have their time limit, one after the other.
+    fn allowance(&self, _job: &Job) -> Option<Duration> {
+        let programs = u32::try_from(self.ready.len() + self.filters.len()).unwrap_or(u32::MAX);
+        Some(self.policy.time_limit.saturating_mul(programs).saturating_add(GRACE))
     }
 
     async fn begin(&self) {
@@ -443,14 +460,7 @@ fn describe(compilation: &Compilation, refusal: &Diagnostic) -> String {
 }
 
 /// One file per request: `<yyyy-mm>/<first two characters of the ID>/<rest>`.
-fn write_logbook(
-    directory: &std::path::Path,
-    id: &str,
-    job: &Job,
-    original: &Request,
-    request: &Request,
-    recipe: &Value,
-) -> std::io::Result<()> {
+fn write_logbook(directory: &Path, id: &str, text: &str) -> std::io::Result<()> {
     let month = jiff::Zoned::now().strftime("%Y-%m").to_string();
     let Some((first, rest)) = id.split_at_checked(2).filter(|(_, rest)| !rest.is_empty()) else { return Ok(()) };
     if id.starts_with('.') || rest.starts_with('.') {
@@ -458,6 +468,14 @@ fn write_logbook(
     }
     let folder = directory.join(month).join(first);
     std::fs::create_dir_all(&folder)?;
+    let file = tempfile::NamedTempFile::new_in(&folder)?;
+    std::fs::write(file.path(), text)?;
+    file.persist(folder.join(rest)).map_err(|error| error.error)?;
+    Ok(())
+}
+
+/// What the logbook says of a request.
+fn logbook_text(job: &Job, original: &Request, request: &Request, recipe: &Value) -> String {
     let header = Value::Object(job.delivery.headers.clone());
     let parts = [
         ("Incoming message header", header.to_json_pretty()),
@@ -466,8 +484,5 @@ fn write_logbook(
         ("Recipe object", recipe.to_json_pretty()),
     ];
     let text: String = parts.map(|(title, text)| format!("{title}:\n{text}\n\n")).concat();
-    let file = tempfile::NamedTempFile::new_in(&folder)?;
-    std::fs::write(file.path(), text.trim_end().to_owned() + "\n")?;
-    file.persist(folder.join(rest)).map_err(|error| error.error)?;
-    Ok(())
+    text.trim_end().to_owned() + "\n"
 }

@@ -48,6 +48,9 @@ const TAIL: u64 = 4096;
 /// The queue it is submitted to; there are others by name.
 const QUEUE: &str = "runner.submission";
 
+/// Time that a step may take beside its commands.
+const GRACE: Duration = Duration::from_secs(60);
+
 /// How long to wait before a step is tried again for a fault that is not its own.
 const RETRY: Duration = Duration::from_secs(5);
 
@@ -228,6 +231,17 @@ impl Service for Runner {
 
     fn default_channel(&self) -> Option<&str> {
         Some("job_processed")
+    }
+
+    fn may_block(&self) -> bool {
+        true
+    }
+
+    /// Each command has a time limit of its own, and those of the queue's contract may be long.
+    fn allowance(&self, job: &Job) -> Option<Duration> {
+        let order = Order::read(&job.parameters(), &self.base).ok()?;
+        let commands = u32::try_from(order.commands.len()).unwrap_or(u32::MAX);
+        Some(order.limit.saturating_mul(commands).saturating_add(GRACE))
     }
 
     async fn handle(&self, job: &Job) -> Outcome {
