@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::timeout;
 
-use crate::cli::progress::Outages;
+use crate::cli::progress::{Outages, timestamp};
 use crate::cli::{Error, Session, say};
 use zrecipe_broker::transport::amqp::{self, Amqp};
 use zrecipe_broker::transport::embedded::{Broker, Embedded, Options, QueueInfo, Stored};
@@ -14,10 +14,12 @@ use zrecipe_broker::transport::{self, Transport};
 use zrecipe_language::lint::nearest;
 use zrecipe_language::site::{Plugins, Site};
 use zrecipe_project::library::{self, Library};
+use zrecipe_project::regular;
 use zrecipe_runtime::ops::logbook;
 use zrecipe_runtime::ops::management::{self, Management, Queue};
 use zrecipe_runtime::runtime::LOGBOOK;
-use zrecipe_runtime::runtime::run::{DATABASE, Listed, Runs};
+use zrecipe_runtime::runtime::journal::Journal;
+use zrecipe_runtime::runtime::run::{DATABASE, Listed, Runs, tidy};
 
 /// The namespace of the embedded broker that stands for a facility's broker.
 const NAMESPACE: &str = "zocalo";
@@ -130,6 +132,40 @@ impl Environment {
         }
     }
 
+    /// The embedded broker, to look at it; nothing for another one.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub async fn embedded_to_read(&self) -> Result<Option<Broker>, Error> {
+        let Place::Embedded(directory) = &self.place else { return Ok(None) };
+        Ok(Some(embedded_to_read(directory).await?.0))
+    }
+
+    /// The journal of services that work here.
+    ///
+    /// # Errors
+    /// The state directory cannot be told.
+    pub fn journal(&self, session: &Session) -> Result<Journal, Error> {
+        Ok(Journal::new(session.state_directory()?.join("journal")).of_embedded(self.is_embedded()))
+    }
+
+    /// Removes what a crash has left in the journal of messages that are not there any more; how many entries.
+    ///
+    /// # Errors
+    /// The embedded broker cannot be read.
+    pub async fn tidy(&self, journal: &Journal) -> Result<usize, Error> {
+        match &self.place {
+            Place::Embedded(directory) => {
+                let (broker, _space) = embedded(directory).await?;
+                let count = tidy(&broker, journal).await?;
+                broker.close().await?;
+                Ok(count)
+            }
+            // Which messages it has nobody can be asked for; only what is very old is removed.
+            Place::Amqp(_) => Ok(journal.leftovers().unwrap_or_default().remove_old()),
+        }
+    }
+
     /// Works with the broker, and leaves it in order however that ends: what was settled last is settled.
     ///
     /// # Errors
@@ -173,7 +209,7 @@ impl Environment {
                 return Ok(management.queues().await?);
             }
         };
-        let (broker, space) = embedded(directory).await?;
+        let (broker, space) = embedded_to_read(directory).await?;
         let queues = space.queues().await?;
         broker.close().await?;
         Ok(queues.into_iter().map(of_embedded).collect())
@@ -284,7 +320,7 @@ impl Environment {
     /// There is no such queue, or the broker failed.
     pub async fn read_queue(&self, queue: &str, most: usize) -> Result<Option<Vec<Stored>>, Error> {
         let Place::Embedded(directory) = &self.place else { return Ok(None) };
-        let (broker, space) = embedded(directory).await?;
+        let (broker, space) = embedded_to_read(directory).await?;
         space.waiting(queue).await?;
         let messages = space.peek(queue, most).await?;
         broker.close().await?;
@@ -306,7 +342,7 @@ impl Environment {
                 |run: logbook::Listed| Run { id: run.id, state: "dispatched", title: run.title, begun: run.dispatched };
             return Ok(Some(listed.into_iter().map(dispatched).collect()));
         };
-        let runs = Runs::open(directory).await?;
+        let (runs, _) = Runs::open_to_read(directory).await?;
         let listed = runs.list().await?;
         runs.close().await?;
         let run = |run: Listed| Run { state: run.state(), id: run.id, title: run.title, begun: run.created };
@@ -319,7 +355,7 @@ impl Environment {
     /// They cannot be read.
     pub async fn runs_with_letters(&self) -> Result<Vec<(String, u64)>, Error> {
         let Place::Embedded(directory) = &self.place else { return Ok(Vec::new()) };
-        let runs = Runs::open(directory).await?;
+        let (runs, _) = Runs::open_to_read(directory).await?;
         let listed = runs.list().await?;
         runs.close().await?;
         Ok(listed.into_iter().filter(|run| run.census.dead > 0).map(|run| (run.id, run.census.dead)).collect())
@@ -398,10 +434,56 @@ async fn embedded(directory: &Path) -> Result<(Broker, Embedded), Error> {
         place: directory.display().to_string(),
         reason: error.to_string(),
     };
-    std::fs::create_dir_all(directory).map_err(unavailable)?;
+    regular::create_private_dir(directory).map_err(unavailable)?;
     let broker = Broker::open(&directory.join(DATABASE), Options::default()).await?;
     let space = broker.namespace(NAMESPACE);
     Ok((broker, space))
+}
+
+/// The same to look at it: where nothing can be written, it is read all the same, and that is said.
+async fn embedded_to_read(directory: &Path) -> Result<(Broker, Embedded), Error> {
+    let error = match embedded(directory).await {
+        Ok(opened) => return Ok(opened),
+        Err(error) => error,
+    };
+    match Broker::open_to_read(&directory.join(DATABASE)).await {
+        Ok(broker) => {
+            say_only_read(error.message());
+            let space = broker.namespace(NAMESPACE);
+            Ok((broker, space))
+        }
+        Err(_) => Err(error),
+    }
+}
+
+/// Says that a state directory is only read.
+pub fn say_only_read(reason: &str) {
+    say(&format!("note: only reading, because nothing can be written: {reason}"));
+}
+
+/// The runs of a state directory, to look at them; says what is missing of them, as far as that is known.
+///
+/// # Errors
+/// They cannot be read.
+pub async fn runs_to_read(directory: &Path) -> Result<Runs, Error> {
+    let (runs, why) = Runs::open_to_read(directory).await?;
+    if let Some(why) = why {
+        say_only_read(&why.to_string());
+    }
+    if let Some((count, noticed)) = runs.losses().await? {
+        say(&format!("warning: {}", loss(count, noticed)));
+    }
+    Ok(runs)
+}
+
+/// What a loss of transactions means.
+pub fn loss(count: u64, noticed: SystemTime) -> String {
+    let transactions = if count == 1 { "transaction" } else { "transactions" };
+    let noticed = timestamp(noticed);
+    format!(
+        "{count} {transactions} of the database were lost, noticed {noticed}: its write-ahead log was cut or is not the one \
+         that belongs to it, so runs and messages may be missing"
+    )
 }
 
 fn of_embedded(queue: QueueInfo) -> Queue {

@@ -19,7 +19,6 @@ use zrecipe_broker::transport::amqp::all_closed;
 use zrecipe_broker::transport::{Connection, Transport};
 use zrecipe_language::site::Plugins;
 use zrecipe_runtime::runtime::foreign::Foreign;
-use zrecipe_runtime::runtime::journal::Journal;
 use zrecipe_runtime::runtime::run::{Report, Run, Runs};
 use zrecipe_runtime::runtime::services;
 use zrecipe_runtime::runtime::surroundings::{Scope, Surroundings};
@@ -180,7 +179,7 @@ pub fn services(
         plugins: Plugins::new(),
         settings: &session.settings,
         library: session.library()?,
-        journal: Journal::new(runs.journal()),
+        journal: runs.journal(),
         state: session.state_directory()?,
         directory: run.plan.directory.clone(),
         places,
@@ -222,6 +221,7 @@ pub async fn work_on(
     let (stop, stopped) = watch::channel(false);
     let (events, received) = mpsc::unbounded_channel();
     let services = services(session, runs, run, places, &events)?;
+    runs.tidy().await?;
     let signals = tokio::spawn(async move {
         interrupted().await;
         let _ = stop.send(true);

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use crate::cli::broker::{Environment, EnvironmentArgs};
+use crate::cli::broker::{Environment, EnvironmentArgs, loss};
 use crate::cli::progress::block_on;
 use crate::cli::{Error, Session, print};
 use zrecipe_broker::message::{Destination, REQUEST_QUEUE};
@@ -11,6 +11,7 @@ use zrecipe_broker::transport::amqp::{Amqp, Login, Options};
 use zrecipe_broker::transport::{self, Subscription, Transport as _};
 use zrecipe_language::value::{Object, Value};
 use zrecipe_project::judge::CheckOptions;
+use zrecipe_project::regular;
 use zrecipe_runtime::http::escape;
 use zrecipe_runtime::ops::checkup::{self, Finding, Needs, Severity};
 use zrecipe_runtime::ops::management::{Management, refresh};
@@ -21,8 +22,8 @@ use zrecipe_runtime::runtime::status::TOPIC;
 ///
 /// Looks at: the connection to each host, with TLS and login; the permissions of the user; the queues that the recipes
 /// and the contracts of the project need; the topics of services; delays; queues that hold messages and have no
-/// consumers; dead letters; versions; the broker's clock; disk and memory. Of the embedded broker: its directory and the
-/// space there. Changes nothing, and sends no message that any queue gets.
+/// consumers; dead letters; versions; the broker's clock; disk and memory. Of the embedded broker: its directory, the
+/// space there, and whether its database is whole. Changes nothing, and sends no message that any queue gets.
 ///
 /// Most of it is asked by RabbitMQ's management API, which a block of plugin `rabbitmqapi` in the site names; its user
 /// needs the tag `monitoring`, and to see permissions `administrator`. Where nobody may see them, it is tried whether the
@@ -266,11 +267,12 @@ const LITTLE: u64 = 1 << 30;
 async fn embedded(environment: &Environment, directory: &Path, needs: &Needs, found: &mut Vec<Finding>) {
     let place = directory.display();
     let other = "`--state DIR` or `state-directory` in zrecipe.toml names another directory";
-    let writable = std::fs::create_dir_all(directory).and_then(|()| tempfile::tempfile_in(directory).map(drop));
+    let writable = regular::create_private_dir(directory).and_then(|()| tempfile::tempfile_in(directory).map(drop));
     if let Err(error) = writable {
-        return found.push(Finding::error("directory", format!("nothing can be written to {place}: {error}"), other));
+        found.push(Finding::error("directory", format!("nothing can be written to {place}: {error}"), other));
+    } else {
+        found.push(Finding::fine("directory", format!("{place} can be written to")));
     }
-    found.push(Finding::fine("directory", format!("{place} can be written to")));
     match rustix::fs::statvfs(directory) {
         Ok(space) => {
             let free = space.f_bavail.saturating_mul(space.f_frsize);
@@ -284,6 +286,9 @@ async fn embedded(environment: &Environment, directory: &Path, needs: &Needs, fo
         Err(error) => {
             found.push(Finding::warning("disk", format!("nobody knows the space in {place}: {error}"), other))
         }
+    }
+    if let Err(error) = database(environment, found).await {
+        return found.push(Finding::error("database", error.message(), other));
     }
     match environment.queues().await {
         // The embedded broker makes queues as they are needed.
@@ -303,4 +308,25 @@ async fn embedded(environment: &Environment, directory: &Path, needs: &Needs, fo
         }
         Err(error) => found.push(Finding::error("runs", error.message(), other)),
     }
+}
+
+/// Whether the database is whole, and whether something is missing of it.
+async fn database(environment: &Environment, found: &mut Vec<Finding>) -> Result<(), Error> {
+    let Some(broker) = environment.embedded_to_read().await? else { return Ok(()) };
+    let damages = match broker.damages().await {
+        Ok(damages) => damages,
+        Err(error) => vec![error.to_string()],
+    };
+    let help = "copy the directory away; `zrecipe runs` and `zrecipe dlq list` show what can still be read; another \
+                directory starts afresh: `--state DIR`";
+    match damages.as_slice() {
+        [] => found.push(Finding::fine("database", "it is whole")),
+        damages => found.push(Finding::error("database", format!("it is damaged: {}", damages.join("; ")), help)),
+    }
+    if let Some((count, noticed)) = broker.losses().await? {
+        let help = "a copy of the directory needs all files whose names begin with `zrecipe.db`";
+        found.push(Finding::warning("database", loss(count, noticed), help));
+    }
+    broker.close().await?;
+    Ok(())
 }

@@ -1,9 +1,9 @@
 //! `zrecipe runs`: the runs there have been.
 
+use crate::cli::broker::runs_to_read;
 use crate::cli::progress::{align, block_on, timestamp};
 use crate::cli::{Error, Session, print, say};
 use zrecipe_language::value::Value;
-use zrecipe_runtime::runtime::run::Runs;
 
 /// List runs, oldest first
 #[derive(Debug, clap::Args)]
@@ -20,7 +20,7 @@ pub struct Args {
 pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
     let state = session.state_directory()?;
     let listed = block_on(async {
-        let runs = Runs::open(&state).await?;
+        let runs = runs_to_read(&state).await?;
         let listed = runs.list().await?;
         runs.close().await?;
         Ok(listed)

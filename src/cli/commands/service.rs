@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
 
 use crate::cli::broker::{Environment, EnvironmentArgs};
 use crate::cli::progress::{block_on, default_places};
@@ -30,8 +31,8 @@ use zrecipe_runtime::telemetry::{Guard, Logging};
 /// Take messages from a broker and let services deal with them
 ///
 /// Services stand beside those of the Python packages: same queues, same messages, same status broadcasts, same
-/// commands. SIGTERM or ctrl-c, or `zrecipe shutdown`, lets them finish what they have begun; a second signal stops
-/// at once, and what was under way is delivered again. Without a site configuration they work on the embedded broker.
+/// commands. SIGTERM or ctrl-c, or `zrecipe shutdown`, lets them finish what they have begun within `--grace`; a second
+/// signal stops at once. What was still under way then is delivered again. Without a site configuration they work on the embedded broker.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The service to start: Cluster, Dispatcher, JSONLines, Mailer, Runner, or one whose contract says how it is run (repeatable).
@@ -57,10 +58,19 @@ pub struct Args {
     /// Tell metrics (`/metrics`) and health (`/livez`, `/readyz`) over HTTP at this address, such as `localhost:9100`.
     #[arg(long, value_name = "HOST:PORT", value_parser = address)]
     http: Option<SocketAddr>,
+    /// Maximum seconds that work under way may take after SIGTERM; then it is stopped, and its messages are delivered again.
+    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+    grace: u32,
     /// Log more (repeatable).
     #[arg(short, long, action = clap::ArgAction::Count)]
     verbose: u8,
 }
+
+/// Longer than any process runs.
+const NEVER: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+
+/// Maximum time that services and the connection take to end when nothing is under way any more.
+const FAREWELL: Duration = Duration::from_secs(15);
 
 /// Runs the command.
 ///
@@ -69,7 +79,7 @@ pub struct Args {
 pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
     let environment = args.environment.read(session)?;
     let services = services(args, session, &environment)?;
-    let journal = Journal::new(session.state_directory()?.join("journal"));
+    let journal = environment.journal(session)?;
     block_on(async {
         let guard = log(args, session, &environment);
         let served = serve(args, &environment, services, journal).await;
@@ -139,7 +149,7 @@ fn surroundings<'s>(session: &'s Session, environment: &'s Environment) -> Resul
         plugins: environment.plugins(),
         settings: &session.settings,
         library: environment.library(session),
-        journal: Journal::new(state.join("journal")),
+        journal: environment.journal(session)?,
         state,
         directory: std::env::current_dir()?,
         places: default_places(),
@@ -233,6 +243,10 @@ async fn serve(args: &Args, environment: &Environment, services: Served, journal
     let connected = Broker { place: environment.place(), connection: transport.connection() };
     tracing::info!("connected to {}", connected.place);
     tokio::spawn(Arc::clone(&metrics).follow_duplicates(transport.duplicates()));
+    let left = environment.tidy(&journal).await?;
+    if left > 0 {
+        tracing::info!("removed {left} journal entries of messages that are not there any more");
+    }
     tokio::spawn(broker.get_or_init(|| connected).clone().follow(metrics));
     let mut running = JoinSet::new();
     for instance in instances {
@@ -241,6 +255,9 @@ async fn serve(args: &Args, environment: &Environment, services: Served, journal
     }
     let mut ended = Ok(());
     let mut signals = 0;
+    let grace = Duration::from_secs(args.grace.into());
+    let overdue = sleep(NEVER);
+    tokio::pin!(overdue);
     loop {
         tokio::select! {
             finished = running.join_next() => match finished {
@@ -265,6 +282,11 @@ async fn serve(args: &Args, environment: &Environment, services: Served, journal
                 }
                 tracing::info!("finishing what is under way; a second signal stops at once");
                 let _ = stop.send(true);
+                overdue.as_mut().reset(Instant::now() + grace);
+            }
+            () = &mut overdue => {
+                return Err(Error::new(format!("what was under way has not ended within {} s", grace.as_secs()))
+                    .hint("its messages are delivered again; `--grace` sets the time"));
             }
         }
     }
@@ -278,8 +300,14 @@ async fn serve(args: &Args, environment: &Environment, services: Served, journal
         Ok::<_, Error>(())
     };
     tokio::pin!(leaving);
+    let overdue = sleep(FAREWELL);
+    tokio::pin!(overdue);
     loop {
         tokio::select! {
+            () = &mut overdue => {
+                tracing::warn!("the broker or a service has not ended within {} s", FAREWELL.as_secs());
+                return ended;
+            }
             left = &mut leaving => {
                 left?;
                 tracing::info!("stopped");

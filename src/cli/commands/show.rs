@@ -3,14 +3,14 @@
 use std::fmt::Write as _;
 use std::io::IsTerminal as _;
 
-use crate::cli::broker::EnvironmentArgs;
+use crate::cli::broker::{EnvironmentArgs, runs_to_read};
 use crate::cli::logbook::{entry, today};
 use crate::cli::progress::{block_on, duration, table, timestamp};
 use crate::cli::{Error, Session, difference_of_values, print};
 use zrecipe_broker::message::sanitise;
 use zrecipe_language::secret;
 use zrecipe_language::value::Value;
-use zrecipe_runtime::runtime::run::{self, Report, Run, Runs};
+use zrecipe_runtime::runtime::run::{self, Report, Run};
 
 /// Show a run: its steps, what each sent where, and what is outstanding; of a site's run, request and recipe
 ///
@@ -39,7 +39,7 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
     }
     let state = session.state_directory()?;
     let found = block_on(async {
-        let runs = Runs::open(&state).await?;
+        let runs = runs_to_read(&state).await?;
         let run = match runs.find(&args.id).await {
             Err(run::Error::NoSuchRun(_)) if session.site_path().is_some() => return Ok(None),
             run => run?,

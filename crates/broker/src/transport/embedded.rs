@@ -7,9 +7,12 @@
 //! - Namespaces share nothing but the file.
 //! - Nobody polls: a process is woken by its own writes, by the bell that others ring, and by due times.
 //!
-//! Submodules: `sql` (the database), `writer` (the thread that writes), `peers` (files beside the database).
+//! Submodules: `sql` (the database), `writer` (the thread that writes), `peers` (files beside the database), `mark` (how many
+//! transactions there have been), `looking` (reading without taking part).
 //! Beside `zrecipe.db` lie SQLite's `-wal` and `-shm`, `zrecipe.db.lock` and the directory `zrecipe.db.d`.
 
+mod looking;
+mod mark;
 mod peers;
 mod sql;
 mod writer;
@@ -26,6 +29,7 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot, watch};
 use uuid::Uuid;
 
+use self::mark::Mark;
 use self::peers::{Bell, Places, patiently};
 use self::sql::{Ending, Ledger, Parcel};
 use self::writer::{Answer, Op, Parts, Request, Subscriber, Watches, Writer};
@@ -179,6 +183,8 @@ struct Shared {
     /// How many messages were dropped, because a message with the same id was taken before.
     duplicates: watch::Sender<u64>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    /// Where a copy is that is read in place of the file.
+    _copy: Option<tempfile::TempDir>,
 }
 
 type Reader = Arc<Mutex<Option<Connection>>>;
@@ -294,7 +300,8 @@ fn open(path: &Path, options: Options) -> Result<Broker, String> {
     let identity = Uuid::new_v4();
     let name = identity.to_string();
     let life = places.live(&name).map_err(reach)?;
-    let mut ledger = Ledger::new(connection, options.delivery_limit);
+    let mark = Mark::new(&connection, places.mark().map_err(reach)?, sql::now()).map_err(|error| error.to_string())?;
+    let mut ledger = Ledger::new(connection, options.delivery_limit, mark);
     let joined = join(&mut ledger, &places, &name);
     if let Err(error) = joined {
         ledger.roll_back();
@@ -332,6 +339,7 @@ fn open(path: &Path, options: Options) -> Result<Broker, String> {
             next: AtomicU64::new(1),
             duplicates: watch::Sender::new(0),
             thread: Mutex::new(Some(thread)),
+            _copy: None,
         }),
     })
 }

@@ -8,23 +8,71 @@
 //! holds the last lines, written before these are.
 
 use std::collections::{HashMap, HashSet};
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use zrecipe_broker::message::message_id;
 use zrecipe_language::syntax::json::read_value;
 use zrecipe_language::value::Value;
+use zrecipe_project::regular;
 
 /// How many messages a ledger remembers: far more than can be under way at a time.
 const REMEMBERED: usize = 2000;
+
+/// After this time no broker delivers a message again whose entry has no mark of the embedded broker.
+const FORGOTTEN: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// The file of an entry whose message is one of the embedded broker.
+const EMBEDDED: &str = "embedded";
+
+/// Entries that may be left over from a crash.
+#[derive(Debug, Default)]
+pub struct Leftovers {
+    embedded: Vec<PathBuf>,
+    old: Vec<PathBuf>,
+}
+
+impl Leftovers {
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.embedded.is_empty() && self.old.is_empty()
+    }
+
+    /// Removes those of messages that the embedded broker does not have; how many.
+    pub fn remove<'i>(self, messages: impl Iterator<Item = &'i String>) -> usize {
+        let known: HashSet<String> = messages.map(|id| entry_name(id)).collect();
+        let is_known = |directory: &PathBuf| {
+            directory.file_name().and_then(|name| name.to_str()).is_some_and(|name| known.contains(name))
+        };
+        let left = self.embedded.iter().filter(|directory| !is_known(directory)).chain(&self.old);
+        left.filter(|directory| is_removed(directory)).count()
+    }
+
+    /// Removes those that are so old that no broker delivers their messages again; how many.
+    pub fn remove_old(self) -> usize {
+        self.old.iter().filter(|directory| is_removed(directory)).count()
+    }
+}
+
+/// Removes an entry; what cannot be removed costs space only.
+fn is_removed(directory: &Path) -> bool {
+    fs::remove_dir_all(directory).is_ok()
+}
+
+/// The name of a message's entry: an id comes from outside and is not to be trusted as a file name.
+fn entry_name(id: &str) -> String {
+    message_id("journal", id)
+}
 
 /// The journal of a service.
 #[derive(Debug, Clone)]
 pub struct Journal {
     directory: PathBuf,
     unwritten: Unwritten,
+    is_embedded: bool,
 }
 
 /// Results that could not be written, by the directory of their entry: what was done is not done again for want of space.
@@ -42,18 +90,49 @@ pub struct Ledger {
 pub struct Entry {
     directory: PathBuf,
     unwritten: Unwritten,
+    is_embedded: bool,
 }
 
 impl Journal {
     /// A journal in this directory, which is made when needed.
     pub fn new(directory: impl Into<PathBuf>) -> Self {
-        Self { directory: directory.into(), unwritten: Unwritten::default() }
+        Self { directory: directory.into(), unwritten: Unwritten::default(), is_embedded: false }
+    }
+
+    /// The same for messages of the embedded broker, which can be asked for every message that there is.
+    #[must_use]
+    pub fn of_embedded(self, is_embedded: bool) -> Self {
+        Self { is_embedded, ..self }
+    }
+
+    /// The entries that may be left over from a crash: those of the embedded broker, and those so old that no message of
+    /// another broker is behind them. Asked before the broker is asked for its messages: what begins later is not listed.
+    ///
+    /// # Errors
+    /// The journal cannot be read.
+    pub fn leftovers(&self) -> io::Result<Leftovers> {
+        let entries = match fs::read_dir(&self.directory) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Leftovers::default()),
+            entries => entries?,
+        };
+        let mut found = Leftovers::default();
+        for entry in entries {
+            let directory = entry?.path();
+            let changed = fs::metadata(directory.join("output")).and_then(|output| output.modified());
+            if directory.join(EMBEDDED).exists() {
+                found.embedded.push(directory);
+            } else if changed.is_ok_and(|changed| changed.elapsed().is_ok_and(|age| age > FORGOTTEN)) {
+                found.old.push(directory);
+            }
+        }
+        Ok(found)
     }
 
     /// The entry for the message with this id.
     pub fn entry(&self, id: &str) -> Entry {
         // An id comes from outside and is not to be trusted as a file name.
-        Entry { directory: self.directory.join(message_id("journal", id)), unwritten: Arc::clone(&self.unwritten) }
+        let directory = self.directory.join(entry_name(id));
+        Entry { directory, unwritten: Arc::clone(&self.unwritten), is_embedded: self.is_embedded }
     }
 
     /// The ledger of a file.
@@ -95,8 +174,11 @@ impl Entry {
     /// The entry cannot be made.
     pub fn begin(&self) -> io::Result<File> {
         self.forget()?;
-        fs::create_dir_all(&self.directory)?;
-        OpenOptions::new().create_new(true).append(true).open(self.path("output"))
+        regular::create_private_dir(&self.directory)?;
+        if self.is_embedded {
+            regular::private().create_new(true).write(true).open(self.path(EMBEDDED))?;
+        }
+        regular::private().create_new(true).append(true).open(self.path("output"))
     }
 
     /// Records how the work ended.
@@ -226,7 +308,7 @@ impl Ledger {
             ("count", Value::from(fresh.len() as i64)),
             ("ids", Value::Array(ids.skip(forgotten).collect())),
         ]);
-        fs::create_dir_all(&self.directory)?;
+        regular::create_private_dir(&self.directory)?;
         write(&self.directory, &self.name, &record)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()
@@ -254,7 +336,7 @@ impl Ledger {
 
 /// What a file holds, if it is there.
 pub(crate) fn read(path: &Path) -> io::Result<Option<Value>> {
-    match fs::read(path) {
+    match regular::read_all(path) {
         Ok(bytes) => read_value(&bytes).map(Some).map_err(io::Error::other),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
@@ -282,7 +364,43 @@ fn already_there(file: &mut File, offset: u64, length: u64, output: &[u8]) -> io
 
 #[cfg(test)]
 mod tests {
+    use std::fs::OpenOptions;
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
+
+    #[test]
+    fn what_is_left_over_from_a_crash_is_private_and_removed() {
+        let place = tempfile::tempdir().expect("a directory");
+        let directory = place.path().join("state/journal");
+        let embedded = Journal::new(&directory).of_embedded(true);
+        let other = Journal::new(&directory);
+        for (journal, id) in [(&embedded, "known"), (&embedded, "gone"), (&other, "of another broker"), (&other, "old")]
+        {
+            journal.entry(id).begin().and_then(|mut file| file.write_all(b"secret")).expect("writes");
+            journal.entry(id).finish(&Value::from(true)).expect("writes");
+        }
+        for (path, mode) in [
+            (place.path().join("state"), 0o700),
+            (directory.clone(), 0o700),
+            (embedded.entry("known").path("output"), 0o600),
+            (embedded.entry("known").path("result.json"), 0o600),
+        ] {
+            let found = fs::metadata(&path).expect("is there").permissions().mode() & 0o777;
+            assert_eq!(found, mode, "{}", path.display());
+        }
+        let output = File::options().append(true).open(other.entry("old").path("output")).expect("opens");
+        output.set_modified(std::time::SystemTime::now() - 2 * FORGOTTEN).expect("is set");
+        let left = embedded.leftovers().expect("reads");
+        // One that begins after the list was made.
+        embedded.entry("new").begin().expect("writes");
+        assert_eq!(left.remove(["known".to_owned()].iter()), 2);
+        for (id, is_there) in
+            [("known", true), ("gone", false), ("of another broker", true), ("old", false), ("new", true)]
+        {
+            assert_eq!(embedded.entry(id).is_begun(), is_there, "{id}");
+        }
+    }
 
     #[test]
     fn output_is_appended_once_wherever_the_crash_was() {

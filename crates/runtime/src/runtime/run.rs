@@ -16,6 +16,7 @@ use zrecipe_broker::message::{Destination, Outgoing, REQUEST_QUEUE, Request, mes
 use zrecipe_broker::transport::embedded::{Broker, Census, Embedded, NamespaceInfo, Options, Record};
 use zrecipe_broker::transport::{self, Transport};
 use zrecipe_language::value::{Object, Value};
+use zrecipe_project::regular;
 
 /// The broker's file in the state directory.
 pub const DATABASE: &str = "zrecipe.db";
@@ -168,7 +169,7 @@ impl Runs {
     /// The directory or the broker's file in it cannot be used.
     pub async fn open(directory: &Path) -> Result<Self, Error> {
         let broken = |source| Error::Directory { path: directory.to_owned(), source };
-        std::fs::create_dir_all(directory).map_err(broken)?;
+        regular::create_private_dir(directory).map_err(broken)?;
         // Whoever goes on with a run has killed it on purpose or had a power cut: that is no reason to give up a step.
         // Faults of the surroundings have a limit of their own in the host.
         let options = Options { delivery_limit: 1000, ..Options::default() };
@@ -176,9 +177,41 @@ impl Runs {
         Ok(Self { broker, directory: directory.to_owned() })
     }
 
-    /// Where services keep their journals.
-    pub fn journal(&self) -> PathBuf {
-        self.directory.join("journal")
+    /// Opens the runs of a state directory to look at them: where nothing can be written (a full disk, a read-only file
+    /// system) they are read all the same. Why nothing can be written, if that is so.
+    ///
+    /// # Errors
+    /// As for [`Runs::open`].
+    pub async fn open_to_read(directory: &Path) -> Result<(Self, Option<Error>), Error> {
+        let why = match Self::open(directory).await {
+            Ok(runs) => return Ok((runs, None)),
+            Err(error) => error,
+        };
+        match Broker::open_to_read(&directory.join(DATABASE)).await {
+            Ok(broker) => Ok((Self { broker, directory: directory.to_owned() }, Some(why))),
+            Err(_) => Err(why),
+        }
+    }
+
+    /// The journal of the services.
+    pub fn journal(&self) -> Journal {
+        Journal::new(self.directory.join("journal")).of_embedded(true)
+    }
+
+    /// Removes what a crash has left in the journal of messages that are not there any more; how many entries.
+    ///
+    /// # Errors
+    /// The broker.
+    pub async fn tidy(&self) -> Result<usize, Error> {
+        tidy(&self.broker, &self.journal()).await.map_err(Error::Transport)
+    }
+
+    /// See [`Broker::losses`].
+    ///
+    /// # Errors
+    /// The broker.
+    pub async fn losses(&self) -> Result<Option<(u64, SystemTime)>, Error> {
+        Ok(self.broker.losses().await?)
     }
 
     /// Begins a run: from now on it can be gone on with.
@@ -235,6 +268,19 @@ impl Runs {
     pub async fn close(&self) -> Result<(), Error> {
         Ok(self.broker.close().await?)
     }
+}
+
+/// Removes what a crash has left in a journal of messages that the broker does not have any more; how many entries.
+///
+/// # Errors
+/// The broker.
+pub async fn tidy(broker: &Broker, journal: &Journal) -> Result<usize, transport::Error> {
+    // A journal that cannot be read is told by whoever works with it.
+    let left = journal.leftovers().unwrap_or_default();
+    if left.is_empty() {
+        return Ok(0);
+    }
+    Ok(left.remove(broker.message_ids().await?.iter()))
 }
 
 fn listed(space: NamespaceInfo) -> Option<Listed> {

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use notify::event::{AccessKind, AccessMode};
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
@@ -59,6 +60,8 @@ pub(super) fn network_file_system(_directory: &Path) -> io::Result<Option<&'stat
 pub(super) struct Places {
     /// Held around every write transaction: `<database>.lock`.
     lock: PathBuf,
+    /// How many transactions there have been: `<database>.mark`.
+    mark: PathBuf,
     /// One lock file per process, and the bell: `<database>.d`.
     directory: PathBuf,
 }
@@ -70,13 +73,36 @@ impl Places {
             name.push(suffix);
             PathBuf::from(name)
         };
-        Self { lock: beside(".lock"), directory: beside(".d") }
+        Self { lock: beside(".lock"), mark: beside(".mark"), directory: beside(".d") }
     }
 
     /// Makes the directories and opens the file whose lock orders the writers.
     pub(super) fn prepare(&self) -> io::Result<File> {
         DirBuilder::new().recursive(true).mode(0o700).create(&self.directory)?;
         private().create(true).truncate(false).open(&self.lock)
+    }
+
+    /// The file that counts transactions.
+    pub(super) fn mark(&self) -> io::Result<File> {
+        private().create(true).truncate(false).open(&self.mark)
+    }
+
+    /// Waits until no other process writes, for as long as the result lives; for whoever may not write here.
+    pub(super) fn rest(&self) -> io::Result<Option<File>> {
+        const PATIENCE: Duration = Duration::from_secs(5);
+        let file = match File::open(&self.lock) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            file => file?,
+        };
+        let begun = Instant::now();
+        loop {
+            match file.try_lock_shared() {
+                Ok(()) => return Ok(Some(file)),
+                Err(TryLockError::WouldBlock) if begun.elapsed() < PATIENCE => thread::sleep(Duration::from_millis(5)),
+                Err(TryLockError::WouldBlock) => return Err(io::Error::other("another process writes without end")),
+                Err(TryLockError::Error(error)) => return Err(error),
+            }
+        }
     }
 
     fn life(&self, process: &str) -> PathBuf {

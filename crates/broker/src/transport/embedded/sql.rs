@@ -14,6 +14,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rusqlite::{CachedStatement, Connection, ErrorCode, OpenFlags, OptionalExtension, Row, params};
 
+use super::mark::Mark;
 use super::{Census, NamespaceInfo, QueueInfo, Record, State, Stored};
 use crate::transport::{Destination, Error, Outgoing, Settlement, Verdict};
 use zrecipe_language::value::{Object, Value};
@@ -153,6 +154,32 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, String> {
     Ok(connection)
 }
 
+/// A connection that reads where nothing can be written: a full disk, or a file system that is read-only.
+pub(super) fn open_only_to_read(path: &Path) -> Result<Connection, String> {
+    let connection = open_reader(path)?;
+    check_kind(&connection)?;
+    Ok(connection)
+}
+
+/// A connection to a copy of a database that cannot be opened where it is.
+pub(super) fn open_copy(path: &Path) -> Result<Connection, String> {
+    let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(|error| explain(&error))?;
+    check_kind(&connection)?;
+    Ok(connection)
+}
+
+/// What is wrong inside of the database, in SQLite's words.
+pub(super) fn damages(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    let mut check = connection.prepare("PRAGMA quick_check(5)")?;
+    let found: Vec<String> = check.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+    Ok(found.into_iter().filter(|line| line != "ok").collect())
+}
+
+/// The ids of all messages.
+pub(super) fn message_ids(connection: &Connection) -> rusqlite::Result<HashSet<String>> {
+    connection.prepare("SELECT id FROM content")?.query_map([], |row| row.get(0))?.collect()
+}
+
 fn connect(path: &Path, access: OpenFlags) -> rusqlite::Result<Connection> {
     let connection = Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     connection.busy_timeout(Duration::from_secs(10))?;
@@ -166,7 +193,8 @@ fn user_version(connection: &Connection) -> rusqlite::Result<i64> {
     connection.pragma_query_value(None, "user_version", |row| row.get(0))
 }
 
-fn check(connection: &Connection) -> Result<(), String> {
+/// Refuses what is no database of ours, or of a later version; the number of tables.
+fn check_kind(connection: &Connection) -> Result<i64, String> {
     let explain = |error: rusqlite::Error| explain(&error);
     let version = user_version(connection).map_err(explain)?;
     let application: i64 = connection.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(explain)?;
@@ -181,6 +209,12 @@ fn check(connection: &Connection) -> Result<(), String> {
              use that version or choose another place with `--state DIR`"
         ));
     }
+    Ok(tables)
+}
+
+fn check(connection: &Connection) -> Result<(), String> {
+    let tables = check_kind(connection)?;
+    let explain = |error: rusqlite::Error| explain(&error);
     // The mode is written into the file: set it once. Doing it again while others open the file may fail as busy.
     let mode: String = connection.pragma_query_value(None, "journal_mode", |row| row.get(0)).map_err(explain)?;
     if mode != "wal" {
@@ -331,11 +365,13 @@ pub(super) struct Ledger {
     delayed: bool,
     /// Where the next pruning goes on, in `inbox`.
     pruned: i64,
+    mark: Mark,
 }
 
 impl Ledger {
-    pub(super) fn new(connection: Connection, limit: u32) -> Self {
+    pub(super) fn new(connection: Connection, limit: u32, mark: Mark) -> Self {
         Self {
+            mark,
             connection,
             process: 0,
             limit: i64::from(limit),
@@ -413,7 +449,11 @@ impl Ledger {
                 .optional()?;
             changed.extend(row.map(|(name, changes): (String, i64)| (name, changes.cast_unsigned())));
         }
+        let count = if self.touched.is_empty() { None } else { Some(Mark::count(&self.connection)?) };
         self.sql("COMMIT")?.execute([])?;
+        if let Some(count) = count {
+            self.mark.write(count);
+        }
         Ok(changed)
     }
 

@@ -6,7 +6,7 @@
 //! not run again, because nobody knows how far it came. Jobs whose end has been noticed are moved to `past`.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Read as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,6 +25,7 @@ use crate::runtime::supervisor::job_supervisor;
 use zrecipe_broker::message::message_id;
 use zrecipe_language::report::printable;
 use zrecipe_language::value::{Object, Value};
+use zrecipe_project::regular;
 
 /// How often we look whether jobs have ended.
 const LOOK: Duration = Duration::from_millis(250);
@@ -151,8 +152,8 @@ fn too_much(job: &Job) -> Option<String> {
 impl Table {
     /// The table is changed by one at a time.
     fn lock(&self) -> io::Result<File> {
-        fs::create_dir_all(self.past())?;
-        let file = OpenOptions::new().create(true).append(true).open(self.directory.join("lock"))?;
+        regular::create_private_dir(&self.past())?;
+        let file = regular::private().create(true).append(true).open(self.directory.join("lock"))?;
         file.lock()?;
         Ok(file)
     }
@@ -194,9 +195,9 @@ impl Table {
         }
         let last = [Self::jobs(&self.directory)?, Self::jobs(&self.past())?].concat();
         let number = last.iter().map(|(number, ..)| *number).max().unwrap_or_default() + 1;
-        let new = tempfile::Builder::new().prefix(".new").tempdir_in(&self.directory)?;
+        let new = regular::private_directory().prefix(".new").tempdir_in(&self.directory)?;
         let script = new.path().join("script");
-        fs::write(&script, &job.script)?;
+        regular::private().create_new(true).write(true).open(&script)?.write_all(job.script.as_bytes())?;
         // Its first line says what reads it, which is started as such: other programs may hold it open for writing.
         let reader = job.script.lines().next().and_then(|line| line.strip_prefix("#!")).unwrap_or("/bin/sh");
         let directory = self.directory.join(format!("{number}-{key}"));
@@ -298,7 +299,7 @@ impl Table {
             let path = |key: &str| Path::new(order.get(key).and_then(Value::as_str).unwrap_or_default());
             let append = |path: &Path| self.roots.append(path).map_err(io::Error::other);
             let (output, errors) = (append(path("output"))?, append(path("errors"))?);
-            let begun = OpenOptions::new().create(true).read(true).append(true).open(directory.join("begun"))?;
+            let begun = regular::private().create(true).read(true).append(true).open(directory.join("begun"))?;
             begun.lock()?;
             File::open(directory)?.sync_all()?;
             let mut command = job_supervisor(directory)?;
