@@ -6,6 +6,7 @@
 #[path = "../contract.rs"]
 mod contract;
 mod crash;
+mod hung;
 mod kills;
 mod letters;
 mod looks;

@@ -26,6 +26,7 @@ mod placeholders;
 #[path = "../shared/port.rs"]
 mod port;
 mod pressure;
+mod progress;
 mod properties;
 mod published;
 mod queues;

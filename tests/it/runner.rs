@@ -172,10 +172,13 @@ async fn lines_are_written_once_and_a_file_holds_up_no_other() {
     place.write("zrecipe.toml", "[runner]\nroots = [\"data\"]\n");
     let target = place.path("data/new/lines.jsonl");
     std::fs::create_dir_all(place.path("data/directory")).expect("makes");
+    let locked = std::fs::File::create(place.path("data/locked")).expect("makes");
+    locked.lock().expect("locks");
     for message in [
         // Can be written later perhaps, …
-        line("blocked", &place.path("data/directory"), ""),
+        line("blocked", &place.path("data/locked"), ""),
         // … and never.
+        line("directory", &place.path("data/directory"), ""),
         line("outside", &place.path("elsewhere"), ""),
         line("without", Path::new(""), ""),
         line("odd", &target, r#", "include": 5"#),
@@ -202,11 +205,14 @@ async fn lines_are_written_once_and_a_file_holds_up_no_other() {
     let mut expected: Vec<String> = (0..LINES).map(|n| format!(r#"{{"id": "m{n}"}}"#)).collect();
     expected.push(r#"{"id": "last", "\u00e9": 1}"#.to_owned());
     assert_eq!(found, expected, "in the order in which they were sent");
-    let dead = place.dead("jsonlines", 3).await;
+    let dead = place.dead("jsonlines", 4).await;
     let reasons: Vec<&str> = dead.iter().map(|(_, reason)| reason.as_str()).collect();
-    for part in
-        ["is outside of the directories", "parameter `output_filename` ", "parameter `include` is `5`, not a list"]
-    {
+    for part in [
+        "it is a directory",
+        "is outside of the directories",
+        "parameter `output_filename` ",
+        "parameter `include` is `5`, not a list",
+    ] {
         assert!(reasons.iter().any(|reason| reason.contains(part)), "{part}: {reasons:?}");
     }
     assert!(!place.path("elsewhere").exists());
