@@ -120,7 +120,7 @@ impl Roots {
             return Err(Error::NotAFile { path: path.to_owned(), what: "it is a directory" });
         };
         let parent = self.walk(parent).map_err(|source| in_the_way(path, source))?;
-        let opening = flags - OFlags::TRUNC | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let opening = (flags - OFlags::TRUNC) | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
         let mode = if privacy == Privacy::Private { 0o600 } else { 0o666 };
         let wrong = |what| Error::NotAFile { path: path.to_owned(), what };
         // A device may act on being opened, and what is no file may keep whoever opens it waiting.
