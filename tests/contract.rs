@@ -391,7 +391,7 @@ async fn requeued(transport: Arc<dyn Transport>) {
     }
     let got = next(&mut deliveries).await;
     transport.settle(&got, accept(vec![])).await.expect("settle");
-    nothing_comes(&mut deliveries).await;
+    nothing_else_comes(&*transport, queue("q"), &mut deliveries).await;
 }
 
 async fn released(stage: Arc<dyn Stage>, transport: Arc<dyn Transport>) {

@@ -22,8 +22,9 @@ use zrecipe::transport::Transport;
 use zrecipe::value::{Object, Value};
 
 use crate::contract::{accept, next, queue, subscribe, topic};
-use crate::rabbitmq::free_port;
-use crate::services::{Facility, ends, until};
+use crate::port::Port;
+use crate::services::{Facility, ends};
+use crate::wait::eventually;
 
 /// What an address says over HTTP.
 async fn get(address: &str, path: &str) -> String {
@@ -113,10 +114,11 @@ async fn commands_run_once(facility: &Facility) {
     let side = facility.path("side.txt").display().to_string();
     let parameters = |n| json!({"workingdir": "/tmp", "commands": [["sh", "-c", format!("echo {n} >>{side}")]]});
     facility.transport.send(messages(COUNT, "runner.submission", parameters)).await.expect("send");
-    let address = format!("127.0.0.1:{}", free_port());
+    let port = Port::reserved();
+    let address = format!("127.0.0.1:{}", port.number());
     let mut service = facility.ours(&["service", "-s", "Runner", "--http", &address]).spawn().expect("starts");
 
-    until("a status that says what holds it up", async || {
+    eventually("a status that says what holds it up", async || {
         let delivery = next(&mut statuses).await;
         facility.transport.settle(&delivery, accept(vec![])).await.expect("settle");
         let status = read_value(&delivery.body).expect("JSON");
@@ -133,14 +135,14 @@ async fn commands_run_once(facility: &Facility) {
         let line = metrics.lines().find_map(|line| line.strip_prefix("zrecipe_held_up_attempts_total")).unwrap_or("");
         line.rsplit(' ').next().and_then(|count| count.parse::<u32>().ok()).unwrap_or(0)
     };
-    until("several attempts", async || attempts().await >= 4).await;
+    eventually("several attempts", async || attempts().await >= 4).await;
     let done = lines(facility, "side.txt");
     let taken = usize::try_from(waiting(facility, "mark").await).expect("few");
     assert_eq!(done.len(), taken + 1, "no further work is begun");
 
     bound(facility, "mark", None);
     have_got_through(facility, COUNT as u64).await;
-    until("it is ready again", async || get(&address, "/readyz").await.contains("200")).await;
+    eventually("it is ready again", async || get(&address, "/readyz").await.contains("200")).await;
     assert_eq!(lines(facility, "side.txt"), (0..COUNT).collect::<Vec<_>>(), "every command once");
     assert_eq!(facility.dead("runner.submission").await, None);
     assert_eq!(waiting(facility, "runner.submission").await, 0);
@@ -169,15 +171,17 @@ async fn programs_run_once_across_restarts(facility: &Facility) {
     };
     // More restarts than the queue's own limit has deliveries.
     for _ in 0..RESTARTS {
-        let address = format!("127.0.0.1:{}", free_port());
+        let port = Port::reserved();
+        let address = format!("127.0.0.1:{}", port.number());
         let mut service = start(&address);
-        until("it is held up", async || get(&address, "/readyz").await.contains("held up by `mark`")).await;
+        eventually("it is held up", async || get(&address, "/readyz").await.contains("held up by `mark`")).await;
         terminate(&service);
         ends("the service", &mut service).await;
     }
     let begun = lines(facility, "programs.txt");
     bound(facility, "mark", None);
-    let mut service = start(&format!("127.0.0.1:{}", free_port()));
+    let port = Port::reserved();
+    let mut service = start(&format!("127.0.0.1:{}", port.number()));
     have_got_through(facility, COUNT as u64).await;
     assert_eq!(
         lines(facility, "programs.txt"),
@@ -241,7 +245,7 @@ async fn what_is_held_for_long_goes_back_uncounted(facility: &Facility) {
     let serving = tokio::spawn(async move { host.serve(&["in".to_owned()]).await });
     let (mut went_back, mut deliveries) = (0, Vec::new());
     // More often than the host retries a message, or the queue delivers it.
-    until("it has gone back often", async || {
+    eventually("it has gone back often", async || {
         while let Ok(event) = heard.try_recv() {
             match event {
                 Event::Abandoned { .. } => went_back += 1,

@@ -25,7 +25,8 @@ use zrecipe::transport::{Destination, Transport as _};
 use zrecipe::value::{Object, Value};
 
 use crate::run::wait_until;
-use crate::service::{PATIENCE, Place, get};
+use crate::service::{Place, get};
+use crate::wait::PATIENCE;
 
 fn pipe(path: &Path) {
     assert!(Command::new("mkfifo").arg(path).status().expect("runs").success());

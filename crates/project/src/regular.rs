@@ -9,9 +9,9 @@
 
 use std::any::Any;
 use std::collections::HashMap;
-use std::fs::{DirBuilder, File, Metadata, OpenOptions, Permissions};
+use std::fs::{DirBuilder, File, Metadata, OpenOptions};
 use std::io::{self, Read as _};
-use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, TrySendError};
@@ -201,13 +201,6 @@ pub fn walk(walk: ignore::WalkBuilder, root: &Path) -> impl Iterator<Item = io::
 /// It cannot be made.
 pub fn create_private_dir(directory: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(directory)
-}
-
-/// How temporary directories are made that only this user can enter.
-pub fn private_directory() -> tempfile::Builder<'static, 'static> {
-    let mut builder = tempfile::Builder::new();
-    builder.permissions(Permissions::from_mode(0o700));
-    builder
 }
 
 /// How files are opened that only this user can read once they are made.

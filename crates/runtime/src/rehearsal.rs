@@ -110,7 +110,7 @@ pub fn edges(recipe: &Value) -> BTreeSet<Edge> {
 /// The embedded broker.
 pub async fn play(recipe: &Value, contracts: Arc<Contracts>, scenario: &Scenario) -> Result<Played, Error> {
     let store = |error: std::io::Error| Error::Store(Box::new(error));
-    let directory = zrecipe_project::regular::private_directory().tempdir().map_err(store)?;
+    let directory = crate::runtime::roots::private_directory().tempdir().map_err(store)?;
     let broker = Broker::open(&directory.path().join("broker"), Options::default()).await?;
     let space = broker.namespace("test");
     let recipe = without_delays(recipe);

@@ -12,6 +12,13 @@ use std::path::{Component, Path, PathBuf};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, mkdirat, openat, statat};
 use rustix::io::Errno;
 
+/// A builder of temporary directories that only this user can enter, whatever the umask is.
+pub fn private_directory() -> tempfile::Builder<'static, 'static> {
+    let mut builder = tempfile::Builder::new();
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700));
+    builder
+}
+
 /// The directories below which may be written; none: anywhere.
 #[derive(Debug, Clone, Default)]
 pub struct Roots(Vec<PathBuf>);

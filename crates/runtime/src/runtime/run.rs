@@ -227,7 +227,7 @@ impl Runs {
             return Err(Error::Busy(plan.id));
         }
         space.describe(plan.to_value()).await?;
-        Ok(Run { plan, space, journal: Journal::new(self.journal()) })
+        Ok(Run { plan, space, journal: self.journal() })
     }
 
     /// The run with this ID, or whose ID begins so.
@@ -248,7 +248,7 @@ impl Runs {
         let description = space.description().await?;
         let plan = description.as_ref().and_then(Plan::from_value);
         let plan = plan.ok_or_else(|| Error::Unreadable(run.id.clone()))?;
-        Ok(Run { plan, space, journal: Journal::new(self.journal()) })
+        Ok(Run { plan, space, journal: self.journal() })
     }
 
     /// All runs, oldest first.

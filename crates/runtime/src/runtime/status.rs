@@ -426,6 +426,7 @@ mod tests {
             step: None,
             recipe_id: None,
             deliveries: 1,
+            allowance: None,
         };
         let held_up = |id: &str, by: &str| Event::HeldUp {
             id: id.to_owned(),

@@ -91,6 +91,7 @@ fn open_to_read(path: &Path) -> Result<Broker, String> {
             watches: Watches::default(),
             next: AtomicU64::new(1),
             thread: Mutex::new(None),
+            duplicates: tokio::sync::watch::Sender::new(0),
             _copy: copy,
         }),
     })

@@ -20,7 +20,7 @@ use super::super::surroundings::Surroundings;
 use super::{Entry, Made};
 use super::{Fault, Job, Scheduler};
 use crate::runtime::journal::{read, write};
-use crate::runtime::roots::Roots;
+use crate::runtime::roots::{Roots, private_directory};
 use crate::runtime::supervisor::job_supervisor;
 use zrecipe_broker::message::message_id;
 use zrecipe_language::report::printable;
@@ -195,7 +195,7 @@ impl Table {
         }
         let last = [Self::jobs(&self.directory)?, Self::jobs(&self.past())?].concat();
         let number = last.iter().map(|(number, ..)| *number).max().unwrap_or_default() + 1;
-        let new = regular::private_directory().prefix(".new").tempdir_in(&self.directory)?;
+        let new = private_directory().prefix(".new").tempdir_in(&self.directory)?;
         let script = new.path().join("script");
         regular::private().create_new(true).write(true).open(&script)?.write_all(job.script.as_bytes())?;
         // Its first line says what reads it, which is started as such: other programs may hold it open for writing.
