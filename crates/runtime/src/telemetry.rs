@@ -102,7 +102,8 @@ impl Logging {
     /// Begins to log. `colour` is for the console; `facts` go into every line for Graylog.
     pub fn start(&self, colour: bool, facts: &[(&'static str, String)]) -> Guard {
         // Libraries write what is theirs, the addresses of brokers with passwords among it.
-        let ours = || filter_fn(|metadata| metadata.target().starts_with(env!("CARGO_PKG_NAME")));
+        // A target begins with the name of its crate, which is that of the package or one of `zrecipe_…`.
+        let ours = || filter_fn(|metadata| metadata.target().starts_with("zrecipe"));
         let console = console::layer(std::io::stderr, colour).with_filter(self.console).with_filter(ours());
         let mut senders = Vec::new();
         let mut layers: Vec<Box<dyn Layer<_> + Send + Sync>> = vec![console.boxed()];
