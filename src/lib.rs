@@ -52,7 +52,7 @@ pub mod lsp;
 
 pub use zrecipe_broker::{message, transport};
 pub use zrecipe_language::{
-    baseline, bind, compile, contract, diagnostic, diff, document, draw, evidence, fix, format, graph, guard, infer,
+    baseline, bind, compile, contract, diagnostic, diff, document, draw, evidence, fix, flow, format, graph, guard, infer,
     lint, lower, names, recipe, report, schema, secret, site, source, suppress, syntax, template, topology, value,
 };
 pub use zrecipe_project::{judge, library, project, regular, settings};

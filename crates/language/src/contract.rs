@@ -1,19 +1,28 @@
-//! Contracts: what a service promises. Reads one from a document, and finds the one that a recipe step is under.
+//! Contracts: what a service promises. Reads one from a document, and finds those that a recipe step is under.
 //!
 //! A contract is a JSON or YAML file of the form that `schemas/contract.schema.json` describes. Those of the services that
 //! come with zrecipe are built in, and are what these services check their own parameters against.
 
-use std::collections::{BTreeMap, HashMap};
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, LazyLock};
+mod catalogue;
+mod environment;
+mod read;
+mod variants;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::recipe::{Recipe, Step};
+pub use catalogue::{BuiltIn, Contracts, Under};
+pub use environment::{Environment, variables};
+pub use read::{is_contract, read};
+pub use variants::{Case, Choice, Command, Variants};
+
+use crate::diagnostic::{Level, nearest};
 pub use crate::schema::Fault;
-use crate::schema::{Derived, Flaw, Problem, Schema, SchemaValue, Segment, View, Violation};
-use crate::source::{Source, Span};
-use crate::syntax::{Kind, NodeRef, Tree, json};
-use crate::topology;
+use crate::schema::{Problem, Schema, SchemaValue, View, Violation};
+use crate::source::Source;
+use crate::syntax::NodeRef;
 use crate::value::{Object, Value};
 
 /// The JSON Schema of contract files.
@@ -27,6 +36,72 @@ pub const BUILT_IN: &[(&str, &str)] = &[
     ("mailer.json", include_str!("../contracts/mailer.json")),
     ("runner.json", include_str!("../contracts/runner.json")),
 ];
+
+/// A part of a step that a service takes its parameters from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Part {
+    /// `parameters`.
+    Parameters,
+    /// `job_parameters`.
+    JobParameters,
+}
+
+impl Part {
+    /// Both parts.
+    pub const ALL: [Self; 2] = [Self::Parameters, Self::JobParameters];
+
+    /// The key of the step.
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::Parameters => "parameters",
+            Self::JobParameters => "job_parameters",
+        }
+    }
+
+    /// What to call one of its members in a message.
+    pub fn noun(self) -> &'static str {
+        match self {
+            Self::Parameters => "parameter",
+            Self::JobParameters => "job parameter",
+        }
+    }
+}
+
+/// A mapping that a service reads as part of its input.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mapping {
+    /// What was sent to the step.
+    Payload,
+    /// A part of the step, or a mapping inside it: the keys that lead there.
+    Step(Part, Vec<String>),
+}
+
+impl Mapping {
+    /// Reads `payload`, `parameters`, `job_parameters.dimple`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut words = text.split('.');
+        let first = words.next()?;
+        let rest = words.map(str::to_owned).collect();
+        match first {
+            "payload" => Some(Self::Payload),
+            _ => Part::ALL.into_iter().find(|part| part.key() == first).map(|part| Self::Step(part, rest)),
+        }
+    }
+}
+
+/// What a parameter is that no schema lists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unknown {
+    /// One that the service may read.
+    Ignored,
+    /// One that the service does not read.
+    Warning,
+    /// One for which the service refuses the message.
+    Error,
+}
+
+/// Places in the source of a service: `src/images.py:87`.
+pub type Evidence = Vec<String>;
 
 /// What a service promises.
 #[derive(Debug)]
@@ -43,6 +118,22 @@ pub struct Contract {
     pub job_parameters: Option<Schema>,
     /// What it takes as input.
     pub payload: Option<Schema>,
+    /// The mappings that it reads as one, the first before the others; none where each is read by itself.
+    pub input: Vec<Mapping>,
+    /// What a parameter is that is not listed; none to go by `additionalProperties`.
+    pub unknown: Option<Unknown>,
+    /// What it takes and sends in addition, by the value of a parameter.
+    pub variants: Vec<Variants>,
+    /// How it uses the environment of the recipe.
+    pub environment: Environment,
+    /// Whether it is a wrapper: a program inside a job.
+    pub wrapper: bool,
+    /// Whether it may also listen on queues that are not listed.
+    pub other_queues: bool,
+    /// Whether it comes with zrecipe.
+    pub built_in: bool,
+    /// Where it is known from.
+    pub evidence: Evidence,
     /// The channels on which it sends; nothing when that is not known.
     pub channels: Option<Vec<Channel>>,
     /// Whether it sends on other channels, too.
@@ -91,6 +182,10 @@ pub struct Channel {
     pub default: bool,
     /// What is sent.
     pub payload: Option<Schema>,
+    /// What of its own input the service sends on.
+    pub forwards: Vec<Mapping>,
+    /// Where it is known from.
+    pub evidence: Evidence,
 }
 
 /// A document read as a contract.
@@ -124,7 +219,44 @@ impl Contract {
 
     /// Whether it listens on a queue.
     pub fn serves(&self, queue: &str) -> bool {
-        self.queues.iter().any(|pattern| matches(pattern, queue))
+        self.queues.iter().any(|pattern| catalogue::matches(pattern, queue))
+    }
+
+    /// What it takes in a part of its steps.
+    pub fn schema(&self, part: Part) -> Option<&Schema> {
+        match part {
+            Part::Parameters => self.parameters.as_ref(),
+            Part::JobParameters => self.job_parameters.as_ref(),
+        }
+    }
+
+    /// Whether what it takes in a part of its steps may also come in another mapping.
+    pub fn merges(&self, part: Part) -> bool {
+        self.input.iter().any(|mapping| matches!(mapping, Mapping::Step(own, _) if *own == part))
+    }
+
+    /// The keys under which mappings lie inside a part of its steps that it reads like the part itself.
+    pub fn nested(&self, part: Part) -> impl Iterator<Item = &[String]> {
+        self.input.iter().filter_map(move |mapping| match mapping {
+            Mapping::Step(own, keys) if *own == part && !keys.is_empty() => Some(keys.as_slice()),
+            _ => None,
+        })
+    }
+
+    /// Whether it reads the payload and a part of its steps as one mapping.
+    pub fn takes_payload_as(&self, part: Part) -> bool {
+        self.merges(part) && self.input.contains(&Mapping::Payload)
+    }
+
+    /// The level of a key that a schema does not list; none where nothing is to be said. `closed` is whether the schema
+    /// rules other keys out.
+    pub fn level_of_unknown(&self, closed: bool) -> Option<Level> {
+        match self.unknown {
+            Some(Unknown::Ignored) => None,
+            Some(Unknown::Warning) => Some(Level::Warning),
+            Some(Unknown::Error) => Some(Level::Error),
+            None => closed.then_some(Level::Error),
+        }
     }
 
     /// The channel of this name.
@@ -137,7 +269,7 @@ impl Contract {
         self.channels.iter().flatten().find(|channel| channel.default)
     }
 
-    /// What of a step's parameters or job parameters does not fit; deprecated ones are no business of this.
+    /// What of a step's parameters or job parameters does not fit; deprecated ones are reported by another rule.
     pub fn check(&self, schema: &Schema, root: NodeRef<'_>, view: &mut View) -> Vec<Violation> {
         let mut violations = schema.check(root, self.coerced, view);
         violations.retain(|violation| match &violation.problem {
@@ -201,271 +333,50 @@ impl Contract {
         self.other_channels || self.channel(channel).is_some()
     }
 
-    fn is_deprecated(&self, name: &str) -> bool {
+    /// Whether a parameter should not be used any more.
+    pub fn is_deprecated(&self, name: &str) -> bool {
         self.deprecated.iter().any(|(old, _)| old == name)
     }
 }
 
-/// Whether a name matches a pattern in which `*` stands for any text.
-fn matches(pattern: &str, name: &str) -> bool {
-    let Some((head, rest)) = pattern.split_once('*') else { return pattern == name };
-    let Some(mut left) = name.strip_prefix(head) else { return false };
-    let mut parts: Vec<&str> = rest.split('*').collect();
-    let Some(tail) = parts.pop() else { return true };
-    for part in parts {
-        match left.find(part) {
-            Some(at) => left = &left[at + part.len()..],
-            None => return false,
-        }
+/// Where a property is known from, as its schema says.
+pub fn evidence_of(property: &SchemaValue) -> Evidence {
+    match property.get("x-evidence") {
+        Some(SchemaValue::String(place)) => vec![place.clone()],
+        Some(SchemaValue::Array(places)) => places.iter().filter_map(SchemaValue::as_str).map(str::to_owned).collect(),
+        _ => Vec::new(),
     }
-    left.len() >= tail.len() && left.ends_with(tail)
 }
 
-/// Contracts, found by queue and by service.
-#[derive(Debug, Default, Clone)]
-pub struct Contracts {
-    list: Vec<Arc<Contract>>,
-    by_queue: Named,
-    /// Queues with a `*`.
-    patterns: Vec<(String, usize)>,
-    by_name: Named,
-    /// What has been worked out of them.
-    pub derived: Derived,
+/// Whether a property is read from a mapping, as far as its schema says: `x-from`.
+pub fn is_read_from(property: Option<&SchemaValue>, mapping: &str) -> bool {
+    let from = property.and_then(|property| property.get("x-from")).and_then(SchemaValue::as_array);
+    from.is_none_or(|from| from.iter().any(|name| name.as_str() == Some(mapping)))
 }
 
-/// Places in the list, by name: every step asks.
-type Named = HashMap<String, usize, foldhash::fast::RandomState>;
-
-static BUILT_IN_CONTRACTS: LazyLock<Contracts> = LazyLock::new(|| {
-    let read = |(name, text): &(&str, &str)| {
-        let tree = json::parse(Arc::new(Source::from_text(*name, *text)));
-        Reader { root: tree.root(), faults: Vec::new(), schema: |value| Ok(Schema::trusted(value)) }
-            .contract()
-            .map(Arc::new)
+/// The known name that an unknown one is probably meant to be: a misspelling, or a part of a longer name.
+pub fn meant_for<'n>(name: &str, known: impl IntoIterator<Item = &'n str> + Clone) -> Option<&'n str> {
+    if let Some(found) = nearest(name, known.clone()) {
+        return Some(found);
+    }
+    let words = |text: &str| -> Vec<String> {
+        text.split(['_', '-', '.']).filter(|word| !word.is_empty()).map(str::to_lowercase).collect()
     };
-    Contracts::new(BUILT_IN.iter().filter_map(read))
-});
-
-impl Contracts {
-    /// These contracts; of several for one queue the first counts.
-    pub fn new(contracts: impl IntoIterator<Item = Arc<Contract>>) -> Self {
-        let mut all = Self::default();
-        for (index, contract) in contracts.into_iter().enumerate() {
-            for queue in &contract.queues {
-                if queue.contains('*') {
-                    all.patterns.push((queue.clone(), index));
-                } else {
-                    all.by_queue.entry(queue.clone()).or_insert(index);
-                }
-            }
-            for name in &contract.names {
-                all.by_name.entry(name.clone()).or_insert(index);
-            }
-            all.list.push(contract);
-        }
-        all
-    }
-
-    /// The contracts of the services that come with zrecipe.
-    pub fn built_in() -> &'static Self {
-        &BUILT_IN_CONTRACTS
-    }
-
-    /// These contracts, and after them the built-in ones.
-    pub fn with_built_in(contracts: impl IntoIterator<Item = Arc<Contract>>) -> Self {
-        Self::new(contracts.into_iter().chain(Self::built_in().list.iter().cloned()))
-    }
-
-    /// All of them.
-    pub fn iter(&self) -> impl Iterator<Item = &Contract> {
-        self.list.iter().map(|contract| &**contract)
-    }
-
-    /// The contract of the service that listens on a queue.
-    pub fn of_queue(&self, queue: &str) -> Option<&Contract> {
-        let exact = self.by_queue.get(queue).copied();
-        let found = exact.or_else(|| Some(self.patterns.iter().find(|(pattern, _)| matches(pattern, queue))?.1));
-        found.map(|index| &*self.list[index])
-    }
-
-    /// The contract of the service of this name.
-    pub fn of_service(&self, name: &str) -> Option<&Contract> {
-        self.by_name.get(name).map(|&index| &*self.list[index])
-    }
-
-    /// The contracts of services that are programs.
-    pub fn programs(&self) -> impl Iterator<Item = &Arc<Contract>> {
-        self.list.iter().filter(|contract| contract.invocation.is_some())
-    }
-
-    /// The contract that a step is under: that of its queue. A queue that is not known yet is that of its service.
-    /// Where the two contradict each other no contract is sure to hold.
-    pub fn of_step(&self, recipe: &Recipe, step: &Step) -> Option<&Contract> {
-        let queue = recipe.node(step.queue?);
-        if queue.kind() != Kind::String {
-            return None;
-        }
-        let named = || step.service.map(|service| recipe.node(service)).and_then(|name| self.of_service(&name.text()));
-        if queue.has_braces() {
-            return named();
-        }
-        let text = queue.text();
-        let found = self.of_queue(&text)?;
-        named().is_none_or(|named| named.serves(&text)).then_some(found)
-    }
-}
-
-/// Whether a document is meant to be a contract: an object with queues or names, and nothing of a recipe or of a broker
-/// configuration.
-pub fn is_contract(tree: &Tree) -> bool {
-    let root = tree.root();
-    let is_list = |key: &str| root.get(key).is_some_and(|value| value.kind() != Kind::Object);
-    let recipe_like = |key: &str| key == "start" || key.trim().parse::<i64>().is_ok();
-    (is_list("queues") || is_list("names"))
-        && !root.members().any(|member| recipe_like(&member.key.text()))
-        && !topology::is_broker(root)
-}
-
-/// Reads a contract from a document.
-pub fn read(tree: &Tree) -> Reading {
-    static FORM: LazyLock<Option<Schema>> = LazyLock::new(|| Schema::published(SCHEMA));
-    let root = tree.root();
-    let faults = FORM.as_ref().map_or_else(Vec::new, |form| form.faults(root, "the contract"));
-    let mut reader = Reader { root, faults, schema: Schema::new };
-    let contract = reader.contract();
-    let contract = contract.filter(|_| reader.faults.is_empty() && !tree.is_broken());
-    Reading { contract, faults: reader.faults }
-}
-
-fn description(node: NodeRef<'_>) -> Option<String> {
-    let text = node.get("description")?;
-    (text.kind() == Kind::String).then(|| text.text().into_owned())
-}
-
-struct Reader<'t> {
-    root: NodeRef<'t>,
-    faults: Vec<Fault>,
-    /// Makes a schema of a value.
-    schema: fn(SchemaValue) -> Result<Schema, Flaw>,
-}
-
-impl<'t> Reader<'t> {
-    fn contract(&mut self) -> Option<Contract> {
-        if self.root.kind() != Kind::Object {
-            return None;
-        }
-        let texts = |node: Option<NodeRef<'t>>| {
-            let items = node.into_iter().flat_map(|node| node.items());
-            items.filter(|item| item.kind() == Kind::String).map(|item| item.text().into_owned()).collect::<Vec<_>>()
-        };
-        let parameters = self.schema(self.root.get("parameters"));
-        let job_parameters = self.schema(self.root.get("job_parameters"));
-        let payload = self.schema(self.root.get("payload"));
-        let channels = self.root.get("channels").map(|channels| self.channels(channels));
-        let mut deprecated: Vec<(String, Option<String>)> = Vec::new();
-        for member in self.root.get("deprecated").into_iter().flat_map(|node| node.members()) {
-            let successor = (member.value.kind() == Kind::String).then(|| member.value.text().into_owned());
-            let properties: Vec<&str> = parameters.iter().flat_map(Schema::properties).map(|(name, _)| name).collect();
-            if let Some(successor) = &successor
-                && !properties.is_empty()
-                && !properties.contains(&successor.as_str())
-            {
-                let message = format!("the successor `{successor}` is none of the parameters");
-                self.faults.push(Fault { span: member.value.span(), message, help: None });
-            }
-            deprecated.push((member.key.text().into_owned(), successor));
-        }
-        // What a schema itself marks, as pydantic does.
-        for (name, schema) in parameters.iter().flat_map(Schema::properties) {
-            let marked = schema.get("deprecated") == Some(&SchemaValue::Bool(true));
-            if marked && !deprecated.iter().any(|(known, _)| known == name) {
-                deprecated.push((name.to_owned(), None));
-            }
-        }
-        Some(Contract {
-            names: texts(self.root.get("names")),
-            description: description(self.root),
-            queues: texts(self.root.get("queues")),
-            parameters,
-            job_parameters,
-            payload,
-            channels,
-            other_channels: self.root.get("other_channels").and_then(NodeRef::as_bool).unwrap_or(false),
-            deprecated,
-            coerced: !self.root.get("values").is_some_and(|values| values.is("strict")),
-            invocation: self.root.get("run").map(|run| self.invocation(run)),
-        })
-    }
-
-    fn invocation(&self, run: NodeRef<'t>) -> Invocation {
-        let directory =
-            Path::new(self.root.tree().source().name()).parent().filter(|parent| !parent.as_os_str().is_empty());
-        let number = |key: &str| run.get(key).and_then(|value| value.as_json().parse::<f64>().ok());
-        let seconds = |key: &str, default: u64| {
-            let given = number(key).and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-            given.unwrap_or(Duration::from_secs(default))
-        };
-        let count = |key: &str| number(key).map_or(1, |count| count.clamp(1.0, f64::from(u16::MAX)) as u16);
-        let items = run.get("command").into_iter().flat_map(|command| command.items());
-        Invocation {
-            command: items.map(|item| item.text().into_owned()).collect(),
-            directory: directory.unwrap_or(Path::new(".")).to_owned(),
-            stays: run.get("mode").is_some_and(|mode| mode.is("worker")),
-            prints_results: run.get("results").is_some_and(|results| results.is("stdout")),
-            time_limit: seconds("time_limit", 60),
-            start_limit: seconds("start_limit", 60),
-            health: seconds("health", 10),
-            workers: count("workers"),
-            prefetch: count("prefetch"),
-        }
-    }
-
-    fn channels(&mut self, channels: NodeRef<'t>) -> Vec<Channel> {
-        let mut found: Vec<Channel> = Vec::new();
-        let mut default: Option<Span> = None;
-        for member in channels.members() {
-            let is_default = member.value.get("default").and_then(NodeRef::as_bool) == Some(true);
-            if is_default && default.replace(member.key.span()).is_some() {
-                let message = "there are two default channels".to_owned();
-                let help = Some("outputs without names can be connected to one only".to_owned());
-                self.faults.push(Fault { span: member.key.span(), message, help });
-            }
-            let payload = self.schema(member.value.get("payload"));
-            found.push(Channel {
-                name: member.key.text().into_owned(),
-                description: description(member.value),
-                always: member.value.get("fires").is_some_and(|fires| fires.is("always")),
-                default: is_default,
-                payload,
-            });
-        }
-        found
-    }
-
-    fn schema(&mut self, node: Option<NodeRef<'t>>) -> Option<Schema> {
-        let node = node?;
-        let value = match serde_json::from_str(&node.to_value().to_json()) {
-            Ok(value) => value,
-            // What is no JSON is reported as such; a number such as NaN has no place in a schema.
-            Err(_) => return None,
-        };
-        match (self.schema)(value) {
-            Ok(schema) => Some(schema),
-            Err(Flaw { path, message }) => {
-                let at = path.iter().try_fold(node, |at, segment| match segment {
-                    Segment::Key(key) => at.get(key),
-                    Segment::Index(index) => at.items().nth(*index),
-                });
-                self.faults.push(Fault { span: at.unwrap_or(node).head(), message, help: None });
-                None
-            }
-        }
-    }
+    let short = words(name);
+    let holds = |long: &str| {
+        let long = words(long);
+        let (few, many) = if long.len() < short.len() { (&long, &short) } else { (&short, &long) };
+        few.len() > 1 && few.len() < many.len() && many.windows(few.len()).any(|part| part == few.as_slice())
+    };
+    let mut found = known.into_iter().filter(|known| holds(known));
+    let only = found.next()?;
+    found.next().is_none().then_some(only)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::syntax::json;
 
     #[test]
     fn built_in_contracts_are_right() {
@@ -487,19 +398,17 @@ mod tests {
     }
 
     #[test]
-    fn stars_stand_for_any_part() {
-        for (pattern, name, expected) in [
-            ("a", "a", true),
-            ("a", "ab", false),
-            ("*", "anything", true),
-            ("a.*", "a.b.c", true),
-            ("a.*.c", "a.b.c", true),
-            ("a.*.c", "a.c", false),
-            ("*b*d*", "abcd", true),
-            ("*b*d*", "adcb", false),
-            ("a*a", "a", false),
+    fn a_part_of_a_name_is_meant_for_the_whole() {
+        let known = ["autoselect_min_score", "particle_diameter", "class2d_dir"];
+        for (name, expected) in [
+            ("min_score", Some("autoselect_min_score")),
+            ("particle_diamter", Some("particle_diameter")),
+            ("score", None),
+            ("other_key", None),
         ] {
-            assert_eq!(matches(pattern, name), expected, "{pattern} {name}");
+            assert_eq!(meant_for(name, known), expected, "{name}");
         }
+        // Of two that hold it neither is surely meant.
+        assert_eq!(meant_for("min_score", ["a_min_score", "b_min_score"]), None);
     }
 }

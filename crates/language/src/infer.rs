@@ -11,7 +11,7 @@ mod words;
 
 use std::collections::BTreeMap;
 
-use crate::contract::Contracts;
+use crate::contract::{Contracts, Part};
 use crate::recipe::Recipe;
 use crate::schema::{Schema, SchemaValue};
 use crate::source::Span;
@@ -19,7 +19,7 @@ use crate::syntax::{Kind, Member, NodeId, NodeRef};
 use crate::template::{Field, Piece, Template, TemplateUse};
 
 pub use misfit::{Misfit, misfit};
-use place::Place;
+use place::{Asked, Place};
 pub use types::{Reading, Type};
 
 /// Whether a parameter must be given.
@@ -54,6 +54,8 @@ pub struct Use {
     pub fails: bool,
     /// What the recipe does with it here: a clause.
     pub reason: String,
+    /// Whether the contract that asks for it is only advice.
+    pub by_advice: bool,
     /// Why nothing that comes of the string suits this place, whatever the parameter is.
     pub never: Option<Never>,
 }
@@ -113,13 +115,14 @@ pub fn meant(recipe: &Recipe, templates: &[TemplateUse]) -> impl Iterator<Item =
 
 /// The signature of a recipe: its parameters in the order of the alphabet.
 pub fn infer(recipe: &Recipe, templates: &[TemplateUse], contracts: &Contracts) -> Vec<Parameter> {
-    of_uses(recipe, templates, contracts)
+    of_uses(recipe, templates, &Asked::new(contracts, recipe))
 }
 
 /// The same with only those uses of parameters that ask for something: the others, which take any text, are most of
 /// them.
 pub fn demands(recipe: &Recipe, templates: &[TemplateUse], contracts: &Contracts) -> Vec<Parameter> {
-    let parts = demanding(recipe, contracts);
+    let asked = Asked::new(contracts, recipe);
+    let parts = demanding(recipe, &asked);
     let is_in_one = |node: NodeId| {
         let after = parts.partition_point(|&part| part <= node);
         after.checked_sub(1).is_some_and(|last| recipe.node(parts[last]).holds(node))
@@ -131,23 +134,31 @@ pub fn demands(recipe: &Recipe, templates: &[TemplateUse], contracts: &Contracts
             let in_form = used.template.as_ref().is_ok_and(|template| template.replace || template.any_field(asks));
             in_form || is_in_one(used.node)
         }),
-        contracts,
+        &asked,
     )
 }
 
 /// The parts of the steps where their contracts may ask for more than text, in the order of the document.
-fn demanding(recipe: &Recipe, contracts: &Contracts) -> Vec<NodeId> {
+fn demanding(recipe: &Recipe, asked: &Asked<'_>) -> Vec<NodeId> {
     let mut found = Vec::new();
-    for step in recipe.steps() {
-        let Some(contract) = contracts.of_step(recipe, step) else { continue };
-        for (schema, part) in [(&contract.parameters, step.parameters), (&contract.job_parameters, step.job_parameters)]
-        {
-            let (Some(schema), Some(part)) = (schema, part) else { continue };
+    for (index, step) in recipe.steps().iter().enumerate() {
+        let under = asked.under(recipe, index);
+        for part in Part::ALL {
+            let value = match part {
+                Part::Parameters => step.parameters,
+                Part::JobParameters => step.job_parameters,
+            };
+            let (Some(contract), Some(value)) = (under.of(part), value) else { continue };
             let may_have_braces = |node: NodeRef<'_>| match node.kind() {
                 Kind::Array | Kind::Object => !node.is_empty(),
                 _ => node.has_braces(),
             };
-            let values = recipe.node(part).members().filter(|member| may_have_braces(member.value));
+            let values = recipe.node(value).members().filter(|member| may_have_braces(member.value));
+            if !contract.variants.is_empty() || contract.nested(part).next().is_some() {
+                found.extend(values.map(|member| member.value.id()));
+                continue;
+            }
+            let Some(schema) = contract.schema(part) else { continue };
             let asks =
                 |member: &Member<'_>| !takes_text(schema, &member.key.text(), member.value.kind() == Kind::String);
             found.extend(values.filter(asks).map(|member| member.value.id()));
@@ -160,7 +171,8 @@ fn demanding(recipe: &Recipe, contracts: &Contracts) -> Vec<NodeId> {
 /// Whether it is plain to see that a schema takes any text as the value of a key, or, if that is no text itself,
 /// anywhere in it.
 fn takes_text(schema: &Schema, key: &str, is_text: bool) -> bool {
-    const SILENT: [&str; 6] = ["type", "title", "description", "default", "examples", "deprecated"];
+    const SILENT: [&str; 8] =
+        ["type", "title", "description", "default", "examples", "deprecated", "x-evidence", "x-from"];
     const OF_OBJECTS: [&str; 4] = ["properties", "required", "additionalProperties", "$schema"];
     let Some(root) = schema.root().as_object() else { return false };
     let is_plain = |known: &str| SILENT.contains(&known) || OF_OBJECTS.contains(&known);
@@ -179,16 +191,16 @@ fn takes_text(schema: &Schema, key: &str, is_text: bool) -> bool {
         }
 }
 
-fn of_uses<'u>(
-    recipe: &Recipe,
+fn of_uses<'u, 'r>(
+    recipe: &'r Recipe,
     templates: impl IntoIterator<Item = &'u TemplateUse>,
-    contracts: &Contracts,
+    asked: &Asked<'r>,
 ) -> Vec<Parameter> {
     let mut parameters: BTreeMap<&str, Parameter> = BTreeMap::new();
     for used in templates {
         let Ok(template) = &used.template else { continue };
         let node = recipe.node(used.node);
-        let place = Place::find(recipe, contracts, node);
+        let place = Place::find(recipe, asked, node);
         let text = node.text();
         for (field, in_spec) in fields(template) {
             let found = place.use_of(recipe, node, &text, template, field, in_spec);

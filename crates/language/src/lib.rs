@@ -35,6 +35,7 @@
 //! | [`schema`] | JSON Schema over a tree |
 //! | [`contract`] | what a service promises |
 //! | [`infer`] | types of recipe parameters |
+//! | [`flow`] | what each step receives: payload flow through the graph |
 //! | [`site`] | site configuration |
 //! | [`topology`] | broker configuration |
 //! | [`document`] | kind of a file, detected from its content |
@@ -60,6 +61,7 @@ pub mod document;
 pub mod draw;
 pub mod evidence;
 pub mod fix;
+pub mod flow;
 pub mod format;
 pub mod graph;
 pub mod guard;

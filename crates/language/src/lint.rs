@@ -1,18 +1,21 @@
 //! What a rule is, what it sees, and the runner. Each rule is one file in `lint/rules/`.
 
+mod violations;
+
 use std::cell::OnceCell;
 use std::collections::{BTreeSet, HashSet};
 
-use crate::contract::{Contract, Contracts, Declared};
+use crate::contract::{Contract, Contracts, Declared, Under};
 pub use crate::diagnostic::nearest;
 use crate::diagnostic::{Diagnostic, Level, Sink};
 use crate::document::{Document, DocumentKind};
 use crate::evidence::{Facts, Set};
+use crate::flow::Flow;
 use crate::graph::Graph;
 use crate::guard::guarded;
 use crate::infer::{self, Parameter};
 use crate::recipe::{Recipe, Step};
-use crate::schema::{Fault, Problem, View, Violation};
+use crate::schema::{Fault, View};
 use crate::site::{self, Site, Written};
 use crate::site::{Files, NoFiles};
 use crate::source::Span;
@@ -20,6 +23,7 @@ use crate::syntax::{Kind, NodeId, NodeRef, Notation, ProblemKind, Tree, yaml};
 use crate::template::{Field, MAX_TEXT, Template, TemplateUse, has_braces, parse};
 use crate::topology::{Queue, Topology};
 use crate::value::{Object, write_string};
+pub use violations::StepViolation;
 
 /// A kind of finding.
 #[derive(Debug)]
@@ -100,21 +104,10 @@ pub struct Context<'a> {
     /// The files that the document may name.
     pub files: &'a dyn Files,
     /// The contracts that the steps are under: several rules ask.
-    under: OnceCell<Vec<Option<&'a Contract>>>,
+    under: OnceCell<Vec<Under<'a>>>,
     signature: OnceCell<Vec<Parameter>>,
     demands: OnceCell<Vec<Parameter>>,
-    violations: OnceCell<Vec<StepViolation>>,
-}
-
-/// Something about the parameters of a step that its service does not take.
-#[derive(Debug)]
-pub struct StepViolation {
-    /// The step's place in [`Recipe::steps`].
-    pub step: usize,
-    /// The key of the step: `parameters` or `job_parameters`.
-    pub part: &'static str,
-    /// What; the root of its path is the value of that key.
-    pub violation: Violation,
+    violations: OnceCell<Vec<StepViolation<'a>>>,
 }
 
 impl<'a> Context<'a> {
@@ -157,13 +150,49 @@ impl<'a> Context<'a> {
         self.parameters = parameters.filter(|_| self.oversized.is_none());
     }
 
-    /// The contract that a step is under.
-    pub fn contract_of(&self, step: &Step) -> Option<&'a Contract> {
-        let steps = self.recipe.steps();
-        let find = || steps.iter().map(|step| self.contracts.of_step(self.recipe, step)).collect();
-        let found: &Vec<Option<&'a Contract>> = self.under.get_or_init(find);
+    /// The contracts that the steps are under, in the order of [`Recipe::steps`].
+    pub fn all_under(&self) -> &[Under<'a>] {
+        self.under
+            .get_or_init(|| self.recipe.steps().iter().map(|step| self.contracts.under(self.recipe, step)).collect())
+    }
+
+    /// The contracts that a step is under.
+    pub fn under(&self, step: &Step) -> Under<'a> {
         // Steps lie in the order of their keys.
-        steps.binary_search_by_key(&step.key, |step| step.key).ok().and_then(|place| found[place])
+        let found = self.recipe.steps().binary_search_by_key(&step.key, |step| step.key);
+        found.ok().and_then(|place| self.all_under().get(place)).copied().unwrap_or_default()
+    }
+
+    /// The contract of the service on a step's queue.
+    pub fn contract_of(&self, step: &Step) -> Option<&'a Contract> {
+        self.under(step).service
+    }
+
+    /// What the steps receive.
+    pub fn flow(&self) -> Flow<'_> {
+        Flow::new(self.recipe, self.graph, self.all_under())
+    }
+
+    /// What to call a service in a message: one that comes with zrecipe by where its contract is from.
+    pub fn name_of(&self, contract: &Contract) -> String {
+        match self.contracts.is_advice(contract) {
+            true => format!("zrecipe's {}", contract.name()),
+            false => contract.name().to_owned(),
+        }
+    }
+
+    /// Adds to a finding about a contract that comes with zrecipe how to replace it, and lowers its level.
+    pub fn advise(&self, diagnostic: Diagnostic, contract: &Contract) -> Diagnostic {
+        if !self.contracts.is_advice(contract) {
+            return diagnostic;
+        }
+        let queue = contract.queues.first().map_or("", String::as_str);
+        let how = format!(
+            "this is zrecipe's own contract: one for queue `{queue}` in `[contracts] files` of zrecipe.toml replaces it"
+        );
+        let help = diagnostic.help.as_ref().map_or_else(|| how.clone(), |help| format!("{help}; {how}"));
+        let level = diagnostic.level.min(Level::Warning);
+        diagnostic.help(help).level(level)
     }
 
     /// Whether a parameter is given, or will be by the site's dispatcher.
@@ -190,38 +219,8 @@ impl<'a> Context<'a> {
     }
 
     /// What of the steps' parameters their services do not take, in the order of the steps.
-    pub fn violations(&self) -> &[StepViolation] {
-        self.violations.get_or_init(|| {
-            let mut found = Vec::new();
-            for (index, step) in self.recipe.steps().iter().enumerate() {
-                let Some(contract) = self.contract_of(step) else { continue };
-                for (part, schema, value) in [
-                    ("parameters", &contract.parameters, step.parameters),
-                    ("job_parameters", &contract.job_parameters, step.job_parameters),
-                ] {
-                    let Some(schema) = schema else { continue };
-                    let violations = match value {
-                        Some(value) => contract.check(schema, self.node(value), &mut self.view(self.node(value))),
-                        None if self.is_broken() => Vec::new(),
-                        None => schema
-                            .required()
-                            .map(|name| Violation {
-                                node: step.key,
-                                path: String::new(),
-                                top: None,
-                                problem: Problem::Missing(name.to_owned()),
-                            })
-                            .collect(),
-                    };
-                    found.extend(violations.into_iter().map(|violation| StepViolation {
-                        step: index,
-                        part,
-                        violation,
-                    }));
-                }
-            }
-            found
-        })
+    pub fn violations(&self) -> &[StepViolation<'a>] {
+        self.violations.get_or_init(|| violations::find(self))
     }
 
     /// What is known about a part of the recipe beside its text: the strings that the parameters make of templates.

@@ -4,6 +4,7 @@
 //! on them, unless their values are given. Where a contract says that values are coerced, text counts as what it
 //! reads as (`"5"` is a number), as pydantic takes it.
 
+mod formats;
 mod leaf;
 mod pattern;
 mod validator;
@@ -35,6 +36,8 @@ pub struct Schema {
     root: SchemaValue,
     /// Nothing when it is not right after all.
     validator: OnceLock<Option<Validator<Notation>>>,
+    /// Whether formats of text are checked, as pydantic reads them.
+    has_formats: bool,
     /// What has been worked out of it.
     pub derived: Derived,
 }
@@ -108,6 +111,8 @@ pub struct View {
     pub values: HashMap<NodeId, Value>,
     /// Keys of members that a later one replaces.
     pub dropped: HashSet<NodeId>,
+    /// Texts that stand for a value that is not known.
+    pub open: HashSet<NodeId>,
 }
 
 impl View {
@@ -180,7 +185,8 @@ impl Schema {
     /// # Errors
     /// It is no JSON Schema, or refers to something that is not in it.
     pub fn new(root: SchemaValue) -> Result<Self, Flaw> {
-        match compile(&root) {
+        match compile(&root, false) {
+            Ok(_) if is_nullable(&root) => Ok(Self::trusted(root)),
             Ok(validator) => Ok(Self { validator: OnceLock::from(Some(validator)), ..Self::trusted(root) }),
             Err(error) => Err(flaw(&root, &error)),
         }
@@ -188,8 +194,20 @@ impl Schema {
 
     /// A schema that is known to be right: it is compiled when something is first held against it, which costs more
     /// than all else that a small recipe needs. One that is not right after all lets everything pass.
-    pub fn trusted(root: SchemaValue) -> Self {
-        Self { root, validator: OnceLock::new(), derived: Derived::default() }
+    pub fn trusted(mut root: SchemaValue) -> Self {
+        if is_nullable(&root) {
+            write_null(&mut root);
+        }
+        Self { root, validator: OnceLock::new(), has_formats: false, derived: Derived::default() }
+    }
+
+    /// The same where formats of text are checked, as pydantic reads them.
+    #[must_use]
+    pub fn with_formats(self) -> Self {
+        if !has_key(&self.root, "format") {
+            return self;
+        }
+        Self { validator: OnceLock::new(), has_formats: true, ..self }
     }
 
     /// One of our own, from its text: see [`Schema::trusted`].
@@ -206,12 +224,17 @@ impl Schema {
     pub fn check(&self, root: NodeRef<'_>, coerced: bool, view: &mut View) -> Vec<Violation> {
         // Of text that is coerced, each round makes values that the next one judges; they nest no deeper than this.
         const MOST_ROUNDS: usize = 8;
-        let Some(validator) = self.validator.get_or_init(|| compile(&self.root).ok()) else { return Vec::new() };
+        let Some(validator) = self.validator.get_or_init(|| compile(&self.root, self.has_formats).ok()) else {
+            return Vec::new();
+        };
         let mut violations = Vec::new();
+        // What has been coerced already and does not fit yet meets two types at once: one of them it was.
+        let mut coerced_once: HashSet<(NodeId, Vec<Segment>)> = HashSet::new();
         for _ in 0..MOST_ROUNDS {
             let mut leaves = Vec::new();
+            let is_undecided = |leaf: &Leaf| is_undecided(root, leaf, view);
             for error in validator.iter_errors(Item::Node(root, view)) {
-                flatten(&error, &mut leaves);
+                flatten(&error, &is_undecided, &mut leaves);
             }
             if leaves.is_empty() {
                 return Vec::new();
@@ -223,12 +246,21 @@ impl Schema {
                     _ => return None,
                 };
                 let (node, rest) = resolve(root, path, view);
-                Some((node.id(), rest.to_vec(), coerce(node, rest, view, types)?))
+                let place = (node.id(), rest.to_vec());
+                if coerced_once.contains(&place) {
+                    return None;
+                }
+                Some((place.0, place.1, coerce(node, rest, view, types)?))
             };
             let found: Vec<(NodeId, Vec<Segment>, Value)> =
                 if coerced { leaves.iter().filter_map(count).collect() } else { Vec::new() };
             let coerced_now = !found.is_empty();
+            coerced_once.extend(found.iter().map(|(node, rest, _)| (*node, rest.clone())));
             if !coerced_now {
+                leaves.retain(|leaf| {
+                    let (node, rest) = resolve(root, &leaf.path, view);
+                    !matches!(leaf.kind, LeafKind::Types(_)) || !coerced_once.contains(&(node.id(), rest.to_vec()))
+                });
                 // Which values there are says more than of which type they are.
                 let options = leaves.iter().filter(|leaf| matches!(leaf.kind, LeafKind::Options(_)));
                 let options: Vec<Vec<Segment>> = options.map(|leaf| leaf.path.clone()).collect();
@@ -341,8 +373,51 @@ impl Schema {
     }
 }
 
-fn compile(root: &SchemaValue) -> Result<Validator<Notation>, ValidationError<'static>> {
-    jsonschema::options_for::<Notation>().build(root)
+fn compile(root: &SchemaValue, has_formats: bool) -> Result<Validator<Notation>, ValidationError<'static>> {
+    let mut options = jsonschema::options_for::<Notation>();
+    if has_formats {
+        options = options.should_validate_formats(true);
+        for (name, fits) in formats::FORMATS {
+            options = options.with_format(name, fits);
+        }
+    } else {
+        options = options.should_validate_formats(false);
+    }
+    options.build(root)
+}
+
+fn has_key(schema: &SchemaValue, key: &str) -> bool {
+    match schema {
+        SchemaValue::Object(object) => object.contains_key(key) || object.values().any(|value| has_key(value, key)),
+        SchemaValue::Array(items) => items.iter().any(|item| has_key(item, key)),
+        _ => false,
+    }
+}
+
+/// Whether OpenAPI's `nullable` is in a schema.
+fn is_nullable(schema: &SchemaValue) -> bool {
+    has_key(schema, "nullable")
+}
+
+/// Writes OpenAPI's `nullable` as JSON Schema does.
+fn write_null(schema: &mut SchemaValue) {
+    match schema {
+        SchemaValue::Array(items) => items.iter_mut().for_each(write_null),
+        SchemaValue::Object(object) => {
+            object.values_mut().for_each(write_null);
+            // A property may be called so.
+            if object.get("nullable").is_none_or(|nullable| !nullable.is_boolean()) {
+                return;
+            }
+            if object.remove("nullable") != Some(SchemaValue::Bool(true)) {
+                return;
+            }
+            let form = SchemaValue::Object(object.clone());
+            object.retain(|key, _| ["description", "default", "title", "deprecated"].contains(&key.as_str()));
+            object.insert("anyOf".to_owned(), SchemaValue::Array(vec![form, serde_json::json!({ "type": "null" })]));
+        }
+        _ => {}
+    }
 }
 
 /// The schema that a `$ref` within the document leads to.
@@ -435,6 +510,21 @@ fn inner_mut<'v>(value: &'v mut Value, path: &[Segment]) -> Option<&'v mut Value
 fn is_open(node: NodeRef<'_>, view: &View) -> bool {
     node.descendants()
         .any(|inner| inner.kind() == Kind::Missing || (inner.has_braces() && !view.values.contains_key(&inner.id())))
+        || !view.open.is_empty() && node.descendants().any(|inner| view.open.contains(&inner.id()))
+}
+
+/// Whether it is not known yet whether something is wrong: it depends on what a placeholder becomes.
+fn is_undecided(root: NodeRef<'_>, leaf: &Leaf, view: &View) -> bool {
+    let (node, rest) = resolve(root, &leaf.path, view);
+    if view.values.get(&node.id()).and_then(|outer| inner(outer, rest)).is_some() {
+        return false;
+    }
+    match &leaf.kind {
+        LeafKind::Missing(_) => node.members().any(|member| member.key.has_braces()) || holds_missing(node),
+        LeafKind::Unknown(_) => false,
+        LeafKind::Types(_) | LeafKind::Size(_) => node.kind() == Kind::String && is_open(node, view),
+        LeafKind::Options(_) | LeafKind::Other(_) => is_open(node, view),
+    }
 }
 
 fn holds_missing(node: NodeRef<'_>) -> bool {
@@ -446,7 +536,7 @@ fn coerce(node: NodeRef<'_>, rest: &[Segment], view: &View, types: &[JsonType]) 
     let filled = view.values.get(&node.id()).and_then(|outer| inner(outer, rest));
     let value = match (filled, node.kind()) {
         (Some(value), _) => value.clone(),
-        (None, Kind::String) if node.has_braces() => return None,
+        (None, Kind::String) if node.has_braces() || view.open.contains(&node.id()) => return None,
         (None, Kind::String | Kind::Bool | Kind::Number) => node.to_value(),
         _ => return None,
     };
@@ -479,6 +569,22 @@ fn coerce(node: NodeRef<'_>, rest: &[Segment], view: &View, types: &[JsonType]) 
 pub fn reads_as_number(text: &str) -> Option<Number> {
     let text = text.trim();
     let text = text.strip_prefix('+').unwrap_or(text);
+    // Python takes `_` between digits, and words for what is no finite number.
+    let is_between = |(at, _): (usize, char)| {
+        let digit = |c: Option<char>| c.is_some_and(|c| c.is_ascii_digit());
+        digit(text[..at].chars().next_back()) && digit(text[at + 1..].chars().next())
+    };
+    if text.contains('_') {
+        let plain = text.replace('_', "");
+        let mut all = text.char_indices().filter(|(_, c)| *c == '_');
+        return if all.all(is_between) { reads_as_number(&plain) } else { None };
+    }
+    let (sign, word) = text.strip_prefix('-').map_or(("", text), |rest| ("-", rest));
+    match word.to_ascii_lowercase().as_str() {
+        "nan" => return Some(Number::from_text("NaN")),
+        "inf" | "infinity" => return Some(Number::from_text(&format!("{sign}Infinity"))),
+        _ => {}
+    }
     let plain = text.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'-' | b'+' | b'e' | b'E'));
     (plain && text.bytes().any(|byte| byte.is_ascii_digit()) && text.parse::<f64>().is_ok())
         .then(|| Number::from_text(text))

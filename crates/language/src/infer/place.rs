@@ -1,12 +1,13 @@
 //! Where a placeholder stands, and what that place asks of it.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use super::types::{
     ALL, ARRAY, BOOL, FRACTION, INTEGER, Kinds, MOST_DEPTH, OBJECT, Reading, SCALAR, TEXT, Type, of_schema,
 };
 use super::{LATER, Need, Never, Use};
-use crate::contract::{Contract, Contracts};
+use crate::contract::{Contracts, Part, Under};
 use crate::recipe::Recipe;
 use crate::schema::{Schema, SchemaValue, Segment, resolve_reference};
 use crate::syntax::{Kind, NodeId, NodeRef};
@@ -76,15 +77,33 @@ fn place(root: &SchemaValue, schema: &SchemaValue, path: &[Segment], depth: usiz
     found
 }
 
+/// The contracts that steps are under, each looked up when it is first asked for.
+pub(super) struct Asked<'r> {
+    contracts: &'r Contracts,
+    found: RefCell<Vec<Option<Under<'r>>>>,
+}
+
+impl<'r> Asked<'r> {
+    pub(super) fn new(contracts: &'r Contracts, recipe: &Recipe) -> Self {
+        Self { contracts, found: RefCell::new(vec![None; recipe.steps().len()]) }
+    }
+
+    /// The contracts of a step by its place.
+    pub(super) fn under(&self, recipe: &Recipe, step: usize) -> Under<'r> {
+        *self.found.borrow_mut()[step].get_or_insert_with(|| self.contracts.under(recipe, &recipe.steps()[step]))
+    }
+}
+
 /// Where a string stands.
 pub(super) struct Place<'r> {
     step: Option<usize>,
+    /// Whether the contract is only advice.
+    by_advice: bool,
     /// The key of the step it is in, for a message.
     part: &'static str,
     destination: bool,
     delay: bool,
     is_key: bool,
-    contract: Option<&'r Contract>,
     schema: Option<&'r Schema>,
     path: Vec<Segment>,
     said: Option<Arc<Said>>,
@@ -93,14 +112,14 @@ pub(super) struct Place<'r> {
 }
 
 impl<'r> Place<'r> {
-    pub(super) fn find(recipe: &'r Recipe, contracts: &'r Contracts, node: NodeRef<'_>) -> Self {
+    pub(super) fn find(recipe: &'r Recipe, asked: &Asked<'r>, node: NodeRef<'_>) -> Self {
         let mut place = Place {
             step: None,
+            by_advice: false,
             part: "",
             destination: false,
             delay: false,
             is_key: false,
-            contract: None,
             schema: None,
             path: Vec::new(),
             said: None,
@@ -120,21 +139,35 @@ impl<'r> Place<'r> {
             (place.delay, place.part) = (true, "transport-delay");
             place.said = Some(Said::new(Type::delay()));
         }
-        for (part, value) in [("parameters", step.parameters), ("job_parameters", step.job_parameters)] {
+        for (part, value) in [(Part::Parameters, step.parameters), (Part::JobParameters, step.job_parameters)] {
             let Some(value) = value.filter(|&value| holds(value)) else { continue };
-            place.part = part;
+            place.part = part.key();
             place.is_key = !follow(recipe.node(value), node, &mut place.path);
             if place.is_key {
                 continue;
             }
-            place.contract = contracts.of_step(recipe, step);
-            place.schema = place.contract.and_then(|contract| match part {
-                "parameters" => contract.parameters.as_ref(),
-                _ => contract.job_parameters.as_ref(),
-            });
-            if let (Some(contract), Some(schema)) = (place.contract, place.schema) {
-                (place.said, place.coerced) = (Some(Said::at_place(schema, &place.path)), contract.coerced);
+            let Some(contract) = asked.under(recipe, index).of(part) else { continue };
+            place.by_advice = asked.contracts.is_advice(contract);
+            // What a name of the environment stands for is not known.
+            if contract.environment.replaces && !contract.environment.variables(&node.text()).is_empty() {
+                continue;
             }
+            place.coerced = contract.coerced;
+            if contract.variants.is_empty() && contract.input.is_empty() {
+                place.schema = contract.schema(part);
+                place.said = place.schema.map(|schema| Said::at_place(schema, &place.path));
+                continue;
+            }
+            let schemas = contract.schemas_at(part, recipe.node(value), &place.path);
+            for (schema, path) in &schemas {
+                let said = Said::at_place(schema, path);
+                place.said = Some(match place.said.take() {
+                    Some(other) => Said::new(other.plain.meet(&said.plain)),
+                    None => said,
+                });
+            }
+            let names = |schema: &Schema| matches!(place.path.last(), Some(Segment::Key(key)) if schema.properties().any(|(name, _)| name == key));
+            place.schema = schemas.iter().map(|(schema, _)| *schema).find(|schema| names(schema));
         }
         place
     }
@@ -155,7 +188,9 @@ impl<'r> Place<'r> {
             return Some("seconds by which messages to a step are delayed".to_owned());
         }
         match self.path.as_slice() {
-            [Segment::Key(key)] => self.schema?.description(key).map(str::to_owned),
+            [.., Segment::Key(key)] if self.path.len() == 1 || self.schema.is_some() => {
+                self.schema?.description(key).map(str::to_owned)
+            }
             _ => None,
         }
     }
@@ -280,6 +315,7 @@ impl<'r> Place<'r> {
             certain,
             fails,
             reason,
+            by_advice: self.by_advice,
             never,
         }
     }

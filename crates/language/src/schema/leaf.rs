@@ -14,7 +14,7 @@ pub(super) fn flaw(root: &SchemaValue, error: &ValidationError<'_>) -> Flaw {
         ValidationErrorKind::Referencing(_) => "the schema refers to something that is not in it".to_owned(),
         _ => {
             let mut leaves = Vec::new();
-            flatten(error, &mut leaves);
+            flatten(error, &|_| false, &mut leaves);
             let shown = path.iter().try_fold(root, |at, segment| match segment {
                 Segment::Key(key) => at.get(key),
                 Segment::Index(index) => at.get(index),
@@ -53,7 +53,7 @@ pub(super) enum LeafKind {
     Other(String),
 }
 
-pub(super) fn flatten(error: &ValidationError<'_>, leaves: &mut Vec<Leaf>) {
+pub(super) fn flatten(error: &ValidationError<'_>, is_undecided: &dyn Fn(&Leaf) -> bool, leaves: &mut Vec<Leaf>) {
     use ValidationErrorKind as K;
     let kind = match error.kind() {
         K::Type { kind: TypeKind::Single(only) } => LeafKind::Types(vec![*only]),
@@ -64,7 +64,9 @@ pub(super) fn flatten(error: &ValidationError<'_>, leaves: &mut Vec<Leaf>) {
         K::AdditionalProperties { unexpected } | K::UnevaluatedProperties { unexpected } => {
             LeafKind::Unknown(unexpected.clone())
         }
-        K::AnyOf { context } | K::OneOfNotValid { context } => return flatten_branches(error, context, leaves),
+        K::AnyOf { context } | K::OneOfNotValid { context } => {
+            return flatten_branches(error, context, is_undecided, leaves);
+        }
         K::OneOfMultipleValid { .. } => {
             LeafKind::Other("fits more than one of the forms of which it must be one".to_owned())
         }
@@ -105,14 +107,23 @@ pub(super) fn flatten(error: &ValidationError<'_>, leaves: &mut Vec<Leaf>) {
 }
 
 /// Of several forms a value may have, the one it was meant to have: that whose type it has.
-fn flatten_branches(error: &ValidationError<'_>, branches: &[Vec<ValidationError<'static>>], leaves: &mut Vec<Leaf>) {
+fn flatten_branches(
+    error: &ValidationError<'_>,
+    branches: &[Vec<ValidationError<'static>>],
+    is_undecided: &dyn Fn(&Leaf) -> bool,
+    leaves: &mut Vec<Leaf>,
+) {
     let path = segments(error);
     let mut types = Vec::new();
     let mut options = Vec::new();
     let mut meant = Vec::new();
     for branch in branches {
         let mut found = Vec::new();
-        branch.iter().for_each(|error| flatten(error, &mut found));
+        branch.iter().for_each(|error| flatten(error, is_undecided, &mut found));
+        // All that is in the way of this form depends on a placeholder: it may be the one.
+        if !found.is_empty() && found.iter().all(is_undecided) {
+            return;
+        }
         let mismatch = found.iter().find_map(|leaf| match &leaf.kind {
             LeafKind::Types(types) if leaf.path == path => Some(types.clone()),
             _ => None,

@@ -31,7 +31,7 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
             let old = contract.deprecated.iter().find(|(old, _)| member.key.is(old));
             let Some((old, new)) = old.filter(|_| !cx.recipe.is_dropped(member.key)) else { continue };
             let name = cx.recipe.name(step);
-            let message = format!("parameter `{old}` of step `{name}` is deprecated by {}", contract.name());
+            let message = format!("parameter `{old}` of step `{name}` is deprecated by {}", cx.name_of(contract));
             let diagnostic = RULE.at(member.key.span(), message);
             sink.report(match new {
                 Some(new) if parameters.get(new).is_some() => {

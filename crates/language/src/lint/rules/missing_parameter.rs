@@ -6,7 +6,13 @@ use crate::schema::Problem;
 
 declare_rule! {
     /// # Why
-    /// The contract of the service says that it cannot work without the parameter.
+    /// The contract of the service says that it cannot work without the parameter. Many services read the parameters of
+    /// the step and the payload as one mapping. Then the parameter is reported only where it is certain that no payload
+    /// has it: `start` begins here without it, or every channel that leads here lacks it.
+    ///
+    /// # When to ignore it
+    /// Where a service of the site adds the parameter in a way that no contract describes. A contract of `zrecipe`
+    /// itself may not fit another service on the same queue; a contract in zrecipe.toml replaces it.
     ///
     /// # Example
     /// ```json
@@ -27,20 +33,21 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
     for found in cx.violations() {
         let Problem::Missing(missing) = &found.violation.problem else { continue };
         let step = &cx.recipe.steps()[found.step];
-        let Some(contract) = cx.contract_of(step) else { continue };
-        let (name, service) = (cx.recipe.name(step), contract.name());
-        let what = if found.part == "parameters" { "parameter" } else { "job parameter" };
+        let (name, service, what) = (cx.recipe.name(step), cx.name_of(found.contract), found.part.noun());
         let path = &found.violation.path;
-        let (message, schema) = if path.is_empty() {
-            let schema = if found.part == "parameters" { &contract.parameters } else { &contract.job_parameters };
-            (format!("step `{name}` does not give the {what} `{missing}`, which {service} needs"), schema.as_ref())
-        } else {
-            (format!("{what} `{path}` of step `{name}` has no `{missing}`, which {service} needs"), None)
+        let merged = found.contract.takes_payload_as(found.part);
+        let message = match path.is_empty() {
+            true if merged => {
+                format!("step `{name}` gets the {what} `{missing}` from nowhere, and {service} needs it")
+            }
+            true => format!("step `{name}` does not give the {what} `{missing}`, which {service} needs"),
+            false => format!("{what} `{path}` of step `{name}` has no `{missing}`, which {service} needs"),
         };
-        let diagnostic = RULE.at(cx.node(found.violation.node).head(), message);
-        sink.report(match schema.and_then(|schema| schema.description(missing)) {
-            Some(description) => diagnostic.help(format!("`{missing}`: {description}")),
+        let diagnostic = RULE.at(cx.node(found.violation.node).head(), message).level(found.level);
+        let diagnostic = match found.explanation(missing) {
+            Some(explanation) => diagnostic.help(explanation),
             None => diagnostic.help(format!("add it: `\"{missing}\": …`")),
-        });
+        };
+        sink.report(cx.advise(diagnostic, found.contract));
     }
 }

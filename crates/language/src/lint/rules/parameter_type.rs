@@ -2,8 +2,8 @@
 
 use std::collections::HashSet;
 
-use crate::contract::{Contract, Declared};
-use crate::diagnostic::{Diagnostic, Sink};
+use crate::contract::Declared;
+use crate::diagnostic::{Diagnostic, Level, Sink};
 use crate::infer::{Never, Type};
 use crate::lint::Context;
 use crate::schema::Problem;
@@ -46,18 +46,20 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
             continue;
         }
         let step = &cx.recipe.steps()[found.step];
-        let Some(contract) = cx.contract_of(step) else { continue };
-        let what = if found.part == "parameters" { "parameter" } else { "job parameter" };
+        let what = found.part.noun();
         let name = cx.recipe.name(step);
         let message = match is_whole {
-            true => format!("`{}` of step `{name}` {predicate}", found.part),
+            true => format!("`{}` of step `{name}` {predicate}", found.part.key()),
             false => format!("{what} `{}` of step `{name}` {predicate}", violation.path),
         };
-        let mut diagnostic = RULE.at(node.head(), message);
-        diagnostic = match meant {
-            Some(meant) => diagnostic.help(format!("did you mean `{meant}`?")),
-            None => explain(diagnostic, contract, found.part, violation.top.as_deref()),
+        let diagnostic = RULE.at(node.head(), message).level(found.level);
+        let explanation = violation.top.as_deref().and_then(|top| found.explanation(top));
+        let diagnostic = match (meant, explanation) {
+            (Some(meant), _) => diagnostic.help(format!("did you mean `{meant}`?")),
+            (None, Some(explanation)) => diagnostic.help(explanation),
+            (None, None) => diagnostic.help(format!("the contract of {} asks for it", cx.name_of(found.contract))),
         };
+        let diagnostic = cx.advise(diagnostic, found.contract);
         sink.report(match replacement {
             Some((text, true)) => diagnostic.fix(format!("write `{text}`"), node.span(), text.clone()),
             Some((text, false)) => diagnostic.unsafe_fix(format!("write `{text}`"), node.span(), text.clone()),
@@ -66,16 +68,6 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
     }
     if let Some(declared) = cx.declared.filter(|declared| !declared.is_empty()) {
         declared_types(cx, declared, sink);
-    }
-}
-
-/// What the contract says about a parameter.
-fn explain(diagnostic: Diagnostic, contract: &Contract, part: &str, top: Option<&str>) -> Diagnostic {
-    let schema = if part == "parameters" { &contract.parameters } else { &contract.job_parameters };
-    let description = top.and_then(|top| Some((top, schema.as_ref()?.description(top)?)));
-    match description {
-        Some((top, description)) => diagnostic.help(format!("`{top}`: {description}")),
-        None => diagnostic.help(format!("the contract of {} asks for it", contract.name())),
     }
 }
 
@@ -90,16 +82,21 @@ fn text_where_none_fits(cx: &Context<'_>, sink: &mut Sink) -> HashSet<NodeId> {
         let node = cx.node(used.node);
         let whole = node.text().len() == used.field.span.len();
         let value = cx.parameters.and_then(|parameters| parameters.get(&parameter.name));
+        let advised = |diagnostic: Diagnostic| match used.by_advice {
+            true => diagnostic.level(Level::Warning),
+            false => diagnostic,
+        };
         let is_plain = whole && used.field.spec.is_empty() && used.field.conversion.is_none();
         let wanted = match never {
             Never::Text(wanted) => wanted,
             Never::Beside(wanted) => {
                 let message = format!("whatever `{}` is, this text does not fit: {wanted}", used.field);
-                sink.report(RULE.at(node.head(), message).help("mind what stands beside the placeholder"));
+                let diagnostic = RULE.at(node.head(), message).help("mind what stands beside the placeholder");
+                sink.report(advised(diagnostic));
                 continue;
             }
         };
-        let diagnostic = RULE.at(node.head(), format!("`{}` makes text, and {wanted}", used.field));
+        let diagnostic = advised(RULE.at(node.head(), format!("`{}` makes text, and {wanted}", used.field)));
         // What is known to be text is not what is wanted as a value, either.
         sink.report(if is_plain && !matches!(value, Some(Value::String(_))) {
             let mut replacement = format!("{{$REPLACE:{}", used.field.name);

@@ -1,14 +1,15 @@
 //! Channels that the service does not have.
 
 use crate::diagnostic::Sink;
+use crate::flow::Sends;
 use crate::lint::{Context, nearest, renamed};
 use crate::recipe::Role;
 
 declare_rule! {
     /// # Why
     /// The contract of the service lists the channels on which it sends. On any other nothing ever comes, and the
-    /// steps that are connected to it are never reached. A step with the parameter `recipewrapper` has a program report
-    /// on its behalf, which sends on channels of its own.
+    /// steps that are connected to it are never reached. In a job a program reports on behalf of the step, and sends on
+    /// channels of its own: only where there is a contract of the program are they known.
     ///
     /// # Example
     /// ```json
@@ -40,18 +41,17 @@ declare_rule! {
 
 fn check(cx: &Context<'_>, sink: &mut Sink) {
     for step in cx.recipe.steps() {
-        let Some(contract) = cx.contract_of(step).filter(|contract| !contract.other_channels) else { continue };
-        let Some(channels) = &contract.channels else { continue };
-        if step.parameters.is_some_and(|parameters| cx.node(parameters).get("recipewrapper").is_some()) {
-            continue;
-        }
+        let Some(sends) = Sends::of(cx.recipe, step, &cx.under(step)).filter(|sends| !sends.is_open) else { continue };
+        let service = cx.name_of(sends.contract);
+        let known: Vec<&str> = sends.channels.iter().map(|channel| channel.name.as_str()).collect();
         let mut last = None;
         for link in cx.recipe.links(step).iter().filter(|link| link.role == Role::Output) {
-            let (name, service) = (cx.recipe.name(step), contract.name());
+            let name = cx.recipe.name(step);
             let Some(channel) = link.channel else {
-                if channels.is_empty() {
+                if known.is_empty() && sends.names.is_empty() {
                     let message = format!("{service} sends nothing, so the output of step `{name}` is never used");
-                    sink.report(RULE.at(cx.node(link.node).span(), message).help("remove it"));
+                    let diagnostic = RULE.at(cx.node(link.node).span(), message).help("remove it");
+                    sink.report(cx.advise(diagnostic, sends.contract));
                 }
                 continue;
             };
@@ -60,16 +60,15 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
             }
             let key = cx.node(channel);
             let text = key.text();
-            if key.has_braces() || contract.channel(&text).is_some() {
+            if key.has_braces() || sends.channel(&text).is_some() || sends.names.contains(&&*text) {
                 continue;
             }
             let message = format!(
                 "{service} has no channel {}, so this output of step `{name}` never gets anything",
                 cx.show(key)
             );
-            let known: Vec<&str> = channels.iter().map(|channel| channel.name.as_str()).collect();
             let diagnostic = RULE.at(key.span(), message);
-            sink.report(match nearest(&text, known.iter().copied()) {
+            let diagnostic = match nearest(&text, known.iter().copied()) {
                 Some(meant) => diagnostic.help(format!("did you mean `{meant}`?")).unsafe_fix(
                     format!("rename it to `{meant}`"),
                     key.span(),
@@ -80,7 +79,8 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
                     let known: Vec<String> = known.iter().map(|name| format!("`{name}`")).collect();
                     diagnostic.help(format!("it sends on {}", known.join(", ")))
                 }
-            });
+            };
+            sink.report(cx.advise(diagnostic, sends.contract));
         }
     }
 }

@@ -1,16 +1,18 @@
 //! Parameters that the service does not know.
 
 use crate::diagnostic::{Level, Sink};
-use crate::lint::{Context, nearest, renamed};
-use crate::recipe::Step;
-use crate::schema::{Problem, Schema};
+use crate::lint::{Context, renamed};
+use crate::schema::Problem;
 use crate::syntax::NodeRef;
 
 declare_rule! {
     /// # Why
-    /// A misspelt parameter is refused by a service that takes no others, and passed over by one that does: then
-    /// the step runs without it. Where the contract allows other parameters, only names that look like a known
-    /// one are reported, as warnings.
+    /// A service that takes no other parameters refuses a misspelt one. Most services ignore it, and the step runs
+    /// without it. The key `unknown` of a contract says which of them a service is: `error`, `warning` or `ignore`. Where
+    /// the service may read other parameters, only names that look like a listed one are reported, as warnings.
+    ///
+    /// # When to ignore it
+    /// Where a parameter is for people only, or where the contract does not list all that the service reads.
     ///
     /// # Example
     /// ```json
@@ -34,55 +36,22 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
     for found in cx.violations() {
         let Problem::Unknown { name, key, meant } = &found.violation.problem else { continue };
         let step = &cx.recipe.steps()[found.step];
-        let Some(contract) = cx.contract_of(step) else { continue };
         let node = cx.node(key.unwrap_or(found.violation.node));
-        let what = if found.part == "parameters" { "parameter" } else { "job parameter" };
+        let (step, service, what) = (cx.recipe.name(step), cx.name_of(found.contract), found.part.noun());
         let path = &found.violation.path;
-        let message = match path.is_empty() {
-            true => format!("{} has no {what} `{name}`, which step `{}` gives", contract.name(), cx.recipe.name(step)),
-            false => format!("{what} `{path}` of step `{}` has the unknown key `{name}`", cx.recipe.name(step)),
+        let message = match (path.is_empty(), found.level) {
+            (true, Level::Error) => format!("{service} has no {what} `{name}`, which step `{step}` gives"),
+            (true, _) => format!("{service} does not know the {what} `{name}` of step `{step}`"),
+            (false, _) => format!("{what} `{path}` of step `{step}` has the unknown key `{name}`"),
         };
-        let diagnostic = RULE.at(if key.is_some() { node.span() } else { node.head() }, message);
-        sink.report(match (meant, key) {
+        let diagnostic = RULE.at(if key.is_some() { node.span() } else { node.head() }, message).level(found.level);
+        let diagnostic = match (meant, key) {
             (Some(meant), Some(_)) => rename(diagnostic, name, meant, node),
             (Some(meant), None) => diagnostic.help(format!("did you mean `{meant}`?")),
-            (None, _) => diagnostic.help("remove it"),
-        });
-    }
-    for step in cx.recipe.steps() {
-        let Some(contract) = cx.contract_of(step) else { continue };
-        for (what, schema, value) in [
-            ("parameter", &contract.parameters, step.parameters),
-            ("job parameter", &contract.job_parameters, step.job_parameters),
-        ] {
-            if let (Some(schema), Some(value)) = (schema.as_ref().filter(|schema| !schema.is_closed()), value) {
-                let deprecated = |name: &str| contract.deprecated.iter().any(|(old, _)| old == name);
-                look_alikes(cx, step, (what, contract.name()), schema, cx.node(value), &deprecated, sink);
-            }
-        }
-    }
-}
-
-/// Names that are not known, and look like one that is.
-fn look_alikes(
-    cx: &Context<'_>,
-    step: &Step,
-    (what, service): (&str, &str),
-    schema: &Schema,
-    value: NodeRef<'_>,
-    deprecated: &dyn Fn(&str) -> bool,
-    sink: &mut Sink,
-) {
-    for member in value.members().filter(|member| !member.key.has_braces()) {
-        let name = member.key.text();
-        if schema.properties().any(|(known, _)| known == name) || deprecated(&name) || cx.recipe.is_dropped(member.key)
-        {
-            continue;
-        }
-        let absent = schema.properties().map(|(known, _)| known).filter(|known| value.get(known).is_none());
-        let Some(meant) = nearest(&name, absent) else { continue };
-        let message = format!("{service} does not know the {what} `{name}` of step `{}`", cx.recipe.name(step));
-        sink.report(rename(RULE.at(member.key.span(), message).level(Level::Warning), &name, meant, member.key));
+            (None, _) if found.level == Level::Error => diagnostic.help("remove it"),
+            (None, _) => diagnostic.help("remove it, or add it to the contract if the service reads it"),
+        };
+        sink.report(cx.advise(diagnostic, found.contract));
     }
 }
 

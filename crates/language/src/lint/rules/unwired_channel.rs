@@ -1,14 +1,18 @@
-//! Channels on which something always comes, connected to nothing.
+//! Channels of a service that a step does not connect.
 
 use crate::diagnostic::Sink;
+use crate::flow::Sends;
 use crate::lint::Context;
-use crate::recipe::Role;
+use crate::recipe::{Role, Step};
 
 declare_rule! {
     /// # Why
-    /// The contract of the service says that it sends on this channel for every message. What comes on a channel
-    /// that is not connected is dropped. That nothing takes the default channel of a step without any output is
-    /// the ordinary end of a chain, and nothing is said about it.
+    /// The contract of the service says that it sends on this channel for every message, or the recipe has a step on a
+    /// queue of that name and the channel does not lead there. Messages on a channel that is not connected are dropped.
+    /// A step without any output whose default channel is not connected is the ordinary end of a chain.
+    ///
+    /// # When to ignore it
+    /// Where the results on the channel are of no use to this recipe.
     ///
     /// # Example
     /// With a contract that says that `result` always fires:
@@ -37,13 +41,13 @@ declare_rule! {
 
 fn check(cx: &Context<'_>, sink: &mut Sink) {
     for step in cx.recipe.steps() {
-        let Some(contract) = cx.contract_of(step) else { continue };
+        let Some(sends) = Sends::of(cx.recipe, step, &cx.under(step)) else { continue };
         let links = || cx.recipe.links(step).iter().filter(|link| link.role == Role::Output);
         // A channel by a parameter's name may be any.
         if links().any(|link| link.channel.is_some_and(|channel| cx.node(channel).has_braces())) {
             continue;
         }
-        for channel in contract.channels.iter().flatten().filter(|channel| channel.always) {
+        for channel in &sends.channels {
             let wired = links().any(|link| match link.channel {
                 Some(name) => cx.node(name).is(&channel.name),
                 None => channel.default,
@@ -51,11 +55,57 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
             if wired || (channel.default && links().next().is_none()) {
                 continue;
             }
+            let service = cx.name_of(sends.contract);
+            let name = cx.recipe.name(step);
+            let waiting = waiting(cx, step, &channel.name);
+            let message = match waiting {
+                _ if channel.always => {
+                    format!(
+                        "{service} always sends on channel `{}`, and step `{name}` does not connect it",
+                        channel.name
+                    )
+                }
+                Some(_) => {
+                    format!("{service} sends on channel `{}`, and step `{name}` does not connect it", channel.name)
+                }
+                None => continue,
+            };
             let place = cx.node(step.value).get("output").map_or(cx.node(step.key).span(), |output| output.head());
-            let (name, service) = (cx.recipe.name(step), contract.name());
-            let message =
-                format!("{service} always sends on channel `{}`, and step `{name}` does not connect it", channel.name);
-            sink.report(RULE.at(place, message).help(format!("connect it: `\"{}\": …` in `output`", channel.name)));
+            let diagnostic = RULE.at(place, message);
+            let diagnostic = match waiting {
+                Some(other) => {
+                    let to = cx.recipe.name(other);
+                    diagnostic
+                        .also(cx.node(other.key).span(), format!("step `{to}` is on queue `{}`", channel.name))
+                        .help(format!(
+                            "connect it: `\"{}\": {to}` in `output`{}",
+                            channel.name,
+                            sent_in(&channel.evidence)
+                        ))
+                }
+                None => diagnostic.help(format!(
+                    "connect it: `\"{}\": …` in `output`{}",
+                    channel.name,
+                    sent_in(&channel.evidence)
+                )),
+            };
+            sink.report(cx.advise(diagnostic, sends.contract));
         }
     }
+}
+
+/// The step on the queue that has the name of a channel, if there is one, and this step sends it nothing yet.
+fn waiting<'a>(cx: &Context<'a>, step: &Step, channel: &str) -> Option<&'a Step> {
+    let mut there = cx
+        .recipe
+        .steps()
+        .iter()
+        .filter(|other| other.key != step.key && other.queue.is_some_and(|queue| cx.node(queue).is(channel)));
+    let only = there.next().filter(|_| there.next().is_none())?;
+    let sends = cx.recipe.links(step).iter().any(|link| link.target.id() == Some(only.id));
+    (!sends).then_some(only)
+}
+
+fn sent_in(evidence: &[String]) -> String {
+    evidence.first().map_or_else(String::new, |place| format!("; it is sent in {place}"))
 }

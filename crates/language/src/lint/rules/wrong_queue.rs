@@ -1,5 +1,6 @@
 //! Steps that name a service, and a queue on which it does not listen.
 
+use crate::contract::Contract;
 use crate::diagnostic::Sink;
 use crate::lint::Context;
 use crate::syntax::Kind;
@@ -36,10 +37,13 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
             continue;
         }
         let Some(contract) = cx.contracts.of_service(&service.text()) else { continue };
-        if contract.serves(&queue.text()) {
+        let text = queue.text();
+        let is_elsewhere = |contract: &Contract| contract.serves(&text) || contract.other_queues || contract.wrapper;
+        // The program in a job may be called like a service.
+        if cx.under(step).is_job || cx.contracts.all_of_service(&service.text()).any(is_elsewhere) {
             continue;
         }
-        let message = format!("{} does not listen on queue {}", contract.name(), cx.show(queue));
+        let message = format!("{} does not listen on queue {}", cx.name_of(contract), cx.show(queue));
         let mut diagnostic = RULE.at(queue.span(), message).also(service.span(), "the service that is meant");
         let listens: Vec<String> = contract.queues.iter().map(|queue| format!("`{queue}`")).collect();
         diagnostic = match cx.contracts.of_queue(&queue.text()) {
@@ -48,6 +52,7 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
             }
             None => diagnostic.help(format!("it listens on {}", listens.join(", "))),
         };
+        let diagnostic = cx.advise(diagnostic, contract);
         sink.report(match contract.queues.iter().find(|queue| !queue.contains('*')) {
             Some(right) => {
                 let mut quoted = String::new();
