@@ -16,7 +16,7 @@ use clap::{Args, ColorChoice, CommandFactory as _, Parser};
 use zrecipe_broker::transport::{self, amqp};
 use zrecipe_language::bind::merge;
 use zrecipe_language::compile::{self, Compilation};
-use zrecipe_language::contract::{Contract, Contracts};
+use zrecipe_language::contract::{BuiltIn, Contract, Contracts};
 use zrecipe_language::diagnostic::Level;
 use zrecipe_language::diff::unified;
 use zrecipe_language::document::DocumentKind;
@@ -429,7 +429,11 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(code);
         }
     };
-    let result = Session::new(cli.common).and_then(|session| {
+    let result = Session::new(cli.common).and_then(|mut session| {
+        // Here zrecipe's own services take the steps.
+        if matches!(cli.command, commands::Command::Run(_) | commands::Command::Service(_)) {
+            session.project.settings.built_in = BuiltIn::Strict;
+        }
         // Whoever checks files wants to hear about this one as about any other.
         if !matches!(cli.command, commands::Command::Check(_) | commands::Command::Lsp(_)) {
             session.settled().map_err(|(error, _)| error)?;

@@ -111,6 +111,12 @@ fn step(view: &View, step: &Step) -> String {
     if started + incoming.len() > 0 {
         let _ = write!(out, "\n\ncomes from:{}{}", "\n- start".repeat(started), incoming.concat());
     }
+    let all: Vec<_> = recipe.steps().iter().map(|step| view.basis.contracts().under(recipe, step)).collect();
+    let flow = zrecipe_language::flow::Flow::new(recipe, graph, &all);
+    let received = zrecipe_language::flow::in_words(recipe, &flow.deliveries(place));
+    if !received.is_empty() {
+        let _ = write!(out, "\n\nreceives:\n- {}", received.join("\n- "));
+    }
     let outgoing: Vec<String> = graph.outgoing(place).into_iter().map(|(edge, to)| line(place, edge, to)).collect();
     if !outgoing.is_empty() {
         let _ = write!(out, "\n\ngoes to:{}", outgoing.concat());
@@ -187,6 +193,9 @@ fn channel(view: &View, member: &Member) -> String {
             if channel.default {
                 out.push_str("\n\nAn output without names is connected to it.");
             }
+            if let Some(place) = channel.evidence.first() {
+                let _ = write!(out, "\n\nIt is sent in {place}.");
+            }
             if let Some(payload) = &channel.payload {
                 let _ = write!(out, "\n\npayload: {}", Type::of_schema(payload.root(), payload.root()));
             }
@@ -217,6 +226,10 @@ pub fn of_parameter(contract: &Contract, schema: &Schema, name: &str) -> Option<
     if let Some(examples) = resolved.get("examples").and_then(SchemaValue::as_array) {
         let shown: Vec<String> = examples.iter().take(3).map(|example| format!("`{example}`")).collect();
         let _ = write!(out, "\n\nfor example {}", shown.join(", "));
+    }
+    let seen = zrecipe_language::lint::seen_in(&zrecipe_language::contract::evidence_of(property));
+    if !seen.is_empty() {
+        let _ = write!(out, "\n\nIt is{seen}.");
     }
     if let Some((_, successor)) = contract.deprecated.iter().find(|(old, _)| old == name) {
         let instead = successor.as_ref().map_or(String::new(), |new| format!("; use `{new}`"));

@@ -190,7 +190,7 @@ async fn what_can_be_no_job_is_a_dead_letter() {
         ),
         (
             "time",
-            format!(r#"{{"workingdir": "{work}", "cluster": {{"commands": "true", "time_limit": "10:00"}}}}"#),
+            format!(r#"{{"workingdir": "{work}", "cluster": {{"commands": "true", "time_limit": "10:"}}}}"#),
             "parameter `cluster.time_limit` ",
         ),
         (

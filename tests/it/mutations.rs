@@ -80,6 +80,9 @@ const MUTATIONS: &[Tried<Broken>] = &[
         broken.extend(textual(recipe, "\"output\":", "\"outptu\":", "\"outptu\""));
         broken
     }),
+    ("misspelt-variable", |recipe| {
+        key(recipe, "parameters", json!({"commands": [["wrap", "$RECIPEWRAPPER"]]}), "$RECIPEWRAPPER")
+    }),
     ("missing-destination", |recipe| {
         let broken = steps(recipe).into_iter().map(|id| {
             let mut changed = recipe.clone();
@@ -224,6 +227,17 @@ const COMPARISONS: &[Tried<Compared>] = &[
         };
         broken.into_iter().map(case).collect()
     }),
+    ("ambiguous-contract", |recipe| {
+        let contract = |name: &str| json!({"names": [name], "queues": ["the.queue"]});
+        let with = With { contracts: vec![contract("One"), contract("Other")], ..With::default() };
+        compared(recipe, &with, &set("service", json!("Other")), &set("service", json!("Neither")), "\"the.queue\"")
+    }),
+    ("unstored-variable", |recipe| {
+        let contract = json!({"environment": {"replaces": "text", "stored_by": ["store_result"]}});
+        let commands =
+            |name: &str| set("parameters", json!({"commands": [{"store_result": "zz_number"}, {"id": name}]}));
+        under_contract(recipe, &contract, &commands("$zz_number"), &commands("$zz_numbre"), "$zz_numbre")
+    }),
     ("mismatched-channel", |recipe| {
         let mut recipe = recipe.clone();
         recipe["970"] = json!({"queue": "results"});
@@ -262,6 +276,9 @@ const COMPARISONS: &[Tried<Compared>] = &[
             },
             "",
         ));
+        // What the payload may have is missing only where it is certain that it has not.
+        let merged = json!({"input": ["payload", "parameters"], "parameters": {"required": ["zz"]}});
+        cases.extend(started(recipe, &merged, &json!({"zz": 1}), &json!({"zy": 1})));
         cases
     }),
     ("parameter-type", |recipe| {
@@ -426,6 +443,20 @@ fn under_contract(recipe: &Value, more: &Value, sound: Change<'_>, broken: Chang
     let mut contract = json!({"names": ["The service"], "queues": ["the.queue"]});
     contract.as_object_mut().expect("is one").extend(object(more.clone()));
     compared(recipe, &With { contracts: vec![contract], ..With::default() }, sound, broken, place)
+}
+
+/// The same with a further step that `start` begins with, and these payloads for it.
+fn started(recipe: &Value, more: &Value, sound: &Value, broken: &Value) -> Vec<Compared> {
+    let mut contract = json!({"names": ["The service"], "queues": ["the.queue"]});
+    contract.as_object_mut().expect("is one").extend(object(more.clone()));
+    let with = With { contracts: vec![contract], ..With::default() };
+    let begun = |payload: &Value| {
+        let mut changed = recipe.clone();
+        changed["970"] = json!({"queue": "the.queue", "parameters": {"zx": 77}});
+        changed["start"].as_array_mut().expect("is a list").push(json!([970, payload]));
+        changed.to_string()
+    };
+    vec![Compared { with, sound: begun(sound), broken: text(begun(broken), "{") }]
 }
 
 /// With a broker that keeps what is in the queue `safe`, and not what is in `short` and `limited`.

@@ -409,6 +409,6 @@ mod tests {
             assert_eq!(meant_for(name, known), expected, "{name}");
         }
         // Of two that hold it neither is surely meant.
-        assert_eq!(meant_for("min_score", ["a_min_score", "b_min_score"]), None);
+        assert_eq!(meant_for("min_score", ["autoselect_min_score", "required_min_score"]), None);
     }
 }

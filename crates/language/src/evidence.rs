@@ -167,7 +167,7 @@ impl Counts {
 }
 
 /// How often a name has to be there for another to be a misspelling of it.
-const OFTEN: usize = 5;
+const OFTEN: usize = 3;
 
 type Queues = HashSet<Arc<str>, foldhash::fast::RandomState>;
 
@@ -436,7 +436,9 @@ impl Set {
     }
 
     fn usual_queue(&self, facts: &Facts, output: &Output, among: Among) -> Option<Custom> {
-        const ENOUGH: usize = 5;
+        // Of few all have to agree, of many nearly all.
+        const ENOUGH: usize = 3;
+        const MANY: usize = 5;
         let own = |queue: &str| facts.outputs_to(among, output, queue);
         let counts = self.outputs(among).get(output.name(among))?;
         if counts.is_only(&output.queue) {
@@ -448,7 +450,8 @@ impl Set {
         let others = self.others(counts, own);
         let total: usize = others.iter().map(|custom| custom.count).sum();
         let custom = others.iter().max_by_key(|custom| custom.count)?;
-        (total >= ENOUGH && custom.count * 10 >= total * 9).then(|| custom.clone())
+        let agree = custom.count == total || total >= MANY && custom.count * 10 >= total * 9;
+        (total >= ENOUGH && agree).then(|| custom.clone())
     }
 
     fn outputs(&self, among: Among) -> &Grouped {

@@ -18,7 +18,7 @@ use crate::source::Span;
 use crate::syntax::{Kind, Member, NodeId, NodeRef};
 use crate::template::{Field, Piece, Template, TemplateUse};
 
-pub use misfit::{Misfit, misfit};
+pub use misfit::{Misfit, misfit, partial_misfit};
 use place::{Asked, Place};
 pub use types::{Reading, Type};
 

@@ -23,7 +23,7 @@ use crate::syntax::{Kind, NodeId, NodeRef, Notation, ProblemKind, Tree, yaml};
 use crate::template::{Field, MAX_TEXT, Template, TemplateUse, has_braces, parse};
 use crate::topology::{Queue, Topology};
 use crate::value::{Object, write_string};
-pub use violations::StepViolation;
+pub use violations::{StepViolation, seen_in};
 
 /// A kind of finding.
 #[derive(Debug)]
@@ -571,6 +571,7 @@ macro_rules! rules {
 rules! {
     absent_setting,
     alias_cycle,
+    ambiguous_contract,
     ambiguous_policy,
     ambiguous_replace,
     ambiguous_scalar,
@@ -627,6 +628,7 @@ rules! {
     missing_recipe_directory,
     missing_start,
     misspelt_key,
+    misspelt_variable,
     non_finite_number,
     non_numeric_step,
     not_a_recipe,
@@ -671,6 +673,7 @@ rules! {
     unread_setting,
     unreferenced_step,
     unresolved_destination,
+    unstored_variable,
     unsupported_setting,
     unused_block,
     unused_logging_part,

@@ -278,9 +278,6 @@ impl Project {
     /// The contracts of the services: those that the settings name and that can be used, and the built-in ones; and
     /// those that cannot be used. They are read once.
     pub fn usable_contracts(&self) -> (&Contracts, &[Unusable]) {
-        if self.settings.contracts.is_empty() {
-            return (Contracts::built_in(), &[]);
-        }
         let (contracts, unusable) = self.contracts.get_or_init(|| {
             let (mut found, mut unusable) = (Vec::new(), Vec::new());
             for pattern in &self.settings.contracts {
@@ -292,7 +289,7 @@ impl Project {
                     }
                 }
             }
-            (Contracts::with_built_in(found), unusable)
+            (Contracts::assemble(found, self.settings.built_in), unusable)
         });
         (contracts, unusable)
     }

@@ -5,7 +5,7 @@
 //! state-directory = "/var/lib/zrecipe"                                   # runs and the embedded broker
 //! max-file-size = 67108864                                               # bytes; larger recipes are refused
 //! baseline = "zrecipe-baseline.json"                                     # findings that are known already
-//! contracts = ["contracts/*.json"]                                       # what services promise
+//! contracts = ["contracts/*.json"]                                       # what services promise; or a table, see below
 //! site = "/dls_sw/apps/zocalo/configuration.yml"                         # or ZOCALO_CONFIG, or `--site`
 //! broker = ["rabbitmq/*.yml"]                                            # what the broker has, or `--broker`
 //!
@@ -66,7 +66,7 @@ use globset::{GlobBuilder, GlobMatcher};
 use serde::Deserialize;
 use toml::Spanned;
 
-use zrecipe_language::contract::Declared;
+use zrecipe_language::contract::{BuiltIn, Declared};
 use zrecipe_language::document::{DocumentKind, is_pattern};
 use zrecipe_language::lint::{Choice, Levels};
 use zrecipe_language::schema::{Schema, SchemaValue, path_text};
@@ -89,6 +89,8 @@ pub struct Settings {
     pub baseline: Option<PathBuf>,
     /// Files with the contracts of services: patterns.
     pub contracts: Vec<PathBuf>,
+    /// What the contracts that come with zrecipe count for.
+    pub built_in: BuiltIn,
     /// The site configuration that recipes are held against.
     pub site: Option<PathBuf>,
     /// The broker configurations that recipes are held against: patterns.
@@ -277,6 +279,57 @@ enum WrittenDecider {
     Worker { worker: Vec<String> },
 }
 
+/// `contracts` as written: a list of files, or a table.
+#[derive(Debug, Deserialize)]
+#[serde(untagged, expecting = "`contracts` is a list of files, or a table with `files` and `built-in`")]
+enum WrittenContracts {
+    Files(Vec<PathBuf>),
+    Table(WrittenContractsTable),
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct WrittenContractsTable {
+    #[serde(default)]
+    files: Vec<PathBuf>,
+    #[serde(default)]
+    built_in: WrittenBuiltIn,
+}
+
+#[derive(Debug, Default, Clone, Copy, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum WrittenBuiltIn {
+    #[default]
+    Advice,
+    Strict,
+    Off,
+}
+
+impl Default for WrittenContracts {
+    fn default() -> Self {
+        Self::Files(Vec::new())
+    }
+}
+
+impl WrittenContracts {
+    fn table(self) -> WrittenContractsTable {
+        match self {
+            Self::Files(files) => WrittenContractsTable { files, ..WrittenContractsTable::default() },
+            Self::Table(table) => table,
+        }
+    }
+}
+
+impl From<WrittenBuiltIn> for BuiltIn {
+    fn from(written: WrittenBuiltIn) -> Self {
+        match written {
+            WrittenBuiltIn::Advice => Self::Advice,
+            WrittenBuiltIn::Strict => Self::Strict,
+            WrittenBuiltIn::Off => Self::Off,
+        }
+    }
+}
+
 /// The file as written.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -287,7 +340,7 @@ struct Written {
     max_file_size: Option<u64>,
     baseline: Option<PathBuf>,
     #[serde(default)]
-    contracts: Vec<PathBuf>,
+    contracts: WrittenContracts,
     site: Option<PathBuf>,
     #[serde(default)]
     broker: Vec<PathBuf>,
@@ -438,12 +491,14 @@ impl Settings {
             Ok((glob(&written.path)?, Pointed { rule: name.clone(), pointer: pointer.to_owned(), is_exact }))
         });
         let declared = written.parameters.iter().map(|(name, schema)| Ok((name.clone(), declared(name, schema)?)));
+        let contracts = written.contracts.table();
         Ok(Self {
             recipe_directories: written.recipe_directories.iter().map(|path| base.join(path)).collect(),
             state_directory: written.state_directory.map(|path| base.join(path)),
             max_file_size: written.max_file_size,
             baseline: written.baseline.map(|path| base.join(path)),
-            contracts: written.contracts.iter().map(|path| base.join(path)).collect(),
+            built_in: contracts.built_in.into(),
+            contracts: contracts.files.iter().map(|path| base.join(path)).collect(),
             site: written.site.map(|path| base.join(path)),
             broker: written.broker.iter().map(|path| base.join(path)).collect(),
             kinds: kinds.collect::<Result<_, Problem>>()?,

@@ -8,6 +8,8 @@ use indexmap::IndexMap;
 
 use crate::cli::{Error, Session, print};
 use zrecipe_language::compile::Compilation;
+use zrecipe_language::contract::{Contracts, Part, Under};
+use zrecipe_language::flow::{self, Flow};
 use zrecipe_language::infer::{self, Need, Parameter, Type};
 use zrecipe_language::schema::SchemaValue;
 use zrecipe_language::secret;
@@ -76,13 +78,39 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
         }
     }
     parameters.sort_keys();
+    let contracts = session.contracts()?;
+    let received: Vec<Received> = compiled.iter().flat_map(|compilation| received(compilation, contracts)).collect();
     let text = match args.format.as_str() {
-        "json" => json(&parameters),
+        "json" => json(&parameters, &received),
         "schema" => schema(&parameters),
-        _ => table(&parameters),
+        _ => table(&parameters, &received),
     };
     print(&text)?;
     if compiled.iter().any(Compilation::has_errors) { Err(Error::findings()) } else { Ok(()) }
+}
+
+/// What a step whose service reads its payload together with its parameters receives.
+struct Received {
+    recipe: String,
+    step: String,
+    /// In words, by where it comes from.
+    from: Vec<String>,
+}
+
+fn received(compilation: &Compilation, contracts: &Contracts) -> Vec<Received> {
+    let recipe = &compilation.recipe;
+    let under: Vec<_> = recipe.steps().iter().map(|step| contracts.under(recipe, step)).collect();
+    let flow = Flow::new(recipe, &compilation.graph, &under);
+    let reads = |under: &Under<'_>| {
+        Part::ALL.into_iter().any(|part| under.of(part).is_some_and(|contract| contract.takes_payload_as(part)))
+    };
+    let steps = recipe.steps().iter().enumerate().filter(|(index, _)| reads(&under[*index]));
+    let found = steps.map(|(index, step)| Received {
+        recipe: compilation.source.name().to_owned(),
+        step: recipe.name(step).into_owned(),
+        from: flow::in_words(recipe, &flow.deliveries(index)),
+    });
+    found.collect()
 }
 
 /// The uses of a parameter. Each string is kept once, in `texts`, whatever the number of its placeholders.
@@ -114,7 +142,7 @@ fn needed(need: Need) -> &'static str {
     }
 }
 
-fn table(parameters: &IndexMap<String, Entry>) -> String {
+fn table(parameters: &IndexMap<String, Entry>, received: &[Received]) -> String {
     let mut text = String::new();
     for (name, entry) in parameters {
         let need = if name == "guid" { "always given" } else { needed(entry.need) };
@@ -133,10 +161,16 @@ fn table(parameters: &IndexMap<String, Entry>) -> String {
             let _ = writeln!(text, "  {:<width$}  {step:<8}  {given:<26}  {short}", used.place);
         }
     }
+    for Received { recipe, step, from } in received {
+        let _ = writeln!(text, "step {step} of {recipe} receives");
+        for line in from {
+            let _ = writeln!(text, "  {line}");
+        }
+    }
     text
 }
 
-fn json(parameters: &IndexMap<String, Entry>) -> String {
+fn json(parameters: &IndexMap<String, Entry>, received: &[Received]) -> String {
     let uses = |uses: &Vec<Use>| {
         let uses = uses.iter().map(|used| {
             Value::from([
@@ -163,7 +197,16 @@ fn json(parameters: &IndexMap<String, Entry>) -> String {
             ])
         })
         .collect();
-    Value::from([("version", Value::from(1)), ("parameters", Value::from(list))]).to_json_pretty() + "\n"
+    let received = received.iter().map(|received| {
+        Value::from([
+            ("recipe", Value::from(received.recipe.as_str())),
+            ("step", Value::from(received.step.as_str())),
+            ("from", Value::from(received.from.clone())),
+        ])
+    });
+    let received = Value::from(received.collect::<Vec<_>>());
+    let document = [("version", Value::from(1)), ("parameters", Value::from(list)), ("received", received)];
+    Value::from(document).to_json_pretty() + "\n"
 }
 
 /// A JSON Schema of the parameters. What only may be given is left out: shell variables look like parameters, too.

@@ -14,9 +14,9 @@ use crate::syntax::{Kind, NodeRef, json};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum BuiltIn {
     /// They describe the services that run: what does not fit is an error.
-    #[default]
     Strict,
     /// Other services may listen on these queues: what does not fit is a warning.
+    #[default]
     Advice,
     /// They do not count.
     Off,
@@ -69,7 +69,7 @@ impl<'c> Under<'c> {
     }
 
     /// All of them.
-    pub fn all(&self) -> impl Iterator<Item = &'c Contract> {
+    pub fn all(self) -> impl Iterator<Item = &'c Contract> {
         self.service.into_iter().chain(self.wrapper)
     }
 }
@@ -125,12 +125,6 @@ impl Contracts {
     pub fn assemble(contracts: impl IntoIterator<Item = Arc<Contract>>, built_in: BuiltIn) -> Self {
         let own = Self::built_in().list.iter().filter(|_| built_in != BuiltIn::Off).cloned();
         Self { is_advice: built_in == BuiltIn::Advice, ..Self::new(contracts.into_iter().chain(own)) }
-    }
-
-    /// The same where zrecipe itself runs the steps: the built-in contracts are more than advice.
-    #[must_use]
-    pub fn strict(&self) -> Self {
-        Self { is_advice: false, ..self.clone() }
     }
 
     /// Whether a contract is only advice: other services may serve its queues.

@@ -10,9 +10,31 @@ pub type Misfit = (String, String);
 /// Whether what a service sends on one of its channels can be what another one takes, both under these contracts.
 pub fn misfit(contracts: &Contracts, sent: &Schema, taker: &Contract) -> Option<Misfit> {
     let taken = taker.payload.as_ref()?;
+    remembered(contracts, sent, taken, || {
+        misfit_at(sent.root(), sent.root(), taken.root(), taken.root(), taker.coerced, String::new(), 0)
+    })
+}
+
+/// The same where the payload is only a part of what the service takes: keys may come from elsewhere, and those that
+/// are in the payload have to fit.
+pub fn partial_misfit(contracts: &Contracts, sent: &Schema, taken: &Schema, coerced: bool) -> Option<Misfit> {
+    remembered(contracts, sent, taken, || {
+        let properties = resolve_reference(sent.root(), sent.root()).get("properties")?.as_object()?;
+        properties.iter().find_map(|(key, property)| {
+            let (_, wanted) = taken.properties().find(|(name, _)| name == key)?;
+            misfit_at(sent.root(), property, taken.root(), wanted, coerced, key.clone(), 1)
+        })
+    })
+}
+
+fn remembered(
+    contracts: &Contracts,
+    sent: &Schema,
+    taken: &Schema,
+    find: impl FnOnce() -> Option<Misfit>,
+) -> Option<Misfit> {
     // The two schemas stay where they are while the contracts are there.
     let pair = (std::ptr::from_ref(sent).addr(), std::ptr::from_ref(taken).addr());
-    let find = || misfit_at(sent.root(), sent.root(), taken.root(), taken.root(), taker.coerced, String::new(), 0);
     contracts.derived.remember(&pair, find)
 }
 

@@ -90,6 +90,8 @@ pub struct Needs {
     pub cluster: Option<String>,
     /// The partition.
     pub partition: Option<String>,
+    /// Features that its nodes have.
+    pub constraints: Option<String>,
     /// Features that its nodes have if possible.
     pub prefer: Option<String>,
     /// Who pays.

@@ -11,7 +11,6 @@ declare_rule! {
     /// without it. The key `unknown` of a contract says which of them a service is: `error`, `warning` or `ignore`. Where
     /// the service may read other parameters, only names that look like a listed one are reported, as warnings.
     ///
-    /// # When to ignore it
     /// Where a parameter is for people only, or where the contract does not list all that the service reads.
     ///
     /// # Example

@@ -11,7 +11,6 @@ declare_rule! {
     /// queue of that name and the channel does not lead there. Messages on a channel that is not connected are dropped.
     /// A step without any output whose default channel is not connected is the ordinary end of a chain.
     ///
-    /// # When to ignore it
     /// Where the results on the channel are of no use to this recipe.
     ///
     /// # Example

@@ -1,7 +1,7 @@
 //! Steps that name a service, and a queue on which it does not listen.
 
 use crate::contract::Contract;
-use crate::diagnostic::Sink;
+use crate::diagnostic::{Edit, Sink};
 use crate::lint::Context;
 use crate::syntax::Kind;
 use crate::value::write_string;
@@ -36,8 +36,19 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
         if service.kind() != Kind::String || queue.kind() != Kind::String || queue.has_braces() {
             continue;
         }
-        let Some(contract) = cx.contracts.of_service(&service.text()) else { continue };
         let text = queue.text();
+        let (meant, named) = (service.text(), cx.contracts.all_of_service(&text));
+        if cx.contracts.all_of_queue(&text).is_empty() && named.into_iter().any(|named| named.serves(&meant)) {
+            let message = format!("`service` and `queue` of step `{}` are the wrong way round", cx.recipe.name(step));
+            let swap = vec![
+                Edit { span: service.span(), replacement: queue.raw().to_owned() },
+                Edit { span: queue.span(), replacement: service.raw().to_owned() },
+            ];
+            let diagnostic = RULE.at(queue.span(), message).also(service.span(), "this is the queue");
+            sink.report(diagnostic.help("exchange them").with_fix(false, "exchange them", swap));
+            continue;
+        }
+        let Some(contract) = cx.contracts.of_service(&service.text()) else { continue };
         let is_elsewhere = |contract: &Contract| contract.serves(&text) || contract.other_queues || contract.wrapper;
         // The program in a job may be called like a service.
         if cx.under(step).is_job || cx.contracts.all_of_service(&service.text()).any(is_elsewhere) {

@@ -108,6 +108,7 @@ fn options(job: &Job) -> Vec<String> {
         ("error", Some(pattern(&job.errors))),
         ("clusters", needs.cluster.clone()),
         ("partition", needs.partition.clone()),
+        ("constraint", needs.constraints.clone()),
         ("prefer", needs.prefer.clone()),
         ("account", needs.account.clone()),
         ("qos", needs.qos.clone()),

@@ -155,6 +155,7 @@ impl Server {
             ("standard_output", Some(Value::from(pattern(&job.output)))),
             ("standard_error", Some(Value::from(pattern(&job.errors)))),
             ("partition", text(&needs.partition)),
+            ("constraints", text(&needs.constraints)),
             ("prefer", text(&needs.prefer)),
             ("account", text(&needs.account)),
             ("qos", text(&needs.qos)),

@@ -244,6 +244,9 @@ impl Order {
         if let Some(scheduler) = text("scheduler").filter(|scheduler| scheduler != "slurm") {
             return Err(format!("there is no scheduler `{scheduler}` here, only `slurm`"));
         }
+        if let Some(array) = text("array") {
+            return Err(format!("parameter `cluster.array` is `{array}`, and job arrays are not submitted here"));
+        }
         let number = |name: &str| text(name).and_then(|text| text.trim().parse::<u64>().ok());
         let files = Handover::read(&parameters, &directory)?;
         let commands = cluster.get("commands").cloned().unwrap_or_default();
@@ -262,6 +265,7 @@ impl Order {
             needs: Needs {
                 cluster: text("cluster"),
                 partition: text("partition"),
+                constraints: text("constraints"),
                 prefer: text("prefer"),
                 account: text("account"),
                 qos: text("qos"),
@@ -314,10 +318,30 @@ fn quote(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 
-/// A time as seconds, or as hours, minutes and seconds, perhaps after days.
+/// A duration of ISO 8601 with days and weeks, which are 24 hours and 7 days here, as Python has them.
+fn days_of(text: &str) -> Option<jiff::SignedDuration> {
+    let span: jiff::Span = text.parse().ok()?;
+    let days = i64::from(span.get_years()) * 365
+        + i64::from(span.get_months()) * 30
+        + i64::from(span.get_weeks()) * 7
+        + i64::from(span.get_days());
+    let time = span.years(0).months(0).weeks(0).days(0).to_duration(jiff::SpanRelativeTo::days_are_24_hours()).ok()?;
+    jiff::SignedDuration::from_hours(days.checked_mul(24)?).checked_add(time)
+}
+
+/// A time as seconds; as hours and minutes, and seconds perhaps, after days perhaps; or as a duration of ISO 8601.
 fn time(text: &str) -> Result<Duration, String> {
     let wrong = || format!("parameter `cluster.time_limit` is `{text}`, which is no time");
     let number = |part: &str| part.trim().parse::<u64>().map_err(|_| wrong());
+    if text.trim_start_matches('+').starts_with('P') {
+        let span: jiff::SignedDuration = text.parse().or_else(|_| days_of(text).ok_or_else(wrong))?;
+        return Duration::try_from(span).ok().filter(|limit| !limit.is_zero()).ok_or_else(wrong);
+    }
+    let days = text.trim_end_matches(|c: char| c.is_ascii_alphabetic()).trim_end();
+    if !text.contains(':') && days.len() < text.len() {
+        let days = number(days)?;
+        return days.checked_mul(86_400).map(Duration::from_secs).filter(|limit| !limit.is_zero()).ok_or_else(wrong);
+    }
     let Some(at) = text.find(':') else {
         let seconds: f64 = text.trim().parse().map_err(|_| wrong())?;
         return Duration::try_from_secs_f64(seconds).ok().filter(|limit| !limit.is_zero()).ok_or_else(wrong);
@@ -326,7 +350,11 @@ fn time(text: &str) -> Result<Duration, String> {
     let days = text[..begin].trim_end_matches(|c: char| !c.is_ascii_digit());
     let mut seconds = if days.is_empty() { 0 } else { number(days)? };
     let parts: Vec<&str> = text[begin..].split(':').collect();
-    let [hours, minutes, rest] = parts[..] else { return Err(wrong()) };
+    let [hours, minutes, ref rest @ ..] = parts[..] else { return Err(wrong()) };
+    if rest.len() > 1 {
+        return Err(wrong());
+    }
+    let rest = rest.first().copied().unwrap_or("0");
     for (part, size) in [(hours, 24), (minutes, 60), (rest, 60)] {
         seconds = seconds.checked_mul(size).and_then(|all| all.checked_add(number(part).ok()?)).ok_or_else(wrong)?;
     }
