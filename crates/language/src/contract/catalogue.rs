@@ -236,24 +236,22 @@ impl Contracts {
             return (None, None);
         }
         let wrapper_of = |name: &str| self.all_of_service(name).find(|contract| contract.wrapper);
-        let in_commands = || {
-            let mut found = None;
-            each_command(recipe, step, &mut |command| {
-                if found.is_none() {
-                    found = wrapper_names(command).find_map(wrapper_of);
-                }
-            });
-            found
-        };
+        let (mut in_commands, mut is_named) = (None, false);
+        each_command(recipe, step, &mut |command| {
+            for name in wrapper_names(command) {
+                is_named = true;
+                in_commands = in_commands.or_else(|| wrapper_of(name));
+            }
+        });
         let name = recipe.text(step.service);
-        if let Some(found) = in_commands().or_else(|| name.as_deref().and_then(wrapper_of)) {
+        if let Some(found) = in_commands.or_else(|| name.as_deref().and_then(wrapper_of)) {
             return (Some(found), None);
         }
         let mut others = candidates.iter().copied().filter(|contract| contract.wrapper);
         match (others.next(), others.next()) {
             // The name may be that of another program.
-            (Some(only), None) if name.is_none() => (Some(only), None),
-            (Some(first), Some(second)) if name.is_none() && is_job => (None, Some((first, second))),
+            (Some(only), None) if name.is_none() && is_job && !is_named => (Some(only), None),
+            (Some(first), Some(second)) if name.is_none() && is_job && !is_named => (None, Some((first, second))),
             _ => (None, None),
         }
     }

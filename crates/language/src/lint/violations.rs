@@ -31,6 +31,8 @@ pub struct StepViolation<'a> {
     pub description: Option<String>,
     /// Where that is known from.
     pub evidence: Evidence,
+    /// Whether a payload could have brought what is missing.
+    pub by_payload: bool,
 }
 
 /// Finds them, in the order of the steps.
@@ -116,7 +118,9 @@ impl<'a> Checked<'_, 'a> {
         let roots: Vec<&Command<'a, 'a>> = commands.iter().filter(|command| command.path.is_empty()).collect();
         let cases = roots.iter().filter_map(|command| case_schema(command.choice));
         let schemas: Vec<&'a Schema> = own.into_iter().chain(cases).collect();
-        let known = Known::of(self, &schemas, &roots);
+        // What a command inside lacks may be around it.
+        let known =
+            Known::of(self, &schemas, &roots).with(commands.iter().filter_map(|command| case_schema(command.choice)));
         for schema in &schemas {
             self.check(value, schema, &known, &[], found);
         }
@@ -201,9 +205,11 @@ impl<'a> Checked<'_, 'a> {
         };
         let property = key.zip(schema).and_then(|(key, schema)| {
             let (_, property) = schema.properties().find(|(name, _)| *name == key)?;
-            Some((schema.description(&key).map(str::to_owned), evidence_of(property)))
+            let description = schema.description(&key).map(str::to_owned);
+            Some((description, evidence_of(property), is_read_from(Some(property), "payload")))
         });
-        let (description, evidence) = property.unwrap_or_default();
+        let (description, evidence, from_payload) = property.unwrap_or((None, Evidence::new(), true));
+        let by_payload = self.contract.takes_payload_as(self.part) && from_payload;
         if !path.is_empty() {
             let (outer, inner) = (path_text(path), std::mem::take(&mut violation.path));
             violation.path = match inner.as_str() {
@@ -220,6 +226,7 @@ impl<'a> Checked<'_, 'a> {
             violation,
             description,
             evidence,
+            by_payload,
         }
     }
 
@@ -421,6 +428,16 @@ impl<'a> Known<'a> {
         names.extend(contract.environment.stored_by.iter().map(String::as_str));
         names.extend(contract.nested(checked.part).filter_map(|keys| keys.first()).map(String::as_str));
         Self { all: names.iter().copied().collect(), names, is_open }
+    }
+
+    /// These and the keys that further schemas list.
+    fn with(mut self, schemas: impl Iterator<Item = &'a Schema>) -> Self {
+        for (name, _) in schemas.flat_map(Schema::properties) {
+            if self.all.insert(name) {
+                self.names.push(name);
+            }
+        }
+        self
     }
 
     fn has(&self, name: &str) -> bool {

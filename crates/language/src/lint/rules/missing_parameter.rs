@@ -34,11 +34,10 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
         let step = &cx.recipe.steps()[found.step];
         let (name, service, what) = (cx.recipe.name(step), cx.name_of(found.contract), found.part.noun());
         let path = &found.violation.path;
-        let merged = found.contract.takes_payload_as(found.part);
         let message = match path.is_empty() {
-            true if merged => {
-                format!("step `{name}` gets the {what} `{missing}` from nowhere, and {service} needs it")
-            }
+            true if found.by_payload => format!(
+                "step `{name}` does not get the {what} `{missing}`, which {service} needs: neither the step nor a payload has it"
+            ),
             true => format!("step `{name}` does not give the {what} `{missing}`, which {service} needs"),
             false => format!("{what} `{path}` of step `{name}` has no `{missing}`, which {service} needs"),
         };
