@@ -354,8 +354,11 @@ const COMPARISONS: &[Tried<Compared>] = &[
         // A program that reports by a wrapper has channels of its own.
         let mut recipe = recipe.clone();
         let steps = recipe.as_object_mut().into_iter().flat_map(|recipe| recipe.values_mut());
-        for parameters in steps.filter_map(|step| step.get_mut("parameters")?.as_object_mut()) {
-            parameters.remove("recipewrapper");
+        for step in steps.filter_map(Value::as_object_mut) {
+            step.remove("job_parameters");
+            if let Some(parameters) = step.get_mut("parameters").and_then(Value::as_object_mut) {
+                parameters.remove("recipewrapper");
+            }
         }
         on_channels(&recipe, &channels, "right", "wrong", "\"wrong\"")
     }),

@@ -3,10 +3,11 @@
 //! What is here follows what pydantic 2 accepts for text in its ordinary mode, measured value by value: it takes more
 //! than RFC 3339 (a time without seconds, a date for a date and time, a Unix time for either), and less in places.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+/// Whether text has a format.
+pub type Check = fn(&str) -> bool;
 
 /// The formats that are checked, with their checks. Others are only words.
-pub const FORMATS: [(&str, fn(&str) -> bool); 8] = [
+pub const FORMATS: [(&str, Check); 8] = [
     ("date", is_date),
     ("date-time", is_date_time),
     ("time", is_time),
@@ -167,12 +168,37 @@ fn is_uuid(text: &str) -> bool {
 }
 
 fn is_ipv4(text: &str) -> bool {
-    text.parse::<Ipv4Addr>().is_ok()
+    let is_byte = |part: &str| {
+        let plain = part.len() <= 3 && part.bytes().all(|byte| byte.is_ascii_digit());
+        plain && part.parse::<u8>().is_ok() && (part == "0" || !part.starts_with('0'))
+    };
+    text.split('.').count() == 4 && text.split('.').all(is_byte)
 }
 
 fn is_ipv6(text: &str) -> bool {
     let (address, scope) = text.split_once('%').map_or((text, None), |(address, scope)| (address, Some(scope)));
-    address.parse::<Ipv6Addr>().is_ok() && scope.is_none_or(|scope| !scope.is_empty() && !scope.contains('%'))
+    // Groups of four digits; the last two may be an IPv4 address, and `::` stands for groups that are zero.
+    let groups = |text: &str| -> Option<usize> {
+        if text.is_empty() {
+            return Some(0);
+        }
+        let last = text.split(':').count() - 1;
+        let counts = text.split(':').enumerate().map(|(at, group)| match group {
+            group if at == last && group.contains('.') => is_ipv4(group).then_some(2),
+            group => {
+                let fits = (1..=4).contains(&group.len()) && group.bytes().all(|byte| byte.is_ascii_hexdigit());
+                fits.then_some(1)
+            }
+        });
+        counts.sum()
+    };
+    let is_address = match address.split_once("::") {
+        Some((head, tail)) => {
+            !head.contains('.') && groups(head).zip(groups(tail)).is_some_and(|(head, tail)| head + tail < 8)
+        }
+        None => groups(address) == Some(8),
+    };
+    is_address && scope.is_none_or(|scope| !scope.is_empty() && !scope.contains('%'))
 }
 
 /// Whether text is an absolute URL. Of those of the web a host is asked for.

@@ -8,8 +8,8 @@ use crate::value::write_string;
 
 declare_rule! {
     /// # Why
-    /// Several services may share a queue. Then `service` tells which contract a step is checked against. Without it none
-    /// of them is sure to hold, and nothing is checked.
+    /// A step on a queue that several services share is checked only if it names its service. Without the name none of
+    /// their contracts is sure to hold.
     ///
     /// Where the services take the same parameters, so that it does not matter which one gets the message.
     ///

@@ -52,7 +52,7 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
         let environment = cluster.and_then(|cluster| cluster.get("environment"));
         for commands in [parameters.get("commands"), script].into_iter().flatten() {
             let texts = || commands.descendants().filter(|node| node.kind() == Kind::String);
-            for node in texts().filter(|node| node.raw().contains("$")) {
+            for node in texts().filter(|node| node.raw().contains('$')) {
                 let text = node.text();
                 for (name, range) in variables(&text) {
                     let Some(meant) = meant(name) else { continue };
