@@ -11,7 +11,7 @@ declare_rule! {
     /// A step on a queue that several services share is checked only if it names its service. Without the name none of
     /// their contracts is sure to hold.
     ///
-    /// Where the services take the same parameters, so that it does not matter which one gets the message.
+    /// Ignore the finding where the services take the same parameters.
     ///
     /// # Example
     /// With two contracts for one queue:

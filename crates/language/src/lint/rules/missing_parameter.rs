@@ -10,8 +10,8 @@ declare_rule! {
     /// the step and the payload as one mapping. Then the parameter is reported only where it is certain that no payload
     /// has it: `start` begins here without it, or every channel that leads here lacks it.
     ///
-    /// Where a service of the site adds the parameter in a way that no contract describes. A contract of `zrecipe`
-    /// itself may not fit another service on the same queue; a contract in zrecipe.toml replaces it.
+    /// Ignore the finding where a service of the site adds the parameter in a way that no contract describes. A contract
+    /// of zrecipe itself may not fit another service on the same queue; a contract in zrecipe.toml replaces it.
     ///
     /// # Example
     /// ```json

@@ -7,10 +7,12 @@ use crate::syntax::NodeRef;
 
 declare_rule! {
     /// # Why
-    /// A misspelt parameter is refused by the service, or ignored, and the step runs without it. The key `unknown` of a contract says which of them a service is: `error`, `warning` or `ignore`. Where
-    /// the service may read other parameters, only names that look like a listed one are reported, as warnings.
+    /// A misspelt parameter is refused by the service, or ignored, and the step runs without it. The key `unknown` of a
+    /// contract sets the level: `error`, `warning` or `ignore`. Where the service may read other parameters, only names
+    /// that look like a listed one are reported, as warnings.
     ///
-    /// Where a parameter is for people only, or where the contract does not list all that the service reads.
+    /// Ignore the finding where the parameter is for people only. Where the contract does not list all that the service
+    /// reads, correct the contract.
     ///
     /// # Example
     /// ```json

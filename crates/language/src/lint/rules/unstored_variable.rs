@@ -11,7 +11,7 @@ declare_rule! {
     /// earlier step has to store it there: with `store_result`, for example. A name that no earlier step stores makes the
     /// service fail, or stays as it is written. Without a contract only names that look like a stored one are reported.
     ///
-    /// Where a service stores the name in a way that its contract does not describe.
+    /// Ignore the finding where a service stores the name in a way that its contract does not describe.
     ///
     /// # Example
     /// With a contract that says that `$name` stands for a value, and that `store_result` stores one:

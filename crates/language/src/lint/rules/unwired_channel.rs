@@ -11,7 +11,7 @@ declare_rule! {
     /// queue of that name and the channel does not lead there. Messages on a channel that is not connected are dropped.
     /// A step without any output whose default channel is not connected is the ordinary end of a chain.
     ///
-    /// Where the results on the channel are of no use to this recipe.
+    /// Ignore the finding where the results on the channel are of no use to this recipe.
     ///
     /// # Example
     /// With a contract that says that `result` always fires:
