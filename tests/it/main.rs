@@ -7,6 +7,7 @@ mod commands;
 mod conformance;
 #[path = "../contract.rs"]
 mod contract;
+mod contract_extract;
 mod dlq;
 mod draw;
 #[path = "../shared/files.rs"]

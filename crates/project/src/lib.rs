@@ -7,6 +7,7 @@
 //! | module | contents |
 //! |---|---|
 //! | [`regular`] | the reader of files: regular files only, within a time limit |
+//! | [`python`] | services and wrappers in Python source: facts for contracts |
 //! | [`settings`] | `zrecipe.toml` |
 //! | [`library`] | recipes by name, in directories and built in |
 //! | [`known`] | baseline files: known findings, and the directory of their paths |
@@ -17,5 +18,6 @@ pub mod judge;
 pub mod known;
 pub mod library;
 pub mod project;
+pub mod python;
 pub mod regular;
 pub mod settings;
