@@ -484,7 +484,7 @@ impl Server {
         if self.session.client.watches {
             // Of a directory that is moved or removed nothing is told but itself: created is 1, deleted is 4.
             let mut watchers = vec![serde_json::json!({ "globPattern": "**/*", "kind": 5 })];
-            let patterns = ["**/*.json", "**/*.{yml,yaml}", "**/*.ini", "**/zrecipe.toml"];
+            let patterns = ["**/*.json", "**/*.{yml,yaml}", "**/*.ini", "**/zrecipe.toml", "**/*.py"];
             watchers.extend(patterns.map(|pattern| serde_json::json!({ "globPattern": pattern })));
             registrations.push(serde_json::json!({
                 "id": "zrecipe-files",

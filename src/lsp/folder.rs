@@ -79,7 +79,14 @@ impl Basis {
 
     /// Whether the settings name a file.
     pub fn names(&self, path: &Path) -> bool {
-        self.named().iter().any(|named| named == path)
+        self.is_python(path) || self.named().iter().any(|named| named == path)
+    }
+
+    /// Whether contracts are read from a file of Python source.
+    fn is_python(&self, path: &Path) -> bool {
+        let is_source =
+            path.file_name().is_some_and(|name| zrecipe_project::python::is_source(&name.to_string_lossy()));
+        is_source && self.project.settings.python.iter().any(|directory| path.starts_with(directory))
     }
 
     /// The files that the settings name.

@@ -300,7 +300,7 @@ impl Session {
     /// Whether files of this name are any of our business.
     pub fn is_relevant(path: &Path) -> bool {
         let ends = |ending: &str| path.extension().is_some_and(|found| found == ending);
-        ["json", "yml", "yaml", "ini", "toml"].into_iter().any(ends)
+        ["json", "yml", "yaml", "ini", "toml", "py"].into_iter().any(ends)
     }
 
     /// What is known of the open documents may not be all any more.

@@ -289,9 +289,37 @@ impl Project {
                     }
                 }
             }
+            let (extracted, unread) = self.extracted(&found);
+            found.extend(extracted);
+            unusable.extend(unread);
             (Contracts::assemble(found, self.settings.built_in), unusable)
         });
         (contracts, unusable)
+    }
+
+    /// The contracts that the Python sources of the settings give, without those of services that have one in a file;
+    /// and the sources that cannot be read.
+    fn extracted(&self, known: &[Arc<Contract>]) -> (Vec<Arc<Contract>>, Vec<Unusable>) {
+        let (mut found, mut unusable) = (Vec::new(), Vec::new());
+        for path in &self.settings.python {
+            let name = path.to_string_lossy().into_owned();
+            match crate::python::files::contracts(path) {
+                Ok(texts) => {
+                    let read = texts.iter().map(|(file, text)| Contract::parse(file, text).map(Arc::new));
+                    found.extend(read.filter_map(Result::ok).filter(|contract| {
+                        let shares = |of: fn(&Contract) -> &Vec<String>, other: &Contract| {
+                            of(other).iter().any(|name| of(contract).contains(name))
+                        };
+                        !known.iter().any(|other| {
+                            shares(|contract| &contract.names, other)
+                                && (contract.queues.is_empty() || shares(|contract| &contract.queues, other))
+                        })
+                    }));
+                }
+                Err(why) => unusable.push(Unusable { path: path.clone(), name, why }),
+            }
+        }
+        (found, unusable)
     }
 
     /// The contract in a file.

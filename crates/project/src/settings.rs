@@ -89,6 +89,8 @@ pub struct Settings {
     pub baseline: Option<PathBuf>,
     /// Files with the contracts of services: patterns.
     pub contracts: Vec<PathBuf>,
+    /// Python packages that contracts are read from: directories and files.
+    pub python: Vec<PathBuf>,
     /// What the contracts that come with zrecipe count for.
     pub built_in: BuiltIn,
     /// The site configuration that recipes are held against.
@@ -281,7 +283,7 @@ enum WrittenDecider {
 
 /// `contracts` as written: a list of files, or a table.
 #[derive(Debug, Deserialize)]
-#[serde(untagged, expecting = "`contracts` is a list of files, or a table with `files` and `built-in`")]
+#[serde(untagged, expecting = "`contracts` is a list of files, or a table with `files`, `python` and `built-in`")]
 enum WrittenContracts {
     Files(Vec<PathBuf>),
     Table(WrittenContractsTable),
@@ -292,6 +294,8 @@ enum WrittenContracts {
 struct WrittenContractsTable {
     #[serde(default)]
     files: Vec<PathBuf>,
+    #[serde(default)]
+    python: Vec<PathBuf>,
     #[serde(default)]
     built_in: WrittenBuiltIn,
 }
@@ -497,6 +501,7 @@ impl Settings {
             state_directory: written.state_directory.map(|path| base.join(path)),
             max_file_size: written.max_file_size,
             baseline: written.baseline.map(|path| base.join(path)),
+            python: contracts.python.iter().map(|path| base.join(path)).collect(),
             built_in: contracts.built_in.into(),
             contracts: contracts.files.iter().map(|path| base.join(path)).collect(),
             site: written.site.map(|path| base.join(path)),
@@ -524,7 +529,7 @@ impl Settings {
     /// Forgets the paths that do not pass.
     pub fn keep_paths(&mut self, passes: impl Fn(&Path) -> bool) -> Vec<PathBuf> {
         let mut others = Vec::new();
-        for paths in [&mut self.recipe_directories, &mut self.contracts, &mut self.broker] {
+        for paths in [&mut self.recipe_directories, &mut self.contracts, &mut self.python, &mut self.broker] {
             others.extend(paths.extract_if(.., |path| !passes(path)));
         }
         for path in [&mut self.site, &mut self.baseline, &mut self.state_directory] {
