@@ -52,8 +52,9 @@ pub mod lsp;
 
 pub use zrecipe_broker::{message, transport};
 pub use zrecipe_language::{
-    baseline, bind, compile, contract, diagnostic, diff, document, draw, evidence, fix, flow, format, graph, guard, infer,
-    lint, lower, names, recipe, report, schema, secret, site, source, suppress, syntax, template, topology, value,
+    baseline, bind, compile, contract, diagnostic, diff, document, draw, evidence, fix, flow, format, graph, guard,
+    infer, lint, lower, names, recipe, report, schema, secret, site, source, suppress, syntax, template, topology,
+    value,
 };
 pub use zrecipe_project::{judge, library, project, python, regular, settings};
 pub use zrecipe_runtime::{connection, http, ops, rehearsal, runtime, telemetry, wrapper};
