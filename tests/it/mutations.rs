@@ -358,6 +358,7 @@ const COMPARISONS: &[Tried<Compared>] = &[
             step.remove("job_parameters");
             if let Some(parameters) = step.get_mut("parameters").and_then(Value::as_object_mut) {
                 parameters.remove("recipewrapper");
+                parameters.remove("wrapper");
             }
         }
         on_channels(&recipe, &channels, "right", "wrong", "\"wrong\"")

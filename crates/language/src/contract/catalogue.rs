@@ -268,7 +268,8 @@ impl Contract {
 fn is_job(recipe: &Recipe, step: &Step) -> bool {
     let has_file = || {
         let parameters = step.parameters.map(|parameters| recipe.node(parameters));
-        parameters.is_some_and(|parameters| parameters.get("recipewrapper").is_some())
+        let named = |key: &str| parameters.is_some_and(|parameters| parameters.get(key).is_some());
+        named("recipewrapper") || named("wrapper")
     };
     step.job_parameters.is_some() || has_file()
 }

@@ -51,7 +51,8 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
         let Some(contract) = cx.contracts.of_service(&service.text()) else { continue };
         let is_elsewhere = |contract: &Contract| contract.serves(&text) || contract.other_queues || contract.wrapper;
         // The program in a job may be called like a service.
-        if cx.under(step).is_job || cx.contracts.all_of_service(&service.text()).any(is_elsewhere) {
+        let is_job = cx.under(step).is_job && !cx.contracts.all_of_queue(&text).is_empty();
+        if is_job || cx.contracts.all_of_service(&service.text()).any(is_elsewhere) {
             continue;
         }
         let message = format!("{} does not listen on queue {}", cx.name_of(contract), cx.show(queue));
