@@ -41,7 +41,6 @@ pub(super) fn find<'a>(cx: &Context<'a>) -> Vec<StepViolation<'a>> {
     for (index, step) in cx.recipe.steps().iter().enumerate() {
         let under = cx.under(step);
         for part in Part::ALL {
-            // Job parameters without a program are nobody's.
             let Some(contract) = under.of(part) else { continue };
             let checked = Checked { cx, index, part, contract, value: part_of(cx, step, part) };
             if contract.schema(part).is_some() || part == own_part(contract) && !contract.variants.is_empty() {
