@@ -150,6 +150,8 @@ pub fn serve(connection: &Connection, given: Given) -> Result<End, String> {
         }
     };
     let client = client(&params.capabilities);
+    // Looked up before the answer: a client may end as soon as it has that, and its end would be taken for absence.
+    let client_process = process(&params);
     let result = lsp::InitializeResult {
         capabilities: capabilities(&client),
         server_info: Some(lsp::ServerInfo {
@@ -168,7 +170,7 @@ pub fn serve(connection: &Connection, given: Given) -> Result<End, String> {
     let mut session = Session::new(client, Inbox::new(messages), given, roots(&params), trusted);
     params.initialization_options.iter().for_each(|options| session.configure(options));
     let (events, happened) = unbounded();
-    if let Some(client) = process(&params) {
+    if let Some(client) = client_process {
         let events = events.clone();
         std::thread::spawn(move || watch_process(client, &events));
     }

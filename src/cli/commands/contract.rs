@@ -12,7 +12,7 @@ use zrecipe_language::value::Value;
 use zrecipe_project::python::files;
 use zrecipe_project::python::{Draft, Finding};
 
-/// Draft the contract of a service, from its source, from a model or from recipes that use it
+/// Draft the contract of a service: from source, a model or recipes
 ///
 /// A contract says what a service promises: the queues it listens on, JSON Schemas of its parameters and its input,
 /// and the channels on which it sends. `contracts = ["contracts/*.json"]` in zrecipe.toml puts contracts in force.

@@ -4,7 +4,6 @@ use jsonschema::error::{TypeKind, ValidationErrorKind};
 use jsonschema::paths::LocationSegment;
 use jsonschema::{JsonType, ValidationError};
 
-use super::wording::shorten;
 use super::{Flaw, SchemaValue, Segment};
 use crate::diagnostic::counted;
 
@@ -203,4 +202,14 @@ fn told_apart(mut forms: Vec<Vec<Leaf>>, path: &[Segment]) -> Vec<Vec<Leaf>> {
         forms.retain(only_types);
     }
     forms
+}
+
+/// As much of a text as fits into a message.
+pub(super) fn shorten(text: &str) -> String {
+    const MOST: usize = 40;
+    let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    match text.chars().count() {
+        0..=MOST => text,
+        _ => format!("{}…", text.chars().take(MOST - 1).collect::<String>()),
+    }
 }

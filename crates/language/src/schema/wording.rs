@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use jsonschema::JsonType;
 
-use super::leaf::LeafKind;
+use super::leaf::{LeafKind, shorten};
 use super::{Fault, Problem, SchemaValue, Violation, reads_as_number};
 use crate::diagnostic::nearest;
 use crate::syntax::{Kind, NodeRef, Tree};
@@ -143,16 +143,6 @@ impl Subject<'_> {
                 Problem::Unknown { name: names.into_iter().next().unwrap_or_default(), key: None, meant: None }
             }
         }
-    }
-}
-
-/// As much of a text as fits into a message.
-pub(super) fn shorten(text: &str) -> String {
-    const MOST: usize = 40;
-    let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    match text.chars().count() {
-        0..=MOST => text,
-        _ => format!("{}…", text.chars().take(MOST - 1).collect::<String>()),
     }
 }
 

@@ -367,7 +367,7 @@ impl<'a> Walk<'_, 'a> {
                 let args = given.args.get(1..).unwrap_or_default().to_vec();
                 return Abs::Partial(Rc::new((first, Given { args, ..given })));
             }
-            "getattr" => return self.get_attribute(&given, call),
+            "getattr" => return self.attribute_by_name(&given, call),
             "int" => self.used(&first, Some(Use::Integer)),
             "float" => self.used(&first, Some(Use::Number)),
             "Path" | "PurePath" | "PosixPath" | "fspath" | "abspath" | "exists" | "isfile" | "isdir" | "basename"

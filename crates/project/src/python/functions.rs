@@ -18,7 +18,7 @@ const MAX_CALLS: usize = 8;
 
 impl<'a> Walk<'_, 'a> {
     /// `getattr(object, name)`: a name that begins with a constant chooses among the methods.
-    pub fn get_attribute(&mut self, given: &Given<'a>, call: &'a ExprCall) -> Abs<'a> {
+    pub fn attribute_by_name(&mut self, given: &Given<'a>, call: &'a ExprCall) -> Abs<'a> {
         let Some(owner) = given.args.first() else { return Abs::Unknown };
         let name = given.args.get(1).cloned().unwrap_or(Abs::Unknown);
         match (owner, &name) {

@@ -11,6 +11,8 @@ mod compare;
 mod protect;
 mod read;
 mod routes;
+#[cfg(test)]
+mod tests;
 
 use crate::http::escape;
 use crate::ops::management;
