@@ -82,8 +82,8 @@ fn large_results_are_refused_before_they_are_made() {
     for (text, parameters) in [
         (many("{guid:>1000000}", 400), None),
         (many("{guid:>1000000}", 400), Some(&parameters)),
-        (recipe(&Value::from("{long}".repeat(100_000)).to_json()), Some(&parameters)),
-        (many("{$REPLACE:long}", 100_000), Some(&parameters)),
+        (recipe(&Value::from("{long}".repeat(1_000)).to_json()), Some(&parameters)),
+        (many("{$REPLACE:long}", 1_000), Some(&parameters)),
     ] {
         let compilation = check(&text, parameters);
         let refused: Vec<&str> = compilation.refusals().map(|found| found.rule).collect();

@@ -104,7 +104,7 @@ async fn commands_refuse_what_is_no_file() {
         &["run", "good.json", "--params", "pipe.json"],
         &["service", "-s", "Dispatcher", "--contract", "pipe.json"],
         &["config", "show", "--site", "pipe.yml"],
-        &["dlq", "check", "./pipe.json"],
+        &["dlq", "show", "./pipe.json"],
         &["dlq", "reinject", "-d", "out", "./pipe.json"],
         &["wrap", "--wrap", "x", "--recipewrapper", "pipe.json", "--", "true"],
     ] {
@@ -375,7 +375,7 @@ async fn a_want_of_descriptors_does_not_count_against_a_request() {
     set(free);
     place.write("recipes/good.json", r#"{"1": {"queue": "out"}, "start": [[1, 22]]}"#);
     place.send("processing_recipe", "held", request, Object::new()).await;
-    service.says("held up: cannot read recipes/good.json");
+    service.says("held up by the limit of open files");
     set(usual.current.unwrap_or(1024));
     place.take(&mut out).await;
     let line = service.says("outcome=");
