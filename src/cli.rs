@@ -33,6 +33,7 @@ use zrecipe_project::judge::CheckOptions;
 use zrecipe_project::known;
 use zrecipe_project::library::{self, Library};
 use zrecipe_project::project::{self, Given, Project};
+use zrecipe_project::regular;
 use zrecipe_runtime::connection;
 use zrecipe_runtime::ops::drop_files;
 use zrecipe_runtime::runtime::surroundings::Why;
@@ -84,23 +85,30 @@ impl Common {
     /// # Errors
     /// The first that does not exist.
     fn exist(&self) -> Result<(), Error> {
-        let missing =
-            |option: &str, path: &Path| Error::new(format!("`{option} {}`: no such file or directory", path.display()));
+        let find = |option: &str, path: &Path| {
+            let found = regular::metadata(path).map_err(|error| match error.kind() {
+                io::ErrorKind::NotFound => "no such file or directory".to_owned(),
+                _ => error.to_string(),
+            });
+            found.map_err(|reason| Error::new(format!("`{option} {}`: {reason}", path.display())))
+        };
         for pattern in &self.broker {
-            if library::matching(pattern)?.iter().all(|path| !path.exists()) {
-                return Err(missing("--broker", pattern));
+            match library::matching(pattern)?.first() {
+                Some(path) => _ = find("--broker", path)?,
+                None => return Err(Error::new(format!("`--broker {}`: no file matches", pattern.display()))),
             }
         }
-        if let Some(directory) = self.recipe_dir.iter().find(|directory| !directory.is_dir()) {
-            return Err(missing("--recipe-dir", directory).hint("name a directory with recipes"));
+        for directory in &self.recipe_dir {
+            if !find("--recipe-dir", directory)?.is_dir() {
+                let message = format!("`--recipe-dir {}`: not a directory", directory.display());
+                return Err(Error::new(message).hint("name a directory with recipes"));
+            }
         }
         let from_environment = std::env::var_os("ZOCALO_CONFIG");
-        match &self.site {
-            Some(site) if from_environment.as_deref() != Some(site.as_os_str()) && !site.exists() => {
-                Err(missing("--site", site))
-            }
-            _ => Ok(()),
+        if let Some(site) = self.site.as_ref().filter(|site| from_environment.as_deref() != Some(site.as_os_str())) {
+            find("--site", site)?;
         }
+        Ok(())
     }
 }
 

@@ -278,6 +278,7 @@ async fn looks_at_a_broker_that_is_blocked_say_so_and_end() {
     for _ in 0..2 {
         run(&mut facility.ours(&["dlq", "list", "py"]), 0).await;
     }
+    all_are_back(&facility, 6).await;
     facility.node.control(&["set_disk_free_limit", "900GB"]);
     for look in [&["dlq", "list", "py"][..], &["dlq", "list"], &["dlq", "show", "py"], &["peek", DEAD]] {
         let (_, said) = run(&mut facility.ours(look), 2).await;

@@ -6,6 +6,7 @@
 #[path = "../../fuzz/src/targets.rs"]
 mod targets;
 
+use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 type Target = fn(&[u8]);
@@ -79,7 +80,7 @@ fn run(name: &str, target: Target) {
     if let Ok(again) = std::env::var("ZRECIPE_FUZZ") {
         if let Some(seed) = again.strip_prefix(name).and_then(|rest| rest.strip_prefix(':')) {
             let bytes = input(seed.parse().expect("a seed is a number"));
-            println!("{:?}", String::from_utf8_lossy(&bytes));
+            let _ = writeln!(std::io::stdout(), "{:?}", String::from_utf8_lossy(&bytes));
             target(&bytes);
         }
         return;

@@ -320,11 +320,14 @@ fn violations(order: &[String], files: &[File], file: &File) -> Vec<String> {
 const WALKS: [(&str, &str, &str); 1] =
     [("zrecipe_project", "python", "an abstract walk of Python goes from calls to branches and back")];
 
+/// Which sibling of a folder uses which.
+type Uses = BTreeMap<String, BTreeSet<String>>;
+
 /// Circles of modules that stand side by side in one folder: each uses the next. A module and the modules inside it
 /// are one.
 fn circles(files: &[File]) -> Vec<String> {
     // For each folder: which sibling uses which.
-    let mut uses: BTreeMap<(&str, Vec<String>), BTreeMap<String, BTreeSet<String>>> = BTreeMap::new();
+    let mut uses: BTreeMap<(&str, Vec<String>), Uses> = BTreeMap::new();
     let exists: BTreeSet<(&str, Vec<String>)> = files.iter().map(|file| (file.krate, module(&file.path))).collect();
     for file in files {
         let own = module(&file.path);

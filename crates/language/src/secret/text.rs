@@ -174,7 +174,7 @@ fn credentials(text: &str, scheme: Range<usize>) -> Option<Range<usize>> {
     } else if text[scheme.clone()].eq_ignore_ascii_case("bearer") {
         is_all || is_mixed || value.len() >= 24
     } else {
-        (is_all && is_mixed) || (is_mixed && value.len() >= 16)
+        is_mixed && (is_all || value.len() >= 16)
     };
     is_secret.then_some(start..end)
 }
