@@ -44,7 +44,7 @@
 //! | [`compile`] | the whole pipeline as one function |
 //! | [`names`] | definitions and uses of names |
 //! | [`fix`] | fixes applied to a text |
-//! | [`format`] | canonical layout of a recipe |
+//! | [`mod@format`] | canonical layout of a recipe |
 //! | [`baseline`] | known findings |
 //! | [`report`] | report formats; one file a format |
 //! | [`draw`] | drawing formats; one file a format |

@@ -1,4 +1,4 @@
-//! JSON Schema over a [`Tree`]: what does not fit, at its exact place and in the user's words.
+//! JSON Schema over a [`Tree`](crate::syntax::Tree): what does not fit, at its exact place and in the user's words.
 //!
 //! Strings with placeholders stand for values that are not known: nothing is said about them, or about what depends
 //! on them, unless their values are given. Where a contract says that values are coerced, text counts as what it
