@@ -125,6 +125,14 @@ impl LookArgs {
         if seen.is_interrupted {
             return Err(interrupted());
         }
+        if letters.is_empty() && there.messages > 0 {
+            let left = heap.waiting(transport).await?;
+            if left.messages > 0 && left.consumers == Some(0) {
+                let counted = counted(usize::try_from(left.messages).unwrap_or(usize::MAX), "letter");
+                return Err(Error::new(format!("the broker counts {counted} in `{queue}` and has delivered none"))
+                    .hint("try again; `zrecipe queues` counts without reading"));
+            }
+        }
         let more = (seen.count == self.limit && there.messages > seen.count as u64).then_some(there.messages);
         Ok(Some(Pile { look_at, letters, more, others: there.consumers.unwrap_or(0) }))
     }
@@ -172,7 +180,8 @@ impl Found {
 /// # Errors
 /// The broker takes no messages now, or cannot be reached.
 pub async fn refuse_while_blocked(environment: &Environment, heaps: &[Heap]) -> Result<(), Error> {
-    let Some(limited) = heaps.iter().find(|heap| heap.worn < u32::MAX && heap.count != Some(0)) else { return Ok(()) };
+    // A count of none may be seconds old, so it proves nothing.
+    let Some(limited) = heaps.iter().find(|heap| heap.worn < u32::MAX) else { return Ok(()) };
     match environment.obstacle().await? {
         None => Ok(()),
         Some(reason) => Err(Error::new(format!("cannot read `{}` now: {reason}", limited.queue))

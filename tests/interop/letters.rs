@@ -279,7 +279,7 @@ async fn queues_are_seen_looked_into_and_drained() {
     assert_eq!((&found["unacknowledged"], &found["consumers"], &found["dead"]), (&json!(0), &json!(0), &json!(0)));
     let (table, said) = run(&mut facility.ours(&["queues"]), 0).await;
     assert!(table.lines().nth(1).is_some_and(|row| row.starts_with("py ")), "{table}");
-    assert!(said.contains("nobody takes the messages of `py`"), "{said}");
+    assert!(said.contains("no consumer takes the messages of `py`"), "{said}");
     // Without the management API, AMQP says what it knows.
     let found = &listed(&["queues", "py", "-e", "watched", "--json"]).await["queues"][0];
     assert_eq!((&found["ready"], &found["consumers"], &found["in_per_second"]), (&json!(3), &json!(0), &Json::Null));

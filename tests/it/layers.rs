@@ -241,7 +241,9 @@ fn is_in(file: &str, places: &[&str]) -> bool {
 /// The modules of a crate, in the order of the table in its `lib.rs`.
 fn table(lib: &str) -> Vec<String> {
     let rows = lib.lines().filter_map(|line| line.strip_prefix("//! | [`")?.split_once("`]"));
-    rows.map(|(name, _)| name.trim_start_matches("mod@").to_owned()).filter(|name| !name.starts_with("zrecipe")).collect()
+    rows.map(|(name, _)| name.trim_start_matches("mod@").to_owned())
+        .filter(|name| !name.starts_with("zrecipe"))
+        .collect()
 }
 
 /// Everything that a file does against the laws; `order` is the table of its crate, `files` are all files.
