@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use gen_lsp_types as lsp;
 
+use crate::lsp::client::{Client, Error};
 use crate::lsp::describe::{self, RECIPE_KEYS, STEP_KEYS, of_parameter, schema_of};
 use crate::lsp::forms;
 use crate::lsp::place::{Place, Segment, is_json};
 use crate::lsp::probe::{Probe, is_needed, probes};
-use crate::lsp::client::{Client, Error};
 use crate::lsp::session::Session;
-use crate::lsp::view::View;
 use crate::lsp::tokens::VARIABLES;
+use crate::lsp::view::View;
 use zrecipe_language::diagnostic::{Edit, counted};
 use zrecipe_language::document::DocumentKind;
 use zrecipe_language::infer;

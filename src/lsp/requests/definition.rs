@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use gen_lsp_types as lsp;
 
-use crate::lsp::convert::{self, Lines, SCHEME};
 use crate::lsp::client::{Client, Error};
+use crate::lsp::convert::{self, Lines, SCHEME};
 use crate::lsp::session::Session;
 use zrecipe_language::compile::structure;
 use zrecipe_language::contract::{self, Contracts};

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use gen_lsp_types as lsp;
 
-use crate::lsp::convert;
 use crate::lsp::client::{Client, Error};
+use crate::lsp::convert;
 use crate::lsp::session::Session;
 use crate::lsp::view::View;
 use zrecipe_language::document::Document;

@@ -2,13 +2,13 @@
 
 use gen_lsp_types as lsp;
 
+use crate::lsp::client::{Client, Error};
 use crate::lsp::describe::{self, RECIPE_KEYS, STEP_KEYS};
 use crate::lsp::forms;
 use crate::lsp::place::key_at;
-use crate::lsp::client::{Client, Error};
 use crate::lsp::session::Session;
-use crate::lsp::view::View;
 use crate::lsp::tokens::VARIABLES;
+use crate::lsp::view::View;
 use zrecipe_language::document::DocumentKind;
 use zrecipe_language::names::Name;
 use zrecipe_language::site;

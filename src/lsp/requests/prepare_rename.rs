@@ -2,8 +2,8 @@
 
 use gen_lsp_types as lsp;
 
-use crate::lsp::renaming::renamable;
 use crate::lsp::client::{Client, Error};
+use crate::lsp::renaming::renamable;
 use crate::lsp::session::Session;
 
 /// The request.

@@ -2,8 +2,8 @@
 
 use gen_lsp_types as lsp;
 
-use crate::lsp::renaming::{edits, renamable, renamed, scope};
 use crate::lsp::client::{Client, Error};
+use crate::lsp::renaming::{edits, renamable, renamed, scope};
 use crate::lsp::session::Session;
 use crate::lsp::view::workspace_edit;
 

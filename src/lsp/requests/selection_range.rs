@@ -2,8 +2,8 @@
 
 use gen_lsp_types as lsp;
 
-use crate::lsp::place::extent;
 use crate::lsp::client::{Client, Error};
+use crate::lsp::place::extent;
 use crate::lsp::session::Session;
 use crate::lsp::view::View;
 use zrecipe_language::source::Span;

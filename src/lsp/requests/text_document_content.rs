@@ -2,9 +2,9 @@
 
 use gen_lsp_types as lsp;
 
+use crate::lsp::client::{Client, Error};
 use crate::lsp::convert::SCHEME;
 use crate::lsp::describe::rule_page;
-use crate::lsp::client::{Client, Error};
 use crate::lsp::session::Session;
 use zrecipe_language::contract::BUILT_IN;
 

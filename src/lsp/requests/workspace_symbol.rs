@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use gen_lsp_types as lsp;
 
-use crate::lsp::title::title;
 use crate::lsp::client::{Client, Error};
 use crate::lsp::session::Session;
+use crate::lsp::title::title;
 use zrecipe_language::names::Name;
 
 /// The request.

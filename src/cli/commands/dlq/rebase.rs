@@ -8,7 +8,6 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::cli::broker::Environment;
-use zrecipe_runtime::runtime::LOGBOOK;
 use crate::cli::confirm::confirm;
 use crate::cli::letters::{Found, LookArgs, interrupted, name};
 use crate::cli::progress::block_on_politely;
@@ -18,12 +17,13 @@ use zrecipe_broker::transport::Transport;
 use zrecipe_language::bind::bind;
 use zrecipe_language::diagnostic::counted;
 use zrecipe_language::infer;
-use zrecipe_project::judge::CheckOptions;
 use zrecipe_language::value::{Object, Value};
+use zrecipe_project::judge::CheckOptions;
 use zrecipe_project::library::Library;
 use zrecipe_runtime::ops::dead_letters::{self, Fate, Letter, Look, fresh_headers, look};
 use zrecipe_runtime::ops::logbook;
 use zrecipe_runtime::ops::rebase::rebase;
+use zrecipe_runtime::runtime::LOGBOOK;
 
 /// What to put into which letters.
 #[derive(Debug, clap::Args)]

@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use crate::diagnostic::Sink;
-use crate::lint::{SETTINGS_SCHEMA, Context, RULES, nearest};
+use crate::lint::{Context, RULES, SETTINGS_SCHEMA, nearest};
 use crate::schema::Schema;
 use crate::syntax::ProblemKind;
 

@@ -17,8 +17,8 @@ use lettre::{AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Executor};
 
 use super::BuiltIn;
 use crate::runtime::journal::Journal;
-use crate::runtime::surroundings::{Surroundings, Why};
 use crate::runtime::pressure::Obstacle;
+use crate::runtime::surroundings::{Surroundings, Why};
 use crate::runtime::{Job, Outcome, Service, StepResult};
 use zrecipe_broker::message::message_id;
 use zrecipe_language::contract::Contracts;

@@ -29,9 +29,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::BuiltIn;
+use crate::runtime::ending::Ending;
 use crate::runtime::handover::Handover;
 use crate::runtime::journal::{Entry, Journal};
-use crate::runtime::ending::Ending;
 use crate::runtime::process::{LOGIN, Program, run};
 use crate::runtime::roots::{self, Roots};
 use crate::runtime::said;
