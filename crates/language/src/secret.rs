@@ -233,7 +233,7 @@ fn hidden_items(name: &str, items: Vec<Value>) -> Value {
 /// A text without the secrets in it.
 ///
 /// ```
-/// let shown = zrecipe::secret::hidden_text("curl -H 'Authorization: Bearer abc123' http://me:pw@host/");
+/// let shown = zrecipe_language::secret::hidden_text("curl -H 'Authorization: Bearer abc123' http://me:pw@host/");
 /// assert_eq!(shown, "curl -H 'Authorization: •••' http://•••@host/");
 /// ```
 pub fn hidden_text(text: &str) -> String {
