@@ -91,13 +91,18 @@ impl Project {
     /// # Errors
     /// The first input that cannot be used.
     pub fn ready(&self) -> Result<(), project::Error> {
+        // Directories and files are read once, not for each document.
+        if self.ready.get().is_some() {
+            return Ok(());
+        }
         self.topology()?;
         self.recipe_names()?;
         self.settings.baseline.as_deref().map(Known::read).transpose()?;
-        match self.usable_contracts().1.first() {
-            Some(contract) => Err(project::Error::Contract { name: contract.name.clone(), why: contract.why.clone() }),
-            None => Ok(()),
+        if let Some(contract) = self.usable_contracts().1.first() {
+            return Err(project::Error::Contract { name: contract.name.clone(), why: contract.why.clone() });
         }
+        let _ = self.ready.set(());
+        Ok(())
     }
 
     /// Broker configuration that recipes are checked against, if it can be used.

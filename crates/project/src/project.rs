@@ -45,6 +45,8 @@ pub struct Project {
     topology: OnceLock<Topology>,
     /// Inputs of the judge that could be read.
     pub(crate) resolved: OnceLock<Resolved>,
+    /// Set once all inputs were found usable.
+    pub(crate) ready: OnceLock<()>,
     named_brokers: OnceLock<HashSet<PathBuf>>,
     /// What the settings name and that does not count.
     outside: Vec<PathBuf>,
@@ -125,6 +127,7 @@ impl Project {
             contracts,
             topology,
             resolved: OnceLock::new(),
+            ready: OnceLock::new(),
             named_brokers: OnceLock::new(),
             outside: Vec::new(),
             unsettled,
