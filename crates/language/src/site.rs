@@ -4,13 +4,19 @@
 //! [`Files`], so that reading stays pure; `include`, which the reference documents and does not do, works as it is
 //! documented.
 
+mod blocks;
+mod logging;
+mod read;
+
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
+pub use self::blocks::{Written, secrets, written};
+pub use self::logging::{LOGGING_PARTS, LoggingUse, logging_scopes, logging_uses};
+use self::read::Way;
 use crate::schema::Schema;
-use crate::secret::{has_password, is_secret};
 use crate::source::Span;
 use crate::syntax::{Kind, NodeId, NodeRef, Tree};
 
@@ -32,12 +38,6 @@ const FORMS: [(&str, &str); 12] = [
     ("storage", include_str!("../../../schemas/site/storage.schema.json")),
     ("transport", include_str!("../../../schemas/site/transport.schema.json")),
 ];
-
-/// How many files may include one another, one in the other.
-const MOST_INCLUDES: usize = 16;
-
-/// How many files may be included in all.
-const MOST_INCLUDED: usize = 100;
 
 /// The files that a configuration names.
 pub trait Files: Sync {
@@ -113,32 +113,6 @@ pub struct Site {
     whole: Option<Box<Site>>,
     /// The environments of all files, and what each is a name for.
     aliases: OnceLock<HashMap<String, Option<String>>>,
-}
-
-/// A plugin block that is written in the document at hand.
-#[derive(Debug, Clone)]
-pub struct Written<'t> {
-    /// Its name; nothing when it is a file of its own.
-    pub name: Option<Cow<'t, str>>,
-    /// Where a finding about all of it should point.
-    pub place: Span,
-    /// What it says.
-    pub content: NodeRef<'t>,
-    /// The plugin that it is for.
-    pub plugin: Cow<'t, str>,
-}
-
-/// A handler, formatter or filter that a logging configuration names.
-#[derive(Debug, Clone, Copy)]
-pub struct LoggingUse<'t> {
-    /// The configuration, the block itself or a step of `verbose`, that must define it.
-    pub scope: NodeRef<'t>,
-    /// Where it is defined: `handlers`, `formatters` or `filters`.
-    pub part: &'static str,
-    /// Its name.
-    pub name: NodeRef<'t>,
-    /// Whether it is an argument of a handler's class, which may mean something else by it.
-    pub is_argument: bool,
 }
 
 /// A plugin block.
@@ -257,55 +231,6 @@ impl Site {
         });
         let whole = outer.filter(|whole| whole.files().iter().any(|part| Arc::ptr_eq(&part.tree, &tree)));
         Self { whole: whole.map(Box::new), ..Self::with(tree, files) }
-    }
-
-    fn read(tree: Arc<Tree>, files: &dyn Files, way: &mut Way) -> Self {
-        let name = tree.source().name();
-        way.within.push(name.to_owned());
-        let root = tree.root();
-        let mut site = Self {
-            blocks: Vec::new(),
-            environments: Vec::new(),
-            includes: Vec::new(),
-            recipe_directories: Vec::new(),
-            whole: None,
-            aliases: OnceLock::new(),
-            tree: Arc::clone(&tree),
-        };
-        let mut last: HashMap<String, usize> = HashMap::new();
-        for (at, member) in root.members().enumerate() {
-            last.insert(member.key.text().into_owned(), at);
-        }
-        for (at, member) in root.members().enumerate() {
-            let key = member.key.text();
-            let value = member.value;
-            match &*key {
-                // Of a repeated key the last counts.
-                _ if last.get(&*key) != Some(&at) => {}
-                "version" => {}
-                "environments" => {
-                    site.environments = value.members().map(|member| environment(member.key, member.value)).collect()
-                }
-                "include" => {
-                    for node in value.items().filter(|item| item.kind() == Kind::String) {
-                        site.includes.push(include(node, files, way));
-                    }
-                }
-                _ => {
-                    let file = (value.kind() == Kind::String).then(|| files.look(name, &value.text()));
-                    let is_storage = plugin_of(value).is_some_and(|plugin| plugin == "storage");
-                    if is_storage && let Some(directory) = recipe_directory(value) {
-                        // The dispatcher takes it as it is: relative to wherever it runs.
-                        let absolute = directory.text().starts_with('/');
-                        let look = if absolute { files.look(name, &directory.text()) } else { Look::Unknown };
-                        site.recipe_directories.push((directory.id(), look));
-                    }
-                    site.blocks.push(Block { name: key.into_owned(), key: member.key.id(), value: value.id(), file });
-                }
-            }
-        }
-        way.within.pop();
-        site
     }
 
     /// The document.
@@ -508,159 +433,9 @@ pub fn form_of(plugin: &str) -> Option<&'static Schema> {
     COMPILED[at].get_or_init(|| Schema::published(FORMS[at].1)).as_ref()
 }
 
-/// The keys in a block under which a secret itself is written, and not the path of a file that holds it; a password in
-/// the address of a server is one.
-pub fn secrets(block: NodeRef<'_>) -> Vec<NodeRef<'_>> {
-    let objects = block.descendants().filter(|node| node.kind() == Kind::Object);
-    let is_written = |value: NodeRef<'_>| {
-        let text = value.text();
-        // What every broker comes with is no secret.
-        let is_known = text.starts_with(['/', '~', '.']) || text == "guest";
-        let scalar = matches!(value.kind(), Kind::String | Kind::Number) && !text.is_empty() && !is_known;
-        scalar || value.items().next().is_some()
-    };
-    let members = objects.flat_map(|object| object.members());
-    members
-        .filter(|member| {
-            has_password(&member.value.text()) || (is_secret(&member.key.text()) && is_written(member.value))
-        })
-        .map(|member| member.key)
-        .collect()
-}
-
-/// The plugin blocks of a site configuration, or the one that a document is. A block that is written once and named
-/// twice is one.
-pub fn written<'t>(tree: &'t Tree, site: Option<&'t Site>) -> Vec<Written<'t>> {
-    let root = tree.root();
-    let Some(site) = site else {
-        let plugin = plugin_of(root);
-        let place = root.get("plugin").map_or(root.head(), NodeRef::span);
-        return plugin.map(|plugin| Written { name: None, place, content: root, plugin }).into_iter().collect();
-    };
-    let mut found: Vec<Written<'t>> = Vec::new();
-    for block in &site.blocks {
-        let content = site.node(block.value);
-        let Some(plugin) = plugin_of(content) else { continue };
-        if found.iter().all(|other| other.content.span() != content.span()) {
-            let name = Some(Cow::Borrowed(block.name.as_str()));
-            found.push(Written { name, place: site.node(block.key).span(), content, plugin });
-        }
-    }
-    found
-}
-
-impl<'t> Written<'t> {
-    /// What to call it in a message.
-    pub fn called(&self) -> String {
-        self.name.as_ref().map_or_else(|| "the block".to_owned(), |name| format!("`{name}`"))
-    }
-
-    /// The value of a setting that is written in this block.
-    pub fn own(&self, key: &str) -> Option<NodeRef<'t>> {
-        self.content.get(key).filter(|value| self.holds(*value))
-    }
-
-    /// Whether something is written in this block, and not taken from elsewhere by an alias or `<<`.
-    pub fn holds(&self, node: NodeRef<'_>) -> bool {
-        let (block, node) = (self.content.span(), node.span());
-        block.start <= node.start && node.end <= block.end
-    }
-}
-
-/// The parts of a logging configuration that define something by its name.
-pub const LOGGING_PARTS: [&str; 3] = ["handlers", "formatters", "filters"];
-
-/// What defines handlers, formatters and filters in a block of the plugin `logging`: it, and steps of `verbose` that
-/// configure everything anew.
-pub fn logging_scopes(block: NodeRef<'_>) -> Vec<NodeRef<'_>> {
-    let steps = block.get("verbose").into_iter().flat_map(NodeRef::items);
-    let incremental = |scope: &NodeRef<'_>| scope.get("incremental").and_then(NodeRef::as_bool);
-    let block = Some(block).filter(|block| incremental(block) != Some(true));
-    block.into_iter().chain(steps.filter(|step| incremental(step) == Some(false))).collect()
-}
-
-/// What a block of the plugin `logging` names.
-pub fn logging_uses<'t>(block: NodeRef<'t>) -> Vec<LoggingUse<'t>> {
-    let mut uses = Vec::new();
-    for scope in logging_scopes(block) {
-        let mut note = |part, node: Option<NodeRef<'t>>, is_argument| {
-            let names = node.into_iter().flat_map(|node| std::iter::once(node).chain(node.items()));
-            let names = names.filter(|name| name.kind() == Kind::String);
-            uses.extend(names.map(|name| LoggingUse { scope, part, name, is_argument }));
-        };
-        let values = |key: &str| scope.get(key).into_iter().flat_map(NodeRef::members).map(|member| member.value);
-        for logger in scope.get("root").into_iter().chain(values("loggers")) {
-            note("handlers", logger.get("handlers"), false);
-            note("filters", logger.get("filters"), false);
-        }
-        for handler in values("handlers") {
-            note("formatters", handler.get("formatter"), false);
-            note("filters", handler.get("filters"), false);
-            // Handlers that hand on to others.
-            note("handlers", handler.get("target"), true);
-            note("handlers", handler.get("handlers"), true);
-        }
-    }
-    uses
-}
-
-fn recipe_directory(block: NodeRef<'_>) -> Option<NodeRef<'_>> {
-    block.get("zocalo.recipe_directory").filter(|directory| directory.kind() == Kind::String)
-}
-
-fn environment(key: NodeRef<'_>, value: NodeRef<'_>) -> Environment {
-    let names = |node: NodeRef<'_>| {
-        let one = (node.kind() == Kind::String).then_some(node);
-        one.into_iter()
-            .chain(node.items())
-            .filter(|node| node.kind() == Kind::String)
-            .map(|node| (node.text().into_owned(), node.id()))
-            .collect()
-    };
-    let groups = match value.kind() {
-        Kind::Array => vec![Group { name: "plugins".to_owned(), node: value.id(), blocks: names(value) }],
-        _ => {
-            let group = |member: crate::syntax::Member<'_>| Group {
-                name: member.key.text().into_owned(),
-                node: member.value.id(),
-                blocks: names(member.value),
-            };
-            value.members().map(group).collect()
-        }
-    };
-    let alias = (value.kind() == Kind::String).then(|| value.text().into_owned());
-    Environment { name: key.text().into_owned(), key: key.id(), value: value.id(), alias, groups }
-}
-
-/// How reading came to a file.
-#[derive(Default)]
-struct Way {
-    /// The files that are being read, one within the other.
-    within: Vec<String>,
-    /// How many files have been included.
-    included: usize,
-}
-
-fn include(node: NodeRef<'_>, files: &dyn Files, way: &mut Way) -> Include {
-    way.included += 1;
-    let look = if way.included > MOST_INCLUDED {
-        Look::Unreadable(format!("more than {MOST_INCLUDED} files are included"))
-    } else {
-        files.look(node.tree().source().name(), &node.text())
-    };
-    let mut include = Include { node: node.id(), look, site: None, endless: false };
-    if let Look::File { tree, .. } = &include.look {
-        include.endless =
-            way.within.iter().any(|name| name == tree.source().name()) || way.within.len() == MOST_INCLUDES;
-        if !include.endless {
-            include.site = Some(Box::new(Site::read(Arc::clone(tree), files, way)));
-        }
-    }
-    include
-}
-
 #[cfg(test)]
 mod tests {
+    use super::read::MOST_INCLUDED;
     use super::*;
     use crate::source::Source;
     use crate::syntax::yaml;
