@@ -19,7 +19,7 @@ use zrecipe::transport::amqp::{self, Amqp, Options};
 use zrecipe::transport::{Outgoing, Transport};
 use zrecipe::value::{Object, Value};
 
-use crate::contract::{accept, next, nothing_else_comes, queue, subscribe, within};
+use crate::contract::{accept, message, next, nothing_else_comes, queue, subscribe, within};
 use crate::proxy::{Point, Proxy};
 use crate::rabbitmq::Node;
 use crate::wait::eventually;
@@ -335,5 +335,32 @@ async fn a_job_may_outlast_the_brokers_patience() {
     assert_eq!(proxy.connections(), 1);
     let complaints = proxy.complaints();
     assert!(matches!(complaints.as_slice(), [only] if only.contains("timed out")), "{complaints:?}");
+    sender.close().await.expect("close");
+}
+
+/// A broker that restarts may leave the request for a subscription without an answer, while the connection lives.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_subscription_that_is_not_answered_is_requested_again() {
+    let node = Node::start("unanswered", None).await;
+    prepare(&admin(&node).await.create_channel().await.expect("a channel")).await;
+    let sender = Amqp::connect(options(node.port)).await.expect("connect");
+    for after in [0, 1] {
+        let proxy = Proxy::with_fault(node.port, Point::SubscriptionLost(after), false).await;
+        let consumer = Amqp::connect(options(proxy.port)).await.expect("connect");
+        let mut deliveries = subscribe(&consumer, queue("in"), 1).await;
+        if after == 1 {
+            // The second request follows the loss of the connection.
+            proxy.open(false);
+            proxy.open(true);
+            proxy.is_cut().await;
+        }
+        let id = format!("message-{after}");
+        sender.send(vec![message(&id, queue("in"))]).await.expect("send");
+        let delivery = within("the message", deliveries.next()).await.expect("the subscription lives");
+        assert_eq!(delivery.id, id);
+        consumer.settle(&delivery, accept(vec![])).await.expect("settle");
+        assert_eq!(proxy.connections(), after as u64 + 2);
+        consumer.close().await.expect("close");
+    }
     sender.close().await.expect("close");
 }

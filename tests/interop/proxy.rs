@@ -138,6 +138,8 @@ pub enum Point {
     BeforeAcknowledgement,
     /// The broker is sent the acknowledgement, and nothing after it.
     AfterAcknowledgement,
+    /// The broker never gets the request for a subscription, after so many that it got. The connection lives.
+    SubscriptionLost(usize),
     /// Where [`Proxy::cut`] says so.
     Elsewhere,
 }
@@ -156,6 +158,7 @@ struct Heard {
     published: u64,
     confirmed: BTreeSet<u64>,
     delivered: usize,
+    subscriptions: usize,
     complaints: Vec<String>,
 }
 
@@ -171,6 +174,7 @@ enum Fate {
 
 /// Class and method of what counts here.
 const PUBLISH: (u16, u16) = (60, 40);
+const CONSUME: (u16, u16) = (60, 20);
 const DELIVER: (u16, u16) = (60, 60);
 const ACK: (u16, u16) = (60, 80);
 const CLOSE_CHANNEL: (u16, u16) = (20, 40);
@@ -265,6 +269,15 @@ impl Trap {
             (Point::Confirmed(count), Some(PUBLISH)) if self.heard().published == count => Fate::Waits,
             (_, Some(PUBLISH)) => {
                 self.heard().published += 1;
+                Fate::Passes
+            }
+            (Point::SubscriptionLost(after), Some(CONSUME)) => {
+                let mut heard = self.heard();
+                if heard.subscriptions == after {
+                    self.sprung.send_replace(true);
+                    return Fate::Vanishes;
+                }
+                heard.subscriptions += 1;
                 Fate::Passes
             }
             (Point::BeforeAcknowledgement, Some(ACK)) => Fate::Cuts,

@@ -155,7 +155,9 @@ impl Transport for Amqp {
             let link = shared.link(deadline).await?;
             match unless_gone(&shared.states, link.epoch, reception.open(&link)).await {
                 Some(Ok(opened)) => break opened,
-                Some(Err(error)) if link.is_up() => return Err(reception.explain(&error)),
+                Some(Err(error)) if link.is_up() || Instant::now() >= deadline => {
+                    return Err(reception.explain(&error));
+                }
                 Some(Err(_)) | None => {}
             }
         };

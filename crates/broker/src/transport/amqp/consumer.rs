@@ -4,6 +4,7 @@
 //! when the channel is gone, all of that is no longer ours and comes again.
 
 use std::collections::{HashMap, VecDeque};
+use std::io;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -170,6 +171,9 @@ pub(super) struct Reception {
     holdings: Arc<Holdings>,
 }
 
+/// Limit of the time between the request for a subscription and the broker's answer.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(15);
+
 /// The epoch of a connection, and a consumer on it.
 pub(super) type Opened = (u64, Channel, Consumer);
 
@@ -205,8 +209,20 @@ impl Reception {
         Self { number, subscription, sender, stops, states, standing, place, holdings }
     }
 
-    /// Subscribes on the connection that there is; its epoch comes along.
-    pub(super) async fn open(&self, link: &Link) -> Result<Opened, lapin::Error> {
+    /// Subscribes on this connection. A broker that restarts may never answer a request that came too early; then the
+    /// connection is given up, and the caller tries the next one.
+    pub(super) async fn open(&self, link: &Arc<Link>) -> Result<Opened, lapin::Error> {
+        match timeout(OPEN_TIMEOUT, self.request(link)).await {
+            Ok(opened) => opened,
+            Err(_) => {
+                link.give_up();
+                let reason = format!("the subscription was not answered within {} s", OPEN_TIMEOUT.as_secs());
+                Err(io::Error::new(io::ErrorKind::TimedOut, reason).into())
+            }
+        }
+    }
+
+    async fn request(&self, link: &Link) -> Result<Opened, lapin::Error> {
         let channel = link.channel().await?;
         channel.basic_qos(self.subscription.prefetch.max(1), BasicQosOptions::default()).await?;
         let name = short(self.subscription.source.name()).unwrap_or_default();

@@ -4,7 +4,7 @@
 //! connection belongs to others now, and its tags must never be used on the next one.
 
 use std::pin::pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
@@ -40,6 +40,8 @@ pub(super) struct Link {
     connection: Connection,
     /// Tells connections of this process apart.
     pub(super) epoch: u64,
+    /// It is being closed, because the broker did not answer on it.
+    is_given_up: AtomicBool,
 }
 
 impl Link {
@@ -53,7 +55,18 @@ impl Link {
     }
 
     pub(super) fn is_up(&self) -> bool {
-        self.connection.status().connected()
+        self.connection.status().connected() && !self.is_given_up.load(Ordering::Relaxed)
+    }
+
+    /// Closes a connection on which the broker does not answer, so that [`keep`] makes another. A broker that takes
+    /// nothing from us would not answer on another one either, so that connection stays.
+    pub(super) fn give_up(self: &Arc<Self>) {
+        if self.is_blocked() {
+            return;
+        }
+        self.is_given_up.store(true, Ordering::Relaxed);
+        let link = Arc::clone(self);
+        tokio::spawn(async move { _ = timeout(FAREWELL, link.connection.close(320, "no answer".into())).await });
     }
 }
 
@@ -164,7 +177,7 @@ pub(super) async fn connect(options: &Options) -> Result<Arc<Link>, Failure> {
         match attempt {
             Ok(connection) => {
                 let epoch = EPOCHS.fetch_add(1, Ordering::Relaxed);
-                return Ok(Arc::new(Link { connection, epoch }));
+                return Ok(Arc::new(Link { connection, epoch, is_given_up: AtomicBool::new(false) }));
             }
             Err(failure) => {
                 is_denied &= failure.is_denied;
