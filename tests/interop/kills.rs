@@ -36,7 +36,8 @@ const FULL: Size = Size { requests: 15_000, services: 100, nodes: 20 };
 
 fn options(port: u16) -> Options {
     let host = Host { name: "127.0.0.1".to_owned(), port };
-    Options { heartbeat: Duration::from_secs(5), patience: PATIENCE, ..Options::new(vec![host]) }
+    // Far less than the test waits for the next message, so that what was never confirmed is sent again meanwhile.
+    Options { heartbeat: Duration::from_secs(5), patience: PATIENCE / 6, ..Options::new(vec![host]) }
 }
 
 /// What a consumer of ours was handed.
@@ -115,7 +116,7 @@ async fn every_request_survives_the_death_of_services_and_of_the_broker() {
     let mut nodes = 0;
     for kill in 0..kills {
         let due = size.requests * (kill + 1) / (kills + 1);
-        progress(&mut counted, due).await;
+        progress(&facility, &mut counted, due).await;
         if (kill + 1) * size.nodes / kills > nodes {
             nodes += 1;
             facility.node.restart().await;
@@ -125,7 +126,7 @@ async fn every_request_survives_the_death_of_services_and_of_the_broker() {
             *service = serve(&facility);
         }
     }
-    progress(&mut counted, size.requests).await;
+    progress(&facility, &mut counted, size.requests).await;
     within("all is sent", sending).await.expect("join");
     for service in &mut services {
         service.kill().await.expect("it is killed");
@@ -157,14 +158,19 @@ async fn every_request_survives_the_death_of_services_and_of_the_broker() {
     }
 }
 
-async fn progress(counted: &mut watch::Receiver<usize>, due: usize) {
+async fn progress(facility: &Facility, counted: &mut watch::Receiver<usize>, due: usize) {
     loop {
         let before = *counted.borrow_and_update();
         if before >= due {
             return;
         }
         let changed = timeout(PATIENCE, counted.changed()).await;
-        changed.unwrap_or_else(|_| panic!("nothing comes after {before} messages")).expect("it is received");
+        let stalled = || {
+            let columns = ["name", "messages_ready", "messages_unacknowledged", "consumers"];
+            let queues = facility.node.control(&[&["list_queues", "--silent"], &columns[..]].concat());
+            panic!("nothing comes after {before} messages\n{}\n{queues}", columns.join(" "))
+        };
+        changed.unwrap_or_else(|_| stalled()).expect("it is received");
     }
 }
 
