@@ -1,6 +1,11 @@
 //! What messages and requests are read as, and what is refused.
 
+use std::time::Duration;
+
 use super::*;
+use zrecipe_language::source::Source;
+use zrecipe_language::syntax::json::read_value;
+use zrecipe_language::value::{Object, Value};
 
 #[test]
 fn requests_that_are_too_long_and_ids_that_name_no_file_are_refused() {

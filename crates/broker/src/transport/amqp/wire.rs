@@ -2,48 +2,43 @@
 //!
 //! AMQP has no JSON: a number that fits none of its types, and text that is no Unicode, travel as JSON text. Headers
 //! lose their order.
+//!
+//! Submodules: `headers` (what is counted in them, and whose they are), `properties` (what else a sender says), `values`
+//! (JSON and AMQP).
+
+mod headers;
+mod properties;
+mod values;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use lapin::BasicProperties;
-use lapin::types::{AMQPValue, DecimalValue, FieldTable, ShortString};
+use lapin::types::{AMQPValue, ShortString};
 
+pub use self::headers::DELAY;
+use self::headers::{ACQUIRED, BROKER_COUNT, DEATHS, REASON, RENEWED, RETRIES, death_is, field, own_headers};
+pub(super) use self::headers::{deliveries, headers, is_renewed, retries, returns, sent};
+pub(super) use self::properties::said;
+use self::properties::{fresh, say};
+use self::values::{integer, to_table};
 use crate::message::{Destination, Outgoing};
 use crate::transport::Error;
-use zrecipe_language::value::{Number, Object, Value};
 
-/// How often we have sent a message once more to its queue.
-const RETRIES: &str = "zrecipe-retries";
-/// Why a message is a dead letter.
-const REASON: &str = "zrecipe-reason";
-/// The deaths of a message, newest first.
-const DEATHS: &str = "x-death";
-/// How often a quorum queue had the message come back.
-const BROKER_COUNT: &str = "x-delivery-count";
-/// That a message without an id is a copy of one that was delivered before.
-const RENEWED: &str = "zrecipe-renewed";
-/// How often it was handed to a consumer, in newer versions.
-const ACQUIRED: &str = "x-acquired-count";
-/// What brokers write for their own use; not the sender's.
-const BOOKKEEPING: [&str; 5] = [RETRIES, RENEWED, BROKER_COUNT, ACQUIRED, "x-delay"];
-/// Below which a message's properties tell more of its headers.
-const HEADERS: &str = "headers";
-/// Exchanges and queues in which messages wait have names that begin so.
-pub const DELAY: &str = "zrecipe.delay.";
 /// What the queue for the dead letters of another one is called before that one's name.
 pub(super) const DEAD_LETTERS: &str = "dlq.";
+
 /// Longer ones cannot be named.
 const LONGEST_NAME: usize = 255;
+
 /// The longest frame, in bytes: what RabbitMQ proposes. Longer bodies go in several, but the headers of a message in one,
 /// and RabbitMQ sends that whatever we ask for: less would make a queue with such a message one that cannot be read. The
 /// library keeps room for 64 of them on each connection.
 pub(super) const LONGEST_FRAME: u32 = 128 << 10;
-/// Headers beyond this do not fit a frame, and the broker would close the connection: one of dead letters has to hold
-/// theirs, what has become of the message, and why.
-const MOST_HEADER_BYTES: usize = 120_000;
+
 /// Every broker takes bodies up to here, in bytes: RabbitMQ 4 takes 16 MiB unless it is told otherwise.
 const UNDOUBTED_BYTES: usize = 8 << 20;
+
 /// Beyond this a reason is cut.
 const MOST_REASON_BYTES: usize = 4_000;
 
@@ -246,42 +241,6 @@ pub(super) fn dead_letter_queue(queue: &str) -> String {
     format!("{DEAD_LETTERS}{queue}")
 }
 
-/// The sender's headers.
-pub(super) fn headers(properties: &BasicProperties) -> Object {
-    own_headers(properties).iter().map(|(name, value)| (name.clone(), from_amqp(value))).collect()
-}
-
-/// How often we have retried the message.
-pub(super) fn retries(properties: &BasicProperties) -> u32 {
-    count(properties, RETRIES).unwrap_or(0)
-}
-
-/// How often the message was delivered, this time included.
-pub(super) fn deliveries(properties: &BasicProperties, redelivered: bool) -> u32 {
-    retries(properties).saturating_add(returns(properties, redelivered)).saturating_add(1)
-}
-
-/// How often it has come back.
-pub(super) fn returns(properties: &BasicProperties, redelivered: bool) -> u32 {
-    // A classic queue says only that it has.
-    count(properties, BROKER_COUNT).unwrap_or(u32::from(redelivered))
-}
-
-/// Whether it is a copy of one that was delivered before.
-pub(super) fn is_renewed(properties: &BasicProperties) -> bool {
-    properties.headers().as_ref().is_some_and(|headers| headers.inner().contains_key(RENEWED))
-}
-
-fn count(properties: &BasicProperties, header: &str) -> Option<u32> {
-    let value = properties.headers().as_ref()?.inner().get(header)?;
-    u32::try_from(integer(value)?.max(0)).ok()
-}
-
-/// When it was sent, as far as is known.
-pub(super) fn sent(properties: &BasicProperties) -> Option<SystemTime> {
-    properties.timestamp().and_then(|seconds| UNIX_EPOCH.checked_add(Duration::from_secs(seconds)))
-}
-
 /// A name or an id for the wire.
 pub(super) fn short(text: &str) -> Result<ShortString, String> {
     ShortString::try_new(text).map_err(|_| {
@@ -312,266 +271,12 @@ fn seconds(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
-/// Does something for each property that its sender set and that still holds when somebody else sends the message on: it
-/// has been taken, so it does not expire any more, and its user is not who we are.
-macro_rules! each_property {
-    ($do:ident) => {
-        $do!(
-            text content_type: with_content_type "content_type",
-            text content_encoding: with_content_encoding "content_encoding",
-            number priority: with_priority "priority",
-            text correlation_id: with_correlation_id "correlation_id",
-            text reply_to: with_reply_to "reply_to",
-            number timestamp: with_timestamp "timestamp",
-            text kind: with_type "type",
-            text app_id: with_app_id "app_id",
-        )
-    };
-}
-
-/// What its sender said of a message and what still holds when somebody else sends it on, with its id.
-fn fresh(properties: &BasicProperties) -> BasicProperties {
-    let mut copy = BasicProperties::default();
-    macro_rules! keep {
-        ($($type:ident $property:ident: $with:ident $name:literal,)*) => {
-            $(if let Some(value) = properties.$property() { copy = copy.$with(value.clone()); })*
-        };
-    }
-    each_property!(keep);
-    if let Some(id) = properties.message_id() {
-        copy = copy.with_message_id(id.clone());
-    }
-    copy
-}
-
-/// What its sender said of a message beside its id, its headers and its body. Headers that are more than JSON can say are
-/// below `headers`; what brokers write there is not its sender's.
-pub(super) fn said(properties: &BasicProperties) -> Object {
-    let mut said = Object::new();
-    macro_rules! tell {
-        (text $value:ident) => { Value::from($value.as_str()) };
-        (number $value:ident) => { Value::Number(Number::from_text(&$value.to_string())) };
-        ($($type:ident $property:ident: $with:ident $name:literal,)*) => {
-            $(if let Some(value) = properties.$property() { said.insert($name.to_owned(), tell!($type value)); })*
-        };
-    }
-    each_property!(tell);
-    let own = own_headers(properties).into_iter().filter(|(name, _)| !name.starts_with("x-"));
-    let exact: Object = own.filter_map(|(name, value)| Some((name, exact(&value)?))).collect();
-    if !exact.is_empty() {
-        said.insert(HEADERS.to_owned(), Value::Object(exact));
-    }
-    said
-}
-
-/// The properties of which [`said`] tells.
-fn say(said: &Object) -> Result<BasicProperties, String> {
-    let mut properties = BasicProperties::default();
-    let malformed = |name: &str| format!("its property `{name}` is none");
-    macro_rules! take {
-        (text $name:literal $value:ident) => { short($value.as_str().ok_or_else(|| malformed($name))?)? };
-        (number $name:literal $value:ident) => {
-            $value.as_i64().and_then(|number| number.try_into().ok()).ok_or_else(|| malformed($name))?
-        };
-        ($($type:ident $property:ident: $with:ident $name:literal,)*) => {
-            $(if let Some(value) = said.get($name) { properties = properties.$with(take!($type $name value)); })*
-        };
-    }
-    each_property!(take);
-    Ok(properties)
-}
-
-/// A value of a header in words that JSON has, where its own would come back as something else.
-fn exact(value: &AMQPValue) -> Option<Value> {
-    let bytes = |bytes: &[u8]| bytes.iter().map(|byte| Value::from(i64::from(*byte))).collect::<Vec<_>>();
-    let part = |value: &AMQPValue| exact(value).unwrap_or_else(|| Value::from([("json", from_amqp(value))]));
-    Some(match value {
-        AMQPValue::ByteArray(value) => Value::from([("bytes", Value::Array(bytes(value.as_slice())))]),
-        AMQPValue::LongString(value) if std::str::from_utf8(value.as_bytes()).is_err() => {
-            Value::from([("text", Value::Array(bytes(value.as_bytes())))])
-        }
-        AMQPValue::Timestamp(value) => {
-            Value::from([("timestamp", Value::Number(Number::from_text(&value.to_string())))])
-        }
-        AMQPValue::DecimalValue(value) => {
-            let parts = [i64::from(value.scale), i64::from(value.value)];
-            Value::from([("decimal", Value::Array(parts.map(Value::from).to_vec()))])
-        }
-        AMQPValue::FieldArray(items) if items.as_slice().iter().any(|item| exact(item).is_some()) => {
-            Value::from([("array", Value::Array(items.as_slice().iter().map(part).collect()))])
-        }
-        AMQPValue::FieldTable(table) if table.inner().values().any(|value| exact(value).is_some()) => {
-            let members = table.inner().iter().map(|(name, value)| (name.as_str().to_owned(), part(value)));
-            Value::from([("table", Value::Object(members.collect()))])
-        }
-        _ => return None,
-    })
-}
-
-/// What [`exact`] told of.
-fn from_exact(told: &Value) -> Option<AMQPValue> {
-    let (kind, value) = told.as_object()?.iter().next()?;
-    let bytes =
-        || -> Option<Vec<u8>> { value.as_array()?.iter().map(|byte| u8::try_from(byte.as_i64()?).ok()).collect() };
-    Some(match kind.as_str() {
-        "json" => to_amqp(value, &mut 0).ok()?,
-        "bytes" => AMQPValue::ByteArray(bytes()?.into()),
-        "text" => AMQPValue::LongString(bytes()?.into()),
-        "timestamp" => AMQPValue::Timestamp(u64::try_from(value.as_i64()?).ok()?),
-        "decimal" => {
-            let [scale, value] = value.as_array()? else { return None };
-            let (scale, value) = (u8::try_from(scale.as_i64()?).ok()?, value.as_i64()?.try_into().ok()?);
-            AMQPValue::DecimalValue(DecimalValue { scale, value })
-        }
-        "array" => AMQPValue::FieldArray(value.as_array()?.iter().map(from_exact).collect::<Option<Vec<_>>>()?.into()),
-        "table" => {
-            let member = |(name, value): (&String, &Value)| Some((short(name).ok()?, from_exact(value)?));
-            let members = value.as_object()?.iter().map(member).collect::<Option<BTreeMap<_, _>>>()?;
-            AMQPValue::FieldTable(members.into())
-        }
-        _ => return None,
-    })
-}
-
-/// Headers without what brokers and we ourselves have written for our own use.
-fn own_headers(properties: &BasicProperties) -> BTreeMap<String, AMQPValue> {
-    let all = properties.headers().iter().flat_map(FieldTable::inner);
-    let mut headers: BTreeMap<String, AMQPValue> =
-        all.map(|(name, value)| (name.as_str().to_owned(), value.clone())).collect();
-    for name in BOOKKEEPING {
-        headers.remove(name);
-    }
-    // A wait is no death.
-    if let Some(AMQPValue::FieldArray(deaths)) = headers.get(DEATHS) {
-        let real: Vec<AMQPValue> =
-            deaths.as_slice().iter().filter(|death| !is_wait(field(death, "queue"))).cloned().collect();
-        if real.is_empty() {
-            headers.retain(|name, _| name != DEATHS && !name.starts_with("x-last-death-"));
-        } else {
-            headers.insert(DEATHS.to_owned(), AMQPValue::FieldArray(real.into()));
-        }
-    }
-    for which in ["x-first-death-", "x-last-death-"] {
-        if is_wait(headers.get(&format!("{which}queue"))) {
-            headers.retain(|name, _| !name.starts_with(which));
-        }
-    }
-    headers
-}
-
-fn is_wait(queue: Option<&AMQPValue>) -> bool {
-    queue.and_then(bytes).is_some_and(|name| name.starts_with(DELAY.as_bytes()))
-}
-
-fn field<'d>(death: &'d AMQPValue, name: &str) -> Option<&'d AMQPValue> {
-    match death {
-        AMQPValue::FieldTable(table) => table.inner().get(name),
-        _ => None,
-    }
-}
-
-fn death_is(death: &AMQPValue, name: &str, value: &str) -> bool {
-    field(death, name).and_then(bytes).is_some_and(|found| found == value.as_bytes())
-}
-
-fn bytes(value: &AMQPValue) -> Option<&[u8]> {
-    match value {
-        AMQPValue::LongString(text) => Some(text.as_bytes()),
-        AMQPValue::ShortString(text) => Some(text.as_str().as_bytes()),
-        _ => None,
-    }
-}
-
-fn integer(value: &AMQPValue) -> Option<i64> {
-    Some(match *value {
-        AMQPValue::ShortShortInt(n) => i64::from(n),
-        AMQPValue::ShortShortUInt(n) => i64::from(n),
-        AMQPValue::ShortInt(n) => i64::from(n),
-        AMQPValue::ShortUInt(n) => i64::from(n),
-        AMQPValue::LongInt(n) => i64::from(n),
-        AMQPValue::LongUInt(n) => i64::from(n),
-        AMQPValue::LongLongInt(n) => n,
-        _ => return None,
-    })
-}
-
-/// Headers for the wire. Those of which `said` tells more, and that nobody has changed since, are as they were.
-fn to_table(headers: &Object, said: &Object) -> Result<FieldTable, String> {
-    let mut size = 0;
-    let mut table = table(headers, &mut size)?;
-    if size > MOST_HEADER_BYTES {
-        return Err(format!(
-            "its headers have {size} bytes, and {MOST_HEADER_BYTES} fit; put large things in the body"
-        ));
-    }
-    for (name, told) in said.get(HEADERS).and_then(Value::as_object).into_iter().flatten() {
-        if let Some(value) = from_exact(told).filter(|value| headers.get(name) == Some(&from_amqp(value))) {
-            table.insert(short(name)?, value);
-        }
-    }
-    Ok(table)
-}
-
-fn table(members: &Object, size: &mut usize) -> Result<FieldTable, String> {
-    let mut table = FieldTable::default();
-    for (name, value) in members {
-        *size += name.len() + 1;
-        table.insert(short(name)?, to_amqp(value, size)?);
-    }
-    Ok(table)
-}
-
-fn to_amqp(value: &Value, size: &mut usize) -> Result<AMQPValue, String> {
-    let mut text = |text: &str| {
-        *size += text.len();
-        AMQPValue::LongString(text.into())
-    };
-    let value = match value {
-        Value::Null => AMQPValue::Void,
-        Value::Bool(value) => AMQPValue::Boolean(*value),
-        Value::String(value) => text(value),
-        Value::Raw(value) => text(value),
-        Value::Number(number) => match (number.as_i64(), number.as_f64()) {
-            (Some(integer), _) => AMQPValue::LongLongInt(integer),
-            // What would not come out as it went in goes as it is written; so does `NaN`, at which RabbitMQ hangs up.
-            (None, float) if float.is_finite() && Value::from(float) == *value => AMQPValue::Double(float),
-            _ => text(number.as_str()),
-        },
-        Value::Array(items) => {
-            let items: Vec<AMQPValue> = items.iter().map(|item| to_amqp(item, size)).collect::<Result<_, _>>()?;
-            AMQPValue::FieldArray(items.into())
-        }
-        Value::Object(members) => AMQPValue::FieldTable(table(members, size)?),
-    };
-    *size += 9;
-    Ok(value)
-}
-
-fn from_amqp(value: &AMQPValue) -> Value {
-    let text = |bytes: &[u8]| Value::String(String::from_utf8_lossy(bytes).into_owned());
-    match value {
-        AMQPValue::Boolean(value) => Value::from(*value),
-        AMQPValue::Float(value) => Value::from(f64::from(*value)),
-        AMQPValue::Double(value) => Value::from(*value),
-        AMQPValue::DecimalValue(decimal) => {
-            let digits = Number::from_text(&format!("{}e-{}", decimal.value, decimal.scale));
-            Value::Number(digits)
-        }
-        AMQPValue::ShortString(value) => Value::from(value.as_str()),
-        AMQPValue::LongString(value) => text(value.as_bytes()),
-        AMQPValue::ByteArray(value) => text(value.as_slice()),
-        AMQPValue::Timestamp(value) => Value::Number(Number::from_text(&value.to_string())),
-        AMQPValue::FieldArray(items) => Value::Array(items.as_slice().iter().map(from_amqp).collect()),
-        AMQPValue::FieldTable(table) => Value::Object(
-            table.inner().iter().map(|(name, value)| (name.as_str().to_owned(), from_amqp(value))).collect(),
-        ),
-        other => integer(other).map_or(Value::Null, Value::from),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use lapin::types::{DecimalValue, FieldTable};
+
     use super::*;
+    use zrecipe_language::value::{Object, Value};
 
     #[test]
     fn what_a_sender_said_comes_back_as_it_was() {

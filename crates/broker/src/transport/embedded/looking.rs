@@ -9,8 +9,9 @@ use std::sync::{Arc, Mutex, mpsc as channel};
 use std::time::{Duration, SystemTime};
 
 use super::peers::Places;
+use super::shared::Shared;
 use super::writer::Watches;
-use super::{Broker, Error, Shared, mark, sql};
+use super::{Broker, Error, mark, sql};
 
 impl Broker {
     /// Opens the broker file at `path` only to read it, which is possible on a full disk and on a read-only file system.

@@ -1,0 +1,164 @@
+//! What is written into rows and read from them: times, JSON columns, messages.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rusqlite::Row;
+
+use crate::transport::{Destination, Outgoing, Settlement, Verdict};
+use zrecipe_language::value::{Object, Value};
+
+/// Now.
+pub(in crate::transport::embedded) fn now() -> i64 {
+    micros(SystemTime::now())
+}
+
+fn micros(time: SystemTime) -> i64 {
+    time.duration_since(UNIX_EPOCH).map_or(0, span)
+}
+
+pub(super) fn span(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
+pub(super) fn time(micros: i64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_micros(u64::try_from(micros).unwrap_or(0))
+}
+
+/// What dead letters of `source` lie in. Dead letters themselves stay where they are.
+pub(super) fn dead_letter_queue(source: &str) -> String {
+    if is_dead_letter_queue(source) { source.to_owned() } else { format!("dlq.{source}") }
+}
+
+pub(super) fn is_dead_letter_queue(name: &str) -> bool {
+    name.starts_with("dlq.")
+}
+
+/// Headers as they were written by [`Value::to_json`].
+pub(super) fn parse_headers(text: &str) -> Object {
+    match parse_value(text) {
+        Value::Object(headers) => headers,
+        _ => Object::new(),
+    }
+}
+
+/// A JSON column as it was written by [`Value::to_json`].
+fn parse_value(text: &str) -> Value {
+    zrecipe_language::syntax::json::read_value(text.as_bytes()).unwrap_or_default()
+}
+
+pub(super) fn json(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Value>> {
+    Ok(row.get_ref(column)?.as_str_or_null()?.map(parse_value))
+}
+
+/// A message ready to be written.
+#[derive(Debug)]
+pub(in crate::transport::embedded) struct Parcel {
+    pub(super) id: String,
+    pub(super) destination: Destination,
+    pub(super) delay: i64,
+    pub(super) expiration: Option<i64>,
+    pub(super) headers: String,
+    pub(super) body: Vec<u8>,
+}
+
+impl Parcel {
+    pub(in crate::transport::embedded) fn new(message: Outgoing) -> Self {
+        Self {
+            id: message.id,
+            destination: message.destination,
+            delay: message.delay.map_or(0, span),
+            expiration: message.expiration.map(span),
+            headers: Value::Object(message.headers).to_json(),
+            body: message.body,
+        }
+    }
+
+    /// In bytes, headers included.
+    pub(in crate::transport::embedded) fn size(&self) -> usize {
+        self.headers.len() + self.body.len()
+    }
+
+    pub(in crate::transport::embedded) fn destination(&self) -> &str {
+        self.destination.name()
+    }
+}
+
+/// A message that a subscription of this process holds.
+#[derive(Debug, Clone)]
+pub(in crate::transport::embedded) struct Held {
+    pub(in crate::transport::embedded) namespace: i64,
+    pub(in crate::transport::embedded) queue: i64,
+    pub(in crate::transport::embedded) source: Destination,
+    pub(in crate::transport::embedded) seq: i64,
+    pub(in crate::transport::embedded) id: String,
+    pub(in crate::transport::embedded) deliveries: i64,
+    pub(in crate::transport::embedded) sent: i64,
+}
+
+/// How a settlement ends, ready to be written.
+#[derive(Debug)]
+pub(in crate::transport::embedded) struct Ending {
+    pub(super) verdict: Verdict,
+    pub(in crate::transport::embedded) outputs: Vec<Parcel>,
+    pub(super) note: Option<String>,
+}
+
+impl Ending {
+    pub(in crate::transport::embedded) fn new(settlement: Settlement) -> Self {
+        Self {
+            verdict: settlement.verdict,
+            outputs: settlement.outputs.into_iter().map(Parcel::new).collect(),
+            note: settlement.note.map(|note| note.to_json()),
+        }
+    }
+}
+
+/// A message just claimed.
+pub(in crate::transport::embedded) struct Claim {
+    pub(in crate::transport::embedded) seq: i64,
+    pub(in crate::transport::embedded) deliveries: i64,
+    pub(in crate::transport::embedded) id: String,
+    pub(in crate::transport::embedded) sent: i64,
+    pub(in crate::transport::embedded) headers: Object,
+    pub(in crate::transport::embedded) body: Vec<u8>,
+}
+
+impl Claim {
+    pub(in crate::transport::embedded) fn sent(&self) -> SystemTime {
+        time(self.sent)
+    }
+}
+
+/// Why the broker itself makes a dead letter of a message.
+pub(super) struct Death<'a> {
+    /// `rejected`, `delivery_limit` or `expired`, as RabbitMQ says.
+    pub(super) cause: &'static str,
+    pub(super) reason: &'a str,
+}
+
+/// Adds to the headers of a dead letter what RabbitMQ would add: the newest death first, the same death counted up.
+pub(super) fn note_death(headers: &mut Object, queue: &str, death: &Death<'_>, now: i64) {
+    let mut deaths = match headers.shift_remove("x-death") {
+        Some(Value::Array(deaths)) => deaths,
+        _ => Vec::new(),
+    };
+    let same = |entry: &Value| {
+        entry.get("queue").and_then(Value::as_str) == Some(queue)
+            && entry.get("reason").and_then(Value::as_str) == Some(death.cause)
+    };
+    let before = deaths.iter().position(same).map(|at| deaths.remove(at));
+    let count = before.and_then(|entry| entry.get("count")?.as_i64()).unwrap_or(0);
+    deaths.insert(
+        0,
+        Value::Object(Object::from_iter([
+            ("count".to_owned(), Value::from(count.saturating_add(1))),
+            ("reason".to_owned(), Value::from(death.cause)),
+            ("queue".to_owned(), Value::from(queue)),
+            ("exchange".to_owned(), Value::from("")),
+            ("routing-keys".to_owned(), Value::from(vec![queue])),
+            ("time".to_owned(), Value::from(now / 1_000_000)),
+        ])),
+    );
+    headers.insert("x-death".to_owned(), Value::Array(deaths));
+    headers.insert("zrecipe-reason".to_owned(), Value::from(death.reason));
+}
