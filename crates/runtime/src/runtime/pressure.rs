@@ -15,7 +15,7 @@ use rustix::io::Errno;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::{Event, stopped};
+use super::Event;
 use zrecipe_broker::transport::{Connection, Error, store_errno};
 
 /// How long a host pauses, and how long it keeps what is held up.
@@ -238,6 +238,13 @@ impl Hold {
 impl Drop for Hold {
     fn drop(&mut self) {
         self.pressure.held.send_if_modified(|held| held.remove(&self.number).is_some());
+    }
+}
+
+pub(super) async fn stopped(stop: &mut watch::Receiver<bool>) {
+    if stop.wait_for(|stop| *stop).await.is_err() {
+        // Nobody is left who could say so.
+        std::future::pending::<()>().await;
     }
 }
 

@@ -5,14 +5,15 @@
 
 use std::time::SystemTime;
 
-use super::said::ending;
-use super::{Event, Job, MAX_RETRIES, Outcome, REFUSED, Service, StepResult, Worker};
+use super::{Consumer, MAX_RETRIES, REFUSED};
+use crate::runtime::said::ending;
+use crate::runtime::{Event, Job, Outcome, Service, StepResult};
 use zrecipe_broker::message::{Envelope, Output};
 use zrecipe_broker::transport::{Settlement, Verdict};
 use zrecipe_language::report::printable;
 use zrecipe_language::value::{Object, Value};
 
-impl Worker {
+impl Consumer {
     /// How an outcome settles a message, the name of the outcome, and why it did not go well.
     pub(super) fn settlement(
         &self,
