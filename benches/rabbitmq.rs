@@ -7,7 +7,7 @@
 
 #![allow(dead_code, reason = "of the modules of the tests only a part is used")]
 
-#[path = "../tests/contract.rs"]
+#[path = "../tests/contract/mod.rs"]
 mod contract;
 #[path = "../tests/shared/port.rs"]
 mod port;

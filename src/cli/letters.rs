@@ -9,7 +9,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use super::broker::{Environment, EnvironmentArgs, worn};
+use super::broker::queues::worn;
+use super::broker::{Environment, EnvironmentArgs};
 use super::progress::{block_on_politely, side_by_side};
 use super::{Error, Session, plain, plain_lines, say};
 use zrecipe_broker::transport::{Error as TransportError, Transport, Waiting};

@@ -1,7 +1,8 @@
 //! What an operator sees of a broker at one glance: services, queues, dead letters and runs, each as a table.
 
 use crate::cli::Error;
-use crate::cli::broker::{Environment, Run};
+use crate::cli::broker::Environment;
+use crate::cli::broker::runs::Run;
 use crate::cli::progress::timestamp;
 use zrecipe_broker::message::Destination;
 use zrecipe_broker::transport::{Subscription, Transport};

@@ -3,7 +3,7 @@
 //!
 //! Each test has a node of RabbitMQ of its own, so that none depends on what another has left, or on whether it passed.
 
-#[path = "../contract.rs"]
+#[path = "../contract/mod.rs"]
 mod contract;
 mod crash;
 mod hung;

@@ -5,7 +5,7 @@ mod cli;
 mod cluster;
 mod commands;
 mod conformance;
-#[path = "../contract.rs"]
+#[path = "../contract/mod.rs"]
 mod contract;
 mod contract_extract;
 mod dlq;

@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use crate::cli::broker::{Environment, EnvironmentArgs, loss};
+use crate::cli::broker::runs::loss;
+use crate::cli::broker::{Environment, EnvironmentArgs};
 use crate::cli::progress::block_on;
 use crate::cli::{Error, Session, print};
 use zrecipe_broker::message::{Destination, REQUEST_QUEUE};

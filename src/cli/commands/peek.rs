@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use tokio::sync::watch;
 
-use crate::cli::broker::{Environment, EnvironmentArgs, worn};
+use crate::cli::broker::queues::worn;
+use crate::cli::broker::{Environment, EnvironmentArgs};
 use crate::cli::letters::{Heap, interrupted, name, parts, refuse_while_blocked, shown, step_text};
 use crate::cli::progress::{block_on_politely, timestamp};
 use crate::cli::{Error, Session, plain, print, say};

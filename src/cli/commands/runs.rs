@@ -1,6 +1,6 @@
 //! `zrecipe runs`: the runs there have been.
 
-use crate::cli::broker::runs_to_read;
+use crate::cli::broker::runs::runs_to_read;
 use crate::cli::progress::{align, block_on, timestamp};
 use crate::cli::{Error, Session, print, say};
 use zrecipe_language::value::Value;

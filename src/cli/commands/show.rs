@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 use std::io::IsTerminal as _;
 
-use crate::cli::broker::{EnvironmentArgs, runs_to_read};
+use crate::cli::broker::EnvironmentArgs;
+use crate::cli::broker::runs::runs_to_read;
 use crate::cli::logbook::{entry, today};
 use crate::cli::progress::{block_on, duration, table, timestamp};
 use crate::cli::{Error, Session, difference_of_values, print};

@@ -1,6 +1,7 @@
 //! `zrecipe dlq check`: how many dead letters each queue has.
 
-use crate::cli::broker::{EnvironmentArgs, no_such_queue};
+use crate::cli::broker::EnvironmentArgs;
+use crate::cli::broker::queues::no_such_queue;
 use crate::cli::letters::{NONE, tell_of_runs};
 use crate::cli::progress::{align, block_on};
 use crate::cli::{Error, Session, print, say};

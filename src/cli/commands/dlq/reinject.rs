@@ -9,7 +9,8 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use crate::cli::broker::{Environment, EnvironmentArgs, worn};
+use crate::cli::broker::queues::worn;
+use crate::cli::broker::{Environment, EnvironmentArgs};
 use crate::cli::letters::{expand, seconds};
 use crate::cli::progress::{GRACE, block_on_hurried, interrupted};
 use crate::cli::{Error, Session, plain, print, say};

@@ -1,0 +1,113 @@
+//! What `diff` shows and `apply` does: a broker compared with a configuration, and changed to what that describes.
+
+use super::described::Described;
+use crate::cli::broker::EnvironmentArgs;
+use crate::cli::confirm::confirm;
+use crate::cli::progress::block_on;
+use crate::cli::{Error, Session, changes, print, say};
+use zrecipe_language::lint::nearest;
+use zrecipe_language::topology::users::User;
+use zrecipe_language::value::Value;
+use zrecipe_runtime::ops::definitions::{self, Change, Choices, Kind, Live, Progress, compare};
+
+#[derive(Debug, clap::Args)]
+pub struct Compared {
+    #[command(flatten)]
+    described: Described,
+    #[command(flatten)]
+    environment: EnvironmentArgs,
+    /// Make this queue or exchange anew where it cannot be changed (repeatable).
+    #[arg(long, value_name = "NAME")]
+    recreate: Vec<String>,
+    /// Remove this queue, exchange or virtual host although it is in use (repeatable); needs `--discard-messages`.
+    #[arg(long, value_name = "NAME", requires = "discard_messages")]
+    remove: Vec<String>,
+    /// Lose the messages of what `--recreate` and `--remove` name.
+    #[arg(long)]
+    discard_messages: bool,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Holds the broker against a configuration, and changes it, without asking where `yes`.
+pub fn compare_with(args: &Compared, session: &Session, apply: Option<bool>) -> Result<(), Error> {
+    // Their 1 is for a difference that somebody has seen.
+    let untold = |error: Error| if error.is_findings() { Error::exit(2) } else { error };
+    let (compilation, users) = args.described.read(session).map_err(untold)?;
+    let topology = compilation.document.broker().ok_or_else(|| Error::exit(2))?;
+    let management = args.environment.read(session)?.management()?;
+    let users: Vec<&User> = users.iter().map(|(user, _)| user).collect();
+    let (recreate, remove) = (args.recreate.clone(), args.remove.clone());
+    let choices = Choices { recreate, remove, discard_messages: args.discard_messages };
+    block_on(async {
+        let mut kinds = vec![Kind::Vhost];
+        kinds.extend((!users.is_empty()).then_some(Kind::User));
+        kinds.extend((!topology.permissions.is_empty()).then_some(Kind::Permission));
+        let live = Live::read(&management, &kinds).await?;
+        let mut found = compare(&definitions::wanted(topology, &users, &live), &live, &choices);
+        for (option, names) in [("--recreate", &args.recreate), ("--remove", &args.remove)] {
+            let may_be = |change: &&definitions::Change| match change.action {
+                definitions::Action::Recreate => option == "--recreate",
+                definitions::Action::Remove => option == "--remove",
+                definitions::Action::Create | definitions::Action::Update => false,
+            };
+            let known: Vec<&str> = found.iter().filter(may_be).map(|change| change.thing.name.as_str()).collect();
+            for name in names.iter().filter(|name| !known.contains(&name.as_str())) {
+                say(&format!(
+                    "warning: `{option} {name}` changes nothing: there is nothing of this name to do that to"
+                ));
+                if let Some(meant) = nearest(name, known.iter().copied()) {
+                    say(&format!("  help: did you mean `{meant}`?"));
+                }
+            }
+        }
+        for [why, help] in definitions::hold_back(&mut found, &live).iter().map(changes::lack) {
+            say(&format!("error: {why}\n  help: {help}"));
+        }
+        definitions::protect(&mut found, &live);
+        let to_do = found.iter().filter(|change| change.hold.is_none()).count();
+        if !args.json {
+            found.iter().try_for_each(|change| print(&(changes::line(change) + "\n")))?;
+            say(&format!("{} at {}", changes::summary(&found), management.place()));
+        }
+        if let Some(yes) = apply
+            && to_do > 0
+        {
+            confirm("change the broker?", yes)?;
+            let make = async |change: &Change| definitions::make(&management, change).await;
+            definitions::apply(&mut found, &live, make, tell).await;
+            let count = found.iter().filter(|change| change.progress == Progress::Made).count();
+            say(&format!("{count} of {to_do} changes made"));
+        }
+        if args.json {
+            let document = Value::from([
+                ("version", Value::from(1)),
+                ("broker", Value::from(management.place())),
+                ("changes", Value::Array(found.iter().map(changes::json).collect())),
+            ]);
+            print(&(document.to_json_pretty() + "\n"))?;
+        }
+        let is_left = found.iter().any(|change| change.progress != Progress::Made);
+        let is_difference = if apply.is_some() { is_left } else { !found.is_empty() };
+        if is_difference { Err(Error::findings()) } else { Ok(()) }
+    })
+}
+
+/// Reports what could not be done, and what is done about that.
+fn tell(change: &Change) {
+    let what = format!("{} {}", change.thing.kind.name(), change.thing.name);
+    match (&change.progress, &change.hold) {
+        (Progress::Failed(why), _) => {
+            say(&format!("error: {what}: {why}"));
+            if change.action == definitions::Action::Recreate {
+                say("  help: if it is gone now, applying again creates it");
+            }
+        }
+        (Progress::Made, _) if change.is_repair => {
+            say(&format!("note: {what} is as it was: something that stays needs it"));
+        }
+        (Progress::Planned, Some(_)) => say(&format!("note: {}", changes::line(change))),
+        _ => {}
+    }
+}

@@ -1,0 +1,65 @@
+//! `zrecipe queues purge`: throws away what waits in queues.
+
+use crate::cli::broker::EnvironmentArgs;
+use crate::cli::confirm::confirm;
+use crate::cli::progress::block_on;
+use crate::cli::{Error, Session, print, say};
+use zrecipe_language::diagnostic::counted;
+use zrecipe_language::value::Value;
+
+/// Throw away what waits in queues, after asking.
+///
+/// It is gone for good: `zrecipe drain QUEUE OTHER` puts it elsewhere instead, `zrecipe dlq purge` keeps dead letters
+/// in files, and `zrecipe peek` shows first what is in there. What services hold at the moment stays. Patterns are
+/// not taken: whoever throws away says what. Where there is no terminal to ask at, `--yes` is needed.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The queues.
+    #[arg(value_name = "QUEUE", required = true)]
+    queues: Vec<String>,
+    #[command(flatten)]
+    environment: EnvironmentArgs,
+    /// Do not ask.
+    #[arg(long)]
+    yes: bool,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// See [`crate::cli`].
+pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
+    let environment = args.environment.read(session)?;
+    block_on(async {
+        let transport = environment.connect("queues purge", &[]).await?;
+        let mut waiting = Vec::new();
+        for queue in &args.queues {
+            waiting.push((queue, transport.waiting(queue).await?.messages));
+        }
+        let is_worth = waiting.iter().any(|(_, count)| *count > 0);
+        let what: Vec<String> = waiting.iter().map(|(queue, count)| format!("{count} of `{queue}`")).collect();
+        if is_worth {
+            let question = format!("Messages to throw away on {}: {}.", environment.place(), what.join(", "));
+            if args.yes {
+                say(&question);
+            }
+            confirm(&question, args.yes)?;
+        }
+        let mut purged = Vec::new();
+        for queue in &args.queues {
+            let count = transport.purge(queue).await?;
+            let are = if count == 1 { "is" } else { "are" };
+            let gone = counted(count, "message");
+            say(&format!("{gone} of {queue} {are} gone"));
+            purged.push((queue.clone(), Value::from(i64::try_from(count).unwrap_or(i64::MAX))));
+        }
+        transport.close().await?;
+        if args.json {
+            print(&(Value::Object(purged.into_iter().collect()).to_json_pretty() + "\n"))?;
+        }
+        Ok(())
+    })
+}

@@ -1,0 +1,64 @@
+//! Errors of brokers, services and runs as a command shows them.
+
+use super::Error;
+use zrecipe_broker::transport;
+use zrecipe_runtime::connection;
+use zrecipe_runtime::ops::drop_files;
+use zrecipe_runtime::runtime::run;
+use zrecipe_runtime::runtime::surroundings::Why;
+
+impl From<transport::Error> for Error {
+    fn from(error: transport::Error) -> Self {
+        let said = Self::new(error.to_string());
+        match error {
+            transport::Error::Denied { reason, .. } if !reason.contains("certificate") && !reason.contains("TLS") => said.hint(
+                "`username`, `password` and `vhost` are settings of plugin `pika`; `zrecipe doctor` says how to test them",
+            ),
+            _ => said,
+        }
+    }
+}
+
+impl From<connection::Error> for Error {
+    fn from(error: connection::Error) -> Self {
+        let said = Self::new(error.to_string());
+        match error {
+            connection::Error::ClearText { .. } => {
+                said.hint("encrypt with `ssl: true` beside `host` (and usually port 5671)").hint(
+                    "`clear-text: true` beside `host` allows it, for networks where nobody listens; the Python packages \
+                     always do it, and pass over both settings",
+                )
+            }
+            connection::Error::NoBroker(_) | connection::Error::Setting { .. } => {
+                said.hint("`zrecipe config show -e ENV` shows what an environment comes to")
+            }
+            connection::Error::Site(_) | connection::Error::File { .. } => said,
+        }
+    }
+}
+
+impl From<drop_files::Error> for Error {
+    fn from(error: drop_files::Error) -> Self {
+        Self::new(error.to_string())
+    }
+}
+
+impl From<Why> for Error {
+    fn from(why: Why) -> Self {
+        why.hints.into_iter().fold(Self::new(why.message), Self::hint)
+    }
+}
+
+impl From<run::Error> for Error {
+    fn from(error: run::Error) -> Self {
+        let said = Self::new(error.to_string());
+        match error {
+            run::Error::NoSuchRun(_) | run::Error::Ambiguous(_) => said.hint("`zrecipe runs` lists them"),
+            run::Error::Exists(id) => said.hint(format!(
+                "`zrecipe show {id}` shows it, `zrecipe resume {id}` goes on with it; leave `guid` out for a new ID"
+            )),
+            run::Error::Directory { .. } => said.hint("`--state DIR` names another one"),
+            _ => said,
+        }
+    }
+}
