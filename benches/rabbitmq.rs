@@ -37,10 +37,11 @@ use lapin::options::{
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Connection};
 use tokio::sync::{mpsc, watch};
+use zrecipe::address::Host as Address;
 use zrecipe::message::{Envelope, Output};
 use zrecipe::runtime::{Host, Job, Outcome, Service, StepResult};
 use zrecipe::syntax::json::read_value;
-use zrecipe::transport::amqp::{Amqp, Host as Address, Options};
+use zrecipe::transport::amqp::{Amqp, Options};
 use zrecipe::transport::{Destination, Outgoing, Transport as _};
 use zrecipe::value::{Object, Value};
 

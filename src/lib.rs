@@ -50,7 +50,7 @@
 pub mod cli;
 pub mod lsp;
 
-pub use zrecipe_broker::{message, transport};
+pub use zrecipe_broker::{address, message, transport};
 pub use zrecipe_language::{
     baseline, bind, compile, contract, diagnostic, diff, document, draw, evidence, fix, flow, format, graph, guard,
     infer, lint, lower, names, recipe, report, schema, secret, site, source, suppress, syntax, template, topology,

@@ -10,21 +10,15 @@ use crate::cli::error::Error;
 use crate::cli::progress::Outages;
 use crate::cli::session::Session;
 use crate::cli::terminal::say;
-use zrecipe_broker::transport::amqp::{self, Amqp};
-use zrecipe_broker::transport::embedded::{Broker, Embedded, Options};
-use zrecipe_broker::transport::{self, Transport};
+use zrecipe_broker::transport::{self, Capabilities, Endpoint, Transport};
 use zrecipe_language::site::{Plugins, Site};
 use zrecipe_project::library::{self, Library};
-use zrecipe_project::regular;
 use zrecipe_runtime::connection;
 use zrecipe_runtime::runtime::journal::Journal;
-use zrecipe_runtime::runtime::run::{DATABASE, tidy};
+use zrecipe_runtime::runtime::run::Runs;
 
 pub mod queues;
 pub mod runs;
-
-/// The namespace of the embedded broker that stands for a facility's broker.
-const NAMESPACE: &str = "zocalo";
 
 /// The environment that a command works in.
 #[derive(Debug, Default, clap::Args)]
@@ -38,12 +32,7 @@ pub struct EnvironmentArgs {
 pub struct Environment {
     site: Option<Site>,
     names: Vec<String>,
-    place: Place,
-}
-
-enum Place {
-    Amqp(Box<amqp::Options>),
-    Embedded(PathBuf),
+    endpoint: Arc<dyn Endpoint>,
 }
 
 impl EnvironmentArgs {
@@ -53,29 +42,29 @@ impl EnvironmentArgs {
     /// The site cannot be used, or does not say how to reach its broker.
     pub fn read(&self, session: &Session) -> Result<Environment, Error> {
         if session.site_path().is_none() && self.environments.is_empty() {
-            let place = Place::Embedded(session.state_directory()?);
-            return Ok(Environment { site: None, names: Vec::new(), place });
+            let endpoint = transport::of_directory(&session.state_directory()?).map_err(connection::Error::from)?;
+            return Ok(Environment { site: None, names: Vec::new(), endpoint });
         }
         let site = session.site()?;
         let names = session.environments(&self.environments, &site)?;
-        let options = session.broker(&site, &names.iter().map(String::as_str).collect::<Vec<_>>())?;
-        Ok(Environment { site: Some(site), names, place: Place::Amqp(Box::new(options)) })
+        let endpoint = session.broker(&site, &names.iter().map(String::as_str).collect::<Vec<_>>())?;
+        Ok(Environment { site: Some(site), names, endpoint })
     }
 }
 
 impl Session {
-    /// How to reach the broker of these environments. Says so when others can read the password.
+    /// The broker of these environments. Says so when others can read the password.
     ///
     /// # Errors
     /// They name none, or what they say cannot be used.
-    pub fn broker(&self, site: &Site, environments: &[&str]) -> Result<amqp::Options, Error> {
-        let options = connection::of_site(site, environments)?;
+    pub fn broker(&self, site: &Site, environments: &[&str]) -> Result<Arc<dyn Endpoint>, Error> {
+        let endpoint = connection::of_site(site, environments)?;
         for path in connection::exposed(site, environments)? {
             let path = path.display();
             say(&format!("warning: everyone on this machine can read the password or the key in {path}"));
             say(&format!("  help: `chmod o-r {path}`"));
         }
-        Ok(options)
+        Ok(endpoint)
     }
 }
 
@@ -116,34 +105,24 @@ impl Environment {
         Library::new(&session.common.recipe_dir, &session.settings, directory, Path::new(""))
     }
 
-    /// Connects. `who` is what the broker's tools show; `queues` are those that the embedded broker must have.
+    /// Connects. `who` is what the broker's tools show; `queues` are those that a broker must have that creates queues by
+    /// use.
     ///
     /// # Errors
     /// The broker cannot be reached.
     pub async fn connect(&self, who: &str, queues: &[String]) -> Result<Arc<dyn Transport>, Error> {
-        match &self.place {
-            Place::Amqp(options) => {
-                let mut options = options.clone();
-                options.name = format!("zrecipe {who}");
-                Ok(Arc::new(Amqp::connect(*options).await?))
-            }
-            Place::Embedded(directory) => {
-                let (_, space) = embedded(directory).await?;
-                for queue in queues {
-                    space.declare(queue).await?;
-                }
-                Ok(Arc::new(space))
-            }
-        }
+        let transport = self.endpoint.connect(who).await?;
+        transport.prepare(queues).await?;
+        Ok(transport)
     }
 
-    /// The embedded broker, to look at it; nothing for another one.
-    ///
-    /// # Errors
-    /// It cannot be read.
-    pub async fn embedded_to_read(&self) -> Result<Option<Broker>, Error> {
-        let Place::Embedded(directory) = &self.place else { return Ok(None) };
-        Ok(Some(embedded_to_read(directory).await?.0))
+    /// Connects to read queues; says so where nothing can be written.
+    async fn connect_to_read(&self, who: &str) -> Result<Arc<dyn Transport>, Error> {
+        let (transport, why) = self.endpoint.connect_to_read(who).await?;
+        if let Some(why) = why {
+            say_only_read(&why.to_string());
+        }
+        Ok(transport)
     }
 
     /// The journal of services that work here.
@@ -151,23 +130,23 @@ impl Environment {
     /// # Errors
     /// The state directory cannot be told.
     pub fn journal(&self, session: &Session) -> Result<Journal, Error> {
-        Ok(Journal::new(session.state_directory()?.join("journal")).of_embedded(self.is_embedded()))
+        Ok(Journal::new(session.state_directory()?.join("journal")).of_embedded(self.directory().is_some()))
     }
 
     /// Removes what a crash has left in the journal of messages that are not there any more; how many entries.
     ///
     /// # Errors
-    /// The embedded broker cannot be read.
+    /// The broker of this machine cannot be read.
     pub async fn tidy(&self, journal: &Journal) -> Result<usize, Error> {
-        match &self.place {
-            Place::Embedded(directory) => {
-                let (broker, _space) = embedded(directory).await?;
-                let count = tidy(&broker, journal).await?;
-                broker.close().await?;
+        match self.directory() {
+            Some(directory) => {
+                let runs = Runs::open(directory).await?;
+                let count = runs.tidy().await?;
+                runs.close().await?;
                 Ok(count)
             }
             // Which messages it has nobody can be asked for; only what is very old is removed.
-            Place::Amqp(_) => Ok(journal.leftovers().unwrap_or_default().remove_old()),
+            None => Ok(journal.leftovers().unwrap_or_default().remove_old()),
         }
     }
 
@@ -196,7 +175,9 @@ impl Environment {
     /// # Errors
     /// The broker cannot be reached.
     pub async fn obstacle(&self) -> Result<Option<String>, Error> {
-        let Place::Amqp(_) = &self.place else { return Ok(None) };
+        if !self.capabilities().blocks {
+            return Ok(None);
+        }
         let transport = self.connect("alarms", &[]).await?;
         let tried = transport.try_send(Duration::ZERO).await;
         // It does not hear that we leave, either.
@@ -207,61 +188,24 @@ impl Environment {
         })
     }
 
-    /// Whether it is the embedded broker, whose numbers are exact.
-    pub fn is_embedded(&self) -> bool {
-        matches!(self.place, Place::Embedded(_))
+    /// Where the broker is.
+    pub fn endpoint(&self) -> &Arc<dyn Endpoint> {
+        &self.endpoint
     }
 
-    /// How to reach RabbitMQ; nothing for the embedded broker.
-    pub fn amqp(&self) -> Option<&amqp::Options> {
-        match &self.place {
-            Place::Amqp(options) => Some(options),
-            Place::Embedded(_) => None,
-        }
+    /// What brokers of this kind can do.
+    pub fn capabilities(&self) -> Capabilities {
+        self.endpoint.entry().capabilities
     }
 
-    /// Where the embedded broker has its files, if it is meant.
+    /// The state directory of a broker of this machine.
     pub fn directory(&self) -> Option<&Path> {
-        match &self.place {
-            Place::Amqp(_) => None,
-            Place::Embedded(directory) => Some(directory),
-        }
+        self.endpoint.directory()
     }
 
     /// The broker, for people.
     pub fn place(&self) -> String {
-        match &self.place {
-            Place::Amqp(options) => options.place(),
-            Place::Embedded(directory) => format!("the embedded broker in {}", directory.display()),
-        }
-    }
-}
-
-/// The embedded broker of a state directory.
-async fn embedded(directory: &Path) -> Result<(Broker, Embedded), Error> {
-    let unavailable = |error: std::io::Error| transport::Error::Unavailable {
-        place: directory.display().to_string(),
-        reason: error.to_string(),
-    };
-    regular::create_private_dir(directory).map_err(unavailable)?;
-    let broker = Broker::open(&directory.join(DATABASE), Options::default()).await?;
-    let space = broker.namespace(NAMESPACE);
-    Ok((broker, space))
-}
-
-/// The same to look at it: where nothing can be written, it is read all the same, and that is said.
-async fn embedded_to_read(directory: &Path) -> Result<(Broker, Embedded), Error> {
-    let error = match embedded(directory).await {
-        Ok(opened) => return Ok(opened),
-        Err(error) => error,
-    };
-    match Broker::open_to_read(&directory.join(DATABASE)).await {
-        Ok(broker) => {
-            say_only_read(error.message());
-            let space = broker.namespace(NAMESPACE);
-            Ok((broker, space))
-        }
-        Err(_) => Err(error),
+        self.endpoint.place()
     }
 }
 

@@ -306,7 +306,7 @@ impl Heap {
 pub async fn queues(given: Vec<&String>, environment: &Environment) -> Result<Vec<Heap>, Error> {
     if given.is_empty() {
         let queues = environment.queues().await?;
-        let is_empty = |queue: &Queue| queue.messages == 0 && environment.is_embedded();
+        let is_empty = |queue: &Queue| queue.messages == 0 && environment.capabilities().is_exact;
         let dead = queues.iter().filter(|queue| queue.name.starts_with(dead_letters::PREFIX) && !is_empty(queue));
         return dead
             .map(|queue| {

@@ -48,7 +48,7 @@ impl Counts {
         let mut counts = Self::default();
         match environment.queues().await {
             Ok(mut queues) => {
-                if !environment.is_embedded() {
+                if !environment.capabilities().is_exact {
                     refresh(transport, &mut queues).await;
                 }
                 counts.queues = Some(queues);

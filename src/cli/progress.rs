@@ -15,8 +15,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
 use super::{Error, Session, plain, print, say};
-use zrecipe_broker::transport::amqp::all_closed;
-use zrecipe_broker::transport::{Connection, Transport};
+use zrecipe_broker::transport::{Connection, Transport, all_closed};
 use zrecipe_language::site::Plugins;
 use zrecipe_runtime::runtime::foreign::Foreign;
 use zrecipe_runtime::runtime::run::{Report, Run, Runs};

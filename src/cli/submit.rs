@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::getuid;
@@ -9,9 +10,7 @@ use rustix::process::getuid;
 use super::progress::Outages;
 use super::{Error, Session, say};
 use zrecipe_broker::message::{Outgoing, REQUEST_QUEUE, Request, sanitise};
-use zrecipe_broker::transport;
-use zrecipe_broker::transport::Transport as _;
-use zrecipe_broker::transport::amqp::{Amqp, Options};
+use zrecipe_broker::transport::{self, Endpoint, Transport};
 use zrecipe_language::bind::merge;
 use zrecipe_language::compile::Compilation;
 use zrecipe_language::diagnostic::{Diagnostic, Level};
@@ -50,14 +49,12 @@ impl<'s> Target<'s> {
         self.environments.iter().map(String::as_str).collect()
     }
 
-    /// How to reach the broker; it will know us as this command.
+    /// Where the broker is.
     ///
     /// # Errors
     /// The environments do not say it.
-    pub fn broker(&self, command: &str) -> Result<Options, Error> {
-        let options = self.session.broker(&self.site, &self.names())?;
-        let name = format!("zrecipe {command} of {} at {}, process {}", user(), hostname(), std::process::id());
-        Ok(Options { name, ..options })
+    pub fn broker(&self) -> Result<Arc<dyn Endpoint>, Error> {
+        self.session.broker(&self.site, &self.names())
     }
 
     /// Where requests wait for a broker that cannot be reached.
@@ -164,14 +161,24 @@ fn has_directory(library: &Library) -> bool {
 /// How long a broker that takes nothing for want of memory or disk is waited for.
 pub const SHORTAGE: Duration = Duration::from_secs(5);
 
-/// Sends messages to the queue of requests, or only looks whether that could be done. Tells what it waits for.
+/// Connects; the broker's tools show this command with its user and host.
+///
+/// # Errors
+/// The broker cannot be reached.
+pub async fn connect(endpoint: &dyn Endpoint, command: &str) -> Result<Arc<dyn Transport>, transport::Error> {
+    let who = format!("{command} of {} at {}, process {}", user(), hostname(), std::process::id());
+    endpoint.connect(&who).await
+}
+
+/// Sends messages of command `go` to the queue of requests, or only checks that they could be sent. Prints what it waits
+/// for.
 ///
 /// # Errors
 /// The broker cannot be reached or does not take them.
-pub async fn send(options: Options, messages: Vec<Outgoing>, is_dry_run: bool) -> Result<(), transport::Error> {
-    let broker = Amqp::connect(options).await?;
-    let outages = Outages::of(&broker);
-    let sent = match look(&broker).await {
+pub async fn send(endpoint: &dyn Endpoint, messages: Vec<Outgoing>, is_dry_run: bool) -> Result<(), transport::Error> {
+    let broker = connect(endpoint, "go").await?;
+    let outages = Outages::of(&*broker);
+    let sent = match look(endpoint, &*broker).await {
         Ok(()) if !is_dry_run => broker.send(messages).await,
         looked => looked,
     };
@@ -185,15 +192,18 @@ pub async fn send(options: Options, messages: Vec<Outgoing>, is_dry_run: bool) -
 ///
 /// # Errors
 /// It would not.
-pub async fn look(broker: &Amqp) -> Result<(), transport::Error> {
-    broker.find_queue(REQUEST_QUEUE).await?;
-    broker.try_send(SHORTAGE).await.map_err(|error| match error {
-        transport::Error::Refused { reason, is_full, .. } => transport::Error::Refused {
-            destination: REQUEST_QUEUE.to_owned(),
-            reason: format!("{reason}; the user needs the permission to write to `amq.default`"),
-            is_full,
-        },
-        error => error,
+pub async fn look(endpoint: &dyn Endpoint, broker: &dyn Transport) -> Result<(), transport::Error> {
+    broker.waiting(REQUEST_QUEUE).await?;
+    broker.try_send(SHORTAGE).await.map_err(|error| {
+        let remedy = endpoint.remedy(&error);
+        match error {
+            transport::Error::Refused { reason, is_full, .. } => transport::Error::Refused {
+                destination: REQUEST_QUEUE.to_owned(),
+                reason: format!("{reason}; {remedy}"),
+                is_full,
+            },
+            error => error,
+        }
     })
 }
 

@@ -101,6 +101,9 @@ pub(super) async fn refused(stage: Arc<dyn Stage>) {
         (Caller::Stranger, "the user or the password is wrong"),
         (Caller::Lost, "virtual host"),
     ] {
+        if caller == Caller::Lost && !stage.can(Ability::Declared) {
+            continue;
+        }
         match within("the refusal", stage.connect(caller)).await {
             Err(error @ (Error::Unavailable { .. } | Error::Denied { .. })) => {
                 assert_eq!(matches!(error, Error::Denied { .. }), caller != Caller::Nowhere, "{error:?}");

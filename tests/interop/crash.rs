@@ -12,10 +12,11 @@ use lapin::types::{AMQPValue, FieldTable};
 use serde_json::json;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
+use zrecipe::address::Host as Address;
 use zrecipe::message::{Envelope, Output};
 use zrecipe::runtime::{Event, Host, Job, Outcome, Service, StepResult};
 use zrecipe::syntax::json::read_value;
-use zrecipe::transport::amqp::{self, Amqp, Options};
+use zrecipe::transport::amqp::{Amqp, Options};
 use zrecipe::transport::{Outgoing, Transport};
 use zrecipe::value::{Object, Value};
 
@@ -144,7 +145,7 @@ struct Work {
 
 fn options(port: u16) -> Options {
     let patience = Duration::from_secs(20);
-    let host = amqp::Host { name: "127.0.0.1".to_owned(), port };
+    let host = Address { name: "127.0.0.1".to_owned(), port };
     Options { heartbeat: Duration::from_secs(2), patience, ..Options::new(vec![host]) }
 }
 

@@ -12,8 +12,9 @@ use serde_json::json;
 use tokio::process::Child;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
+use zrecipe::address::Host;
 use zrecipe::message::Envelope;
-use zrecipe::transport::amqp::{Amqp, Host, Options};
+use zrecipe::transport::amqp::{Amqp, Options};
 use zrecipe::transport::{Error, Outgoing, Transport};
 
 use crate::contract::{accept, message, queue, subscribe};

@@ -17,7 +17,8 @@ use lapin::{BasicProperties, Channel, ExchangeKind};
 use serde_json::{Value as Json, json};
 use tokio::process::Command;
 use tokio::time::{Instant, sleep, timeout};
-use zrecipe::transport::amqp::{Amqp, Host, Options};
+use zrecipe::address::Host;
+use zrecipe::transport::amqp::{Amqp, Options};
 use zrecipe::transport::{Outgoing, Transport};
 use zrecipe::value::{Object, Value};
 

@@ -11,7 +11,8 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 use tokio::process::{Child, ChildStderr, Command};
-use zrecipe::transport::amqp::{Amqp, Host, Login, Options, Password};
+use zrecipe::address::{Host, Login, Password};
+use zrecipe::transport::amqp::{Amqp, Options};
 use zrecipe::transport::{Error, Outgoing, Settlement, Subscription, Transport as _, Verdict};
 
 use crate::contract::{Fate, accept, heard_again, message, next, queue, subscribe, topic, within};

@@ -13,9 +13,10 @@ use lapin::types::{AMQPValue, FieldTable};
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
+use zrecipe::address::Host;
 use zrecipe::message::Envelope;
 use zrecipe::syntax::json::read_value;
-use zrecipe::transport::amqp::{Amqp, Host, Options};
+use zrecipe::transport::amqp::{Amqp, Options};
 use zrecipe::transport::{Deliveries, Outgoing, Transport};
 use zrecipe::value::{Object, Value};
 

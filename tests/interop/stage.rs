@@ -11,7 +11,8 @@ use lapin::options::{
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, Connection, ConnectionProperties, ExchangeKind};
 use tokio::sync::Mutex;
-use zrecipe::transport::amqp::{Amqp, Host, Login, Options, Password};
+use zrecipe::address::{Host, Login, Password};
+use zrecipe::transport::amqp::{self, Amqp, Options};
 use zrecipe::transport::{Error, Outgoing, Transport};
 
 use crate::contract::{Ability, Caller, Fate, Stage, message, queue};
@@ -82,7 +83,7 @@ impl Rabbit {
 #[async_trait]
 impl Stage for Rabbit {
     fn can(&self, ability: Ability) -> bool {
-        matches!(ability, Ability::Remote)
+        ability.is_in(&amqp::TRANSPORT.capabilities)
     }
 
     async fn fresh(&self) -> Arc<dyn Transport> {

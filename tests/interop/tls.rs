@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose};
-use zrecipe::transport::amqp::{Amqp, Certificate, Host, Login, Options, Password, Tls};
+use zrecipe::address::{Certificate, Host, Login, Password, Tls};
+use zrecipe::transport::amqp::{Amqp, Options};
 use zrecipe::transport::{Error, Transport as _};
 
 use crate::contract::{message, queue};

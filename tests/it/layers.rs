@@ -20,15 +20,26 @@ const CRATES: [(&str, &str); 5] = [
 
 /// Folders whose files are plug-ins: they never name each other, and their names stand in the list alone.
 /// Crate, folder, and the file with the list.
-const PLUGINS: [(&str, &str, &str); 7] = [
+const PLUGINS: [(&str, &str, &str); 8] = [
     ("zrecipe_language", "lint/rules/", "lint.rs"),
     ("zrecipe_language", "report/", "report.rs"),
     ("zrecipe_language", "draw/", "draw.rs"),
+    ("zrecipe_broker", "transport/", "transport.rs"),
     ("zrecipe_runtime", "runtime/cluster/", "runtime/cluster.rs"),
     ("zrecipe_runtime", "runtime/services/", "runtime/services.rs"),
     ("zrecipe", "lsp/requests/", "lsp.rs"),
     ("zrecipe", "cli/commands/", "cli.rs"),
 ];
+
+/// A plug-in that is more than an entry of its list: crate, plug-in, and crate and file of each user outside.
+type Store = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
+
+/// Runs and rehearsals keep their messages in the store of the embedded broker.
+const STORES: [Store; 1] = [(
+    "zrecipe_broker",
+    "transport/embedded",
+    &[("zrecipe_runtime", "runtime/run.rs"), ("zrecipe_runtime", "rehearsal.rs")],
+)];
 
 /// Words that may stand only in certain files of a crate: words, crate, files or folders, reason. In the other crates
 /// the dependency is absent.
@@ -66,7 +77,7 @@ const FENCES: &[(&[&str], &str, &[&str], &str)] = &[
     (
         &["tokio", "async_trait", "async", "await"],
         "zrecipe_broker",
-        &["transport.rs", "transport/"],
+        &["transport.rs", "transport/", "holdings.rs"],
         "messages are pure",
     ),
     (
@@ -292,9 +303,14 @@ fn violations(order: &[String], files: &[File], file: &File) -> Vec<String> {
             let named = rest.split('/').next().unwrap_or_default();
             let is_own = file.krate == home
                 && file.path.strip_prefix(folder).and_then(|own| own.split(['/', '.']).next()) == Some(named);
+            let is_store = STORES.iter().any(|(krate, store, users)| {
+                *krate == home
+                    && *store == format!("{folder}{named}")
+                    && users.contains(&(file.krate, file.path.as_str()))
+            });
             let is_plugin =
                 files.iter().any(|other| other.krate == home && other.path == format!("{folder}{named}.rs"));
-            if !is_own && (is_plugin || named == "*") {
+            if !is_own && !is_store && (is_plugin || named == "*") {
                 found.push(format!("{shown} names the plug-in `{written}`: only {list} does"));
             }
         }
@@ -482,6 +498,11 @@ fn violations_are_found() {
         (LANGUAGE, "lower.rs", "#[derive(serde::Serialize)] struct A;", "derive serde's traits"),
         ("zrecipe_runtime", "runtime/instance.rs", "use super::services::mailer::Mailer;", "names the plug-in"),
         ("zrecipe_runtime", "runtime.rs", "use rusqlite::Connection;", ""),
+        ("zrecipe_runtime", "connection.rs", "use zrecipe_broker::transport::amqp::Options;", "names the plug-in"),
+        ("zrecipe", "cli/submit.rs", "use zrecipe_broker::transport::{self, amqp::Amqp};", "names the plug-in"),
+        ("zrecipe_broker", "transport/amqp.rs", "use super::embedded::Broker;", "names the plug-in"),
+        ("zrecipe", "cli/broker.rs", "use zrecipe_broker::transport::embedded::Broker;", "names the plug-in"),
+        ("zrecipe_runtime", "runtime/run.rs", "use zrecipe_broker::transport::embedded::Broker;", ""),
         ("zrecipe_broker", "message.rs", "use rusqlite::Connection;", "SQL stays in the embedded transport"),
         ("zrecipe_broker", "message.rs", "async fn f() {}", "messages are pure"),
         ("zrecipe", "cli/commands/go.rs", "use super::check::run;", "names the plug-in"),

@@ -103,9 +103,8 @@ fn drawing_formats() {
 
 #[test]
 fn transports() {
-    check("crates/broker/src/transport", transport::TRANSPORTS.iter().copied(), |stem| {
-        format!("`pub mod {stem};` and, in `TRANSPORTS`, `\"{stem}\"` in crates/broker/src/transport.rs")
-    });
+    let file = "crates/broker/src/transport.rs";
+    check("crates/broker/src/transport", transport::MODULES.iter().copied(), macro_line("transports", file));
 }
 
 #[test]

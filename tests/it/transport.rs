@@ -10,8 +10,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
-use zrecipe::transport::embedded::{Broker, Census, Embedded, Options, State};
-use zrecipe::transport::{Error, Outgoing, Settlement, Transport, Verdict};
+use zrecipe::transport::embedded::{self, Broker, Census, Embedded, Options};
+use zrecipe::transport::{Endpoint as _, Error, Outgoing, Settlement, State, Transport, Verdict, memory};
 use zrecipe::value::Value;
 
 use crate::contract::{
@@ -31,7 +31,7 @@ struct Files {
 #[async_trait::async_trait]
 impl Stage for Files {
     fn can(&self, ability: Ability) -> bool {
-        matches!(ability, Ability::Whole | Ability::AsWritten | Ability::FreeRelease)
+        ability.is_in(&embedded::TRANSPORT.capabilities)
     }
 
     async fn fresh(&self) -> Arc<dyn Transport> {
@@ -41,6 +41,25 @@ impl Stage for Files {
         let broker = Broker::open(&path, options).await.expect("open");
         Arc::new(broker.namespace("test"))
     }
+}
+
+/// Brokers in memory, each of its own.
+struct InMemory;
+
+#[async_trait::async_trait]
+impl Stage for InMemory {
+    fn can(&self, ability: Ability) -> bool {
+        ability.is_in(&memory::TRANSPORT.capabilities)
+    }
+
+    async fn fresh(&self) -> Arc<dyn Transport> {
+        memory::Broker::new("test", 2).connect("test").await.expect("connect")
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_broker_in_memory_keeps_the_contract() {
+    check_contract(Arc::new(InMemory)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -7,7 +7,9 @@
 //! | module | contents |
 //! |---|---|
 //! | [`message`] | the envelope on the wire: reading, writing, following a link |
+//! | [`address`] | hosts, logins and TLS of brokers, as settings and URLs state them |
 //! | [`transport`] | the interface of every broker; one file a transport |
 
+pub mod address;
 pub mod message;
 pub mod transport;

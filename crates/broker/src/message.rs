@@ -3,6 +3,7 @@
 //! The wire format lives here only. It is that of `workflows.recipe.RecipeWrapper` (`workflows` 3.3): the whole
 //! bound recipe travels with every message, with a pointer to the step that is to deal with it.
 
+pub mod deaths;
 mod envelope;
 mod outgoing;
 mod request;

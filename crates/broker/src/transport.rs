@@ -1,13 +1,13 @@
 //! What every message broker does for us: carry messages to queues and topics, and settle what was delivered.
 //!
-//! One file per transport in `transport/`. A transport promises *at least once*: nothing that [`Transport::send`]
+//! One file per transport in `transport/`; [`TRANSPORTS`] lists them, and [`of_site`], [`of_url`] and [`of_directory`]
+//! choose one. A transport promises *at least once*: nothing that [`Transport::send`]
 //! or [`Transport::settle`] has reported as done is lost by the death of this process or of the broker, and a
 //! message whose settling was not reported is delivered again. Message ids are deterministic
 //! (see [`crate::message`]), so that a receiver recognises what it has seen.
 
-pub mod amqp;
-pub mod embedded;
-
+use std::path::Path;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
@@ -15,14 +15,251 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 use uuid::Uuid;
 
+use crate::address::{Fault, ReadFile, Settings};
 pub use crate::message::{Destination, Outgoing};
+use zrecipe_language::site::Plugins;
 use zrecipe_language::value::{Object, Value};
 
 /// How long a broker may take to answer a question.
 const ANSWER: Duration = Duration::from_secs(1);
 
-/// The transports there are, by the name that settings use. One file each.
-pub const TRANSPORTS: &[&str] = &["amqp", "embedded"];
+macro_rules! transports {
+    ($($module:ident),+ $(,)?) => {
+        $(pub mod $module;)+
+
+        /// The transports, in the order of their names.
+        pub static TRANSPORTS: &[Entry] = &[$($module::TRANSPORT),+];
+
+        /// The names of the modules.
+        pub const MODULES: &[&str] = &[$(stringify!($module)),+];
+    };
+}
+
+transports! {
+    amqp,
+    embedded,
+    memory,
+}
+
+/// A transport: how a broker of its kind is found, and what it can do.
+#[derive(Debug)]
+pub struct Entry {
+    /// Name of the module.
+    pub name: &'static str,
+    /// Name of the broker, for people.
+    pub product: &'static str,
+    /// Plugin of a site configuration that says where such a broker is.
+    pub plugin: Option<&'static str>,
+    /// Name of the class that plugin `transport` chooses it by (`default`), as in Python's `workflows`.
+    pub class: Option<&'static str>,
+    /// Schemes of its URLs.
+    pub schemes: &'static [&'static str],
+    /// Settings of the plugin that are secret.
+    pub secrets: &'static [&'static str],
+    /// Settings of the plugin that name a file with a secret.
+    pub secret_files: &'static [&'static str],
+    /// Values of secret settings that everyone knows, such as the password of a new broker.
+    pub public_secrets: &'static [&'static str],
+    /// What the names of queues and exchanges begin with that the transport declares for itself.
+    pub own_prefix: Option<&'static str>,
+    /// How to give the user a permission that is missing.
+    pub grant: &'static str,
+    /// How to see the permissions of a user.
+    pub permissions: &'static str,
+    /// What a broker of this kind can do.
+    pub capabilities: Capabilities,
+    /// Reads where the broker is; connects to nothing.
+    pub open: fn(&Environment<'_>) -> Result<Arc<dyn Endpoint>, Fault>,
+}
+
+/// What brokers of one kind do and others do not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Capabilities {
+    /// The broker is another program: connections to it can be lost, refused and denied.
+    pub is_remote: bool,
+    /// How a queue comes into being.
+    pub creation: Creation,
+    /// Several messages are sent, and a delivery is settled, as a whole or not at all.
+    pub is_atomic: bool,
+    /// Headers keep their order, and numbers their spelling.
+    pub keeps_spelling: bool,
+    /// The delivery of a message that is released does not count.
+    pub releases_uncounted: bool,
+    /// A released message takes its place at the head of its queue again.
+    pub releases_in_place: bool,
+    /// [`Transport::list_queues`] answers with exact counts of this moment.
+    pub is_exact: bool,
+    /// [`Transport::browse`] reads messages in their places.
+    pub browses: bool,
+    /// Plugin of a site configuration that says where the broker's management API is.
+    pub management: Option<&'static str>,
+    /// Queues, exchanges and users are declared from a broker configuration, by the management API.
+    pub definitions: bool,
+    /// The broker itself dead-letters a message that comes back too often.
+    pub dead_letters_by_itself: bool,
+    /// The broker stops reading from a connection when it is short of memory or disk.
+    pub blocks: bool,
+}
+
+/// How a queue comes into being.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Creation {
+    /// Somebody declares it; sending to a missing queue and subscribing to one fail.
+    Declared,
+    /// With its first subscription; sending to a missing queue fails.
+    BySubscribing,
+    /// With its first use: no queue is missing.
+    BySending,
+}
+
+/// What says where a broker is.
+#[derive(Clone, Copy)]
+pub enum Environment<'e> {
+    /// The settings of the transport's plugin.
+    Site(Settings<'e>),
+    /// A URL with one of the transport's schemes.
+    Url(&'e str),
+    /// A state directory of this machine.
+    Directory(&'e Path),
+}
+
+/// Where a broker is and who we are there: what can be connected to.
+#[async_trait]
+pub trait Endpoint: Send + Sync {
+    /// The transport.
+    fn entry(&self) -> &'static Entry;
+
+    /// The broker, for people; without user and password.
+    fn place(&self) -> String;
+
+    /// The namespace of queues and topics: RabbitMQ's virtual host, ActiveMQ's prefix.
+    fn namespace(&self) -> &str;
+
+    /// The name by which a queue is used here, of one that the broker's management API calls `name`.
+    fn queue_name(&self, name: &str) -> String {
+        name.to_owned()
+    }
+
+    /// The user that logs in with a password.
+    fn user(&self) -> Option<&str> {
+        None
+    }
+
+    /// The state directory of a broker of this machine, which holds runs too.
+    fn directory(&self) -> Option<&Path> {
+        None
+    }
+
+    /// The nodes of the broker, each to be connected to alone.
+    fn nodes(&self) -> Vec<Node> {
+        Vec::new()
+    }
+
+    /// Connects. `who` is what the broker's tools show for the connection.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Denied`].
+    async fn connect(&self, who: &str) -> Result<Arc<dyn Transport>, Error>;
+
+    /// Connects to read queues. The second value is the reason why nothing can be written, if so.
+    ///
+    /// # Errors
+    /// As for [`Endpoint::connect`].
+    async fn connect_to_read(&self, who: &str) -> Result<(Arc<dyn Transport>, Option<Error>), Error> {
+        Ok((self.connect(who).await?, None))
+    }
+
+    /// What to do about an error of this broker.
+    fn remedy(&self, error: &Error) -> &'static str;
+}
+
+/// One node of a broker.
+pub struct Node {
+    /// Host, port, encryption and namespace, for people.
+    pub title: String,
+    /// The broker with no other node.
+    pub endpoint: Arc<dyn Endpoint>,
+}
+
+/// The broker that plugins of a site configuration describe; nothing if there is no such plugin. Plugin `transport`
+/// chooses among several.
+///
+/// # Errors
+/// A setting cannot be used, or the chosen transport is unknown.
+pub fn of_site(plugins: &Plugins<'_>, read: ReadFile<'_>) -> Result<Option<Arc<dyn Endpoint>>, Fault> {
+    let settings = |name: &str| plugins.iter().find(|(plugin, _)| plugin == name).map(|(_, settings)| settings);
+    let chosen = settings("transport").into_iter().flatten().find(|setting| setting.name == "default");
+    let chosen = chosen.map(|setting| setting.node);
+    if let Some(node) = chosen.filter(|node| TRANSPORTS.iter().all(|entry| entry.class != Some(&node.text()))) {
+        let classes: Vec<&str> = TRANSPORTS.iter().filter_map(|entry| entry.class).collect();
+        return Err(crate::address::wrong(
+            node,
+            format!("`{}` is a transport that zrecipe does not have; it has `{}`", node.text(), classes.join("`, `")),
+        ));
+    }
+    let is_meant = |entry: &&Entry| chosen.is_none_or(|node| entry.class == Some(&node.text()));
+    for entry in TRANSPORTS.iter().filter(is_meant) {
+        let Some(plugin) = entry.plugin else { continue };
+        if let Some(settings) = settings(plugin) {
+            return (entry.open)(&Environment::Site(Settings { plugin, settings, read })).map(Some);
+        }
+    }
+    Ok(None)
+}
+
+/// The broker at a URL.
+///
+/// # Errors
+/// No transport has the scheme, or the URL cannot be used; no message repeats it.
+pub fn of_url(url: &str) -> Result<Arc<dyn Endpoint>, Fault> {
+    let scheme = url.split_once(':').map_or("", |(scheme, _)| scheme).to_ascii_lowercase();
+    let found = TRANSPORTS.iter().find(|entry| entry.schemes.contains(&scheme.as_str()));
+    let entry = found.ok_or_else(|| {
+        let schemes: Vec<&str> = TRANSPORTS.iter().flat_map(|entry| entry.schemes).copied().collect();
+        Fault::Url(format!("the broker's address has no known scheme: `{}`", schemes.join("`, `")))
+    })?;
+    (entry.open)(&Environment::Url(url))
+}
+
+/// The broker of this machine with its state in a directory, which needs no site.
+///
+/// # Errors
+/// No transport keeps its state in a directory.
+pub fn of_directory(directory: &Path) -> Result<Arc<dyn Endpoint>, Fault> {
+    let mut fault = Fault::Incomplete("no transport keeps its state in a directory".to_owned());
+    for entry in TRANSPORTS.iter().filter(|entry| !entry.capabilities.is_remote) {
+        match (entry.open)(&Environment::Directory(directory)) {
+            Ok(endpoint) => return Ok(endpoint),
+            Err(error) => fault = error,
+        }
+    }
+    Err(fault)
+}
+
+/// The number of connections that tasks of this process keep open.
+static OPEN: LazyLock<watch::Sender<usize>> = LazyLock::new(|| watch::Sender::new(0));
+
+/// A connection that a task keeps open, until this is dropped.
+pub(crate) struct Open;
+
+impl Open {
+    pub(crate) fn new() -> Self {
+        OPEN.send_modify(|open| *open += 1);
+        Self
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        OPEN.send_modify(|open| *open -= 1);
+    }
+}
+
+/// Waits until the unused connections of this process are closed: the broker is told, and no thread of a client library
+/// panics because what it waits for is gone.
+pub async fn all_closed() {
+    let _ = OPEN.subscribe().wait_for(|open| *open == 0).await;
+}
 
 /// A message that a broker has handed to a consumer and that waits to be settled.
 #[derive(Debug, Clone, PartialEq)]
@@ -205,6 +442,57 @@ pub struct Waiting {
     pub messages: u64,
     /// How many consumers the queue has; not every broker knows.
     pub consumers: Option<u64>,
+}
+
+/// Where a stored message stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// Waiting to be delivered.
+    Ready,
+    /// Waiting until it is due.
+    Delayed,
+    /// Delivered and not settled.
+    Held,
+}
+
+/// A message as it lies in the store.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stored {
+    /// The id it was sent with.
+    pub id: String,
+    /// Its queue; for a copy of a broadcast the topic.
+    pub queue: String,
+    /// Headers.
+    pub headers: Object,
+    /// Body.
+    pub body: Vec<u8>,
+    /// How often it has been delivered.
+    pub deliveries: u32,
+    /// Ready, delayed or held.
+    pub state: State,
+    /// When it is or was to be delivered at the earliest.
+    pub due: SystemTime,
+    /// When it was sent.
+    pub sent: SystemTime,
+}
+
+/// A queue, and what has come and gone lately.
+#[derive(Debug, Clone, PartialEq)]
+pub struct QueueInfo {
+    /// Its name.
+    pub name: String,
+    /// Messages that wait to be delivered.
+    pub ready: u64,
+    /// Messages whose delay has not ended.
+    pub delayed: u64,
+    /// Messages that consumers hold.
+    pub held: u64,
+    /// When the message was sent that has been there longest.
+    pub oldest: Option<SystemTime>,
+    /// Messages a second that have come, over the last minute.
+    pub incoming: f64,
+    /// Messages a second that were dealt with, over the last minute.
+    pub outgoing: f64,
 }
 
 /// Whether a transport has its broker.
@@ -408,6 +696,22 @@ pub trait Transport: Send + Sync + 'static {
 
     /// Throws away what waits in a queue, for good; how many messages. What consumers hold stays.
     async fn purge(&self, queue: &str) -> Result<u64, Error>;
+
+    /// Makes sure that queues exist, on a broker that creates queues by use. Others must have them already.
+    async fn prepare(&self, _queues: &[String]) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// All queues; nothing where the transport cannot list them, because a management API does.
+    async fn list_queues(&self) -> Result<Option<Vec<QueueInfo>>, Error> {
+        Ok(None)
+    }
+
+    /// The first messages of a queue, at most so many, read in their places; nothing where the transport cannot read a
+    /// message without taking it.
+    async fn browse(&self, _queue: &str, _most: usize) -> Result<Option<Vec<Stored>>, Error> {
+        Ok(None)
+    }
 
     /// How the connection is, and what becomes of it. One that cannot be lost is always up.
     fn connection(&self) -> watch::Receiver<Connection> {

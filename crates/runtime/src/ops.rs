@@ -1,5 +1,6 @@
 //! What an operator does to messages between programs and brokers.
 
+pub mod apis;
 pub mod checkup;
 pub mod dead_letters;
 pub mod definitions;

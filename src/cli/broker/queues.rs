@@ -1,11 +1,11 @@
-//! Queues of a broker, as far as its management API, AMQP or the embedded broker counts them.
+//! Queues of a broker, as far as its management API or the transport counts them.
 
-use super::{Environment, Place, embedded_to_read};
+use super::Environment;
 use crate::cli::error::Error;
 use crate::cli::terminal::say;
-use zrecipe_broker::transport::Transport as _;
-use zrecipe_broker::transport::embedded::{QueueInfo, Stored};
+use zrecipe_broker::transport::{QueueInfo, Stored};
 use zrecipe_language::lint::nearest;
+use zrecipe_runtime::ops::apis::{self, Api};
 use zrecipe_runtime::ops::management::{self, Management, Queue};
 
 impl Environment {
@@ -14,29 +14,20 @@ impl Environment {
     /// # Errors
     /// The site does not say where the management API is, or it does not answer.
     pub async fn queues(&self) -> Result<Vec<Queue>, Error> {
-        let directory = match &self.place {
-            Place::Embedded(directory) => directory,
-            Place::Amqp(options) => {
-                let management = Management::of_site(&self.plugins(), &options.vhost);
-                let management = management?.ok_or_else(|| {
-                    Error::new("the environment does not say where RabbitMQ's management API is")
-                        .hint("add a block of plugin `rabbitmqapi` to the environment")
-                        .hint("a command that takes the names of queues asks by AMQP for those that are named")
-                })?;
-                // Its queues are others.
-                if management.vhost() != options.vhost {
-                    let (other, own) = (management.vhost(), &options.vhost);
-                    let message =
-                        format!("plugin `rabbitmqapi` is about virtual host `{other}`, and `pika` about `{own}`");
-                    return Err(Error::new(message).hint("without a `vhost`, `rabbitmqapi` is about that of `pika`"));
-                }
-                return Ok(management.queues().await?);
-            }
-        };
-        let (broker, space) = embedded_to_read(directory).await?;
-        let queues = space.queues().await?;
-        broker.close().await?;
-        Ok(queues.into_iter().map(of_embedded).collect())
+        if self.capabilities().management.is_some() {
+            let named = |error: Error| error.hint("a command that takes the names of queues can do without it");
+            let management = self.management().map_err(named)?;
+            self.check_namespace(&*management)?;
+            let mut queues = management.queues().await?;
+            queues.iter_mut().for_each(|queue| queue.name = self.endpoint.queue_name(&queue.name));
+            queues.sort_by(|a, b| a.name.cmp(&b.name));
+            return Ok(queues);
+        }
+        let transport = self.connect_to_read("queues").await?;
+        let queues = transport.list_queues().await?;
+        transport.close().await?;
+        let queues = queues.ok_or_else(|| Error::new(format!("{} cannot list its queues", self.place())))?;
+        Ok(queues.into_iter().map(of_transport).collect())
     }
 
     /// All queues, where somebody can be asked for them; nothing where these, which have been named, have to be asked for
@@ -54,7 +45,7 @@ impl Environment {
         match self.queues().await {
             Ok(queues) => Ok(Some(queues)),
             Err(error) => {
-                say(&format!("warning: {}; the queues that are named are asked by AMQP", error.message()));
+                say(&format!("warning: {}; each named queue is queried by itself", error.message()));
                 error.hints().iter().for_each(|hint| say(&format!("  help: {hint}")));
                 Ok(None)
             }
@@ -74,7 +65,7 @@ impl Environment {
         Ok(())
     }
 
-    /// These queues, by name, as far as AMQP tells: for a broker whose management API nobody has named.
+    /// These queues, by name, as far as the transport tells: for a broker whose management API nobody has named.
     ///
     /// # Errors
     /// The broker cannot be reached, or there is no such queue.
@@ -113,7 +104,8 @@ impl Environment {
 
     /// Whether the environment says where to ask for all queues.
     pub fn knows_queues(&self) -> bool {
-        self.is_embedded() || self.plugins().iter().any(|(plugin, _)| plugin == "rabbitmqapi")
+        let management = self.capabilities().management;
+        management.is_none_or(|management| self.plugins().iter().any(|(plugin, _)| plugin == management))
     }
 
     /// The first messages of a queue, where they can be read without taking them.
@@ -121,30 +113,62 @@ impl Environment {
     /// # Errors
     /// There is no such queue, or the broker failed.
     pub async fn read_queue(&self, queue: &str, most: usize) -> Result<Option<Vec<Stored>>, Error> {
-        let Place::Embedded(directory) = &self.place else { return Ok(None) };
-        let (broker, space) = embedded_to_read(directory).await?;
-        space.waiting(queue).await?;
-        let messages = space.peek(queue, most).await?;
-        broker.close().await?;
-        Ok(Some(messages))
+        if !self.capabilities().browses {
+            return Ok(None);
+        }
+        let transport = self.connect_to_read("peek").await?;
+        let messages = transport.browse(queue, most).await?;
+        transport.close().await?;
+        Ok(messages)
     }
 
-    /// RabbitMQ's management API.
+    /// The broker's management API.
     ///
     /// # Errors
-    /// The site does not say where it is, or this is the embedded broker, which has none.
-    pub fn management(&self) -> Result<Management, Error> {
-        let Place::Amqp(options) = &self.place else {
+    /// The broker has none, or the site does not say where it is.
+    pub fn management(&self) -> Result<Box<dyn Api>, Error> {
+        let entry = self.endpoint.entry();
+        let Some(plugin) = entry.capabilities.management else {
+            return Err(Error::new(format!("{} has no management API", self.place())));
+        };
+        let opened = apis::open(plugin, &self.plugins(), self.endpoint.namespace())?;
+        opened.ok_or_else(|| {
+            Error::new(format!("the environment does not say where {}'s management API is", entry.product))
+                .hint(format!("add a block `{}` to it", apis::example(plugin)))
+        })
+    }
+
+    /// Refuses a management API that is about another namespace than the transport: its queues are others.
+    fn check_namespace(&self, management: &dyn Api) -> Result<(), Error> {
+        let own = self.endpoint.namespace();
+        let Some(other) = management.namespace().filter(|other| *other != own) else { return Ok(()) };
+        let entry = self.endpoint.entry();
+        let (plugin, own_plugin) =
+            (entry.capabilities.management.unwrap_or_default(), entry.plugin.unwrap_or_default());
+        let message = format!("plugin `{plugin}` is about virtual host `{other}`, and `{own_plugin}` about `{own}`");
+        Err(Error::new(message).hint(format!("without a `vhost`, `{plugin}` is about that of `{own_plugin}`")))
+    }
+
+    /// The management API, to declare queues, exchanges and users by.
+    ///
+    /// # Errors
+    /// As for [`Environment::management`]; or brokers of this kind are configured otherwise.
+    pub fn definitions(&self) -> Result<Management, Error> {
+        if self.directory().is_some() {
             return Err(Error::new("no site configuration is given, and the embedded broker needs no configuration")
                 .hint(
                     "`--site FILE` or ZOCALO_CONFIG names a site; the embedded broker makes queues as they are needed",
                 ));
-        };
-        Management::of_site(&self.plugins(), &options.vhost)?.ok_or_else(|| {
-            Error::new("the environment does not say where RabbitMQ's management API is").hint(
-                "add a block `{plugin: rabbitmqapi, base_url: http://HOST:15672/api, username: …, password: …}` to it",
-            )
-        })
+        }
+        if !self.capabilities().definitions {
+            let product = self.endpoint.entry().product;
+            return Err(Error::new(format!("{product} is not configured by a broker configuration"))
+                .hint("it creates queues and topics as they are used; its own configuration file sets limits"));
+        }
+        match Management::of_site(&self.plugins(), self.endpoint.namespace())? {
+            Some(management) => Ok(management),
+            None => Err(self.management().err().unwrap_or_else(|| Error::new("no management API is named"))),
+        }
     }
 }
 
@@ -172,7 +196,7 @@ pub fn worn(queue: &Queue) -> Result<u32, Error> {
     }
 }
 
-fn of_embedded(queue: QueueInfo) -> Queue {
+fn of_transport(queue: QueueInfo) -> Queue {
     let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
     Queue {
         messages: count(queue.ready + queue.delayed + queue.held),

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::SystemTime;
 
-use super::{Environment, Place, say_only_read};
+use super::{Environment, say_only_read};
 use crate::cli::error::Error;
 use crate::cli::progress::timestamp;
 use crate::cli::terminal::say;
@@ -31,7 +31,7 @@ impl Environment {
     /// # Errors
     /// They cannot be read.
     pub async fn runs(&self, most: usize) -> Result<Option<Vec<Run>>, Error> {
-        let Place::Embedded(directory) = &self.place else {
+        let Some(directory) = self.directory() else {
             let Some(directory) = self.storage(LOGBOOK) else { return Ok(None) };
             // A logbook is large and often far away.
             let listed = tokio::task::spawn_blocking(move || logbook::latest(&directory, most)).await;
@@ -52,7 +52,7 @@ impl Environment {
     /// # Errors
     /// They cannot be read.
     pub async fn runs_with_letters(&self) -> Result<Vec<(String, u64)>, Error> {
-        let Place::Embedded(directory) = &self.place else { return Ok(Vec::new()) };
+        let Some(directory) = self.directory() else { return Ok(Vec::new()) };
         let (runs, _) = Runs::open_to_read(directory).await?;
         let listed = runs.list().await?;
         runs.close().await?;

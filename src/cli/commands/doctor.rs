@@ -1,22 +1,22 @@
 //! `zrecipe doctor`: what is wrong with the broker and with what a project needs of it.
 
 use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::sync::Arc;
+use std::time::Duration;
 
 use crate::cli::broker::runs::loss;
-use crate::cli::broker::{Environment, EnvironmentArgs};
+use crate::cli::broker::{Environment, EnvironmentArgs, say_only_read};
 use crate::cli::progress::block_on;
 use crate::cli::{Error, Session, print};
 use zrecipe_broker::message::{Destination, REQUEST_QUEUE};
-use zrecipe_broker::transport::amqp::{Amqp, Login, Options};
-use zrecipe_broker::transport::{self, Subscription, Transport as _};
-use zrecipe_language::value::{Object, Value};
+use zrecipe_broker::transport::{self, Creation, Endpoint, Subscription, Transport};
+use zrecipe_language::value::Value;
 use zrecipe_project::judge::CheckOptions;
 use zrecipe_project::regular;
-use zrecipe_runtime::http::escape;
+use zrecipe_runtime::ops::apis::{Api, Subject};
 use zrecipe_runtime::ops::checkup::{self, Finding, Needs, Severity};
-use zrecipe_runtime::ops::management::{Management, refresh};
-use zrecipe_runtime::runtime::run::destinations;
+use zrecipe_runtime::ops::management::refresh;
+use zrecipe_runtime::runtime::run::{Runs, destinations};
 use zrecipe_runtime::runtime::status::TOPIC;
 
 /// Find out what is wrong with the broker, with a remedy for each finding
@@ -49,10 +49,9 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
     let mut found = Vec::new();
     let needs = needs(session, &environment, &mut found);
     block_on(async {
-        match (environment.amqp(), environment.directory()) {
-            (Some(options), _) => rabbitmq(&environment, options, &needs, &mut found).await,
-            (None, Some(directory)) => embedded(&environment, directory, &needs, &mut found).await,
-            (None, None) => {}
+        match environment.directory() {
+            Some(directory) => local(&environment, directory, &needs, &mut found).await,
+            None => remote(&environment, &needs, &mut found).await,
         }
         Ok(())
     })?;
@@ -128,26 +127,24 @@ fn needs(session: &Session, environment: &Environment, found: &mut Vec<Finding>)
     needs
 }
 
-async fn rabbitmq(environment: &Environment, options: &Options, needs: &Needs, found: &mut Vec<Finding>) {
-    let mut open = None;
-    for host in &options.hosts {
-        let alone = Options { hosts: vec![host.clone()], name: "zrecipe doctor".to_owned(), ..options.clone() };
-        let how = if options.tls.is_some() { "with TLS" } else { "in clear text" };
-        match Amqp::connect(alone).await {
+async fn remote(environment: &Environment, needs: &Needs, found: &mut Vec<Finding>) {
+    let endpoint = environment.endpoint();
+    let mut open: Option<Arc<dyn Transport>> = None;
+    for node in endpoint.nodes() {
+        match node.endpoint.connect("doctor").await {
             Ok(broker) => {
-                let text = format!("{host}, {how}, virtual host `{}`", options.vhost);
-                found.push(Finding::fine("connection", text));
+                found.push(Finding::fine("connection", node.title));
                 match open {
                     None => open = Some(broker),
                     Some(_) => _ = broker.close().await,
                 }
             }
-            Err(error) => found.push(Finding::error("connection", error.to_string(), remedy(&error))),
+            Err(error) => found.push(Finding::error("connection", error.to_string(), endpoint.remedy(&error))),
         }
     }
     match environment.management() {
         Ok(management) => {
-            if let Err(error) = by_api(&management, environment, open.as_ref(), options, needs, found).await {
+            if let Err(error) = by_api(&*management, environment, open.as_deref(), needs, found).await {
                 let said = Error::from(error);
                 found.push(Finding::error("management", said.message(), said.hints().join("; ")));
             }
@@ -157,24 +154,24 @@ async fn rabbitmq(environment: &Environment, options: &Options, needs: &Needs, f
             // What is there can be asked without it.
             for (queue, who) in needs {
                 let Some(broker) = &open else { break };
-                match broker.find_queue(queue).await {
+                match broker.waiting(queue).await {
                     Err(transport::Error::NoSuchQueue(_)) => found.push(checkup::missing(queue, who)),
-                    Err(error) => found.push(Finding::error("queues", error.to_string(), remedy(&error))),
-                    Ok(()) => {}
+                    Err(error) => found.push(Finding::error("queues", error.to_string(), endpoint.remedy(&error))),
+                    Ok(_) => {}
                 }
             }
         }
     }
     if let Some(broker) = open {
         if !found.iter().any(|it| it.about == "permissions") {
-            try_rights(&broker, found).await;
+            try_rights(&**endpoint, &*broker, found).await;
         }
         let _ = broker.close().await;
     }
 }
 
 /// Tries what services do, as far as that leaves nothing behind, where nobody may see the rights of the user.
-async fn try_rights(broker: &Amqp, found: &mut Vec<Finding>) {
+async fn try_rights(endpoint: &dyn Endpoint, broker: &dyn Transport, found: &mut Vec<Finding>) {
     let reason = |error: transport::Error| match error {
         transport::Error::Unavailable { reason, .. } | transport::Error::Refused { reason, .. } => reason,
         other => other.to_string(),
@@ -187,77 +184,41 @@ async fn try_rights(broker: &Amqp, found: &mut Vec<Finding>) {
     }
     match broker.try_send(Duration::ZERO).await {
         Ok(()) => {}
-        Err(transport::Error::Blocked(reason)) => {
-            let help = "`rabbitmqctl status` shows its alarms: free memory, or space on its disk";
-            found.push(Finding::error("broker", reason, help));
+        Err(error @ transport::Error::Blocked(_)) => {
+            found.push(Finding::error("broker", error.to_string(), endpoint.remedy(&error)));
         }
         Err(error) => refused.push(format!("the user cannot send to queues: {}", reason(error))),
     }
     let lacks_none = refused.is_empty();
-    found.extend(refused.into_iter().map(|text| Finding::error("permissions", text, checkup::GRANT)));
+    found.extend(refused.into_iter().map(|text| Finding::error("permissions", text, endpoint.entry().grant)));
     let rest = if lacks_none { "the user may listen to topics and send to queues; " } else { "" };
     found.push(Finding::warning(
         "permissions",
         format!("{rest}nobody can tell whether it may take messages from the queues"),
-        "a user of plugin `rabbitmqapi` with the tag `administrator` may see it; `rabbitmqctl list_user_permissions USER`",
+        endpoint.entry().permissions,
     ));
-}
-
-/// What to do about a connection that fails so.
-fn remedy(error: &transport::Error) -> &'static str {
-    let said = match error {
-        transport::Error::Unavailable { reason, .. } | transport::Error::Denied { reason, .. } => reason.to_lowercase(),
-        other => other.to_string().to_lowercase(),
-    };
-    let has = |words: &[&str]| words.iter().any(|word| said.contains(word));
-    if has(&["certificate", "tls", "handshake"]) {
-        "`ca-file` in the site names the authority of the broker's certificate, and `host` the name in it"
-    } else if said.contains("password") {
-        "`username` and `password` of plugin `pika` in the site; `rabbitmqctl authenticate_user USER` tests them"
-    } else if said.contains("virtual host") {
-        "`vhost` of plugin `pika` in the site; `rabbitmqctl list_vhosts` names those that there are"
-    } else {
-        "see whether the broker runs (`rabbitmqctl status` on its machine), and `host` and `port` in the site"
-    }
 }
 
 /// What the management API tells.
 async fn by_api(
-    management: &Management,
+    management: &dyn Api,
     environment: &Environment,
-    broker: Option<&Amqp>,
-    options: &Options,
+    broker: Option<&dyn Transport>,
     needs: &Needs,
     found: &mut Vec<Finding>,
 ) -> Result<(), zrecipe_runtime::ops::management::Error> {
-    let overview = management.look("overview").await?;
-    found.push(checkup::version(&overview.content));
-    found.extend(checkup::clock(overview.date.as_deref(), SystemTime::now()));
-    found.extend(checkup::nodes(&management.get("nodes").await?));
-    let vhost = escape(&options.vhost);
-    found.extend(checkup::exchanges(&management.get(&format!("exchanges/{vhost}")).await?));
+    let endpoint = environment.endpoint();
+    let subject = Subject { user: endpoint.user(), needs, grant: endpoint.entry().grant };
+    found.extend(management.examine(&subject).await?);
     match environment.queues().await {
         Ok(mut queues) => {
-            if let Some(broker) = broker {
+            if let Some(broker) = broker.filter(|_| !environment.capabilities().is_exact) {
                 refresh(broker, &mut queues).await;
             }
-            found.extend(checkup::queues(&queues, needs, false));
+            let may_be_missing = environment.capabilities().creation != Creation::Declared;
+            found.extend(checkup::queues(&queues, needs, may_be_missing));
         }
         Err(error) => found.push(Finding::error("queues", error.message(), error.hints().join("; "))),
-    }
-    if let Login::Password { user, .. } = &options.login {
-        match management.get(&format!("permissions/{vhost}/{}", escape(user))).await {
-            Ok(rights) => {
-                found.extend(checkup::permissions(&rights, user, needs));
-            }
-            Err(error) if error.is_missing() => {
-                let nothing = Value::Object(Object::new());
-                found.extend(checkup::permissions(&nothing, user, &Needs::new()));
-            }
-            // Only administrators see the rights of others; see `try_rights`.
-            Err(error) if error.is_forbidden() => {}
-            Err(error) => return Err(error),
-        }
     }
     Ok(())
 }
@@ -265,7 +226,7 @@ async fn by_api(
 /// Less than this is little, in bytes.
 const LITTLE: u64 = 1 << 30;
 
-async fn embedded(environment: &Environment, directory: &Path, needs: &Needs, found: &mut Vec<Finding>) {
+async fn local(environment: &Environment, directory: &Path, needs: &Needs, found: &mut Vec<Finding>) {
     let place = directory.display();
     let other = "`--state DIR` or `state-directory` in zrecipe.toml names another directory";
     let writable = regular::create_private_dir(directory).and_then(|()| tempfile::tempfile_in(directory).map(drop));
@@ -288,7 +249,7 @@ async fn embedded(environment: &Environment, directory: &Path, needs: &Needs, fo
             found.push(Finding::warning("disk", format!("nobody knows the space in {place}: {error}"), other))
         }
     }
-    if let Err(error) = database(environment, found).await {
+    if let Err(error) = database(directory, found).await {
         return found.push(Finding::error("database", error.message(), other));
     }
     match environment.queues().await {
@@ -312,9 +273,12 @@ async fn embedded(environment: &Environment, directory: &Path, needs: &Needs, fo
 }
 
 /// Whether the database is whole, and whether something is missing of it.
-async fn database(environment: &Environment, found: &mut Vec<Finding>) -> Result<(), Error> {
-    let Some(broker) = environment.embedded_to_read().await? else { return Ok(()) };
-    let damages = match broker.damages().await {
+async fn database(directory: &Path, found: &mut Vec<Finding>) -> Result<(), Error> {
+    let (runs, why) = Runs::open_to_read(directory).await?;
+    if let Some(why) = why {
+        say_only_read(&why.to_string());
+    }
+    let damages = match runs.damages().await {
         Ok(damages) => damages,
         Err(error) => vec![error.to_string()],
     };
@@ -324,10 +288,10 @@ async fn database(environment: &Environment, found: &mut Vec<Finding>) -> Result
         [] => found.push(Finding::fine("database", "it is whole")),
         damages => found.push(Finding::error("database", format!("it is damaged: {}", damages.join("; ")), help)),
     }
-    if let Some((count, noticed)) = broker.losses().await? {
+    if let Some((count, noticed)) = runs.losses().await? {
         let help = "a copy of the directory needs all files whose names begin with `zrecipe.db`";
         found.push(Finding::warning("database", loss(count, noticed), help));
     }
-    broker.close().await?;
+    runs.close().await?;
     Ok(())
 }

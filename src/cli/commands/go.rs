@@ -86,9 +86,9 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
     if args.drop {
         return keep(args, &target, &message, &id, drop_files::write);
     }
-    let options = target.broker("go")?;
-    let place = options.place();
-    match block_on(async { Ok(send(options, vec![message.clone()], args.dry_run).await) })? {
+    let endpoint = target.broker()?;
+    let place = endpoint.place();
+    match block_on(async { Ok(send(&*endpoint, vec![message.clone()], args.dry_run).await) })? {
         Ok(()) if args.dry_run => {
             say(&format!("would submit {} to {place}", title(args)));
             Ok(())

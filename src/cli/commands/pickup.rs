@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use crate::cli::broker::EnvironmentArgs;
 use crate::cli::progress::{Outages, block_on};
-use crate::cli::submit::{Target, look, refusal};
+use crate::cli::submit::{Target, connect, look, refusal};
 use crate::cli::{Error, Session, say};
-use zrecipe_broker::transport::amqp::{Amqp, Options};
-use zrecipe_broker::transport::{self, Transport as _};
+use zrecipe_broker::transport::{self, Endpoint};
 use zrecipe_language::diagnostic::counted;
 use zrecipe_language::secret::hidden;
 use zrecipe_language::value::Value;
@@ -49,18 +48,18 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
     let (files, mut faults) = drop_files::list(&directory)?;
     say(&format!("{} in {}", counted(files.len(), "request"), directory.display()));
     if !files.is_empty() {
-        let options = target.broker("pickup")?;
-        faults.extend(block_on(send(args, options, files))?);
+        let endpoint = target.broker()?;
+        faults.extend(block_on(send(args, &*endpoint, files))?);
     }
     faults.iter().for_each(|fault| say(&format!("error: {fault}")));
     if faults.is_empty() { Ok(()) } else { Err(Error::findings()) }
 }
 
 /// Sends the files; which of them could not be sent, though others could.
-async fn send(args: &Args, options: Options, files: Vec<DropFile>) -> Result<Vec<drop_files::Error>, Error> {
-    let broker = Amqp::connect(options).await?;
-    let _outages = Outages::of(&broker);
-    look(&broker).await.map_err(refusal)?;
+async fn send(args: &Args, endpoint: &dyn Endpoint, files: Vec<DropFile>) -> Result<Vec<drop_files::Error>, Error> {
+    let broker = connect(endpoint, "pickup").await?;
+    let _outages = Outages::of(&*broker);
+    look(endpoint, &*broker).await.map_err(refusal)?;
     let (mut refused, count) = (Vec::new(), files.len());
     for (number, file) in (1..).zip(files) {
         if args.verbose {

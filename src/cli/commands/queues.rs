@@ -115,8 +115,8 @@ fn list(args: &Args, session: &Session) -> Result<(), Error> {
     }
     let now = SystemTime::now();
     if args.json {
-        let is_embedded = environment.is_embedded();
-        let rows = rows.iter().map(|row| json(row, now, is_embedded)).collect();
+        let is_exact = environment.capabilities().is_exact;
+        let rows = rows.iter().map(|row| json(row, now, is_exact)).collect();
         let document = Value::from([("version", Value::from(1)), ("queues", Value::Array(rows))]);
         return print(&(document.to_json_pretty() + "\n"));
     }
@@ -128,7 +128,7 @@ fn list(args: &Args, session: &Session) -> Result<(), Error> {
         vec![["queue", "ready", "unacked", "in/s", "out/s", "consumers", "oldest", "dead"].map(str::to_owned)];
     table.extend(rows.iter().map(|row| cells(row, now)));
     print(&align(&table))?;
-    if environment.amqp().is_some() && rows.iter().any(|row| row.queue.unacknowledged.is_some()) {
+    if !environment.capabilities().is_exact && rows.iter().any(|row| row.queue.unacknowledged.is_some()) {
         let age = STATISTICS_AGE.as_secs();
         let current =
             if rows.iter().all(|row| row.queue.is_current) { "; `ready` and `consumers` are current" } else { "" };
@@ -201,11 +201,11 @@ fn cells(row: &Row, now: SystemTime) -> [String; 8] {
     ]
 }
 
-fn json(row: &Row, now: SystemTime, is_embedded: bool) -> Value {
+fn json(row: &Row, now: SystemTime, is_exact: bool) -> Value {
     let queue = &row.queue;
     let rate = |rate: Option<f64>| rate.map_or(Value::Null, Value::from);
     let oldest = queue.oldest.and_then(|oldest| now.duration_since(oldest).ok());
-    let statistics_age = if is_embedded { Value::Null } else { Value::from(STATISTICS_AGE.as_secs_f64()) };
+    let statistics_age = if is_exact { Value::Null } else { Value::from(STATISTICS_AGE.as_secs_f64()) };
     Value::from([
         ("name", Value::from(queue.name.as_str())),
         ("messages", Value::from(queue.messages)),

@@ -3,13 +3,12 @@
 use std::collections::BTreeSet;
 
 use crate::cli::progress::{block_on, default_places, services, work};
-use crate::cli::submit::{Target, headers, refusal};
+use crate::cli::submit::{Target, connect, headers, refusal};
 use crate::cli::{Error, ParameterArgs, Session, follow, print, say, with_guid};
-use zrecipe_broker::message::{Destination, Request};
-use zrecipe_broker::transport::Transport as _;
-use zrecipe_broker::transport::amqp::Amqp;
+use zrecipe_broker::message::{Destination, REQUEST_QUEUE, Request};
 use zrecipe_language::bind::{bind, merge};
 use zrecipe_language::compile::Compilation;
+use zrecipe_language::contract::Contracts;
 use zrecipe_language::diagnostic::Level;
 use zrecipe_language::lint::{Choice, Levels};
 use zrecipe_language::source::Unit;
@@ -17,6 +16,7 @@ use zrecipe_language::value::{Object, Value};
 use zrecipe_project::judge::CheckOptions;
 use zrecipe_project::library::is_path;
 use zrecipe_runtime::runtime::run::{Plan, Runs, destinations};
+use zrecipe_runtime::runtime::services::SERVICES;
 
 /// Run a recipe to its end on this machine, or submit it
 ///
@@ -91,18 +91,18 @@ fn submit(args: &Args, session: &Session, parameters: Object, id: &str) -> Resul
     let target = Target::new(session, &args.environments)?;
     let (files, names): (Vec<String>, Vec<String>) = args.recipes.iter().cloned().partition(|recipe| is_path(recipe));
     let (request, compiled) = target.request(&files, &names, parameters, &Levels::default())?;
-    let options = target.broker("run")?;
-    let place = options.place();
+    let endpoint = target.broker()?;
+    let place = endpoint.place();
     block_on(async {
-        let broker = Amqp::connect(options).await?;
+        let broker = connect(&*endpoint, "run").await?;
         // Whoever is quick is heard as well.
-        let status = if args.follow { follow::listen(&broker).await? } else { None };
+        let status = if args.follow { follow::listen(&*broker).await? } else { None };
         let message = request.to_message(uuid::Uuid::new_v4().to_string(), headers());
         broker.send(vec![message]).await.map_err(refusal)?;
         say(&format!("submitted {} to {place}", args.recipes.join(" ")));
         print(&format!("{id}\n"))?;
         match status {
-            Some(status) => follow::follow(&broker, status, follow::Run::new(id, &compiled)).await?,
+            Some(status) => follow::follow(&*broker, status, follow::Run::new(id, &compiled)).await?,
             None if args.follow => {
                 say("note: no service has ever said how it is on this broker, so nothing is followed")
             }
@@ -139,6 +139,15 @@ fn plan(args: &Args, compiled: &[Compilation], parameters: Object, id: String) -
     Ok(Plan { id, title: args.recipes.join(" "), request, queues: queues.into_iter().collect(), steps, directory })
 }
 
+/// The queues of the built-in services that runs start.
+fn built_in() -> String {
+    let in_runs = SERVICES.iter().filter(|entry| entry.in_runs);
+    let contracts = in_runs.filter_map(|entry| Contracts::built_in().iter().find(|it| it.name() == entry.name));
+    let queues = contracts.flat_map(|contract| &contract.queues).filter(|queue| *queue != REQUEST_QUEUE);
+    let queues: Vec<String> = queues.map(|queue| format!("`{}`", queue.replace('*', "<name>"))).collect();
+    queues.join(", ")
+}
+
 /// Makes sure that a service listens on every queue before anything starts.
 fn all_served(compiled: &[Compilation], parameters: &Object, serves: impl Fn(&str) -> bool) -> Result<(), Error> {
     let mut lines = Vec::new();
@@ -160,6 +169,6 @@ fn all_served(compiled: &[Compilation], parameters: &Object, serves: impl Fn(&st
     }
     lines.iter().for_each(|line| say(line));
     let message = "the recipe would not come to its end, so it was not started";
-    let served = "`zrecipe run` serves `runner.submission`, `runner.<name>.submission`, `jsonlines`, and the queues of contracts with `run`";
-    Err(Error::new(message).hint(served))
+    Err(Error::new(message)
+        .hint(format!("`zrecipe run` serves {}, and the queues of contracts with `run`", built_in())))
 }

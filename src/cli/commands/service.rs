@@ -28,6 +28,13 @@ use zrecipe_runtime::runtime::surroundings::{Scope, Surroundings};
 use zrecipe_runtime::telemetry::traces::{Collector, Exports, Tracing};
 use zrecipe_runtime::telemetry::{Guard, Logging};
 
+/// The help of `--service`, with the names of the built-in services.
+fn built_in() -> String {
+    let names: Vec<&str> = services::SERVICES.iter().map(|entry| entry.name).collect();
+    let names = names.join(", ");
+    format!("The service to start: {names}, or one whose contract says how it is run (repeatable)")
+}
+
 /// Take messages from a broker and let services deal with them
 ///
 /// Services stand beside those of the Python packages: same queues, same messages, same status broadcasts, same
@@ -35,8 +42,7 @@ use zrecipe_runtime::telemetry::{Guard, Logging};
 /// signal stops at once. What was still under way then is delivered again. Without a site configuration they work on the embedded broker.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The service to start: Cluster, Dispatcher, JSONLines, Mailer, Runner, or one whose contract says how it is run (repeatable).
-    #[arg(short, long = "service", value_name = "NAME", required = true)]
+    #[arg(short, long = "service", value_name = "NAME", required = true, help = built_in())]
     services: Vec<String>,
     /// A contract beside those of zrecipe.toml (repeatable).
     #[arg(long = "contract", value_name = "FILE")]

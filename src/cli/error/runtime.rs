@@ -1,6 +1,7 @@
 //! Errors of brokers, services and runs as a command shows them.
 
 use super::Error;
+use zrecipe_broker::address::Fault as AddressFault;
 use zrecipe_broker::transport;
 use zrecipe_runtime::connection;
 use zrecipe_runtime::ops::drop_files;
@@ -12,7 +13,7 @@ impl From<transport::Error> for Error {
         let said = Self::new(error.to_string());
         match error {
             transport::Error::Denied { reason, .. } if !reason.contains("certificate") && !reason.contains("TLS") => said.hint(
-                "`username`, `password` and `vhost` are settings of plugin `pika`; `zrecipe doctor` says how to test them",
+                "`username` and `password` are settings of the broker's plugin; `zrecipe doctor` says how to test them",
             ),
             _ => said,
         }
@@ -23,16 +24,17 @@ impl From<connection::Error> for Error {
     fn from(error: connection::Error) -> Self {
         let said = Self::new(error.to_string());
         match error {
-            connection::Error::ClearText { .. } => {
+            connection::Error::Broker(AddressFault::ClearText { .. }) => {
                 said.hint("encrypt with `ssl: true` beside `host` (and usually port 5671)").hint(
                     "`clear-text: true` beside `host` allows it, for networks where nobody listens; the Python packages \
                      always do it, and pass over both settings",
                 )
             }
-            connection::Error::NoBroker(_) | connection::Error::Setting { .. } => {
+            connection::Error::NoBroker(_)
+            | connection::Error::Broker(AddressFault::Setting { .. } | AddressFault::Incomplete(_)) => {
                 said.hint("`zrecipe config show -e ENV` shows what an environment comes to")
             }
-            connection::Error::Site(_) | connection::Error::File { .. } => said,
+            connection::Error::Site(_) | connection::Error::Broker(_) => said,
         }
     }
 }

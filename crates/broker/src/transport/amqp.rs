@@ -39,14 +39,12 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-pub use self::address::{Certificate, Host, Login, Options, Password, Tls};
+pub use self::address::{Options, TRANSPORT};
 use self::consumer::{Holdings, Reception};
-pub use self::link::all_closed;
 use self::link::{Link, State, link, unless_gone};
 use self::publisher::{BATCH, Request};
 use self::settling::acknowledge;
 use self::standing::Standing;
-pub use self::wire::DELAY;
 use self::wire::{Parcel, short, shown};
 use super::{
     Connection, Deliveries, Delivery, Destination, Error, Outgoing, Settlement, Subscription, Transport, Waiting,
@@ -119,14 +117,6 @@ impl Amqp {
         let (waits, receptions) = (Mutex::default(), Mutex::default());
         let shared = Shared { options, place, states, standing, requests, doubtful, holdings, waits, receptions };
         Ok(Self { shared: Arc::new(shared) })
-    }
-
-    /// Whether a queue is there, for whoever wants to know before anything is sent.
-    ///
-    /// # Errors
-    /// It is not there, or the broker does not say.
-    pub async fn find_queue(&self, queue: &str) -> Result<(), Error> {
-        self.waiting(queue).await.map(drop)
     }
 }
 

@@ -9,10 +9,11 @@
 //!
 //! Submodules: `sql` (the database), `writer` (the thread that writes), `peers` (files beside the database), `mark` (how many
 //! transactions there have been), `shared` (what all handles of a process have in common), `namespace` (the transport),
-//! `broker` (the open file), `looking` (reading without taking part).
+//! `endpoint` (how it is found), `broker` (the open file), `looking` (reading without taking part).
 //! Beside `zrecipe.db` lie SQLite's `-wal` and `-shm`, `zrecipe.db.lock` and the directory `zrecipe.db.d`.
 
 mod broker;
+mod endpoint;
 mod looking;
 mod mark;
 mod namespace;
@@ -24,9 +25,10 @@ mod writer;
 use std::time::{Duration, SystemTime};
 
 pub use self::broker::Broker;
+pub use self::endpoint::{DATABASE, TRANSPORT};
 pub use self::namespace::Embedded;
-use super::{Destination, Error};
-use zrecipe_language::value::{Object, Value};
+use super::{Destination, Error, QueueInfo, State, Stored};
+use zrecipe_language::value::Value;
 
 /// The operating system's error behind a failure of the database, if the machine is exhausted: no space, or no memory.
 pub(super) fn errno(error: &(dyn std::error::Error + 'static)) -> Option<rustix::io::Errno> {
@@ -89,57 +91,6 @@ pub struct Record {
     pub reason: Option<String>,
     /// The settlement's note.
     pub note: Option<Value>,
-}
-
-/// Where a stored message stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
-    /// Waiting to be delivered.
-    Ready,
-    /// Waiting until it is due.
-    Delayed,
-    /// Delivered and not settled.
-    Held,
-}
-
-/// A message as it lies in the store.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Stored {
-    /// The id it was sent with.
-    pub id: String,
-    /// Its queue; for a copy of a broadcast the topic.
-    pub queue: String,
-    /// Headers.
-    pub headers: Object,
-    /// Body.
-    pub body: Vec<u8>,
-    /// How often it has been delivered.
-    pub deliveries: u32,
-    /// Ready, delayed or held.
-    pub state: State,
-    /// When it is or was to be delivered at the earliest.
-    pub due: SystemTime,
-    /// When it was sent.
-    pub sent: SystemTime,
-}
-
-/// A queue, and what has come and gone lately.
-#[derive(Debug, Clone, PartialEq)]
-pub struct QueueInfo {
-    /// Its name.
-    pub name: String,
-    /// Messages that wait to be delivered.
-    pub ready: u64,
-    /// Messages whose delay has not ended.
-    pub delayed: u64,
-    /// Messages that consumers hold.
-    pub held: u64,
-    /// When the message was sent that has been there longest.
-    pub oldest: Option<SystemTime>,
-    /// Messages a second that have come, over the last minute.
-    pub incoming: f64,
-    /// Messages a second that were dealt with, over the last minute.
-    pub outgoing: f64,
 }
 
 /// What [`Broker::namespaces`] says of a namespace.

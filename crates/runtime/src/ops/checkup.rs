@@ -255,11 +255,9 @@ pub fn clock(date: Option<&str>, now: SystemTime) -> Option<Finding> {
     })
 }
 
-/// How a user gets permissions.
-pub const GRANT: &str = "`permissions` of the broker's configuration, or `rabbitmqctl set_permissions -p VHOST USER …`";
-
-/// What the user may do, by the permissions in the virtual host: a text each in `configure`, `write` and `read`.
-pub fn permissions(rights: &Value, user: &str, needs: &Needs) -> Vec<Finding> {
+/// What the user may do, by the permissions in the virtual host: a text each in `configure`, `write` and `read`. `grant`
+/// is how a user gets permissions.
+pub fn permissions(rights: &Value, user: &str, needs: &Needs, grant: &str) -> Vec<Finding> {
     let matches = |right: &str, name: &str| {
         let pattern = rights.get(right).and_then(Value::as_str).unwrap_or_default();
         // An empty one matches nothing; what nobody can tell is taken as granted.
@@ -278,7 +276,7 @@ pub fn permissions(rights: &Value, user: &str, needs: &Needs) -> Vec<Finding> {
     let mut found: Vec<Finding> = Vec::new();
     for (right, name, what) in lacks.chain(reads).filter(|(right, name, _)| !matches(right, name)) {
         let text = format!("user `{user}` may not {what}: its right to {right} does not match `{name}`");
-        found.push(Finding::warning("permissions", text, GRANT));
+        found.push(Finding::warning("permissions", text, grant));
     }
     if found.is_empty() {
         found.push(Finding::fine("permissions", format!("user `{user}` may do what services do")));
@@ -383,7 +381,7 @@ mod tests {
             (r#"{"configure": ".*", "write": ".*", "read": "^(command|amq\\.gen)"}"#, 1),
             (r#"{"configure": "", "write": "", "read": ""}"#, 7),
         ] {
-            let found = permissions(&value(rights), "zocalo", &needs);
+            let found = permissions(&value(rights), "zocalo", &needs, "grant");
             let wrong = found.iter().filter(|it| it.severity != Severity::Fine).count();
             assert_eq!(wrong, expected, "{rights}: {:?}", shown(&found));
         }

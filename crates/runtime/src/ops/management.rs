@@ -30,6 +30,11 @@ pub struct Error {
 }
 
 impl Error {
+    /// An error of the API at a place.
+    pub(crate) fn new(place: &str, reason: String, status: Option<StatusCode>) -> Self {
+        Self { place: place.to_owned(), reason, status }
+    }
+
     /// Whether there is no such thing.
     pub fn is_missing(&self) -> bool {
         self.status == Some(StatusCode::NOT_FOUND)

@@ -13,13 +13,10 @@ use tokio::sync::{mpsc, watch};
 use crate::runtime::journal::Journal;
 use crate::runtime::{Event, Host, Service};
 use zrecipe_broker::message::{Destination, Outgoing, REQUEST_QUEUE, Request, message_id};
-use zrecipe_broker::transport::embedded::{Broker, Census, Embedded, NamespaceInfo, Options, Record};
+use zrecipe_broker::transport::embedded::{Broker, Census, DATABASE, Embedded, NamespaceInfo, Options, Record};
 use zrecipe_broker::transport::{self, Transport};
 use zrecipe_language::value::{Object, Value};
 use zrecipe_project::regular;
-
-/// The broker's file in the state directory.
-pub const DATABASE: &str = "zrecipe.db";
 
 /// How the namespaces of runs are called.
 const PREFIX: &str = "run-";
@@ -206,6 +203,14 @@ impl Runs {
         tidy(&self.broker, &self.journal()).await.map_err(Error::Transport)
     }
 
+    /// See [`Broker::damages`].
+    ///
+    /// # Errors
+    /// The broker.
+    pub async fn damages(&self) -> Result<Vec<String>, Error> {
+        Ok(self.broker.damages().await?)
+    }
+
     /// See [`Broker::losses`].
     ///
     /// # Errors
@@ -274,7 +279,7 @@ impl Runs {
 ///
 /// # Errors
 /// The broker.
-pub async fn tidy(broker: &Broker, journal: &Journal) -> Result<usize, transport::Error> {
+async fn tidy(broker: &Broker, journal: &Journal) -> Result<usize, transport::Error> {
     // A journal that cannot be read is told by whoever works with it.
     let left = journal.leftovers().unwrap_or_default();
     if left.is_empty() {

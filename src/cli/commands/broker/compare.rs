@@ -36,7 +36,7 @@ pub fn compare_with(args: &Compared, session: &Session, apply: Option<bool>) -> 
     let untold = |error: Error| if error.is_findings() { Error::exit(2) } else { error };
     let (compilation, users) = args.described.read(session).map_err(untold)?;
     let topology = compilation.document.broker().ok_or_else(|| Error::exit(2))?;
-    let management = args.environment.read(session)?.management()?;
+    let management = args.environment.read(session)?.definitions()?;
     let users: Vec<&User> = users.iter().map(|(user, _)| user).collect();
     let (recreate, remove) = (args.recreate.clone(), args.remove.clone());
     let choices = Choices { recreate, remove, discard_messages: args.discard_messages };

@@ -1,80 +1,106 @@
-//! Where the broker is and who we are to it: hosts, virtual host, login, TLS; what an `amqp://` URL says of them.
+//! Where RabbitMQ is: virtual host, hosts and login, as plugin `pika` or an `amqp://` URL states them.
 
-use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-/// A password or a key. It has neither `Debug` nor `Display`, so that it gets into no message and no log.
-#[derive(Clone)]
-pub struct Password(String);
+use async_trait::async_trait;
 
-impl Password {
-    /// Wraps the text.
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
+use super::Amqp;
+use super::wire::DELAY;
+use crate::address::{Fault, Host, Login, Password, Settings, Tls, Url};
+use crate::transport::{Capabilities, Creation, Endpoint, Entry, Environment, Error, Node, Transport};
 
-    pub(super) fn reveal(&self) -> &str {
-        &self.0
-    }
+/// How a broker of this kind is found, and what it can do.
+pub const TRANSPORT: Entry = Entry {
+    name: "amqp",
+    product: "RabbitMQ",
+    plugin: Some("pika"),
+    class: Some("PikaTransport"),
+    schemes: &["amqp", "amqps"],
+    secrets: &["password"],
+    secret_files: &["key-file"],
+    public_secrets: &["guest"],
+    own_prefix: Some(DELAY),
+    grant: "`permissions` of the broker's configuration, or `rabbitmqctl set_permissions -p VHOST USER …`",
+    permissions: "a user of plugin `rabbitmqapi` with the tag `administrator` may see it; `rabbitmqctl list_user_permissions USER`",
+    capabilities: Capabilities {
+        is_remote: true,
+        creation: Creation::Declared,
+        is_atomic: false,
+        keeps_spelling: false,
+        releases_uncounted: false,
+        releases_in_place: false,
+        is_exact: false,
+        browses: false,
+        management: Some("rabbitmqapi"),
+        definitions: true,
+        dead_letters_by_itself: true,
+        blocks: true,
+    },
+    open,
+};
+
+fn open(environment: &Environment<'_>) -> Result<Arc<dyn Endpoint>, Fault> {
+    Ok(Arc::new(match environment {
+        Environment::Site(settings) => Options::of_site(settings)?,
+        Environment::Url(url) => Options::from_url(url).map_err(Fault::Url)?,
+        Environment::Directory(_) => return Err(Fault::Incomplete("RabbitMQ is not in a directory".to_owned())),
+    }))
 }
 
-/// One node of the broker.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Host {
-    /// Name or address.
-    pub name: String,
-    /// Port.
-    pub port: u16,
-}
+#[async_trait]
+impl Endpoint for Options {
+    fn entry(&self) -> &'static Entry {
+        &TRANSPORT
+    }
 
-impl std::fmt::Display for Host {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if self.name.contains(':') {
-            write!(f, "[{}]:{}", self.name, self.port)
+    fn place(&self) -> String {
+        self.place()
+    }
+
+    fn namespace(&self) -> &str {
+        &self.vhost
+    }
+
+    fn user(&self) -> Option<&str> {
+        self.login.user()
+    }
+
+    fn nodes(&self) -> Vec<Node> {
+        let how = if self.tls.is_some() { "with TLS" } else { "in clear text" };
+        let node = |host: &Host| Node {
+            title: format!("{host}, {how}, virtual host `{}`", self.vhost),
+            endpoint: Arc::new(Self { hosts: vec![host.clone()], ..self.clone() }),
+        };
+        self.hosts.iter().map(node).collect()
+    }
+
+    async fn connect(&self, who: &str) -> Result<Arc<dyn Transport>, Error> {
+        Ok(Arc::new(Amqp::connect(Self { name: format!("zrecipe {who}"), ..self.clone() }).await?))
+    }
+
+    fn remedy(&self, error: &Error) -> &'static str {
+        let said = match error {
+            Error::Unavailable { reason, .. } | Error::Denied { reason, .. } => reason.to_lowercase(),
+            other => other.to_string().to_lowercase(),
+        };
+        let has = |words: &[&str]| words.iter().any(|word| said.contains(word));
+        if has(&["certificate", "tls", "handshake"]) {
+            "`ca-file` in the site names the authority of the broker's certificate, and `host` the name in it"
+        } else if said.contains("password") {
+            "`username` and `password` of plugin `pika` in the site; `rabbitmqctl authenticate_user USER` tests them"
+        } else if said.contains("virtual host") {
+            "`vhost` of plugin `pika` in the site; `rabbitmqctl list_vhosts` names those that there are"
+        } else if matches!(error, Error::Blocked(_)) {
+            "`rabbitmqctl status` shows its alarms: free memory, or space on its disk"
+        } else if matches!(error, Error::Refused { .. }) {
+            "the user needs the permission to write to `amq.default`"
+        } else if matches!(error, Error::NoSuchQueue(_)) {
+            "queues are created when the broker is set up"
         } else {
-            write!(f, "{}:{}", self.name, self.port)
+            "see whether the broker runs (`rabbitmqctl status` on its machine), and `host` and `port` in the site"
         }
     }
-}
-
-impl Host {
-    /// Whether what goes there does not leave this machine.
-    pub fn is_here(&self) -> bool {
-        self.name == "localhost" || self.name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
-    }
-}
-
-/// Who we are.
-#[derive(Clone)]
-pub enum Login {
-    /// A user and his password.
-    Password {
-        /// The user.
-        user: String,
-        /// His password.
-        password: Password,
-    },
-    /// Whom the client certificate says (the broker's `EXTERNAL` mechanism).
-    Certificate,
-}
-
-/// How the connection is encrypted. The broker's certificate is always verified, for the host's name and against the
-/// system's authorities.
-#[derive(Clone, Default)]
-pub struct Tls {
-    /// More authorities to trust, PEM.
-    pub authorities: Option<String>,
-    /// Our own certificate.
-    pub certificate: Option<Certificate>,
-}
-
-/// A client certificate.
-#[derive(Clone)]
-pub struct Certificate {
-    /// The certificate and those that lead to the authority, PEM.
-    pub chain: String,
-    /// Its key, PEM.
-    pub key: Password,
 }
 
 /// How to reach the broker, and how to behave there. [`Options::from_url`] or [`Options::new`] begin one.
@@ -137,37 +163,25 @@ impl Options {
     /// # Errors
     /// What is wrong, in words that never have the URL in them.
     pub fn from_url(url: &str) -> Result<Self, String> {
-        let (scheme, rest) = url.split_once("://").ok_or("the broker's address begins with `amqp://` or `amqps://`")?;
-        let encrypted = match scheme.to_ascii_lowercase().as_str() {
-            "amqp" => false,
-            "amqps" => true,
-            _ => return Err("the broker's address begins with `amqp://` or `amqps://`".to_owned()),
-        };
-        let (authority, path) = match rest.split_once('/') {
-            Some((authority, path)) => (authority, Some(path)),
-            None => (rest, None),
-        };
-        if authority.contains('?') || path.is_some_and(|path| path.contains(['?', '/'])) {
-            return Err("the broker's address ends with the virtual host; `/` is written `%2f` in it, and nothing \
-                        follows"
-                .to_owned());
-        }
-        let (user_info, hosts) = match authority.rsplit_once('@') {
-            Some((user_info, hosts)) => (Some(user_info), hosts),
-            None => (None, authority),
-        };
-        let port = if encrypted { PORT_TLS } else { PORT };
-        let mut options = Self::new(hosts.split(',').map(|host| read_host(host, port)).collect::<Result<_, _>>()?);
-        options.tls = encrypted.then(Tls::default);
-        if let Some(path) = path.filter(|path| !path.is_empty()) {
-            options.vhost = decode(path).ok_or("the virtual host of the broker's address is badly encoded")?;
-        }
-        if let Some(user_info) = user_info {
-            let (user, password) = user_info.split_once(':').unwrap_or((user_info, ""));
-            let badly = "the user or the password in the broker's address is badly encoded";
-            let password = Password::new(decode(password).ok_or(badly)?);
-            options.login = Login::Password { user: decode(user).ok_or(badly)?, password };
-        }
+        let url = Url::read(url, ["amqp", "amqps"], [PORT, PORT_TLS], "virtual host")?;
+        let mut options = Self::new(url.hosts);
+        options.tls = url.is_encrypted.then(Tls::default);
+        options.vhost = url.path.unwrap_or(options.vhost);
+        options.login = url.login.unwrap_or(options.login);
+        Ok(options)
+    }
+
+    /// Reads the settings of plugin `pika`. The reference is `workflows.transport.pika_transport` (`workflows` 3.3).
+    ///
+    /// # Errors
+    /// A setting is missing, or cannot be used.
+    pub fn of_site(settings: &Settings<'_>) -> Result<Self, Fault> {
+        let mut options = Self::new(settings.hosts()?);
+        options.vhost = settings.required("vhost")?.text().into_owned();
+        options.clear_text = settings.switch("clear-text")?;
+        options.tls = settings.tls()?;
+        options.login = settings.login(options.tls.as_ref())?;
+        settings.check_clear_text(&options.hosts, options.tls.is_none() && !options.clear_text)?;
         Ok(options)
     }
 
@@ -189,39 +203,6 @@ impl Options {
         }
         (self.vhost.len() > 255).then(|| "the virtual host's name is longer than 255 bytes".to_owned())
     }
-}
-
-fn read_host(text: &str, port: u16) -> Result<Host, String> {
-    let (name, given) = match text.strip_prefix('[') {
-        Some(rest) => rest.split_once(']').ok_or("a host of the broker's address has `[` without `]`")?,
-        None => text.split_at(text.find(':').unwrap_or(text.len())),
-    };
-    if name.is_empty() {
-        return Err("a host of the broker's address has no name".to_owned());
-    }
-    let port = match given.strip_prefix(':') {
-        None if given.is_empty() => port,
-        given => given
-            .and_then(|given| given.parse().ok())
-            .ok_or_else(|| format!("the port of host `{name}` is no number up to 65535"))?,
-    };
-    Ok(Host { name: name.to_owned(), port })
-}
-
-/// Undoes percent-encoding.
-fn decode(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        if byte == b'%' {
-            let digit = |byte: u8| char::from(byte).to_digit(16);
-            let value = digit(rest.next()?)? * 16 + digit(rest.next()?)?;
-            bytes.push(u8::try_from(value).ok()?);
-        } else {
-            bytes.push(byte);
-        }
-    }
-    String::from_utf8(bytes).ok()
 }
 
 #[cfg(test)]

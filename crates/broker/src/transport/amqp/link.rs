@@ -4,8 +4,8 @@
 //! connection belongs to others now, and its tags must never be used on the next one.
 
 use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use futures_core::Stream;
@@ -19,10 +19,11 @@ use tokio::sync::watch;
 use tokio::time::{Instant, interval, sleep, timeout, timeout_at};
 use uuid::Uuid;
 
-use super::address::{Host, Login, Options, Tls};
+use super::address::Options;
 use super::standing::Standing;
 use super::wire::LONGEST_FRAME;
-use crate::transport::Error;
+use crate::address::{Host, Login, Tls};
+use crate::transport::{Error, Open};
 
 /// How long one host may take.
 const CONNECT: Duration = Duration::from_secs(15);
@@ -406,31 +407,6 @@ impl Pauses {
         self.0 = (pause * 2).min(PAUSES.1);
         pause
     }
-}
-
-/// How many connections this process keeps.
-static OPEN: LazyLock<watch::Sender<usize>> = LazyLock::new(|| watch::Sender::new(0));
-
-/// One of them.
-struct Open;
-
-impl Open {
-    fn new() -> Self {
-        OPEN.send_modify(|open| *open += 1);
-        Self
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        OPEN.send_modify(|open| *open -= 1);
-    }
-}
-
-/// Waits until the connections of this process that nobody uses any more are closed. The library has threads of its own,
-/// which panic when what they wait for is taken from them.
-pub async fn all_closed() {
-    let _ = OPEN.subscribe().wait_for(|open| *open == 0).await;
 }
 
 /// Says how things are, unless the transport is being closed; then its end is all that there is to say.

@@ -271,6 +271,22 @@ impl Transport for Embedded {
         }
     }
 
+    async fn prepare(&self, queues: &[String]) -> Result<(), Error> {
+        for queue in queues {
+            self.declare(queue).await?;
+        }
+        Ok(())
+    }
+
+    async fn list_queues(&self) -> Result<Option<Vec<QueueInfo>>, Error> {
+        self.queues().await.map(Some)
+    }
+
+    async fn browse(&self, queue: &str, most: usize) -> Result<Option<Vec<Stored>>, Error> {
+        self.waiting(queue).await?;
+        self.peek(queue, most).await.map(Some)
+    }
+
     async fn close(&self) -> Result<(), Error> {
         if self.lease.closed.send_replace(true) {
             return Ok(());

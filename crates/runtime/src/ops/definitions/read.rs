@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{Found, Hash, Kind, Live, Thing};
 use crate::ops::management::{self, Management};
-use zrecipe_broker::transport::amqp::DELAY;
+use zrecipe_broker::transport::TRANSPORTS;
 use zrecipe_language::topology::Topology;
 use zrecipe_language::topology::users::{User, salt};
 use zrecipe_language::value::Value;
@@ -175,7 +175,8 @@ pub(super) fn found(kind: Kind, value: &Value) -> Found {
         }
     };
     // Services make them when they need them, and what waits there is on its way.
-    let is_ours = ["name", "source", "destination"].into_iter().any(|key| text(value, key).starts_with(DELAY));
+    let mut own = TRANSPORTS.iter().filter_map(|entry| entry.own_prefix);
+    let is_ours = own.any(|own| ["name", "source", "destination"].iter().any(|key| text(value, key).starts_with(own)));
     let messages = number("messages") + number("messages_delayed");
     Found {
         thing,
