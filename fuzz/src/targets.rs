@@ -8,6 +8,7 @@ use zrecipe::message::{Envelope, Request};
 use zrecipe::source::Source;
 use zrecipe::syntax::json::read_value;
 use zrecipe::syntax::{Tree, json, toml, yaml};
+use zrecipe::transport::stomp::frame::{Decoder, Frame};
 use zrecipe::value::{Object, Value};
 use zrecipe::{secret, template};
 
@@ -36,6 +37,31 @@ pub fn json(bytes: &[u8]) {
 pub fn yaml(bytes: &[u8]) {
     is_sound(&yaml::parse(source("a.yml", bytes)));
     is_sound(&toml::parse(source("a.toml", bytes)));
+}
+
+/// Frames of STOMP. What was decoded is the same after encoding and decoding, and the pieces of a stream do not matter.
+pub fn stomp(bytes: &[u8]) {
+    let decode = |bytes: &[u8], piece: usize| {
+        let (mut decoder, mut frames) = (Decoder::default(), Vec::new());
+        for piece in bytes.chunks(piece) {
+            decoder.feed(piece);
+            loop {
+                match decoder.next_frame() {
+                    Ok(Some(frame)) => frames.push(frame),
+                    Ok(None) => break,
+                    Err(error) => return (frames, Some(error)),
+                }
+            }
+        }
+        (frames, None)
+    };
+    let whole: (Vec<Frame>, _) = decode(bytes, bytes.len().max(1));
+    assert_eq!(whole.0, decode(bytes, 1).0, "the pieces do not matter");
+    for frame in whole.0.iter().filter(|frame| !frame.command.is_empty() && !frame.command.starts_with("CONNECT")) {
+        let again = decode(&frame.encode(), 7).0;
+        assert!(again.len() == 1 && again[0].body == frame.body, "{frame:?} comes back as {again:?}");
+        assert!(frame.headers.iter().all(|header| again[0].headers.contains(header)), "{frame:?} and {again:?}");
+    }
 }
 
 /// Placeholders and what is put in for them.

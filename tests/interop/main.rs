@@ -3,6 +3,7 @@
 //!
 //! Each test has a node of RabbitMQ of its own, so that none depends on what another has left, or on whether it passed.
 
+mod activemq;
 #[path = "../contract/mod.rs"]
 mod contract;
 mod crash;
@@ -22,6 +23,7 @@ mod rabbitmq;
 mod services;
 mod slurm;
 mod stage;
+mod stomp;
 mod submit;
 mod terminal;
 mod tls;

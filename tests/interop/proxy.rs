@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
@@ -142,6 +142,8 @@ pub enum Point {
     SubscriptionLost(usize),
     /// Where [`Proxy::cut`] says so.
     Elsewhere,
+    /// The same for any protocol: nothing of it is read.
+    Bytes,
 }
 
 /// Cuts a way at a point, once.
@@ -226,7 +228,10 @@ impl Trap {
         self.sprung.send_replace(true);
     }
 
-    async fn pass(&self, client: TcpStream, server: TcpStream, way: &watch::Sender<Way>) -> io::Result<()> {
+    async fn pass(&self, mut client: TcpStream, mut server: TcpStream, way: &watch::Sender<Way>) -> io::Result<()> {
+        if self.point == Point::Bytes {
+            return copy_bidirectional(&mut client, &mut server).await.map(drop);
+        }
         let (mut from_client, mut to_client) = client.into_split();
         let (mut from_server, mut to_server) = server.into_split();
         let mut greeting = [0; 8];

@@ -1,5 +1,7 @@
 """The reference implementation at the other end: receives messages and says what they are, or sends one.
 
+PORT is that of RabbitMQ, or `stomp:PORT:PREFIX` for ActiveMQ.
+
 python.py PORT receive QUEUE      prints the first recipe message of the queue as a line of JSON, and sends its payload on
 python.py PORT send QUEUE         starts the recipe that its input names: {"recipe": …, "id": …}
 python.py PORT dead QUEUE         prints what the reference's tools read of the first dead letter of the queue
@@ -14,16 +16,28 @@ import threading
 
 import workflows.recipe
 from workflows.transport.pika_transport import PikaTransport
+from workflows.transport.stomp_transport import StompTransport
 
 port, what, place = sys.argv[1:]
-PikaTransport.config = {
-    "--rabbit-host": "127.0.0.1",
-    "--rabbit-port": port,
-    "--rabbit-user": "guest",
-    "--rabbit-pass": "guest",
-    "--rabbit-vhost": "/",
-}
-transport = PikaTransport()
+if port.startswith("stomp:"):
+    _, port, prefix = port.split(":")
+    StompTransport.config = {
+        "--stomp-host": "127.0.0.1",
+        "--stomp-port": port,
+        "--stomp-user": "guest",
+        "--stomp-pass": "guest",
+        "--stomp-prfx": prefix,
+    }
+    transport = StompTransport()
+else:
+    PikaTransport.config = {
+        "--rabbit-host": "127.0.0.1",
+        "--rabbit-port": port,
+        "--rabbit-user": "guest",
+        "--rabbit-pass": "guest",
+        "--rabbit-vhost": "/",
+    }
+    transport = PikaTransport()
 transport.connect()
 came = queue.Queue()
 

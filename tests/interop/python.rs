@@ -42,8 +42,9 @@ pub struct Python {
 }
 
 impl Python {
-    pub fn start(port: u16, role: &str, place: &str) -> Self {
-        Self::run("python.py", &[&port.to_string(), role, place])
+    /// `broker` is a port of RabbitMQ, or `stomp:PORT:PREFIX`.
+    pub fn start(broker: impl ToString, role: &str, place: &str) -> Self {
+        Self::run("python.py", &[&broker.to_string(), role, place])
     }
 
     /// A program of the tests that takes no arguments.

@@ -20,6 +20,7 @@ const SEEDS: &[&str] = &[
     r#"{"recipes": ["a"], "parameters": {"ispyb_dcid": 1, "guid": "x"}, "custom_recipe": {"1": {}}}"#,
     "mysql -u me -psecret; curl -H 'Authorization: Bearer abc123' https://me:pw@host/?sig=abc -----BEGIN RSA PRIVATE KEY-----\nabc\n-----END RSA PRIVATE KEY----- é😀",
     "Content-Length: 46\r\n\r\n{\"jsonrpc\": \"2.0\", \"id\": 1, \"method\": \"shutdown\"}",
+    "SEND\ndestination:/queue/a\\cb\ncontent-length:3\n\na\0b\0\n\r\nMESSAGE\r\nk:v\r\n\r\nbody\0CONNECTED\nversion:1.2\n\n\0",
     "[a.b]\nx = \"\\u00e9\"\ntoken = 'y' # c\n[[c]]\nd = 1979-05-27T07:32:00Z\n",
 ];
 
@@ -122,6 +123,11 @@ fn message() {
 #[test]
 fn secret() {
     run("secret", targets::secret);
+}
+
+#[test]
+fn stomp() {
+    run("stomp", targets::stomp);
 }
 
 #[test]

@@ -8,8 +8,10 @@
 //! |---|---|
 //! | [`message`] | the envelope on the wire: reading, writing, following a link |
 //! | [`address`] | hosts, logins and TLS of brokers, as settings and URLs state them |
+//! | [`holdings`] | deliveries that wait to be settled, and accepted ids |
 //! | [`transport`] | the interface of every broker; one file a transport |
 
 pub mod address;
+pub mod holdings;
 pub mod message;
 pub mod transport;

@@ -4,6 +4,7 @@
 //! bound recipe travels with every message, with a pointer to the step that is to deal with it.
 
 pub mod deaths;
+pub mod text_headers;
 mod envelope;
 mod outgoing;
 mod request;

@@ -39,6 +39,7 @@ transports! {
     amqp,
     embedded,
     memory,
+    stomp,
 }
 
 /// A transport: how a broker of its kind is found, and what it can do.

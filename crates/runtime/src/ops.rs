@@ -6,6 +6,7 @@ pub mod dead_letters;
 pub mod definitions;
 pub mod drain;
 pub mod drop_files;
+pub mod jolokia;
 pub mod logbook;
 pub mod management;
 pub mod prospects;

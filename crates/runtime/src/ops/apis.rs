@@ -6,6 +6,7 @@ use async_trait::async_trait;
 
 use crate::http::escape;
 use crate::ops::checkup::{self, Finding, Needs};
+use crate::ops::jolokia::Jolokia;
 use crate::ops::management::{Error, Management, Queue};
 use zrecipe_language::site::Plugins;
 use zrecipe_language::value::{Object, Value};
@@ -49,6 +50,11 @@ type Opened = Result<Option<Box<dyn Api>>, Error>;
 #[allow(clippy::type_complexity, reason = "one list")]
 static APIS: &[(&str, &str, fn(&Plugins<'_>, &str) -> Opened)] = &[
     (
+        "jmx",
+        "{plugin: jmx, host: HOST, port: 8161, base_url: api/jolokia, username: …, password: …}",
+        |plugins, _| Ok(Jolokia::of_site(plugins)?.map(|api| Box::new(api) as Box<dyn Api>)),
+    ),
+    (
         "rabbitmqapi",
         "{plugin: rabbitmqapi, base_url: http://HOST:15672/api, username: …, password: …}",
         |plugins, vhost| Ok(Management::of_site(plugins, vhost)?.map(|api| Box::new(api) as Box<dyn Api>)),
@@ -69,6 +75,25 @@ pub fn open(plugin: &str, plugins: &Plugins<'_>, namespace: &str) -> Opened {
 /// A block of a plugin, as an example.
 pub fn example(plugin: &str) -> &'static str {
     APIS.iter().find(|(name, ..)| *name == plugin).map_or("", |(_, example, _)| example)
+}
+
+#[async_trait]
+impl Api for Jolokia {
+    fn place(&self) -> String {
+        self.place()
+    }
+
+    fn namespace(&self) -> Option<&str> {
+        None
+    }
+
+    async fn queues(&self) -> Result<Vec<Queue>, Error> {
+        self.queues().await
+    }
+
+    async fn examine(&self, _subject: &Subject<'_>) -> Result<Vec<Finding>, Error> {
+        self.examine().await
+    }
 }
 
 #[async_trait]

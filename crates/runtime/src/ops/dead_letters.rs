@@ -17,7 +17,7 @@ use jiff::{Timestamp, Zoned};
 use uuid::Uuid;
 
 pub use self::reading::{Copies, Fate, Look, Seen, let_go, look, ready};
-use zrecipe_broker::message::{Destination, Outgoing, RECIPE_HEADER, is_recipe, message_id};
+use zrecipe_broker::message::{Destination, Outgoing, RECIPE_HEADER, is_recipe, message_id, text_headers};
 use zrecipe_broker::transport::{Delivery, Error as TransportError, Transport};
 use zrecipe_language::syntax::json::read_value;
 use zrecipe_language::value::{Object, Value};
@@ -167,6 +167,10 @@ impl Letter {
     pub fn to_value(&self, now: &Zoned) -> Value {
         let mut header = self.headers.clone();
         header.insert("message-id".to_owned(), Value::from(self.id.as_deref().unwrap_or("")));
+        // Python's tools send a letter of ActiveMQ back to this.
+        if let Some(origin) = self.properties.get(text_headers::ORIGIN) {
+            header.insert(text_headers::ORIGIN.to_owned(), origin.clone());
+        }
         if is_recipe(&self.headers) {
             // `True` is what Python's reader wants to see when it comes from a file.
             header.insert(RECIPE_HEADER.to_owned(), Value::from("True"));
@@ -230,7 +234,10 @@ impl Letter {
             (None, None) => message.to_json().into_bytes(),
         };
         let properties = own("properties").and_then(Value::as_object).cloned().unwrap_or_default();
-        Ok(Self { queue: text("queue"), id: text("id"), properties, headers: headers.clone(), body, sent: None })
+        // Files of ours have the headers as they are.
+        let theirs = if file.get("zrecipe").is_none() { text_headers::from_file(headers) } else { None };
+        let (headers, id) = theirs.unwrap_or_else(|| (headers.clone(), text("id")));
+        Ok(Self { queue: text("queue"), id, properties, headers, body, sent: None })
     }
 
     /// The id for what becomes of it, where that is determined: it follows from the id that it had, from its death and from

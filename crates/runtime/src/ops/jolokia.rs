@@ -1,0 +1,206 @@
+//! ActiveMQ's management API: JMX over HTTP, by Jolokia. The plugin `jmx` of a site says where it is.
+//!
+//! Format: <https://jolokia.org/reference/html/manual/jolokia_protocol.html>.
+
+use std::time::SystemTime;
+
+use base64::Engine as _;
+
+use crate::http::{Client, Method};
+use crate::ops::checkup::Finding;
+use crate::ops::management::{Error, Queue};
+use zrecipe_language::site::Plugins;
+use zrecipe_language::value::Value;
+
+/// Above this percentage of a limit of the broker somebody should look.
+const MUCH: i64 = 80;
+
+/// The API of a broker.
+pub struct Jolokia {
+    client: Client,
+    login: String,
+}
+
+impl Jolokia {
+    /// The API that plugin `jmx` of a site names; nothing where there is no such plugin.
+    ///
+    /// # Errors
+    /// Its settings are no address.
+    pub fn of_site(plugins: &Plugins<'_>) -> Result<Option<Self>, Error> {
+        let Some((_, settings)) = plugins.iter().find(|(plugin, _)| plugin == "jmx") else { return Ok(None) };
+        let text = |name: &str| {
+            let found = settings.iter().find(|setting| setting.name == name);
+            found.map(|setting| setting.node.text().into_owned()).unwrap_or_default()
+        };
+        let scheme = if text("ssl") == "true" { "https" } else { "http" };
+        let base = format!(
+            "{scheme}://{}:{}/{}",
+            text("host").trim(),
+            text("port").trim(),
+            text("base_url").trim_matches('/')
+        );
+        let client = Client::new(&base).map_err(|_| {
+            Error::new("its address", "`host`, `port` and `base_url` of plugin `jmx` are no URL".to_owned(), None)
+        })?;
+        let login = format!("{}:{}", text("username"), text("password"));
+        let login = format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(login));
+        Ok(Some(Self { client, login }))
+    }
+
+    /// Where the API is.
+    pub fn place(&self) -> String {
+        self.client.base().to_owned()
+    }
+
+    /// What there is at a path below the address: the value, and when it was given by the broker's clock in seconds since
+    /// 1970. Null where there is no such bean.
+    async fn get(&self, path: &str) -> Result<(Value, i64), Error> {
+        let wrong = |reason: String, status| Error::new(self.client.base(), reason, status);
+        let login = [("authorization", self.login.clone())];
+        let answer = self.client.ask(Method::GET, path, &login, None).await;
+        let answer = answer.map_err(|error| wrong(error.reason, None))?;
+        if !answer.is_success() {
+            return Err(wrong(format!("it answers {}", answer.status()), Some(answer.status())));
+        }
+        let said = answer.value().map_err(|reason| wrong(reason, None))?;
+        // HTTP says that all is well whatever Jolokia says.
+        let time = said.get("timestamp").and_then(Value::as_i64).unwrap_or_default();
+        match said.get("status").and_then(Value::as_i64) {
+            Some(200) => Ok((said.get("value").cloned().unwrap_or_default(), time)),
+            Some(404) => Ok((Value::Null, time)),
+            status => {
+                let status = status.unwrap_or_default();
+                let reason = said.get("error").and_then(Value::as_str).unwrap_or_default();
+                Err(wrong(format!("it answers {status}: {reason}"), None))
+            }
+        }
+    }
+
+    /// The queues of the broker, by the broker's own names: exact counts of this moment.
+    ///
+    /// # Errors
+    /// There is no answer.
+    pub async fn queues(&self) -> Result<Vec<Queue>, Error> {
+        const QUEUES: &str = "read/org.apache.activemq:type=Broker,brokerName=*,destinationType=Queue,destinationName=*/\
+                              Name,QueueSize,InFlightCount,ConsumerCount";
+        let (beans, _) = self.get(QUEUES).await?;
+        let mut queues: Vec<Queue> =
+            beans.as_object().into_iter().flatten().filter_map(|(_, bean)| read(bean)).collect();
+        queues.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(queues)
+    }
+
+    /// What is wrong with the broker itself.
+    ///
+    /// # Errors
+    /// There is no answer.
+    pub async fn examine(&self) -> Result<Vec<Finding>, Error> {
+        const BROKER: &str = "read/org.apache.activemq:type=Broker,brokerName=*/\
+                              BrokerVersion,MemoryPercentUsage,StorePercentUsage,TempPercentUsage,JobSchedulerStorePercentUsage";
+        let (beans, time) = self.get(BROKER).await?;
+        let (scheduler, _) = self.get("search/org.apache.activemq:service=JobScheduler,*").await?;
+        let mut found = Vec::new();
+        for (_, bean) in beans.as_object().into_iter().flatten() {
+            found.extend(broker(bean));
+        }
+        found.push(match scheduler.as_array() {
+            Some([]) | None => Finding::error(
+                "delays",
+                "the broker has no scheduler: a delayed message is delivered at once, so retries do not wait",
+                "`schedulerSupport=\"true\"` on `<broker …>` in ActiveMQ's configuration, and restart it",
+            ),
+            Some(_) => Finding::fine("delays", "the broker has a scheduler"),
+        });
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+        let skew = i64::try_from(now).unwrap_or(i64::MAX).saturating_sub(time).saturating_abs();
+        found.push(if skew > 5 {
+            let text =
+                format!("the broker's clock is {skew} s off this one: expirations and ages are wrong by as much");
+            Finding::warning("clock", text, "see that both machines keep time (`chronyc tracking`, `timedatectl`)")
+        } else {
+            Finding::fine("clock", "as this one, to a few seconds")
+        });
+        let shared = self.get("read/org.apache.activemq:type=Broker,brokerName=*,destinationType=Queue,destinationName=ActiveMQ.DLQ/QueueSize");
+        let (shared, _) = shared.await?;
+        let sizes = shared.as_object().into_iter().flatten().filter_map(|(_, bean)| bean.get("QueueSize")?.as_i64());
+        let count: i64 = sizes.sum();
+        if count > 0 {
+            found.push(Finding::warning(
+                "dead letters",
+                format!("{count} dead letters are in the shared queue `ActiveMQ.DLQ`, which says nothing of their queues"),
+                "give each queue its own: `<policyEntry queue=\"&gt;\"><deadLetterStrategy><individualDeadLetterStrategy \
+                 queuePrefix=\"DLQ.\" useQueueForQueueMessages=\"true\"/></deadLetterStrategy></policyEntry>`",
+            ));
+        }
+        Ok(found)
+    }
+}
+
+fn read(bean: &Value) -> Option<Queue> {
+    let number = |name: &str| bean.get(name).and_then(Value::as_i64);
+    let (messages, held) = (number("QueueSize")?, number("InFlightCount").unwrap_or(0));
+    Some(Queue {
+        name: bean.get("Name")?.as_str()?.to_owned(),
+        messages,
+        ready: messages.saturating_sub(held).max(0),
+        unacknowledged: Some(held),
+        consumers: number("ConsumerCount"),
+        is_current: true,
+        ..Queue::default()
+    })
+}
+
+/// Version and limits of a broker.
+fn broker(bean: &Value) -> Vec<Finding> {
+    let number = |name: &str| bean.get(name).and_then(Value::as_i64).unwrap_or(0);
+    let version = bean.get("BrokerVersion").and_then(Value::as_str).unwrap_or("?");
+    let mut found =
+        vec![Finding::fine("versions", format!("ActiveMQ {version}, zrecipe {}", env!("CARGO_PKG_VERSION")))];
+    let limits = [
+        ("memory", "MemoryPercentUsage", "memoryUsage"),
+        ("store", "StorePercentUsage", "storeUsage"),
+        ("temporary store", "TempPercentUsage", "tempUsage"),
+        ("scheduler's store", "JobSchedulerStorePercentUsage", "jobSchedulerUsage"),
+    ];
+    let full: Vec<_> = limits.iter().filter(|(_, name, _)| number(name) >= MUCH).collect();
+    for (what, name, setting) in &full {
+        let used = number(name);
+        let text = format!("{used} % of the {what} are used; at 100 % senders wait without an error");
+        let help = format!("consume or purge messages (`zrecipe queues`), or raise `{setting}` of `systemUsage`");
+        found.push(if used >= 100 {
+            Finding::error("limits", text, help)
+        } else {
+            Finding::warning("limits", text, help)
+        });
+    }
+    if full.is_empty() {
+        found.push(Finding::fine("limits", format!("less than {MUCH} % of each are used")));
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::checkup::Severity;
+    use zrecipe_language::syntax::json::read_value;
+
+    #[test]
+    fn queues_are_read_as_jolokia_writes_them() {
+        let read = |text: &str| read(&read_value(text.as_bytes()).expect("JSON"));
+        let found =
+            read(r#"{"Name": "zocalo.q", "QueueSize": 5, "InFlightCount": 2, "ConsumerCount": 1}"#).expect("is one");
+        assert_eq!((found.name.as_str(), found.messages, found.ready), ("zocalo.q", 5, 3));
+        assert_eq!((found.unacknowledged, found.consumers, found.is_current), (Some(2), Some(1), true));
+        assert_eq!(read(r#"{"Name": "q"}"#), None);
+    }
+
+    #[test]
+    fn limits_are_told_before_they_are_reached() {
+        for (used, expected) in [(79, Severity::Fine), (80, Severity::Warning), (100, Severity::Error)] {
+            let bean = read_value(format!(r#"{{"BrokerVersion": "5.17.2", "StorePercentUsage": {used}}}"#).as_bytes());
+            let found = broker(&bean.expect("JSON"));
+            assert_eq!(found.iter().map(|finding| finding.severity).max(), Some(expected), "{used}");
+        }
+    }
+}
