@@ -9,31 +9,45 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser};
 
-use zrecipe_language::contract::BuiltIn;
 use zrecipe_language::guard;
-use zrecipe_runtime::runtime::supervisor;
 
+pub mod absent;
 pub mod arguments;
+#[cfg(feature = "runtime")]
 pub mod broker;
-pub mod changes;
 pub mod checks;
+#[cfg(feature = "runtime")]
 pub mod confirm;
 pub mod error;
+#[cfg(feature = "runtime")]
+pub mod executor;
 pub mod files;
+#[cfg(feature = "runtime")]
 pub mod follow;
+#[cfg(feature = "runtime")]
 pub mod letters;
+#[cfg(feature = "runtime")]
 pub mod logbook;
+#[cfg(feature = "runtime")]
+pub mod outages;
 pub mod output;
+#[cfg(feature = "runtime")]
 pub mod overview;
+#[cfg(feature = "runtime")]
 pub mod progress;
+#[cfg(feature = "runtime")]
 pub mod screen;
 pub mod session;
+#[cfg(feature = "runtime")]
 pub mod submit;
+pub mod table;
 pub mod terminal;
+#[cfg(feature = "runtime")]
+pub mod time;
 pub mod watch;
 
 pub use arguments::{Common, LevelArgs, ParameterArgs, split, with_guid};
-pub use checks::{Used, file_report};
+pub use checks::file_report;
 pub use error::Error;
 pub use output::{difference, difference_of_values, print};
 pub use session::Session;
@@ -79,7 +93,8 @@ fn parse(arguments: Vec<OsString>) -> Result<Cli, clap::Error> {
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     std::panic::set_hook(Box::new(tell_panic));
     let arguments: Vec<OsString> = arguments.into_iter().collect();
-    if let Some(code) = supervisor::main(&arguments) {
+    #[cfg(feature = "runtime")]
+    if let Some(code) = zrecipe_runtime::runtime::supervisor::main(&arguments) {
         return code;
     }
     let cli = match parse(arguments) {
@@ -90,10 +105,13 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(code);
         }
     };
-    let result = Session::new(cli.common).and_then(|mut session| {
+    let result = Session::new(cli.common).and_then(|session| {
+        #[cfg(feature = "runtime")]
+        let mut session = session;
         // Here zrecipe's own services take the steps.
+        #[cfg(feature = "runtime")]
         if matches!(cli.command, commands::Command::Run(_) | commands::Command::Service(_)) {
-            session.project.settings.built_in = BuiltIn::Strict;
+            session.project.settings.built_in = zrecipe_language::contract::BuiltIn::Strict;
         }
         // Whoever checks files wants to hear about this one as about any other.
         if !matches!(cli.command, commands::Command::Check(_) | commands::Command::Lsp(_)) {
@@ -111,24 +129,33 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     code
 }
 
-/// Declares the modules of `cli/commands/` and the subcommand of each.
+/// Declares the modules of `cli/commands/` and the subcommand of each. One that needs a feature is refused in a program
+/// without it, in words.
 macro_rules! commands {
-    ($($module:ident $variant:ident),+ $(,)?) => {
+    ($($module:ident $variant:ident $(needs $feature:tt)?),+ $(,)?) => {
         /// One command a file: `Args`, whose documentation is the help page, and `run`.
         pub mod commands {
-            $(pub mod $module;)+
+            $($(#[cfg(feature = $feature)])? pub mod $module;)+
 
             /// The commands there are.
             #[derive(Debug, clap::Subcommand)]
             pub enum Command {
-                $(#[allow(missing_docs, reason = "the help page is the documentation of `Args`")]
+                $($(#[cfg(feature = $feature)])?
+                #[allow(missing_docs, reason = "the help page is the documentation of `Args`")]
                 $variant($module::Args),)+
+                $($(#[cfg(not(feature = $feature))]
+                #[allow(missing_docs, reason = "no help page has it")]
+                #[command(hide = true)]
+                $variant(super::absent::Absent),)?)+
             }
 
             /// Runs a command.
             pub(super) fn run(command: Command, session: &super::Session) -> Result<(), super::Error> {
                 match command {
-                    $(Command::$variant(args) => $module::run(&args, session),)+
+                    $($(#[cfg(feature = $feature)])?
+                    Command::$variant(args) => $module::run(&args, session),)+
+                    $($(#[cfg(not(feature = $feature))]
+                    Command::$variant(args) => Err(args.refuse(stringify!($module))),)?)+
                 }
             }
 
@@ -150,23 +177,23 @@ commands! {
     params Params,
     expand Expand,
     emit Emit,
-    go Go,
-    pickup Pickup,
-    run Run,
-    service Service,
-    shutdown Shutdown,
-    status Status,
-    monitor Monitor,
-    doctor Doctor,
-    wrap Wrap,
-    dlq Dlq,
-    queues Queues,
-    peek Peek,
-    drain Drain,
-    runs Runs,
-    show Show,
-    resume Resume,
-    resubmit Resubmit,
-    test Test,
+    go Go needs "runtime",
+    pickup Pickup needs "runtime",
+    run Run needs "runtime",
+    service Service needs "runtime",
+    shutdown Shutdown needs "runtime",
+    status Status needs "runtime",
+    monitor Monitor needs "runtime",
+    doctor Doctor needs "runtime",
+    wrap Wrap needs "runtime",
+    dlq Dlq needs "runtime",
+    queues Queues needs "runtime",
+    peek Peek needs "runtime",
+    drain Drain needs "runtime",
+    runs Runs needs "runtime",
+    show Show needs "runtime",
+    resume Resume needs "runtime",
+    resubmit Resubmit needs "runtime",
+    test Test needs "runtime",
     lsp Lsp,
 }

@@ -23,6 +23,9 @@
 //! | [`zrecipe_broker`] | messages and transports |
 //! | [`zrecipe_runtime`] | services, programs, wrappers, operator's tools |
 //!
+//! Without the feature `runtime` there are the first two crates and the form of messages: the linter and the language
+//! server, without brokers and services.
+//!
 //! Cargo keeps this order. Within a crate, a test keeps the order of the table in its `lib.rs`.
 //!
 //! # Front ends, in order
@@ -50,11 +53,14 @@
 pub mod cli;
 pub mod lsp;
 
-pub use zrecipe_broker::{address, message, transport};
+pub use zrecipe_broker::message;
+#[cfg(feature = "runtime")]
+pub use zrecipe_broker::{address, transport};
 pub use zrecipe_language::{
     baseline, bind, compile, contract, diagnostic, diff, document, draw, evidence, fix, flow, format, graph, guard,
     infer, lint, lower, names, recipe, report, schema, secret, site, source, suppress, syntax, template, topology,
     value,
 };
 pub use zrecipe_project::{judge, library, project, python, regular, settings};
+#[cfg(feature = "runtime")]
 pub use zrecipe_runtime::{connection, http, ops, rehearsal, runtime, telemetry, wrapper};

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use crate::cli::error::Error;
-use crate::cli::progress::Outages;
+use crate::cli::outages::Outages;
 use crate::cli::session::Session;
 use crate::cli::terminal::say;
 use zrecipe_broker::transport::{self, Capabilities, Endpoint, Transport};
@@ -53,6 +53,22 @@ impl EnvironmentArgs {
 }
 
 impl Session {
+    /// Where runs are kept.
+    ///
+    /// # Errors
+    /// Nothing says where, and there is no home directory.
+    pub fn state_directory(&self) -> Result<PathBuf, Error> {
+        if let Some(directory) = self.common.state.clone().or_else(|| self.settings.state_directory.clone()) {
+            return Ok(directory);
+        }
+        use etcetera::BaseStrategy as _;
+        let strategy = etcetera::choose_base_strategy().map_err(|error| {
+            Error::new(format!("cannot tell where to keep runs: {error}")).hint("`--state DIR` names a directory")
+        })?;
+        let base = strategy.state_dir().unwrap_or_else(|| strategy.data_dir());
+        Ok(base.join("zrecipe"))
+    }
+
     /// The broker of these environments. Says so when others can read the password.
     ///
     /// # Errors

@@ -1,6 +1,5 @@
 //! Documents checked as the project and the command line ask, and their findings shown.
 
-use std::collections::BTreeSet;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::Arc;
 
@@ -12,39 +11,11 @@ use zrecipe_language::bind::merge;
 use zrecipe_language::compile::{self, Compilation};
 use zrecipe_language::diagnostic::Level;
 use zrecipe_language::document::DocumentKind;
-use zrecipe_language::infer;
 use zrecipe_language::lint::Levels;
 use zrecipe_language::report::{self, FileReport, Report, Summary};
 use zrecipe_language::source::Source;
-use zrecipe_project::judge::CheckOptions;
+use zrecipe_project::judge::{CheckOptions, Used};
 use zrecipe_project::library::Library;
-
-/// The parameters that recipes use.
-#[derive(Default)]
-pub struct Used {
-    names: BTreeSet<String>,
-    /// How many recipes.
-    recipes: usize,
-    /// Whether parts of them could not be read, so that there may be more.
-    is_partial: bool,
-}
-
-impl Used {
-    /// Adds those of one more document.
-    pub fn add(&mut self, compilation: &Compilation) {
-        self.recipes += usize::from(compilation.document.kind() == DocumentKind::Recipe);
-        self.is_partial |= compilation.tree.is_broken();
-        self.names.extend(infer::names(&compilation.templates).map(str::to_owned));
-        self.names.extend(infer::meant(&compilation.recipe, &compilation.templates));
-    }
-
-    /// Adds those of other recipes.
-    pub fn extend(&mut self, other: &Used) {
-        self.recipes += other.recipes;
-        self.is_partial |= other.is_partial;
-        self.names.extend(other.names.iter().cloned());
-    }
-}
 
 impl Session {
     /// Checks a document as the project and the command line ask; see [`zrecipe_project::judge`].
@@ -92,25 +63,17 @@ impl Session {
     /// Checks given parameters against those that recipes use; returns only documents with findings.
     ///
     /// # Errors
-    /// A file of them cannot be read, or as for [`Session::judge`].
+    /// A file of them cannot be read.
     pub fn compile_given(
         &self,
         given: &ParameterArgs,
         used: &Used,
         levels: Option<&Levels>,
     ) -> Result<Vec<Compilation>, Error> {
-        if used.is_partial || used.recipes == 0 {
+        if !used.is_complete() {
             return Ok(Vec::new());
         }
-        let request = CheckOptions {
-            kind: Some(DocumentKind::Parameters),
-            used: Some(&used.names),
-            levels,
-            ..CheckOptions::default()
-        };
-        let judge = |source| self.project.judge(Arc::new(source), request);
-        let compiled = given.sources()?.into_iter().map(judge);
-        Ok(compiled.filter(|compilation| !compilation.diagnostics.is_empty()).collect())
+        Ok(self.project.judge_parameters(given.sources()?, used, levels))
     }
 
     /// Checks recipes that are to run with these parameters, and shows which of these none of them uses.

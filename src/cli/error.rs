@@ -8,7 +8,9 @@ use zrecipe_language::site::{Fault, Site};
 use zrecipe_project::known;
 use zrecipe_project::library;
 use zrecipe_project::project;
+use zrecipe_project::settings;
 
+#[cfg(feature = "runtime")]
 mod runtime;
 
 /// What stopped a command.
@@ -138,6 +140,16 @@ impl From<known::Error> for Error {
         match error {
             known::Error::Library(error) => error.into(),
             known::Error::Malformed { .. } => shown.hint("`zrecipe check --write-baseline FILE` writes a baseline"),
+        }
+    }
+}
+
+impl From<settings::Error> for Error {
+    fn from(error: settings::Error) -> Self {
+        let shown = Self::new(error.to_string());
+        match error.help() {
+            Some(help) => shown.hint(help),
+            None => shown,
         }
     }
 }

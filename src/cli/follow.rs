@@ -5,7 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::SystemTime;
 
-use super::progress::{interrupted, timestamp};
+use super::executor::interrupted;
+use super::time::timestamp;
 use super::{Error, say};
 use zrecipe_broker::message::Destination;
 use zrecipe_broker::transport::{self, Deliveries, Settlement, Subscription, Transport, Verdict};

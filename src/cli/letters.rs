@@ -11,7 +11,7 @@ use tokio::time::sleep;
 
 use super::broker::queues::worn;
 use super::broker::{Environment, EnvironmentArgs};
-use super::progress::{block_on_politely, side_by_side};
+use super::executor::{block_on_politely, side_by_side};
 use super::{Error, Session, plain, plain_lines, say};
 use zrecipe_broker::transport::{Error as TransportError, Transport, Waiting};
 use zrecipe_language::diagnostic::counted;

@@ -3,7 +3,7 @@
 use crate::cli::Error;
 use crate::cli::broker::Environment;
 use crate::cli::broker::runs::Run;
-use crate::cli::progress::timestamp;
+use crate::cli::time::{rfc_3339, timestamp};
 use zrecipe_broker::message::Destination;
 use zrecipe_broker::transport::{Subscription, Transport};
 use zrecipe_language::contract::Contracts;
@@ -208,7 +208,7 @@ pub fn json(place: &str, services: Option<&[Instance]>, counts: &Counts, contrac
         ])
     };
     let runs = counts.runs.iter().flatten().map(|run| {
-        let begun = jiff::Timestamp::try_from(run.begun).map_or_else(|_| String::new(), |time| time.to_string());
+        let begun = rfc_3339(run.begun);
         Value::from([
             ("id", text(&run.id)),
             ("begun", Value::from(begun)),

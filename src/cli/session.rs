@@ -46,8 +46,9 @@ impl Session {
     /// They cannot be used.
     pub fn settled(&self) -> Result<(), (Error, &Path)> {
         self.project.unsettled().map_or(Ok(()), |error| {
+            let shown = error.help().into_iter().fold(Error::new(error.to_string()), Error::hint);
             let hint = format!("`zrecipe check {}` shows all that is wrong", error.path().display());
-            Err((Error::new(error.to_string()).hint(hint), error.path()))
+            Err((shown.hint(hint), error.path()))
         })
     }
 
@@ -97,22 +98,6 @@ impl Session {
     /// One of them cannot be activated.
     pub fn storage(&self, site: &Site, environments: &[&str], name: &str) -> Result<Option<PathBuf>, Error> {
         library::storage(site, environments, name).map_err(|fault| of_fault(fault, site))
-    }
-
-    /// Where runs are kept.
-    ///
-    /// # Errors
-    /// Nothing says where, and there is no home directory.
-    pub fn state_directory(&self) -> Result<PathBuf, Error> {
-        if let Some(directory) = self.common.state.clone().or_else(|| self.settings.state_directory.clone()) {
-            return Ok(directory);
-        }
-        use etcetera::BaseStrategy as _;
-        let strategy = etcetera::choose_base_strategy().map_err(|error| {
-            Error::new(format!("cannot tell where to keep runs: {error}")).hint("`--state DIR` names a directory")
-        })?;
-        let base = strategy.state_dir().unwrap_or_else(|| strategy.data_dir());
-        Ok(base.join("zrecipe"))
     }
 
     /// The contracts of the services.

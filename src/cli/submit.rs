@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rustix::process::getuid;
 
-use super::progress::Outages;
+use super::outages::Outages;
 use super::{Error, Session, say};
 use zrecipe_broker::message::{Outgoing, REQUEST_QUEUE, Request, sanitise};
 use zrecipe_broker::transport::{self, Endpoint, Transport};

@@ -3,6 +3,7 @@
 use std::io::{self, Write as _};
 
 use clap::ColorChoice;
+use terminal_size::{Width, terminal_size_of};
 
 use zrecipe_language::report::{self, Style};
 
@@ -43,14 +44,8 @@ pub fn style(color: ColorChoice, terminal: bool) -> Style {
 /// The columns of the terminal, as the shell's COLUMNS or the terminal itself says.
 fn terminal_width() -> Option<usize> {
     let said = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
-    let (_, columns) = console_size();
-    said.or(columns)
-}
-
-fn console_size() -> (Option<usize>, Option<usize>) {
-    let size = rustix::termios::tcgetwinsize(io::stdout()).or_else(|_| rustix::termios::tcgetwinsize(io::stderr()));
-    match size {
-        Ok(size) => (Some(usize::from(size.ws_row)), Some(usize::from(size.ws_col)).filter(|&columns| columns > 0)),
-        Err(_) => (None, None),
-    }
+    said.or_else(|| {
+        let size = terminal_size_of(io::stdout()).or_else(|| terminal_size_of(io::stderr()));
+        size.map(|(Width(columns), _)| usize::from(columns)).filter(|&columns| columns > 0)
+    })
 }

@@ -1,47 +1,12 @@
-//! Waiting for changes in files, and telling whether one has changed.
+//! Waiting for changes in files.
 
-use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::mpsc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 
 use crate::cli::Error;
-
-/// What the file system knows of a file. Two stamps are equal when the file is surely the same: one of a file that has
-/// just changed is not even equal to itself.
-#[derive(Debug, Clone)]
-pub struct Stamp {
-    path: PathBuf,
-    /// Device, inode, size, and the times of the last change to its content and to all else.
-    found: Option<(u64, u64, u64, Time, Time)>,
-    settled: bool,
-}
-
-/// Seconds and nanoseconds since 1970.
-type Time = (i64, i64);
-
-impl Stamp {
-    /// The stamp of a file, or of a place where there is none.
-    pub fn of(path: &Path) -> Self {
-        // File systems count time in steps. Of two changes within one step the second leaves the times as they are.
-        const STEP: i64 = 2;
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        let found = path.metadata().ok().map(|found| {
-            let (content, all) = ((found.mtime(), found.mtime_nsec()), (found.ctime(), found.ctime_nsec()));
-            (found.dev(), found.ino(), found.size(), content, all)
-        });
-        let settled = found.is_none_or(|(.., changed)| changed.0 + STEP < now as i64);
-        Self { path: path.to_owned(), found, settled }
-    }
-}
-
-impl PartialEq for Stamp {
-    fn eq(&self, other: &Self) -> bool {
-        self.settled && other.settled && self.path == other.path && self.found == other.found
-    }
-}
 
 /// Tells of changes from the moment that it is made.
 pub struct Changes {

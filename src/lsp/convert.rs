@@ -1,6 +1,5 @@
 //! Places and findings as the protocol has them: the only file that knows how clients count and how files are called.
 
-use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -8,6 +7,7 @@ use gen_lsp_types as lsp;
 
 use zrecipe_language::diagnostic::{Diagnostic, Edit, Level};
 use zrecipe_language::source::{self, Source, Span, Unit};
+use zrecipe_project::platform::{path_bytes, path_from_bytes};
 
 /// How a client counts in a text.
 ///
@@ -145,13 +145,13 @@ pub fn path(uri: &lsp::Uri) -> Option<PathBuf> {
             other => bytes.push(other),
         }
     }
-    Some(PathBuf::from(std::ffi::OsString::from_vec(bytes)))
+    path_from_bytes(bytes)
 }
 
 /// The URI of a file.
 pub fn uri(path: &Path) -> lsp::Uri {
     let mut uri = "file://".to_owned();
-    for &byte in path.as_os_str().as_bytes() {
+    for byte in path_bytes(path) {
         match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => uri.push(char::from(byte)),
             other => uri.push_str(&format!("%{other:02X}")),

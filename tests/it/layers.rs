@@ -64,6 +64,13 @@ const FENCES: &[(&[&str], &str, &[&str], &str)] = &[
     (&["hyper_util"], "zrecipe_runtime", &["http.rs", "runtime/health.rs"], "HTTP has two homes: requests and answers"),
     (&["axum"], "zrecipe_runtime", &["runtime/health.rs", "http.rs"], "HTTP has one home"),
     (&["prometheus_client"], "zrecipe_runtime", &["runtime/metrics.rs"], "metrics have one home"),
+    (&["rustix"], "zrecipe_project", &["platform/unix.rs"], "what only Unix has stays in `platform`"),
+    (
+        &["rustix"],
+        "zrecipe",
+        &["cli/submit.rs", "cli/commands/doctor.rs", "cli/commands/dlq/reinject.rs"],
+        "the linter and the language server build without Unix",
+    ),
     (&["ratatui"], "zrecipe", &["cli/screen.rs", "cli/commands/monitor.rs"], "one command has a screen"),
     (
         &["gen_lsp_types", "lsp_server"],
@@ -323,6 +330,12 @@ fn violations(order: &[String], files: &[File], file: &File) -> Vec<String> {
             found.push(format!("{shown} uses `{word}`: {why} ({})", places.join(", ")));
         }
     }
+    let names_unix = words.windows(3).any(|at| at[0] == "os" && at[1] == "::" && at[2] == "unix");
+    let is_portable = ["zrecipe_language", "zrecipe_project", "zrecipe"].contains(&file.krate);
+    // A test of pipes and sockets needs some.
+    if names_unix && is_portable && !is_in(&file.path, &["platform/unix.rs", "regular.rs"]) {
+        found.push(format!("{shown} names `std::os::unix`: use `zrecipe_project::platform`"));
+    }
     for name in public_names(&words) {
         let vague = ["Manager", "Helper", "Util", "manager", "helper", "util"].iter().any(|word| name.contains(word));
         if vague || name.starts_with("get_") {
@@ -505,6 +518,8 @@ fn violations_are_found() {
         ("zrecipe_runtime", "runtime/run.rs", "use zrecipe_broker::transport::embedded::Broker;", ""),
         ("zrecipe_broker", "message.rs", "use rusqlite::Connection;", "SQL stays in the embedded transport"),
         ("zrecipe_broker", "message.rs", "async fn f() {}", "messages are pure"),
+        ("zrecipe", "cli/files.rs", "use std::os::unix::fs::MetadataExt as _;", "names `std::os::unix`"),
+        ("zrecipe_project", "library.rs", "use rustix::fs::stat;", "stays in `platform`"),
         ("zrecipe", "cli/commands/go.rs", "use super::check::run;", "names the plug-in"),
         ("zrecipe", "cli.rs", "fn f() { commands::check::run(); }", ""),
         ("zrecipe", "cli/broker.rs", "fn f() { crate::cli::commands::check::run(); }", "names the plug-in"),
@@ -566,6 +581,41 @@ fn the_language_and_the_project_lack_the_dependencies_of_the_outside() {
     );
     let uuid = std::fs::read_to_string(root().join("crates/language/src/report.rs")).expect("can be read");
     assert!(!uuid.contains("new_v4"), "the language has no randomness");
+}
+
+/// Without the feature `runtime` the program is the linter and the language server: the crates of brokers and services
+/// are absent.
+#[test]
+fn the_linter_builds_without_the_runtime() {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let tree = |arguments: &[&str]| {
+        let mut command = Command::new(&cargo);
+        command.current_dir(root()).args(["tree", "--locked", "--offline", "-e", "normal", "--prefix", "none"]);
+        let output = command.args(["--format", "{lib}"]).args(arguments).output().expect("cargo runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        text.lines().map(str::to_owned).collect::<BTreeSet<String>>()
+    };
+    let (all, linter) = (tree(&[]), tree(&["--no-default-features"]));
+    for name in [
+        "tokio",
+        "lapin",
+        "rusqlite",
+        "libsqlite3_sys",
+        "ratatui",
+        "axum",
+        "hyper",
+        "rustls",
+        "lettre",
+        "opentelemetry",
+        "prometheus_client",
+        "indicatif",
+        "tracing",
+        "zrecipe_runtime",
+    ] {
+        assert!(all.contains(name), "{name} is a dependency of the whole program");
+        assert!(!linter.contains(name), "{name} is a dependency of the linter");
+    }
 }
 
 /// What of the standard library reaches the outside is refused by clippy in the language, whatever its spelling.

@@ -12,7 +12,6 @@ use serde_json::{Map, Value};
 use zrecipe::compile::{Options, compile};
 use zrecipe::diagnostic::Level;
 use zrecipe::document::DocumentKind;
-use zrecipe::lint;
 use zrecipe::schema::Schema;
 use zrecipe::settings::{FILE_NAME, Settings};
 use zrecipe::source::Source;
@@ -224,19 +223,107 @@ fn the_site_schema_holds_those_of_the_plugins() {
     assert_eq!(definitions.keys().map(String::as_str).collect::<BTreeSet<_>>(), known);
 }
 
+/// The schema and the page of settings are derived from the types that are read.
 #[test]
-fn the_settings_schema_lists_the_rules() {
-    let rules: Vec<&str> = lint::RULES.iter().map(|rule| rule.name).collect();
-    if std::env::var_os("UPDATE_DOCS").is_some() {
-        let path = root().join("schemas/settings.schema.json");
-        let text = std::fs::read_to_string(&path).expect("is there");
-        let start = "\"The name of a rule.\",\n      \"enum\": [\n";
-        let (head, tail) = text.split_once(start).expect("lists the rules");
-        let (_, tail) = tail.split_once("\n      ]").expect("ends the list");
-        let list: Vec<String> = rules.iter().map(|rule| format!("        \"{rule}\"")).collect();
-        std::fs::write(&path, format!("{head}{start}{}\n      ]{tail}", list.join(",\n"))).expect("writes");
+fn the_schema_and_the_page_of_settings_are_those_of_the_types() {
+    let derived = zrecipe::settings::schema(&zrecipe_runtime::settings::sections());
+    let text = serde_json::to_string_pretty(&derived).expect("is JSON") + "\n";
+    let page = zrecipe::settings::reference(&derived);
+    for (path, derived) in [("schemas/settings.schema.json", text), ("docs/settings.md", page)] {
+        let path = root().join(path);
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            std::fs::write(&path, &derived).expect("writes");
+        }
+        let written = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(written == derived, "{}: `tests/bless --test it` writes it", path.display());
     }
-    assert_eq!(schema("settings").pointer("/$defs/rule/enum"), Some(&rules.into()));
+}
+
+/// Every key of the settings changes what is read, so that the reader has no key less than the schema. It has none
+/// more, because the schema is derived from it.
+#[test]
+fn every_setting_is_read() {
+    let folder = tempfile::tempdir().expect("can be made");
+    let read = |text: &str| {
+        std::fs::write(folder.path().join(FILE_NAME), text).expect("can be written");
+        let settings = Settings::find(folder.path()).unwrap_or_else(|error| panic!("{error}\n{text}"));
+        let sections = zrecipe_runtime::settings::sections();
+        let sections = sections.iter().map(|section| (section.read)(&settings).expect("is read"));
+        format!("{settings:?} {:?}", sections.collect::<Vec<_>>())
+    };
+    let schema = schema("settings");
+    let mut seen = BTreeSet::new();
+    each_setting(&schema, &schema, "", &mut |path, header, beside, example| {
+        seen.insert(path.to_owned());
+        let with = format!("{header}{beside}{} = {}\n", path.rsplit('.').next().unwrap_or(path), toml(example));
+        // A required key is compared with a file without its table.
+        let before = if path == "suppress.pointer" || path == "suppress.reason" {
+            read(&format!("{header}{beside}"))
+        } else {
+            read("")
+        };
+        // Why a finding is suppressed is for people.
+        assert_eq!(before != read(&with), path != "suppress.reason", "`{path}` changes nothing:\n{with}");
+    });
+    assert!(seen.len() > 35, "{seen:?}");
+    for key in ["runner.limits.grace", "contracts.built-in", "dispatcher.ready", "files.kind", "cluster.scheduler"] {
+        assert!(seen.contains(key), "{key} is not tried: {seen:?}");
+    }
+}
+
+/// A key that the schema lacks is an error of every command, with the key that is meant.
+#[test]
+fn an_unknown_setting_is_an_error() {
+    let folder = tempfile::tempdir().expect("can be made");
+    let schema = schema("settings");
+    each_setting(&schema, &schema, "", &mut |path, header, beside, example| {
+        let key = path.rsplit('.').next().unwrap_or(path);
+        let text = format!("{header}{beside}{key}z = {}\n", toml(example));
+        std::fs::write(folder.path().join(FILE_NAME), &text).expect("can be written");
+        let error = Settings::find(folder.path()).expect_err("is refused");
+        let said = format!("{error} {}", error.help().unwrap_or_default());
+        assert!(said.contains(&format!("`{key}`")), "{text}{said}");
+    });
+}
+
+/// What is tried for a key: its path, the line of its table, the lines of required keys beside it, and an example.
+type Setting<'t> = dyn FnMut(&str, &str, &str, &Value) + 't;
+
+fn each_setting(root: &Value, table: &Value, prefix: &str, take: &mut Setting<'_>) {
+    let resolve = |schema: &Value| match schema.get("$ref").and_then(Value::as_str) {
+        Some(name) => root.pointer(name.trim_start_matches('#')).cloned().unwrap_or_else(|| panic!("no {name}")),
+        None => schema.clone(),
+    };
+    let table = resolve(table);
+    let properties = table["properties"].as_object().expect("has keys");
+    let example = |name: &str| {
+        let example = properties[name].pointer("/examples/0").cloned();
+        example.unwrap_or_else(|| panic!("`{prefix}{name}` has no example"))
+    };
+    let is_list = root
+        .pointer(&format!("/properties/{}", prefix.trim_end_matches('.')))
+        .is_some_and(|schema| schema["type"] == "array");
+    let header = match (prefix.trim_end_matches('.'), is_list) {
+        ("", _) => String::new(),
+        (name, true) => format!("[[{name}]]\n"),
+        (name, false) => format!("[{name}]\n"),
+    };
+    let required: Vec<String> =
+        table["required"].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect();
+    for (name, property) in properties {
+        let inner = |schema: &Value| Some(resolve(schema)).filter(|schema| schema.get("properties").is_some());
+        let below = inner(property).or_else(|| inner(&property["items"]));
+        let below = below.or_else(|| property["anyOf"].as_array()?.iter().find_map(inner));
+        if let Some(below) = below {
+            each_setting(root, &below, &format!("{prefix}{name}."), take);
+            if property.get("examples").is_none() {
+                continue;
+            }
+        }
+        let others = required.iter().filter(|other| *other != name);
+        let others: String = others.map(|other| format!("{other} = {}\n", toml(&example(other)))).collect();
+        take(&format!("{prefix}{name}"), &header, &others, &example(name));
+    }
 }
 
 /// A value in TOML, on one line.

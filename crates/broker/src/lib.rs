@@ -14,4 +14,5 @@
 pub mod address;
 pub mod holdings;
 pub mod message;
+#[cfg(feature = "transports")]
 pub mod transport;

@@ -94,10 +94,23 @@ pub struct Format {
     pub name: &'static str,
     /// What it is for, in a clause.
     pub description: &'static str,
+    /// The directory from which its readers count paths, if it is not the working directory.
+    pub root: Option<Root>,
+    /// Whether it holds the summary, so that nobody else has to say it.
+    pub has_summary: bool,
     begin: fn(&Style) -> String,
     /// Sees the counts of the files before this one.
     file: fn(&FileReport<'_>, &Summary, &Style) -> String,
     end: fn(&Summary, &Style) -> String,
+}
+
+/// The directory from which the readers of a format count paths.
+#[derive(Debug, Clone, Copy)]
+pub struct Root {
+    /// The environment variable that names it.
+    pub variable: &'static str,
+    /// Whether paths are never absolute: without the variable they are below the working directory.
+    pub is_needed: bool,
 }
 
 /// The format of this name.

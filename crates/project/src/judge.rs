@@ -15,6 +15,7 @@ use zrecipe_language::compile::{self, Compilation, Options, Reading};
 use zrecipe_language::document::DocumentKind;
 use zrecipe_language::evidence::Set;
 use zrecipe_language::fix::{self, Fixed, Which};
+use zrecipe_language::infer;
 use zrecipe_language::lint::{self, Levels};
 use zrecipe_language::source::Source;
 use zrecipe_language::suppress::Pointed;
@@ -42,7 +43,51 @@ pub struct CheckOptions<'r> {
     pub used: Option<&'r BTreeSet<String>>,
 }
 
+/// The parameters that recipes use.
+#[derive(Debug, Default)]
+pub struct Used {
+    names: BTreeSet<String>,
+    /// How many recipes.
+    recipes: usize,
+    /// Whether parts of them could not be read, so that there may be more.
+    is_partial: bool,
+}
+
+impl Used {
+    /// Adds those of one more document.
+    pub fn add(&mut self, compilation: &Compilation) {
+        self.recipes += usize::from(compilation.document.kind() == DocumentKind::Recipe);
+        self.is_partial |= compilation.tree.is_broken();
+        self.names.extend(infer::names(&compilation.templates).map(str::to_owned));
+        self.names.extend(infer::meant(&compilation.recipe, &compilation.templates));
+    }
+
+    /// Whether they are all that there are, so that a parameter beside them is one that no recipe uses.
+    pub fn is_complete(&self) -> bool {
+        !self.is_partial && self.recipes > 0
+    }
+
+    /// Adds those of other recipes.
+    pub fn extend(&mut self, other: &Used) {
+        self.recipes += other.recipes;
+        self.is_partial |= other.is_partial;
+        self.names.extend(other.names.iter().cloned());
+    }
+}
+
 impl Project {
+    /// Checks documents of parameters against those that recipes use; returns only documents with findings.
+    pub fn judge_parameters(&self, sources: Vec<Source>, used: &Used, levels: Option<&Levels>) -> Vec<Compilation> {
+        let request = CheckOptions {
+            kind: Some(DocumentKind::Parameters),
+            used: Some(&used.names),
+            levels,
+            ..CheckOptions::default()
+        };
+        let judged = sources.into_iter().map(|source| self.judge(Arc::new(source), request));
+        judged.filter(|compilation| !compilation.diagnostics.is_empty()).collect()
+    }
+
     /// Checks a document.
     pub fn judge(&self, source: Arc<Source>, request: CheckOptions<'_>) -> Compilation {
         let reading = self.reading(source, request);

@@ -64,3 +64,35 @@ impl Known {
         self.baseline.take_known(&key, findings)
     }
 }
+
+/// Findings of a batch: known ones are left out, others are passed on or written down.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    known: Known,
+    is_writing: bool,
+    /// Number of known findings that occurred.
+    pub occurred: usize,
+    /// Number of known findings of the files entered that did not occur.
+    pub gone: usize,
+    /// Findings for a new baseline, if one is to be written.
+    pub written: Baseline,
+}
+
+impl Ledger {
+    /// A ledger that leaves out known findings; one that `is_writing` writes all others down and passes none on.
+    pub fn new(known: Known, is_writing: bool) -> Self {
+        Self { known, is_writing, ..Self::default() }
+    }
+
+    /// Enters the findings of a file; returns those that are to be shown.
+    pub fn enter(&mut self, name: &str, findings: &[Diagnostic]) -> Vec<Diagnostic> {
+        let mut left = findings.to_vec();
+        self.occurred += self.known.take(name, &mut left).len();
+        let file = self.known.key(name);
+        self.gone += self.known.baseline.count_of(&file);
+        if self.is_writing {
+            self.written.add(&file, &std::mem::take(&mut left));
+        }
+        left
+    }
+}

@@ -6,6 +6,7 @@
 //!
 //! | module | contents |
 //! |---|---|
+//! | [`platform`] | what differs between operating systems: identities of files, permissions, processes |
 //! | [`regular`] | the reader of files: regular files only, within a time limit |
 //! | [`python`] | services and wrappers in Python source: facts for contracts |
 //! | [`settings`] | `zrecipe.toml` |
@@ -13,10 +14,15 @@
 //! | [`known`] | baseline files: known findings, and the directory of their paths |
 //! | [`project`] | settings, contracts, site, broker configuration and recipe set of a directory |
 //! | [`judge`] | what a document is checked against: every check of every front end starts here |
+//! | [`files`] | files that arguments name, and what tells whether they have changed |
+//! | [`batch`] | many documents checked together: each alone, and again those that the others contradict |
 
+pub mod batch;
+pub mod files;
 pub mod judge;
 pub mod known;
 pub mod library;
+pub mod platform;
 pub mod project;
 pub mod python;
 pub mod regular;

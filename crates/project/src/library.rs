@@ -1,10 +1,10 @@
 //! Recipes by name: the directories where they are looked up, and those built into the program.
 
 use std::collections::HashMap;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::platform::{self, Identity};
 use crate::regular::{self, Content};
 use crate::settings::Settings;
 use zrecipe_language::compile::{self, Options, Reading};
@@ -177,8 +177,7 @@ impl Library {
             let path = directory.join(format!("{name}.json"));
             match regular::metadata(&path) {
                 Ok(metadata) => {
-                    let file = (metadata.dev(), metadata.ino(), metadata.len());
-                    return Ok(Some(Stamp { path, file, modified: (metadata.mtime(), metadata.mtime_nsec()) }));
+                    return Ok(Some(Stamp { path, identity: platform::identity(&metadata) }));
                 }
                 // Whether it is there is not known, and the next directory may hold another recipe of this name.
                 Err(source) if source.kind() == std::io::ErrorKind::TimedOut => {
@@ -233,10 +232,7 @@ impl Library {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Stamp {
     path: PathBuf,
-    /// Device, number and size.
-    file: (u64, u64, u64),
-    /// Seconds and nanoseconds.
-    modified: (i64, i64),
+    identity: Identity,
 }
 
 /// A recipe, and the file that it was read from.
@@ -335,7 +331,7 @@ impl Files for Disk {
         let path = beside(from, path);
         match read(&path, &path.to_string_lossy(), self.max_bytes) {
             Ok(source) => {
-                let public = is_public(&path);
+                let public = platform::is_public(&path);
                 Look::File { tree: Arc::new(yaml::parse(Arc::new(source))), public }
             }
             Err(Error::Unreadable { source, .. }) => match source.kind() {
@@ -360,13 +356,6 @@ impl Files for Disk {
 /// The file that is meant by a path in the file `from`.
 pub fn beside(from: &str, path: &str) -> PathBuf {
     Path::new(from).parent().unwrap_or(Path::new("")).join(expand_home(path))
-}
-
-/// Whether every user of the machine may read a file, and pass through the directories above it.
-pub fn is_public(path: &Path) -> bool {
-    let allows = |path: &Path, bit| path.metadata().is_ok_and(|found| found.permissions().mode() & bit != 0);
-    let real = path.canonicalize();
-    real.is_ok_and(|path| allows(&path, 0o004) && path.ancestors().skip(1).all(|directory| allows(directory, 0o001)))
 }
 
 /// Whether not even the topmost directory of a path is on this machine.

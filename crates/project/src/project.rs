@@ -1,7 +1,6 @@
 //! A project: its settings, and the contracts, site, broker and recipes that its files are held against.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, mpsc};
@@ -445,7 +444,8 @@ pub fn walk(directory: &Path) -> Result<Vec<PathBuf>, String> {
     }
     // As if each directory were sorted by itself: what is in `a` comes before `a.json`.
     let in_order = |path: &PathBuf| {
-        path.as_os_str().as_bytes().iter().map(|&byte| if byte == b'/' { 0 } else { byte }).collect::<Vec<u8>>()
+        let bytes = path.as_os_str().as_encoded_bytes().iter();
+        bytes.map(|&byte| if std::path::is_separator(char::from(byte)) { 0 } else { byte }).collect::<Vec<u8>>()
     };
     files.sort_by_cached_key(in_order);
     Ok(files)

@@ -9,9 +9,8 @@
 
 use std::any::Any;
 use std::collections::HashMap;
-use std::fs::{DirBuilder, File, Metadata, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read as _};
-use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, TrySendError};
@@ -19,7 +18,7 @@ use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::fs::OFlags;
+use crate::platform;
 
 /// Maximum duration of one operation on a file system.
 pub const TIMEOUT: Duration = Duration::from_secs(10);
@@ -61,9 +60,7 @@ pub fn is_permanent(error: &io::Error) -> bool {
 
 /// Whether this process or machine has no descriptor or memory left: no fault of the file or of who named it.
 pub fn is_exhausted(error: &io::Error) -> bool {
-    use rustix::io::Errno;
-    let errors = [Errno::MFILE, Errno::NFILE, Errno::NOMEM];
-    error.raw_os_error().is_some_and(|number| errors.iter().any(|known| known.raw_os_error() == number))
+    platform::is_exhausted(error)
 }
 
 /// Reads a file of at most `max_bytes` bytes.
@@ -200,14 +197,12 @@ pub fn walk(walk: ignore::WalkBuilder, root: &Path) -> impl Iterator<Item = io::
 /// # Errors
 /// It cannot be made.
 pub fn create_private_dir(directory: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(directory)
+    platform::private_directory().recursive(true).create(directory)
 }
 
 /// How files are opened that only this user can read once they are made.
 pub fn private() -> OpenOptions {
-    let mut options = File::options();
-    options.mode(0o600);
-    options
+    platform::private_file()
 }
 
 /// Runs an operation on the file system that `path` is in, for at most [`TIMEOUT`].
@@ -270,7 +265,7 @@ fn read_now(path: &Path, max_bytes: u64) -> io::Result<Content> {
 fn open_now(path: &Path) -> io::Result<File> {
     check(&path.metadata()?)?;
     let mut options = File::options();
-    options.read(true).custom_flags((OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed());
+    platform::nonblocking(options.read(true));
     let begun = Instant::now();
     loop {
         match options.open(path) {
@@ -292,9 +287,7 @@ fn check(metadata: &Metadata) -> io::Result<()> {
     let what = match () {
         () if kind.is_file() => return Ok(()),
         () if kind.is_dir() => return Err(io::ErrorKind::IsADirectory.into()),
-        () if kind.is_fifo() => "a pipe",
-        () if kind.is_socket() => "a socket",
-        () => "a device",
+        () => platform::special(kind),
     };
     Err(io::Error::other(NotRegular(what)))
 }
@@ -366,7 +359,7 @@ fn start(mut task: Task) -> io::Result<()> {
     sender.send(task).map_err(|_| io::Error::other("the thread that reads has ended"))
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests {
     use std::os::unix::net::UnixListener;
 

@@ -8,7 +8,8 @@ use zrecipe_broker::transport::{self, Endpoint, TRANSPORTS};
 use zrecipe_language::site::{self, Active, Look, Site};
 use zrecipe_language::source::Source;
 use zrecipe_language::syntax::NodeRef;
-use zrecipe_project::library::{self, beside, is_public};
+use zrecipe_project::library::{self, beside};
+use zrecipe_project::platform::is_public;
 
 /// Why the broker cannot be addressed. No message has a password in it.
 #[derive(Debug, thiserror::Error)]

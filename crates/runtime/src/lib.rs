@@ -15,11 +15,13 @@
 //! | [`wrapper`] | runs a program for a recipe step and reports its progress |
 //! | [`rehearsal`] | plays a recipe on an embedded broker against a script |
 //! | [`ops`] | what an operator does to messages between programs and brokers |
+//! | [`settings`] | tables of `zrecipe.toml` that services and programs define |
 
 pub mod connection;
 pub mod http;
 pub mod ops;
 pub mod rehearsal;
 pub mod runtime;
+pub mod settings;
 pub mod telemetry;
 pub mod wrapper;

@@ -9,6 +9,8 @@
 //! of JSON that it appends to the file named by `ZRECIPE_RESULTS`: `{"channel": "updates", "payload": …}`. Where the step
 //! connects no `failure`, the message of a program that failed goes to the dead letters of its queue.
 
+mod settings;
+
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::process::ExitStatusExt as _;
@@ -27,6 +29,7 @@ use crate::runtime::journal;
 use crate::runtime::said::{finite, reason};
 use crate::runtime::status::{Status, TOPIC, broadcast, host_id, hostname};
 use crate::runtime::supervisor::identity;
+pub use settings::Wrappers;
 use zrecipe_broker::message::{Envelope, Output, RECIPE_HEADER};
 use zrecipe_broker::transport::{Error, Transport};
 use zrecipe_language::diagnostic::only;

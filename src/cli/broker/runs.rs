@@ -5,8 +5,8 @@ use std::time::SystemTime;
 
 use super::{Environment, say_only_read};
 use crate::cli::error::Error;
-use crate::cli::progress::timestamp;
 use crate::cli::terminal::say;
+use crate::cli::time::timestamp;
 use zrecipe_runtime::ops::logbook;
 use zrecipe_runtime::runtime::LOGBOOK;
 use zrecipe_runtime::runtime::run::{Listed, Runs};

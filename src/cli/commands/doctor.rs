@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::cli::broker::runs::loss;
 use crate::cli::broker::{Environment, EnvironmentArgs, say_only_read};
-use crate::cli::progress::block_on;
+use crate::cli::executor::block_on;
 use crate::cli::{Error, Session, print};
 use zrecipe_broker::message::{Destination, REQUEST_QUEUE};
 use zrecipe_broker::transport::{self, Creation, Endpoint, Subscription, Transport};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::cli::broker::EnvironmentArgs;
 use crate::cli::broker::queues::worn;
-use crate::cli::progress::block_on_politely;
+use crate::cli::executor::block_on_politely;
 use crate::cli::{Error, Session, plain, print, say};
 use zrecipe_broker::transport::Transport;
 use zrecipe_language::value::Value;

@@ -3,12 +3,13 @@
 use std::io::{self, IsTerminal as _};
 use std::sync::Arc;
 
-use crate::cli::files::{Input, gather, replace};
+use crate::cli::files::replace;
 use crate::cli::{Error, Session, difference, print, say};
 use zrecipe_language::compile::{Compilation, alone, structure};
 use zrecipe_language::diagnostic::counted;
 use zrecipe_language::format::{Layout, Reason, format, renumber};
 use zrecipe_language::source::Source;
+use zrecipe_project::files::{Input, gather};
 use zrecipe_project::project::{each_in_order, is_ours};
 
 /// Write recipes in the one canonical layout; what they say stays the same
@@ -42,7 +43,7 @@ pub struct Args {
 /// # Errors
 /// See [`crate::cli`].
 pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
-    let inputs = gather(&args.paths, &args.stdin_filename)?;
+    let inputs = gather(&args.paths, &args.stdin_filename).map_err(Error::new)?;
     let style = session.style(io::stdout().is_terminal());
     let max_bytes = session.settings.max_bytes();
     let (mut changed, mut unchanged, mut failed, mut passed_over) = (0, 0, 0, 0);

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::cli::broker::EnvironmentArgs;
-use crate::cli::progress::block_on;
+use crate::cli::executor::block_on;
 use crate::cli::submit::{Target, headers, refusal, send};
 use crate::cli::{Error, LevelArgs, Session, print, say, split, with_guid};
 use zrecipe_broker::message::Outgoing;

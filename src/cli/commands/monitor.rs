@@ -10,7 +10,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
 use crate::cli::broker::{Environment, EnvironmentArgs};
 use crate::cli::overview::{Counts, subscription, tables};
-use crate::cli::progress::{block_on, interrupted};
+use crate::cli::executor::{block_on, interrupted};
 use crate::cli::screen::{Screen, Wish};
 use crate::cli::{Error, Session};
 use zrecipe_broker::transport::{Connection, Deliveries, Delivery, Settlement, Transport, Verdict};

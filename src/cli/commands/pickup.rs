@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use crate::cli::broker::EnvironmentArgs;
-use crate::cli::progress::{Outages, block_on};
+use crate::cli::executor::block_on;
+use crate::cli::outages::Outages;
 use crate::cli::submit::{Target, connect, look, refusal};
 use crate::cli::{Error, Session, say};
 use zrecipe_broker::transport::{self, Endpoint};

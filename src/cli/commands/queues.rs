@@ -9,7 +9,8 @@ use globset::{Glob, GlobMatcher};
 
 use crate::cli::broker::queues::no_such_queue;
 use crate::cli::broker::{Environment, EnvironmentArgs};
-use crate::cli::progress::{align, block_on, duration};
+use crate::cli::executor::block_on;
+use crate::cli::table::{align, duration};
 use crate::cli::{Error, Session, print, say};
 use zrecipe_language::value::Value;
 use zrecipe_runtime::ops::dead_letters::PREFIX;

@@ -4,7 +4,8 @@ use uuid::Uuid;
 
 use crate::cli::broker::EnvironmentArgs;
 use crate::cli::logbook::entry;
-use crate::cli::progress::{block_on, default_places, work_on};
+use crate::cli::executor::block_on;
+use crate::cli::progress::{default_places, work_on};
 use crate::cli::{Error, Session, print, say};
 use zrecipe_broker::message::{Envelope, Outgoing, RECIPE_HEADER, sanitise};
 use zrecipe_language::bind::bind;

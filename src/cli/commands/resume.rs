@@ -1,6 +1,7 @@
 //! `zrecipe resume`: goes on with a run that was interrupted.
 
-use crate::cli::progress::{block_on, default_places, work};
+use crate::cli::executor::block_on;
+use crate::cli::progress::{default_places, work};
 use crate::cli::{Error, Session, say};
 use zrecipe_runtime::runtime::run::Runs;
 

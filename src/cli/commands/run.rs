@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::cli::progress::{block_on, default_places, services, work};
+use crate::cli::executor::block_on;
+use crate::cli::progress::{default_places, services, work};
 use crate::cli::submit::{Target, connect, headers, refusal};
 use crate::cli::{Error, ParameterArgs, Session, follow, print, say, with_guid};
 use zrecipe_broker::message::{Destination, REQUEST_QUEUE, Request};

@@ -1,7 +1,9 @@
 //! `zrecipe runs`: the runs there have been.
 
 use crate::cli::broker::runs::runs_to_read;
-use crate::cli::progress::{align, block_on, timestamp};
+use crate::cli::executor::block_on;
+use crate::cli::table::align;
+use crate::cli::time::{rfc_3339, timestamp};
 use crate::cli::{Error, Session, print, say};
 use zrecipe_language::value::Value;
 
@@ -32,12 +34,7 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
             Value::from([
                 ("id", Value::from(run.id.as_str())),
                 ("recipes", Value::from(run.title.as_str())),
-                (
-                    "begun",
-                    Value::from(
-                        jiff::Timestamp::try_from(run.created).map_or_else(|_| String::new(), |time| time.to_string()),
-                    ),
-                ),
+                ("begun", Value::from(rfc_3339(run.created))),
                 ("state", Value::from(run.state())),
                 ("outstanding", count(census.ready + census.delayed + census.held)),
                 ("dead", count(census.dead)),

@@ -11,7 +11,8 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use crate::cli::broker::{Environment, EnvironmentArgs};
-use crate::cli::progress::{block_on, default_places};
+use crate::cli::executor::block_on;
+use crate::cli::progress::default_places;
 use crate::cli::{Error, Session};
 use zrecipe_broker::transport::{self, Transport};
 use zrecipe_language::contract::Contracts;

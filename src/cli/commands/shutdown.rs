@@ -1,7 +1,8 @@
 //! `zrecipe shutdown`: tells services to finish and stop.
 
 use crate::cli::broker::EnvironmentArgs;
-use crate::cli::progress::{Outages, block_on};
+use crate::cli::executor::block_on;
+use crate::cli::outages::Outages;
 use crate::cli::submit::SHORTAGE;
 use crate::cli::{Error, Session, print, say};
 use zrecipe_broker::transport;

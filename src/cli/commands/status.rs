@@ -6,7 +6,8 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::cli::broker::EnvironmentArgs;
 use crate::cli::overview::{Counts, Problem, json, subscription, tables};
-use crate::cli::progress::{align, block_on};
+use crate::cli::executor::block_on;
+use crate::cli::table::align;
 use crate::cli::{Error, Session, print, say};
 use zrecipe_broker::transport::{Settlement, Transport, Verdict};
 use zrecipe_runtime::ops::services::Services;

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::cli::progress::{align, block_on};
+use crate::cli::executor::block_on;
+use crate::cli::table::align;
 use crate::cli::{Error, ParameterArgs, Session, print, say, with_guid};
 use zrecipe_language::bind::bind;
 use zrecipe_language::compile::alone;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::cli::broker::{Environment, EnvironmentArgs};
-use crate::cli::progress::block_on;
+use crate::cli::executor::block_on;
 use crate::cli::{Error, Session, say};
 use zrecipe_broker::message::Envelope;
 use zrecipe_broker::transport::{self, Transport};
@@ -16,7 +16,7 @@ use zrecipe_language::value::Value;
 use zrecipe_project::regular;
 use zrecipe_runtime::runtime::status::Status;
 use zrecipe_runtime::telemetry::Logging;
-use zrecipe_runtime::wrapper::{Ended, Record, read_file, report, run as run_program};
+use zrecipe_runtime::wrapper::{Ended, Record, Wrappers, read_file, report, run as run_program};
 
 /// Run a program on behalf of a recipe step and report its progress
 ///
@@ -78,8 +78,9 @@ fn wrap_program(
     environment: &Environment,
     directory: &Path,
 ) -> Result<u8, Error> {
-    let command = match (args.command.as_slice(), session.settings.wrappers.get(name)) {
-        ([], Some(command)) => command.clone(),
+    let wrappers = session.settings.section::<Wrappers>()?;
+    let command = match (args.command.as_slice(), wrappers.0.get(name)) {
+        ([], Some(command)) => command.0.clone(),
         ([], None) => {
             return Err(Error::new(format!("there is no program for `{name}`"))
                 .hint("name it after `--`, or in `[wrappers]` of zrecipe.toml"));

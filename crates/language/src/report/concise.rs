@@ -9,6 +9,8 @@ use crate::source::Unit;
 pub static FORMAT: Format = Format {
     name: "concise",
     description: "one line a finding, for editors and logs",
+    root: None,
+    has_summary: false,
     begin: |_| String::new(),
     file,
     end: |_, _| String::new(),

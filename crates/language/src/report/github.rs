@@ -9,7 +9,7 @@
 
 use std::fmt::Write as _;
 
-use super::{FileReport, Format, Style, Summary, printable, stand_in};
+use super::{FileReport, Format, Root, Style, Summary, printable, stand_in};
 use crate::diagnostic::{Diagnostic, Level};
 use crate::source::Unit;
 
@@ -17,6 +17,8 @@ use crate::source::Unit;
 pub static FORMAT: Format = Format {
     name: "github",
     description: "annotations beside the code, for GitHub Actions",
+    root: Some(Root { variable: "GITHUB_WORKSPACE", is_needed: false }),
+    has_summary: false,
     begin: |_| String::new(),
     file,
     end: |_, _| String::new(),

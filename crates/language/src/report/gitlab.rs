@@ -4,7 +4,7 @@
 
 use serde::Serialize;
 
-use super::{FileReport, Format, Style, Summary, fingerprints, printable};
+use super::{FileReport, Format, Root, Style, Summary, fingerprints, printable};
 use crate::diagnostic::{Diagnostic, Level};
 use crate::source::{Source, Unit};
 
@@ -12,6 +12,8 @@ use crate::source::{Source, Unit};
 pub static FORMAT: Format = Format {
     name: "gitlab",
     description: "a Code Quality report, for merge requests of GitLab",
+    root: Some(Root { variable: "CI_PROJECT_DIR", is_needed: true }),
+    has_summary: false,
     begin: |_| "[".to_owned(),
     file,
     end: |summary, _| if has_findings(summary) { "\n]\n".to_owned() } else { "]\n".to_owned() },

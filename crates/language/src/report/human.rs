@@ -26,6 +26,8 @@ use crate::source::{Source, Unit};
 pub static FORMAT: Format = Format {
     name: "human",
     description: "messages with the lines they are about, for people",
+    root: None,
+    has_summary: true,
     begin: |_| String::new(),
     file,
     end: |summary, _| format!("{summary}\n"),

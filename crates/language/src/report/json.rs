@@ -30,8 +30,15 @@ use crate::diagnostic::{Diagnostic, Label};
 use crate::source::{Source, Span, Unit};
 
 /// The format of this file.
-pub static FORMAT: Format =
-    Format { name: "json", description: "one versioned document, for programs", begin, file, end };
+pub static FORMAT: Format = Format {
+    name: "json",
+    description: "one versioned document, for programs",
+    root: None,
+    has_summary: true,
+    begin,
+    file,
+    end,
+};
 
 #[derive(Serialize)]
 struct File<'a> {

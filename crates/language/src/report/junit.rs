@@ -14,6 +14,8 @@ use crate::source::{Source, Unit};
 pub static FORMAT: Format = Format {
     name: "junit",
     description: "a test for every file, for Jenkins and other build servers",
+    root: None,
+    has_summary: false,
     begin: |_| "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"zrecipe\">\n".to_owned(),
     file,
     end,

@@ -10,14 +10,21 @@
 
 use serde::Serialize;
 
-use super::{FileReport, Format, Style, Summary, counted, fingerprints, printable};
+use super::{FileReport, Format, Root, Style, Summary, counted, fingerprints, printable};
 use crate::diagnostic::{Diagnostic, Label};
 use crate::lint::{RULES, Rule};
 use crate::source::{Source, Span, Unit};
 
 /// The format of this file.
-pub static FORMAT: Format =
-    Format { name: "sarif", description: "SARIF 2.1.0, for code scanning and dashboards", begin, file, end };
+pub static FORMAT: Format = Format {
+    name: "sarif",
+    description: "SARIF 2.1.0, for code scanning and dashboards",
+    root: Some(Root { variable: "GITHUB_WORKSPACE", is_needed: false }),
+    has_summary: false,
+    begin,
+    file,
+    end,
+};
 
 /// How much of a text is shown.
 const MOST: usize = 4000;

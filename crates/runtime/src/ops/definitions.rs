@@ -11,6 +11,7 @@ mod compare;
 mod protect;
 mod read;
 mod routes;
+pub mod shown;
 #[cfg(test)]
 mod tests;
 

@@ -5,9 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::runtime::ending::Ending;
-use crate::runtime::process::{Program, memory, run};
+use crate::runtime::process::{Limits, Program, memory, run};
 use crate::runtime::said::{lines, reason};
-use zrecipe_project::settings::Limits;
 
 /// The most that is read of an answer, in bytes.
 const MOST: u64 = 16 << 20;

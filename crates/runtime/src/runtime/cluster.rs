@@ -1,11 +1,14 @@
 //! Jobs on a cluster: what a step asks for, and the schedulers that take it, one file each.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::Deserialize;
 
 use super::surroundings::{Surroundings, Why};
+use zrecipe_project::settings::Section;
 
 /// A scheduler, or nothing where the surroundings do not configure it.
 pub type Made = Result<Option<Box<dyn Scheduler>>, Why>;
@@ -39,12 +42,49 @@ schedulers! {
     slurmrestd,
 }
 
+/// How `zrecipe service -s Cluster` submits jobs.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Submitting {
+    /// Who takes the jobs: this machine (`local`), Slurm by its command (`sbatch`), or Slurm by its REST API
+    /// (`slurmrestd`), which a block of the site's plugin `slurm` says how to reach. Unless given, `slurmrestd` where the
+    /// site has such a block.
+    #[schemars(schema_with = "scheduler_names", example = &"sbatch")]
+    pub scheduler: Option<String>,
+    /// Lines of the shell before the commands of every job. Unless given, they read `/etc/profile.d/modules.sh` where it
+    /// is there.
+    #[schemars(example = [". /etc/profile.d/modules.sh"])]
+    pub preamble: Vec<String>,
+    /// Maximum number of jobs at a time on this machine. Unless given, one for each processor.
+    #[schemars(range(min = 1), example = 4)]
+    pub places: Option<u16>,
+}
+
+impl Default for Submitting {
+    fn default() -> Self {
+        // As the Python service has it, where it is there.
+        let modules = "[ ! -r /etc/profile.d/modules.sh ] || . /etc/profile.d/modules.sh";
+        Self { scheduler: None, preamble: vec![modules.to_owned()], places: None }
+    }
+}
+
+impl Section for Submitting {
+    const NAME: &'static str = "cluster";
+
+    fn relative_to(&mut self, _directory: &Path) {}
+}
+
+fn scheduler_names(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "enum": SCHEDULERS.iter().map(|entry| entry.name).collect::<Vec<_>>() })
+}
+
 /// The scheduler that the settings choose, or that the site configures.
 ///
 /// # Errors
 /// None is chosen or configured, or the one that is cannot be used.
 pub fn chosen(surroundings: &Surroundings<'_>) -> Result<Box<dyn Scheduler>, Why> {
-    let chosen = surroundings.settings.submitting.scheduler.map(|scheduler| scheduler.name());
+    let settings = surroundings.settings.section::<Submitting>()?;
+    let chosen = settings.scheduler.as_deref();
     let is_meant = |entry: &&Entry| chosen.map_or(entry.is_default, |name| entry.name == name);
     for entry in SCHEDULERS.iter().filter(is_meant) {
         if let Some(scheduler) = (entry.make)(surroundings)? {

@@ -38,7 +38,7 @@ use tempfile::TempDir;
 use tokio::sync::mpsc;
 
 use crate::runtime::ending::Ending;
-use crate::runtime::process::{self, Program, memory, run};
+use crate::runtime::process::{self, Limits, Program, memory, run};
 use crate::runtime::said::{Answer, Refusal, lines, output, pieces, reason, unusable, whole_lines};
 use crate::runtime::workers::{Failure, Fault, Plan, Workers};
 use crate::runtime::{Event, Job, Outcome, Service, StepResult};
@@ -46,7 +46,6 @@ use zrecipe_broker::message::{Envelope, Output};
 use zrecipe_language::contract::{Contract, Invocation};
 use zrecipe_language::syntax::json::read_value;
 use zrecipe_language::value::{Object, Value};
-use zrecipe_project::settings::Limits;
 
 /// How long to wait before a message is tried again.
 const RETRY: Duration = Duration::from_secs(5);

@@ -3,11 +3,13 @@
 use std::ffi::OsString;
 use std::io::{self, Seek as _, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use rustix::fs::{MemfdFlags, memfd_create};
+use schemars::JsonSchema;
+use serde::Deserialize;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::unix::pipe::{Receiver, Sender};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -17,7 +19,7 @@ use crate::runtime::stem;
 use crate::runtime::supervisor::null;
 use crate::runtime::supervisors::Supervisor;
 use zrecipe_language::value::Value;
-use zrecipe_project::settings::Limits;
+use zrecipe_project::settings::{Seconds, Section};
 
 /// How long what cannot be killed is waited for.
 const STUCK: Duration = Duration::from_secs(10);
@@ -26,6 +28,75 @@ const STUCK: Duration = Duration::from_secs(10);
 /// of Zocalo need to report.
 pub const LOGIN: [&str; 11] =
     ["PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_*", "TZ", "TMPDIR", "ZOCALO_*", "ZRECIPE_*"];
+
+/// How commands of recipes are run, by `zrecipe run` and by `zrecipe service -s Runner`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Running {
+    /// Directories below which services may write on behalf of a message. Unless given, anywhere.
+    #[schemars(example = ["/dls", "/scratch"])]
+    pub roots: Vec<PathBuf>,
+    /// Names of the variables that commands find; a `*` at the end stands for anything. Unless given, all of them with
+    /// `zrecipe run`, and with services those of a login and those that begin with `ZOCALO_` and `ZRECIPE_`.
+    #[schemars(example = ["PATH", "HOME", "LC_*"])]
+    pub environment: Option<Vec<String>>,
+    /// What each command may use.
+    pub limits: Limits,
+}
+
+impl Section for Running {
+    const NAME: &'static str = "runner";
+
+    fn relative_to(&mut self, directory: &Path) {
+        self.roots.iter_mut().for_each(|root| *root = directory.join(&*root));
+    }
+}
+
+/// What a command may use.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(inline)]
+pub struct Limits {
+    /// Seconds of processor time of each process.
+    #[schemars(example = 3600)]
+    pub cpu: Option<u64>,
+    /// Bytes of address space of each process.
+    #[schemars(example = 17179869184_u64)]
+    pub memory: Option<u64>,
+    /// Open files of each process.
+    #[schemars(example = 1024)]
+    pub open_files: Option<u64>,
+    /// Bytes of each file that is written.
+    #[schemars(example = 1073741824)]
+    pub file_size: Option<u64>,
+    /// Processes that the user may have in all.
+    #[schemars(example = 500)]
+    pub processes: Option<u64>,
+    /// Seconds after which a command that prints nothing is stopped.
+    #[schemars(example = 600)]
+    pub silence: Option<Seconds>,
+    /// Seconds that a command may take to end after it was asked to, before it is killed.
+    #[schemars(example = 5)]
+    pub grace: Seconds,
+    /// Bytes that are kept of what the commands of a step print.
+    #[schemars(example = 1048576)]
+    pub output: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            cpu: None,
+            memory: None,
+            open_files: None,
+            file_size: None,
+            processes: None,
+            silence: None,
+            grace: Seconds(Duration::from_secs(2)),
+            output: 64 << 20,
+        }
+    }
+}
 
 /// What to run.
 #[derive(Debug)]
@@ -70,7 +141,7 @@ pub async fn run(program: Program<'_>) -> io::Result<Ending> {
         .filter(|(name, _)| program.environment.is_none_or(|names| is_passed(names, name.as_encoded_bytes())));
     let streams = [input.as_fd(), writer.as_fd(), error_writer.as_fd()];
     let order = stem::order(&order, environment);
-    let mut supervisor = Supervisor::run(program.limits.grace, &order, streams).await?;
+    let mut supervisor = Supervisor::run(*program.limits.grace, &order, streams).await?;
     // Without ours, they end with the command.
     drop((writer, error_writer, input));
     let heard = Mutex::new(Instant::now());
@@ -86,7 +157,7 @@ pub async fn run(program: Program<'_>) -> io::Result<Ending> {
         let stopped = tokio::select! {
             ending = supervisor.ending() => Err(ending?),
             () = sleep(program.limit) => Ok(Ending::TimedOut),
-            () = silent(&heard, program.limits.silence) => Ok(Ending::Silent),
+            () = silent(&heard, program.limits.silence.map(|silence| *silence)) => Ok(Ending::Silent),
         };
         let stopped = match stopped {
             Ok(stopped) => stopped,
@@ -96,7 +167,7 @@ pub async fn run(program: Program<'_>) -> io::Result<Ending> {
             }
         };
         supervisor.stop().await;
-        if timeout(program.limits.grace + STUCK, supervisor.ending()).await.is_err() {
+        if timeout(*program.limits.grace + STUCK, supervisor.ending()).await.is_err() {
             tracing::warn!("a command does not end even though it was killed");
         }
         Ok::<Ending, io::Error>(stopped)

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::Service;
 use super::surroundings::{Scope, Surroundings, Why};
+use zrecipe_project::settings::Registered;
 
 /// A built-in service, as its file registers it.
 pub struct BuiltIn {
@@ -11,6 +12,8 @@ pub struct BuiltIn {
     pub name: &'static str,
     /// Whether `zrecipe run` starts it as well.
     pub in_runs: bool,
+    /// Its own table of `zrecipe.toml`.
+    pub settings: Option<Registered>,
     /// Makes the service.
     pub make: fn(&Surroundings<'_>) -> Result<Arc<dyn Service>, Why>,
 }

@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use super::journal::Journal;
+use super::process::Running;
 use super::roots::Roots;
 use zrecipe_language::site::Plugins;
 use zrecipe_project::library::Library;
-use zrecipe_project::settings::Settings;
+use zrecipe_project::settings::{self, Settings};
 
 /// Where a service runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,10 +64,23 @@ impl Why {
     }
 }
 
+impl From<settings::Error> for Why {
+    fn from(error: settings::Error) -> Self {
+        let why = Self::new(error.to_string());
+        match error.help() {
+            Some(help) => why.hint(help),
+            None => why,
+        }
+    }
+}
+
 impl Surroundings<'_> {
     /// Directories that messages may name.
-    pub fn roots(&self) -> Roots {
-        Roots::new(self.settings.running.roots.clone())
+    ///
+    /// # Errors
+    /// The settings cannot be used.
+    pub fn roots(&self) -> Result<Roots, Why> {
+        Ok(Roots::new(self.settings.section::<Running>()?.roots))
     }
 
     /// A path of plugin `storage`.

@@ -3,12 +3,12 @@
 use super::described::Described;
 use crate::cli::broker::EnvironmentArgs;
 use crate::cli::confirm::confirm;
-use crate::cli::progress::block_on;
-use crate::cli::{Error, Session, changes, print, say};
+use crate::cli::executor::block_on;
+use crate::cli::{Error, Session, print, say};
 use zrecipe_language::lint::nearest;
 use zrecipe_language::topology::users::User;
 use zrecipe_language::value::Value;
-use zrecipe_runtime::ops::definitions::{self, Change, Choices, Kind, Live, Progress, compare};
+use zrecipe_runtime::ops::definitions::{self, Change, Choices, Kind, Live, Progress, compare, shown};
 
 #[derive(Debug, clap::Args)]
 pub struct Compared {
@@ -62,14 +62,14 @@ pub fn compare_with(args: &Compared, session: &Session, apply: Option<bool>) -> 
                 }
             }
         }
-        for [why, help] in definitions::hold_back(&mut found, &live).iter().map(changes::lack) {
+        for [why, help] in definitions::hold_back(&mut found, &live).iter().map(shown::lack) {
             say(&format!("error: {why}\n  help: {help}"));
         }
         definitions::protect(&mut found, &live);
         let to_do = found.iter().filter(|change| change.hold.is_none()).count();
         if !args.json {
-            found.iter().try_for_each(|change| print(&(changes::line(change) + "\n")))?;
-            say(&format!("{} at {}", changes::summary(&found), management.place()));
+            found.iter().try_for_each(|change| print(&(shown::line(change) + "\n")))?;
+            say(&format!("{} at {}", shown::summary(&found), management.place()));
         }
         if let Some(yes) = apply
             && to_do > 0
@@ -84,7 +84,7 @@ pub fn compare_with(args: &Compared, session: &Session, apply: Option<bool>) -> 
             let document = Value::from([
                 ("version", Value::from(1)),
                 ("broker", Value::from(management.place())),
-                ("changes", Value::Array(found.iter().map(changes::json).collect())),
+                ("changes", Value::Array(found.iter().map(shown::json).collect())),
             ]);
             print(&(document.to_json_pretty() + "\n"))?;
         }
@@ -107,7 +107,7 @@ fn tell(change: &Change) {
         (Progress::Made, _) if change.is_repair => {
             say(&format!("note: {what} is as it was: something that stays needs it"));
         }
-        (Progress::Planned, Some(_)) => say(&format!("note: {}", changes::line(change))),
+        (Progress::Planned, Some(_)) => say(&format!("note: {}", shown::line(change))),
         _ => {}
     }
 }

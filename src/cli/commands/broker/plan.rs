@@ -1,7 +1,7 @@
 //! `zrecipe broker plan`: everything that the broker would have.
 
 use super::described::Described;
-use crate::cli::progress::align;
+use crate::cli::table::align;
 use crate::cli::{Error, Session, print};
 use zrecipe_language::secret::hidden;
 use zrecipe_language::topology::users::User;

@@ -1,12 +1,13 @@
 //! Where a report goes, and the names that files have in it.
 
 use std::io::{self, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
 use crate::cli::{Error, print};
+use zrecipe_language::report::{Format, Root};
+use zrecipe_project::platform;
 use zrecipe_project::settings::plain;
 
 /// Where the report goes.
@@ -41,9 +42,14 @@ impl Output {
                     let (path, folder) = (path.display(), folder.display());
                     return Err(Error::new(format!("cannot write {path}: there is no directory {folder}")));
                 }
+                let mut part = tempfile::Builder::new();
+                part.prefix(".zrecipe");
                 // As any new file, or as the one that it replaces.
-                let permissions = found.map_or(std::fs::Permissions::from_mode(0o666), |found| found.permissions());
-                let part = tempfile::Builder::new().prefix(".zrecipe").permissions(permissions).tempfile_in(folder);
+                let permissions = found.map_or_else(|_| platform::file_mode(), |found| Some(found.permissions()));
+                if let Some(permissions) = permissions {
+                    part.permissions(permissions);
+                }
+                let part = part.tempfile_in(folder);
                 Ok(Self::File(path.clone(), io::BufWriter::new(part.map_err(failed)?)))
             }
         }
@@ -71,16 +77,11 @@ fn unwritable(path: &Path, error: &io::Error) -> Error {
     Error::new(format!("cannot write {}: {error}", path.display()))
 }
 
-/// The directory from which the readers of a format count paths, if it is not ours.
-pub(super) fn repository(format: &str) -> Option<PathBuf> {
-    let variable = match format {
-        "github" | "sarif" => "GITHUB_WORKSPACE",
-        "gitlab" => "CI_PROJECT_DIR",
-        _ => return None,
-    };
+/// The directory from which the readers of a format count paths, if it is not the working directory.
+pub(super) fn root(format: &Format) -> Option<PathBuf> {
+    let Root { variable, is_needed } = format.root?;
     let root = std::env::var_os(variable).filter(|root| !root.is_empty()).map(PathBuf::from);
-    // GitLab knows no absolute paths.
-    let root = root.or_else(|| (format == "gitlab").then(std::env::current_dir)?.ok())?;
+    let root = root.or_else(|| is_needed.then(std::env::current_dir)?.ok())?;
     Some(root.canonicalize().unwrap_or(root))
 }
 

@@ -3,11 +3,11 @@
 use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
 
-use super::file::Memory;
 use super::{Args, check_all};
-use crate::cli::files::gather;
-use crate::cli::watch::{Changes, Stamp};
+use crate::cli::watch::Changes;
 use crate::cli::{Error, Session, print, say};
+use zrecipe_project::batch::Memory;
+use zrecipe_project::files::{Stamp, gather};
 use zrecipe_project::library::matching;
 use zrecipe_project::settings;
 
@@ -27,7 +27,7 @@ pub(super) fn keep_checking(args: &Args, first: &Session) -> Result<(), Error> {
         let (same_basis, same_files) =
             before.as_ref().map_or((false, false), |before: &(Vec<_>, Vec<_>)| (before.0 == basis, before.1 == files));
         if !same_basis {
-            memory = Some(Memory::new());
+            memory = Some(Memory::default());
         }
         if !same_basis || !same_files {
             if io::stdout().is_terminal() {

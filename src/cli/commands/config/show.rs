@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::cli::progress::align;
+use crate::cli::table::align;
 use crate::cli::{Error, Session, print};
 use zrecipe_language::secret::{self, hidden};
 use zrecipe_language::site::Setting;

@@ -5,12 +5,12 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use super::{print_contract, texts};
-use crate::cli::files::Input;
 use crate::cli::{Error, Session};
 use zrecipe_language::schema::{Flaw, Schema, SchemaValue, Segment, path_text, resolve_reference, to_schema_value};
 use zrecipe_language::syntax::Tree;
 use zrecipe_language::syntax::json::{self, read_value};
 use zrecipe_language::value::{Object, Value};
+use zrecipe_project::files::Input;
 
 /// Make a contract out of models of parameters: JSON Schemas, as pydantic's `model_json_schema()` writes them
 ///

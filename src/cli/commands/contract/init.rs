@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::{print_contract, texts};
-use crate::cli::files::gather;
 use crate::cli::{Error, Session, say};
 use zrecipe_language::compile::{Compilation, structure};
 use zrecipe_language::diagnostic::counted;
@@ -13,6 +12,7 @@ use zrecipe_language::lint::nearest;
 use zrecipe_language::recipe::{Recipe, Role, Step};
 use zrecipe_language::syntax::{Kind, NodeRef};
 use zrecipe_language::value::{Object, Value};
+use zrecipe_project::files::gather;
 use zrecipe_project::library;
 
 /// Draft the contract of the service on these queues from how recipes use it
@@ -113,7 +113,7 @@ fn draft(queues: &[String], from: &[String], session: &Session) -> Result<Value,
         let mut all = Vec::new();
         for pattern in from {
             if std::path::Path::new(pattern).is_dir() {
-                let files = gather(std::slice::from_ref(pattern), "")?;
+                let files = gather(std::slice::from_ref(pattern), "").map_err(Error::new)?;
                 all.extend(files.into_iter().filter_map(|file| Some(file.path?.to_string_lossy().into_owned())));
             } else if pattern.contains(['*', '?', '[']) {
                 let files = library::matching(std::path::Path::new(pattern))?;

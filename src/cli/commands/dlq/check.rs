@@ -3,7 +3,8 @@
 use crate::cli::broker::EnvironmentArgs;
 use crate::cli::broker::queues::no_such_queue;
 use crate::cli::letters::{NONE, tell_of_runs};
-use crate::cli::progress::{align, block_on};
+use crate::cli::executor::block_on;
+use crate::cli::table::align;
 use crate::cli::{Error, Session, print, say};
 use zrecipe_language::value::Value;
 use zrecipe_runtime::ops::dead_letters::{self, queue_of};

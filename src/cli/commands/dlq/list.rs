@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Look, one_line};
 use crate::cli::letters::{Found, NONE, step_text};
-use crate::cli::progress::align;
+use crate::cli::table::align;
 use crate::cli::{Error, Session, print, say};
 use zrecipe_language::value::Value;
 

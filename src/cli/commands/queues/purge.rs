@@ -2,7 +2,7 @@
 
 use crate::cli::broker::EnvironmentArgs;
 use crate::cli::confirm::confirm;
-use crate::cli::progress::block_on;
+use crate::cli::executor::block_on;
 use crate::cli::{Error, Session, print, say};
 use zrecipe_language::diagnostic::counted;
 use zrecipe_language::value::Value;

@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 
 use super::super::surroundings::Surroundings;
 use super::{Entry, Made};
-use super::{Fault, Job, Scheduler};
+use super::{Fault, Job, Scheduler, Submitting};
 use crate::runtime::journal::{read, write};
 use crate::runtime::roots::{Roots, private_directory};
 use crate::runtime::supervisor::job_supervisor;
@@ -82,8 +82,8 @@ impl Local {
 pub(super) const SCHEDULER: Entry = Entry { name: "local", make, is_default: false };
 
 fn make(surroundings: &Surroundings<'_>) -> Made {
-    let places = surroundings.settings.submitting.places.map_or(surroundings.places, usize::from);
-    Ok(Some(Box::new(Local::new(surroundings.state.join("jobs"), places, surroundings.roots()))))
+    let places = surroundings.settings.section::<Submitting>()?.places.map_or(surroundings.places, usize::from);
+    Ok(Some(Box::new(Local::new(surroundings.state.join("jobs"), places, surroundings.roots()?))))
 }
 
 #[async_trait]

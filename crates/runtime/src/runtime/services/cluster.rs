@@ -17,17 +17,16 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::BuiltIn;
-use crate::runtime::cluster::{self, Fault, Needs, Scheduler};
+use crate::runtime::cluster::{self, Fault, Needs, Scheduler, Submitting};
 use crate::runtime::handover::Handover;
 use crate::runtime::journal::Journal;
-use crate::runtime::process::{LOGIN, environment};
+use crate::runtime::process::{LOGIN, Running, environment};
 use crate::runtime::roots::{self, Roots};
 use crate::runtime::surroundings::{Surroundings, Why};
 use crate::runtime::{Job, Outcome, Service};
 use zrecipe_broker::message::{Envelope, Output, message_id};
 use zrecipe_language::contract::Contracts;
 use zrecipe_language::value::{Object, Value};
-use zrecipe_project::settings::{Running, Submitting};
 
 /// The queue it listens on.
 const QUEUE: &str = "cluster.submission";
@@ -39,13 +38,19 @@ const ALLOWANCE: Duration = Duration::from_secs(300);
 const RETRY: Duration = Duration::from_secs(10);
 
 /// The entry in the list of services.
-pub(super) const SERVICE: BuiltIn = BuiltIn { name: "Cluster", in_runs: false, make };
+pub(super) const SERVICE: BuiltIn = BuiltIn { name: "Cluster", in_runs: false, settings: None, make };
 
 fn make(surroundings: &Surroundings<'_>) -> Result<Arc<dyn Service>, Why> {
     let scheduler = cluster::chosen(surroundings)?;
     let settings = surroundings.settings;
     let (journal, variables) = (surroundings.journal.clone(), surroundings.variables.clone());
-    Ok(Arc::new(Cluster::new(scheduler, journal, &settings.submitting, &settings.running, variables)))
+    Ok(Arc::new(Cluster::new(
+        scheduler,
+        journal,
+        &settings.section::<Submitting>()?,
+        &settings.section::<Running>()?,
+        variables,
+    )))
 }
 
 /// The service.

@@ -17,6 +17,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
+use schemars::JsonSchema;
+use serde::Deserialize;
 use uuid::Uuid;
 
 use super::BuiltIn;
@@ -40,7 +42,7 @@ use zrecipe_language::value::{Object, Value};
 use zrecipe_project::judge;
 use zrecipe_project::library::{self, Library, Shelf};
 use zrecipe_project::regular;
-use zrecipe_project::settings::{Decider, Dispatching};
+use zrecipe_project::settings::{Command, Registered, Seconds, Section};
 
 /// How long to wait before a request is looked at again that is not ready.
 const NOT_READY: Duration = Duration::from_secs(2);
@@ -63,6 +65,61 @@ const FAULT: Duration = Duration::from_secs(5);
 /// Time that a request may take beside the programs of the site.
 const GRACE: Duration = Duration::from_secs(60);
 
+/// How requests are dealt with by `zrecipe service -s Dispatcher`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Dispatching {
+    /// Whether requests may carry a recipe.
+    #[schemars(example = false)]
+    pub custom_recipes: bool,
+    /// Programs, started for each request or staying (`{ worker = … }`), that get the request as JSON and report by their
+    /// exit status whether it can be dealt with: 0, or 1 for not yet.
+    #[schemars(example = [["data-is-there", "--beamline"]])]
+    pub ready: Vec<Decider>,
+    /// Programs, started for each request or staying (`{ worker = … }`), that get the request as JSON and print the one to
+    /// deal with instead. Exit status 75: not now; any other but 0: the request is refused.
+    #[schemars(example = [["look-up-in-database"]])]
+    pub filters: Vec<Decider>,
+    /// Seconds that each program may take.
+    #[schemars(example = 60)]
+    pub time_limit: Seconds,
+}
+
+impl Default for Dispatching {
+    fn default() -> Self {
+        let time_limit = Seconds(Duration::from_secs(30));
+        Self { custom_recipes: true, ready: Vec::new(), filters: Vec::new(), time_limit }
+    }
+}
+
+impl Section for Dispatching {
+    const NAME: &'static str = "dispatcher";
+
+    fn relative_to(&mut self, directory: &Path) {
+        for decider in self.ready.iter_mut().chain(&mut self.filters) {
+            match decider {
+                Decider::Program(command) | Decider::Worker { worker: command } => command.relative_to(directory),
+            }
+        }
+    }
+}
+
+/// A program that is started for each request; or a worker, which gets `{"id", "request"}` as a line of JSON and answers
+/// with `{"id", "ready": true}`, `{"id", "request"}`, `{"id", "bad": "reason"}` or `{"id", "later": "reason"}`, and to
+/// `{"ping": 1}` with `{"pong": 1}`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(untagged, deny_unknown_fields, expecting = "a program is a list of texts, or `{ worker = [\"program\"] }`")]
+#[schemars(rename = "decider")]
+pub enum Decider {
+    /// Started for each request.
+    Program(Command),
+    /// It stays.
+    Worker {
+        /// The program.
+        worker: Command,
+    },
+}
+
 /// The service.
 #[derive(Clone)]
 pub struct Dispatcher {
@@ -82,8 +139,8 @@ enum Voice {
 impl Voice {
     fn new(decider: &Decider, limit: Duration) -> Self {
         let command = match decider {
-            Decider::Program(command) => return Self::Program(command.clone()),
-            Decider::Worker(command) => command.clone(),
+            Decider::Program(command) => return Self::Program(command.0.clone()),
+            Decider::Worker { worker } => worker.0.clone(),
         };
         let (start_limit, health) = (START, HEALTH);
         let directory = PathBuf::from(".");
@@ -114,16 +171,17 @@ impl Voice {
 }
 
 /// The entry in the list of services.
-pub(super) const SERVICE: BuiltIn = BuiltIn { name: "Dispatcher", in_runs: true, make };
+pub(super) const SERVICE: BuiltIn =
+    BuiltIn { name: "Dispatcher", in_runs: true, settings: Some(Registered::of::<Dispatching>()), make };
 
 fn make(surroundings: &Surroundings<'_>) -> Result<Arc<dyn Service>, Why> {
     let dispatcher = Dispatcher::new(surroundings.library.clone());
     Ok(Arc::new(match surroundings.scope {
         // A run on this machine is dispatched as it was checked: filters and logbook belong to the site.
         Scope::Run => dispatcher,
-        Scope::Site => dispatcher
-            .with_policy(surroundings.settings.dispatching.clone())
-            .with_logbook(surroundings.storage(LOGBOOK)),
+        Scope::Site => {
+            dispatcher.with_policy(surroundings.settings.section()?).with_logbook(surroundings.storage(LOGBOOK))
+        }
     }))
 }
 
@@ -150,7 +208,7 @@ impl Dispatcher {
     #[must_use]
     pub fn with_policy(mut self, policy: Dispatching) -> Self {
         let voices =
-            |deciders: &[Decider]| deciders.iter().map(|decider| Voice::new(decider, policy.time_limit)).collect();
+            |deciders: &[Decider]| deciders.iter().map(|decider| Voice::new(decider, *policy.time_limit)).collect();
         self.ready = Arc::new(voices(&policy.ready));
         self.filters = Arc::new(voices(&policy.filters));
         self.policy = policy;
@@ -234,7 +292,7 @@ impl Dispatcher {
 
     async fn ask(&self, program: &[String], request: &Request) -> Result<Answer, Refusal> {
         let text = request.to_value().to_json() + "\n";
-        let answer = ask(program, &text, None, self.policy.time_limit).await;
+        let answer = ask(program, &text, None, *self.policy.time_limit).await;
         let unstartable = |error: std::io::Error| unstartable(program, &error.to_string());
         answer.map_err(|error| match Obstacle::of_machine(&error) {
             Some(obstacle) => Refusal::Machine(obstacle),

@@ -60,11 +60,11 @@ struct Line {
 type Written = Result<(), Arc<Error>>;
 
 /// The entry in the list of services.
-pub(super) const SERVICE: BuiltIn = BuiltIn { name: "JSONLines", in_runs: true, make };
+pub(super) const SERVICE: BuiltIn = BuiltIn { name: "JSONLines", in_runs: true, settings: None, make };
 
 fn make(surroundings: &Surroundings<'_>) -> Result<Arc<dyn Service>, Why> {
     let (journal, directory) = (surroundings.journal.clone(), surroundings.directory.clone());
-    Ok(Arc::new(JsonLines::new(journal, directory, surroundings.roots())))
+    Ok(Arc::new(JsonLines::new(journal, directory, surroundings.roots()?)))
 }
 
 impl JsonLines {

@@ -58,7 +58,7 @@ impl Server {
 }
 
 /// The entry in the list of services.
-pub(super) const SERVICE: BuiltIn = BuiltIn { name: "Mailer", in_runs: false, make };
+pub(super) const SERVICE: BuiltIn = BuiltIn { name: "Mailer", in_runs: false, settings: None, make };
 
 fn make(surroundings: &Surroundings<'_>) -> Result<Arc<dyn Service>, Why> {
     let server = Server::of_site(&surroundings.plugins).ok_or_else(|| {

@@ -32,7 +32,7 @@ use super::BuiltIn;
 use crate::runtime::ending::Ending;
 use crate::runtime::handover::Handover;
 use crate::runtime::journal::{Entry, Journal};
-use crate::runtime::process::{LOGIN, Program, run};
+use crate::runtime::process::{LOGIN, Program, Running, run};
 use crate::runtime::roots::{self, Roots};
 use crate::runtime::said;
 use crate::runtime::surroundings::{Scope, Surroundings, Why};
@@ -40,7 +40,6 @@ use crate::runtime::{Job, Outcome, Service, StepResult};
 use zrecipe_broker::message::{Envelope, Output};
 use zrecipe_language::contract::Contracts;
 use zrecipe_language::value::{Object, Value};
-use zrecipe_project::settings::Running;
 
 /// How much of what a failed command printed goes into the payload of `failure` and `timeout`, in bytes.
 const TAIL: u64 = 4096;
@@ -69,11 +68,11 @@ pub struct Runner {
 const SIGNALS: [(i32, &str, &str); 2] = [(24, "cpu", "its processor time"), (25, "file-size", "the size of its files")];
 
 /// The entry in the list of services.
-pub(super) const SERVICE: BuiltIn = BuiltIn { name: "Runner", in_runs: true, make };
+pub(super) const SERVICE: BuiltIn = BuiltIn { name: "Runner", in_runs: true, settings: None, make };
 
 fn make(surroundings: &Surroundings<'_>) -> Result<Arc<dyn Service>, Why> {
     let (journal, directory) = (surroundings.journal.clone(), surroundings.directory.clone());
-    let running = &surroundings.settings.running;
+    let running = &surroundings.settings.section::<Running>()?;
     Ok(Arc::new(match surroundings.scope {
         Scope::Run => {
             let prefetch = u16::try_from(surroundings.places).unwrap_or(u16::MAX);
@@ -181,9 +180,11 @@ impl Runner {
                     }
                 }
                 Ending::TimedOut => stopped(order.limit, "time", ""),
-                Ending::Silent => {
-                    stopped(self.running.limits.silence.unwrap_or_default(), "silence", " without output")
-                }
+                Ending::Silent => stopped(
+                    self.running.limits.silence.map_or(Duration::ZERO, |silence| *silence),
+                    "silence",
+                    " without output",
+                ),
                 Ending::Unstartable(error) => {
                     let reason = format!("`{shown}` cannot be started: {error}");
                     ("failure", Value::from([("reason", reason)]))

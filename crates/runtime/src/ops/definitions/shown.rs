@@ -1,36 +1,9 @@
 //! How the changes of a broker are shown: a line for each, with what to do about those that are not made.
 
-use crate::cli::Error;
+use super::{Action, Change, Hold, Kind, Lack, Progress, Thing};
 use zrecipe_language::diagnostic::counted;
 use zrecipe_language::secret::hidden;
 use zrecipe_language::value::{Object, Value};
-use zrecipe_runtime::ops::definitions::{Action, Change, Hold, Kind, Lack, Progress, Thing};
-use zrecipe_runtime::ops::management;
-
-impl From<management::Error> for Error {
-    fn from(error: management::Error) -> Self {
-        let said = Self::new(error.to_string());
-        if error.is_forbidden() {
-            return said.hint(
-                "`username` and `password` of plugin `rabbitmqapi` name a user with the tag `administrator`, or \
-                 `monitoring` to look only, and with permissions in the virtual host",
-            );
-        }
-        if error.is_missing() {
-            return said.hint(
-                "`vhost` of plugin `pika` or `rabbitmqapi` names a virtual host that is not there, or `base_url` another \
-                 place; `rabbitmqctl list_vhosts` names those that there are",
-            );
-        }
-        if error.is_silence() {
-            return said.hint(
-                "see whether the broker runs and has the plug-in `rabbitmq_management` (`rabbitmq-plugins list`), and \
-                 `base_url` of plugin `rabbitmqapi`",
-            );
-        }
-        said
-    }
-}
 
 /// One change, for people.
 pub fn line(change: &Change) -> String {

@@ -1,0 +1,177 @@
+//! Many documents checked together: each by itself, and again those that the others contradict.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::files::{Input, Stamp};
+use crate::judge::{CheckOptions, Used};
+use crate::project::{Project, each_in_order, is_ours};
+use zrecipe_language::compile::{Compilation, structure};
+use zrecipe_language::diagnostic::Diagnostic;
+use zrecipe_language::document::DocumentKind;
+use zrecipe_language::evidence::{Facts, Set};
+use zrecipe_language::fix::{Fixed, Undone, Which};
+use zrecipe_language::guard::guarded;
+use zrecipe_language::source::Source;
+
+/// What documents are checked against, and which fixes are applied to them.
+#[derive(Clone, Copy)]
+pub struct Batch<'b> {
+    /// The project.
+    pub project: &'b Project,
+    /// What the front end adds to it.
+    pub request: CheckOptions<'b>,
+    /// Fixes to apply.
+    pub fixes: Option<Which>,
+}
+
+/// A checked document.
+pub struct Checked {
+    /// The text as it was.
+    pub before: Arc<Source>,
+    /// The text with fixes.
+    pub after: Arc<Source>,
+    /// The same without secrets, for reports.
+    pub shown: Arc<Source>,
+    /// Its kind.
+    pub kind: DocumentKind,
+    /// Whether it is a recipe or a configuration, and not a file of another program.
+    pub is_ours: bool,
+    /// Its findings.
+    pub diagnostics: Vec<Diagnostic>,
+    /// Number of further findings that were left out.
+    pub dropped: usize,
+    /// Number of fixes that were applied.
+    pub applied: usize,
+    /// Fixes that were not applied.
+    pub undone: Vec<Undone>,
+    /// Whether fixing it again would change more.
+    pub unfinished: bool,
+    /// The parameters that it uses, if any are given.
+    pub used: Used,
+}
+
+/// What is known of a document by itself, without the others.
+#[derive(Clone)]
+struct Alone {
+    facts: Facts,
+    checked: Arc<Checked>,
+    /// If it is to be remembered.
+    stamp: Option<Stamp>,
+}
+
+/// Results of an earlier batch: a file that has not changed since is not read again.
+#[derive(Default)]
+pub struct Memory(HashMap<PathBuf, Alone>);
+
+impl Batch<'_> {
+    /// Checks documents, and hands the results on in their order; an error is why a document cannot be read, in words.
+    /// With a memory, unchanged files are taken from it, and their results kept in it.
+    ///
+    /// # Errors
+    /// The first that `take` returns; nothing is taken after it.
+    pub fn check<E>(
+        &self,
+        inputs: &[Input],
+        memory: &mut Option<Memory>,
+        mut take: impl FnMut(&Input, Result<&Checked, String>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let (set, alone) = self.each_alone(inputs, memory.as_ref());
+        let set = (inputs.len() > 1).then_some(&set);
+        let inputs: Vec<(&Input, Option<Alone>)> = inputs.iter().zip(alone).collect();
+        each_in_order(
+            &inputs,
+            |(input, alone)| match alone {
+                Some(alone) if !set.is_some_and(|set| set.contradicts(&alone.facts)) => Ok(Arc::clone(&alone.checked)),
+                _ => self.one(input, set).map(|(before, fixed)| Arc::new(self.checked(before, fixed))),
+            },
+            |(input, _), result| take(input, result.as_deref().map_err(Clone::clone)),
+        )?;
+        if let Some(memory) = memory {
+            let kept = inputs.into_iter().filter_map(|(input, alone)| Some((input.path.clone()?, alone?)));
+            memory.0 = kept.collect();
+        }
+        Ok(())
+    }
+
+    /// Checks every document by itself, and counts what they have in common. What a document has come to is kept, as
+    /// long as there is room: then most need no second check.
+    fn each_alone(&self, inputs: &[Input], memory: Option<&Memory>) -> (Set, Vec<Option<Alone>>) {
+        /// Bytes of text.
+        const MAX_KEPT: usize = 32 << 20;
+        let several = inputs.len() > 1;
+        let facts = |compilation: &Compilation| if several { Facts::of(&compilation.recipe) } else { Facts::default() };
+        // What is fixed is not kept.
+        let room = AtomicUsize::new(if self.fixes.is_some() { 0 } else { MAX_KEPT });
+        let work = |input: &Input| {
+            // Standard input can be read only once.
+            let path = input.path.as_ref()?;
+            let stamp = memory.map(|_| Stamp::of(path));
+            let known = memory.and_then(|memory| memory.0.get(path)).filter(|known| known.stamp == stamp);
+            if let Some(known) = known {
+                return Some((known.facts.clone(), Some((Arc::clone(&known.checked), stamp))));
+            }
+            if room.load(Ordering::Relaxed) == 0 {
+                let source = several.then(|| input.read(self.project.settings.max_bytes()))?.ok()?;
+                return Some((facts(&structure(Arc::new(source), None)), None));
+            }
+            let (before, fixed) = self.one(input, None).ok()?;
+            let facts = facts(&fixed.compilation);
+            let size = before.text().len();
+            let _ = room.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |room| Some(room.saturating_sub(size)));
+            Some((facts, Some((Arc::new(self.checked(before, fixed).lighter()), stamp))))
+        };
+        let mut set = Set::default();
+        let mut alone = Vec::with_capacity(inputs.len());
+        let Ok(()) = each_in_order(inputs, work, |_, found| {
+            alone.push(found.and_then(|(mut facts, checked)| {
+                set.add(&mut facts);
+                checked.map(|(checked, stamp)| Alone { facts, checked, stamp })
+            }));
+            Ok::<(), Infallible>(())
+        });
+        (set, alone)
+    }
+
+    /// The text as it was, and what became of it.
+    fn one(&self, input: &Input, set: Option<&Set>) -> Result<(Arc<Source>, Fixed), String> {
+        let source = Arc::new(input.read(self.project.settings.max_bytes())?);
+        let path = input.path.as_deref().unwrap_or(Path::new(&input.name));
+        let request = CheckOptions { path: Some(path), set, ..self.request };
+        let fixed = match self.fixes {
+            Some(which) => guarded(|| self.project.fix(Arc::clone(&source), which, request))
+                .map_err(|panic| format!("cannot fix {}: internal error{}", input.name, panic.at()))?,
+            None => {
+                let compilation = self.project.judge(Arc::clone(&source), request);
+                Fixed { compilation, applied: 0, undone: Vec::new(), unfinished: false }
+            }
+        };
+        Ok((source, fixed))
+    }
+
+    fn checked(&self, before: Arc<Source>, fixed: Fixed) -> Checked {
+        let Fixed { compilation, applied, undone, unfinished } = fixed;
+        let (kind, is_ours) = (compilation.document.kind(), is_ours(&compilation));
+        let mut used = Used::default();
+        if self.request.parameters.is_some() {
+            used.add(&compilation);
+        }
+        let Compilation { reading, shown, diagnostics, dropped, .. } = compilation;
+        let after = Arc::clone(&reading.source);
+        Checked { before, after, shown, kind, is_ours, diagnostics, dropped, applied, undone, unfinished, used }
+    }
+}
+
+impl Checked {
+    /// The same without its text, if that is neither to be shown nor written.
+    fn lighter(self) -> Self {
+        if !self.diagnostics.is_empty() {
+            return self;
+        }
+        let name = Arc::new(Source::from_text(self.before.name(), ""));
+        Self { before: Arc::clone(&name), after: Arc::clone(&name), shown: name, ..self }
+    }
+}

@@ -1,0 +1,107 @@
+//! Files that a front end works on: which ones arguments name, reading them, and what tells whether they have changed.
+
+use std::collections::HashSet;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use crate::library::{limit, matching, read_in_bulk};
+use crate::platform::{self, Identity};
+use crate::project::walk;
+use crate::regular;
+use zrecipe_language::source::Source;
+
+/// A file to work on.
+pub struct Input {
+    /// What the user calls it.
+    pub name: String,
+    /// None: standard input.
+    pub path: Option<PathBuf>,
+    /// Found by walking a directory, so it may be something else than a recipe.
+    pub found: bool,
+}
+
+impl Input {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// It cannot be read, or is larger than `max_bytes`; in words.
+    pub fn read(&self, max_bytes: u64) -> Result<Source, String> {
+        let Some(path) = &self.path else {
+            let max_bytes = limit(&self.name, max_bytes);
+            let mut bytes = Vec::new();
+            io::stdin().lock().take(max_bytes + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+            if bytes.len() as u64 > max_bytes {
+                return Err(format!("{} is larger than {max_bytes} bytes", self.name));
+            }
+            return Ok(Source::from_bytes(&self.name, bytes));
+        };
+        read_in_bulk(path, &self.name, max_bytes).map_err(|error| error.to_string())
+    }
+}
+
+/// The files that the arguments mean, each once, in order.
+///
+/// # Errors
+/// A pattern or directory holds none, or cannot be read; in words.
+pub fn gather(paths: &[String], stdin_name: &str) -> Result<Vec<Input>, String> {
+    let mut inputs = Vec::new();
+    let mut seen = HashSet::new();
+    let mut add = |path: PathBuf, found: bool| {
+        let path = path.strip_prefix("./").map_or_else(|_| path.clone(), Path::to_owned);
+        if seen.insert(path.clone()) {
+            let name = path.to_string_lossy().into_owned();
+            inputs.push(Input { name, path: Some(path), found });
+        }
+    };
+    let mut stdin = false;
+    for path in paths {
+        if path == "-" {
+            stdin = true;
+        } else if regular::is_dir(Path::new(path)) {
+            walk(Path::new(path))?.into_iter().for_each(|file| add(file, true));
+        } else if path.contains(['*', '?', '[']) && regular::metadata(Path::new(path)).is_err() {
+            let files = matching(Path::new(path)).map_err(|error| error.to_string())?;
+            if files.is_empty() {
+                return Err(format!("no file matches `{path}`"));
+            }
+            files.into_iter().for_each(|file| add(file, false));
+        } else {
+            add(PathBuf::from(path), false);
+        }
+    }
+    if stdin {
+        inputs.push(Input { name: stdin_name.to_owned(), path: None, found: false });
+    }
+    if inputs.is_empty() {
+        return Err("there is no JSON or YAML file in what was given".to_owned());
+    }
+    Ok(inputs)
+}
+
+/// What the file system knows of a file. Two stamps are equal when the file is surely the same: one of a file that has
+/// just changed is not even equal to itself.
+#[derive(Debug, Clone)]
+pub struct Stamp {
+    path: PathBuf,
+    found: Option<Identity>,
+    settled: bool,
+}
+
+impl Stamp {
+    /// The stamp of a file, or of a place where there is none.
+    pub fn of(path: &Path) -> Self {
+        // File systems count time in steps. Of two changes within one step the second leaves the times as they are.
+        const STEP: i64 = 2;
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let found = path.metadata().ok().map(|found| platform::identity(&found));
+        let settled = found.is_none_or(|found| found.changed() + STEP < now as i64);
+        Self { path: path.to_owned(), found, settled }
+    }
+}
+
+impl PartialEq for Stamp {
+    fn eq(&self, other: &Self) -> bool {
+        self.settled && other.settled && self.path == other.path && self.found == other.found
+    }
+}

@@ -1,0 +1,166 @@
+//! The settings file as written, without the tables of services and programs.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::forms::{JsonPointer, Kind, Levels, Parameter, Rule};
+use zrecipe_language::contract::BuiltIn;
+
+/// `zrecipe.toml`: what a project or a site sets once instead of typing it. Paths are relative to the file; the command
+/// line comes before it.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "kebab-case")]
+#[schemars(deny_unknown_fields, title = "zrecipe settings")]
+pub(super) struct Written {
+    /// Directories where recipes are looked up by name, in this order.
+    #[schemars(example = ["recipes", "/site/recipes"])]
+    pub recipe_directories: Vec<PathBuf>,
+    /// Directory of runs and of the embedded broker. Unless given, the platform's directory for such data.
+    #[schemars(example = &"/site/zrecipe")]
+    pub state_directory: Option<PathBuf>,
+    /// Maximum size of a recipe in bytes. Unless given, 67108864; at most 4294967294 count.
+    #[schemars(example = 1048576)]
+    pub max_file_size: Option<u64>,
+    /// The file of findings that are known already; they are not reported again.
+    #[schemars(example = &"zrecipe-baseline.json")]
+    pub baseline: Option<PathBuf>,
+    /// Files with the contracts of services: patterns such as `contracts/*.json`. Or a table of them and of what the
+    /// contracts that come with zrecipe count for.
+    #[schemars(example = ["contracts/*.json"])]
+    pub contracts: WrittenContracts,
+    /// The site configuration that recipes are checked against; ZOCALO_CONFIG and `--site` come before it.
+    #[schemars(example = &"/site/configuration.yml")]
+    pub site: Option<PathBuf>,
+    /// The broker configurations that recipes are checked against: patterns such as `rabbitmq/*.yml`.
+    #[schemars(example = ["rabbitmq/*.yml"])]
+    pub broker: Vec<PathBuf>,
+    /// Kinds of files, where their content does not say it; later ones come before earlier ones.
+    pub files: Vec<WrittenFiles>,
+    /// Parameters that the site's dispatcher adds: a JSON Schema for each, or the name of a type.
+    #[schemars(with = "BTreeMap<String, Parameter>")]
+    #[schemars(example = BTreeMap::from([("ispyb_beamline", "string")]))]
+    pub parameters: BTreeMap<String, Spanned<serde_json::Value>>,
+    /// Levels of the findings of rules. Besides rules: `all`, or `errors`, `warnings` and `notes` for what is at that
+    /// level by itself; a rule's own name comes before those.
+    #[schemars(with = "Levels", example = BTreeMap::from([("two-destinations", "allow")]))]
+    pub rules: WrittenLevels,
+    /// Levels for some files only; later ones come before earlier ones.
+    pub overrides: Vec<WrittenOverride>,
+    /// Findings that are not reported.
+    pub suppress: Vec<WrittenSuppression>,
+}
+
+pub(super) type WrittenLevels = BTreeMap<Spanned<String>, Spanned<String>>;
+
+/// `contracts` as written: a list of files, or a table.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(untagged, expecting = "`contracts` is a list of files, or a table with `files`, `python` and `built-in`")]
+#[schemars(inline)]
+pub(super) enum WrittenContracts {
+    Files(Vec<PathBuf>),
+    Table(WrittenContractsTable),
+}
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(inline)]
+pub(super) struct WrittenContractsTable {
+    /// Files with the contracts of services: patterns such as `contracts/*.json`.
+    #[schemars(example = ["contracts/*.json"])]
+    pub files: Vec<PathBuf>,
+    /// Python packages of services: directories and files that contracts are read from. Nothing is imported or run. A
+    /// contract in `files` of the same service counts instead.
+    #[schemars(example = ["../services/src"])]
+    pub python: Vec<PathBuf>,
+    /// What the contracts that come with zrecipe count for. `advice`, the default: other services may serve their queues,
+    /// so findings are warnings. `strict`: zrecipe serves them, so findings are errors. `off`: they do not count. Where
+    /// zrecipe runs the steps they are strict.
+    #[schemars(example = &"strict")]
+    pub built_in: WrittenBuiltIn,
+}
+
+#[derive(Debug, Default, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(inline)]
+pub(super) enum WrittenBuiltIn {
+    #[default]
+    Advice,
+    Strict,
+    Off,
+}
+
+impl Default for WrittenContracts {
+    fn default() -> Self {
+        Self::Files(Vec::new())
+    }
+}
+
+impl WrittenContracts {
+    pub(super) fn table(self) -> WrittenContractsTable {
+        match self {
+            Self::Files(files) => WrittenContractsTable { files, ..WrittenContractsTable::default() },
+            Self::Table(table) => table,
+        }
+    }
+}
+
+impl From<WrittenBuiltIn> for BuiltIn {
+    fn from(written: WrittenBuiltIn) -> Self {
+        match written {
+            WrittenBuiltIn::Advice => Self::Advice,
+            WrittenBuiltIn::Strict => Self::Strict,
+            WrittenBuiltIn::Off => Self::Off,
+        }
+    }
+}
+
+/// Levels for some files only.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "override")]
+pub(super) struct WrittenOverride {
+    /// The files: patterns such as `recipes/old/**`.
+    #[schemars(with = "Vec<String>", example = ["recipes/old/**"])]
+    pub paths: Vec<Spanned<String>>,
+    /// Levels of the findings of rules in these files, as in `[rules]`.
+    #[schemars(with = "Levels", example = BTreeMap::from([("duplicate-key", "warning")]))]
+    pub rules: WrittenLevels,
+}
+
+/// The kind of some files.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "files")]
+pub(super) struct WrittenFiles {
+    /// The files: patterns such as `config/*.yml`.
+    #[schemars(with = "Vec<String>", example = ["config/*.yml"])]
+    pub paths: Vec<Spanned<String>>,
+    /// Their kind.
+    #[schemars(with = "Kind", example = &"site")]
+    pub kind: Spanned<String>,
+}
+
+/// One finding at one place that is not reported.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "suppression")]
+pub(super) struct WrittenSuppression {
+    /// The file, or a pattern for several.
+    #[schemars(with = "String", example = &"recipes/tomography.json")]
+    pub path: Spanned<String>,
+    /// The place in it: a JSON Pointer. Unless given, the whole file.
+    #[serde(default)]
+    #[schemars(with = "Option<JsonPointer>", example = &"/4/queue")]
+    pub pointer: Option<Spanned<String>>,
+    /// The rule of the finding.
+    #[schemars(with = "Rule", example = &"malformed-destination")]
+    pub rule: Spanned<String>,
+    /// Why, for people.
+    #[serde(rename = "reason", default)]
+    #[schemars(example = &"read by a tool of our own")]
+    pub _reason: Option<String>,
+}
