@@ -30,6 +30,7 @@ pub mod letters;
 pub mod logbook;
 #[cfg(feature = "runtime")]
 pub mod outages;
+pub mod impact;
 pub mod output;
 #[cfg(feature = "runtime")]
 pub mod overview;
@@ -173,6 +174,7 @@ commands! {
     schema Schema,
     explain Explain,
     graph Graph,
+    diff Diff,
     contract Contract,
     params Params,
     expand Expand,

@@ -57,10 +57,10 @@ pub use zrecipe_broker::message;
 #[cfg(feature = "runtime")]
 pub use zrecipe_broker::{address, transport};
 pub use zrecipe_language::{
-    baseline, bind, compile, contract, diagnostic, diff, document, draw, evidence, fix, flow, format, graph, guard,
-    infer, lint, lower, names, recipe, report, schema, secret, site, source, suppress, syntax, template, topology,
-    value,
+    baseline, bind, change, compile, contract, diagnostic, diff, document, draw, evidence, fix, flow, format, graph,
+    guard, infer, lint, lower, names, recipe, report, schema, secret, site, site_rules, source, suppress, syntax,
+    template, topology, value,
 };
-pub use zrecipe_project::{judge, library, project, python, regular, settings};
+pub use zrecipe_project::{callers, comparison, judge, library, project, python, regular, revision, settings};
 #[cfg(feature = "runtime")]
 pub use zrecipe_runtime::{connection, http, ops, rehearsal, runtime, telemetry, wrapper};

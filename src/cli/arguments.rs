@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ColorChoice};
 
 use super::error::Error;
+use super::session::Session;
 use zrecipe_language::diagnostic::Level;
 use zrecipe_language::lint::{Choice, Levels};
 use zrecipe_language::source::Source;
@@ -95,8 +96,9 @@ impl LevelArgs {
     ///
     /// # Errors
     /// There is no such rule.
-    pub fn read(&self) -> Result<Levels, Error> {
+    pub fn read(&self, session: &Session) -> Result<Levels, Error> {
         let mut levels = Levels::default();
+        let own: Vec<&'static str> = session.settings.all_site_rules().map(|rule| rule.name).collect();
         let choices = [
             (&self.allow, Choice::Allow),
             (&self.warn, Choice::At(Level::Warning)),
@@ -104,7 +106,7 @@ impl LevelArgs {
         ];
         for (names, choice) in choices {
             for name in names {
-                let decided = levels.decide(name, choice);
+                let decided = levels.decide_among(name, choice, &own);
                 decided.map_err(|problem| Error::new(problem).hint("`zrecipe explain` lists all rules"))?;
             }
         }

@@ -80,8 +80,9 @@ pub fn name(view: &View, name: &Name) -> Option<String> {
 pub fn rule_page(name: &str) -> Option<String> {
     let rule = lint::rule(name)?;
     // Their headings come below that of the page.
+    let markdown = rule.markdown();
     let text: String =
-        rule.markdown().flat_map(|line| [if line.starts_with("# ") { "#" } else { "" }, line, "\n"]).collect();
+        markdown.lines().flat_map(|line| [if line.starts_with("# ") { "#" } else { "" }, line, "\n"]).collect();
     Some(format!("# {name} ({})\n\n{}\n", rule.level, text.trim()))
 }
 

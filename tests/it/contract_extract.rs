@@ -87,6 +87,12 @@ fn a_model_that_reads_parameters_and_payload_as_one_says_so() {
 }
 
 #[test]
+fn functions_in_a_mapping_are_entered_and_own_keys_are_no_input() {
+    let contract = of("Filters");
+    assert_eq!(keys(&contract, "/payload/properties"), ["recipes", "custom_recipe"]);
+}
+
+#[test]
 fn methods_named_after_a_value_are_variants() {
     let contract = of("Launcher");
     assert_eq!(texts(&contract, "/input"), ["parameters.ispyb_parameters", "payload", "parameters"]);

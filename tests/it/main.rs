@@ -1,6 +1,8 @@
 //! The integration tests that run in-process, in one binary.
 
 mod broker_mutations;
+mod campaign;
+mod changes;
 mod cli;
 mod cluster;
 mod commands;
@@ -43,6 +45,7 @@ mod service;
 mod settings_mutations;
 mod site;
 mod site_mutations;
+mod site_rules;
 mod suite;
 mod suite_yaml;
 mod transport;

@@ -28,10 +28,13 @@ use zrecipe::value::{Object, Value};
 
 use crate::files::Folder;
 
-/// The documentation as the tools show it.
+/// The documentation as it is written, with the words for tests.
 fn documentation(rule: &Rule) -> String {
-    rule.markdown().map(|line| format!("{line}\n")).collect()
+    rule.documentation.lines().map(|line| format!("{}\n", line.strip_prefix(' ').unwrap_or(line))).collect()
 }
+
+/// The headings that each page has.
+const SECTIONS: [&str; 4] = ["Why", "Example", "Instead", "When not to follow it"];
 
 /// The headings of the sections and what stands under them.
 fn sections(text: &str) -> Vec<(&str, &str)> {
@@ -176,8 +179,8 @@ fn replace(text: &str, word: &str, with: &str) -> Result<String, String> {
 fn untruths(name: &'static str, documentation: &str) -> Vec<String> {
     let sections = sections(documentation);
     let headings: Vec<&str> = sections.iter().map(|(heading, _)| *heading).collect();
-    if headings != ["Why", "Example", "Instead"] {
-        return vec![format!("`{name}` has the sections {headings:?} instead of Why, Example and Instead")];
+    if headings != SECTIONS {
+        return vec![format!("`{name}` has the sections {headings:?} instead of {SECTIONS:?}")];
     }
     let mut found = Vec::new();
     if sections[0].1.trim().is_empty() {
@@ -188,6 +191,9 @@ fn untruths(name: &'static str, documentation: &str) -> Vec<String> {
         Err(why) => return vec![format!("`{name}` {why}")],
     };
     let topology = topology(documentation);
+    if sections[3].1.trim().is_empty() {
+        found.push(format!("`{name}` does not say when not to follow it"));
+    }
     for ((heading, body), expect) in sections[1..].iter().zip([vec![name], vec![]]) {
         let files = files(documentation);
         match block(body).and_then(|(words, text)| speaking(words, text, &contracts, files, topology.as_ref())) {
@@ -211,7 +217,10 @@ fn untruths_are_found() {
     let bad = "{ \"1\": { \"queue\": \"a\", \"output\": 1 }, \"start\": [[1, []]] }";
     let worse = "{ \"1\": { \"queue\": \"a\", \"output\": 1 }, \"start\": [] }";
     let text = |why: &str, words: &str, example: &str, instead: &str| {
-        format!("# Why\n{why}\n\n# Example\n```json {words}\n{example}\n```\n\n# Instead\n```json\n{instead}\n```\n")
+        format!(
+            "# Why\n{why}\n\n# Example\n```json {words}\n{example}\n```\n\n# Instead\n```json\n{instead}\n```\n\n\
+             # When not to follow it\nNever.\n"
+        )
     };
     for (documentation, expect) in [
         (text("So.", "", bad, good), ""),
@@ -223,10 +232,27 @@ fn untruths_are_found() {
         (text("So.", "backwards", bad, good), "`backwards`, which nobody knows"),
         (text("So.", "600-deep", bad, good), "a block without \"DEEP\""),
         ("# Why\nSo.\n".to_owned(), "has the sections [\"Why\"]"),
-        ("# Why\nSo.\n# Example\n# Instead\n".to_owned(), "its section Example has no `json` block"),
+        (
+            "# Why\nSo.\n# Example\n# Instead\n# When not to follow it\nNever.\n".to_owned(),
+            "its section Example has no `json` block",
+        ),
     ] {
         let found = untruths("cycle", &documentation).join("\n");
         assert!(if expect.is_empty() { found.is_empty() } else { found.contains(expect) }, "{documentation}: {found}");
+    }
+}
+
+/// What people see first of a rule is short, and nothing that they see is meant for tests.
+#[test]
+fn pages_are_for_people() {
+    for rule in lint::RULES {
+        let summary = rule.summary();
+        assert!(summary.chars().count() <= 70 && summary.ends_with('.'), "{}: {summary}", rule.name);
+        assert!(!summary.starts_with('#') && !rule.why().is_empty(), "{}: {summary}", rule.name);
+        let page = rule.markdown();
+        for head in page.lines().filter(|line| line.starts_with("```") && line.len() > 3) {
+            assert!(["```json", "```yaml", "```toml", "```ini"].contains(&head), "{}: {head}", rule.name);
+        }
     }
 }
 

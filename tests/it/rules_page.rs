@@ -10,7 +10,7 @@ use zrecipe::lint::{RULES, Rule};
 fn section(rule: &Rule) -> String {
     let mut text = String::new();
     let mut in_code = false;
-    for line in rule.markdown() {
+    for line in rule.markdown().lines() {
         if line.starts_with("```") {
             in_code = !in_code;
         }

@@ -15,6 +15,7 @@ use crate::lower::lower;
 use crate::recipe::Recipe;
 use crate::secret;
 use crate::site::{Files, NoFiles};
+use crate::site_rules::{self, Chosen};
 use crate::source::Source;
 use crate::suppress::{self, Pointed};
 use crate::syntax::{self, Tree};
@@ -51,6 +52,8 @@ pub struct Options<'a> {
     pub topology: Option<&'a Topology>,
     /// The names of the parameters that recipes use, to hold given ones against.
     pub used: Option<&'a BTreeSet<String>>,
+    /// The rules of the site.
+    pub site_rules: &'a [Chosen<'a>],
 }
 
 impl Default for Options<'_> {
@@ -69,6 +72,7 @@ impl Default for Options<'_> {
             recipes: None,
             topology: None,
             used: None,
+            site_rules: &[],
         }
     }
 }
@@ -176,8 +180,13 @@ fn judge(reading: Arc<Reading>, options: Options<'_>) -> Compilation {
     context.used = options.used;
     context.files = options.files;
     lint::run(options.rules, &context, &mut sink);
+    // Who asks for some rules only does not ask for these.
+    if options.rules.len() == lint::RULES.len() {
+        site_rules::run(options.site_rules, &context, &mut sink);
+    }
     let (found, dropped) = sink.finish();
-    let (mut diagnostics, mut silenced) = suppress::apply(recipe, options.suppressions, found, options.rules);
+    let (mut diagnostics, mut silenced) =
+        suppress::apply(recipe, options.suppressions, found, options.rules, options.site_rules);
     if let Some(levels) = options.levels {
         let (told, allowed) = diagnostics.into_iter().partition(|found| levels.level_of(found).is_some());
         diagnostics = told;

@@ -40,6 +40,7 @@
 //! | [`site`] | site configuration |
 //! | [`document`] | kind of a file, detected from its content |
 //! | [`lint`] | rules: their interface, and the runner; one file a rule |
+//! | [`site_rules`] | rules of a site, written in its settings |
 //! | [`suppress`] | suppressed findings |
 //! | [`compile`] | the whole pipeline as one function |
 //! | [`names`] | definitions and uses of names |
@@ -49,10 +50,12 @@
 //! | [`report`] | report formats; one file a format |
 //! | [`draw`] | drawing formats; one file a format |
 //! | [`diff`] | unified difference of two texts |
+//! | [`change`] | what a change of recipes and contracts means, and whom it breaks |
 //! | [`bind`] | parameters substituted into recipes; recipes merged |
 
 pub mod baseline;
 pub mod bind;
+pub mod change;
 pub mod compile;
 pub mod contract;
 pub mod diagnostic;
@@ -74,6 +77,7 @@ pub mod report;
 pub mod schema;
 pub mod secret;
 pub mod site;
+pub mod site_rules;
 pub mod source;
 pub mod suppress;
 pub mod syntax;

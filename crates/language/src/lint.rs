@@ -43,23 +43,70 @@ impl Rule {
         }
     }
 
-    /// Its documentation, line by line as it is to be read.
-    pub fn markdown(&self) -> impl Iterator<Item = &'static str> {
-        // What follows `///` begins with a space.
-        self.documentation.lines().map(|line| line.strip_prefix(' ').unwrap_or(line))
+    /// What it finds, in a line of at most 70 characters.
+    pub fn summary(&self) -> &'static str {
+        self.documentation.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default()
     }
 
-    /// Why there is this rule: the first paragraph of its documentation.
+    /// Why there is this rule: the first paragraph of that section.
     pub fn why(&self) -> String {
-        let lines = self.markdown().skip_while(|line| line.is_empty() || line.starts_with('#'));
+        let lines = self.documentation.lines().map(str::trim).skip_while(|line| *line != "# Why").skip(1);
         lines.take_while(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
     }
 
-    /// The first sentence of that.
-    pub fn summary(&self) -> String {
-        let why = self.why();
-        why.find(". ").map_or(why.as_str(), |end| &why[..=end]).to_owned()
+    /// Its documentation as Markdown for people: what tests need to know of an example is said in words.
+    pub fn markdown(&self) -> String {
+        let mut out = String::new();
+        let mut in_code = false;
+        for line in self.documentation.lines() {
+            // What follows `///` begins with a space.
+            let line = line.strip_prefix(' ').unwrap_or(line);
+            match line.strip_prefix("```") {
+                Some(head) if !in_code => {
+                    in_code = true;
+                    let (circumstances, notation) = example_head(head);
+                    if !circumstances.is_empty() {
+                        out.push_str(&format!("{circumstances}\n\n"));
+                    }
+                    out.push_str(&format!("```{notation}\n"));
+                }
+                found => {
+                    in_code &= found.is_none();
+                    out.push_str(line);
+                    out.push('\n');
+                }
+            }
+        }
+        out
     }
+}
+
+/// The head of an example in the documentation of a rule: its circumstances in words, and its notation.
+fn example_head(head: &str) -> (String, &str) {
+    let (notation, rest) = head.split_once(' ').unwrap_or((head, ""));
+    match notation {
+        "contract" => return ("A contract:".to_owned(), "json"),
+        "broker" => return ("The broker configuration:".to_owned(), "yaml"),
+        "file" => return (format!("`{rest}`:"), if rest.ends_with(".json") { "json" } else { "yaml" }),
+        _ => {}
+    }
+    let list = |names: &str| format!("`{}`", names.split(',').collect::<Vec<_>>().join("`, `"));
+    let mut circumstances = Vec::new();
+    let mut words = rest.split(' ');
+    while let Some(word) = words.next() {
+        match word.split_once('=') {
+            _ if word == "with" => {
+                let given: Vec<String> = words.by_ref().map(|pair| pair.replacen(":=", "=", 1)).collect();
+                circumstances.push(format!("Parameters: `{}`.", given.join("`, `")));
+            }
+            Some(("recipes", names)) => circumstances.push(format!("Recipes of the site: {}.", list(names))),
+            Some(("used", names)) => circumstances.push(format!("Recipes use the parameters {}.", list(names))),
+            Some(("missing", path)) => circumstances.push(format!("The file `{path}` does not exist.")),
+            _ if word.starts_with("beside-") => break,
+            _ => {}
+        }
+    }
+    (circumstances.join(" "), notation)
 }
 
 /// The rules for which a recipe is refused: what the dispatcher asks, which has no time for the others.
@@ -103,6 +150,9 @@ pub fn run<'r>(rules: impl IntoIterator<Item = &'r &'static Rule>, context: &Con
         }
     }
 }
+
+/// What the names of a site's own rules begin with, so that no rule of zrecipe has the same.
+pub const SITE_PREFIX: &str = "site/";
 
 /// The JSON Schema of `zrecipe.toml`.
 pub const SETTINGS_SCHEMA: &str = include_str!("../../../schemas/settings.schema.json");

@@ -9,6 +9,7 @@ use std::ops::Range;
 use crate::diagnostic::Diagnostic;
 use crate::lint::{RULES, Rule, nearest, rule, rules};
 use crate::recipe::Recipe;
+use crate::site_rules::Chosen;
 use crate::source::Span;
 use crate::syntax::{Kind, NodeRef, Tree};
 
@@ -70,6 +71,7 @@ pub fn apply(
     pointed: &[Pointed],
     found: Vec<Diagnostic>,
     ran: &[&'static Rule],
+    site_rules: &[Chosen<'_>],
 ) -> (Vec<Diagnostic>, Vec<Diagnostic>) {
     let mut suppressions = in_comments(recipe);
     suppressions.extend(in_yaml(recipe.tree()));
@@ -93,15 +95,21 @@ pub fn apply(
     let (quiet, mut told): (Vec<_>, Vec<_>) = found.into_iter().partition(silenced);
     let own = &rules::unused_suppression::RULE;
     if ran.iter().any(|rule| rule.name == own.name) {
-        told.extend(suppressions.iter().filter_map(|suppression| complain(own, suppression, ran)));
+        told.extend(suppressions.iter().filter_map(|suppression| complain(own, suppression, ran, site_rules)));
         told.sort_by_key(|diagnostic| diagnostic.primary.span);
     }
     (told, quiet)
 }
 
-fn complain(own: &Rule, suppression: &Suppression, ran: &[&'static Rule]) -> Option<Diagnostic> {
+fn complain(
+    own: &Rule,
+    suppression: &Suppression,
+    ran: &[&'static Rule],
+    site_rules: &[Chosen<'_>],
+) -> Option<Diagnostic> {
     let name = &suppression.rule;
-    let has_run = ran.iter().any(|rule| rule.name == name);
+    let own_rule = site_rules.iter().find(|chosen| chosen.rule.name == name);
+    let has_run = ran.iter().any(|rule| rule.name == name) || own_rule.is_some_and(|chosen| chosen.applies);
     let place = match &suppression.written {
         Written::Here(place) => *place,
         Written::InSettings(None) => return None,
@@ -122,9 +130,10 @@ fn complain(own: &Rule, suppression: &Suppression, ran: &[&'static Rule]) -> Opt
     if name.is_empty() {
         return Some(own.at(place, "this allows nothing").help("write `zrecipe: allow(RULE)` with the name of a rule"));
     }
-    if rule(name).is_none() {
+    if rule(name).is_none() && own_rule.is_none() {
         let diagnostic = own.at(place, format!("there is no rule `{name}` to allow"));
-        return Some(match nearest(name, RULES.iter().map(|rule| rule.name)) {
+        let known = RULES.iter().map(|rule| rule.name).chain(site_rules.iter().map(|chosen| chosen.rule.name));
+        return Some(match nearest(name, known) {
             Some(meant) => {
                 diagnostic.help(format!("did you mean `{meant}`?")).unsafe_fix(format!("write `{meant}`"), place, meant)
             }

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use crate::known::Known;
 use crate::project::{self, Project, Resolved};
 use zrecipe_language::compile::{self, Compilation, Options, Reading};
+use zrecipe_language::contract::Contracts;
 use zrecipe_language::document::DocumentKind;
 use zrecipe_language::evidence::Set;
 use zrecipe_language::fix::{self, Fixed, Which};
@@ -41,6 +42,8 @@ pub struct CheckOptions<'r> {
     pub set: Option<&'r Set>,
     /// Names of the parameters that recipes use, to check given parameters against.
     pub used: Option<&'r BTreeSet<String>>,
+    /// Contracts in place of those of the project.
+    pub contracts: Option<&'r Contracts>,
 }
 
 /// The parameters that recipes use.
@@ -178,13 +181,14 @@ impl Project {
         if let Some(given) = request.levels {
             levels.extend(given);
         }
+        let site_rules = self.settings.site_rules(path);
         work(Options {
             rules: lint::RULES,
             parameters: request.parameters,
             set: request.set,
             levels: Some(&levels),
             suppressions: &suppressions,
-            contracts: self.usable_contracts().0,
+            contracts: request.contracts.unwrap_or_else(|| self.usable_contracts().0),
             declared: Some(&*self.settings.declared).filter(|declared| !declared.is_empty()),
             kind: request.kind.or_else(|| self.kind_of(path)),
             files: self.files(),
@@ -192,6 +196,7 @@ impl Project {
             recipes: self.known_recipes(),
             topology: self.usable_topology(),
             used: request.used,
+            site_rules: &site_rules,
         })
     }
 }

@@ -16,9 +16,14 @@
 //! | [`judge`] | what a document is checked against: every check of every front end starts here |
 //! | [`files`] | files that arguments name, and what tells whether they have changed |
 //! | [`batch`] | many documents checked together: each alone, and again those that the others contradict |
+//! | [`revision`] | files of a git revision |
+//! | [`callers`] | who starts recipes: Python code, shell scripts, request files |
+//! | [`comparison`] | what changed between two states of a project, and whom it breaks |
 
 pub mod batch;
 pub mod files;
+pub mod callers;
+pub mod comparison;
 pub mod judge;
 pub mod known;
 pub mod library;
@@ -26,4 +31,5 @@ pub mod platform;
 pub mod project;
 pub mod python;
 pub mod regular;
+pub mod revision;
 pub mod settings;

@@ -114,13 +114,18 @@ impl Project {
                 Ok(settings) => (settings, None),
                 Err(error) => (Settings::default(), Some(error)),
             };
+        Self { unsettled, ..Self::with_settings(settings, Path::new(""), given) }
+    }
+
+    /// A project with these settings, whose recipes are looked up in a directory.
+    pub fn with_settings(settings: Settings, directory: &Path, given: Given) -> Self {
         let disk = Disk { max_bytes: settings.max_bytes() };
         let files = Open { disk, unsaved: given.unsaved.clone(), within: None };
         let (site, contracts, topology) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
         Self {
             settings,
             given,
-            directory: PathBuf::new(),
+            directory: directory.to_owned(),
             files,
             site,
             contracts,
@@ -129,7 +134,7 @@ impl Project {
             ready: OnceLock::new(),
             named_brokers: OnceLock::new(),
             outside: Vec::new(),
-            unsettled,
+            unsettled: None,
         }
     }
 
@@ -280,23 +285,31 @@ impl Project {
     /// The contracts of the services: those that the settings name and that can be used, and the built-in ones; and
     /// those that cannot be used. They are read once.
     pub fn usable_contracts(&self) -> (&Contracts, &[Unusable]) {
-        let (contracts, unusable) = self.contracts.get_or_init(|| {
-            let (mut found, mut unusable) = (Vec::new(), Vec::new());
-            for pattern in &self.settings.contracts {
-                let paths = library::matching(pattern).unwrap_or_else(|_| vec![pattern.clone()]);
-                for contract in paths.iter().map(|path| self.read_contract(path)) {
-                    match contract {
-                        Ok(contract) => found.push(Arc::new(contract)),
-                        Err(contract) => unusable.push(contract),
-                    }
+        let (contracts, unusable) = self.contracts.get_or_init(|| self.read_contracts(&[]));
+        (contracts, unusable)
+    }
+
+    /// The same with further contracts, which count before those of Python sources.
+    pub fn contracts_with(&self, further: &[Arc<Contract>]) -> Contracts {
+        self.read_contracts(further).0
+    }
+
+    fn read_contracts(&self, further: &[Arc<Contract>]) -> (Contracts, Vec<Unusable>) {
+        let (mut found, mut unusable) = (Vec::new(), Vec::new());
+        for pattern in &self.settings.contracts {
+            let paths = library::matching(pattern).unwrap_or_else(|_| vec![pattern.clone()]);
+            for contract in paths.iter().map(|path| self.read_contract(path)) {
+                match contract {
+                    Ok(contract) => found.push(Arc::new(contract)),
+                    Err(contract) => unusable.push(contract),
                 }
             }
-            let (extracted, unread) = self.extracted(&found);
-            found.extend(extracted);
-            unusable.extend(unread);
-            (Contracts::assemble(found, self.settings.built_in), unusable)
-        });
-        (contracts, unusable)
+        }
+        found.extend(further.iter().cloned());
+        let (extracted, unread) = self.extracted(&found);
+        found.extend(extracted);
+        unusable.extend(unread);
+        (Contracts::assemble(found, self.settings.built_in), unusable)
     }
 
     /// The contracts that the Python sources of the settings give, without those of services that have one in a file;

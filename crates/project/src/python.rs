@@ -6,6 +6,7 @@
 //! The parser and its syntax tree are ruff's, which are internal crates; no other module may use them.
 
 mod branches;
+pub mod callers;
 mod calls;
 mod draft;
 pub mod drift;

@@ -18,6 +18,7 @@ use zrecipe_language::diagnostic::Level;
 use zrecipe_language::document::{DocumentKind, is_pattern};
 use zrecipe_language::lint::{Choice, Levels};
 use zrecipe_language::schema::{Schema, SchemaValue, path_text};
+use zrecipe_language::site_rules::{Chosen, SiteRule};
 use zrecipe_language::source::{Position, Source, Unit};
 use zrecipe_language::suppress::Pointed;
 
@@ -25,6 +26,7 @@ mod forms;
 mod reference;
 mod schema;
 mod section;
+mod site_rules;
 mod written;
 
 pub use forms::Seconds;
@@ -68,6 +70,7 @@ pub struct Settings {
     overrides: Vec<(Vec<GlobMatcher>, Levels)>,
     suppressions: Vec<(GlobMatcher, Pointed)>,
     kinds: Vec<(Vec<GlobMatcher>, DocumentKind)>,
+    site_rules: Vec<site_rules::Rule>,
 }
 
 /// Why settings cannot be used.
@@ -141,6 +144,19 @@ impl Settings {
         Ok(Self::default())
     }
 
+    /// The settings that hold in a directory, where `text` gives the text of a file in place of the file's own; a file
+    /// for which it gives none counts as it is.
+    ///
+    /// # Errors
+    /// See [`Settings::find`].
+    pub fn find_in(directory: &Path, text: &dyn Fn(&Path) -> Option<String>) -> Result<Self, Error> {
+        let found = directory.ancestors().map(|directory| directory.join(FILE_NAME));
+        match found.into_iter().find_map(|path| Some((text(&path)?, path))) {
+            Some((text, path)) => Self::parse(&path, &text),
+            None => Self::find(directory),
+        }
+    }
+
     fn parse(path: &Path, text: &str) -> Result<Self, Error> {
         let source = Arc::new(Source::from_text(FILE_NAME, text));
         let position = |at: u32| source.position(at, Unit::Char);
@@ -173,9 +189,11 @@ impl Settings {
     }
 
     fn read(written: Written, base: PathBuf) -> Result<Self, Problem> {
+        let site_rules = site_rules::read(written.site_rules)?;
+        let own: Vec<&'static str> = site_rules.iter().map(|(_, rule)| rule.name).collect();
         let overrides = written.overrides.iter().map(|written| {
             let paths = written.paths.iter().map(glob).collect::<Result<_, Problem>>()?;
-            Ok((paths, levels(&written.rules)?))
+            Ok((paths, levels(&written.rules, &own)?))
         });
         let kinds = written.files.iter().map(|written| {
             let name = written.kind.get_ref();
@@ -187,7 +205,8 @@ impl Settings {
         });
         let suppressions = written.suppress.iter().map(|written| {
             let name = written.rule.get_ref();
-            Levels::default().decide(name, Choice::Allow).map_err(|problem| (written.rule.span().start, problem))?;
+            let decided = Levels::default().decide_among(name, Choice::Allow, &own);
+            decided.map_err(|problem| (written.rule.span().start, problem))?;
             let pointer = written.pointer.as_ref().map_or("", |pointer| pointer.get_ref());
             if !pointer.is_empty() && !pointer.starts_with('/') {
                 let at = written.pointer.as_ref().map_or(0, |pointer| pointer.span().start);
@@ -211,9 +230,10 @@ impl Settings {
             kinds: kinds.collect::<Result<_, Problem>>()?,
             declared: Arc::new(declared.collect::<Result<Declared, Problem>>()?),
             text: Text::default(),
-            levels: levels(&written.rules)?,
+            levels: levels(&written.rules, &own)?,
             overrides: overrides.collect::<Result<_, Problem>>()?,
             suppressions: suppressions.collect::<Result<_, Problem>>()?,
+            site_rules,
             base,
         })
     }
@@ -235,6 +255,15 @@ impl Settings {
         others
     }
 
+    /// Puts other paths in the place of those that the settings name, and of the directory they are relative to.
+    pub fn map_paths(&mut self, map: impl Fn(&Path) -> PathBuf) {
+        for paths in [&mut self.recipe_directories, &mut self.contracts, &mut self.python, &mut self.broker] {
+            paths.iter_mut().for_each(|path| *path = map(path));
+        }
+        let optional = [&mut self.site, &mut self.baseline, &mut self.state_directory];
+        optional.into_iter().flatten().chain([&mut self.base]).for_each(|path| *path = map(path));
+    }
+
     /// What a file is said to be.
     pub fn kind_of(&self, path: &Path) -> Option<DocumentKind> {
         if self.kinds.is_empty() {
@@ -243,6 +272,21 @@ impl Settings {
         let path = self.relative(path);
         let said = self.kinds.iter().rev().find(|(paths, _)| paths.iter().any(|glob| glob.is_match(&path)));
         said.map(|&(_, kind)| kind)
+    }
+
+    /// The rules of the site, and which of them are about a file.
+    pub fn site_rules(&self, path: &Path) -> Vec<Chosen<'_>> {
+        if self.site_rules.is_empty() {
+            return Vec::new();
+        }
+        let path = self.relative(path);
+        let applies = |paths: &[GlobMatcher]| paths.is_empty() || paths.iter().any(|glob| glob.is_match(&path));
+        self.site_rules.iter().map(|(paths, rule)| Chosen { rule, applies: applies(paths) }).collect()
+    }
+
+    /// All rules of the site.
+    pub fn all_site_rules(&self) -> impl Iterator<Item = &SiteRule> {
+        self.site_rules.iter().map(|(_, rule)| &**rule)
     }
 
     fn relative(&self, path: &Path) -> PathBuf {
@@ -300,14 +344,14 @@ fn declared(name: &str, schema: &Spanned<serde_json::Value>) -> Result<Schema, P
     })
 }
 
-fn levels(written: &WrittenLevels) -> Result<Levels, Problem> {
+fn levels(written: &WrittenLevels, own: &[&'static str]) -> Result<Levels, Problem> {
     let mut levels = Levels::default();
     for (rule, choice) in written {
         let parsed = Choice::parse(choice.get_ref()).ok_or_else(|| {
             let problem = format!("`{}` is not one of `allow`, `note`, `warning` and `error`", choice.get_ref());
             (choice.span().start, problem)
         })?;
-        levels.decide(rule.get_ref(), parsed).map_err(|problem| (rule.span().start, problem))?;
+        levels.decide_among(rule.get_ref(), parsed, own).map_err(|problem| (rule.span().start, problem))?;
     }
     Ok(levels)
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::cli::{Error, Session, print};
-use zrecipe_language::lint::{RULES, nearest, rule};
+use zrecipe_language::lint::{RULES, SITE_PREFIX, nearest, rule};
 
 /// Explain a rule: why it is there, an example, and what to write instead
 #[derive(Debug, clap::Args)]
@@ -17,13 +17,24 @@ pub struct Args {
 ///
 /// # Errors
 /// See [`crate::cli`].
-pub fn run(args: &Args, _session: &Session) -> Result<(), Error> {
+pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
     let mut text = String::new();
     match &args.rule {
         None => {
             for rule in RULES {
                 let _ = writeln!(text, "{:<24} {:<8} {}", rule.name, rule.level, rule.summary());
             }
+            for rule in session.settings.all_site_rules() {
+                let _ = writeln!(text, "{:<24} {:<8} {}", rule.name, rule.level, rule.definition.message);
+            }
+        }
+        Some(name)
+            if let Some(own) = session
+                .settings
+                .all_site_rules()
+                .find(|rule| rule.name == name || rule.name.strip_prefix(SITE_PREFIX) == Some(name.as_str())) =>
+        {
+            let _ = writeln!(text, "{} ({})\n\n{}", own.name, own.level, own.page());
         }
         Some(name) => {
             let found = rule(name).ok_or_else(|| {
@@ -34,9 +45,7 @@ pub fn run(args: &Args, _session: &Session) -> Result<(), Error> {
                 }
             })?;
             let _ = writeln!(text, "{} ({})\n", found.name, found.level);
-            for line in found.markdown() {
-                let _ = writeln!(text, "{line}");
-            }
+            text.push_str(&found.markdown());
         }
     }
     print(&text)

@@ -77,7 +77,7 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
     let (parameters, id) = with_guid(parameters(args)?);
     let target = Target::new(session, &args.environment.environments)?;
     let files: Vec<String> = args.file.iter().cloned().collect();
-    let (request, _) = target.request(&files, &args.recipes, parameters, &args.levels.read()?)?;
+    let (request, _) = target.request(&files, &args.recipes, parameters, &args.levels.read(session)?)?;
     if args.verbose {
         say(&hidden("", request.to_value()).to_json_pretty());
     }

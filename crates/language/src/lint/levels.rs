@@ -47,6 +47,14 @@ impl Levels {
     /// # Errors
     /// There is no such rule; what may be meant.
     pub fn decide(&mut self, subject: &str, choice: Choice) -> Result<(), String> {
+        self.decide_among(subject, choice, &[])
+    }
+
+    /// The same where these rules of the site are rules as well.
+    ///
+    /// # Errors
+    /// There is no such rule; what may be meant.
+    pub fn decide_among(&mut self, subject: &str, choice: Choice, site_rules: &[&'static str]) -> Result<(), String> {
         let subject = match subject {
             "all" => Subject::All,
             "notes" => Subject::At(Level::Note),
@@ -54,8 +62,10 @@ impl Levels {
             "errors" => Subject::At(Level::Error),
             name => match rule(name) {
                 Some(rule) => Subject::Rule(rule.name),
+                None if let Some(own) = site_rules.iter().find(|own| **own == name) => Subject::Rule(own),
                 None => {
-                    let meant = nearest(name, RULES.iter().map(|rule| rule.name));
+                    let known = RULES.iter().map(|rule| rule.name).chain(site_rules.iter().copied());
+                    let meant = nearest(name, known);
                     let hint = meant.map_or(String::new(), |meant| format!("; did you mean `{meant}`?"));
                     return Err(format!("there is no rule `{name}`{hint}"));
                 }

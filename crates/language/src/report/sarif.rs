@@ -204,14 +204,12 @@ fn to_json(value: &impl Serialize) -> String {
 }
 
 fn descriptor(rule: &Rule) -> Descriptor<'_> {
-    let markdown = rule.markdown().map(|line| format!("{line}\n")).collect::<String>();
-    let why = markdown.trim_start_matches("# Why\n").split("\n# ").next().unwrap_or_default();
-    let why = why.split_whitespace().collect::<Vec<_>>().join(" ");
+    let markdown = rule.markdown();
     Descriptor {
         id: rule.name,
         name: rule.name.split('-').map(capitalised).collect(),
-        short_description: Message { text: rule.summary() },
-        full_description: Message { text: why },
+        short_description: Message { text: rule.summary().to_owned() },
+        full_description: Message { text: rule.why() },
         help: Help { text: markdown.clone(), markdown },
         default_configuration: Configuration { level: rule.level.as_str() },
     }

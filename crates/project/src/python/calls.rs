@@ -344,7 +344,14 @@ impl<'a> Walk<'_, 'a> {
                 let copy = self.dicts[at].clone();
                 self.new_dict(copy)
             }
-            "items" | "keys" | "values" => Abs::Unknown,
+            "items" | "keys" | "values" if !self.dicts[at].keys.is_empty() => {
+                let pair = |(key, (_, value)): (&String, &(bool, Abs<'a>))| match name {
+                    "keys" => Abs::text(key),
+                    "values" => value.clone(),
+                    _ => Abs::List(Rc::new(vec![Abs::text(key), value.clone()])),
+                };
+                Abs::List(Rc::new(self.dicts[at].keys.iter().map(pair).collect()))
+            }
             _ => Abs::Unknown,
         }
     }

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 /// A line of a source file.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Evidence {
     /// The file, as it was given.
     pub file: String,

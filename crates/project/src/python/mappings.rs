@@ -344,9 +344,11 @@ impl<'a> Walk<'_, 'a> {
                     }
                 }
                 let Some(key) = key.as_text() else { return };
-                let always = self.depth == 0 && self.certain;
+                // Whatever is read after it outside of branches finds it, even if some messages end before.
+                let in_every_case = self.depth == 0;
                 for place in at.inner(&Segment::Key(key.to_owned())).places {
                     let slot = (place.root, place.path);
+                    let always = in_every_case || self.overlay.get(&slot).is_some_and(|(_, always)| *always);
                     // What is put back changed is still what came.
                     let is_own = value
                         .as_at()

@@ -84,7 +84,10 @@ forms! {
     /// The name of a rule.
     Rule "rule" = |_| json_schema!({
         "description": "The name of a rule.",
-        "enum": RULES.iter().map(|rule| rule.name).collect::<Vec<_>>(),
+        "anyOf": [
+            { "enum": RULES.iter().map(|rule| rule.name).collect::<Vec<_>>() },
+            { "description": "A rule of the site, from `[site-rules]`.", "type": "string", "pattern": "^site/" },
+        ],
     });
     /// The name of a kind of files.
     Kind "kind" = |_| json_schema!({

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::forms::{JsonPointer, Kind, Levels, Parameter, Rule};
+use super::site_rules;
 use zrecipe_language::contract::BuiltIn;
 
 /// `zrecipe.toml`: what a project or a site sets once instead of typing it. Paths are relative to the file; the command
@@ -48,6 +49,9 @@ pub(super) struct Written {
     /// level by itself; a rule's own name comes before those.
     #[schemars(with = "Levels", example = BTreeMap::from([("two-destinations", "allow")]))]
     pub rules: WrittenLevels,
+    /// Rules of the site, by their names: `[site-rules.queue-names]` is the rule `site/queue-names`.
+    #[schemars(with = "BTreeMap<String, site_rules::WrittenRule>")]
+    pub site_rules: site_rules::Written,
     /// Levels for some files only; later ones come before earlier ones.
     pub overrides: Vec<WrittenOverride>,
     /// Findings that are not reported.

@@ -1,29 +1,50 @@
 //! `zrecipe contract check`: whether contracts are still what the source of the services says.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::extracted;
+use crate::cli::impact::{ExitCode, FORMATS, render, summary};
 use crate::cli::{Error, Session, print, say};
+use zrecipe_language::compile::Reading;
+use zrecipe_language::contract::{Contract, Contracts};
 use zrecipe_language::diagnostic::counted;
+use zrecipe_language::document::DocumentKind;
 use zrecipe_language::syntax::json::read_value;
 use zrecipe_language::value::Value;
-use zrecipe_project::library;
-use zrecipe_project::python::Draft;
+use zrecipe_project::comparison::{Checked, Report, services};
+use zrecipe_project::judge::CheckOptions;
 use zrecipe_project::python::drift::{Difference, differences};
+use zrecipe_project::python::{Draft, is_source};
+use zrecipe_project::revision::Checkout;
+use zrecipe_project::{library, project};
 
 /// Compare the contracts with the Python source of the services today
 ///
 /// Prints what differs, with the line in the source, and ends with 1 if something does. `+` is what the source has and
 /// the contract does not, `-` the other way round, `~` what is different. Contracts of services that are not in the
 /// source are skipped.
+///
+/// With `--since REVISION` the source of a git revision is compared with the source today. `!` marks a change that
+/// breaks recipes, with the steps that break; the command ends with 1 if there is one. Recipes are those of
+/// `--recipes`, of `recipe-directories` in zrecipe.toml, or of the working directory.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Directories with Python packages, or single files; `python` of `[contracts]` in zrecipe.toml unless given.
     #[arg(value_name = "PATH")]
     paths: Vec<PathBuf>,
     /// Contracts to compare: files or patterns; those of zrecipe.toml unless given (repeatable).
-    #[arg(long = "contract", value_name = "FILE")]
+    #[arg(long = "contract", value_name = "FILE", conflicts_with = "since")]
     contracts: Vec<PathBuf>,
+    /// Compare with the source in this git revision, and show which recipes the changes break.
+    #[arg(long, value_name = "REVISION")]
+    since: Option<String>,
+    /// Recipes to check with `--since`: files or directories (repeatable).
+    #[arg(long, value_name = "PATH", requires = "since")]
+    recipes: Vec<PathBuf>,
+    /// How to write the changes since a revision.
+    #[arg(long, value_name = "FORMAT", default_value = "text", value_parser = FORMATS, requires = "since")]
+    format: String,
 }
 
 /// Runs the command.
@@ -35,6 +56,9 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
     if paths.is_empty() {
         let error = Error::new("no Python source is named");
         return Err(error.hint("name directories on the command line, or as `python` of `[contracts]` in zrecipe.toml"));
+    }
+    if let Some(revision) = &args.since {
+        return since(revision, paths, args, session);
     }
     let from = extracted(paths)?;
     let found = from.drafts;
@@ -51,7 +75,7 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
     for path in &files {
         let source = library::read(path, &path.to_string_lossy(), session.settings.max_bytes());
         let source = source.map_err(|error| Error::new(error.to_string()))?;
-        let tree = zrecipe_language::syntax::parse(std::sync::Arc::new(source));
+        let tree = zrecipe_language::syntax::parse(Arc::new(source));
         if tree.is_broken() {
             return Err(Error::new(format!("{} cannot be read", path.display()))
                 .hint(format!("`zrecipe check {}` shows all that is wrong", path.display())));
@@ -77,6 +101,66 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
         if skipped == 0 { String::new() } else { format!(", skipped {skipped} that the source does not have") };
     say(&format!("compared {} with the source{beside}", counted(compared, "contract")));
     if report.is_empty() { Ok(()) } else { Err(Error::findings()) }
+}
+
+/// What changed in the source since a revision, and what that breaks.
+fn since(revision: &str, paths: &[PathBuf], args: &Args, session: &Session) -> Result<(), Error> {
+    let now = extracted(paths)?;
+    let mut before = Vec::new();
+    // A path that is new has no contracts there.
+    for path in paths {
+        let is_source = |path: &Path| path.file_name().is_some_and(|name| is_source(&name.to_string_lossy()));
+        let checkout = Checkout::new(path, revision, &is_source)?;
+        if let Some(inside) = checkout.inside(path).filter(|inside| inside.exists()) {
+            before.extend(extracted(&[inside])?.drafts);
+        }
+    }
+    for finding in &now.findings {
+        say(&format!("{}: {}", finding.evidence, finding.message));
+    }
+    let built_in = session.settings.built_in;
+    let contracts = |drafts: &[Draft]| -> Result<Contracts, Error> {
+        let parse = |draft: &Draft| Contract::parse(&draft.file, &draft.text()).map(Arc::new).map_err(Error::new);
+        Ok(Contracts::assemble(drafts.iter().map(parse).collect::<Result<Vec<_>, Error>>()?, built_in))
+    };
+    let (old, new) = (contracts(&before)?, contracts(&now.drafts)?);
+    let recipes = recipes(args, session)?;
+    let checked: Vec<Checked<'_>> =
+        recipes.iter().map(|(path, reading)| Checked { name: reading.source.name(), path, reading }).collect();
+    let entries = services(&old, &new, &session.project, &checked, &[]);
+    let report = Report { entries, recipes: checked.len(), contracts: now.drafts.len().max(before.len()) };
+    print(&render(&report, &args.format))?;
+    say(&summary(&report));
+    ExitCode::Breaking.apply(&report)
+}
+
+/// The recipes that changes of services may break.
+fn recipes(args: &Args, session: &Session) -> Result<Vec<(PathBuf, Arc<Reading>)>, Error> {
+    let mut places = args.recipes.clone();
+    if places.is_empty() {
+        places.clone_from(&session.settings.recipe_directories);
+    }
+    if places.is_empty() {
+        places.push(PathBuf::from("."));
+    }
+    let here = std::env::current_dir().ok();
+    let mut found = Vec::new();
+    for place in places {
+        let files = if place.is_file() { vec![place] } else { project::walk(&place).map_err(Error::new)? };
+        for file in files {
+            let below = here.as_ref().and_then(|here| file.strip_prefix(here).ok()).or(file.strip_prefix("./").ok());
+            let file = below.map_or(file.clone(), Path::to_owned);
+            let Ok(source) = library::read(&file, &file.to_string_lossy(), session.settings.max_bytes()) else {
+                continue;
+            };
+            let request = CheckOptions { path: Some(&file), ..CheckOptions::default() };
+            let compilation = session.structure(Arc::new(source), request);
+            if compilation.document.kind() == DocumentKind::Recipe && project::is_ours(&compilation) {
+                found.push((file, compilation.reading));
+            }
+        }
+    }
+    Ok(found)
 }
 
 fn add(report: &mut String, name: &str, all: &[Difference]) {

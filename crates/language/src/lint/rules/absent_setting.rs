@@ -4,6 +4,8 @@ use crate::diagnostic::Sink;
 use crate::lint::Context;
 
 declare_rule! {
+    /// A plugin lacks a setting that its users need.
+    ///
     /// # Why
     /// Some settings may be left out, and what uses them then fails: the Mailer asks for `from` with every mail, even if a
     /// recipe names a sender, and without `user_token` nothing can be asked of Slurm.
@@ -21,6 +23,9 @@ declare_rule! {
     /// environments: {live: [mail]}
     /// mail: {plugin: smtp, host: mail.example.org, port: 25, from: zocalo@example.org}
     /// ```
+    ///
+    /// # When not to follow it
+    /// No service of the site uses the setting: no recipe sends mail, for example, and nothing asks Slurm.
     "absent-setting", Warning, about [Site, Plugin]
 }
 

@@ -6,6 +6,8 @@ use crate::diagnostic::Sink;
 use crate::lint::Context;
 
 declare_rule! {
+    /// Environments of the site are names for each other.
+    ///
     /// # Why
     /// Environments that are names for each other lead to no blocks, and make the whole configuration invalid: no
     /// service and no tool starts.
@@ -26,6 +28,9 @@ declare_rule! {
     ///   default: live
     /// places: {plugin: storage, zocalo.recipe_directory: /site/recipes}
     /// ```
+    ///
+    /// # When not to follow it
+    /// Never: the site configuration cannot be used.
     "alias-cycle", Error, about [Site]
 }
 

@@ -7,11 +7,11 @@ use crate::lint::Context;
 use crate::value::write_string;
 
 declare_rule! {
+    /// A step does not say which service of its queue it means.
+    ///
     /// # Why
     /// A step on a queue that several services share is checked only if it names its service. Without the name none of
     /// their contracts is sure to hold.
-    ///
-    /// Ignore the finding where the services take the same parameters.
     ///
     /// # Example
     /// With two contracts for one queue:
@@ -32,6 +32,9 @@ declare_rule! {
     ///   "start": [[1, []]]
     /// }
     /// ```
+    ///
+    /// # When not to follow it
+    /// The services on the queue take the same parameters.
     "ambiguous-contract", Warning
 }
 

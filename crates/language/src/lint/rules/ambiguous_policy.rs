@@ -7,6 +7,8 @@ use crate::lint::Context;
 use crate::topology::Policy;
 
 declare_rule! {
+    /// Two policies of one priority match the same queue.
+    ///
     /// # Why
     /// Of all policies that match a queue one applies, that with the greatest `priority`; policies are never merged.
     /// Of two with the same priority it is either: nobody can say which.
@@ -56,6 +58,9 @@ declare_rule! {
     ///       type: quorum
     ///   vhost: zocalo
     /// ```
+    ///
+    /// # When not to follow it
+    /// The policies have the same definition, so that it does not matter which one applies.
     "ambiguous-policy", Warning, about [Broker]
 }
 

@@ -5,6 +5,8 @@ use crate::lint::Context;
 use crate::template::Piece;
 
 declare_rule! {
+    /// A replacement takes another placeholder than it seems to.
+    ///
     /// # Why
     /// `{$REPLACE:a}/{b}` begins like a replacement and ends with a brace, so the whole string is replaced by the
     /// value of its *last* placeholder: `b`, without the slash. Likewise the character after `$REPLACE` is dropped
@@ -19,6 +21,9 @@ declare_rule! {
     /// ```json
     /// { "1": { "queue": "images", "parameters": { "file": "{dir}/{name}" } }, "start": [[1, []]] }
     /// ```
+    ///
+    /// # When not to follow it
+    /// Never: write the replacement as the whole string.
     "ambiguous-replace", Error
 }
 

@@ -7,6 +7,8 @@ use crate::syntax::ProblemKind;
 use crate::syntax::yaml::readings;
 
 declare_rule! {
+    /// YAML 1.1 reads a value differently from YAML 1.2.
+    ///
     /// # Why
     /// The Python services read YAML 1.1, where `on` is a boolean, `012` is ten and `12:30` is a number of seconds.
     /// Editors and most other programs read YAML 1.2, and so do many people.
@@ -22,6 +24,9 @@ declare_rule! {
     /// 1: {queue: images, parameters: {mode: "0755"}}
     /// start: [[1, []]]
     /// ```
+    ///
+    /// # When not to follow it
+    /// Only Python services read the file, and the value of YAML 1.1 is meant.
     "ambiguous-scalar", Note, about any
 }
 

@@ -5,6 +5,8 @@ use crate::lint::Context;
 use crate::template::ParseErrorKind;
 
 declare_rule! {
+    /// A placeholder reads an attribute of a Python object.
+    ///
     /// # Why
     /// In Python `{x.name}` reads an attribute of an object inside the interpreter. Parameters have none worth
     /// reading, and through it a recipe could put passwords of the dispatcher into a message. zrecipe refuses it.
@@ -18,6 +20,9 @@ declare_rule! {
     /// ```json
     /// { "1": { "queue": "images", "parameters": { "id": "{sample[id]}" } }, "start": [[1, []]] }
     /// ```
+    ///
+    /// # When not to follow it
+    /// Never: zrecipe refuses such recipes, and the dispatcher should.
     "attribute-placeholder", Error
 }
 

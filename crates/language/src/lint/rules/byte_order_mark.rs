@@ -5,6 +5,8 @@ use crate::lint::Context;
 use crate::source::Span;
 
 declare_rule! {
+    /// An invisible mark stands before the text.
+    ///
     /// # Why
     /// Some Windows editors put an invisible mark before the text. The Python services do not read a recipe that
     /// begins with one; zrecipe does.
@@ -19,6 +21,9 @@ declare_rule! {
     /// ```json
     /// { "1": { "queue": "images" }, "start": [[1, []]] }
     /// ```
+    ///
+    /// # When not to follow it
+    /// Only zrecipe reads the file.
     "byte-order-mark", Warning, about any
 }
 

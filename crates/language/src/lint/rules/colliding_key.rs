@@ -10,6 +10,8 @@ use crate::template::{has_braces, parse};
 use crate::value::Value;
 
 declare_rule! {
+    /// A placeholder makes two keys of an object equal.
+    ///
     /// # Why
     /// Placeholders work in keys, too. Two keys that become one lose a value, and a parameter that turns a key of
     /// a step into `queue` or `output` would send messages where the recipe's author never meant them to go.
@@ -28,6 +30,9 @@ declare_rule! {
     ///   "start": [[1, []]]
     /// }
     /// ```
+    ///
+    /// # When not to follow it
+    /// The parameter never has the value that makes the keys equal.
     "colliding-key", Error
 }
 

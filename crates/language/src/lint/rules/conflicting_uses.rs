@@ -4,6 +4,8 @@ use crate::diagnostic::Sink;
 use crate::lint::Context;
 
 declare_rule! {
+    /// Two uses of a parameter ask for different types.
+    ///
     /// # Why
     /// A parameter has one value. Where one place takes an item out of it and another formats it as a number, or
     /// the contracts of two services ask for different types, whatever is given is wrong in one of them.
@@ -25,6 +27,9 @@ declare_rule! {
     ///   "start": [[1, []]]
     /// }
     /// ```
+    ///
+    /// # When not to follow it
+    /// A contract states a type that its service does not check. Then correct the contract.
     "conflicting-uses", Error
 }
 

@@ -6,6 +6,8 @@ use crate::lint::Context;
 use crate::recipe::Role;
 
 declare_rule! {
+    /// Steps form a circle.
+    ///
     /// # Why
     /// A recipe must come to an end. Messages in a circle would go round for ever.
     ///
@@ -27,6 +29,9 @@ declare_rule! {
     ///   "start": [[1, []]]
     /// }
     /// ```
+    ///
+    /// # When not to follow it
+    /// Never: the dispatcher refuses such recipes.
     "cycle", Error
 }
 

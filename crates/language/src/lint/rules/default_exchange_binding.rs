@@ -5,6 +5,8 @@ use crate::lint::Context;
 use crate::topology::Destination;
 
 declare_rule! {
+    /// A binding names the default exchange.
+    ///
     /// # Why
     /// The default exchange, whose name is empty, leads to every queue under the queue's own name. RabbitMQ refuses
     /// any other binding from it or to it.
@@ -36,6 +38,9 @@ declare_rule! {
     ///   routing_key: pictures
     ///   vhost: zocalo
     /// ```
+    ///
+    /// # When not to follow it
+    /// Never: RabbitMQ refuses the binding.
     "default-exchange-binding", Error, about [Broker]
 }
 

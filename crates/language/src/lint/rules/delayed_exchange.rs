@@ -4,6 +4,8 @@ use crate::diagnostic::Sink;
 use crate::lint::Context;
 
 declare_rule! {
+    /// A step has a delay and an exchange; the exchange is not used.
+    ///
     /// # Why
     /// A delayed message is sent to the broker's exchange `delayed`, which passes it on to the queue. What the step
     /// says under `exchange` is not looked at.
@@ -17,6 +19,9 @@ declare_rule! {
     /// ```json
     /// { "1": { "queue": "images", "exchange": "results" }, "start": [[1, []]] }
     /// ```
+    ///
+    /// # When not to follow it
+    /// The exchange has been left in place for the time when the delay is removed.
     "delayed-exchange", Warning
 }
 

@@ -4,6 +4,8 @@ use crate::diagnostic::Sink;
 use crate::lint::Context;
 
 declare_rule! {
+    /// A broadcast to a topic has a delay.
+    ///
     /// # Why
     /// Delays are for queues. The Python services crash when they are to send a broadcast to `topic` with a
     /// `transport-delay`.
@@ -17,6 +19,9 @@ declare_rule! {
     /// ```json
     /// { "1": { "queue": "images", "transport-delay": 5 }, "start": [[1, []]] }
     /// ```
+    ///
+    /// # When not to follow it
+    /// Only zrecipe's own services run the recipe.
     "delayed-topic", Error
 }
 

@@ -4,6 +4,8 @@ use crate::diagnostic::Sink;
 use crate::lint::{Context, renamed};
 
 declare_rule! {
+    /// A parameter is deprecated by the contract of its service.
+    ///
     /// # Why
     /// The contract of the service says that the parameter goes away, and what takes its place.
     ///
@@ -20,6 +22,9 @@ declare_rule! {
     /// ```json
     /// { "1": { "queue": "images", "parameters": { "rotation": 5 } }, "start": [[1, []]] }
     /// ```
+    ///
+    /// # When not to follow it
+    /// The recipe must also work with an older release of the service.
     "deprecated-parameter", Warning
 }
 

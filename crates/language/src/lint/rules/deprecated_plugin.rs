@@ -10,6 +10,8 @@ use crate::syntax::{Kind, NodeRef};
 use crate::value::write_string;
 
 declare_rule! {
+    /// A block uses the deprecated plugin `graylog`.
+    ///
     /// # Why
     /// Zocalo announces the end of the plugin `graylog`: the plugin `logging` does the same, and says for each logger
     /// what is sent. The fix keeps the server and the levels that services set by themselves. It is not offered where
@@ -44,6 +46,9 @@ declare_rule! {
     ///     zocalo: {level: DEBUG}
     ///   root: {level: WARNING, handlers: [graylog]}
     /// ```
+    ///
+    /// # When not to follow it
+    /// Services of the site still run a release of Zocalo without the plugin `logging`.
     "deprecated-plugin", Note, about [Site, Plugin]
 }
 

@@ -9,6 +9,8 @@ use crate::topology::Word;
 use crate::value::Value;
 
 declare_rule! {
+    /// A queue, policy, exchange or host is declared twice.
+    ///
     /// # Why
     /// Zocalo refuses a configuration in which two groups name one queue, or two policies have one name, and applies
     /// nothing of it. RabbitMQ refuses an exchange that is declared again as another one. Of two virtual hosts or two
@@ -35,6 +37,9 @@ declare_rule! {
     /// - names: [trigger]
     ///   vhost: zocalo
     /// ```
+    ///
+    /// # When not to follow it
+    /// Never: remove one of the declarations.
     "duplicate-declaration", Error, about [Broker]
 }
 

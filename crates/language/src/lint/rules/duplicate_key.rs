@@ -5,6 +5,8 @@ use crate::lint::Context;
 use crate::syntax::{Kind, NodeRef};
 
 declare_rule! {
+    /// An object has the same key twice; only the last counts.
+    ///
     /// # Why
     /// JSON readers keep the last of several values and drop the others without a word. The exception is house
     /// style: a step's key with a string or a list of strings, before the step, is a comment.
@@ -25,6 +27,9 @@ declare_rule! {
     ///   "start": [[1, []]]
     /// }
     /// ```
+    ///
+    /// # When not to follow it
+    /// The first one is a comment. Then write it as a string before the step.
     "duplicate-key", Error, about any
 }
 

@@ -6,6 +6,8 @@ use crate::diagnostic::Sink;
 use crate::lint::Context;
 
 declare_rule! {
+    /// Two keys are the same step number.
+    ///
     /// # Why
     /// `"1"` and `"01"` are different keys and the same step: one definition is lost.
     ///
@@ -18,6 +20,9 @@ declare_rule! {
     /// ```json
     /// { "1": { "queue": "images" }, "2": { "queue": "archiver" }, "start": [[1, []], [2, []]] }
     /// ```
+    ///
+    /// # When not to follow it
+    /// Never: one of the steps is lost.
     "duplicate-step", Error
 }
 

@@ -4,6 +4,8 @@ use crate::diagnostic::Sink;
 use crate::lint::Context;
 
 declare_rule! {
+    /// A policy has no settings.
+    ///
     /// # Why
     /// RabbitMQ refuses a policy without a setting, and Zocalo stops there.
     ///
@@ -32,6 +34,9 @@ declare_rule! {
     /// - names: [images]
     ///   vhost: zocalo
     /// ```
+    ///
+    /// # When not to follow it
+    /// Never: RabbitMQ refuses the policy.
     "empty-policy", Error, about [Broker]
 }
 

@@ -5,6 +5,8 @@ use crate::lint::Context;
 use crate::syntax::Kind;
 
 declare_rule! {
+    /// `start` names no step.
+    ///
     /// # Why
     /// `start` lists the steps that get the first messages. If it is empty nothing would ever happen.
     ///
@@ -17,6 +19,9 @@ declare_rule! {
     /// ```json
     /// { "1": { "queue": "images" }, "start": [[1, []]] }
     /// ```
+    ///
+    /// # When not to follow it
+    /// The recipe is a template that another program completes.
     "empty-start", Error
 }
 

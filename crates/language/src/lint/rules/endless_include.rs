@@ -5,6 +5,8 @@ use crate::lint::Context;
 use crate::site::{Include, Site};
 
 declare_rule! {
+    /// Files of the site configuration include each other.
+    ///
     /// # Why
     /// A configuration that includes itself, or files that include each other, cannot be read to the end.
     ///
@@ -25,6 +27,9 @@ declare_rule! {
     /// environments: {}
     /// include: [common.yml]
     /// ```
+    ///
+    /// # When not to follow it
+    /// Never: the site configuration cannot be read.
     "endless-include", Error, about [Site]
 }
 

@@ -4,6 +4,8 @@ use crate::diagnostic::Sink;
 use crate::lint::Context;
 
 declare_rule! {
+    /// A link leads to `start` or `error`.
+    ///
     /// # Why
     /// `start` and `error` are no steps and cannot receive a message.
     ///
@@ -16,6 +18,9 @@ declare_rule! {
     /// ```json rules=error-to-start
     /// { "1": { "queue": "images" }, "start": [[1, []]], "error": [1] }
     /// ```
+    ///
+    /// # When not to follow it
+    /// Never: the dispatcher refuses such recipes.
     "error-to-start", Error
 }
 

@@ -7,6 +7,8 @@ use crate::site::{Look, Site, secrets};
 use crate::syntax::NodeRef;
 
 declare_rule! {
+    /// Everyone on the machine can read a password.
+    ///
     /// # Why
     /// A plugin block stands in a file of its own so that only services can read its password: a file that everyone on
     /// the machine may read gives it away. The site configuration itself must be readable by all who use Zocalo, so
@@ -27,6 +29,9 @@ declare_rule! {
     /// places: {plugin: storage, zocalo.recipe_directory: /site/recipes}
     /// broker: secrets/broker.yml
     /// ```
+    ///
+    /// # When not to follow it
+    /// All users of the machine may know the password, or the file is a template without real passwords.
     "exposed-secret", Warning, about [Site]
 }
 

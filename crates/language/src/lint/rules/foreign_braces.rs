@@ -4,6 +4,8 @@ use crate::diagnostic::{Level, Sink};
 use crate::lint::Context;
 
 declare_rule! {
+    /// Braces of another language are read as a placeholder.
+    ///
     /// # Why
     /// Every string of a recipe goes through Python's `str.format`, commands and JSON in a text included.
     /// `awk '{print $1}'` and `${HOME}` stay as they are, because no parameter has such a name. But `{"id": 1}` is
@@ -19,6 +21,9 @@ declare_rule! {
     /// ```json
     /// { "1": { "queue": "images", "parameters": { "options": "{{\"id\": 1}}" } }, "start": [[1, []]] }
     /// ```
+    ///
+    /// # When not to follow it
+    /// The text has been tried with all parameters that the recipe is given.
     "foreign-braces", Warning
 }
 

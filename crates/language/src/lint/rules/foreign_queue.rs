@@ -4,6 +4,8 @@ use crate::diagnostic::Sink;
 use crate::lint::Context;
 
 declare_rule! {
+    /// A step is on the queue of another service.
+    ///
     /// # Why
     /// The service's name is for people; the queue decides who gets the message. When a service is on one queue in all
     /// other recipes, and the queue it is given here is that of another service, the message goes to the wrong one.
@@ -24,6 +26,9 @@ declare_rule! {
     ///   "start": [[1, []]]
     /// }
     /// ```
+    ///
+    /// # When not to follow it
+    /// The service has a further queue that the other recipes do not use yet. A contract states its queues.
     "foreign-queue", Warning
 }
 

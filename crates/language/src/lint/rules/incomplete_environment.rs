@@ -5,6 +5,8 @@ use crate::lint::Context;
 use crate::site::{plugin_of, plugins};
 
 declare_rule! {
+    /// An environment of the site lacks a storage or a broker.
+    ///
     /// # Why
     /// In an environment without a block of `storage` the dispatcher stops at its start, and in one without a broker
     /// services look for one on their own machine. An environment with neither may be there to be added to another one.
@@ -29,6 +31,9 @@ declare_rule! {
     /// broker: {plugin: stomp, host: mq.example.org, port: 61613, username: "", password: "", prefix: zocalo}
     /// places: {plugin: storage, zocalo.recipe_directory: /site/recipes}
     /// ```
+    ///
+    /// # When not to follow it
+    /// The environment is only used together with another one.
     "incomplete-environment", Note, about [Site]
 }
 

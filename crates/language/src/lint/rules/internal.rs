@@ -7,6 +7,8 @@ use crate::source::Span;
 use crate::syntax::ProblemKind;
 
 declare_rule! {
+    /// zrecipe itself failed while it checked the file.
+    ///
     /// # Why
     /// zrecipe has a bug that this file reveals: an internal error stopped the check of the file. All other files
     /// are checked as usual. Please report the bug, with the place that the message names and with the file.
@@ -26,6 +28,9 @@ declare_rule! {
     /// environments: {live: [broker]}
     /// broker: secrets/broker.yml
     /// ```
+    ///
+    /// # When not to follow it
+    /// Never: please report it. The finding says nothing about the file.
     "internal", Error, about any
 }
 

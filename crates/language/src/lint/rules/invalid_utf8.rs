@@ -4,6 +4,8 @@ use crate::diagnostic::Sink;
 use crate::lint::Context;
 
 declare_rule! {
+    /// The file is not UTF-8.
+    ///
     /// # Why
     /// JSON is UTF-8. A file in another encoding is refused by the services or, worse, read with wrong characters
     /// in file names.
@@ -18,6 +20,9 @@ declare_rule! {
     /// ```json
     /// { "1": { "queue": "é" }, "start": [[1, []]] }
     /// ```
+    ///
+    /// # When not to follow it
+    /// Never: save the file as UTF-8.
     "invalid-utf8", Error, about any
 }
 

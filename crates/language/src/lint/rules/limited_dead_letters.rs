@@ -5,6 +5,8 @@ use crate::lint::Context;
 use crate::topology::{Policy, Queue, Topology};
 
 declare_rule! {
+    /// A delivery limit applies to a dead-letter queue.
+    ///
     /// # Why
     /// A policy for all queues is one for their dead-letter queues, too. To look at a message in a quorum queue and put
     /// it back counts as a delivery, whether the management page or a tool does it. When a dead letter has come back
@@ -45,6 +47,9 @@ declare_rule! {
     ///       dead-letter-routing-key-pattern: dlq.{name}
     ///   vhost: zocalo
     /// ```
+    ///
+    /// # When not to follow it
+    /// Dead letters are classic queues, or nobody looks at them before they are sent again.
     "limited-dead-letters", Warning, about [Broker]
 }
 

@@ -5,6 +5,8 @@ use crate::lint::Context;
 use crate::syntax::ProblemKind;
 
 declare_rule! {
+    /// An escape is one half of a character.
+    ///
     /// # Why
     /// `\ud83d` alone is half of a character. Python carries it along until something writes it to a file or a log
     /// and fails.
@@ -18,6 +20,9 @@ declare_rule! {
     /// ```json
     /// { "1": { "queue": "images", "parameters": { "title": "done \ud83d\ude00" } }, "start": [[1, []]] }
     /// ```
+    ///
+    /// # When not to follow it
+    /// Never: nothing can write the character to a file.
     "lone-surrogate", Error, about any
 }
 

@@ -4,6 +4,8 @@ use crate::diagnostic::Sink;
 use crate::lint::Context;
 
 declare_rule! {
+    /// A queue drops messages without a dead letter.
+    ///
     /// # Why
     /// A policy can limit how long messages wait in a queue, and how many. What is beyond the limit becomes a dead
     /// letter. Where there are none it is gone without a word: with a `message-ttl` of 0, everything that no service
@@ -40,6 +42,9 @@ declare_rule! {
     /// ```json
     /// { "1": { "queue": "archiver" }, "start": [[1, []]] }
     /// ```
+    ///
+    /// # When not to follow it
+    /// The messages are worthless after a short time, such as progress reports.
     "lossy-queue", Warning
 }
 

@@ -4,6 +4,8 @@ use crate::diagnostic::Sink;
 use crate::lint::Context;
 
 declare_rule! {
+    /// A contract does not have the form of contracts.
+    ///
     /// # Why
     /// A contract says what a service promises: a file with its `names` and `queues`, and JSON Schemas of what it
     /// takes and sends. What is misspelt in one is never checked in any recipe. The form of contracts is
@@ -18,6 +20,9 @@ declare_rule! {
     /// ```json
     /// { "names": ["Images"], "queues": ["images"], "parameters": { "type": "object" } }
     /// ```
+    ///
+    /// # When not to follow it
+    /// Never: no recipe is checked against the contract.
     "malformed-contract", Error, about [Contract]
 }
 

@@ -8,6 +8,8 @@ use crate::template::Template;
 use crate::value::Value;
 
 declare_rule! {
+    /// A delay is not a number of seconds.
+    ///
     /// # Why
     /// `transport-delay` is the number of seconds by which a message to this step is delayed. Text is none, and
     /// `{seconds}` always becomes text: for the value itself write `{$REPLACE:seconds}`.
@@ -21,6 +23,9 @@ declare_rule! {
     /// ```json
     /// { "1": { "queue": "images", "transport-delay": 5 }, "start": [[1, []]] }
     /// ```
+    ///
+    /// # When not to follow it
+    /// Never: the dispatcher refuses such recipes, or the service fails.
     "malformed-delay", Error
 }
 

@@ -6,6 +6,8 @@ use crate::syntax::Kind;
 use crate::value::write_string;
 
 declare_rule! {
+    /// A queue, topic or exchange is not a name.
+    ///
     /// # Why
     /// `queue`, `topic` and `exchange` are names. Anything else is turned into text, and the message goes to a
     /// queue called `[7]` that nobody listens on, or nowhere.
@@ -19,6 +21,9 @@ declare_rule! {
     /// ```json
     /// { "1": { "queue": "images" }, "start": [[1, []]] }
     /// ```
+    ///
+    /// # When not to follow it
+    /// Never: no service consumes from a queue of that name.
     "malformed-destination", Error
 }
 

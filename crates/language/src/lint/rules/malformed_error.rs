@@ -6,6 +6,8 @@ use crate::recipe::Target;
 use crate::syntax::Kind;
 
 declare_rule! {
+    /// The top-level `error` is not a list of step numbers.
+    ///
     /// # Why
     /// The top-level `error` is a list of step numbers. The Python services crash on anything else.
     ///
@@ -18,6 +20,9 @@ declare_rule! {
     /// ```json rules=malformed-error
     /// { "1": { "queue": "images" }, "start": [[1, []]], "error": [1] }
     /// ```
+    ///
+    /// # When not to follow it
+    /// Never: the Python services crash.
     "malformed-error", Error
 }
 

@@ -6,6 +6,8 @@ use crate::source::Span;
 use crate::syntax::{Kind, NodeRef};
 
 declare_rule! {
+    /// Hosts and ports of the broker do not fit together.
+    ///
     /// # Why
     /// The plugin `pika` takes several hosts, separated by commas, and one port for all or one for each: with another
     /// number of ports nothing connects. The text between the commas is taken as it stands, and a host whose name
@@ -24,6 +26,9 @@ declare_rule! {
     /// environments: {test: [broker]}
     /// broker: {plugin: pika, host: "mq1.example.org,mq2.example.org", port: 5672, username: guest, password: guest, vhost: /}
     /// ```
+    ///
+    /// # When not to follow it
+    /// Never: nothing connects to the broker.
     "malformed-hosts", Error, about [Site, Plugin]
 }
 

@@ -6,6 +6,8 @@ use crate::recipe::{Link, Role, Step, Target};
 use crate::syntax::{Kind, NodeRef};
 
 declare_rule! {
+    /// A link is not the number of a step.
+    ///
     /// # Why
     /// A link is the number of a step: `2`, a list of numbers, or an object that gives each channel a number or a
     /// list of them. Keys are written `"2"`, links are not.
@@ -19,6 +21,9 @@ declare_rule! {
     /// ```json
     /// { "1": { "queue": "images", "output": 2 }, "2": { "queue": "archiver" }, "start": [[1, []]] }
     /// ```
+    ///
+    /// # When not to follow it
+    /// Never: the dispatcher refuses such recipes.
     "malformed-link", Error
 }
 

@@ -5,6 +5,8 @@ use crate::lint::Context;
 use crate::syntax::Kind;
 
 declare_rule! {
+    /// The parameters of a step are not an object.
+    ///
     /// # Why
     /// Services look parameters up by name, so `parameters` and `job_parameters` are objects.
     ///
@@ -17,6 +19,9 @@ declare_rule! {
     /// ```json
     /// { "1": { "queue": "images", "parameters": { "size": 1 } }, "start": [[1, []]] }
     /// ```
+    ///
+    /// # When not to follow it
+    /// A service of the site reads a list or a text there; Python services of others do not.
     "malformed-parameters", Error
 }
 

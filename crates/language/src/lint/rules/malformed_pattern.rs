@@ -6,6 +6,8 @@ use crate::syntax::NodeId;
 use crate::topology::Pattern;
 
 declare_rule! {
+    /// A pattern of the broker is no regular expression.
+    ///
     /// # Why
     /// RabbitMQ refuses a policy or a permission whose pattern is no regular expression, and Zocalo stops there. A
     /// pattern is searched for in the name: `.*` matches everything, `^xrc` what begins with `xrc`. The pattern of
@@ -34,6 +36,9 @@ declare_rule! {
     /// exchanges: []
     /// groups: []
     /// ```
+    ///
+    /// # When not to follow it
+    /// Never: RabbitMQ refuses it.
     "malformed-pattern", Error, about [Broker]
 }
 

@@ -5,6 +5,8 @@ use crate::lint::Context;
 use crate::template::{MAX_PATH, ParseErrorKind};
 
 declare_rule! {
+    /// A brace begins or ends no placeholder.
+    ///
     /// # Why
     /// Every string of a recipe goes through Python's `str.format`. A brace that begins or ends no placeholder
     /// rejects the whole request when parameters are put in.
@@ -18,6 +20,9 @@ declare_rule! {
     /// ```json
     /// { "1": { "queue": "images", "parameters": { "pattern": "a{{3" } }, "start": [[1, []]] }
     /// ```
+    ///
+    /// # When not to follow it
+    /// Never: the dispatcher rejects requests for the recipe.
     "malformed-placeholder", Error
 }
 

@@ -11,6 +11,8 @@ use crate::source::Span;
 use crate::syntax::{Kind, NodeRef, ProblemKind, Tree};
 
 declare_rule! {
+    /// A plugin block has wrong settings.
+    ///
     /// # Why
     /// With settings that a plugin does not take no service starts; those of `logging`, and those in a file of their
     /// own, show only when they are used. What each plugin takes is in `schemas/site/`.
@@ -28,6 +30,9 @@ declare_rule! {
     /// environments: {test: [broker]}
     /// broker: {plugin: pika, host: mq.example.org, port: 5672, username: zocalo, password: "31337", vhost: /}
     /// ```
+    ///
+    /// # When not to follow it
+    /// The site has a plugin of its own under the name of one of Zocalo's.
     "malformed-plugin", Error, about [Site, Plugin]
 }
 

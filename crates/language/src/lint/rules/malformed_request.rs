@@ -6,6 +6,8 @@ use crate::lint::Context;
 use crate::syntax::Kind;
 
 declare_rule! {
+    /// A request does not have the form of requests.
+    ///
     /// # Why
     /// A request asks for recipes by their names, in a list, and gives parameters, in an object. The dispatcher rejects
     /// one that is of another form, or that asks for nothing: no recipe is run. What it takes is in its contract.
@@ -19,6 +21,9 @@ declare_rule! {
     /// ```json
     /// { "recipes": ["tomography"], "parameters": { "ispyb_dcid": 1234 } }
     /// ```
+    ///
+    /// # When not to follow it
+    /// A filter of the site completes the request before the dispatcher reads it.
     "malformed-request", Error, about [Request]
 }
 

@@ -3,11 +3,13 @@
 use std::sync::LazyLock;
 
 use crate::diagnostic::Sink;
-use crate::lint::{Context, RULES, SETTINGS_SCHEMA, nearest};
+use crate::lint::{Context, RULES, SETTINGS_SCHEMA, SITE_PREFIX, nearest};
 use crate::schema::Schema;
-use crate::syntax::ProblemKind;
+use crate::syntax::{NodeRef, ProblemKind};
 
 declare_rule! {
+    /// `zrecipe.toml` has an error.
+    ///
     /// # Why
     /// `zrecipe.toml` says which rules hold, and where recipes, contracts and configurations are. While it cannot be
     /// read no command works. Its form is described by `schemas/settings.schema.json`.
@@ -23,6 +25,9 @@ declare_rule! {
     /// [rules]
     /// cycle = "allow"
     /// ```
+    ///
+    /// # When not to follow it
+    /// Never: no command works until it is corrected.
     "malformed-settings", Error, about [Settings]
 }
 
@@ -42,5 +47,27 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
             fault.help = fault.help.or_else(|| meant().map(|meant| format!("did you mean `{meant}`?")));
             sink.report(RULE.of_fault(&fault));
         }
+        unknown_site_rules(cx, sink);
+    }
+}
+
+/// Names of rules of the site that the file does not define.
+fn unknown_site_rules(cx: &Context<'_>, sink: &mut Sink) {
+    let root = cx.tree.root();
+    let defined = root.get("site-rules").into_iter().flat_map(NodeRef::members);
+    let defined: Vec<String> = defined.map(|member| format!("{SITE_PREFIX}{}", member.key.text())).collect();
+    let items = |key: &str| root.get(key).into_iter().flat_map(NodeRef::items);
+    let tables = root.get("rules").into_iter().chain(items("overrides").filter_map(|entry| entry.get("rules")));
+    let keys = tables.flat_map(NodeRef::members).map(|member| member.key);
+    for name in keys.chain(items("suppress").filter_map(|entry| entry.get("rule"))) {
+        let text = name.text();
+        if !text.starts_with(SITE_PREFIX) || defined.iter().any(|known| *known == *text) {
+            continue;
+        }
+        let finding = RULE.at(name.span(), format!("there is no rule `{text}`"));
+        sink.report(match nearest(&text, defined.iter().map(String::as_str)) {
+            Some(meant) => finding.help(format!("did you mean `{meant}`?")),
+            None => finding.help("define it in `[site-rules]`"),
+        });
     }
 }

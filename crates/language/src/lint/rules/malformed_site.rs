@@ -7,6 +7,8 @@ use crate::source::Span;
 use crate::syntax::{Kind, NodeRef};
 
 declare_rule! {
+    /// The site configuration has an error.
+    ///
     /// # Why
     /// One mistake in the form of the site configuration stops every service and every tool at its next start, and
     /// Zocalo names only the first. The file has `version: 1`, `environments`, `include`, and plugin blocks: objects
@@ -28,6 +30,9 @@ declare_rule! {
     ///   live: [broker]
     /// broker: secrets/broker.yml
     /// ```
+    ///
+    /// # When not to follow it
+    /// Never: no service starts.
     "malformed-site", Error, about [Site]
 }
 

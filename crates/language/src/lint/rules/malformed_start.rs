@@ -6,6 +6,8 @@ use crate::recipe::Target;
 use crate::syntax::{Kind, NodeRef};
 
 declare_rule! {
+    /// `start` is not a list of pairs.
+    ///
     /// # Why
     /// `start` is a list of pairs: the number of a step, and the payload of the first message to it.
     ///
@@ -18,6 +20,9 @@ declare_rule! {
     /// ```json
     /// { "1": { "queue": "images" }, "start": [[1, []]] }
     /// ```
+    ///
+    /// # When not to follow it
+    /// Never: the dispatcher refuses such recipes.
     "malformed-start", Error
 }
 

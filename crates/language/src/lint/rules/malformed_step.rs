@@ -5,6 +5,8 @@ use crate::lint::Context;
 use crate::syntax::{Kind, NodeRef};
 
 declare_rule! {
+    /// A step is not an object.
+    ///
     /// # Why
     /// A step is an object that says at least where its messages go.
     ///
@@ -17,6 +19,9 @@ declare_rule! {
     /// ```json
     /// { "1": { "queue": "images" }, "start": [[1, []]] }
     /// ```
+    ///
+    /// # When not to follow it
+    /// Never: the dispatcher refuses such recipes.
     "malformed-step", Error
 }
 

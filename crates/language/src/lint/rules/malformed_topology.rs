@@ -5,6 +5,8 @@ use crate::lint::Context;
 use crate::topology;
 
 declare_rule! {
+    /// The broker configuration has an error.
+    ///
     /// # Why
     /// Zocalo stops at the first part of a broker configuration that is missing or of the wrong type, when the parts
     /// before it have been applied already: `policies`, `exchanges` and `groups` have to be there, if only as empty
@@ -33,6 +35,9 @@ declare_rule! {
     ///       type: quorum
     ///   vhost: zocalo
     /// ```
+    ///
+    /// # When not to follow it
+    /// Never: Zocalo stops when half of it has been applied.
     "malformed-topology", Error, about [Broker]
 }
 

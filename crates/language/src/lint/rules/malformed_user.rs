@@ -4,6 +4,8 @@ use crate::diagnostic::Sink;
 use crate::lint::Context;
 
 declare_rule! {
+    /// The file of a broker's user has an error.
+    ///
     /// # Why
     /// `zocalo.configure_rabbitmq` makes a user of every `.ini` file, and deletes all that no file describes. It stops
     /// at the first file that it cannot read, when other users have been changed already.
@@ -22,6 +24,9 @@ declare_rule! {
     /// password = 1f0b
     /// tags = administrator
     /// ```
+    ///
+    /// # When not to follow it
+    /// The file belongs to another program. Then `[[files]]` in zrecipe.toml states its kind.
     "malformed-user", Error, about [Users]
 }
 

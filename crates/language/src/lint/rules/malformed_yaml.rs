@@ -6,6 +6,8 @@ use crate::syntax::yaml::{MOST_COPIED, MOST_COPIES};
 use crate::syntax::{Problem, ProblemKind};
 
 declare_rule! {
+    /// YAML cannot be read.
+    ///
     /// # Why
     /// A configuration that cannot be read stops every service at its next start, and PyYAML shows the line that it
     /// stumbles over, password included. zrecipe leaves out what a mistake spoils, and reads on: every mistake is
@@ -22,6 +24,9 @@ declare_rule! {
     /// 1: {queue: images, comment: "see: below"}
     /// start: [[1, []]]
     /// ```
+    ///
+    /// # When not to follow it
+    /// Never: correct the file.
     "malformed-yaml", Error, about any
 }
 

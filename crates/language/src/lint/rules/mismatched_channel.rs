@@ -6,6 +6,8 @@ use crate::evidence::Output;
 use crate::lint::Context;
 
 declare_rule! {
+    /// A channel goes to another queue than in all other recipes.
+    ///
     /// # Why
     /// Links are numbers, and a number is easily wrong by one. When the outputs of one name go to one queue in all
     /// other recipes, and this recipe has a step on that queue, the odd one out is probably a mistake.
@@ -30,6 +32,9 @@ declare_rule! {
     ///   "start": [[1, []]]
     /// }
     /// ```
+    ///
+    /// # When not to follow it
+    /// The recipe differs on purpose: it processes the messages of the channel in another way.
     "mismatched-channel", Warning
 }
 

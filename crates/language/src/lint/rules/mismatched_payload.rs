@@ -10,6 +10,8 @@ use crate::schema::{Problem, Schema, Violation};
 use crate::syntax::Kind;
 
 declare_rule! {
+    /// A payload does not fit the service that receives it.
+    ///
     /// # Why
     /// The contracts of two services say what one sends and what the other takes, and the two do not fit: a key is
     /// missing, or of another type. The same holds for a payload in `start`. An empty list there is how recipes
@@ -24,6 +26,9 @@ declare_rule! {
     /// ```json
     /// { "1": { "queue": "processing_recipe" }, "start": [[1, { "recipes": ["one"] }]] }
     /// ```
+    ///
+    /// # When not to follow it
+    /// A contract does not describe what its service sends or takes. Then correct the contract.
     "mismatched-payload", Error
 }
 

@@ -8,6 +8,8 @@ use crate::syntax::NodeId;
 use crate::topology::{Queue, Topology, is_built_in};
 
 declare_rule! {
+    /// Nothing takes the dead letters of a queue.
+    ///
     /// # Why
     /// Messages that are rejected, that expire or that come back too often go to the dead-letter exchange with the
     /// dead-letter routing key. Where no queue takes them RabbitMQ drops them without a word.
@@ -38,6 +40,9 @@ declare_rule! {
     ///       dead-letter-routing-key-pattern: dlq.{name}
     ///   vhost: zocalo
     /// ```
+    ///
+    /// # When not to follow it
+    /// Another file or program declares the dead-letter queue.
     "missing-dead-letter-queue", Error, about [Broker]
 }
 

@@ -5,6 +5,8 @@ use crate::lint::{Context, nearest, renamed};
 use crate::syntax::Kind;
 
 declare_rule! {
+    /// A step has no queue and no topic.
+    ///
     /// # Why
     /// A message to a step without `queue` and `topic` goes nowhere. It is dropped without a trace, and so is
     /// everything that would have come after it.
@@ -18,6 +20,9 @@ declare_rule! {
     /// ```json
     /// { "1": { "service": "Images", "queue": "images" }, "start": [[1, []]] }
     /// ```
+    ///
+    /// # When not to follow it
+    /// Never: its messages are dropped.
     "missing-destination", Error
 }
 

@@ -8,6 +8,8 @@ use crate::site::Look;
 use crate::syntax::{Kind, NodeRef};
 
 declare_rule! {
+    /// A file that the configuration names does not exist.
+    ///
     /// # Why
     /// A plugin block in a file of its own is read when it is activated, so services fail in one environment and run
     /// in another. An included file is read at once. Against a file that `zrecipe.toml` names nothing can be held. A file that this user may not read is a note: credentials are
@@ -26,6 +28,9 @@ declare_rule! {
     /// environments: {live: [broker]}
     /// broker: secrets/broker.yml
     /// ```
+    ///
+    /// # When not to follow it
+    /// The file exists on the machines that run the services, and not on this one.
     "missing-file", Error, about [Site, Settings]
 }
 

@@ -5,13 +5,12 @@ use crate::lint::Context;
 use crate::schema::Problem;
 
 declare_rule! {
+    /// A step does not give a parameter that its service needs.
+    ///
     /// # Why
     /// The contract of the service says that it cannot work without the parameter. Many services read the parameters of
     /// the step and the payload as one mapping. Then the parameter is reported only where it is certain that no payload
     /// has it: `start` begins here without it, or every channel that leads here lacks it.
-    ///
-    /// Ignore the finding where a service of the site adds the parameter in a way that no contract describes. A contract
-    /// of zrecipe itself may not fit another service on the same queue; a contract in zrecipe.toml replaces it.
     ///
     /// # Example
     /// ```json
@@ -25,6 +24,10 @@ declare_rule! {
     ///   "start": [[1, []]]
     /// }
     /// ```
+    ///
+    /// # When not to follow it
+    /// A service of the site adds the parameter in a way that no contract describes. A contract of zrecipe itself may
+    /// not fit another service on the same queue; a contract in zrecipe.toml replaces it.
     "missing-parameter", Error
 }
 

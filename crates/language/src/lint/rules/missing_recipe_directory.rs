@@ -6,6 +6,8 @@ use crate::site::Look;
 use crate::syntax::Kind;
 
 declare_rule! {
+    /// The recipe directory of the site does not exist.
+    ///
     /// # Why
     /// The dispatcher looks up recipes by name in `zocalo.recipe_directory`. It starts without that directory, and
     /// every request for a recipe then becomes a dead letter. The path is taken as it stands: `~` means nothing in it,
@@ -24,6 +26,9 @@ declare_rule! {
     /// environments: {live: [places]}
     /// places: {plugin: storage, zocalo.recipe_directory: /site/recipes}
     /// ```
+    ///
+    /// # When not to follow it
+    /// The directory exists on the machine of the dispatcher, and not on this one.
     "missing-recipe-directory", Warning, about [Site, Plugin]
 }
 

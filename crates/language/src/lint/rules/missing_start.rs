@@ -4,6 +4,8 @@ use crate::diagnostic::Sink;
 use crate::lint::{Context, renamed};
 
 declare_rule! {
+    /// The recipe has no `start`.
+    ///
     /// # Why
     /// `start` lists the steps that get the first messages. Without it nothing would ever happen.
     ///
@@ -16,6 +18,9 @@ declare_rule! {
     /// ```json
     /// { "1": { "queue": "images" }, "start": [[1, []]] }
     /// ```
+    ///
+    /// # When not to follow it
+    /// The recipe is a part that another program completes.
     "missing-start", Error
 }
 

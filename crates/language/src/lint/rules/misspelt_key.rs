@@ -8,6 +8,8 @@ use crate::lint::{Context, renamed};
 use crate::recipe::STEP_KEYS;
 
 declare_rule! {
+    /// A key of a step looks like a known one.
+    ///
     /// # Why
     /// A step may have keys of its own, so `"outptu"` is legal, and ignored.
     ///
@@ -20,6 +22,9 @@ declare_rule! {
     /// ```json
     /// { "1": { "queue": "images", "parameters": { "size": 3 } }, "start": [[1, []]] }
     /// ```
+    ///
+    /// # When not to follow it
+    /// A service of the site reads a key of this name.
     "misspelt-key", Warning
 }
 

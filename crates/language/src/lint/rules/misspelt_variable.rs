@@ -6,6 +6,8 @@ use crate::lint::Context;
 use crate::syntax::{Kind, NodeRef};
 
 declare_rule! {
+    /// A command uses an unknown variable of recipe wrappers.
+    ///
     /// # Why
     /// The commands of a job find the recipe's files by four variables: RECIPEWRAP, RECIPEFILE, RECIPEENV and
     /// RECIPEPOINTER. Another name is empty in the shell, and the program in the job gets no file.
@@ -39,6 +41,9 @@ declare_rule! {
     ///   "start": [[1, []]]
     /// }
     /// ```
+    ///
+    /// # When not to follow it
+    /// The command itself, or a module that it loads, sets the variable.
     "misspelt-variable", Warning
 }
 

@@ -5,6 +5,8 @@ use crate::lint::Context;
 use crate::syntax::ProblemKind;
 
 declare_rule! {
+    /// A number is infinite or not a number.
+    ///
     /// # Why
     /// `NaN`, `Infinity` and numbers such as `1e999` are read by Python and written again as `NaN` or `Infinity`,
     /// which no other JSON reader accepts.
@@ -19,6 +21,9 @@ declare_rule! {
     /// ```json
     /// { "1": { "queue": "images", "parameters": { "limit": null } }, "start": [[1, []]] }
     /// ```
+    ///
+    /// # When not to follow it
+    /// Only Python reads the recipe and its messages.
     "non-finite-number", Error, about any
 }
 

@@ -4,6 +4,8 @@ use crate::diagnostic::Sink;
 use crate::lint::{Context, nearest};
 
 declare_rule! {
+    /// A key of the recipe is no step number.
+    ///
     /// # Why
     /// The keys of a recipe are step numbers from 1 up, `start` and `error`. The Python services crash on any
     /// other key.
@@ -18,6 +20,9 @@ declare_rule! {
     /// ```json
     /// { "1": "spot finding", "1": { "queue": "images" }, "start": [[1, []]] }
     /// ```
+    ///
+    /// # When not to follow it
+    /// Never: the Python services crash.
     "non-numeric-step", Error
 }
 

@@ -5,6 +5,8 @@ use crate::lint::Context;
 use crate::syntax::Kind;
 
 declare_rule! {
+    /// The file is not a recipe.
+    ///
     /// # Why
     /// A recipe is an object whose keys are step numbers and `start`.
     ///
@@ -17,6 +19,9 @@ declare_rule! {
     /// ```json
     /// { "1": { "queue": "images" }, "start": [[1, []]] }
     /// ```
+    ///
+    /// # When not to follow it
+    /// The file is of another kind. Then `[[files]]` in zrecipe.toml states it.
     "not-a-recipe", Error
 }
 

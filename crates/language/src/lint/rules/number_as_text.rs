@@ -6,6 +6,8 @@ use crate::schema::reads_as_number;
 use crate::syntax::Kind;
 
 declare_rule! {
+    /// A setting is text where a number is needed.
+    ///
     /// # Why
     /// Zocalo accepts text that reads as a number, and hands it on as text. With the `port` of a Graylog server as
     /// text no log message is sent over UDP, and with the `timeout` of OpenTelemetry as text no trace.
@@ -23,6 +25,9 @@ declare_rule! {
     /// environments: {live: [traces]}
     /// traces: {plugin: opentelemetry, host: otel.example.org, port: 4318, timeout: 10}
     /// ```
+    ///
+    /// # When not to follow it
+    /// The setting belongs to a plugin that converts it.
     "number-as-text", Warning, about [Site, Plugin]
 }
 

@@ -5,6 +5,8 @@ use crate::lint::Context;
 use crate::syntax::ProblemKind;
 
 declare_rule! {
+    /// An integer has more digits than Python reads.
+    ///
     /// # Why
     /// Python refuses to read an integer of more than 4,300 digits, and with it the whole recipe.
     ///
@@ -17,6 +19,9 @@ declare_rule! {
     /// ```json
     /// { "1": { "queue": "images", "parameters": { "seed": 123456789 } }, "start": [[1, []]] }
     /// ```
+    ///
+    /// # When not to follow it
+    /// Only programs that are not written in Python read the file.
     "oversized-integer", Error, about any
 }
 

@@ -11,6 +11,8 @@ use crate::template::{Field, Piece, Template};
 use crate::value::Value;
 
 declare_rule! {
+    /// A parameter becomes part of a command.
+    ///
     /// # Why
     /// What is put into a command becomes part of it. The Runner splits a command at spaces, so that a file name with
     /// a space is two arguments. The commands of a cluster job are a shell script: with the value `a; rm -rf ~` for
@@ -41,6 +43,9 @@ declare_rule! {
     ///   "start": [[1, []]]
     /// }
     /// ```
+    ///
+    /// # When not to follow it
+    /// The values come from programs, not from people, and contain no spaces or characters of the shell.
     "parameter-in-command", Note
 }
 

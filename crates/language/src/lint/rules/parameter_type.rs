@@ -11,6 +11,8 @@ use crate::syntax::{Kind, NodeId};
 use crate::value::Value;
 
 declare_rule! {
+    /// A parameter has another type than its service takes.
+    ///
     /// # Why
     /// The contract of the service says what its parameters must be, and this one is something else. A string with
     /// placeholders is text, whatever is put in: for a list or an object write `{$REPLACE:name}`. When the
@@ -31,6 +33,9 @@ declare_rule! {
     ///   "start": [[1, []]]
     /// }
     /// ```
+    ///
+    /// # When not to follow it
+    /// The contract is stricter than the service. Then correct the contract, or mark the property with `x-parsed`.
     "parameter-type", Error
 }
 

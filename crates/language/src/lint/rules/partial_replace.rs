@@ -4,6 +4,8 @@ use crate::diagnostic::Sink;
 use crate::lint::Context;
 
 declare_rule! {
+    /// `$REPLACE` does not stand in a whole-string placeholder.
+    ///
     /// # Why
     /// A replacement must be the whole string, from its first character to its last. Anywhere else `$REPLACE` is
     /// the name of a parameter that nobody has defined, and the message is rejected.
@@ -17,6 +19,9 @@ declare_rule! {
     /// ```json
     /// { "1": { "queue": "images", "parameters": { "list": "{$REPLACE:files}" } }, "start": [[1, []]] }
     /// ```
+    ///
+    /// # When not to follow it
+    /// Never: the dispatcher rejects requests for the recipe.
     "partial-replace", Error
 }
 

@@ -4,6 +4,8 @@ use crate::diagnostic::Sink;
 use crate::lint::Context;
 
 declare_rule! {
+    /// A queue that the recipe uses has no dead letters.
+    ///
     /// # Why
     /// A message that a service rejects, or gives back too often (`delivery-limit`, for quorum queues), becomes a dead
     /// letter, which people can read and send again. A queue without a place for dead letters drops it. Any service may
@@ -35,6 +37,9 @@ declare_rule! {
     /// ```json
     /// { "1": { "queue": "archiver" }, "start": [[1, []]] }
     /// ```
+    ///
+    /// # When not to follow it
+    /// Messages that the service rejects may be lost.
     "queue-without-dead-letters", Warning
 }
 

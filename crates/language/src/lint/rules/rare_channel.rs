@@ -4,6 +4,8 @@ use crate::diagnostic::Sink;
 use crate::lint::Context;
 
 declare_rule! {
+    /// A channel looks like one that other steps have.
+    ///
     /// # Why
     /// What a service sends on a channel that is not wired is dropped, and nobody hears of it. A channel that only one
     /// step of a queue has and that is a slip of the finger away from one that many have is probably that slip. Where
@@ -19,6 +21,9 @@ declare_rule! {
     /// ```json beside-5 {"1":{"queue":"filter","output":{"selected":2}},"2":{"queue":"index"},"start":[[1,[]]]}
     /// { "1": { "queue": "filter", "output": { "selected": 2 } }, "2": { "queue": "index" }, "start": [[1, []]] }
     /// ```
+    ///
+    /// # When not to follow it
+    /// The service has two channels with similar names. A contract states its channels.
     "rare-channel", Warning
 }
 

@@ -4,6 +4,8 @@ use crate::diagnostic::Sink;
 use crate::lint::Context;
 
 declare_rule! {
+    /// A parameter looks like one that other steps give.
+    ///
     /// # Why
     /// A service does not see a parameter whose name is misspelt, and takes its default instead. A name that occurs
     /// once for a queue and is a slip of the finger away from one that many steps give is probably that slip.
@@ -18,6 +20,9 @@ declare_rule! {
     /// ```json beside-5 {"1":{"queue":"motion","parameters":{"pixel_size":1}},"start":[[1,[]]]}
     /// { "1": { "queue": "motion", "parameters": { "pixel_size": 1.2 } }, "start": [[1, []]] }
     /// ```
+    ///
+    /// # When not to follow it
+    /// The service has two parameters with similar names. A contract states its parameters.
     "rare-parameter", Warning
 }
 

@@ -4,6 +4,8 @@ use crate::diagnostic::Sink;
 use crate::lint::Context;
 
 declare_rule! {
+    /// A queue looks like one that other recipes use.
+    ///
     /// # Why
     /// A queue that no service listens on takes messages for ever and gives none back. A name that occurs once and is
     /// a slip of the finger away from one that occurs in many recipes is probably that slip.
@@ -18,6 +20,9 @@ declare_rule! {
     /// ```json beside-5 {"1":{"queue":"ispyb_connector"},"start":[[1,[]]]}
     /// { "1": { "queue": "ispyb_connector" }, "start": [[1, []]] }
     /// ```
+    ///
+    /// # When not to follow it
+    /// There are two queues with similar names. A broker configuration in zrecipe.toml states them.
     "rare-queue", Warning
 }
 

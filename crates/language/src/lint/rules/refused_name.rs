@@ -5,6 +5,8 @@ use crate::lint::Context;
 use crate::topology::MOST_NAME;
 
 declare_rule! {
+    /// RabbitMQ refuses a name.
+    ///
     /// # Why
     /// RabbitMQ keeps names that begin with `amq.` for itself and refuses to declare anything under one, and the empty
     /// name is that of the default exchange. Names have at most 255 bytes.
@@ -26,6 +28,9 @@ declare_rule! {
     /// - names: [images]
     ///   vhost: zocalo
     /// ```
+    ///
+    /// # When not to follow it
+    /// Never: RabbitMQ does not declare it.
     "refused-name", Error, about [Broker]
 }
 

@@ -6,6 +6,8 @@ use crate::template::Field;
 use crate::template::python::FormatError;
 
 declare_rule! {
+    /// A placeholder does not suit the value of its parameter.
+    ///
     /// # Why
     /// An item that is not there, or a format that does not suit the value, rejects the whole request. A format that
     /// suits no value at all is found without parameters, the rest when they are known.
@@ -20,6 +22,9 @@ declare_rule! {
     /// ```json with size=large
     /// { "1": { "queue": "images", "parameters": { "size": "{size}" } }, "start": [[1, []]] }
     /// ```
+    ///
+    /// # When not to follow it
+    /// Never: the dispatcher rejects the request.
     "rejected-placeholder", Error
 }
 

@@ -7,6 +7,8 @@ use crate::lint::Context;
 use crate::recipe::{Link, Role};
 
 declare_rule! {
+    /// A link is listed twice.
+    ///
     /// # Why
     /// `[2, 2]` sends each message to step 2 twice. In `start` the same holds for one step with one payload.
     ///
@@ -19,6 +21,9 @@ declare_rule! {
     /// ```json
     /// { "1": { "queue": "images", "output": [2] }, "2": { "queue": "archiver" }, "start": [[1, []]] }
     /// ```
+    ///
+    /// # When not to follow it
+    /// The step must receive each message twice.
     "repeated-link", Warning
 }
 

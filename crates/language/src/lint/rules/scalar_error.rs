@@ -4,6 +4,8 @@ use crate::diagnostic::Sink;
 use crate::lint::Context;
 
 declare_rule! {
+    /// The top-level `error` is a number, not a list.
+    ///
     /// # Why
     /// `"error": 2` says clearly enough what is meant, and the checker takes it for `[2]`. The Python services
     /// crash on it, so the dispatcher does not send it out.
@@ -17,6 +19,9 @@ declare_rule! {
     /// ```json rules=scalar-error
     /// { "1": { "queue": "images" }, "start": [[1, []]], "error": [1] }
     /// ```
+    ///
+    /// # When not to follow it
+    /// Never: write a list.
     "scalar-error", Note
 }
 

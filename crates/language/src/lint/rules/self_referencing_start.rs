@@ -4,6 +4,8 @@ use crate::diagnostic::Sink;
 use crate::lint::Context;
 
 declare_rule! {
+    /// `start` names itself.
+    ///
     /// # Why
     /// `start` is where messages begin. It is no step and cannot receive one.
     ///
@@ -16,6 +18,9 @@ declare_rule! {
     /// ```json
     /// { "1": { "queue": "images" }, "start": [[1, []]] }
     /// ```
+    ///
+    /// # When not to follow it
+    /// Never: the dispatcher refuses such recipes.
     "self-referencing-start", Error
 }
 

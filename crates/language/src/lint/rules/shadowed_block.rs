@@ -6,6 +6,8 @@ use crate::site::{Site, plugin_of, plugins};
 use crate::syntax::NodeId;
 
 declare_rule! {
+    /// A block of an environment replaces another one.
+    ///
     /// # Why
     /// Of two blocks of one plugin in an environment the one that is activated later counts, and replaces everything
     /// the other says. That need not be the one further down: groups are activated in the order of their names, and
@@ -29,6 +31,9 @@ declare_rule! {
     /// test-cluster: {plugin: slurm, url: "https://test.example.org", api_version: v0.0.40, user_token: /site/token}
     /// live-cluster: {plugin: slurm, url: "https://live.example.org", api_version: v0.0.40, user_token: /site/token}
     /// ```
+    ///
+    /// # When not to follow it
+    /// The later block is meant to replace the earlier one, as in an environment for tests.
     "shadowed-block", Warning, about [Site]
 }
 

@@ -6,6 +6,8 @@ use crate::source::Span;
 use crate::syntax::{Kind, Problem, ProblemKind};
 
 declare_rule! {
+    /// The file is not valid JSON.
+    ///
     /// # Why
     /// A recipe is read by JSON parsers that stop at the first mistake. zrecipe reads on: every mistake is shown,
     /// and everything that can be read is checked.
@@ -25,6 +27,9 @@ declare_rule! {
     ///   "start": [[1, []]]
     /// }
     /// ```
+    ///
+    /// # When not to follow it
+    /// Never: nothing reads the file.
     "syntax-error", Error, about any
 }
 

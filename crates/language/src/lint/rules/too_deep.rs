@@ -5,6 +5,8 @@ use crate::lint::Context;
 use crate::syntax::{MAX_DEPTH, ProblemKind};
 
 declare_rule! {
+    /// The document has too many levels.
+    ///
     /// # Why
     /// Parsers recurse, and a document of a thousand levels crashes the Python services. zrecipe refuses what is
     /// deeper than 512.
@@ -18,6 +20,9 @@ declare_rule! {
     /// ```json
     /// { "1": { "queue": "images", "parameters": { "nested": [[[]]] } }, "start": [[1, []]] }
     /// ```
+    ///
+    /// # When not to follow it
+    /// Never: the Python services crash.
     "too-deep", Error, about any
 }
 

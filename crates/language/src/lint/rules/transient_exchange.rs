@@ -4,6 +4,8 @@ use crate::diagnostic::Sink;
 use crate::lint::Context;
 
 declare_rule! {
+    /// An exchange does not survive a restart of the broker.
+    ///
     /// # Why
     /// An exchange is durable only if `durable: true` says so. Any other is gone when the broker has been restarted,
     /// and all its bindings with it, though the queues are still there. Until somebody applies the configuration
@@ -29,6 +31,9 @@ declare_rule! {
     ///   durable: true
     /// groups: []
     /// ```
+    ///
+    /// # When not to follow it
+    /// The configuration is applied after each start of the broker.
     "transient-exchange", Warning, about [Broker]
 }
 

@@ -5,6 +5,8 @@ use crate::lint::Context;
 use crate::syntax::NodeId;
 
 declare_rule! {
+    /// A step sends to a queue and to a topic.
+    ///
     /// # Why
     /// With both `queue` and `topic` every message is sent twice. That is possible, and rarely what was meant.
     ///
@@ -22,6 +24,9 @@ declare_rule! {
     ///   "start": [[1, []], [2, []]]
     /// }
     /// ```
+    ///
+    /// # When not to follow it
+    /// Both are read: the topic by a monitor, for example.
     "two-destinations", Warning
 }
 

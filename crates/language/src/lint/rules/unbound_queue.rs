@@ -6,6 +6,8 @@ use crate::syntax::Kind;
 use crate::topology::{DELAYED, Destination, Topology, is_built_in};
 
 declare_rule! {
+    /// No binding leads from the exchange to the queue.
+    ///
     /// # Why
     /// A message with a `transport-delay` goes through the exchange `delayed`, one of a step with an `exchange` through
     /// that one, and `queue` is then only its routing key. Where no binding takes it, it is lost.
@@ -42,6 +44,9 @@ declare_rule! {
     /// ```json
     /// { "1": { "queue": "trigger", "transport-delay": 60 }, "start": [[1, []]] }
     /// ```
+    ///
+    /// # When not to follow it
+    /// A service declares the binding when it starts.
     "unbound-queue", Error
 }
 

@@ -8,6 +8,8 @@ use crate::recipe::Role;
 const FAILURES: [&str; 2] = ["failure", "timeout"];
 
 declare_rule! {
+    /// The failure channel of a step is not connected.
+    ///
     /// # Why
     /// The contract of the service has a channel for failures, and the step connects other channels by name but not this
     /// one. A command that fails is then dead-lettered, and a program that crashes is tried again before it is dead-lettered:
@@ -33,6 +35,9 @@ declare_rule! {
     ///   "start": [[1, []]]
     /// }
     /// ```
+    ///
+    /// # When not to follow it
+    /// Failed messages belong in the dead-letter queue, where people look at them.
     "unconnected-failure", Note
 }
 

@@ -8,6 +8,8 @@ use crate::syntax::Kind;
 use crate::topology::{DELAYED, Destination, Topology, Word, is_built_in};
 
 declare_rule! {
+    /// An exchange is not declared.
+    ///
     /// # Why
     /// RabbitMQ refuses a binding from or to an exchange that does not exist, and Zocalo stops there. Dead letters and
     /// undeliverable messages that are sent to one are dropped without a word. In a recipe a `topic` is an exchange, too:
@@ -39,6 +41,9 @@ declare_rule! {
     ///   bindings: ['', delayed]
     ///   vhost: zocalo
     /// ```
+    ///
+    /// # When not to follow it
+    /// A plugin of the broker, another file or a service declares the exchange.
     "undeclared-exchange", Error, about [Recipe, Broker]
 }
 

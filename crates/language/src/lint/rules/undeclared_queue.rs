@@ -6,6 +6,8 @@ use crate::topology::{Destination, Topology};
 use crate::value::write_string;
 
 declare_rule! {
+    /// A queue is not declared.
+    ///
     /// # Why
     /// The broker has the queues that its configuration declares, and services do not declare theirs. A message to
     /// any other comes back as undeliverable, and a binding to any other is refused. Queues with placeholders in their
@@ -30,6 +32,9 @@ declare_rule! {
     /// ```json
     /// { "1": { "queue": "images" }, "start": [[1, []]] }
     /// ```
+    ///
+    /// # When not to follow it
+    /// A service declares the queue when it starts, or another file declares it.
     "undeclared-queue", Error, about [Recipe, Broker]
 }
 

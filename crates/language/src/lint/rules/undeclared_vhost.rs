@@ -6,6 +6,8 @@ use crate::diagnostic::{Sink, nearest};
 use crate::lint::Context;
 
 declare_rule! {
+    /// A virtual host is not declared.
+    ///
     /// # Why
     /// A file that lists virtual hosts describes all of them: Zocalo deletes every other one but `/`, with its queues
     /// and their messages. What the file declares in a virtual host that it does not list cannot be created. A file
@@ -32,6 +34,9 @@ declare_rule! {
     /// - names: [images]
     ///   vhost: zocalo
     /// ```
+    ///
+    /// # When not to follow it
+    /// Another file that is applied with this one declares it.
     "undeclared-vhost", Error, about [Broker]
 }
 

@@ -5,6 +5,8 @@ use crate::lint::{Context, nearest, respelled};
 use crate::site::{RESERVED, Site};
 
 declare_rule! {
+    /// An environment names a block that does not exist.
+    ///
     /// # Why
     /// An environment that names a block which is nowhere makes the whole configuration invalid: no service and no
     /// tool starts, in whichever environment. A file that the site configuration includes is held against all of it,
@@ -23,6 +25,9 @@ declare_rule! {
     /// environments: {default: [places]}
     /// places: {plugin: storage, zocalo.recipe_directory: /site/recipes}
     /// ```
+    ///
+    /// # When not to follow it
+    /// The file is part of a site configuration that zrecipe does not know. Then `--site` names it.
     "undefined-block", Error, about [Site]
 }
 

@@ -4,6 +4,8 @@ use crate::diagnostic::Sink;
 use crate::lint::{Context, nearest, respelled};
 
 declare_rule! {
+    /// A name stands for an environment that does not exist.
+    ///
     /// # Why
     /// A name for an environment that is nowhere makes the whole configuration invalid: no service and no tool starts.
     ///
@@ -24,6 +26,9 @@ declare_rule! {
     ///   default: live
     /// places: {plugin: storage, zocalo.recipe_directory: /site/recipes}
     /// ```
+    ///
+    /// # When not to follow it
+    /// The file is part of a site configuration that zrecipe does not know. Then `--site` names it.
     "undefined-environment", Error, about [Site]
 }
 

@@ -6,6 +6,8 @@ use crate::site::logging_uses;
 use crate::syntax::NodeRef;
 
 declare_rule! {
+    /// A logging configuration names an undefined part.
+    ///
     /// # Why
     /// A logging configuration that names a handler, formatter or filter which it does not define is refused when it
     /// is activated: no service starts. A step of `verbose` with `incremental: false` has to define what it names
@@ -34,6 +36,9 @@ declare_rule! {
     ///     console: {class: logging.StreamHandler}
     ///   root: {level: INFO, handlers: [console]}
     /// ```
+    ///
+    /// # When not to follow it
+    /// The block is incremental, and the part is defined by the service.
     "undefined-logging-part", Error, about [Site, Plugin]
 }
 

@@ -5,6 +5,8 @@ use crate::lint::{Context, nearest};
 use crate::template::Field;
 
 declare_rule! {
+    /// No value is given for a placeholder.
+    ///
     /// # Why
     /// A placeholder whose parameter is not given travels to the service as it is written. This is checked when
     /// the parameters are known, and only for what looks like the name of a parameter: `awk '{print $1}'` and
@@ -20,6 +22,9 @@ declare_rule! {
     /// ```json with visit=cm1
     /// { "1": { "queue": "images", "parameters": { "file": "/data/{visit}/a.h5" } }, "start": [[1, []]] }
     /// ```
+    ///
+    /// # When not to follow it
+    /// The service itself replaces the text in braces.
     "undefined-placeholder", Warning
 }
 

@@ -8,6 +8,8 @@ use crate::lint::{Context, nearest};
 use crate::syntax::NodeId;
 
 declare_rule! {
+    /// No value is given for a replacement; it becomes null.
+    ///
     /// # Why
     /// A replacement whose parameter is not given becomes `null`, without a word. This is checked when the
     /// parameters are known. Where the contract of the service takes no null, it is an error.
@@ -22,6 +24,9 @@ declare_rule! {
     /// ```json with files=a.h5
     /// { "1": { "queue": "images", "parameters": { "list": "{$REPLACE:files}" } }, "start": [[1, []]] }
     /// ```
+    ///
+    /// # When not to follow it
+    /// The service takes null for a missing value.
     "undefined-replace", Warning
 }
 

@@ -6,6 +6,8 @@ use crate::recipe::Role;
 use crate::syntax::Kind;
 
 declare_rule! {
+    /// Nothing is sent to a step that `error` names.
+    ///
     /// # Why
     /// `error`, in a step or in the recipe, is held to the rules for links, and no service reads it: when something
     /// fails, nothing is sent there. A failure is passed on where a service has a channel for it.
@@ -19,6 +21,9 @@ declare_rule! {
     /// ```json
     /// { "1": { "queue": "images", "output": { "failure": 2 } }, "2": { "queue": "archiver" }, "start": [[1, []]] }
     /// ```
+    ///
+    /// # When not to follow it
+    /// `error` documents what people should do.
     "unfollowed-error", Note
 }
 

@@ -6,6 +6,8 @@ use crate::lint::{Context, nearest, renamed};
 use crate::recipe::Role;
 
 declare_rule! {
+    /// A step uses a channel that its service does not have.
+    ///
     /// # Why
     /// The contract of the service lists the channels on which it sends. On any other nothing ever comes, and the
     /// steps that are connected to it are never reached. In a job a program reports on behalf of the step, and sends on
@@ -36,6 +38,9 @@ declare_rule! {
     ///   "start": [[1, []]]
     /// }
     /// ```
+    ///
+    /// # When not to follow it
+    /// The contract does not list all channels. Then add the channel, or `other_channels`.
     "unknown-channel", Error
 }
 

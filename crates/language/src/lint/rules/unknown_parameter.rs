@@ -6,13 +6,12 @@ use crate::schema::Problem;
 use crate::syntax::NodeRef;
 
 declare_rule! {
+    /// A step gives a parameter that its service does not read.
+    ///
     /// # Why
     /// A misspelt parameter is refused by the service, or ignored, and the step runs without it. The key `unknown` of a
     /// contract sets the level: `error`, `warning` or `ignore`. Where the service may read other parameters, only names
     /// that look like a listed one are reported, as warnings.
-    ///
-    /// Ignore the finding where the parameter is for people only. Where the contract does not list all that the service
-    /// reads, correct the contract.
     ///
     /// # Example
     /// ```json
@@ -29,6 +28,10 @@ declare_rule! {
     ///   "start": [[1, []]]
     /// }
     /// ```
+    ///
+    /// # When not to follow it
+    /// The parameter is for people only. Where the contract does not list all that the service reads, correct the
+    /// contract.
     "unknown-parameter", Error
 }
 

@@ -6,6 +6,8 @@ use crate::site::plugins;
 use crate::syntax::NodeRef;
 
 declare_rule! {
+    /// A plugin is not known.
+    ///
     /// # Why
     /// A block of a plugin that is not installed is passed over with a warning in the log, and the settings in it have
     /// no effect. Its settings cannot be checked, either.
@@ -23,6 +25,9 @@ declare_rule! {
     /// environments: {default: [mail]}
     /// mail: {plugin: smtp, host: mail.example.org, port: 25, from: zocalo@example.org}
     /// ```
+    ///
+    /// # When not to follow it
+    /// The plugin is installed on the machines that run the services.
     "unknown-plugin", Note, about [Site, Plugin]
 }
 

@@ -6,6 +6,8 @@ use crate::lint::{Context, nearest};
 use crate::syntax::{Kind, NodeRef};
 
 declare_rule! {
+    /// A request names a recipe that does not exist.
+    ///
     /// # Why
     /// The dispatcher rejects a request that names a recipe which is not there: nothing of it is run. Requests are
     /// files, and payloads that a recipe sends to the queue of the dispatcher.
@@ -19,6 +21,9 @@ declare_rule! {
     /// ```json recipes=tomography,thumbnails
     /// { "recipes": ["tomography"], "parameters": {} }
     /// ```
+    ///
+    /// # When not to follow it
+    /// The dispatcher looks recipes up in a directory that zrecipe does not know. `recipe-directories` names it.
     "unknown-recipe", Error, about [Recipe, Request]
 }
 

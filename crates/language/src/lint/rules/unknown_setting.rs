@@ -7,6 +7,8 @@ use crate::site::{Written, form_of};
 use crate::syntax::NodeRef;
 
 declare_rule! {
+    /// A plugin does not know a setting.
+    ///
     /// # Why
     /// Plugins pass over settings that they do not know, so one that is misspelt has no effect, and nothing says so.
     /// Blocks of `storage` hold whatever services of the site look up: only what looks like one of Zocalo's own keys
@@ -25,6 +27,9 @@ declare_rule! {
     /// environments: {default: [places]}
     /// places: {plugin: storage, zocalo.recipe_directory: /site/recipes}
     /// ```
+    ///
+    /// # When not to follow it
+    /// A service of the site reads the setting.
     "unknown-setting", Warning, about [Site, Plugin]
 }
 

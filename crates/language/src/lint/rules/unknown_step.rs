@@ -8,6 +8,8 @@ use crate::recipe::{Role, Target};
 use crate::syntax::NodeId;
 
 declare_rule! {
+    /// A link leads to a step that does not exist.
+    ///
     /// # Why
     /// A message to a step that does not exist cannot be sent.
     ///
@@ -20,6 +22,9 @@ declare_rule! {
     /// ```json
     /// { "1": { "queue": "images", "output": 2 }, "2": { "queue": "archiver" }, "start": [[1, []]] }
     /// ```
+    ///
+    /// # When not to follow it
+    /// Never: the dispatcher refuses such recipes.
     "unknown-step", Error
 }
 

@@ -5,6 +5,8 @@ use crate::lint::{Context, nearest, respelled};
 use crate::syntax::Kind;
 
 declare_rule! {
+    /// The default transport is not known.
+    ///
     /// # Why
     /// Services pass over a `zocalo.default_transport` that they do not know, and connect to another broker than was
     /// meant. With an unknown `default` of the plugin `transport` nothing connects at all.
@@ -22,6 +24,9 @@ declare_rule! {
     /// environments: {test: [places]}
     /// places: {plugin: storage, zocalo.default_transport: StompTransport}
     /// ```
+    ///
+    /// # When not to follow it
+    /// A package of the site adds the transport.
     "unknown-transport", Warning, about [Site, Plugin]
 }
 

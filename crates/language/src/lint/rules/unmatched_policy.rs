@@ -5,6 +5,8 @@ use crate::lint::Context;
 use crate::topology::{Policy, Topology};
 
 declare_rule! {
+    /// A policy matches no declared queue.
+    ///
     /// # Why
     /// A policy that matches none of the declared queues does nothing: the limit or the dead letters that somebody
     /// wanted are not there. The pattern, `apply-to` and the virtual host all have to fit. Temporary queues come and
@@ -37,6 +39,9 @@ declare_rule! {
     /// - names: [images]
     ///   vhost: zocalo
     /// ```
+    ///
+    /// # When not to follow it
+    /// The policy is for queues that are declared elsewhere.
     "unmatched-policy", Warning, about [Broker]
 }
 

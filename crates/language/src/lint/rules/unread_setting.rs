@@ -5,6 +5,8 @@ use crate::lint::Context;
 use crate::topology;
 
 declare_rule! {
+    /// Zocalo does not read a key of the broker configuration.
+    ///
     /// # Why
     /// Zocalo passes over keys that it does not know without a word: what they were to say is not said. Arguments of
     /// queues other than those for dead letters cannot be given to a group; a policy can give most of them.
@@ -38,6 +40,9 @@ declare_rule! {
     /// - names: [images]
     ///   vhost: zocalo
     /// ```
+    ///
+    /// # When not to follow it
+    /// The key is for people, or for a program of the site.
     "unread-setting", Warning, about [Broker]
 }
 

@@ -5,6 +5,8 @@ use crate::lint::Context;
 use crate::recipe::Target;
 
 declare_rule! {
+    /// Nothing leads to a step.
+    ///
     /// # Why
     /// A step that neither `start` nor a link leads to never does anything. Most often a link was forgotten, or
     /// given the wrong number.
@@ -18,6 +20,9 @@ declare_rule! {
     /// ```json
     /// { "1": { "queue": "images", "output": 2 }, "2": { "queue": "archiver" }, "start": [[1, []]] }
     /// ```
+    ///
+    /// # When not to follow it
+    /// The step is kept for later. Then remove it, or write it as a comment.
     "unreferenced-step", Error
 }
 

@@ -6,6 +6,8 @@ use crate::template::parse;
 use crate::value::Value;
 
 declare_rule! {
+    /// No value is given for the name of a queue.
+    ///
     /// # Why
     /// An undefined placeholder stays as it is. In the name of a queue that means a message to a queue called
     /// `{name}`, which does not exist. This is checked when the parameters are known.
@@ -21,6 +23,9 @@ declare_rule! {
     /// ```json with size=3
     /// { "1": { "queue": "feedback", "parameters": { "size": "{size}" } }, "start": [[1, []]] }
     /// ```
+    ///
+    /// # When not to follow it
+    /// A service replaces the placeholder before it sends the message.
     "unresolved-destination", Error
 }
 

@@ -6,12 +6,12 @@ use crate::lint::Context;
 use crate::syntax::Kind;
 
 declare_rule! {
+    /// No earlier step stores a variable of the environment.
+    ///
     /// # Why
     /// In a parameter `$name` stands for a value of the recipe environment, if the service says so in its contract. An
     /// earlier step has to store it there: with `store_result`, for example. A name that no earlier step stores makes the
     /// service fail, or stays as it is written. Without a contract only names that look like a stored one are reported.
-    ///
-    /// Ignore the finding where a service stores the name in a way that its contract does not describe.
     ///
     /// # Example
     /// With a contract that says that `$name` stands for a value, and that `store_result` stores one:
@@ -38,6 +38,9 @@ declare_rule! {
     ///   "start": [[1, []]]
     /// }
     /// ```
+    ///
+    /// # When not to follow it
+    /// A service stores the name in a way that its contract does not describe.
     "unstored-variable", Warning
 }
 

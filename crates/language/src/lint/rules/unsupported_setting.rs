@@ -5,6 +5,8 @@ use crate::lint::Context;
 use crate::topology::{Policy, Queue};
 
 declare_rule! {
+    /// A queue's type does not know a setting.
+    ///
     /// # Why
     /// RabbitMQ refuses a stream with dead letters. A policy with one setting that a queue's type does not know is not
     /// applied to that queue at all, whatever else it says: `delivery-limit` is for quorum queues, `message-ttl` is not
@@ -43,6 +45,9 @@ declare_rule! {
     ///       type: quorum
     ///   vhost: zocalo
     /// ```
+    ///
+    /// # When not to follow it
+    /// Never: RabbitMQ refuses the queue, or does not apply the policy.
     "unsupported-setting", Error, about [Broker]
 }
 

@@ -7,6 +7,8 @@ use crate::lint::{Context, nearest};
 use crate::site::Site;
 
 declare_rule! {
+    /// No environment names a block.
+    ///
     /// # Why
     /// A block has an effect only in environments that name it. One that none names is left over, or was forgotten
     /// where it was to be used.
@@ -26,6 +28,9 @@ declare_rule! {
     /// places: {plugin: storage, zocalo.recipe_directory: /site/recipes}
     /// mail: {plugin: smtp, host: mail.example.org, port: 25, from: zocalo@example.org}
     /// ```
+    ///
+    /// # When not to follow it
+    /// The block is activated by its name, with `-e NAME`.
     "unused-block", Note, about [Site]
 }
 

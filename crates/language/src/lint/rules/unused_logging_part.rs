@@ -6,6 +6,8 @@ use crate::site::{LOGGING_PARTS, LoggingUse, logging_scopes, logging_uses};
 use crate::syntax::{Kind, NodeRef};
 
 declare_rule! {
+    /// No logger names a part of the logging configuration.
+    ///
     /// # Why
     /// A handler gets messages only from loggers that name it. One that none names is set up all the same, and its
     /// file stays empty.
@@ -35,6 +37,9 @@ declare_rule! {
     ///     file: {class: logging.FileHandler, filename: /site/logs/zocalo.log}
     ///   root: {level: INFO, handlers: [console, file]}
     /// ```
+    ///
+    /// # When not to follow it
+    /// Services of the site add the part to their loggers themselves.
     "unused-logging-part", Note, about [Site, Plugin]
 }
 

@@ -4,6 +4,8 @@ use crate::diagnostic::Sink;
 use crate::lint::{Context, nearest};
 
 declare_rule! {
+    /// No recipe uses a given parameter.
+    ///
     /// # Why
     /// Nobody reads a parameter of which no recipe has a placeholder. If its name is misspelt, the placeholder that is
     /// meant stays as it is.
@@ -18,6 +20,9 @@ declare_rule! {
     /// ```json used=visit
     /// { "visit": "cm12345-1" }
     /// ```
+    ///
+    /// # When not to follow it
+    /// A filter of the dispatcher or a service reads the parameter.
     "unused-parameter", Warning, about [Parameters]
 }
 

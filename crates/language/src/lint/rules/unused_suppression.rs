@@ -6,6 +6,8 @@ use crate::lint::Context;
 use crate::site::Look;
 
 declare_rule! {
+    /// A suppression silences nothing.
+    ///
     /// # Why
     /// A suppression outlives the mistake that it was written for, and then hides the next one.
     ///
@@ -26,6 +28,9 @@ declare_rule! {
     ///   "start": [[1, []]]
     /// }
     /// ```
+    ///
+    /// # When not to follow it
+    /// The finding depends on the machine: on files that exist only elsewhere, for example.
     "unused-suppression", Warning, about [Recipe, Settings]
 }
 

@@ -7,6 +7,8 @@ use crate::diagnostic::Sink;
 use crate::lint::Context;
 
 declare_rule! {
+    /// A step number is written in an unusual way.
+    ///
     /// # Why
     /// Python reads the keys `"01"`, `" 1 "`, `"+1"` and `"1_0"` as numbers. Links are numbers without such
     /// decoration, so nobody who searches for the step finds it, and two spellings of one number lose a step.
@@ -20,6 +22,9 @@ declare_rule! {
     /// ```json
     /// { "1": { "queue": "images" }, "start": [[1, []]] }
     /// ```
+    ///
+    /// # When not to follow it
+    /// Never: write the number plainly.
     "unusual-step-number", Error
 }
 

@@ -6,12 +6,12 @@ use crate::lint::Context;
 use crate::recipe::{Role, Step};
 
 declare_rule! {
+    /// A channel on which the service sends is not connected.
+    ///
     /// # Why
     /// The contract of the service says that it sends on this channel for every message, or the recipe has a step on a
     /// queue of that name and the channel does not lead there. Messages on a channel that is not connected are dropped.
     /// A step without any output whose default channel is not connected is the ordinary end of a chain.
-    ///
-    /// Ignore the finding where the results on the channel are of no use to this recipe.
     ///
     /// # Example
     /// With a contract that says that `result` always fires:
@@ -35,6 +35,9 @@ declare_rule! {
     ///   "start": [[1, []]]
     /// }
     /// ```
+    ///
+    /// # When not to follow it
+    /// The results on the channel are of no use to this recipe.
     "unwired-channel", Warning
 }
 

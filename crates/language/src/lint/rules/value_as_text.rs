@@ -10,6 +10,8 @@ use crate::syntax::NodeId;
 use crate::value::Value;
 
 declare_rule! {
+    /// A value becomes Python's text for it.
+    ///
     /// # Why
     /// `{name}` is filled in as text, as Python writes it: a list becomes `[1, 'two']`, `null` becomes `None`, and
     /// `true` becomes `True`. A service that expects the value itself gets text. This is checked when the
@@ -25,6 +27,9 @@ declare_rule! {
     /// ```json with files:=["a.h5","b.h5"]
     /// { "1": { "queue": "images", "parameters": { "files": "{$REPLACE:files}" } }, "start": [[1, []]] }
     /// ```
+    ///
+    /// # When not to follow it
+    /// The service reads that text: it takes `None` for a missing value, for example.
     "value-as-text", Warning
 }
 

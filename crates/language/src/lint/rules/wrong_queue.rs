@@ -7,6 +7,8 @@ use crate::syntax::Kind;
 use crate::value::write_string;
 
 declare_rule! {
+    /// The queue and the service of a step disagree.
+    ///
     /// # Why
     /// Messages go where `queue` says; `service` is for people. When the two disagree the message reaches another
     /// service than the one that is meant, or none.
@@ -26,6 +28,9 @@ declare_rule! {
     ///   "start": [[1, []]]
     /// }
     /// ```
+    ///
+    /// # When not to follow it
+    /// The service runs under another name or on a further queue. A contract states both.
     "wrong-queue", Warning
 }
 
