@@ -18,7 +18,7 @@ use zrecipe::compile::{Compilation, Options, compile};
 use zrecipe::contract::{Contract, Contracts, Declared};
 use zrecipe::diagnostic::{Diagnostic, Fix};
 use zrecipe::document::DocumentKind;
-use zrecipe::evidence::{Facts, Set};
+use zrecipe::evidence::Set;
 use zrecipe::format::{self, Layout};
 use zrecipe::graph::Graph;
 use zrecipe::lint::{self, Rule};
@@ -233,8 +233,8 @@ impl Fixture {
         let others = beside(path, "beside")?.map(|recipes| {
             let mut set = Set::default();
             for (recipe, count) in recipes.as_array().unwrap_or_default().iter().filter_map(pair) {
-                let mut facts = Facts::of(&compile(source(recipe.to_json().into_bytes()), Options::default()).recipe);
-                (0..count).for_each(|_| set.add(&mut facts));
+                let facts = compile(source(recipe.to_json().into_bytes()), Options::default()).facts();
+                (0..count).for_each(|_| set.add(&facts));
             }
             set
         });
@@ -278,7 +278,7 @@ impl Fixture {
     fn compile(&self, bytes: Vec<u8>, rules: &[&'static Rule]) -> Compilation {
         let set = self.beside.as_ref().map(|others| {
             let mut set = others.clone();
-            set.add(&mut Facts::of(&compile(self.source(bytes.clone()), Options::default()).recipe));
+            set.add(&compile(self.source(bytes.clone()), Options::default()).facts());
             set
         });
         // What is hardly a site configuration is told to be one.

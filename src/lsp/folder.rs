@@ -155,7 +155,7 @@ impl Basis {
         let recipe = &compilation.recipe;
         let steps = recipe.steps().iter().filter(|_| kind == Some(DocumentKind::Recipe));
         let steps = steps.map(|step| (step.id, title(recipe, step))).collect();
-        Some(File { facts: Facts::of(recipe), contradicted: None, names: found.into(), steps, kind, said: None })
+        Some(File { facts: compilation.facts(), contradicted: None, names: found.into(), steps, kind, said: None })
     }
 
     /// Looks at all files of the folder and at those that its settings name, with all cores.
@@ -194,22 +194,25 @@ impl Folder {
         let basis = Arc::clone(&self.basis);
         let reading = basis.reading(path, Arc::clone(source));
         let is_recipe = reading.document.kind() == DocumentKind::Recipe;
-        if is_recipe && !self.files.get(path).is_some_and(|known| known.facts.are_of(&reading.recipe)) {
-            self.keep_facts(path, Facts::of(&reading.recipe));
+        if is_recipe {
+            let facts = reading.facts();
+            if !self.files.get(path).is_some_and(|known| known.facts.says_the_same(&facts)) {
+                self.keep_facts(path, facts);
+            }
         }
         let is_contradicted = is_recipe && self.contradicts(path);
         (basis.check(path, reading, is_contradicted.then_some(&self.set)), is_contradicted)
     }
 
     /// Keeps a file, in place of what was known of it.
-    pub fn keep(&mut self, path: &Path, mut file: File) {
+    pub fn keep(&mut self, path: &Path, file: File) {
         match self.files.get_mut(path) {
             Some(known) => {
                 (known.names, known.steps, known.kind, known.said) = (file.names, file.steps, file.kind, None);
                 self.changes += u64::from(self.set.replace(&mut known.facts, file.facts));
             }
             None => {
-                self.set.add(&mut file.facts);
+                self.set.add(&file.facts);
                 self.changes += 1;
                 self.files.insert(path.to_owned(), file);
             }

@@ -7,6 +7,7 @@ mod activemq;
 #[path = "../contract/mod.rs"]
 mod contract;
 mod crash;
+mod fixes;
 mod hung;
 mod kills;
 mod letters;

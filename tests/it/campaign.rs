@@ -71,7 +71,7 @@ fn sites() -> Vec<Site> {
 }
 
 fn facts(source: Arc<Source>) -> Facts {
-    Facts::of(&compile(source, Options { rules: &[], ..Options::default() }).recipe)
+    compile(source, Options { rules: &[], ..Options::default() }).facts()
 }
 
 /// Checks a text in place of one of the recipes of a site.
@@ -79,7 +79,7 @@ fn check(name: &str, text: Vec<u8>, set: &Set, own: &Facts, contracts: &Contract
     let source = Arc::new(Source::from_bytes(name, text));
     let mut set = set.clone();
     set.remove(own);
-    set.add(&mut facts(Arc::clone(&source)));
+    set.add(&facts(Arc::clone(&source)));
     compile(source, Options { set: Some(&set), contracts, ..Options::default() })
 }
 
@@ -152,7 +152,7 @@ fn campaign() -> (BTreeMap<&'static str, Figures>, usize) {
         let all: Vec<Facts> =
             sources.iter().map(|(name, text)| facts(Arc::new(Source::from_bytes(name, text.clone())))).collect();
         let mut set = Set::default();
-        all.iter().for_each(|facts| set.add(&mut facts.clone()));
+        all.iter().for_each(|facts| set.add(facts));
         for ((name, recipe), own) in site.recipes.iter().zip(&all) {
             let text = serde_json::to_vec_pretty(recipe).expect("is JSON");
             let before: Vec<Compilation> =

@@ -96,8 +96,8 @@ fn fixes_go_together() {
         (GOOD, Which::All, GOOD, 0, vec![]),
         ("", Which::All, "", 0, vec![]),
         (UNSAFE, Which::Safe, UNSAFE, 0, vec![]),
-        (WORSE, Which::Safe, WORSE, 0, vec![Reason::Refused]),
-        (TWICE, Which::Safe, &TWICE.replace("outptu", "output"), 1, vec![Reason::Replaces]),
+        (WORSE, Which::All, WORSE, 0, vec![Reason::Refused]),
+        (TWICE, Which::All, &TWICE.replace("outptu", "output"), 1, vec![Reason::Replaces]),
     ] {
         let fixed = fixed(text, which);
         assert_eq!(fixed.compilation.source.text(), expect);
@@ -120,7 +120,7 @@ fn what_follows_an_open_string_stays() {
 #[test]
 fn undone_fixes_are_found_again() {
     let text = format!("\u{feff}{}", TWICE.replace(",\"2\"", ",  \"2\"").replace("\"a\",", "\"a\" "));
-    let fixed = fixed(&text, Which::Safe);
+    let fixed = fixed(&text, Which::All);
     assert_eq!(fixed.applied, 3, "{:?}", fixed.undone);
     let text = fixed.compilation.source.text();
     let [undone] = &*fixed.undone else { panic!("{:?}", fixed.undone) };
@@ -191,7 +191,7 @@ fn files_are_fixed() {
 #[test]
 fn what_is_left_decides() {
     let place = Place::new(&[("worse.json", WORSE), ("unsafe.json", UNSAFE)]);
-    let said = place.run("check --fix --format concise worse.json", "");
+    let said = place.run("check --unsafe-fixes --format concise worse.json", "");
     assert_eq!(said.code, 0);
     assert!(
         said.err

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use zrecipe::compile::{Compilation, Options, compile};
 use zrecipe::contract::{self, Contracts};
 use zrecipe::document::DocumentKind;
-use zrecipe::evidence::{Facts, Set};
+use zrecipe::evidence::Set;
 use zrecipe::infer;
 use zrecipe::source::Source;
 use zrecipe::syntax::json::{parse, read_value};
@@ -35,6 +35,15 @@ const MUTATIONS: &[Tried<Broken>] = &[
     ("attribute-placeholder", |recipe| parameter(recipe, "{a.b}")),
     ("byte-order-mark", |recipe| vec![text(format!("\u{feff}{recipe}"), "\u{feff}")]),
     ("cycle", circle),
+    ("copied-step", |recipe| {
+        let first = recipe["start"][0][0].to_string();
+        let copy = json!({"queue": "copied", "parameters": {"zz": 1}});
+        let mut changed = recipe.clone();
+        changed["991"] = copy.clone();
+        changed["992"] = copy;
+        changed[first.as_str()]["output"] = json!({"zz": [991, 992]});
+        vec![text(changed.to_string(), "\"992\"")]
+    }),
     ("conflicting-uses", |recipe| key(recipe, "parameters", json!({"za": "{zz[a]}", "zb": "{zz:04d}"}), "{zz:04d}")),
     ("delayed-exchange", |recipe| {
         each_step(recipe, "\"x\"", |step| {
@@ -77,6 +86,11 @@ const MUTATIONS: &[Tried<Broken>] = &[
     ("malformed-yaml", |recipe| {
         let mut broken = textual(recipe, "\"parameters\":{", "\"parameters\":{\"zz\": *nowhere,", "*nowhere");
         broken.extend(textual(recipe, "\"queue\":", "\"queue\": @", ""));
+        broken
+    }),
+    ("misplaced-key", |recipe| {
+        let mut broken = key(recipe, "990", json!({"queue": "nested"}), "\"990\"");
+        broken.extend(key(recipe, "start", json!([[1, []]]), "\"start\""));
         broken
     }),
     ("misspelt-key", |recipe| {
@@ -137,6 +151,8 @@ const MUTATIONS: &[Tried<Broken>] = &[
         broken.push(with(recipe, "error", json!([last]), &format!("[{last}]")));
         broken
     }),
+    ("unquoted-placeholder", |recipe| textual(recipe, "\"parameters\":{", "\"parameters\":{\"zz\": {file},", "{file}")),
+    ("unusual-braces", |recipe| parameter(recipe, "{ zz }")),
     ("unknown-step", |recipe| key(recipe, "output", json!(54_321), "54321")),
     ("unreferenced-step", |recipe| vec![with(recipe, "54321", json!({"queue": "q"}), "\"54321\"")]),
     ("unusual-step-number", |recipe| {
@@ -151,7 +167,7 @@ const MUTATIONS: &[Tried<Broken>] = &[
 ];
 
 /// Rules about YAML: they are tried on JSON in a file that is to be YAML, which is nearly the same.
-const OF_YAML: &[&str] = &["ambiguous-scalar", "malformed-yaml"];
+const OF_YAML: &[&str] = &["ambiguous-scalar", "malformed-yaml", "unquoted-placeholder"];
 
 /// What is wrong when the rule should point at a place and does not.
 pub fn missed(rule: &str, compilation: &Compilation, place: &str) -> Option<String> {

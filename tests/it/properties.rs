@@ -10,7 +10,7 @@ use zrecipe::bind::{bind, merge};
 use zrecipe::compile::{Compilation, Options, compile};
 use zrecipe::contract::{self, Contracts, Declared};
 use zrecipe::diagnostic::Level;
-use zrecipe::evidence::{Facts, Set};
+use zrecipe::evidence::Set;
 use zrecipe::lint;
 use zrecipe::schema::Schema;
 use zrecipe::source::{Position, Source, Span, Unit};
@@ -203,8 +203,8 @@ impl Known {
         let declared = [("q", r#"{"type": "array"}"#), ("y", r#"{"type": "string", "pattern": "^[a-z]+$"}"#)];
         let mut set = Set::default();
         for recipe in RECIPES {
-            let facts = Facts::of(&compiled(recipe.as_bytes(), None).recipe);
-            (0..6).for_each(|_| set.add(&mut facts.clone()));
+            let facts = compiled(recipe.as_bytes(), None).facts();
+            (0..6).for_each(|_| set.add(&facts));
         }
         Self {
             parameters: parameters(),
@@ -221,7 +221,7 @@ impl Known {
     fn compiled_as(&self, name: &str, bytes: &[u8], given: bool) -> Compilation {
         let source = Arc::new(Source::from_bytes(name, bytes.to_vec()));
         let mut set = self.set.clone();
-        set.add(&mut Facts::of(&compile(Arc::clone(&source), Options::default()).recipe));
+        set.add(&compile(Arc::clone(&source), Options::default()).facts());
         let (contracts, declared) = (&self.contracts, Some(&self.declared));
         let parameters = given.then_some(&self.parameters);
         compile(source, Options { parameters, contracts, declared, set: Some(&set), ..Options::default() })
@@ -310,7 +310,7 @@ proptest! {
     fn findings_are_the_same_in_another_order(recipes in vec(set_member(), 6..14), seed in any::<prop::sample::Index>()) {
         let compile_all = |order: &[&String]| {
             let mut set = Set::default();
-            order.iter().for_each(|text| set.add(&mut Facts::of(&compiled(text.as_bytes(), None).recipe)));
+            order.iter().for_each(|text| set.add(&compiled(text.as_bytes(), None).facts()));
             let findings = |text: &&String| {
                 let source = Arc::new(Source::from_text("recipe", text.as_str()));
                 compile(source, Options { set: Some(&set), ..Options::default() }).diagnostics

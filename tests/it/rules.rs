@@ -18,7 +18,7 @@ use std::sync::Arc;
 use zrecipe::compile::{Options, compile};
 use zrecipe::contract::{self, Contracts};
 use zrecipe::document::DocumentKind;
-use zrecipe::evidence::{Facts, Set};
+use zrecipe::evidence::Set;
 use zrecipe::lint::{self, Rule};
 use zrecipe::source::Source;
 use zrecipe::syntax::json::{parse, read_value};
@@ -92,8 +92,8 @@ fn speaking(
                     beside["beside-".len()..].parse().map_err(|_| format!("`{beside}` has no number"))?;
                 let other = words.next().ok_or("names no recipe beside it")?;
                 let source = Arc::new(Source::from_text("other", other));
-                let mut other = Facts::of(&compile(source, Options::default()).recipe);
-                (0..count).for_each(|_| others.add(&mut other));
+                let other = compile(source, Options::default()).facts();
+                (0..count).for_each(|_| others.add(&other));
                 set = true;
             }
             missing if missing.starts_with("missing=") => files.add_other(&missing["missing=".len()..], "missing")?,
@@ -124,7 +124,7 @@ fn speaking(
     let rules = only.as_ref().map_or(lint::RULES, |only| only.as_slice());
     files.add(&name, &text, false);
     let source = Arc::new(Source::from_bytes(name, bytes));
-    others.add(&mut Facts::of(&compile(Arc::clone(&source), Options::default()).recipe));
+    others.add(&compile(Arc::clone(&source), Options::default()).facts());
     let set = set.then_some(&others);
     let options = Options {
         rules,

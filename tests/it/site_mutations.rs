@@ -74,6 +74,11 @@ pub(super) const MUTATIONS: &[(&str, Mutation)] = &[
         let text = environments(text, "  zz: {b: zz-one, a: zz-two}\n");
         vec![(add(&text, "zz-one: {plugin: stomp}\nzz-two: {plugin: stomp}"), "zz-two")]
     }),
+    ("unusable-setting", |text| {
+        let api = "zz: {plugin: rabbitmqapi, base_url: \"http://host:15672\", username: u, password: p}";
+        let version = "zz: {plugin: slurm, url: \"https://host\", api_version: 0.0.40}";
+        vec![(add(text, api), "http://host:15672"), (add(text, version), "0.0.40")]
+    }),
     ("undefined-block", |text| vec![(environments(text, "  zz: [nowhere-at-all]\n"), "nowhere-at-all")]),
     ("undefined-environment", |text| vec![(environments(text, "  zz: nowhere-at-all\n"), "nowhere-at-all")]),
     ("undefined-logging-part", |text| {

@@ -54,6 +54,8 @@ pub struct Options<'a> {
     pub used: Option<&'a BTreeSet<String>>,
     /// The rules of the site.
     pub site_rules: &'a [Chosen<'a>],
+    /// Whether programs of the site read requests before the dispatcher does.
+    pub filters: bool,
 }
 
 impl Default for Options<'_> {
@@ -73,6 +75,7 @@ impl Default for Options<'_> {
             topology: None,
             used: None,
             site_rules: &[],
+            filters: false,
         }
     }
 }
@@ -169,7 +172,7 @@ pub fn check(reading: Arc<Reading>, options: Options<'_>) -> Compilation {
 fn judge(reading: Arc<Reading>, options: Options<'_>) -> Compilation {
     let Reading { source, tree, recipe, graph, templates, document } = &*reading;
     let mut sink = Sink::default();
-    let facts = options.set.map(|_| Facts::of(recipe));
+    let facts = options.set.map(|_| reading.facts());
     let mut context = Context::new(recipe, graph, templates, options.contracts);
     context.give(options.parameters);
     context.set = facts.as_ref().zip(options.set);
@@ -178,13 +181,15 @@ fn judge(reading: Arc<Reading>, options: Options<'_>) -> Compilation {
     context.recipes = options.recipes;
     context.topology = options.topology;
     context.used = options.used;
+    context.filters = options.filters;
     context.files = options.files;
     lint::run(options.rules, &context, &mut sink);
     // Who asks for some rules only does not ask for these.
     if options.rules.len() == lint::RULES.len() {
         site_rules::run(options.site_rules, &context, &mut sink);
     }
-    let (found, dropped) = sink.finish();
+    let (mut found, dropped) = sink.finish();
+    lint::without_followers(tree, &mut found);
     let (mut diagnostics, mut silenced) =
         suppress::apply(recipe, options.suppressions, found, options.rules, options.site_rules);
     if let Some(levels) = options.levels {
@@ -204,6 +209,13 @@ fn judge(reading: Arc<Reading>, options: Options<'_>) -> Compilation {
         }
     }
     Compilation { shown, diagnostics, silenced, dropped, reading }
+}
+
+impl Reading {
+    /// What the recipe says that can be compared with others.
+    pub fn facts(&self) -> Facts {
+        Facts::of(&self.recipe, &self.templates)
+    }
 }
 
 impl std::ops::Deref for Compilation {

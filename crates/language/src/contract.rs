@@ -275,7 +275,10 @@ impl Contract {
         violations.retain(|violation| match &violation.problem {
             Problem::Unknown { name, .. } if violation.path.is_empty() => !self.is_deprecated(name),
             Problem::Missing(name) if violation.path.is_empty() => {
-                let old = self.deprecated.iter().filter(|(_, new)| new.as_deref() == Some(name));
+                let old = self.deprecated.iter().filter(|(_, new)| {
+                    // `cluster.commands` takes the place of a parameter as a part of `cluster`.
+                    new.as_deref().and_then(|new| new.split('.').next()) == Some(name)
+                });
                 !old.into_iter().any(|(old, _)| root.get(old).is_some())
             }
             _ => true,

@@ -58,7 +58,7 @@ pub struct Fix {
     pub title: String,
     /// Edits that do not overlap.
     pub edits: Vec<Edit>,
-    /// Whether it keeps the meaning that the author must have had; an unsafe fix asks to be looked at.
+    /// Whether a valid recipe does the same afterwards; an unsafe fix is a guess, and asks to be looked at.
     pub safe: bool,
 }
 
@@ -120,7 +120,7 @@ impl Diagnostic {
         self
     }
 
-    /// Offers a change of one place that keeps the author's meaning.
+    /// Offers a change of one place after which a valid recipe does the same.
     #[must_use]
     pub fn fix(self, title: impl Into<String>, span: Span, replacement: impl Into<String>) -> Self {
         self.with_fix(true, title, vec![Edit { span, replacement: replacement.into() }])

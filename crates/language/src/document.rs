@@ -92,7 +92,7 @@ impl DocumentKind {
             Self::Plugin
         } else if topology::is_broker(root) {
             Self::Broker
-        } else if is_request(request(root)) {
+        } else if is_request(request(root)) || is_letter(root) {
             Self::Request
         } else {
             Self::Recipe
@@ -112,9 +112,20 @@ fn is_request(root: NodeRef<'_>) -> bool {
         || (root.get("parameters").is_some() && recipes.or(root.get("custom_recipe")).is_some())
 }
 
-/// The request in a document: it is one, or it is a drop file with one.
+/// The request in a document: it is one, or it is a drop file or a dead letter with one.
 pub fn request(root: NodeRef<'_>) -> NodeRef<'_> {
-    root.get("headers").and_then(|_| root.get("message")).unwrap_or(root)
+    root.get("headers").or(root.get("header")).and_then(|_| root.get("message")).unwrap_or(root)
+}
+
+/// Whether this is a message of a recipe, as services send it to each other.
+pub fn is_recipe_message(message: NodeRef<'_>) -> bool {
+    ["recipe", "recipe-pointer", "payload"].into_iter().all(|key| message.get(key).is_some())
+}
+
+/// Whether a document is a message with its headers: a drop file, or the file of a dead letter.
+fn is_letter(root: NodeRef<'_>) -> bool {
+    let is_object = |key: &str| root.get(key).is_some_and(|value| value.kind() == Kind::Object);
+    root.get("message").is_some() && (is_object("headers") || is_object("header"))
 }
 
 /// A document's content as what it is.

@@ -14,7 +14,7 @@ use crate::syntax::{Problem, ProblemKind};
 /// Which fixes are applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Which {
-    /// Those that keep the meaning that the author must have had.
+    /// Those after which a valid recipe does the same.
     Safe,
     /// The others as well.
     All,
@@ -309,7 +309,8 @@ fn syntax_errors(compilation: &Compilation) -> usize {
 /// How many definitions a later one replaces.
 fn replaced(compilation: &Compilation) -> usize {
     let recipe = &compilation.recipe;
-    recipe.shadowed().len() + recipe.repeated().iter().filter(|repeated| !repeated.comment).count()
+    recipe.shadowed().iter().filter(|member| !member.comment).count()
+        + recipe.repeated().iter().filter(|repeated| !repeated.comment).count()
 }
 
 /// Where places of a text are after its edits.

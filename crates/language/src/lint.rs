@@ -4,7 +4,7 @@ mod context;
 mod levels;
 mod violations;
 
-pub use self::context::{Context, renamed, respelled, templates};
+pub use self::context::{Context, meant, renamed, respelled, templates};
 pub use self::levels::{Choice, Levels};
 pub use self::violations::{StepViolation, seen_in};
 pub use crate::diagnostic::nearest;
@@ -13,6 +13,7 @@ use crate::document::DocumentKind;
 use crate::guard::guarded;
 use crate::schema::Fault;
 use crate::source::Span;
+use crate::syntax::{ProblemKind, Tree};
 
 /// A kind of finding.
 #[derive(Debug)]
@@ -141,6 +142,49 @@ pub static REFUSING: &[&Rule] = &[
     &rules::unresolved_destination::RULE,
 ];
 
+/// The rules about how parts of a recipe belong together. Behind a bracket that is not closed they report what follows
+/// from that.
+static STRUCTURAL: &[&Rule] = &[
+    &rules::copied_step::RULE,
+    &rules::cycle::RULE,
+    &rules::duplicate_key::RULE,
+    &rules::malformed_delay::RULE,
+    &rules::malformed_destination::RULE,
+    &rules::malformed_error::RULE,
+    &rules::malformed_link::RULE,
+    &rules::malformed_parameters::RULE,
+    &rules::malformed_start::RULE,
+    &rules::malformed_step::RULE,
+    &rules::misplaced_key::RULE,
+    &rules::missing_destination::RULE,
+    &rules::missing_parameter::RULE,
+    &rules::misspelt_key::RULE,
+    &rules::non_numeric_step::RULE,
+    &rules::omitted_parameter::RULE,
+    &rules::parameter_type::RULE,
+    &rules::two_destinations::RULE,
+    &rules::unfollowed_error::RULE,
+    &rules::unknown_channel::RULE,
+    &rules::unknown_parameter::RULE,
+    &rules::unknown_step::RULE,
+    &rules::unreferenced_step::RULE,
+    &rules::unwired_channel::RULE,
+];
+
+/// Leaves out findings that follow from a bracket that is not closed.
+pub fn without_followers(tree: &Tree, found: &mut Vec<Diagnostic>) {
+    let unclosed = tree
+        .problems()
+        .iter()
+        .filter(|problem| matches!(problem.kind, ProblemKind::Unclosed | ProblemKind::WrongBracket));
+    let opened = unclosed.filter_map(|problem| problem.related).map(|opened| opened.start).min();
+    let Some(opened) = opened else { return };
+    let follows = |found: &Diagnostic| {
+        found.primary.span.start >= opened && STRUCTURAL.iter().any(|rule| rule.name == found.rule)
+    };
+    found.retain(|found| !follows(found));
+}
+
 /// Runs rules over a document.
 pub fn run<'r>(rules: impl IntoIterator<Item = &'r &'static Rule>, context: &Context<'_>, sink: &mut Sink) {
     let kind = context.document.kind();
@@ -210,6 +254,7 @@ rules! {
     byte_order_mark,
     colliding_key,
     conflicting_uses,
+    copied_step,
     cycle,
     default_exchange_binding,
     delayed_exchange,
@@ -252,6 +297,7 @@ rules! {
     malformed_yaml,
     mismatched_channel,
     mismatched_payload,
+    misplaced_key,
     missing_dead_letter_queue,
     missing_destination,
     missing_file,
@@ -264,6 +310,7 @@ rules! {
     non_numeric_step,
     not_a_recipe,
     number_as_text,
+    omitted_parameter,
     oversized_integer,
     parameter_in_command,
     parameter_type,
@@ -271,7 +318,10 @@ rules! {
     queue_without_dead_letters,
     rare_channel,
     rare_parameter,
+    rare_placeholder,
     rare_queue,
+    rare_service,
+    rare_value,
     refused_name,
     rejected_placeholder,
     repeated_link,
@@ -301,15 +351,18 @@ rules! {
     unknown_step,
     unknown_transport,
     unmatched_policy,
+    unquoted_placeholder,
     unread_setting,
     unreferenced_step,
     unresolved_destination,
     unstored_variable,
     unsupported_setting,
+    unusable_setting,
     unused_block,
     unused_logging_part,
     unused_parameter,
     unused_suppression,
+    unusual_braces,
     unusual_step_number,
     unwired_channel,
     value_as_text,

@@ -1,10 +1,11 @@
 //! Tree to [`Recipe`]: finds the parts, and keeps those that have the wrong shape for the rules to report.
 
-use std::collections::HashMap;
+use std::cell::OnceCell;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::recipe::{ErrorTarget, Link, Recipe, Repeated, Role, Shadowed, Start, StartEntry, Step, Target};
-use crate::syntax::{Kind, Member, NodeRef, Tree};
+use crate::syntax::{Kind, Member, NodeId, NodeRef, Tree};
 
 /// Reads a recipe out of a document.
 pub fn lower(tree: Arc<Tree>) -> Recipe {
@@ -28,7 +29,7 @@ pub fn lower(tree: Arc<Tree>) -> Recipe {
                 key: member.key.id(),
                 value: member.value.id(),
                 last: members[last].key.id(),
-                comment: step_id(&member.key.text()).is_some() && is_comment(member.value),
+                comment: is_explained(&member.key.text()) && is_comment(member.value),
             });
             continue;
         }
@@ -72,6 +73,8 @@ fn shadowed(members: &[Member<'_>]) -> Vec<Option<usize>> {
 fn find_shadowed(root: NodeRef<'_>) -> Vec<Shadowed> {
     let mut found = Vec::new();
     let mut members: Vec<Member<'_>> = Vec::new();
+    let steps = OnceCell::new();
+    let steps = || steps.get_or_init(|| root.members().map(|member| member.value.id()).collect::<HashSet<NodeId>>());
     for object in root.descendants().filter(|node| node.kind() == Kind::Object) {
         // Of the top-level keys of a recipe some repetitions are comments: they are found apart.
         if object.id() == root.id() {
@@ -85,7 +88,9 @@ fn find_shadowed(root: NodeRef<'_>) -> Vec<Shadowed> {
         for (member, later) in members.iter().zip(shadowed(&members)) {
             if let Some(later) = later {
                 let last = members[later].key.id();
-                found.push(Shadowed { key: member.key.id(), value: member.value.id(), last });
+                let is_part = steps().contains(&object.id());
+                let comment = is_part && explains(*member, members[later]);
+                found.push(Shadowed { key: member.key.id(), value: member.value.id(), last, comment });
             }
         }
     }
@@ -97,6 +102,20 @@ fn all_differ(members: &[Member<'_>]) -> bool {
         .iter()
         .enumerate()
         .all(|(index, member)| members[index + 1..].iter().all(|other| !other.key.same_text(member.key)))
+}
+
+/// Whether a key of a recipe may be explained by the same key before it.
+fn is_explained(key: &str) -> bool {
+    key == "start" || key == "error" || step_id(key).is_some()
+}
+
+/// Whether a member of a step is a comment on the later one with its key: on one with a list or an object, or both are
+/// comments by their name.
+fn explains(member: Member<'_>, later: Member<'_>) -> bool {
+    const NAMES: [&str; 6] = ["comment", "_comment", "//", "#", "note", "todo"];
+    let is_value = matches!(later.value.kind(), Kind::Array | Kind::Object) && !is_comment(later.value);
+    let by_name = || NAMES.iter().any(|name| member.key.text().eq_ignore_ascii_case(name));
+    is_comment(member.value) && (is_value || by_name())
 }
 
 /// The house style for comments: the key of what is explained, with a string or a list of strings.

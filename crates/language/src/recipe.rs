@@ -168,6 +168,8 @@ pub struct Shadowed {
     pub value: NodeId,
     /// The key of the member that counts.
     pub last: NodeId,
+    /// Whether it is a comment.
+    pub comment: bool,
 }
 
 impl Recipe {

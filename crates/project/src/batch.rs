@@ -1,6 +1,6 @@
 //! Many documents checked together: each by itself, and again those that the others contradict.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::files::{Input, Stamp};
 use crate::judge::{CheckOptions, Used};
 use crate::project::{Project, each_in_order, is_ours};
+use crate::settings::plain;
 use zrecipe_language::compile::{Compilation, structure};
 use zrecipe_language::diagnostic::Diagnostic;
 use zrecipe_language::document::DocumentKind;
@@ -80,7 +81,7 @@ impl Batch<'_> {
         mut take: impl FnMut(&Input, Result<&Checked, String>) -> Result<(), E>,
     ) -> Result<(), E> {
         let (set, alone) = self.each_alone(inputs, memory.as_ref());
-        let set = (inputs.len() > 1).then_some(&set);
+        let set = Some(&set);
         let inputs: Vec<(&Input, Option<Alone>)> = inputs.iter().zip(alone).collect();
         each_in_order(
             &inputs,
@@ -102,8 +103,6 @@ impl Batch<'_> {
     fn each_alone(&self, inputs: &[Input], memory: Option<&Memory>) -> (Set, Vec<Option<Alone>>) {
         /// Bytes of text.
         const MAX_KEPT: usize = 32 << 20;
-        let several = inputs.len() > 1;
-        let facts = |compilation: &Compilation| if several { Facts::of(&compilation.recipe) } else { Facts::default() };
         // What is fixed is not kept.
         let room = AtomicUsize::new(if self.fixes.is_some() { 0 } else { MAX_KEPT });
         let work = |input: &Input| {
@@ -115,11 +114,11 @@ impl Batch<'_> {
                 return Some((known.facts.clone(), Some((Arc::clone(&known.checked), stamp))));
             }
             if room.load(Ordering::Relaxed) == 0 {
-                let source = several.then(|| input.read(self.project.settings.max_bytes()))?.ok()?;
-                return Some((facts(&structure(Arc::new(source), None)), None));
+                let source = input.read(self.project.settings.max_bytes()).ok()?;
+                return Some((structure(Arc::new(source), None).facts(), None));
             }
             let (before, fixed) = self.one(input, None).ok()?;
-            let facts = facts(&fixed.compilation);
+            let facts = fixed.compilation.facts();
             let size = before.text().len();
             let _ = room.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |room| Some(room.saturating_sub(size)));
             Some((facts, Some((Arc::new(self.checked(before, fixed).lighter()), stamp))))
@@ -128,11 +127,18 @@ impl Batch<'_> {
         let mut alone = Vec::with_capacity(inputs.len());
         let Ok(()) = each_in_order(inputs, work, |_, found| {
             alone.push(found.and_then(|(mut facts, checked)| {
-                set.add(&mut facts);
+                set.add(&facts);
+                facts.forget_names();
                 checked.map(|(checked, stamp)| Alone { facts, checked, stamp })
             }));
             Ok::<(), Infallible>(())
         });
+        // What is checked alone is compared with the recipes of the project, too.
+        let is_recipe = |alone: &Option<Alone>| alone.as_ref().is_none_or(|alone| !alone.facts.steps.is_empty());
+        if alone.iter().any(is_recipe) {
+            let checked: HashSet<PathBuf> = inputs.iter().filter_map(|input| input.path.as_deref().map(plain)).collect();
+            self.project.evidence(&checked).iter().for_each(|facts| set.add(facts));
+        }
         (set, alone)
     }
 

@@ -197,6 +197,7 @@ impl Project {
             topology: self.usable_topology(),
             used: request.used,
             site_rules: &site_rules,
+            filters: self.settings.has_filters,
         })
     }
 }

@@ -1,5 +1,7 @@
 //! A project: its settings, and the contracts, site, broker and recipes that its files are held against.
 
+mod evidence;
+
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,6 +14,7 @@ use crate::settings::{self, Settings};
 use zrecipe_language::compile::{self, Compilation};
 use zrecipe_language::contract::{self, Contract, Contracts};
 use zrecipe_language::document::DocumentKind;
+use zrecipe_language::evidence::Facts;
 use zrecipe_language::site::{Files, Look, Site};
 use zrecipe_language::source::Source;
 use zrecipe_language::syntax::{Kind, ProblemKind, Tree, yaml};
@@ -368,6 +371,13 @@ impl Project {
             let (span, message) = faults.chain(broken).next().unwrap_or_default();
             unusable(format!("cannot use the contract {}: {message}", source.place(span.start)))
         })
+    }
+
+    /// What the recipes in the recipe directories of the project say, without those of these absolute paths: recipes
+    /// that are checked are compared with them.
+    pub fn evidence(&self, checked: &HashSet<PathBuf>) -> Vec<Facts> {
+        let directories = self.library().map(|library| library.directories).unwrap_or_default();
+        evidence::read(&directories, checked, self.settings.max_bytes())
     }
 
     /// The files that configurations name.

@@ -71,6 +71,8 @@ pub struct Settings {
     suppressions: Vec<(GlobMatcher, Pointed)>,
     kinds: Vec<(Vec<GlobMatcher>, DocumentKind)>,
     site_rules: Vec<site_rules::Rule>,
+    /// Whether programs of the site read requests before the dispatcher does.
+    pub has_filters: bool,
 }
 
 /// Why settings cannot be used.
@@ -234,6 +236,7 @@ impl Settings {
             overrides: overrides.collect::<Result<_, Problem>>()?,
             suppressions: suppressions.collect::<Result<_, Problem>>()?,
             site_rules,
+            has_filters: !written.dispatcher.filters.is_empty(),
             base,
         })
     }

@@ -144,6 +144,10 @@ pub(super) const COMPARISONS: &[Tried<Compared>] = &[
             "\"five\"",
         )
     }),
+    ("omitted-parameter", |recipe| {
+        let sound = set("parameters", json!({"zz": "{zz}", "zy": 1}));
+        compared_with_itself(recipe, &sound, &set("parameters", json!({"zy": 1})), "{")
+    }),
     ("queue-without-dead-letters", |recipe| {
         on_broker(recipe, &set("queue", json!("safe")), &set("queue", json!("limited")), "\"limited\"")
     }),
@@ -157,9 +161,21 @@ pub(super) const COMPARISONS: &[Tried<Compared>] = &[
         let named = |name: &str| set("parameters", json!({name: 1}));
         compared_with_itself(recipe, &named("threshold"), &named("treshold"), "\"treshold\"")
     }),
+    ("rare-placeholder", |recipe| {
+        let named = |text: &str| set("parameters", json!({"zz": text}));
+        compared_with_itself(recipe, &named("{threshold}/x"), &named("{treshold}/x"), "{treshold}")
+    }),
     ("rare-queue", |recipe| {
         let queue = |name: &str| set("queue", json!(name));
         compared_with_itself(recipe, &queue("images.to.index"), &queue("images.to.indx"), "\"images.to.indx\"")
+    }),
+    ("rare-service", |recipe| {
+        let service = |name: &str| set("service", json!(name));
+        compared_with_itself(recipe, &service("Threshold"), &service("Treshold"), "\"Treshold\"")
+    }),
+    ("rare-value", |recipe| {
+        let named = |text: &str| set("parameters", json!({"zz": text}));
+        compared_with_itself(recipe, &named("threshold"), &named("treshold"), "\"treshold\"")
     }),
     ("rejected-placeholder", |recipe| {
         given_values(recipe, json!({"zz": "text"}), &json!({"a": "{zz:>5}"}), &json!({"a": "{zz:05d}"}), "{zz:05d}")
@@ -382,13 +398,13 @@ pub(super) fn check_as(name: &str, bytes: Vec<u8>, with: &With) -> Compilation {
         Arc::new(reading.contract.unwrap_or_else(|| panic!("{contract}: {:?}", reading.faults)))
     }));
     let broken = Arc::new(Source::from_bytes(name, bytes));
-    let facts = |source| Facts::of(&compile(source, Options::default()).recipe);
+    let facts = |source| compile(source, Options::default()).facts();
     let set = (!with.beside.is_empty()).then(|| {
         let mut set = Set::default();
-        set.add(&mut facts(Arc::clone(&broken)));
+        set.add(&facts(Arc::clone(&broken)));
         for beside in &with.beside {
             let facts = facts(source(beside.to_string()));
-            (0..6).for_each(|_| set.add(&mut facts.clone()));
+            (0..6).for_each(|_| set.add(&facts));
         }
         set
     });

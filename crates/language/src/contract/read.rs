@@ -126,7 +126,7 @@ impl<'t> Reader<'t> {
             let properties: Vec<&str> = parameters.iter().flat_map(Schema::properties).map(|(name, _)| name).collect();
             if let Some(successor) = &successor
                 && !properties.is_empty()
-                && !properties.contains(&successor.as_str())
+                && !properties.contains(&successor.split('.').next().unwrap_or_default())
             {
                 let message = format!("the successor `{successor}` is none of the parameters");
                 self.faults.push(Fault { span: member.value.span(), message, help: None });

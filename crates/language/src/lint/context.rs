@@ -7,7 +7,7 @@ use super::violations::{self, StepViolation};
 use crate::contract::{Contract, Contracts, Declared, Under};
 use crate::diagnostic::{Diagnostic, Level, nearest};
 use crate::document::Document;
-use crate::evidence::{Facts, Set};
+use crate::evidence::{Facts, Finding, Set, shortened};
 use crate::flow::Flow;
 use crate::graph::Graph;
 use crate::infer::{self, Parameter};
@@ -47,6 +47,8 @@ pub struct Context<'a> {
     pub topology: Option<&'a Topology>,
     /// The names of the parameters that recipes use, if all of them are known.
     pub used: Option<&'a BTreeSet<String>>,
+    /// Whether programs of the site read requests before the dispatcher does.
+    pub filters: bool,
     /// The files that the document may name.
     pub files: &'a dyn Files,
     /// The contracts that the steps are under: several rules ask.
@@ -54,6 +56,7 @@ pub struct Context<'a> {
     signature: OnceCell<Vec<Parameter>>,
     demands: OnceCell<Vec<Parameter>>,
     violations: OnceCell<Vec<StepViolation<'a>>>,
+    evidence: OnceCell<Vec<Finding>>,
 }
 
 impl<'a> Context<'a> {
@@ -73,11 +76,13 @@ impl<'a> Context<'a> {
             recipes: None,
             topology: None,
             used: None,
+            filters: false,
             files: &NoFiles,
             under: OnceCell::new(),
             signature: OnceCell::new(),
             demands: OnceCell::new(),
             violations: OnceCell::new(),
+            evidence: OnceCell::new(),
         }
     }
 
@@ -167,6 +172,22 @@ impl<'a> Context<'a> {
     /// What of the steps' parameters their services do not take, in the order of the steps.
     pub fn violations(&self) -> &[StepViolation<'a>] {
         self.violations.get_or_init(|| violations::find(self))
+    }
+
+    /// What the recipes that it is checked with contradict, and the facts of the recipe.
+    pub fn evidence(&self) -> impl Iterator<Item = (&'a Facts, &Finding)> {
+        let found = self.set.map(|(facts, set)| (facts, self.evidence.get_or_init(|| set.findings(facts))));
+        found.into_iter().flat_map(|(facts, found)| found.iter().map(move |finding| (facts, finding)))
+    }
+
+    /// Whether the document is JSON.
+    pub fn is_json(&self) -> bool {
+        Notation::of(self.tree.source().name()) == Notation::Json
+    }
+
+    /// A step by its place among the steps.
+    pub fn step_at(&self, index: u32) -> Option<&'a Step> {
+        self.recipe.steps().get(index as usize)
     }
 
     /// What is known about a part of the recipe beside its text: the strings that the parameters make of templates.
@@ -309,6 +330,14 @@ pub fn respelled(written: &str, name: &str) -> String {
     let mut quoted = String::new();
     write_string(&mut quoted, name);
     quoted
+}
+
+/// Adds to a finding by evidence what the others say, with their number, and offers to write that.
+pub fn meant(diagnostic: Diagnostic, finding: &Finding, node: NodeRef<'_>, what: &str) -> Diagnostic {
+    let name = finding.meant();
+    let written = respelled(node.raw(), name);
+    let help = format!("did you mean `{}`? {} {what} it{}", shortened(name), finding.counts(), finding.alternatives());
+    diagnostic.help(help).unsafe_fix(format!("write `{}`", shortened(name)), node.span(), written)
 }
 
 /// A key as it is to be written in place of another: plain only in YAML, and there if the other is.

@@ -230,6 +230,12 @@ impl Composed {
             self.root = Some(index);
             return;
         };
+        // As a key it takes members; as a value PyYAML has nothing for it.
+        let is_value = !matches!(self.parts[*open].shape, Shape::Map(_)) || key.is_some();
+        if is_value && matches!(self.parts[index].shape, Shape::Scalar { merges: true, .. }) {
+            let span = self.parts[index].span;
+            self.problems.push(Problem { kind: ProblemKind::EqualsValue, span, related: None });
+        }
         match &mut self.parts[*open].shape {
             Shape::List(items) => items.push(index),
             Shape::Map(pairs) => match key.take() {
@@ -307,7 +313,9 @@ impl Composed {
             Meaning::Number(number) => {
                 if number.len() > MOST_DIGITS && number.bytes().all(|byte| byte != b'.') {
                     self.problem(ProblemKind::OversizedInteger, span);
-                } else if matches!(&**number, "NaN" | "Infinity" | "-Infinity") {
+                } else if !number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-')
+                    && !number.parse::<f64>().is_ok_and(f64::is_finite)
+                {
                     self.problem(ProblemKind::NonFinite, span);
                 }
                 (Kind::Number, kept(number))

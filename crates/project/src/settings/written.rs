@@ -56,6 +56,17 @@ pub(super) struct Written {
     pub overrides: Vec<WrittenOverride>,
     /// Findings that are not reported.
     pub suppress: Vec<WrittenSuppression>,
+    /// What checks know of the dispatcher; the table is defined where it is configured.
+    #[schemars(skip)]
+    pub dispatcher: Peeked,
+}
+
+/// What checks know of the dispatcher.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Peeked {
+    /// Programs that change requests.
+    #[serde(default)]
+    pub filters: Vec<serde::de::IgnoredAny>,
 }
 
 pub(super) type WrittenLevels = BTreeMap<Spanned<String>, Spanned<String>>;

@@ -16,7 +16,7 @@ use zrecipe_broker::message::{Envelope, Outgoing, sanitise};
 use zrecipe_broker::transport::Transport;
 use zrecipe_language::bind::bind;
 use zrecipe_language::diagnostic::counted;
-use zrecipe_language::infer;
+use zrecipe_language::infer::{self, Need, Parameter};
 use zrecipe_language::value::{Object, Value};
 use zrecipe_project::judge::CheckOptions;
 use zrecipe_project::library::Library;
@@ -244,10 +244,13 @@ impl<'s> Corrected<'s> {
             if let Some(refusal) = compilation.refusals().next() {
                 return Err(format!("the new recipe is refused: {} [{}]", refusal.message, refusal.rule));
             }
-            let mut unknown: Vec<&str> =
-                infer::names(&compilation.templates).filter(|name| !parameters.contains_key(*name)).collect();
-            unknown.sort_unstable();
-            unknown.dedup();
+            // As `params` has it: braces of a shell, say, stay as they are.
+            let contracts = self.session.usable_contracts().0;
+            let signature = infer::infer(&compilation.recipe, &compilation.templates, contracts);
+            let is_unknown =
+                |parameter: &&Parameter| parameter.need > Need::Optional && !parameters.contains_key(&parameter.name);
+            let unknown: Vec<&str> =
+                signature.iter().filter(is_unknown).map(|parameter| parameter.name.as_str()).collect();
             if !unknown.is_empty() {
                 let names = unknown.join("`, `");
                 return Err(format!(

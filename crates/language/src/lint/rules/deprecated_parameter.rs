@@ -39,6 +39,10 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
             let message = format!("parameter `{old}` of step `{name}` is deprecated by {}", cx.name_of(contract));
             let diagnostic = RULE.at(member.key.span(), message);
             sink.report(match new {
+                Some(new) if new.contains('.') => {
+                    let (within, key) = new.split_once('.').unwrap_or((new, ""));
+                    diagnostic.help(format!("put it into the object `{within}`, as `{key}`"))
+                }
                 Some(new) if parameters.get(new).is_some() => {
                     diagnostic.help(format!("`{new}`, which takes its place, is there already: remove `{old}`"))
                 }
@@ -47,7 +51,7 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
                     member.key.span(),
                     renamed(member.key, new),
                 ),
-                None => diagnostic.help("remove it"),
+                None => diagnostic.help("remove it; the contract describes what takes its place"),
             });
         }
     }

@@ -9,7 +9,8 @@ declare_rule! {
     ///
     /// # Why
     /// JSON readers keep the last of several values and drop the others without a word. The exception is house
-    /// style: a step's key with a string or a list of strings, before the step, is a comment.
+    /// style: the key of a step, of a part of it, or of `start`, with a string or a list of strings before the value
+    /// itself, is a comment.
     ///
     /// # Example
     /// ```json
@@ -42,7 +43,7 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
         let late = late.is_some_and(|step| !matches!(cx.node(step.value).kind(), Kind::Object));
         report(cx, key, last, late, sink);
     }
-    for member in cx.recipe.shadowed() {
+    for member in cx.recipe.shadowed().iter().filter(|member| !member.comment) {
         report(cx, cx.node(member.key), cx.node(member.last), false, sink);
     }
 }

@@ -1,14 +1,19 @@
 //! A service on the queue of another service.
 
-use crate::diagnostic::Sink;
-use crate::lint::Context;
+use crate::diagnostic::{Level, Sink};
+use crate::evidence::{About, Reason};
+use crate::lint::{Context, meant};
+use crate::recipe::Step;
 
 declare_rule! {
     /// A step is on the queue of another service.
     ///
     /// # Why
     /// The service's name is for people; the queue decides who gets the message. When a service is on one queue in all
-    /// other recipes, and the queue it is given here is that of another service, the message goes to the wrong one.
+    /// other recipes, and the queue it is given here is that of another service, or of nobody, the message goes to the
+    /// wrong place.
+    ///
+    /// Ignore the finding where an instance of the service listens on a queue of its own.
     ///
     /// # Example
     /// In three other recipes `Images` is on `images`, and `Archiver` on `archiver`:
@@ -33,15 +38,36 @@ declare_rule! {
 }
 
 fn check(cx: &Context<'_>, sink: &mut Sink) {
-    let Some((facts, set)) = cx.set else { return };
-    for place in &facts.places {
-        let (Some(usual), Some(service)) = (set.usual_queue_of_service(facts, place), &place.service) else { continue };
-        let message = format!("service `{service}` of step `{}` is on queue `{}`", place.step, place.queue);
-        sink.report(
-            RULE.at(place.span, message)
-                .label("the queue of another service")
-                .help(format!("in {} other places it is on queue `{}`", usual.count, usual.name))
-                .unsafe_fix(format!("write `{}`", usual.name), place.span, format!("\"{}\"", usual.name)),
-        );
+    for (_, finding) in cx.evidence() {
+        let About::Queue(index) = finding.about else { continue };
+        let Some(step) = cx.step_at(index) else { continue };
+        let Some(queue) = step.queue.map(|queue| cx.node(queue)) else { continue };
+        let name = cx.recipe.name(step);
+        let diagnostic = match finding.reason {
+            Reason::OtherKind => {
+                RULE.at(queue.span(), format!("queue {} of step `{name}` is the name of a service", cx.show(queue)))
+            }
+            Reason::Agreement if !is_declared(cx, step) => {
+                let service = step.service.map(|service| cx.show(cx.node(service))).unwrap_or_default();
+                RULE.at(queue.span(), format!("service {service} of step `{name}` is on queue {}", cx.show(queue)))
+                    .label("in no other step")
+                    .level(if is_variant(&queue.text(), finding.meant()) { Level::Note } else { RULE.level })
+            }
+            _ => continue,
+        };
+        sink.report(meant(diagnostic, finding, queue, "steps of the service use"));
     }
+}
+
+/// Whether a queue is called like the usual one, and something more: an instance of the service may listen there.
+fn is_variant(queue: &str, usual: &str) -> bool {
+    queue.strip_prefix(usual).is_some_and(|rest| rest.starts_with(['.', '_', '-']))
+}
+
+/// Whether the contract of the service, or the broker, knows better.
+fn is_declared(cx: &Context<'_>, step: &Step) -> bool {
+    let under = cx.under(step);
+    let queue = cx.recipe.text(step.queue).unwrap_or_default();
+    let is_job = under.is_job && !cx.contracts.all_of_queue(&queue).is_empty();
+    is_job || cx.topology.is_some_and(|topology| topology.queue(&queue).is_some()) && under.service.is_some()
 }

@@ -44,7 +44,7 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
         let text = value.text();
         let number = text.trim().trim_end_matches('s').trim();
         sink.report(if value.kind() == Kind::String && number.parse::<u32>().is_ok() {
-            diagnostic.fix(format!("write `{number}`"), value.span(), number)
+            diagnostic.unsafe_fix(format!("write `{number}`"), value.span(), number)
         } else {
             diagnostic.help("write seconds as a number, for example `5`")
         });

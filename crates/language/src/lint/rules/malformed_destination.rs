@@ -45,7 +45,7 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
             let only = value.items().next().filter(|first| value.items().count() == 1 && first.kind() == Kind::String);
             sink.report(match (value.kind(), only) {
                 (Kind::Array, Some(only)) => {
-                    diagnostic.fix(format!("write `{}`", only.raw()), value.span(), only.raw())
+                    diagnostic.unsafe_fix(format!("write `{}`", only.raw()), value.span(), only.raw())
                 }
                 (Kind::Array, None) if value.items().nth(1).is_some() => {
                     diagnostic.help("a step has one; for several destinations link to several steps")
@@ -53,7 +53,7 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
                 (Kind::String, _) if !value.text().trim().is_empty() => {
                     let mut trimmed = String::new();
                     write_string(&mut trimmed, value.text().trim());
-                    diagnostic.fix(format!("write `{trimmed}`"), value.span(), trimmed)
+                    diagnostic.unsafe_fix(format!("write `{trimmed}`"), value.span(), trimmed)
                 }
                 _ => diagnostic.help(format!("write the name in double quotes, or leave `{key}` out")),
             });

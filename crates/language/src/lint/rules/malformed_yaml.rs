@@ -2,6 +2,7 @@
 
 use crate::diagnostic::{Diagnostic, Sink};
 use crate::lint::Context;
+use crate::source::Span;
 use crate::syntax::yaml::{MOST_COPIED, MOST_COPIES};
 use crate::syntax::{Problem, ProblemKind};
 
@@ -59,7 +60,9 @@ fn describe(cx: &Context<'_>, problem: &Problem) -> Option<Diagnostic> {
         P::CompoundKey => at("a list or an object cannot be a key"),
         P::UnknownTag => at("a tag that is not one of YAML's own").help("Python's `safe_load` refuses it"),
         P::MistaggedValue => at(&format!("`{text}` is not what its tag says")),
-        P::EqualsValue => at("`=` alone has no value in YAML 1.1").help("put it in quotes if it is text"),
+        P::EqualsValue => {
+            at(&format!("`{text}` alone has no value in YAML 1.1")).help("put it in quotes if it is text")
+        }
         _ => return None,
     };
     Some(match problem.related {
@@ -69,10 +72,35 @@ fn describe(cx: &Context<'_>, problem: &Problem) -> Option<Diagnostic> {
     })
 }
 
+/// The text in the line of a mistake that begins with a placeholder and goes on behind it: `file: {dir}/x.json`.
+fn unquoted(cx: &Context<'_>, place: Span) -> Option<Span> {
+    let text = cx.tree.source().text();
+    let at = place.start as usize;
+    let start = text.get(..at)?.rfind('\n').map_or(0, |end| end + 1);
+    let line = text[start..].lines().next()?;
+    let begin = line
+        .find(": {")
+        .map(|at| at + 2)
+        .or_else(|| line.trim_start().starts_with("- {").then(|| line.find('{')).flatten())?;
+    let value = line[begin..].trim_end();
+    let (name, rest) = value[1..].split_once('}')?;
+    let is_name = |c: char| c.is_ascii_alphanumeric() || "_$:[]".contains(c);
+    let goes_on = rest.starts_with(|c: char| !c.is_whitespace() && !",]}:#".contains(c));
+    let is_plain = !name.is_empty() && name.chars().all(is_name) && !value.contains(['"', '\\', '#']);
+    (goes_on && is_plain).then(|| Span::new(start + begin, start + begin + value.len()))
+}
+
 /// What the library says, in words that help.
 fn syntax(cx: &Context<'_>, problem: &Problem, what: &'static str) -> Diagnostic {
     let at = |message: &str| RULE.at(problem.span, message);
     let next = cx.tree.source().text()[problem.span.start as usize..].chars().next();
+    if let Some(span) = unquoted(cx, problem.span) {
+        let raw = cx.tree.source().slice(span);
+        return RULE
+            .at(span, "text that begins with a placeholder, and has no quotes")
+            .help("in YAML `{` begins an object; put the text in quotes")
+            .unsafe_fix("put it in quotes", span, format!("\"{raw}\""));
+    }
     match (what, next) {
         ("mapping values are not allowed in this context", _) => {
             at("a `:` where no key can end").help("put text that has `: ` in it in quotes")

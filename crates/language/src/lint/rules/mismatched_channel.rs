@@ -1,9 +1,9 @@
 //! A channel that goes elsewhere than its namesakes in other recipes.
 
 use crate::diagnostic::Sink;
-use crate::evidence::Among;
-use crate::evidence::Output;
+use crate::evidence::{About, Reason, shortened};
 use crate::lint::Context;
+use crate::recipe::Step;
 
 declare_rule! {
     /// A channel goes to another queue than in all other recipes.
@@ -39,32 +39,30 @@ declare_rule! {
 }
 
 fn check(cx: &Context<'_>, sink: &mut Sink) {
-    let Some((facts, set)) = cx.set else { return };
-    for output in &facts.outputs {
-        let Some((usual, among)) = set.usual_queue_of_channel(facts, output) else { continue };
-        // Without a step on the usual queue this recipe simply does something else.
-        let here = facts.places.iter().find(|place| place.queue == usual.name && place.step != output.from);
-        let Some(here) = here else { continue };
-        // What goes to both has been thought about.
-        let both =
-            |other: &&Output| other.from == output.from && other.channel == output.channel && other.queue == usual.name;
-        if facts.outputs.iter().any(|other| both(&other)) {
-            continue;
-        }
-        let message =
-            format!("channel `{}` of step `{}` goes to queue `{}`", output.channel, output.from, output.queue);
-        sink.report(
-            RULE.at(output.span, message)
-                .label(format!("step `{}` (queue `{}`)", output.to, output.queue))
-                .help(format!(
-                    "{} other outputs named `{}`{} go to queue `{}`; here that is step `{}`",
-                    usual.count,
-                    output.channel,
-                    if among == Among::All { "" } else { " of the same queue" },
-                    usual.name,
-                    here.step
-                ))
-                .unsafe_fix(format!("write `{}`", here.step), output.span, here.step.to_string()),
-        );
+    for (facts, finding) in cx.evidence() {
+        let About::Target(index, here) = finding.about else { continue };
+        let output = &facts.outputs[index];
+        let steps = (cx.step_at(output.step), cx.step_at(output.to), cx.step_at(here));
+        let (Some(from), Some(to), Some(here)) = steps else { continue };
+        let purpose = |step: &Step| shortened(&cx.recipe.purpose(step).unwrap_or_default());
+        let (name, here_name) = (cx.recipe.name(from), cx.recipe.name(here));
+        let channel = match output.name {
+            Some(channel) => format!("channel {}", cx.show(cx.node(channel))),
+            None => "the output".to_owned(),
+        };
+        let message = format!("{channel} of step `{name}` goes to step `{}` ({})", cx.recipe.name(to), purpose(to));
+        let link = cx.node(output.link);
+        let diagnostic = RULE.at(link.span(), message).also(cx.node(here.key).span(), "the step that is meant");
+        let help = match finding.reason {
+            Reason::Name => format!("step `{here_name}` is on the queue that has the name of the channel"),
+            _ => format!(
+                "{} such outputs of other steps go to `{}`; here that is step `{here_name}`{}",
+                finding.counts(),
+                shortened(finding.meant()),
+                finding.alternatives()
+            ),
+        };
+        let written = here.id.to_string();
+        sink.report(diagnostic.help(help).unsafe_fix(format!("write `{written}`"), link.span(), written));
     }
 }

@@ -46,7 +46,7 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
             Some(part) => {
                 let key = part.key.text();
                 let meant = nearest(&key, ["queue", "topic"]).unwrap_or("queue");
-                diagnostic.also(part.key.span(), format!("is this meant to be `{meant}`?")).fix(
+                diagnostic.also(part.key.span(), format!("is this meant to be `{meant}`?")).unsafe_fix(
                     format!("rename `{key}` to `{meant}`"),
                     part.key.span(),
                     renamed(part.key, meant),

@@ -39,7 +39,7 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
         (Some(key), _) => RULE
             .at(key.span(), format!("the recipe has no `start`, and {} is no step", cx.show(key)))
             .help("did you mean `start`?")
-            .fix("rename it to `start`", key.span(), renamed(key, "start"))
+            .unsafe_fix("rename it to `start`", key.span(), renamed(key, "start"))
             .refused(),
         (None, Some(step)) => {
             diagnostic.help(format!("add `\"start\": [[{}, []]]` for the steps that come first", step.id))

@@ -66,11 +66,9 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
             // Under one name only one of several would count.
             sink.report(if keys.contains_key(meant) || keys.get(&key).is_some_and(|&count| count > 1) {
                 diagnostic
-            } else if matches!(meant, "queue" | "topic") {
-                // There is another destination already: every message would be sent twice.
-                diagnostic.unsafe_fix(format!("rename it to `{meant}`"), span, renamed(part.key, meant))
             } else {
-                diagnostic.fix(format!("rename it to `{meant}`"), span, renamed(part.key, meant))
+                // A step may have keys of its own, so this is a guess.
+                diagnostic.unsafe_fix(format!("rename it to `{meant}`"), span, renamed(part.key, meant))
             });
         }
     }

@@ -2,12 +2,13 @@
 
 use std::collections::HashSet;
 
-use crate::contract::Declared;
+use crate::contract::{Contract, Declared};
 use crate::diagnostic::{Diagnostic, Level, Sink};
-use crate::infer::{Never, Type};
+use crate::infer::{Never, Type, Use};
 use crate::lint::Context;
+use crate::recipe::Step;
 use crate::schema::Problem;
-use crate::syntax::{Kind, NodeId};
+use crate::syntax::{Kind, NodeId, NodeRef};
 use crate::value::Value;
 
 declare_rule! {
@@ -51,6 +52,10 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
             continue;
         }
         let step = &cx.recipe.steps()[found.step];
+        // In an old form of the parameters `deprecated-parameter` says what takes its place.
+        if is_old_form(cx, step, found.contract, &violation.path) {
+            continue;
+        }
         let what = found.part.noun();
         let name = cx.recipe.name(step);
         let message = match is_whole {
@@ -66,14 +71,34 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
         };
         let diagnostic = cx.advise(diagnostic, found.contract);
         sink.report(match replacement {
-            Some((text, true)) => diagnostic.fix(format!("write `{text}`"), node.span(), text.clone()),
-            Some((text, false)) => diagnostic.unsafe_fix(format!("write `{text}`"), node.span(), text.clone()),
+            // A service may take what its contract does not describe.
+            Some((text, _)) => diagnostic.unsafe_fix(format!("write `{text}`"), node.span(), text.clone()),
             None => diagnostic,
         });
     }
     if let Some(declared) = cx.declared.filter(|declared| !declared.is_empty()) {
         declared_types(cx, declared, sink);
     }
+}
+
+/// Whether a step has deprecated parameters that belong into this one now.
+fn is_old_form(cx: &Context<'_>, step: &Step, contract: &Contract, path: &str) -> bool {
+    let parameters = step.parameters.map(|parameters| cx.node(parameters));
+    let mut old = contract.deprecated.iter();
+    old.any(|(old, new)| {
+        let within = new.as_deref().and_then(|new| new.split_once('.')).is_some_and(|(within, _)| within == path);
+        within && parameters.is_some_and(|parameters| parameters.get(old).is_some())
+    })
+}
+
+/// The same for a text of the step.
+fn is_of_old_form(cx: &Context<'_>, used: &Use) -> bool {
+    let Some(step) = used.step.and_then(|step| cx.recipe.steps().get(step)) else { return false };
+    let Some(contract) = cx.contract_of(step).filter(|contract| !contract.deprecated.is_empty()) else { return false };
+    let parameters = step.parameters.map(|parameters| cx.node(parameters));
+    let mut members = parameters.into_iter().flat_map(NodeRef::members);
+    let own = members.find(|member| member.value.id() == used.node);
+    own.is_some_and(|member| is_old_form(cx, step, contract, &member.key.text()))
 }
 
 /// Templates, which make text, in places where the service takes none, or none of what can come of them.
@@ -85,6 +110,9 @@ fn text_where_none_fits(cx: &Context<'_>, sink: &mut Sink) -> HashSet<NodeId> {
             continue;
         }
         let node = cx.node(used.node);
+        if is_of_old_form(cx, used) {
+            continue;
+        }
         let whole = node.text().len() == used.field.span.len();
         let value = cx.parameters.and_then(|parameters| parameters.get(&parameter.name));
         let advised = |diagnostic: Diagnostic| match used.by_advice {

@@ -37,21 +37,20 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
             let alone = text.trim().len() == field.span.len();
             let written = cx.tree.source().slice(span);
             let refused = cx.parameters.is_some_and(|parameters| !parameters.contains_key(&field.name));
-            let diagnostic = if field.name.len() != "$REPLACE".len() || !alone {
-                RULE.at(span, "`{$REPLACE:…}` is not the whole string").help("inside other text write `{name}`")
-            } else if field.name == "$REPLACE" {
-                let inner = node.text_span(0..text.len());
-                RULE.at(span, "`{$REPLACE:…}` is not the whole string").help("remove the space around it").fix(
-                    "remove the space",
-                    inner,
-                    written,
-                )
-            } else {
-                let name = node.text_span(field.span.start + 1..field.span.start + 1 + field.name.len());
-                RULE.at(span, format!("`{}` is a parameter of that name, not a replacement", field.name))
-                    .help("it is written in capitals: `{$REPLACE:name}`")
-                    .fix("write `$REPLACE`", name, "$REPLACE")
-            };
+            let diagnostic =
+                if field.name.len() != "$REPLACE".len() || !alone {
+                    RULE.at(span, "`{$REPLACE:…}` is not the whole string").help("inside other text write `{name}`")
+                } else if field.name == "$REPLACE" {
+                    let inner = node.text_span(0..text.len());
+                    RULE.at(span, "`{$REPLACE:…}` is not the whole string")
+                        .help("remove the space around it")
+                        .unsafe_fix("remove the space", inner, written)
+                } else {
+                    let name = node.text_span(field.span.start + 1..field.span.start + 1 + field.name.len());
+                    RULE.at(span, format!("`{}` is a parameter of that name, not a replacement", field.name))
+                        .help("it is written in capitals: `{$REPLACE:name}`")
+                        .unsafe_fix("write `$REPLACE`", name, "$REPLACE")
+                };
             sink.report(diagnostic.refused_if(refused));
             // One mistake a string: the places in a long one take long to find.
             break;

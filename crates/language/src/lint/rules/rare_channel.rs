@@ -1,7 +1,8 @@
 //! A channel that no other step of its queue has, and whose name is nearly that of one that many have.
 
 use crate::diagnostic::Sink;
-use crate::lint::Context;
+use crate::evidence::{About, Reason};
+use crate::lint::{Context, meant};
 
 declare_rule! {
     /// A channel looks like one that other steps have.
@@ -28,27 +29,24 @@ declare_rule! {
 }
 
 fn check(cx: &Context<'_>, sink: &mut Sink) {
-    let Some((facts, set)) = cx.set else { return };
-    let mut told = None;
-    for output in &facts.outputs {
-        // A channel may have several outputs.
-        if told == Some(output.key) {
+    for (facts, finding) in cx.evidence() {
+        let About::Channel(index) = finding.about else { continue };
+        let output = &facts.outputs[index];
+        let (Some(step), Some(name)) = (cx.step_at(output.step), output.name.map(|name| cx.node(name))) else {
+            continue;
+        };
+        if cx.contract_of(step).is_some_and(|contract| contract.channels.is_some()) {
             continue;
         }
-        let step = cx.recipe.step(output.from);
-        if step.and_then(|step| cx.contract_of(step)).is_some_and(|contract| contract.channels.is_some()) {
-            continue;
-        }
-        let Some(usual) = set.nearly_the_channel(facts, output) else { continue };
         let message = format!(
-            "no other step on queue `{}` has a channel `{}`, as step `{}` has",
-            output.by, output.channel, output.from
+            "no other step on the same queue has a channel {}, as step `{}` has",
+            cx.show(name),
+            cx.recipe.name(step)
         );
-        told = Some(output.key);
-        sink.report(
-            RULE.at(output.key, message)
-                .help(format!("did you mean `{}`, with {} outputs?", usual.name, usual.count))
-                .unsafe_fix(format!("write `{}`", usual.name), output.key, format!("\"{}\"", usual.name)),
-        );
+        let what = match finding.reason {
+            Reason::Name => "steps use as queue",
+            _ => "outputs of such steps have",
+        };
+        sink.report(meant(RULE.at(name.span(), message), finding, name, what));
     }
 }

@@ -1,7 +1,8 @@
 //! A parameter that no other step of its queue has, and whose name is nearly that of one that many have.
 
 use crate::diagnostic::Sink;
-use crate::lint::Context;
+use crate::evidence::{About, Reason};
+use crate::lint::{Context, meant};
 
 declare_rule! {
     /// A parameter looks like one that other steps give.
@@ -27,17 +28,24 @@ declare_rule! {
 }
 
 fn check(cx: &Context<'_>, sink: &mut Sink) {
-    let Some((facts, set)) = cx.set else { return };
-    for parameter in &facts.parameters {
-        let Some(usual) = set.nearly_the_parameter(facts, parameter) else { continue };
-        let message = format!(
-            "no other step on queue `{}` has a parameter `{}`, as step `{}` has",
-            parameter.queue, parameter.name, parameter.step
-        );
-        sink.report(
-            RULE.at(parameter.span, message)
-                .help(format!("did you mean `{}`, which {} steps have?", usual.name, usual.count))
-                .unsafe_fix(format!("write `{}`", usual.name), parameter.span, format!("\"{}\"", usual.name)),
-        );
+    for (facts, finding) in cx.evidence() {
+        let About::Parameter(index) = finding.about else { continue };
+        let parameter = &facts.parameters[index];
+        let Some(step) = cx.step_at(parameter.step) else { continue };
+        let key = cx.node(parameter.key);
+        let message = match finding.reason {
+            Reason::SameValue => format!(
+                "step `{}` gives {} as {}, and no other step on the same queue does",
+                cx.recipe.name(step),
+                cx.show(cx.node(parameter.node)),
+                cx.show(key)
+            ),
+            _ => format!(
+                "no other step on the same queue has a parameter {}, as step `{}` has",
+                cx.show(key),
+                cx.recipe.name(step)
+            ),
+        };
+        sink.report(meant(RULE.at(key.span(), message), finding, key, "parameters of such steps are called"));
     }
 }

@@ -1,7 +1,8 @@
 //! A queue that nobody else uses, and whose name is nearly that of one that many use.
 
 use crate::diagnostic::Sink;
-use crate::lint::Context;
+use crate::evidence::{About, Reason, shortened};
+use crate::lint::{Context, meant, respelled};
 
 declare_rule! {
     /// A queue looks like one that other recipes use.
@@ -27,14 +28,22 @@ declare_rule! {
 }
 
 fn check(cx: &Context<'_>, sink: &mut Sink) {
-    let Some((facts, set)) = cx.set else { return };
-    for place in &facts.places {
-        let Some(usual) = set.nearly_the_queue(place) else { continue };
-        let message = format!("queue `{}` of step `{}` is used nowhere else", place.queue, place.step);
-        sink.report(
-            RULE.at(place.span, message)
-                .help(format!("did you mean `{}`, which {} recipes use?", usual.name, usual.count))
-                .unsafe_fix(format!("write `{}`", usual.name), place.span, format!("\"{}\"", usual.name)),
-        );
+    for (_, finding) in cx.evidence() {
+        let (About::Queue(index), Reason::Near | Reason::Name) = (finding.about, finding.reason) else { continue };
+        let Some(step) = cx.step_at(index) else { continue };
+        let Some(queue) = step.queue.map(|queue| cx.node(queue)) else { continue };
+        let message = format!("queue {} of step `{}` is used nowhere else", cx.show(queue), cx.recipe.name(step));
+        let diagnostic = RULE.at(queue.span(), message);
+        sink.report(match finding.reason {
+            Reason::Name => {
+                let name = finding.meant();
+                diagnostic.help(format!("did you mean `{}`, like the service?", shortened(name))).unsafe_fix(
+                    format!("write `{}`", shortened(name)),
+                    queue.span(),
+                    respelled(queue.raw(), name),
+                )
+            }
+            _ => meant(diagnostic, finding, queue, "steps use"),
+        });
     }
 }

@@ -223,7 +223,9 @@ fn unknown_word(span: Span, word: &str) -> Diagnostic {
         _ => nearest(word, ["true", "false", "null"]),
     };
     match python {
-        Some(meant) => diagnostic.help(format!("did you mean `{meant}`?")).fix(format!("write `{meant}`"), span, meant),
+        Some(meant) => {
+            diagnostic.help(format!("did you mean `{meant}`?")).unsafe_fix(format!("write `{meant}`"), span, meant)
+        }
         None => diagnostic.help("text stands in double quotes"),
     }
 }

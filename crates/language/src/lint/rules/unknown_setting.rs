@@ -65,7 +65,6 @@ fn of_logging(block: &Written<'_>, form: &Schema, scope: NodeRef<'_>, sink: &mut
 }
 
 fn of_object(block: &Written<'_>, path: &str, object: NodeRef<'_>, known: &[&str], sink: &mut Sink) {
-    let required: Vec<&str> = form_of(&block.plugin).into_iter().flat_map(Schema::required).collect();
     for key in object.members().map(|member| member.key).filter(|key| block.holds(*key)) {
         let name = key.text();
         if known.contains(&&*name) {
@@ -77,10 +76,8 @@ fn of_object(block: &Written<'_>, path: &str, object: NodeRef<'_>, known: &[&str
         match nearest(&name, absent).filter(|meant| block.plugin != "storage" || meant.starts_with("zocalo.")) {
             Some(meant) => {
                 let edit = Edit { span: key.span(), replacement: respelled(key.raw(), meant) };
-                // Nothing works without what is required; anything else would begin to have an effect.
-                let safe = required.contains(&meant);
                 let found = found.help(format!("did you mean `{meant}`?"));
-                sink.report(found.with_fix(safe, format!("rename it to `{meant}`"), vec![edit]));
+                sink.report(found.with_fix(false, format!("rename it to `{meant}`"), vec![edit]));
             }
             None if CLOSED.contains(&&*block.plugin) => {
                 sink.report(found.level(Level::Note).help(format!("it has no effect; there are {}", list(known))));

@@ -4,8 +4,8 @@ use std::cell::OnceCell;
 
 use crate::diagnostic::{Diagnostic, Sink};
 use crate::lint::Context;
-use crate::recipe::{Role, Target};
-use crate::syntax::NodeId;
+use crate::recipe::{Role, Step, Target};
+use crate::syntax::{Kind, NodeId, NodeRef};
 
 declare_rule! {
     /// A link leads to a step that does not exist.
@@ -69,6 +69,21 @@ fn steps_in_words(cx: &Context<'_>) -> String {
     }
 }
 
+/// Where there is a step of this number inside of another one, in words.
+fn nested(cx: &Context<'_>, id: i64) -> Option<String> {
+    let number = id.to_string();
+    let is_it = |object: NodeRef<'_>| {
+        let step = object.get(&number).filter(|step| step.kind() == Kind::Object)?;
+        ["queue", "topic", "service"].into_iter().any(|key| step.get(key).is_some()).then_some(())
+    };
+    let holds = |step: &&Step| {
+        let value = cx.node(step.value);
+        is_it(value).is_some() || value.members().any(|member| is_it(member.value).is_some())
+    };
+    let step = cx.recipe.steps().iter().find(holds)?;
+    Some(format!("step `{id}` stands inside step `{}`; close that one before it", cx.recipe.name(step)))
+}
+
 fn unknown(
     cx: &Context<'_>,
     steps: &OnceCell<String>,
@@ -82,12 +97,13 @@ fn unknown(
     if cx.recipe.step(id).is_some() || may_be_lost() {
         return None;
     }
-    let help = steps.get_or_init(|| steps_in_words(cx));
+    let nested = nested(cx, id);
+    let help = nested.as_ref().unwrap_or_else(|| steps.get_or_init(|| steps_in_words(cx)));
     let (node, from) = (cx.node(node), from());
     Some(
         RULE.at(node.span(), format!("{from} goes to step `{id}`, which does not exist"))
             .label("no such step")
-            .help(help)
+            .help(help.clone())
             .refused(),
     )
 }

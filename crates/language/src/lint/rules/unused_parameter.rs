@@ -8,7 +8,8 @@ declare_rule! {
     ///
     /// # Why
     /// Nobody reads a parameter of which no recipe has a placeholder. If its name is misspelt, the placeholder that is
-    /// meant stays as it is.
+    /// meant stays as it is. Parameters of the dispatcher, and those that a site declares, are not reported; where the
+    /// site has filters, which may read any, only names that look like another one are.
     ///
     /// # Example
     /// With a recipe that has `{visit}`:
@@ -26,11 +27,25 @@ declare_rule! {
     "unused-parameter", Warning, about [Parameters]
 }
 
+/// Parameters that the dispatcher makes, or reads: its own, and those by which filters look up others in ISPyB.
+const DISPATCHERS: [&str; 10] = [
+    "guid",
+    "dispatcher_error_queue",
+    "dispatcher_expiration",
+    "dispatcher_timeout",
+    "ispyb_dcid",
+    "ispyb_dcgid",
+    "ispyb_process",
+    "ispyb_reprocessing_id",
+    "ispyb_sampleid",
+    "ispyb_wait_for_runstatus",
+];
+
 fn check(cx: &Context<'_>, sink: &mut Sink) {
     let Some(used) = cx.used else { return };
     let given = cx.tree.root();
-    // The dispatcher makes `guid` itself, and what the settings declare may be for it.
-    let is_known = |name: &str| name == "guid" || used.contains(name) || cx.is_given(name);
+    // What the settings declare may be for the dispatcher as well.
+    let is_known = |name: &str| DISPATCHERS.contains(&name) || used.contains(name) || cx.is_given(name);
     for key in given.members().map(|member| member.key) {
         let name = key.text();
         if is_known(&name) {
@@ -39,6 +54,8 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
         let absent = used.iter().map(String::as_str).filter(|used| given.get(used).is_none());
         let help = match nearest(&name, absent) {
             Some(meant) => format!("did you mean `{meant}`?"),
+            // A filter may read it.
+            None if cx.filters => continue,
             None => "leave it out, or declare it under `[parameters]` in zrecipe.toml".to_owned(),
         };
         sink.report(RULE.at(key.span(), format!("no recipe uses the parameter `{name}`")).help(help));

@@ -1,9 +1,12 @@
 //! Channels of a service that a step does not connect.
 
 use crate::diagnostic::Sink;
+use crate::evidence::{About, shortened};
 use crate::flow::Sends;
 use crate::lint::Context;
 use crate::recipe::{Role, Step};
+use crate::source::Span;
+use crate::value::write_string;
 
 declare_rule! {
     /// A channel on which the service sends is not connected.
@@ -42,6 +45,7 @@ declare_rule! {
 }
 
 fn check(cx: &Context<'_>, sink: &mut Sink) {
+    by_evidence(cx, sink);
     for step in cx.recipe.steps() {
         let Some(sends) = Sends::of(cx.recipe, step, &cx.under(step)) else { continue };
         let links = || cx.recipe.links(step).iter().filter(|link| link.role == Role::Output);
@@ -93,6 +97,41 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
             };
             sink.report(cx.advise(diagnostic, sends.contract));
         }
+    }
+}
+
+/// Channels that all other steps of the kind have, where no contract says which there are.
+fn by_evidence(cx: &Context<'_>, sink: &mut Sink) {
+    for (_, finding) in cx.evidence() {
+        let About::Unwired(index, here) = finding.about else { continue };
+        let Some(step) = cx.step_at(index) else { continue };
+        if Sends::of(cx.recipe, step, &cx.under(step)).is_some() {
+            continue;
+        }
+        let channel = shortened(finding.meant());
+        let output = cx.node(step.value).get("output");
+        let place = output.map_or(cx.node(step.key).span(), |output| output.head());
+        let message = format!("step `{}` does not connect channel `{channel}`", cx.recipe.name(step));
+        let diagnostic = RULE.at(place, message);
+        let others = format!("{} other steps of the kind do", finding.counts());
+        let Some(here) = here.and_then(|here| cx.step_at(here)) else {
+            sink.report(diagnostic.help(format!("{others}; connect it: `\"{channel}\": …` in `output`")));
+            continue;
+        };
+        let to = cx.recipe.name(here);
+        let diagnostic = diagnostic
+            .also(cx.node(here.key).span(), "the kind of step that it goes to")
+            .help(format!("{others}; connect it: `\"{channel}\": {to}` in `output`"));
+        let head = output.filter(|output| output.members().next().is_some()).map(|output| output.head());
+        sink.report(match head.filter(|_| cx.is_json()) {
+            Some(head) => {
+                let mut written = " ".to_owned();
+                write_string(&mut written, finding.meant());
+                let place = Span { start: head.end, ..head };
+                diagnostic.unsafe_fix(format!("connect it with step `{to}`"), place, format!("{written}: {},", here.id))
+            }
+            None => diagnostic,
+        });
     }
 }
 

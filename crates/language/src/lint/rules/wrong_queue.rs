@@ -1,9 +1,12 @@
 //! Steps that name a service, and a queue on which it does not listen.
 
+use std::collections::HashMap;
+
 use crate::contract::Contract;
-use crate::diagnostic::{Edit, Sink};
+use crate::diagnostic::{Edit, Sink, counted};
+use crate::evidence::{About, Finding, shortened};
 use crate::lint::Context;
-use crate::syntax::Kind;
+use crate::syntax::{Kind, NodeId};
 use crate::value::write_string;
 
 declare_rule! {
@@ -35,6 +38,11 @@ declare_rule! {
 }
 
 fn check(cx: &Context<'_>, sink: &mut Sink) {
+    let by_evidence = cx.evidence().filter_map(|(_, finding)| match finding.about {
+        About::Exchanged(index) => Some((cx.step_at(index)?.key, finding)),
+        _ => None,
+    });
+    let by_evidence: HashMap<NodeId, &Finding> = by_evidence.collect();
     for step in cx.recipe.steps() {
         let (Some(service), Some(queue)) = (step.service, step.queue) else { continue };
         let (service, queue) = (cx.node(service), cx.node(queue));
@@ -43,14 +51,28 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
         }
         let text = queue.text();
         let (meant, named) = (service.text(), cx.contracts.all_of_service(&text));
-        if cx.contracts.all_of_queue(&text).is_empty() && named.into_iter().any(|named| named.serves(&meant)) {
+        let exchanged = by_evidence.get(&step.key);
+        let is_known =
+            cx.contracts.all_of_queue(&text).is_empty() && named.into_iter().any(|named| named.serves(&meant));
+        if is_known || exchanged.is_some() {
             let message = format!("`service` and `queue` of step `{}` are the wrong way round", cx.recipe.name(step));
             let swap = vec![
                 Edit { span: service.span(), replacement: queue.raw().to_owned() },
                 Edit { span: queue.span(), replacement: service.raw().to_owned() },
             ];
             let diagnostic = RULE.at(queue.span(), message).also(service.span(), "this is the queue");
-            sink.report(diagnostic.help("exchange them").with_fix(false, "exchange them", swap));
+            let help = exchanged.map_or_else(
+                || "exchange them".to_owned(),
+                |finding| {
+                    if finding.of == 0 {
+                        return "exchange them: in the other steps services begin with a capital, and queues do not"
+                            .to_owned();
+                    }
+                    let count = counted(finding.of, "other step");
+                    format!("exchange them: `{}` is the queue of {count}", shortened(finding.meant()))
+                },
+            );
+            sink.report(diagnostic.help(help).with_fix(false, "exchange them", swap));
             continue;
         }
         let Some(contract) = cx.contracts.of_service(&service.text()) else { continue };

@@ -1,0 +1,35 @@
+//! A service that no other step names, and whose name is nearly that of one that many have.
+
+use crate::diagnostic::Sink;
+use crate::evidence::About;
+use crate::lint::{Context, meant};
+
+declare_rule! {
+    /// # Why
+    /// The name of the service selects contracts, and the wrapper of a job. A name that occurs once and is a slip of the
+    /// finger away from one that other steps have is probably that slip.
+    ///
+    /// Ignore the finding where there are two services with such names.
+    ///
+    /// # Example
+    /// Five other recipes name the service `Images`:
+    /// ```json beside-5 {"1":{"service":"Images","queue":"images"},"start":[[1,[]]]}
+    /// { "1": { "service": "Imgaes", "queue": "images" }, "start": [[1, []]] }
+    /// ```
+    ///
+    /// # Instead
+    /// ```json beside-5 {"1":{"service":"Images","queue":"images"},"start":[[1,[]]]}
+    /// { "1": { "service": "Images", "queue": "images" }, "start": [[1, []]] }
+    /// ```
+    "rare-service", Warning
+}
+
+fn check(cx: &Context<'_>, sink: &mut Sink) {
+    for (_, finding) in cx.evidence() {
+        let About::Service(index) = finding.about else { continue };
+        let Some(step) = cx.step_at(index) else { continue };
+        let Some(service) = step.service.map(|service| cx.node(service)) else { continue };
+        let message = format!("service {} of step `{}` is named nowhere else", cx.show(service), cx.recipe.name(step));
+        sink.report(meant(RULE.at(service.span(), message), finding, service, "steps name"));
+    }
+}

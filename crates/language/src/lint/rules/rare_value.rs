@@ -1,0 +1,84 @@
+//! A value of a parameter that nobody else gives, where the others agree.
+
+use crate::diagnostic::{Edit, Sink};
+use crate::evidence::{About, Finding, Reason, shortened};
+use crate::lint::{Context, meant};
+use crate::syntax::NodeRef;
+
+declare_rule! {
+    /// # Why
+    /// Steps of one kind often have the same value for a parameter: the name of a command, or the placeholder of that
+    /// name. A value that occurs once is probably a mistake if it is a slip of the finger away from the usual one, if
+    /// two parameters have each other's values, or if all steps that are fed by the same channel agree on another value.
+    ///
+    /// Ignore the finding where this recipe is meant to differ.
+    ///
+    /// # Example
+    /// Five other recipes give the command `multipart_message`:
+    /// ```json beside-5 {"1":{"queue":"ispyb_connector","parameters":{"ispyb_command":"multipart_message"}},"start":[[1,[]]]}
+    /// {
+    ///   "1": { "queue": "ispyb_connector", "parameters": { "ispyb_command": "multipart_mesage" } },
+    ///   "start": [[1, []]]
+    /// }
+    /// ```
+    ///
+    /// # Instead
+    /// ```json beside-5 {"1":{"queue":"ispyb_connector","parameters":{"ispyb_command":"multipart_message"}},"start":[[1,[]]]}
+    /// {
+    ///   "1": { "queue": "ispyb_connector", "parameters": { "ispyb_command": "multipart_message" } },
+    ///   "start": [[1, []]]
+    /// }
+    /// ```
+    "rare-value", Warning
+}
+
+fn check(cx: &Context<'_>, sink: &mut Sink) {
+    for (facts, finding) in cx.evidence() {
+        match finding.about {
+            About::Value(index) if finding.reason != Reason::Braces => {
+                let parameter = &facts.parameters[index];
+                let Some(step) = cx.step_at(parameter.step) else { continue };
+                let (key, value) = (cx.node(parameter.key), cx.node(parameter.node));
+                let message = format!(
+                    "no other step gives {} as parameter {}, as step `{}` does",
+                    cx.show(value),
+                    shown(key),
+                    cx.recipe.name(step)
+                );
+                let what = match finding.reason {
+                    Reason::AgreementOfFed => "steps that the same channel feeds give",
+                    _ => "steps of the kind give",
+                };
+                sink.report(meant(RULE.at(value.span(), message), finding, value, what));
+            }
+            About::ExchangedValues(first, second) => {
+                let (first, second) = (&facts.parameters[first], &facts.parameters[second]);
+                let Some(step) = cx.step_at(first.step) else { continue };
+                let keys = [first, second].map(|parameter| cx.node(parameter.key));
+                let values = [first, second].map(|parameter| cx.node(parameter.node));
+                let message = format!(
+                    "the values of parameters {} and {} of step `{}` have changed places",
+                    shown(keys[0]),
+                    shown(keys[1]),
+                    cx.recipe.name(step)
+                );
+                let help = exchanged(finding, &shown(keys[0]));
+                let edits = vec![
+                    Edit { span: values[0].span(), replacement: values[1].raw().to_owned() },
+                    Edit { span: values[1].span(), replacement: values[0].raw().to_owned() },
+                ];
+                let diagnostic = RULE.at(values[0].span(), message).also(values[1].span(), "the other one");
+                sink.report(diagnostic.help(help).with_fix(false, "exchange them", edits));
+            }
+            _ => {}
+        }
+    }
+}
+
+fn exchanged(finding: &Finding, key: &str) -> String {
+    format!("{} others give `{}` as {key}; exchange them", finding.counts(), shortened(finding.meant()))
+}
+
+fn shown(key: NodeRef<'_>) -> String {
+    format!("`{}`", shortened(&key.text()))
+}
