@@ -189,6 +189,7 @@ commands! {
     doctor Doctor needs "runtime",
     wrap Wrap needs "runtime",
     dlq Dlq needs "runtime",
+    audit Audit needs "runtime",
     queues Queues needs "runtime",
     peek Peek needs "runtime",
     drain Drain needs "runtime",

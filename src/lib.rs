@@ -53,7 +53,7 @@
 pub mod cli;
 pub mod lsp;
 
-pub use zrecipe_broker::message;
+pub use zrecipe_broker::{books, message};
 #[cfg(feature = "runtime")]
 pub use zrecipe_broker::{address, transport};
 pub use zrecipe_language::{
@@ -63,4 +63,4 @@ pub use zrecipe_language::{
 };
 pub use zrecipe_project::{callers, comparison, judge, library, project, python, regular, revision, settings};
 #[cfg(feature = "runtime")]
-pub use zrecipe_runtime::{connection, http, ops, rehearsal, runtime, telemetry, wrapper};
+pub use zrecipe_runtime::{books as ledgers, connection, http, ops, rehearsal, runtime, telemetry, wrapper};

@@ -108,6 +108,76 @@ pub fn message(bytes: &[u8]) {
     }
 }
 
+/// The headers of a message as they come from RabbitMQ: the bytes as they are, and a table that they are made into.
+pub fn headers(bytes: &[u8]) {
+    for content in [bytes.to_vec(), table(&mut bytes.iter().copied(), 0)] {
+        let length = u32::try_from(content.len()).unwrap_or(u32::MAX);
+        let table = [length.to_be_bytes().to_vec(), content].concat();
+        if let Some((headers, _)) = zrecipe::transport::amqp::read_headers(&table) {
+            let text = Value::Object(headers).to_json();
+            assert!(read_value(text.as_bytes()).is_ok(), "headers are JSON: {text}");
+        }
+    }
+}
+
+/// The members of a table of AMQP, each chosen by the next bytes.
+fn table(bytes: &mut impl Iterator<Item = u8>, depth: u8) -> Vec<u8> {
+    /// Names that are read, and the types there are.
+    const NAMES: [&str; 9] = [
+        "x-death",
+        "x-delivery-count",
+        "zrecipe-retries",
+        "workflows-recipe",
+        "count",
+        "queue",
+        "reason",
+        "time",
+        "x-last-death-queue",
+    ];
+    const TYPES: &[u8] = b"tbBsuIilLfdSxTDAFV";
+    let mut table = Vec::new();
+    while let Some(choice) = bytes.next() {
+        let name = NAMES[usize::from(choice) % NAMES.len()];
+        table.push(u8::try_from(name.len()).unwrap_or_default());
+        table.extend(name.bytes());
+        value(TYPES[usize::from(bytes.next().unwrap_or_default()) % TYPES.len()], bytes, depth, &mut table);
+        if choice >= 200 {
+            break;
+        }
+    }
+    table
+}
+
+fn value(kind: u8, bytes: &mut impl Iterator<Item = u8>, depth: u8, table: &mut Vec<u8>) {
+    table.push(kind);
+    let size = match kind {
+        b't' | b'b' | b'B' => 1,
+        b's' | b'u' => 2,
+        b'I' | b'i' | b'f' => 4,
+        b'l' | b'L' | b'd' | b'T' => 8,
+        b'D' => 5,
+        b'V' => 0,
+        _ => {
+            let content = match kind {
+                b'F' if depth < 4 => self::table(bytes, depth + 1),
+                b'A' if depth < 4 => {
+                    let mut items = Vec::new();
+                    for _ in 0..bytes.next().unwrap_or_default() % 4 {
+                        let kind = b"tsILSFAV"[usize::from(bytes.next().unwrap_or_default()) % 8];
+                        value(kind, bytes, depth + 1, &mut items);
+                    }
+                    items
+                }
+                _ => bytes.take(5).collect(),
+            };
+            table.extend(u32::try_from(content.len()).unwrap_or_default().to_be_bytes());
+            table.extend(content);
+            return;
+        }
+    };
+    table.extend((0..size).map(|_| bytes.next().unwrap_or_default()));
+}
+
 /// The search for secrets in any text.
 pub fn secret(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);

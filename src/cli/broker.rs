@@ -10,13 +10,16 @@ use crate::cli::error::Error;
 use crate::cli::outages::Outages;
 use crate::cli::session::Session;
 use crate::cli::terminal::say;
+use zrecipe_broker::books::Clerk;
 use zrecipe_broker::transport::{self, Capabilities, Endpoint, Transport};
 use zrecipe_language::site::{Plugins, Site};
 use zrecipe_project::library::{self, Library};
+use zrecipe_runtime::books;
 use zrecipe_runtime::connection;
 use zrecipe_runtime::runtime::journal::Journal;
 use zrecipe_runtime::runtime::run::Runs;
 
+mod accounts;
 pub mod queues;
 pub mod runs;
 
@@ -33,6 +36,8 @@ pub struct Environment {
     site: Option<Site>,
     names: Vec<String>,
     endpoint: Arc<dyn Endpoint>,
+    /// Who keeps books, where any are kept.
+    clerk: Option<Arc<dyn Clerk>>,
 }
 
 impl EnvironmentArgs {
@@ -43,12 +48,17 @@ impl EnvironmentArgs {
     pub fn read(&self, session: &Session) -> Result<Environment, Error> {
         if session.site_path().is_none() && self.environments.is_empty() {
             let endpoint = transport::of_directory(&session.state_directory()?).map_err(connection::Error::from)?;
-            return Ok(Environment { site: None, names: Vec::new(), endpoint });
+            return Ok(Environment { site: None, names: Vec::new(), endpoint, clerk: None });
         }
         let site = session.site()?;
         let names = session.environments(&self.environments, &site)?;
         let endpoint = session.broker(&site, &names.iter().map(String::as_str).collect::<Vec<_>>())?;
-        Ok(Environment { site: Some(site), names, endpoint })
+        let clerk = session.clerk()?;
+        let (endpoint, clerk) = match endpoint.with_clerk(Arc::clone(&clerk)) {
+            Some(endpoint) => (endpoint, Some(clerk)),
+            None => (endpoint, None),
+        };
+        Ok(Environment { site: Some(site), names, endpoint, clerk })
     }
 }
 
@@ -81,6 +91,14 @@ impl Session {
             say(&format!("  help: `chmod o-r {path}`"));
         }
         Ok(endpoint)
+    }
+
+    /// Who keeps the books of this machine's services.
+    ///
+    /// # Errors
+    /// The state directory cannot be told.
+    fn clerk(&self) -> Result<Arc<dyn Clerk>, Error> {
+        Ok(books::open(&self.state_directory()?.join(books::DIRECTORY)))
     }
 }
 
@@ -202,6 +220,13 @@ impl Environment {
             Err(transport::Error::Blocked(reason)) => Some(reason),
             _ => None,
         })
+    }
+
+    /// Says which queues services of this process serve, where books are kept.
+    pub fn enter_served<'q>(&self, queues: impl IntoIterator<Item = &'q String>) {
+        if let Some(clerk) = &self.clerk {
+            queues.into_iter().for_each(|queue| clerk.served(queue));
+        }
     }
 
     /// Where the broker is.

@@ -15,7 +15,7 @@ use zrecipe_language::names::{Name, names};
 use zrecipe_language::source::Source;
 use zrecipe_project::judge::CheckOptions;
 use zrecipe_project::library;
-use zrecipe_project::project::{Given, Project, each_in_order, is_ours, walk};
+use zrecipe_project::project::{Given, Project, each_in_order, is_ours, is_reported, walk};
 use zrecipe_project::settings;
 
 /// What the files of a folder are compiled with.
@@ -110,14 +110,15 @@ impl Basis {
     /// Whether anybody wants to hear about a file: others have JSON, YAML and TOML as well.
     pub fn is_told(&self, path: &Path, compilation: &Compilation) -> bool {
         let settings = &self.project.settings;
+        // Elsewhere anything may be written into it.
+        let is_among_recipes = || {
+            path.parent().is_some_and(|parent| parent.iter().any(|part| part == "recipes"))
+                || settings.recipe_directories.iter().any(|directory| path.starts_with(directory))
+        };
         let is_ours = || match compilation.document.kind() {
             DocumentKind::Settings => path.file_name().is_some_and(|name| name == settings::FILE_NAME),
-            _ if compilation.source.text().trim().is_empty() => {
-                // Anything may be written into it, unless recipes are beside it.
-                path.parent().is_some_and(|parent| parent.iter().any(|part| part == "recipes"))
-                    || settings.recipe_directories.iter().any(|directory| path.starts_with(directory))
-            }
-            _ => is_ours(compilation),
+            _ if compilation.source.text().trim().is_empty() => is_among_recipes(),
+            _ => is_ours(compilation) || is_among_recipes() && is_reported(compilation),
         };
         settings.kind_of(path).is_some() || is_ours()
     }
@@ -158,9 +159,14 @@ impl Basis {
         Some(File { facts: compilation.facts(), contradicted: None, names: found.into(), steps, kind, said: None })
     }
 
+    /// The files of a directory that may be ours.
+    fn walk(&self, directory: &Path) -> Vec<PathBuf> {
+        walk(directory, |path| self.project.settings.kind_of(path).is_some()).files
+    }
+
     /// Looks at all files of the folder and at those that its settings name, with all cores.
     pub fn scan(&self) -> Vec<(PathBuf, File)> {
-        let mut paths: BTreeSet<PathBuf> = walk(&self.root).unwrap_or_default().into_iter().collect();
+        let mut paths: BTreeSet<PathBuf> = self.walk(&self.root).into_iter().collect();
         let named = self.project.settings.contracts.iter().chain(self.project.broker_paths()).cloned();
         let named = named.chain(self.project.site_files());
         paths.extend(named.flat_map(|pattern| library::matching(&pattern).unwrap_or_default()));

@@ -373,10 +373,11 @@ async fn jobs_are_submitted_by_commands_and_once() {
     assert_eq!(place.job().await.to_string(), said().trim());
     assert!(place.log().contains("has been submitted before"), "{}", place.log());
 
-    // Slurm does not answer for a while.
+    // Slurm does not answer for a while, which counts against no job.
     slurm.signal(Signal::STOP);
     place.send("three", &simple(r#""echo run >>count""#)).await;
-    eventually("it is to be tried again", async || place.log().contains("retry")).await;
+    eventually("it is held up", async || place.log().contains("held up by Slurm")).await;
+    assert!(!place.log().contains("retry"), "{}", place.log());
     slurm.signal(Signal::CONT);
     slurm.ended(place.job().await).await;
     let count = std::fs::read_to_string(directory.join("count")).expect("they have run");

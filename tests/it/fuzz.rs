@@ -121,6 +121,11 @@ fn message() {
 }
 
 #[test]
+fn headers() {
+    run("headers", targets::headers);
+}
+
+#[test]
 fn secret() {
     run("secret", targets::secret);
 }

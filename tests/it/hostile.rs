@@ -228,6 +228,7 @@ async fn no_value_writes_a_mail_that_nobody_asked_for() {
                 headers: Object::new(),
                 body: body.into_bytes(),
                 deliveries: 1,
+                retries: 0,
                 returns: 0,
                 came_before: false,
                 sent: None,

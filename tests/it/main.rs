@@ -1,5 +1,6 @@
 //! The integration tests that run in-process, in one binary.
 
+mod books;
 mod broker_mutations;
 mod campaign;
 mod changes;
@@ -10,6 +11,7 @@ mod conformance;
 #[path = "../contract/mod.rs"]
 mod contract;
 mod contract_extract;
+mod damaged;
 mod dlq;
 mod draw;
 #[path = "../shared/files.rs"]
@@ -33,6 +35,7 @@ mod progress;
 mod properties;
 mod published;
 mod queues;
+mod recall;
 mod report;
 mod report_formats;
 mod rules;

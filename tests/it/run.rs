@@ -68,6 +68,10 @@ impl From<Output> for Ran {
 }
 
 impl Ran {
+    pub fn stdout(&self) -> &str {
+        &self.stdout
+    }
+
     #[track_caller]
     pub fn ends(self, code: i32) -> Self {
         assert_eq!(self.code, Some(code), "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
@@ -155,6 +159,7 @@ fn killed_at_any_moment_a_run_is_gone_on_with_and_nothing_is_lost_or_repeated() 
                 child.kill().expect("can be killed");
                 child.wait().expect("has ended");
                 kills += 1;
+                place.zrecipe(&["audit", "balance"]).ends(0);
                 child = place.command(&["resume", "long"]).spawn().expect("starts");
             }
         }
@@ -165,6 +170,7 @@ fn killed_at_any_moment_a_run_is_gone_on_with_and_nothing_is_lost_or_repeated() 
     let mut expected: Vec<String> = (1..=CHAINS * LENGTH).map(|id| format!("step-{id}")).collect();
     expected.sort();
     assert_eq!(lines, expected, "after {kills} kills");
+    place.zrecipe(&["audit", "balance"]).ends(0);
 }
 
 #[test]

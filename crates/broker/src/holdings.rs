@@ -3,12 +3,13 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use uuid::Uuid;
 
+use crate::books::{Clerk, Fate};
 use crate::message::Destination;
 use crate::message::deaths::is_dead_letter_queue;
 
@@ -21,6 +22,8 @@ pub(crate) trait Held: Send + Sync + 'static {
     fn subscription(&self) -> u64;
     /// Whether the connection that it came by is still there.
     fn is_ours(&self) -> bool;
+    /// The id by which the books know it; none: they do not.
+    fn booked(&self) -> Option<&str>;
     /// Acknowledges it, without waiting for the broker.
     fn acknowledge(self);
 }
@@ -34,6 +37,8 @@ pub(crate) struct Holdings<H> {
     remember: Duration,
     /// How many messages were dropped, because they had been accepted before.
     duplicates: watch::Sender<u64>,
+    /// Who keeps books of what becomes of messages.
+    clerk: Option<Arc<dyn Clerk>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -41,9 +46,24 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl<H: Held> Holdings<H> {
-    pub(crate) fn new(remember: Duration) -> Self {
+    pub(crate) fn new(remember: Duration, clerk: Option<Arc<dyn Clerk>>) -> Self {
         let duplicates = watch::Sender::new(0);
-        Self { next: AtomicU64::new(1), held: Mutex::default(), inbox: Mutex::default(), remember, duplicates }
+        Self { next: AtomicU64::new(1), held: Mutex::default(), inbox: Mutex::default(), remember, duplicates, clerk }
+    }
+
+    /// Enters a delivery of a queue into the books; the id by which they know it. A message without an id has another
+    /// one each time that it comes.
+    pub(crate) fn book(&self, source: &Destination, id: &str, has_own_id: bool) -> Option<String> {
+        let (Some(clerk), Destination::Queue(queue), true) = (&self.clerk, source, has_own_id) else { return None };
+        clerk.received(queue, id);
+        Some(id.to_owned())
+    }
+
+    /// Enters into the books that something is no longer held.
+    fn enter_lost(&self, held: &H) {
+        if let (Some(clerk), Some(id)) = (&self.clerk, held.booked()) {
+            clerk.lost(id);
+        }
     }
 
     /// How many messages were dropped, because they had been accepted before.
@@ -66,13 +86,20 @@ impl<H: Held> Holdings<H> {
 
     /// Takes a delivery to settle it; whoever comes next finds nothing.
     pub(crate) fn take(&self, tag: u64) -> Option<H> {
-        lock(&self.held).remove(&tag).filter(Held::is_ours)
+        let held = lock(&self.held).remove(&tag)?;
+        if !held.is_ours() {
+            self.enter_lost(&held);
+            return None;
+        }
+        Some(held)
     }
 
     /// Puts back a delivery that could not be settled.
     pub(crate) fn put_back(&self, tag: u64, held: H) {
         if held.is_ours() {
             lock(&self.held).insert(tag, held);
+        } else {
+            self.enter_lost(&held);
         }
     }
 
@@ -84,6 +111,9 @@ impl<H: Held> Holdings<H> {
         {
             if let Some(held) = self.take(tag) {
                 self.drop_duplicate(queue, id);
+                if let (Some(clerk), Some(id)) = (&self.clerk, held.booked()) {
+                    clerk.settled(id, Fate::Finished);
+                }
                 held.acknowledge();
             }
             return false;
@@ -98,7 +128,13 @@ impl<H: Held> Holdings<H> {
 
     /// Forgets the deliveries of a subscription.
     pub(crate) fn forget(&self, subscription: u64) {
-        lock(&self.held).retain(|_, held| held.subscription() != subscription);
+        lock(&self.held).retain(|_, held| {
+            let is_other = held.subscription() != subscription;
+            if !is_other {
+                self.enter_lost(held);
+            }
+            is_other
+        });
     }
 
     /// Remembers that a message was accepted. A dead letter may die again, and be another with the same id.

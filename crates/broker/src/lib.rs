@@ -9,10 +9,12 @@
 //! | [`message`] | the envelope on the wire: reading, writing, following a link |
 //! | [`address`] | hosts, logins and TLS of brokers, as settings and URLs state them |
 //! | [`holdings`] | deliveries that wait to be settled, and accepted ids |
+//! | [`books`] | what became of all messages that a broker accepted |
 //! | [`transport`] | the interface of every broker; one file a transport |
 
 pub mod address;
 pub mod holdings;
+pub mod books;
 pub mod message;
 #[cfg(feature = "transports")]
 pub mod transport;

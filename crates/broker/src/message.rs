@@ -12,7 +12,7 @@ mod request;
 pub use self::envelope::{
     Envelope, Error, Output, RECIPE_HEADER, SendError, check_destinations, is_recipe, read_body, sanitise,
 };
-pub use self::outgoing::{Destination, Outgoing, message_id};
+pub use self::outgoing::{Destination, Outgoing, RecipeStep, message_id};
 pub use self::request::{REQUEST_QUEUE, Request};
 
 #[cfg(test)]

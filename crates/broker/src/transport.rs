@@ -16,6 +16,7 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::address::{Fault, ReadFile, Settings};
+use crate::books::Clerk;
 pub use crate::message::{Destination, Outgoing};
 use zrecipe_language::site::Plugins;
 use zrecipe_language::value::{Object, Value};
@@ -156,6 +157,11 @@ pub trait Endpoint: Send + Sync {
         Vec::new()
     }
 
+    /// The same broker, where `clerk` keeps books of what becomes of messages; none where no books are kept.
+    fn with_clerk(&self, _clerk: Arc<dyn Clerk>) -> Option<Arc<dyn Endpoint>> {
+        None
+    }
+
     /// Connects. `who` is what the broker's tools show for the connection.
     ///
     /// # Errors
@@ -281,6 +287,8 @@ pub struct Delivery {
     pub body: Vec<u8>,
     /// How often it has been delivered, this time included: 1 for the first time.
     pub deliveries: u32,
+    /// How often a retry brought it back: [`Verdict::Retry`]. Deaths of consumers do not count here.
+    pub retries: u32,
     /// How often it has come back to its queue as far as the broker counts that: what a queue's own limit is about.
     pub returns: u32,
     /// Whether it may have been delivered before, by this or another message that it is a copy of.

@@ -10,7 +10,7 @@ pub use self::violations::{StepViolation, seen_in};
 pub use crate::diagnostic::nearest;
 use crate::diagnostic::{Diagnostic, Level, Sink};
 use crate::document::DocumentKind;
-use crate::guard::guarded;
+use crate::guard::{Panic, guarded};
 use crate::schema::Fault;
 use crate::source::Span;
 use crate::syntax::{ProblemKind, Tree};
@@ -197,6 +197,16 @@ pub fn run<'r>(rules: impl IntoIterator<Item = &'r &'static Rule>, context: &Con
 
 /// What the names of a site's own rules begin with, so that no rule of zrecipe has the same.
 pub const SITE_PREFIX: &str = "site/";
+
+/// The finding for a file of which the check, or the report, panicked.
+pub fn internal(panic: &Panic) -> Diagnostic {
+    rules::internal::in_check(panic)
+}
+
+/// The finding for a file of a checked directory that cannot be read.
+pub fn unreadable(reason: &str) -> Diagnostic {
+    rules::missing_file::unreadable(reason)
+}
 
 /// The JSON Schema of `zrecipe.toml`.
 pub const SETTINGS_SCHEMA: &str = include_str!("../../../schemas/settings.schema.json");

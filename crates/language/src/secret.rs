@@ -1,6 +1,7 @@
 //! Passwords, tokens, keys and the user-info of URLs: where they stand in a document or a value, and how these are
 //! shown without them. A secret is known by the name beside it, by its form, or as the option of a command.
 
+mod programs;
 mod text;
 
 use std::ops::Range;
@@ -15,7 +16,7 @@ use crate::value::Value;
 pub const MASK: &str = "•••";
 
 /// What the name of a setting that is secret has in it.
-const WORDS: [&str; 25] = [
+const WORDS: [&str; 38] = [
     // Misspelt, it is one all the same.
     "passw",
     "pasw",
@@ -42,10 +43,27 @@ const WORDS: [&str; 25] = [
     "authorization",
     "bearer",
     "cookie",
+    "sessid",
+    "jsessionid",
+    "key-data",
+    "key_data",
+    // Passwords in other languages.
+    "contrase",
+    "senha",
+    "wachtwoord",
+    "salasana",
+    "lösenord",
+    "heslo",
+    "пароль",
+    "密码",
+    "parola",
 ];
 
 /// Names, or words of names, that are secret only as a whole: `pw`, `SLURM_JWT`, but not `author`.
-const WHOLE: [&str; 6] = ["pw", "pass", "auth", "jwt", "creds", "otp"];
+const WHOLE: [&str; 7] = ["pw", "pass", "passe", "auth", "jwt", "creds", "otp"];
+
+/// Words that end as `storepass` and `keypass` do, and are no secrets.
+const PASSES: [&str; 7] = ["bypass", "compass", "encompass", "overpass", "surpass", "trespass", "underpass"];
 
 /// Texts that are too short to be recognised within others.
 const SHORT: usize = 4;
@@ -66,7 +84,9 @@ pub fn is_secret(name: &str) -> bool {
         || name.split(|byte| !byte.is_ascii_alphanumeric()).any(|part| {
             // One word of several that says how something passes is none: `pass_through`, `first-pass`.
             let is_alone = |word: &str| !matches!(word, "pass") || part.len() == name.len();
-            WHOLE.iter().any(|word| part.eq_ignore_ascii_case(word.as_bytes()) && is_alone(word))
+            let is_pass = part.len() > 4 && part[part.len() - 4..].eq_ignore_ascii_case(b"pass");
+            is_pass && !PASSES.iter().any(|word| part.eq_ignore_ascii_case(word.as_bytes()))
+                || WHOLE.iter().any(|word| part.eq_ignore_ascii_case(word.as_bytes()) && is_alone(word))
         })
 }
 

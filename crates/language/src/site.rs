@@ -6,6 +6,7 @@
 
 mod blocks;
 mod logging;
+mod parts;
 mod read;
 
 use std::borrow::Cow;
@@ -15,6 +16,7 @@ use std::sync::{Arc, OnceLock};
 
 pub use self::blocks::{Written, secrets, written};
 pub use self::logging::{LOGGING_PARTS, LoggingUse, logging_scopes, logging_uses};
+pub use self::parts::{Part, Unusable};
 use self::read::Way;
 use crate::schema::Schema;
 use crate::source::Span;

@@ -8,14 +8,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::files::{Input, Stamp};
 use crate::judge::{CheckOptions, Used};
-use crate::project::{Project, each_in_order, is_ours};
+use crate::project::{Project, each_in_order, is_reported};
 use crate::settings::plain;
 use zrecipe_language::compile::{Compilation, structure};
 use zrecipe_language::diagnostic::Diagnostic;
 use zrecipe_language::document::DocumentKind;
 use zrecipe_language::evidence::{Facts, Set};
 use zrecipe_language::fix::{Fixed, Undone, Which};
-use zrecipe_language::guard::guarded;
+use zrecipe_language::guard::{Panic, guarded};
+use zrecipe_language::lint;
 use zrecipe_language::source::Source;
 
 /// What documents are checked against, and which fixes are applied to them.
@@ -87,7 +88,9 @@ impl Batch<'_> {
             &inputs,
             |(input, alone)| match alone {
                 Some(alone) if !set.is_some_and(|set| set.contradicts(&alone.facts)) => Ok(Arc::clone(&alone.checked)),
-                _ => self.one(input, set).map(|(before, fixed)| Arc::new(self.checked(before, fixed))),
+                // A fault of zrecipe in one file is a finding there, and the others have theirs.
+                _ => guarded(|| self.one(input, set).map(|(before, fixed)| Arc::new(self.checked(before, fixed))))
+                    .unwrap_or_else(|panic| Ok(Arc::new(Checked::faulty(input, &panic)))),
             },
             |(input, _), result| take(input, result.as_deref().map_err(Clone::clone)),
         )?;
@@ -123,6 +126,8 @@ impl Batch<'_> {
             let _ = room.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |room| Some(room.saturating_sub(size)));
             Some((facts, Some((Arc::new(self.checked(before, fixed).lighter()), stamp))))
         };
+        // A panic comes once more when the file is checked, and is told then.
+        let work = |input: &Input| guarded(|| work(input)).ok().flatten();
         let mut set = Set::default();
         let mut alone = Vec::with_capacity(inputs.len());
         let Ok(()) = each_in_order(inputs, work, |_, found| {
@@ -148,8 +153,7 @@ impl Batch<'_> {
         let path = input.path.as_deref().unwrap_or(Path::new(&input.name));
         let request = CheckOptions { path: Some(path), set, ..self.request };
         let fixed = match self.fixes {
-            Some(which) => guarded(|| self.project.fix(Arc::clone(&source), which, request))
-                .map_err(|panic| format!("cannot fix {}: internal error{}", input.name, panic.at()))?,
+            Some(which) => self.project.fix(Arc::clone(&source), which, request),
             None => {
                 let compilation = self.project.judge(Arc::clone(&source), request);
                 Fixed { compilation, applied: 0, undone: Vec::new(), unfinished: false }
@@ -160,7 +164,7 @@ impl Batch<'_> {
 
     fn checked(&self, before: Arc<Source>, fixed: Fixed) -> Checked {
         let Fixed { compilation, applied, undone, unfinished } = fixed;
-        let (kind, is_ours) = (compilation.document.kind(), is_ours(&compilation));
+        let (kind, is_ours) = (compilation.document.kind(), is_reported(&compilation));
         let mut used = Used::default();
         if self.request.parameters.is_some() {
             used.add(&compilation);
@@ -172,6 +176,24 @@ impl Batch<'_> {
 }
 
 impl Checked {
+    /// A file of which the check panicked.
+    fn faulty(input: &Input, panic: &Panic) -> Self {
+        let name = Arc::new(Source::from_text(&input.name, ""));
+        Self {
+            before: Arc::clone(&name),
+            after: Arc::clone(&name),
+            shown: name,
+            kind: DocumentKind::Recipe,
+            is_ours: true,
+            diagnostics: vec![lint::internal(panic)],
+            dropped: 0,
+            applied: 0,
+            undone: Vec::new(),
+            unfinished: false,
+            used: Used::default(),
+        }
+    }
+
     /// The same without its text, if that is neither to be shown nor written.
     fn lighter(self) -> Self {
         if !self.diagnostics.is_empty() {

@@ -7,7 +7,8 @@ use std::time::SystemTime;
 
 use crate::library::{limit, matching, read_in_bulk};
 use crate::platform::{self, Identity};
-use crate::project::walk;
+use crate::pattern::has_wildcard;
+use crate::project::{Walk, walk};
 use crate::regular;
 use zrecipe_language::source::Source;
 
@@ -19,6 +20,8 @@ pub struct Input {
     pub path: Option<PathBuf>,
     /// Found by walking a directory, so it may be something else than a recipe.
     pub found: bool,
+    /// Why it cannot be read, where the walk has found that out.
+    pub unreadable: Option<String>,
 }
 
 impl Input {
@@ -27,31 +30,53 @@ impl Input {
     /// # Errors
     /// It cannot be read, or is larger than `max_bytes`; in words.
     pub fn read(&self, max_bytes: u64) -> Result<Source, String> {
+        if let Some(reason) = &self.unreadable {
+            return Err(format!("cannot read {}: {reason}", self.name));
+        }
         let Some(path) = &self.path else {
             let max_bytes = limit(&self.name, max_bytes);
-            let mut bytes = Vec::new();
-            io::stdin().lock().take(max_bytes + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
-            if bytes.len() as u64 > max_bytes {
-                return Err(format!("{} is larger than {max_bytes} bytes", self.name));
-            }
+            let bytes = read_at_most(io::stdin().lock(), max_bytes).map_err(|error| error.to_string())?;
+            let bytes = bytes.ok_or_else(|| format!("{} is larger than {max_bytes} bytes", self.name))?;
             return Ok(Source::from_bytes(&self.name, bytes));
         };
         read_in_bulk(path, &self.name, max_bytes).map_err(|error| error.to_string())
     }
 }
 
+/// All that a stream holds; none if that is more than the limit. A buffer that grows would need three times the memory.
+fn read_at_most(mut stream: impl io::Read, max_bytes: u64) -> io::Result<Option<Vec<u8>>> {
+    const PIECE: u64 = 1 << 20;
+    let (mut pieces, mut size) = (Vec::new(), 0_u64);
+    loop {
+        let mut piece = Vec::new();
+        stream.by_ref().take(PIECE).read_to_end(&mut piece)?;
+        if piece.is_empty() {
+            let mut whole = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
+            pieces.into_iter().for_each(|piece: Vec<u8>| whole.extend(piece));
+            return Ok(Some(whole));
+        }
+        size += piece.len() as u64;
+        if size > max_bytes {
+            return Ok(None);
+        }
+        pieces.push(piece);
+    }
+}
+
 /// The files that the arguments mean, each once, in order.
 ///
+/// In directories these are files with the usual endings, and those whose kind `is_named` by the settings.
+///
 /// # Errors
-/// A pattern or directory holds none, or cannot be read; in words.
-pub fn gather(paths: &[String], stdin_name: &str) -> Result<Vec<Input>, String> {
+/// A pattern or directory holds none, or a pattern cannot be read; in words.
+pub fn gather(paths: &[String], stdin_name: &str, is_named: impl Fn(&Path) -> bool) -> Result<Vec<Input>, String> {
     let mut inputs = Vec::new();
     let mut seen = HashSet::new();
-    let mut add = |path: PathBuf, found: bool| {
+    let mut add = |path: PathBuf, found: bool, unreadable: Option<String>| {
         let path = path.strip_prefix("./").map_or_else(|_| path.clone(), Path::to_owned);
         if seen.insert(path.clone()) {
             let name = path.to_string_lossy().into_owned();
-            inputs.push(Input { name, path: Some(path), found });
+            inputs.push(Input { name, path: Some(path), found, unreadable });
         }
     };
     let mut stdin = false;
@@ -59,19 +84,21 @@ pub fn gather(paths: &[String], stdin_name: &str) -> Result<Vec<Input>, String> 
         if path == "-" {
             stdin = true;
         } else if regular::is_dir(Path::new(path)) {
-            walk(Path::new(path))?.into_iter().for_each(|file| add(file, true));
-        } else if path.contains(['*', '?', '[']) && regular::metadata(Path::new(path)).is_err() {
+            let Walk { files, unreadable } = walk(Path::new(path), &is_named);
+            files.into_iter().for_each(|file| add(file, true, None));
+            unreadable.into_iter().for_each(|(path, reason)| add(path, true, Some(reason)));
+        } else if has_wildcard(path) && regular::metadata(Path::new(path)).is_err() {
             let files = matching(Path::new(path)).map_err(|error| error.to_string())?;
             if files.is_empty() {
                 return Err(format!("no file matches `{path}`"));
             }
-            files.into_iter().for_each(|file| add(file, false));
+            files.into_iter().for_each(|file| add(file, false, None));
         } else {
-            add(PathBuf::from(path), false);
+            add(PathBuf::from(path), false, None);
         }
     }
     if stdin {
-        inputs.push(Input { name: stdin_name.to_owned(), path: None, found: false });
+        inputs.push(Input { name: stdin_name.to_owned(), path: None, found: false, unreadable: None });
     }
     if inputs.is_empty() {
         return Err("there is no JSON or YAML file in what was given".to_owned());

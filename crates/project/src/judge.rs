@@ -161,12 +161,11 @@ impl Project {
 
     /// Names of all recipes of the site, if they are known.
     pub fn known_recipes(&self) -> Option<&BTreeSet<String>> {
-        self.resolved().recipes.as_ref()
+        self.recipe_names().ok().flatten()
     }
 
     fn resolved(&self) -> &Resolved {
         self.resolved.get_or_init(|| Resolved {
-            recipes: self.recipe_names().ok().flatten(),
             has_broker: matches!(self.topology(), Ok(Some(_))),
             known: self.settings.baseline.as_ref().and_then(|path| Known::read(path).ok()).unwrap_or_default(),
         })

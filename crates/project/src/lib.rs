@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`platform`] | what differs between operating systems: identities of files, permissions, processes |
 //! | [`regular`] | the reader of files: regular files only, within a time limit |
+//! | [`pattern`] | patterns with wildcards |
 //! | [`python`] | services and wrappers in Python source: facts for contracts |
 //! | [`settings`] | `zrecipe.toml` |
 //! | [`library`] | recipes by name, in directories and built in |
@@ -27,6 +28,7 @@ pub mod comparison;
 pub mod judge;
 pub mod known;
 pub mod library;
+pub mod pattern;
 pub mod platform;
 pub mod project;
 pub mod python;

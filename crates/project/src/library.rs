@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::platform::{self, Identity};
+use crate::pattern::{Pattern, has_wildcard};
 use crate::regular::{self, Content};
 use crate::settings::Settings;
 use zrecipe_language::compile::{self, Options, Reading};
@@ -84,14 +85,13 @@ pub enum Error {
 /// The pattern is none, or a directory cannot be read.
 pub fn matching(pattern: &Path) -> Result<Vec<PathBuf>, Error> {
     let text = pattern.to_string_lossy();
-    if !text.contains(['*', '?', '[']) || regular::metadata(pattern).is_ok() {
+    if !has_wildcard(&text) || regular::metadata(pattern).is_ok() {
         return Ok(vec![pattern.to_owned()]);
     }
     let unreadable = |source| Error::Unreadable { path: pattern.to_owned(), source };
-    let glob = globset::GlobBuilder::new(&text).literal_separator(true).build();
-    let glob = glob.map_err(|error| unreadable(std::io::Error::other(error.kind().to_string())))?.compile_matcher();
+    let glob = Pattern::of_path(&text).map_err(|reason| unreadable(std::io::Error::other(reason)))?;
     // Everything that matches lies below the part of the pattern without a wildcard.
-    let is_fixed = |part: &std::path::Component<'_>| !part.as_os_str().to_string_lossy().contains(['*', '?', '[', '{']);
+    let is_fixed = |part: &std::path::Component<'_>| !has_wildcard(&part.as_os_str().to_string_lossy());
     let fixed: PathBuf = pattern.components().take_while(is_fixed).collect();
     let is_here = fixed.as_os_str().is_empty();
     let below = if is_here { Path::new(".") } else { &fixed };
@@ -385,7 +385,14 @@ pub fn site_in(source: Arc<Source>, path: &Path, files: &dyn Files) -> Result<Si
         return Err(Error::Site { path: path.to_owned(), reason });
     }
     match DocumentKind::of(&tree) {
-        DocumentKind::Site | DocumentKind::Recipe => Ok(Site::with(tree, files)),
+        DocumentKind::Site | DocumentKind::Recipe => {
+            let site = Site::with(tree, files);
+            let broken = site.parts().into_iter().filter(|part| part.via.is_some()).find_map(|part| {
+                let name = part.site.tree().source().name();
+                Some((PathBuf::from(name), format!("the included file {}", part.site.defect()?)))
+            });
+            broken.map_or(Ok(site), |(path, reason)| Err(Error::Site { path, reason }))
+        }
         kind => {
             let reason = format!("it is of kind {}", kind.name());
             Err(Error::Site { path: path.to_owned(), reason })

@@ -45,6 +45,7 @@ pub struct Project {
     site: OnceLock<Site>,
     contracts: OnceLock<(Contracts, Vec<Unusable>)>,
     topology: OnceLock<Topology>,
+    recipe_names: OnceLock<Option<BTreeSet<String>>>,
     /// Inputs of the judge that could be read.
     pub(crate) resolved: OnceLock<Resolved>,
     /// Set once all inputs were found usable.
@@ -59,7 +60,6 @@ pub struct Project {
 /// Inputs of a project that could be read; inputs that could not are absent.
 #[derive(Debug, Default)]
 pub(crate) struct Resolved {
-    pub(crate) recipes: Option<BTreeSet<String>>,
     pub(crate) has_broker: bool,
     pub(crate) known: Known,
 }
@@ -133,6 +133,7 @@ impl Project {
             site,
             contracts,
             topology,
+            recipe_names: OnceLock::new(),
             resolved: OnceLock::new(),
             ready: OnceLock::new(),
             named_brokers: OnceLock::new(),
@@ -216,9 +217,14 @@ impl Project {
     ///
     /// # Errors
     /// The site configuration cannot be used.
-    pub fn recipe_names(&self) -> Result<Option<BTreeSet<String>>, Error> {
+    pub fn recipe_names(&self) -> Result<Option<&BTreeSet<String>>, Error> {
+        // Directories are listed once.
+        if let Some(names) = self.recipe_names.get() {
+            return Ok(names.as_ref());
+        }
         let library = self.library()?;
-        Ok(library.is_told.then(|| library.names().into_iter().collect()))
+        let names = library.is_told.then(|| library.names().into_iter().collect());
+        Ok(self.recipe_names.get_or_init(|| names).as_ref())
     }
 
     /// The broker configurations that are named: patterns.
@@ -402,8 +408,10 @@ impl Files for Open {
             return Look::Unknown;
         }
         match (self.disk.look(from, path), self.unsaved.get(&settings::plain(&whole))) {
-            (Look::File { public, .. }, Some(text)) => {
-                Look::File { tree: Arc::new(yaml::parse(Arc::clone(text))), public }
+            (Look::File { tree, public }, Some(text)) => {
+                // While somebody writes it, the last one that can be used counts.
+                let unsaved = yaml::parse(Arc::clone(text));
+                Look::File { tree: if unsaved.is_broken() { tree } else { Arc::new(unsaved) }, public }
             }
             (found, _) => found,
         }
@@ -450,19 +458,65 @@ pub fn is_ours(compilation: &Compilation) -> bool {
         || (!recipe.is_object() && mentions("\"start\"") && mentions("\"queue\""))
 }
 
-/// The JSON and YAML files and the settings below a directory, without those that git ignores.
-///
-/// # Errors
-/// The directory cannot be read; in words.
-pub fn walk(directory: &Path) -> Result<Vec<PathBuf>, String> {
-    let mut files = Vec::new();
+/// Whether `check` reports on a file that it finds in a directory: one of ours, or one so damaged that nobody can tell
+/// what it is.
+pub fn is_reported(compilation: &Compilation) -> bool {
+    is_ours(compilation) || is_damaged(compilation)
+}
+
+/// Whether a text cannot be read, so that what it holds says nothing about what it is. Comments and commas too many,
+/// which files of other programs have, and what only their YAML readers know lose nothing.
+fn is_damaged(compilation: &Compilation) -> bool {
+    if compilation.document.kind() != DocumentKind::Recipe {
+        return false;
+    }
+    use ProblemKind::{Comment, SecondDocument, TrailingComma, UnknownTag};
+    let loses_nothing = |kind| matches!(kind, Comment | SecondDocument | TrailingComma | UnknownTag);
+    let mut mistakes = compilation.tree.mistakes();
+    !compilation.source.undecodable().is_empty() || mistakes.any(|problem| !loses_nothing(problem.kind))
+}
+
+/// What a walk through a directory finds.
+#[derive(Debug, Default)]
+pub struct Walk {
+    /// Files that may be ours.
+    pub files: Vec<PathBuf>,
+    /// Files and directories that cannot be read, and why.
+    pub unreadable: Vec<(PathBuf, String)>,
+}
+
+impl Walk {
+    /// The files, if all of them could be found.
+    ///
+    /// # Errors
+    /// A directory or file cannot be read: the first, and why.
+    pub fn complete(self) -> Result<Vec<PathBuf>, (PathBuf, String)> {
+        match self.unreadable.into_iter().next() {
+            Some(unreadable) => Err(unreadable),
+            None => Ok(self.files),
+        }
+    }
+}
+
+/// The JSON and YAML files and the settings below a directory, and those whose kind `is_named` by the settings, without
+/// those that git ignores.
+pub fn walk(directory: &Path, is_named: impl Fn(&Path) -> bool) -> Walk {
+    let mut found = Walk::default();
     for entry in regular::walk(ignore::WalkBuilder::new(directory), directory) {
-        let entry = entry.map_err(|error| error.to_string())?;
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err(error) => {
+                let (path, reason) = regular::explain_walk(&error);
+                found.unreadable.push((path.unwrap_or_else(|| directory.to_owned()), reason));
+                continue;
+            }
+        };
         let is_file = entry.file_type().is_some_and(|kind| kind.is_file());
         let ends = |ending: &str| entry.path().extension().is_some_and(|found| found == ending);
         let is_settings = entry.file_name() == settings::FILE_NAME;
-        if is_file && (is_settings || ["json", "yml", "yaml", "ini"].into_iter().any(ends)) {
-            files.push(entry.into_path());
+        let may_be_ours = is_settings || ["json", "yml", "yaml", "ini"].into_iter().any(ends) || is_named(entry.path());
+        if is_file && may_be_ours {
+            found.files.push(entry.into_path());
         }
     }
     // As if each directory were sorted by itself: what is in `a` comes before `a.json`.
@@ -470,8 +524,9 @@ pub fn walk(directory: &Path) -> Result<Vec<PathBuf>, String> {
         let bytes = path.as_os_str().as_encoded_bytes().iter();
         bytes.map(|&byte| if std::path::is_separator(char::from(byte)) { 0 } else { byte }).collect::<Vec<u8>>()
     };
-    files.sort_by_cached_key(in_order);
-    Ok(files)
+    found.files.sort_by_cached_key(in_order);
+    found.unreadable.sort();
+    found
 }
 
 /// A directory and those below it, without those that git ignores.

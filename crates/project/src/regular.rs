@@ -192,6 +192,24 @@ pub fn walk(walk: ignore::WalkBuilder, root: &Path) -> impl Iterator<Item = io::
     })
 }
 
+/// The path that an error of [`walk`] is about, if it says that, and the reason.
+pub fn explain_walk(error: &io::Error) -> (Option<PathBuf>, String) {
+    let Some(mut inner) = error.get_ref().and_then(|inner| inner.downcast_ref::<ignore::Error>()) else {
+        return (None, error.to_string());
+    };
+    let mut path = None;
+    loop {
+        inner = match inner {
+            ignore::Error::WithPath { path: found, err } => {
+                path = Some(found.clone());
+                err
+            }
+            ignore::Error::WithDepth { err, .. } | ignore::Error::WithLineNumber { err, .. } => err,
+            other => return (path, other.to_string()),
+        };
+    }
+}
+
 /// Makes a directory, with its parents, that only this user can enter. One that is there stays as it is.
 ///
 /// # Errors

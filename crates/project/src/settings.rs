@@ -9,9 +9,9 @@
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
-use globset::{GlobBuilder, GlobMatcher};
 use toml::Spanned;
 
+use crate::pattern::Pattern;
 use zrecipe_language::compile;
 use zrecipe_language::contract::{BuiltIn, Declared};
 use zrecipe_language::diagnostic::Level;
@@ -67,9 +67,9 @@ pub struct Settings {
     /// The directory of the settings file, which paths are relative to.
     base: PathBuf,
     levels: Levels,
-    overrides: Vec<(Vec<GlobMatcher>, Levels)>,
-    suppressions: Vec<(GlobMatcher, Pointed)>,
-    kinds: Vec<(Vec<GlobMatcher>, DocumentKind)>,
+    overrides: Vec<(Vec<Pattern>, Levels)>,
+    suppressions: Vec<(Pattern, Pointed)>,
+    kinds: Vec<(Vec<Pattern>, DocumentKind)>,
     site_rules: Vec<site_rules::Rule>,
     /// Whether programs of the site read requests before the dispatcher does.
     pub has_filters: bool,
@@ -283,7 +283,7 @@ impl Settings {
             return Vec::new();
         }
         let path = self.relative(path);
-        let applies = |paths: &[GlobMatcher]| paths.is_empty() || paths.iter().any(|glob| glob.is_match(&path));
+        let applies = |paths: &[Pattern]| paths.is_empty() || paths.iter().any(|glob| glob.is_match(&path));
         self.site_rules.iter().map(|(paths, rule)| Chosen { rule, applies: applies(paths) }).collect()
     }
 
@@ -328,10 +328,9 @@ pub fn plain(path: &Path) -> PathBuf {
     plain
 }
 
-fn glob(written: &Spanned<String>) -> Result<GlobMatcher, Problem> {
+fn glob(written: &Spanned<String>) -> Result<Pattern, Problem> {
     let pattern = written.get_ref().strip_prefix("./").unwrap_or(written.get_ref());
-    let glob = GlobBuilder::new(pattern).literal_separator(true).build();
-    Ok(glob.map_err(|error| (written.span().start, error.to_string()))?.compile_matcher())
+    Pattern::of_path(pattern).map_err(|reason| (written.span().start, reason))
 }
 
 /// The type of a parameter: a JSON Schema, or the name of a type.

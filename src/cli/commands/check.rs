@@ -82,7 +82,7 @@ impl Args {
 
     /// The files to check: those that the arguments name, without baselines.
     fn inputs(&self, session: &Session) -> Result<Vec<Input>, Error> {
-        let mut inputs = gather(&self.paths, &self.stdin_filename).map_err(Error::new)?;
+        let mut inputs = gather(&self.paths, &self.stdin_filename, |path| session.kind_of(path).is_some()).map_err(Error::new)?;
         let baselines = [&self.baseline, &self.write_baseline, &session.settings.baseline];
         let baselines: Vec<PathBuf> = baselines.into_iter().flatten().map(|path| plain(path)).collect();
         inputs.retain(|input| !input.path.as_ref().is_some_and(|path| baselines.contains(&plain(path))));
@@ -115,6 +115,8 @@ fn check_all(args: &Args, session: &Session, memory: &mut Option<Memory>) -> Res
         Ok(checked) => outcome.checked(input, checked),
         Err(error) => outcome.unreadable(input, &error),
     })?;
-    outcome.parameters(&levels)?;
-    outcome.end()
+    // The report is whole whatever happens.
+    let given = outcome.parameters(&levels);
+    let ended = outcome.end();
+    given.and(ended)
 }

@@ -5,14 +5,13 @@ mod purge;
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
-use globset::{Glob, GlobMatcher};
-
 use crate::cli::broker::queues::no_such_queue;
 use crate::cli::broker::{Environment, EnvironmentArgs};
 use crate::cli::executor::block_on;
 use crate::cli::table::{align, duration};
 use crate::cli::{Error, Session, print, say};
 use zrecipe_language::value::Value;
+use zrecipe_project::pattern::{Pattern, has_wildcard};
 use zrecipe_runtime::ops::dead_letters::PREFIX;
 use zrecipe_runtime::ops::management::{Queue, STATISTICS_AGE};
 
@@ -90,12 +89,11 @@ const FEW: usize = 5;
 fn list(args: &Args, session: &Session) -> Result<(), Error> {
     let environment = args.environment.read(session)?;
     let wanted = args.queues.iter().map(|pattern| Ok((pattern.as_str(), matcher(pattern)?)));
-    let wanted: Vec<(&str, GlobMatcher)> = wanted.collect::<Result<_, Error>>()?;
+    let wanted: Vec<(&str, Pattern)> = wanted.collect::<Result<_, Error>>()?;
     let queues = block_on(find(&environment, &args.queues))?;
     for (pattern, matcher) in &wanted {
         if !queues.iter().any(|queue| matcher.is_match(&queue.name)) {
-            let is_pattern = pattern.contains(['*', '?', '[', '{']);
-            return Err(if is_pattern {
+            return Err(if has_wildcard(pattern) {
                 Error::new(format!("no queue matches `{pattern}`")).hint("`zrecipe queues` lists all")
             } else {
                 no_such_queue(pattern, &queues)
@@ -146,14 +144,14 @@ fn list(args: &Args, session: &Session) -> Result<(), Error> {
     Ok(())
 }
 
-fn matcher(pattern: &str) -> Result<GlobMatcher, Error> {
-    Glob::new(pattern).map(|glob| glob.compile_matcher()).map_err(|error| Error::new(error.to_string()))
+fn matcher(pattern: &str) -> Result<Pattern, Error> {
+    Pattern::of_name(pattern).map_err(Error::new)
 }
 
 /// The queues of the broker; without the management API those with these names, and their dead letters.
 async fn find(environment: &Environment, names: &[String]) -> Result<Vec<Queue>, Error> {
-    let is_pattern = |name: &String| name.contains(['*', '?', '[', '{']);
-    let names: Vec<&String> = if names.iter().any(is_pattern) { Vec::new() } else { names.iter().collect() };
+    let names: Vec<&String> =
+        if names.iter().any(|name| has_wildcard(name)) { Vec::new() } else { names.iter().collect() };
     if let Some(mut queues) = environment.queues_unless_named(&names).await? {
         if let Err(error) = environment.refresh(&mut queues).await {
             say(&format!("warning: {}; all numbers are statistics of the management API", error.message()));

@@ -53,6 +53,9 @@ pub struct Args {
     /// How many instances of each service, each with its own identity.
     #[arg(short = 'n', long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
     instances: u16,
+    /// Maximum messages of a queue that an instance holds and works on at a time; without it, what each service needs.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    prefetch: Option<u16>,
     /// Take messages from this queue instead of the service's own (repeatable).
     #[arg(short, long = "queue", value_name = "QUEUE")]
     queues: Vec<String>,
@@ -219,7 +222,7 @@ async fn serve(args: &Args, environment: &Environment, services: Served, journal
                 tag: args.tag.clone(),
             };
             let instance = Instance::new(Arc::clone(service), queues.clone(), identity, metrics.observer());
-            let instance = instance.patient(args.restart).traced(tracing.clone());
+            let instance = instance.patient(args.restart).traced(tracing.clone()).with_prefetch(args.prefetch);
             instances.push(instance.with_journal(journal.clone()));
         }
     }
@@ -247,6 +250,9 @@ async fn serve(args: &Args, environment: &Environment, services: Served, journal
         transport = connecting => transport?,
         () = signalled() => return Ok(()),
     };
+    for _ in 0..args.instances {
+        environment.enter_served(services.iter().flat_map(|(_, queues)| queues));
+    }
     let connected = Broker { place: environment.place(), connection: transport.connection() };
     tracing::info!("connected to {}", connected.place);
     tokio::spawn(Arc::clone(&metrics).follow_duplicates(transport.duplicates()));

@@ -107,13 +107,14 @@ fn text(run: &Run, reports: &[Report], outstanding: &[(String, Option<i64>)]) ->
         let _ = write!(text, "{what} from {}: {} by {}", report.source, report.outcome, report.service);
         let _ = writeln!(text, " in {}, {}", duration(report.took), timestamp(report.at));
         if let Some(reason) = &report.reason {
-            let _ = writeln!(text, "    {reason}");
+            let _ = writeln!(text, "    {}", secret::hidden_text(reason));
         }
         for output in report.outputs.as_array().unwrap_or_default() {
             let channel = output.get("channel").and_then(Value::as_str).unwrap_or("output");
             let targets: Vec<String> =
                 output.get("to").and_then(Value::as_array).unwrap_or_default().iter().map(Value::to_json).collect();
-            let payload = output.get("payload").map(Value::to_json).unwrap_or_default();
+            let payload =
+                output.get("payload").map(|payload| secret::hidden("", payload.clone()).to_json()).unwrap_or_default();
             let payload = match payload.char_indices().nth(200) {
                 Some((end, _)) => format!("{}…", &payload[..end]),
                 None => payload,
@@ -143,11 +144,11 @@ fn json(run: &Run, reports: &[Report], outstanding: &[(String, Option<i64>)]) ->
             ("path", Value::Array(report.path.clone())),
             ("service", Value::from(report.service.as_str())),
             ("outcome", Value::from(report.outcome.as_str())),
-            ("reason", Value::from(report.reason.clone())),
+            ("reason", Value::from(report.reason.as_deref().map(secret::hidden_text))),
             ("seconds", Value::from(report.took.as_secs_f64())),
             ("deliveries", Value::from(i64::from(report.deliveries))),
-            ("outputs", report.outputs.clone()),
-            ("detail", report.detail.clone()),
+            ("outputs", secret::hidden("", report.outputs.clone())),
+            ("detail", secret::hidden("", report.detail.clone())),
         ])
     });
     let outstanding = outstanding
@@ -157,7 +158,7 @@ fn json(run: &Run, reports: &[Report], outstanding: &[(String, Option<i64>)]) ->
         ("version", Value::from(1)),
         ("id", Value::from(run.plan.id.as_str())),
         ("recipes", Value::from(run.plan.title.as_str())),
-        ("request", run.plan.request.to_value()),
+        ("request", secret::hidden("", run.plan.request.to_value())),
         ("messages", Value::Array(messages.collect())),
         ("outstanding", Value::Array(outstanding.collect())),
     ])

@@ -82,7 +82,7 @@ impl Server {
                 }
             }
             if is_new && self.session.folders().iter().all(|folder| folder.basis.root != *directory) {
-                files.extend(walk(directory).unwrap_or_default());
+                files.extend(walk(directory, |_| false).files);
             }
         }
         if let Some(error) = failed {

@@ -197,7 +197,7 @@ impl Session {
             let is_in = |known: &&Path| known.starts_with(path);
             if path.is_dir() {
                 if self.is_ours(path) {
-                    files.extend(walk(path).unwrap_or_default());
+                    files.extend(walk(path, |_| false).files);
                 } else {
                     let named = self.folders.iter().flat_map(|folder| folder.basis.named());
                     let open = self.documents.values().map(|document| document.path.as_path());

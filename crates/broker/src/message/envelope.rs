@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::outgoing::{Destination, Outgoing, message_id};
+use super::outgoing::{Destination, Outgoing, RecipeStep, message_id};
 use zrecipe_language::recipe::step_number;
 use zrecipe_language::syntax::json::read_value;
 use zrecipe_language::template::python;
@@ -119,6 +119,15 @@ pub fn read_body(body: &[u8]) -> Value {
     read_value(body).unwrap_or_else(|_| Value::String(String::from_utf8_lossy(body).into_owned()))
 }
 
+impl RecipeStep {
+    /// The recipe step that a message is for, where its sender says it or its body does. None for a message without a
+    /// recipe, such as a request.
+    pub fn of(message: &Outgoing) -> Option<Self> {
+        let read = || Envelope::read(&message.headers, &message.body).ok().map(|envelope| envelope.recipe_step());
+        message.recipe_step.clone().or_else(read)
+    }
+}
+
 impl Envelope {
     /// Reads a recipe message.
     ///
@@ -193,6 +202,15 @@ impl Envelope {
     /// The recipe ID.
     pub fn id(&self) -> Option<&str> {
         self.environment.get("ID")?.as_str()
+    }
+
+    /// The step that is to deal with the message, and its run.
+    pub fn recipe_step(&self) -> RecipeStep {
+        self.step_of_run(self.pointer)
+    }
+
+    fn step_of_run(&self, step: i64) -> RecipeStep {
+        RecipeStep { recipe_id: self.id().map(str::to_owned), step }
     }
 
     fn find(&self, number: i64) -> Option<&Value> {
@@ -354,6 +372,7 @@ impl Envelope {
                 messages.push(Outgoing {
                     exchange: exchange.clone(),
                     delay,
+                    recipe_step: Some(self.step_of_run(number)),
                     ..Outgoing::new(
                         message_id(parent, &format!("{name} {key}")),
                         kind(python::str(place)),

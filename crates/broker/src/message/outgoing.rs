@@ -53,13 +53,24 @@ pub struct Outgoing {
     pub headers: Object,
     /// Body, usually JSON text.
     pub body: Vec<u8>,
+    /// The recipe step that it is for, where the sender knows it without reading the body.
+    pub recipe_step: Option<RecipeStep>,
+}
+
+/// A step of a run.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RecipeStep {
+    /// The recipe ID, if the run has one.
+    pub recipe_id: Option<String>,
+    /// The step.
+    pub step: i64,
 }
 
 impl Outgoing {
     /// A message that goes at once, stays until it is taken, and of which no more is said.
     pub fn new(id: String, destination: Destination, headers: Object, body: Vec<u8>) -> Self {
         let (exchange, delay, expiration, properties) = (None, None, None, Object::new());
-        Self { id, destination, exchange, delay, expiration, properties, headers, body }
+        Self { id, destination, exchange, delay, expiration, properties, headers, body, recipe_step: None }
     }
 }
 

@@ -12,11 +12,12 @@
 //! - A retry counts towards our limit, a crash towards the queue's. A release counts there too before RabbitMQ 4.3.
 //!   Copies of broadcasts die with us: they are never dead letters, and a retry of one is not counted.
 //!
-//! Submodules: `address` (where and who), `link` (the connection), `questions` (what is asked about queues), `sending` and
+//! Submodules: `address` (where and who), `booking` (what the books are told), `link` (the connection), `questions` (what is asked about queues), `sending` and
 //! `publisher`, `settling`, `delays`, `consumer` and its `receipts`, `standing` (what is told of the connection), `wire` (the
 //! messages).
 
 mod address;
+mod booking;
 mod consumer;
 mod delays;
 mod link;
@@ -40,12 +41,14 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 pub use self::address::{Options, TRANSPORT};
-use self::consumer::{Holdings, Reception};
+use self::consumer::{Held, Reception};
 use self::link::{Link, State, link, unless_gone};
 use self::publisher::{BATCH, Request};
 use self::settling::acknowledge;
 use self::standing::Standing;
+pub use self::wire::read_headers;
 use self::wire::{Parcel, short, shown};
+use crate::holdings::Holdings;
 use super::{
     Connection, Deliveries, Delivery, Destination, Error, Outgoing, Settlement, Subscription, Transport, Waiting,
 };
@@ -67,7 +70,7 @@ struct Shared {
     requests: mpsc::Sender<Request>,
     /// Those over which the broker may close a channel.
     doubtful: mpsc::Sender<Request>,
-    holdings: Arc<Holdings>,
+    holdings: Arc<Holdings<Held>>,
     waits: Mutex<Waits>,
     /// One task for each subscription.
     receptions: Mutex<JoinSet<()>>,
@@ -113,7 +116,7 @@ impl Amqp {
         let (requests, doubtful) = (publisher(BATCH), publisher(1));
         let standing = Arc::new(Standing::new(first.epoch));
         tokio::spawn(link::keep(options.clone(), states.clone(), standing.clone(), first));
-        let holdings = Arc::new(Holdings::new(options.remember_ids));
+        let holdings = Arc::new(Holdings::new(options.remember_ids, options.clerk.clone()));
         let (waits, receptions) = (Mutex::default(), Mutex::default());
         let shared = Shared { options, place, states, standing, requests, doubtful, holdings, waits, receptions };
         Ok(Self { shared: Arc::new(shared) })
@@ -155,21 +158,30 @@ impl Transport for Amqp {
         let mut receptions = shared.receptions.lock().unwrap_or_else(PoisonError::into_inner);
         while receptions.try_join_next().is_some() {}
         receptions.spawn(reception.run(opened));
-        Ok(Deliveries::checked(receiver, move |delivery| holdings.is_wanted(delivery)).stopped_by(stopper))
+        Ok(Deliveries::checked(receiver, move |delivery| holdings.is_wanted(delivery.tag, &delivery.source, &delivery.id)).stopped_by(stopper))
     }
 
     async fn send(&self, messages: Vec<Outgoing>) -> Result<(), Error> {
         self.shared.check_open()?;
         let deadline = Instant::now() + self.shared.options.patience;
+        let entries = self.shared.entries(&messages);
         let parcels = self.shared.address(messages, deadline).await?;
-        self.shared.publish(parcels, deadline).await
+        self.shared.publish(parcels, deadline).await?;
+        self.shared.enter_accepted(&entries);
+        Ok(())
     }
 
     async fn settle(&self, delivery: &Delivery, settlement: Settlement) -> Result<(), Error> {
         let held = self.shared.holdings.take(delivery.tag).ok_or(Error::NotHeld)?;
+        let booking = self.shared.begin_to_settle(&held, delivery, &settlement);
         let settled = self.shared.conclude(&held, delivery, settlement).await;
-        if settled.is_err() {
-            self.shared.holdings.put_back(delivery.tag, held);
+        match settled {
+            Ok(()) => {
+                if let Some((clerk, fate)) = booking {
+                    clerk.settled(&delivery.id, fate);
+                }
+            }
+            Err(_) => self.shared.holdings.put_back(delivery.tag, held),
         }
         settled
     }
@@ -194,6 +206,7 @@ impl Transport for Amqp {
         for (_, held) in holding {
             // One that is not ours any more comes again, beside its copy.
             let _ = acknowledge(&held).await;
+            self.shared.enter_renewed(&held);
         }
         Ok(())
     }
@@ -229,7 +242,11 @@ impl Transport for Amqp {
 
     async fn purge(&self, queue: &str) -> Result<u64, Error> {
         let asked = async |channel: &Channel, name| channel.queue_purge(name, QueuePurgeOptions::default()).await;
-        self.shared.ask(queue, asked).await.map(u64::from)
+        let count = self.shared.ask(queue, asked).await?;
+        if let Some(clerk) = &self.shared.options.clerk {
+            clerk.purged(queue);
+        }
+        Ok(u64::from(count))
     }
 
     fn connection(&self) -> watch::Receiver<Connection> {
@@ -254,6 +271,10 @@ impl Transport for Amqp {
         let mut receptions = std::mem::take(&mut *shared.receptions.lock().unwrap_or_else(PoisonError::into_inner));
         while receptions.join_next().await.is_some() {}
         shared.states.send_replace(State::Closed);
+        if let Some(clerk) = shared.options.clerk.clone() {
+            // It waits for the disk.
+            let _ = tokio::task::spawn_blocking(move || clerk.flush()).await;
+        }
         Ok(())
     }
 }

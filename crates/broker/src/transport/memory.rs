@@ -139,6 +139,8 @@ impl Broker {
 struct Item {
     message: Outgoing,
     deliveries: u32,
+    /// How many of them a retry led to.
+    retries: u32,
     sent: SystemTime,
     due: Option<Instant>,
     expires: Option<Instant>,
@@ -202,7 +204,7 @@ impl Store {
             }
             let due = message.delay.and_then(|delay| now.checked_add(delay));
             let expires = message.expiration.and_then(|life| due.unwrap_or(now).checked_add(life));
-            self.put(Item { message, deliveries: 0, sent: SystemTime::now(), due, expires });
+            self.put(Item { message, deliveries: 0, retries: 0, sent: SystemTime::now(), due, expires });
         }
         duplicates
     }
@@ -225,7 +227,7 @@ impl Store {
         let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         note_death(&mut item.message.headers, &queue, cause, reason, i64::try_from(time).unwrap_or(i64::MAX));
         item.message.destination = Destination::Queue(format!("dlq.{queue}"));
-        self.put(Item { deliveries: 0, due: None, expires: None, ..item });
+        self.put(Item { deliveries: 0, retries: 0, due: None, expires: None, ..item });
     }
 
     /// Puts a held message back to the head of its queue.
@@ -306,6 +308,7 @@ impl Store {
             headers: message.headers,
             body: message.body,
             deliveries: item.deliveries,
+            retries: item.retries,
             returns: item.deliveries - 1,
             came_before: item.deliveries > 1,
             sent: Some(item.sent),
@@ -381,7 +384,8 @@ impl Transport for Memory {
                 store.bury(item, "delivery_limit", &reason);
             }
             Verdict::Retry { after, .. } => {
-                store.give_back(reader, Item { due: later(after), expires: None, ..item });
+                let retries = item.retries + 1;
+                store.give_back(reader, Item { due: later(after), expires: None, retries, ..item });
             }
             Verdict::Requeue { after } => {
                 let deliveries = item.deliveries - 1;

@@ -72,7 +72,7 @@ impl Stomp {
     pub async fn connect(options: Options) -> Result<Self, Error> {
         let options = Arc::new(options);
         let keeper = Keeper::start(options.clone()).await?;
-        let holdings = Holdings::new(options.remember_ids);
+        let holdings = Holdings::new(options.remember_ids, None);
         let common = Arc::new(Common { options, keeper, holdings });
         Ok(Self { shared: Arc::new(Shared { common, receptions: Mutex::default() }) })
     }

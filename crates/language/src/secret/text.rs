@@ -2,11 +2,14 @@
 
 use std::ops::Range;
 
+use super::programs;
 use super::{is_secret, mentions, user_info};
 use crate::source::Span;
 
 /// Beginnings of tokens that services issue, and the fewest characters that follow.
 const PREFIXES: &[(&str, usize)] = &[
+    ("ATATT", 20),
+    ("ATBB", 20),
     ("AKIA", 12),
     ("ASIA", 12),
     ("ABIA", 12),
@@ -17,6 +20,12 @@ const PREFIXES: &[(&str, usize)] = &[
     ("dckr_pat_", 20),
     ("dop_v1_", 40),
     ("doo_v1_", 40),
+    ("dor_v1_", 40),
+    ("figd_", 20),
+    ("GOCSPX-", 20),
+    ("NRAK-", 20),
+    ("rubygems_", 40),
+    ("sq0atp-", 20),
     ("ghp_", 20),
     ("gho_", 20),
     ("ghu_", 20),
@@ -69,20 +78,28 @@ const OPTIONS: &[(&str, &str, Option<char>)] = &[
     ("7z", "-p", None),
     ("curl", "-u", Some(':')),
     ("curl", "--user", Some(':')),
+    ("curl", "-U", Some(':')),
     ("curl", "-b", None),
     ("http", "-a", Some(':')),
+    ("ipmitool", "-P", None),
+    ("kubectl", "--from-literal", Some('=')),
     ("ldap", "-w", None),
     ("lftp", "-u", Some(',')),
     ("mariadb", "-p", None),
     ("mongo", "-p", None),
     ("mosquitto", "-P", None),
     ("mysql", "-p", None),
+    ("openssl", "-k", None),
     ("rabbitmqadmin", "-p", None),
     ("redis-cli", "-a", None),
     ("smbclient", "-U", Some('%')),
+    ("snmp", "-A", None),
+    ("snmp", "-c", None),
+    ("snmp", "-X", None),
     ("sqlcmd", "-P", None),
     ("sshpass", "-p", None),
     ("unzip", "-P", None),
+    ("xfreerdp", "/p", Some(':')),
     ("zip", "-P", None),
 ];
 
@@ -94,6 +111,7 @@ pub(super) fn secrets(text: &str) -> Vec<Span> {
     let mut found = shapes(text);
     named(text, &mentions(text), &mut found);
     commands(text, &mut found);
+    programs::secrets(text, &mut found);
     found.sort_unstable();
     found
 }
@@ -113,9 +131,9 @@ pub(super) fn shapes(text: &str) -> Vec<Span> {
         }
         let end = run(bytes, at, is_part);
         let word = &text[at..end];
-        if word.len() >= 12 && (is_token(word) || is_jwt(word)) {
+        if word.len() >= 12 && (is_token(word) || is_jwt(word) || is_random(word)) {
             found.push(Span::new(at, end));
-        } else if HASHES.iter().any(|hash| word.starts_with(hash)) {
+        } else if HASHES.iter().any(|hash| word.starts_with(hash)) || is_salted(word) {
             let stop = run(bytes, at, |byte| byte.is_ascii_graphic() && !b"\"'`,;".contains(&byte));
             // `$1$2` of awk is none.
             found.extend((stop - at >= 20).then(|| Span::new(at, stop)));
@@ -148,6 +166,34 @@ fn is_token(word: &str) -> bool {
             // A word such as `key-of-the-first-detector-element-here` has no digits.
             rest.len() >= least && (prefix.contains('_') || rest.bytes().any(|byte| byte.is_ascii_digit()))
         })
+    })
+}
+
+/// A hash as `crypt` writes it: `$method$salt$`.
+fn is_salted(word: &str) -> bool {
+    let mut parts = word.split('$');
+    let is_name = |part: &str| (1..=8).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    parts.next() == Some("")
+        && parts.next().is_some_and(is_name)
+        && parts.next().is_some_and(|salt| salt.len() >= 4)
+        && parts.next().is_some()
+}
+
+/// Text that nobody has made up: letters and digits change places too often. Hexadecimal digits alone are the name of
+/// some content, or a UUID.
+fn is_random(word: &str) -> bool {
+    word.split(|c: char| !c.is_ascii_alphanumeric()).any(|part| {
+        let bytes = part.as_bytes();
+        if bytes.len() < 20 || bytes.iter().all(u8::is_ascii_hexdigit) {
+            return false;
+        }
+        let class = |byte: u8| (byte.is_ascii_digit(), byte.is_ascii_uppercase());
+        let changes = bytes.windows(2).filter(|pair| class(pair[0]) != class(pair[1])).count();
+        let digits = bytes.windows(2).filter(|pair| !pair[0].is_ascii_digit() && pair[1].is_ascii_digit()).count();
+        let has = |is: fn(&u8) -> bool| bytes.iter().any(is);
+        let is_mixed = has(u8::is_ascii_lowercase) && has(u8::is_ascii_uppercase);
+        let (length, runs) = if is_mixed { (20, 3) } else { (24, 5) };
+        bytes.len() >= length && digits >= runs && changes * 3 >= bytes.len()
     })
 }
 
@@ -196,7 +242,7 @@ fn private_keys(text: &str, found: &mut Vec<Span>) {
 /// Values beside a name for a secret: `NAME=value`, `"name": "value"`, `--name value`, `Name: value`.
 fn named(text: &str, mentions: &[usize], found: &mut Vec<Span>) {
     let bytes = text.as_bytes();
-    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte) || !byte.is_ascii();
     let mut done = 0;
     for &at in mentions {
         if at < done {
@@ -207,8 +253,13 @@ fn named(text: &str, mentions: &[usize], found: &mut Vec<Span>) {
         done = end;
         let word = &text[start..end];
         let name = word.trim_start_matches('-');
+        // A header within quotes ends with them.
+        let opening = start.checked_sub(1).map(|before| bytes[before]).filter(|byte| b"\"'".contains(byte));
+        let header = is_header(name).then_some(opening.unwrap_or(b'\n'));
         if is_secret(name)
-            && let Some(value) = value_beside(text, end, word.len() > name.len(), is_header(name))
+            && let Some(value) = value_beside(text, end, word.len() > name.len(), header)
+                .or_else(|| element(text, start, end))
+                .or_else(|| said(text, name, end))
         {
             found.push(Span::new(value.start, value.end));
             done = done.max(value.end);
@@ -222,7 +273,7 @@ fn is_header(name: &str) -> bool {
 }
 
 /// The value beside a name that ends at `at`.
-fn value_beside(text: &str, at: usize, is_option: bool, is_header: bool) -> Option<Range<usize>> {
+fn value_beside(text: &str, at: usize, is_option: bool, header: Option<u8>) -> Option<Range<usize>> {
     let bytes = text.as_bytes();
     let is_quote = |byte: u8| b"\"'\\`".contains(&byte);
     let quoted = run(bytes, at, is_quote);
@@ -239,7 +290,7 @@ fn value_beside(text: &str, at: usize, is_option: bool, is_header: bool) -> Opti
     // An escaped quote ends at an escaped quote.
     let is_end = |byte: u8| match quote {
         Some(quote) => byte == quote || (byte == b'\\' && open - start > 1) || byte == b'\n',
-        None if is_header => b"\"'\n".contains(&byte),
+        None if header.is_some() => Some(byte) == header || byte == b'\n',
         None => byte.is_ascii_whitespace() || b"\"',;&|)}]<>`".contains(&byte),
     };
     let end = run(bytes, open, |byte| !is_end(byte));
@@ -249,6 +300,48 @@ fn value_beside(text: &str, at: usize, is_option: bool, is_header: bool) -> Opti
     let is_word =
         ["null", "none", "true", "false", "yes", "no", "~"].iter().any(|word| value.eq_ignore_ascii_case(word));
     (!value.is_empty() && !is_reference && !is_word).then_some(open..open + value.len())
+}
+
+/// The content of an element of XML with a name for a secret, or the value of an attribute beside one that says the name.
+fn element(text: &str, start: usize, at: usize) -> Option<Range<usize>> {
+    let rest = &text[at..];
+    if text[..start].ends_with('<') && rest.starts_with('>') {
+        return Some(at + 1..at + 1 + rest[1..].find('<')?).filter(|value| !value.is_empty());
+    }
+    let value = rest.strip_prefix('"')?.trim_start().strip_prefix("value=\"")?;
+    let from = text.len() - value.len();
+    Some(from..from + value.find('"')?).filter(|value| !value.is_empty())
+}
+
+/// A value that a sentence tells of: `the password is …`, `token "…" was refused`. It looks like one: it has letters and
+/// digits.
+fn said(text: &str, name: &str, at: usize) -> Option<Range<usize>> {
+    const NAMES: [&str; 8] = ["passw", "pwd", "passphrase", "passcode", "secret", "token", "kennwort", "access_key"];
+    const FILLERS: [&str; 7] = ["is", "was", "ist", "war", "est", "to", "set"];
+    let name = name.to_ascii_lowercase();
+    if !NAMES.iter().any(|known| name.contains(known)) {
+        return None;
+    }
+    let bytes = text.as_bytes();
+    let mut start = at;
+    for _ in 0..3 {
+        start = run(bytes, start, |byte| byte == b' ');
+        if start == at {
+            return None;
+        }
+        let open = run(bytes, start, |byte| b"\"'`".contains(&byte));
+        let end = run(bytes, open, |byte| !byte.is_ascii_whitespace() && !b"\"'`,;()<>".contains(&byte));
+        let word = text[open..end].trim_end_matches(['.', ':', '!', '?']);
+        if open == start && FILLERS.contains(&word) {
+            start = end;
+            continue;
+        }
+        let has = |is: fn(&u8) -> bool| word.as_bytes().iter().any(is);
+        let is_value = word.len() >= 6 && has(u8::is_ascii_digit) && has(u8::is_ascii_alphabetic);
+        let is_other = word.starts_with(['-', '/', '{', '$', '%']) || word.contains(['=', '/', '{']);
+        return (is_value && !is_other).then_some(open..open + word.len());
+    }
+    None
 }
 
 /// Passwords among the options of commands.

@@ -21,7 +21,7 @@ pub(super) fn read(directories: &[PathBuf], checked: &HashSet<PathBuf>, max_byte
     if checked.len() >= MAX_RECIPES {
         return Vec::new();
     }
-    let files = directories.iter().filter_map(|directory| walk(directory).ok()).flatten();
+    let files = directories.iter().flat_map(|directory| walk(directory, |_| false).files);
     let is_recipe =
         |path: &PathBuf| path.extension().is_some_and(|end| ["json", "yml", "yaml"].iter().any(|known| end == *known));
     let paths: BTreeSet<PathBuf> =

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use globset::GlobMatcher;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::Spanned;
 
 use super::{Problem, glob};
+use crate::pattern::Pattern;
 use zrecipe_language::lint::Choice;
 use zrecipe_language::site_rules::{Definition, SiteRule};
 
@@ -101,7 +101,7 @@ enum WrittenCondition {
 }
 
 /// A rule, and the files that it is about; none for all.
-pub(super) type Rule = (Vec<GlobMatcher>, Arc<SiteRule>);
+pub(super) type Rule = (Vec<Pattern>, Arc<SiteRule>);
 
 /// The rules of the table.
 pub(super) fn read(written: Written) -> Result<Vec<Rule>, Problem> {

@@ -172,14 +172,19 @@ pub enum Fault {
     Job(String),
     /// It cannot be now; perhaps it is all the same.
     World(String),
-    /// Something of this machine is exhausted.
-    Machine(Obstacle),
+    /// Something that all jobs need is away or exhausted: the scheduler, or something of this machine.
+    Held(Obstacle),
 }
 
 impl Fault {
+    /// The scheduler does not answer, which is no fault of the job.
+    pub fn unreachable(scheduler: &str, reason: String) -> Self {
+        Self::Held(Obstacle { by: scheduler.to_owned(), reason })
+    }
+
     /// Something of this machine failed.
     pub fn of(error: &(dyn std::error::Error + 'static)) -> Self {
-        Obstacle::of_machine(error).map_or_else(|| Self::World(error.to_string()), Self::Machine)
+        Obstacle::of_machine(error).map_or_else(|| Self::World(error.to_string()), Self::Held)
     }
 }
 

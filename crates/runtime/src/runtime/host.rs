@@ -27,6 +27,7 @@ pub struct Host {
     tracing: Option<Arc<Tracing>>,
     kept: Kept,
     pauses: Pauses,
+    prefetch: Option<u16>,
 }
 
 impl Host {
@@ -41,7 +42,7 @@ impl Host {
     ) -> Self {
         let places = Arc::new(Semaphore::new(places.max(1)));
         let (kept, pauses) = (Kept::default(), Pauses::default());
-        Self { transport, services, events, places, stop, tracing: None, kept, pauses }
+        Self { transport, services, events, places, stop, tracing: None, kept, pauses, prefetch: None }
     }
 
     /// Keeps outcomes that are not confirmed in a journal, so that the work on a message is not repeated when it is
@@ -56,6 +57,13 @@ impl Host {
     #[must_use]
     pub fn with_pauses(mut self, pauses: Pauses) -> Self {
         self.pauses = pauses;
+        self
+    }
+
+    /// Takes so many messages of a queue at a time, in place of what each service says.
+    #[must_use]
+    pub fn with_prefetch(mut self, prefetch: Option<u16>) -> Self {
+        self.prefetch = prefetch;
         self
     }
 
@@ -89,7 +97,7 @@ impl Host {
         for queue in queues {
             let Some(service) = self.service_for(queue) else { continue };
             let source = Destination::Queue(queue.clone());
-            let subscription = Subscription { source, prefetch: service.prefetch() };
+            let subscription = Subscription { source, prefetch: self.prefetch.unwrap_or_else(|| service.prefetch()) };
             service.begin().await;
             let deliveries = self.transport.subscribe(subscription).await?;
             let consumer = Consumer {

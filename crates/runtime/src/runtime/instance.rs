@@ -38,12 +38,22 @@ pub struct Instance {
     patient: bool,
     tracing: Option<Arc<Tracing>>,
     journal: Option<Journal>,
+    prefetch: Option<u16>,
 }
 
 impl Instance {
     /// An instance that takes messages from these queues.
     pub fn new(service: Arc<dyn Service>, queues: Vec<String>, identity: Identity, observer: Observer) -> Self {
-        Self { service, queues, board: Board::new(identity), observer, patient: false, tracing: None, journal: None }
+        Self {
+            service,
+            queues,
+            board: Board::new(identity),
+            observer,
+            patient: false,
+            tracing: None,
+            journal: None,
+            prefetch: None,
+        }
     }
 
     /// Makes spans of what it does.
@@ -57,6 +67,13 @@ impl Instance {
     #[must_use]
     pub fn with_journal(mut self, journal: Journal) -> Self {
         self.journal = Some(journal);
+        self
+    }
+
+    /// Takes so many messages of a queue at a time, in place of what the service says.
+    #[must_use]
+    pub fn with_prefetch(mut self, prefetch: Option<u16>) -> Self {
+        self.prefetch = prefetch;
         self
     }
 
@@ -102,7 +119,8 @@ impl Instance {
     ) -> Result<(), Error> {
         let (events, received) = mpsc::unbounded_channel();
         let observing = tokio::spawn(observe(received, self.board.clone(), Arc::clone(&self.observer)));
-        let places = usize::from(self.service.prefetch()).max(1) * self.queues.len().max(1);
+        let places =
+            usize::from(self.prefetch.unwrap_or_else(|| self.service.prefetch())).max(1) * self.queues.len().max(1);
         let name = self.service.name();
         let mut pause = BACK_OFF.0;
         let mut has_begun = false;
@@ -117,6 +135,7 @@ impl Instance {
                 stopped.clone(),
             )
             .traced(self.tracing.clone())
+            .with_prefetch(self.prefetch)
             .with_journal(self.journal.clone());
             let board = self.board.clone();
             let served = host

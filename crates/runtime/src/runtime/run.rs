@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::runtime::journal::Journal;
 use crate::runtime::{Event, Host, Service};
+use zrecipe_broker::books::Account;
 use zrecipe_broker::message::{Destination, Outgoing, REQUEST_QUEUE, Request, message_id};
 use zrecipe_broker::transport::embedded::{Broker, Census, DATABASE, Embedded, NamespaceInfo, Options, Record};
 use zrecipe_broker::transport::{self, Transport};
@@ -201,6 +202,14 @@ impl Runs {
     /// The broker.
     pub async fn tidy(&self) -> Result<usize, Error> {
         tidy(&self.broker, &self.journal()).await.map_err(Error::Transport)
+    }
+
+    /// See [`Broker::accounts`].
+    ///
+    /// # Errors
+    /// The broker.
+    pub async fn accounts(&self) -> Result<Vec<Account>, Error> {
+        Ok(self.broker.accounts().await?)
     }
 
     /// See [`Broker::damages`].

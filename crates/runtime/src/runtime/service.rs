@@ -94,7 +94,7 @@ impl Job {
 
     /// How long to wait before a further attempt after a fault of the surroundings: the longer the more there were.
     pub fn back_off(&self, first: Duration) -> Duration {
-        first * 4_u32.saturating_pow(self.delivery.deliveries.saturating_sub(1).min(4))
+        first * 4_u32.saturating_pow(self.delivery.retries.min(4))
     }
 
     /// What the previous step sent, or the whole body of a message without a recipe.

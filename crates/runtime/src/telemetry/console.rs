@@ -14,6 +14,8 @@ use tracing_subscriber::layer::Layer;
 use tracing_subscriber::registry::LookupSpan;
 
 use zrecipe_language::report::printable;
+use zrecipe_language::secret::hidden;
+use zrecipe_language::value::Value;
 
 /// The longest message, in characters; as much as one piece of what a program writes to its log.
 const MOST_SAID: usize = 4 << 10;
@@ -36,13 +38,21 @@ where
 
 /// Writes a field of a line.
 fn write(line: &mut Writer<'_>, field: &Field, value: &dyn Debug) -> std::fmt::Result {
-    let value = format!("{value:?}");
+    let value = without_secrets(field.name(), format!("{value:?}"));
     match field.name() {
         "message" => line.write_str(&printable(&value, MOST_SAID)),
         name if line.has_ansi_escapes() => {
             write!(line, "\x1b[3m{name}\x1b[0m\x1b[2m=\x1b[0m{}", printable(&value, MOST_TOLD))
         }
         name => write!(line, "{name}={}", printable(&value, MOST_TOLD)),
+    }
+}
+
+/// The value of a field without the secrets in it.
+pub(super) fn without_secrets(name: &str, text: String) -> String {
+    match hidden(name, Value::from(text)) {
+        Value::String(text) => text,
+        other => other.to_json(),
     }
 }
 
@@ -96,6 +106,13 @@ mod tests {
         let (id, reason) = (written(false, &id, "x"), written(false, "x", &reason));
         assert!(id.ends_with("iii…\n") && id.chars().count() < MOST_TOLD + 100, "{id}");
         assert!(reason.contains("éé… sent=3") && reason.chars().count() < MOST_SAID + 100, "{reason}");
+    }
+
+    #[test]
+    fn secrets_are_not_logged() {
+        let (id, reason) = ("a", "curl -u me:canary7 failed: Authorization: Bearer canary7");
+        let line = written(false, id, reason);
+        assert!(line.contains("curl -u me") && !line.contains("canary7"), "{line}");
     }
 
     #[test]

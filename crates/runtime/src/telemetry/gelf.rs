@@ -5,7 +5,6 @@
 //! <https://go2docs.graylog.org/current/getting_in_log_data/gelf.html>.
 
 use std::collections::VecDeque;
-use std::fmt::Write as _;
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{TcpStream, ToSocketAddrs as _, UdpSocket};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -20,6 +19,8 @@ use tracing_subscriber::registry::LookupSpan;
 
 use zrecipe_language::diagnostic::counted;
 use zrecipe_language::value::{Object, Value};
+
+use super::console::without_secrets;
 
 /// How many lines may wait for the server.
 const MOST_LINES: usize = 10_000;
@@ -303,17 +304,19 @@ struct Fields {
 impl Visit for Fields {
     fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
         if field.name() == "message" {
-            let _ = write!(self.message, "{value:?}");
+            self.message.push_str(&without_secrets("message", format!("{value:?}")));
         } else {
-            self.rest.insert(format!("_{}", field.name()), Value::from(format!("{value:?}")));
+            let text = without_secrets(field.name(), format!("{value:?}"));
+            self.rest.insert(format!("_{}", field.name()), Value::from(text));
         }
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
         if field.name() == "message" {
-            self.message.push_str(value);
+            self.message.push_str(&without_secrets("message", value.to_owned()));
         } else {
-            self.rest.insert(format!("_{}", field.name()), Value::from(value));
+            let text = without_secrets(field.name(), value.to_owned());
+            self.rest.insert(format!("_{}", field.name()), Value::from(text));
         }
     }
 

@@ -12,8 +12,10 @@ use crate::cli::files::replace;
 use crate::cli::{Error, Session, difference, file_report, print, say};
 use zrecipe_language::diagnostic::counted;
 use zrecipe_language::document::DocumentKind;
-use zrecipe_language::lint::Levels;
+use zrecipe_language::guard::guarded;
+use zrecipe_language::lint::{self, Levels};
 use zrecipe_language::report::{FORMATS, FileReport, Format, Report, Style, Summary, format};
+use zrecipe_language::source::Source;
 use zrecipe_project::batch::Checked;
 use zrecipe_project::files::Input;
 use zrecipe_project::judge::Used;
@@ -87,7 +89,8 @@ impl<'c> Outcome<'c> {
 
     /// Takes a checked file: shows or writes its fixes, and reports its findings.
     pub(super) fn checked(&mut self, input: &Input, checked: &Checked) -> Result<(), Error> {
-        if input.found && !checked.is_ours {
+        let is_named = |path: &PathBuf| self.session.kind_of(path).is_some();
+        if input.found && !checked.is_ours && !input.path.as_ref().is_some_and(is_named) {
             self.skipped += 1;
             return Ok(());
         }
@@ -118,8 +121,15 @@ impl<'c> Outcome<'c> {
     pub(super) fn unreadable(&mut self, input: &Input, error: &str) -> Result<(), Error> {
         self.unreadable += 1;
         self.report.unread();
+        // Nobody has named the file, so the report says that it was left out.
+        if input.found {
+            let source = Source::from_text(&input.name, "");
+            let diagnostics = self.ledger.enter(&input.name, &[lint::unreadable(error)]);
+            let file = FileReport { source: &source, diagnostics: &diagnostics, dropped: 0, is_recipe: false };
+            return self.write(&file);
+        }
         say(&format!("error: {error}"));
-        if self.session.library()?.names().contains(&input.name) {
+        if self.session.library().is_ok_and(|library| library.names().contains(&input.name)) {
             say(&format!("  help: `{}` is the name of a recipe; `check` takes files", input.name));
         }
         Ok(())
@@ -139,7 +149,11 @@ impl<'c> Outcome<'c> {
     }
 
     fn write(&mut self, file: &FileReport<'_>) -> Result<(), Error> {
-        let text = self.report.file(file);
+        let text = guarded(|| self.report.file(file)).unwrap_or_else(|panic| {
+            let source = Source::from_text(file.source.name(), "");
+            let diagnostics = [lint::internal(&panic)];
+            self.report.file(&FileReport { source: &source, diagnostics: &diagnostics, ..*file })
+        });
         if text.is_empty() { Ok(()) } else { self.output.write(&text) }
     }
 

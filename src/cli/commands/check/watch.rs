@@ -22,7 +22,8 @@ pub(super) fn keep_checking(args: &Args, first: &Session) -> Result<(), Error> {
         let changes = Changes::of(args.paths.iter().map(Path::new).chain(basis.iter().map(PathBuf::as_path)))?;
         // Everything is read after this, so that no change is missed.
         let basis: Vec<Stamp> = basis.iter().map(|path| Stamp::of(path)).collect();
-        let files = gather(&args.paths, &args.stdin_filename).unwrap_or_default();
+        let is_named = |path: &Path| first.kind_of(path).is_some();
+        let files = gather(&args.paths, &args.stdin_filename, is_named).unwrap_or_default();
         let files: Vec<Stamp> = files.iter().filter_map(|file| file.path.as_deref()).map(Stamp::of).collect();
         let (same_basis, same_files) =
             before.as_ref().map_or((false, false), |before: &(Vec<_>, Vec<_>)| (before.0 == basis, before.1 == files));

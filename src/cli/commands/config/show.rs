@@ -3,9 +3,9 @@
 use std::fmt::Write as _;
 
 use crate::cli::table::align;
-use crate::cli::{Error, Session, print};
+use crate::cli::{Error, Session, print, say};
 use zrecipe_language::secret::{self, hidden};
-use zrecipe_language::site::Setting;
+use zrecipe_language::site::{Plugins, Setting, Unusable};
 use zrecipe_language::source::Unit;
 use zrecipe_language::syntax::NodeRef;
 use zrecipe_language::value::Value;
@@ -32,6 +32,23 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
     let environments = session.environments(&args.environments, &site)?;
     let names: Vec<&str> = environments.iter().map(String::as_str).collect();
     let plugins = site.resolve(&names).map_err(|fault| Error::new(fault.to_string()))?;
+    let unusable = site.unusable_blocks(&names).map_err(|fault| Error::new(fault.to_string()))?;
+    // What was read of them is a guess.
+    let is_known = |setting: &Setting<'_>| unusable.iter().all(|block| block.block != setting.block);
+    let plugins: Plugins<'_> = plugins
+        .into_iter()
+        .map(|(plugin, settings)| (plugin, settings.into_iter().filter(is_known).collect::<Vec<_>>()))
+        .filter(|(_, settings)| !settings.is_empty())
+        .collect();
+    show(args, &names, &plugins)?;
+    for Unusable { block, path, reason, is_denied } in &unusable {
+        let level = if *is_denied { "note" } else { "error" };
+        say(&format!("{level}: the file `{path}` of block `{block}` {reason}; its settings are not shown"));
+    }
+    if unusable.iter().all(|block| block.is_denied) { Ok(()) } else { Err(Error::exit(2)) }
+}
+
+fn show(args: &Args, names: &[&str], plugins: &Plugins<'_>) -> Result<(), Error> {
     let mut text = String::new();
     if args.format == "json" {
         let plugins = plugins.iter().map(|(plugin, settings)| {

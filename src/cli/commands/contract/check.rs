@@ -146,7 +146,12 @@ fn recipes(args: &Args, session: &Session) -> Result<Vec<(PathBuf, Arc<Reading>)
     let here = std::env::current_dir().ok();
     let mut found = Vec::new();
     for place in places {
-        let files = if place.is_file() { vec![place] } else { project::walk(&place).map_err(Error::new)? };
+        let unreadable = |(path, reason): (PathBuf, String)| Error::new(format!("cannot read {}: {reason}", path.display()));
+        let files = if place.is_file() {
+            vec![place]
+        } else {
+            project::walk(&place, |_| false).complete().map_err(unreadable)?
+        };
         for file in files {
             let below = here.as_ref().and_then(|here| file.strip_prefix(here).ok()).or(file.strip_prefix("./").ok());
             let file = below.map_or(file.clone(), Path::to_owned);

@@ -119,7 +119,7 @@ fn read_model(
         json::parse(Arc::new(zrecipe_language::source::Source::from_text(model, text)))
     } else {
         let shown = path.as_ref().map_or("<stdin>".into(), |path| path.to_string_lossy().into_owned());
-        let input = Input { name: shown, path, found: false };
+        let input = Input { name: shown, path, found: false, unreadable: None };
         json::parse(Arc::new(input.read(session.settings.max_bytes()).map_err(Error::new)?))
     };
     let schema = read_schema(&tree)?;

@@ -13,6 +13,7 @@ use zrecipe_language::recipe::{Recipe, Role, Step};
 use zrecipe_language::syntax::{Kind, NodeRef};
 use zrecipe_language::value::{Object, Value};
 use zrecipe_project::files::gather;
+use zrecipe_project::pattern::has_wildcard;
 use zrecipe_project::library;
 
 /// Draft the contract of the service on these queues from how recipes use it
@@ -113,9 +114,9 @@ fn draft(queues: &[String], from: &[String], session: &Session) -> Result<Value,
         let mut all = Vec::new();
         for pattern in from {
             if std::path::Path::new(pattern).is_dir() {
-                let files = gather(std::slice::from_ref(pattern), "").map_err(Error::new)?;
+                let files = gather(std::slice::from_ref(pattern), "", |_| false).map_err(Error::new)?;
                 all.extend(files.into_iter().filter_map(|file| Some(file.path?.to_string_lossy().into_owned())));
-            } else if pattern.contains(['*', '?', '[']) {
+            } else if has_wildcard(pattern) {
                 let files = library::matching(std::path::Path::new(pattern))?;
                 all.extend(files.into_iter().map(|file| file.to_string_lossy().into_owned()));
             } else {

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 
 use super::Amqp;
 use super::wire::DELAY;
+use crate::books::Clerk;
 use crate::address::{Fault, Host, Login, Password, Settings, Tls, Url};
 use crate::transport::{Capabilities, Creation, Endpoint, Entry, Environment, Error, Node, Transport};
 
@@ -75,6 +76,10 @@ impl Endpoint for Options {
         self.hosts.iter().map(node).collect()
     }
 
+    fn with_clerk(&self, clerk: Arc<dyn Clerk>) -> Option<Arc<dyn Endpoint>> {
+        Some(Arc::new(Self { clerk: Some(clerk), ..self.clone() }))
+    }
+
     async fn connect(&self, who: &str) -> Result<Arc<dyn Transport>, Error> {
         Ok(Arc::new(Amqp::connect(Self { name: format!("zrecipe {who}"), ..self.clone() }).await?))
     }
@@ -127,6 +132,8 @@ pub struct Options {
     pub delivery_limit: u32,
     /// How long the ids of accepted messages are remembered, to drop the same message delivered again.
     pub remember_ids: Duration,
+    /// Who keeps books of what becomes of messages.
+    pub clerk: Option<Arc<dyn Clerk>>,
 }
 
 /// The port of `amqp`.
@@ -149,6 +156,7 @@ impl Options {
             patience: Duration::from_secs(60),
             delivery_limit: 5,
             remember_ids: Duration::from_secs(60 * 60),
+            clerk: None,
         }
     }
 

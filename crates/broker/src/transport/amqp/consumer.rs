@@ -3,11 +3,10 @@
 //! Each subscription has a channel of its own. What it has handed out and what is not settled yet is in [`Holdings`];
 //! when the channel is gone, all of that is no longer ours and comes again.
 
-use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_core::Stream as _;
@@ -22,7 +21,8 @@ use super::link::{Link, State, explain, gone, jitter, link, reached, unless_gone
 use super::publisher::is_missing;
 use super::receipts::Receipts;
 use super::standing::Standing;
-use super::wire::{self, DEAD_LETTERS, short};
+use super::wire::{self, short};
+use crate::holdings::{self, Holdings};
 use crate::message::Destination;
 use crate::transport::{Delivery, Error, Subscription};
 
@@ -35,8 +35,6 @@ const BIND: Duration = Duration::from_secs(30);
 const FAREWELL: Duration = Duration::from_secs(10);
 /// The same where the broker reads nothing for now.
 const BLOCKED_FAREWELL: Duration = Duration::from_secs(2);
-/// How many ids are remembered at most.
-const MOST_IDS: usize = 200_000;
 
 /// A delivery that waits to be settled.
 pub(super) struct Held {
@@ -47,115 +45,25 @@ pub(super) struct Held {
     pub(super) properties: BasicProperties,
     pub(super) exchange: ShortString,
     pub(super) key: ShortString,
+    /// The ID by which the books know it; none: they do not.
+    pub(super) booked: Option<String>,
 }
 
-/// What is handed out and not settled, by our own tags, and the ids of what was accepted lately.
-pub(super) struct Holdings {
-    next: AtomicU64,
-    held: Mutex<HashMap<u64, Held>>,
-    inbox: Mutex<Inbox>,
-    remember: Duration,
-    /// How many messages were dropped, because they had been accepted before.
-    duplicates: watch::Sender<u64>,
-}
-
-/// Which messages were accepted from which queue, and when.
-#[derive(Default)]
-struct Inbox {
-    known: HashMap<Uuid, Instant>,
-    by_age: VecDeque<(Instant, Uuid)>,
-}
-
-/// A message of a queue in the inbox.
-fn entry(queue: &str, id: &str) -> Uuid {
-    Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("{queue}\n{id}").as_bytes())
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl Holdings {
-    pub(super) fn new(remember: Duration) -> Self {
-        let duplicates = watch::Sender::new(0);
-        Self { next: AtomicU64::new(1), held: Mutex::default(), inbox: Mutex::default(), remember, duplicates }
+impl holdings::Held for Held {
+    fn subscription(&self) -> u64 {
+        self.subscription
     }
 
-    /// How many messages were dropped, because they had been accepted before.
-    pub(super) fn duplicates(&self) -> watch::Receiver<u64> {
-        self.duplicates.subscribe()
+    fn is_ours(&self) -> bool {
+        self.receipts.is_open()
     }
 
-    /// Logs and counts a message that is dropped, because it was accepted before.
-    fn drop_duplicate(&self, queue: &str, id: &str) {
-        tracing::warn!("dropped message {id} of queue {queue}: a message with this id was accepted before");
-        self.duplicates.send_modify(|count| *count += 1);
+    fn booked(&self) -> Option<&str> {
+        self.booked.as_deref()
     }
 
-    fn hold(&self, held: Held) -> u64 {
-        let tag = self.next.fetch_add(1, Ordering::Relaxed);
-        lock(&self.held).insert(tag, held);
-        tag
-    }
-
-    /// Takes a delivery, to settle it; whoever comes next finds nothing.
-    pub(super) fn take(&self, tag: u64) -> Option<Held> {
-        lock(&self.held).remove(&tag).filter(|held| held.receipts.is_open())
-    }
-
-    /// Puts back what could not be settled.
-    pub(super) fn put_back(&self, tag: u64, held: Held) {
-        if held.receipts.is_open() {
-            lock(&self.held).insert(tag, held);
-        }
-    }
-
-    /// Whether a delivery is to be handed out: it is still ours, and the same message was not accepted while this one
-    /// waited; then it is dealt with.
-    pub(super) fn is_wanted(&self, delivery: &Delivery) -> bool {
-        if let Destination::Queue(queue) = &delivery.source
-            && self.has_accepted(queue, &delivery.id)
-        {
-            if let Some(held) = self.take(delivery.tag) {
-                self.drop_duplicate(queue, &delivery.id);
-                tokio::spawn(async move { held.receipts.acknowledge(held.tag).await });
-            }
-            return false;
-        }
-        lock(&self.held).get(&delivery.tag).is_some_and(|held| held.receipts.is_open())
-    }
-
-    fn forget(&self, subscription: u64) {
-        lock(&self.held).retain(|_, held| held.subscription != subscription);
-    }
-
-    /// Remembers that a message was accepted. A dead letter may die again, and be another with the same id.
-    pub(super) fn accepted(&self, queue: &str, id: &str) {
-        if queue.starts_with(DEAD_LETTERS) {
-            return;
-        }
-        let (now, entry) = (Instant::now(), entry(queue, id));
-        let mut inbox = lock(&self.inbox);
-        inbox.known.insert(entry, now);
-        inbox.by_age.push_back((now, entry));
-        while let Some((then, entry)) = inbox.by_age.front().copied()
-            && (inbox.by_age.len() > MOST_IDS || then.elapsed() > self.remember)
-        {
-            if inbox.known.get(&entry) == Some(&then) {
-                inbox.known.remove(&entry);
-            }
-            inbox.by_age.pop_front();
-        }
-    }
-
-    /// Whether this message was accepted before.
-    pub(super) fn has_accepted(&self, queue: &str, id: &str) -> bool {
-        lock(&self.inbox).known.get(&entry(queue, id)).is_some_and(|then| then.elapsed() <= self.remember)
-    }
-
-    /// Forgets it again: it is sent to its queue once more on purpose.
-    pub(super) fn sent_again(&self, queue: &str, id: &str) {
-        lock(&self.inbox).known.remove(&entry(queue, id));
+    fn acknowledge(self) {
+        tokio::spawn(async move { self.receipts.acknowledge(self.tag).await });
     }
 }
 
@@ -168,7 +76,7 @@ pub(super) struct Reception {
     states: watch::Sender<State>,
     standing: Arc<Standing>,
     place: Arc<str>,
-    holdings: Arc<Holdings>,
+    holdings: Arc<Holdings<Held>>,
 }
 
 /// Limit of the time between the request for a subscription and the broker's answer.
@@ -202,7 +110,7 @@ impl Reception {
         states: watch::Sender<State>,
         standing: Arc<Standing>,
         place: Arc<str>,
-        holdings: Arc<Holdings>,
+        holdings: Arc<Holdings<Held>>,
     ) -> Self {
         static NUMBERS: AtomicU64 = AtomicU64::new(1);
         let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
@@ -382,11 +290,14 @@ impl Reception {
             headers: wire::headers(properties),
             body: message.data,
             deliveries: wire::deliveries(properties, redelivered),
+            retries: wire::retries(properties),
             returns: wire::returns(properties, redelivered),
             came_before: wire::deliveries(properties, redelivered) > 1 || wire::is_renewed(properties),
             sent: wire::sent(properties),
         };
+        let booked = self.holdings.book(&delivery.source, &delivery.id, delivery.has_own_id);
         let tag = self.holdings.hold(Held {
+            booked,
             subscription: self.number,
             receipts: Arc::clone(receipts),
             tag: message.delivery_tag,
@@ -450,30 +361,5 @@ impl Reception {
 impl Drop for Reception {
     fn drop(&mut self) {
         self.standing.left(self.number);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_was_accepted_is_known_until_it_is_sent_again_or_old() {
-        let holdings = Holdings::new(Duration::from_secs(3_600));
-        for (queue, id) in [("q", "m"), ("dlq.q", "m")] {
-            holdings.accepted(queue, id);
-        }
-        let known = |holdings: &Holdings| {
-            let messages = [("q", "m"), ("q", "n"), ("other", "m"), ("dlq.q", "m")];
-            messages.map(|(queue, id)| holdings.has_accepted(queue, id))
-        };
-        assert_eq!(known(&holdings), [true, false, false, false]);
-        holdings.sent_again("q", "m");
-        assert_eq!(known(&holdings), [false; 4]);
-        for n in 0..MOST_IDS + 10 {
-            holdings.accepted("q", &n.to_string());
-        }
-        assert_eq!(lock(&holdings.inbox).known.len(), MOST_IDS);
-        assert_eq!((holdings.has_accepted("q", "0"), holdings.has_accepted("q", "10")), (false, true));
     }
 }

@@ -24,6 +24,7 @@ use self::properties::{fresh, say};
 use self::values::{integer, to_table};
 use crate::message::{Destination, Outgoing};
 use crate::transport::Error;
+use zrecipe_language::value::Object;
 
 /// What the queue for the dead letters of another one is called before that one's name.
 pub(super) const DEAD_LETTERS: &str = "dlq.";
@@ -269,6 +270,22 @@ pub(super) fn millis(duration: Duration) -> u64 {
 
 fn seconds(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// What is read of the headers of a message from their bytes on the wire, and whether they can be sent on as they are
+/// told; none if the bytes are no table. For tests with arbitrary bytes.
+pub fn read_headers(bytes: &[u8]) -> Option<(Object, bool)> {
+    let (_, table) = lapin::types::parsing::parse_field_table(bytes).ok()?;
+    let found = BasicProperties::default().with_headers(table);
+    let told = headers(&found);
+    let _ = (deliveries(&found, true), returns(&found, false), is_renewed(&found));
+    let queue = Destination::Queue("q".to_owned());
+    let message =
+        Outgoing { properties: said(&found), ..Outgoing::new("m".to_owned(), queue, told.clone(), Vec::new()) };
+    let is_sendable = Parcel::new(message).is_ok()
+        && Parcel::again("q", "m", &found, &[]).is_ok()
+        && Parcel::dead("q", "m", &found, &[], ("", "q"), ("rejected", "no")).is_ok();
+    Some((told, is_sendable))
 }
 
 #[cfg(test)]

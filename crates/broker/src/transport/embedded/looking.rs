@@ -12,6 +12,7 @@ use super::peers::Places;
 use super::shared::Shared;
 use super::writer::Watches;
 use super::{Broker, Error, mark, sql};
+use crate::books::Account;
 
 impl Broker {
     /// Opens the broker file at `path` only to read it, which is possible on a full disk and on a read-only file system.
@@ -44,6 +45,14 @@ impl Broker {
         let found = self.shared.read(mark::losses).await?;
         let since = |at: i64| SystemTime::UNIX_EPOCH + Duration::from_micros(at.unsigned_abs());
         Ok(found.map(|(count, at)| (count.unsigned_abs(), since(at))))
+    }
+
+    /// The books of all namespaces, by recipe ID; nothing for a file that only earlier versions have written.
+    ///
+    /// # Errors
+    /// [`Error::Store`] or [`Error::Closed`].
+    pub async fn accounts(&self) -> Result<Vec<Account>, Error> {
+        self.shared.read(sql::accounts).await
     }
 
     /// The ids of all messages of all namespaces, dead letters included.

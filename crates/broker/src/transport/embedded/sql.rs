@@ -8,8 +8,9 @@
 //! - Times are microseconds since 1970.
 //!
 //! Submodules: `rows` (what is written and read), `opening` (the file), `places` (processes, namespaces, queues), `messages`,
-//! `time` (delays, lives and history that end), `reading` (without the writer).
+//! `time` (delays, lives and history that end), `reading` (without the writer), `books` (what became of all messages).
 
+mod books;
 mod messages;
 mod opening;
 mod places;
@@ -25,6 +26,7 @@ use rusqlite::{CachedStatement, Connection, ErrorCode, OptionalExtension};
 use super::mark::Mark;
 use crate::transport::Error;
 
+pub(super) use self::books::accounts;
 pub(super) use self::opening::{damages, open, open_copy, open_only_to_read, open_reader};
 pub(super) use self::reading::{census, description, history, message_ids, messages, namespaces, queues, waiting};
 pub(super) use self::rows::{Claim, Ending, Held, Parcel, now};
@@ -32,6 +34,11 @@ pub(super) use self::rows::{Claim, Ending, Held, Parcel, now};
 const READY: i64 = 0;
 const DELAYED: i64 = 1;
 const HELD: i64 = 2;
+
+/// Fate of a message in the books: dealt with by a service.
+const FINISHED: i64 = 1;
+/// Removed by an operator.
+const REMOVED: i64 = 2;
 
 impl From<rusqlite::Error> for Error {
     fn from(error: rusqlite::Error) -> Self {

@@ -64,6 +64,11 @@ impl holdings::Held for Held {
         self.link.is_up()
     }
 
+    // No books are kept of ActiveMQ.
+    fn booked(&self) -> Option<&str> {
+        None
+    }
+
     fn acknowledge(self) {
         tokio::spawn(async move { self.link.write(&self.acknowledgement()).await });
     }
@@ -264,6 +269,7 @@ impl Reception {
             headers: received.headers.clone(),
             body,
             deliveries,
+            retries: received.retries,
             // No queue of the broker's has a limit.
             returns: 0,
             came_before: deliveries > 1,

@@ -57,13 +57,17 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
         return written_here(cx, sink);
     };
     written_here(cx, sink);
-    for block in site.blocks() {
-        if let Some(Look::File { tree, .. }) = &block.file {
-            let path = site.node(block.value).span();
-            sink.extend(in_file(tree).into_iter().map(|fault| {
-                let found = RULE.at(path, format!("in the file of block `{}` {}", block.name, fault.what));
-                helped(found, fault.help)
-            }));
+    for part in site.parts() {
+        let name = part.via.map(|_| format!("in the included file `{}` ", part.site.tree().source().name()));
+        let name = name.unwrap_or_default();
+        for block in part.site.blocks() {
+            if let Some(Look::File { tree, .. }) = &block.file {
+                let path = part.via.map_or(part.site.node(block.value), |via| cx.tree.node(via)).span();
+                sink.extend(in_file(tree).into_iter().map(|fault| {
+                    let found = RULE.at(path, format!("{name}in the file of block `{}` {}", block.name, fault.what));
+                    helped(found, fault.help)
+                }));
+            }
         }
     }
 }

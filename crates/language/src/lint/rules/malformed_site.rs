@@ -2,7 +2,7 @@
 
 use crate::diagnostic::{Diagnostic, Sink};
 use crate::lint::Context;
-use crate::site::RESERVED;
+use crate::site::{Part, RESERVED, Site};
 use crate::source::Span;
 use crate::syntax::{Kind, NodeRef};
 
@@ -12,7 +12,7 @@ declare_rule! {
     /// # Why
     /// One mistake in the form of the site configuration stops every service and every tool at its next start, and
     /// Zocalo names only the first. The file has `version: 1`, `environments`, `include`, and plugin blocks: objects
-    /// with `plugin`, or the paths of files that hold one.
+    /// with `plugin`, or the paths of files that hold one. An included file that cannot be read counts as a part of this one.
     ///
     /// # Example
     /// ```yaml
@@ -57,6 +57,13 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
             "include" => include(value, sink),
             name => sink.extend(of_block(name, member.key, value)),
         }
+    }
+    let parts = cx.document.site().map(Site::parts).unwrap_or_default();
+    for Part { via, site } in parts {
+        let (Some(via), Some(defect)) = (via, site.defect()) else { continue };
+        let name = site.tree().source().name();
+        let found = refused(cx.tree.node(via).span(), format!("the included file `{name}` {defect}"));
+        sink.report(found.help(format!("`zrecipe check {name}` shows what is wrong with it")));
     }
 }
 

@@ -5,6 +5,7 @@ use crate::document::{DocumentKind, is_pattern};
 use crate::lint::Context;
 use crate::secret::{has_user_info, is_secret};
 use crate::site::Look;
+use crate::source::Span;
 use crate::syntax::{Kind, NodeRef};
 
 declare_rule! {
@@ -13,7 +14,8 @@ declare_rule! {
     /// # Why
     /// A plugin block in a file of its own is read when it is activated, so services fail in one environment and run
     /// in another. An included file is read at once. Against a file that `zrecipe.toml` names nothing can be held. A file that this user may not read is a note: credentials are
-    /// often for services only. So is one whose topmost directory is not on this machine.
+    /// often for services only. So is one whose topmost directory is not on this machine. A file in a checked directory
+    /// that cannot be read is an error: what nobody reads is not checked.
     ///
     /// # Example
     /// ```yaml missing=secrets/brokr.yml
@@ -39,19 +41,36 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
         settings(cx, sink);
     }
     let Some(site) = cx.document.site() else { return };
-    for block in site.blocks() {
-        if let Some(look) = &block.file {
-            let what = format!("the file of block `{}`", block.name);
-            sink.extend(finding(&what, site.node(block.value), look, is_secret(&block.name)));
+    for part in site.parts() {
+        // What an included file names is found where that file is named.
+        let place = |path: NodeRef<'_>| part.via.map_or(path.span(), |via| cx.tree.node(via).span());
+        let name = part.via.map(|_| part.site.tree().source().name());
+        let within = |found: Diagnostic| match name {
+            Some(name) => Diagnostic { message: format!("in the included file `{name}` {}", found.message), ..found },
+            None => found,
+        };
+        for block in part.site.blocks() {
+            if let Some(look) = &block.file {
+                let (what, path) = (format!("the file of block `{}`", block.name), part.site.node(block.value));
+                sink.extend(finding(&what, path, place(path), look, is_secret(&block.name)).map(within));
+            }
+        }
+        for include in part.site.includes() {
+            let path = part.site.node(include.node);
+            let found = finding("an included file", path, place(path), &include.look, false).map(within);
+            sink.extend(found.map(|found| match include.look {
+                Look::Denied => {
+                    found.level(Level::Warning).help("all who use the configuration must be able to read it")
+                }
+                _ => found,
+            }));
         }
     }
-    for include in site.includes() {
-        let found = finding("an included file", site.node(include.node), &include.look, false);
-        sink.extend(found.map(|found| match include.look {
-            Look::Denied => found.level(Level::Warning).help("all who use the configuration must be able to read it"),
-            _ => found,
-        }));
-    }
+}
+
+/// The finding for a file or directory that a checked directory holds and that cannot be read.
+pub fn unreadable(reason: &str) -> Diagnostic {
+    RULE.at(Span::empty(0), reason).help("make it readable, or leave it out")
 }
 
 /// The files and directories that the settings name.
@@ -68,7 +87,7 @@ fn settings(cx: &Context<'_>, sink: &mut Sink) {
         let paths = value.into_iter().flat_map(|value| value.items().chain([value]));
         for path in paths.filter(|path| path.kind() == Kind::String) {
             let text = path.text();
-            if text.contains(['*', '?', '[']) {
+            if text.contains(['*', '?', '[', '{']) {
                 // Everything that matches lies below the part of it without a wildcard.
                 let fixed = text.split('/').take_while(|part| !is_pattern(part)).collect::<Vec<_>>().join("/");
                 if !fixed.is_empty() && matches!(cx.files.look(from, &fixed), Look::Missing) {
@@ -79,17 +98,17 @@ fn settings(cx: &Context<'_>, sink: &mut Sink) {
             }
             let look = cx.files.look(from, &text);
             if key != "recipe-directories" || !matches!(look, Look::Directory) {
-                sink.extend(finding(what, path, &look, false));
+                sink.extend(finding(what, path, path.span(), &look, false));
             }
         }
     }
 }
 
 /// A setting that slipped out of its block looks like a path: a secret is not named.
-fn finding(what: &str, path: NodeRef<'_>, look: &Look, secret: bool) -> Option<Diagnostic> {
+fn finding(what: &str, path: NodeRef<'_>, place: Span, look: &Look, secret: bool) -> Option<Diagnostic> {
     let text = path.text();
     let named = if secret || has_user_info(&text) { what.to_owned() } else { format!("{what}, `{text}`,") };
-    let at = |rest: String| RULE.at(path.span(), format!("{named} {rest}"));
+    let at = |rest: String| RULE.at(place, format!("{named} {rest}"));
     Some(match look {
         Look::Unknown | Look::File { .. } => return None,
         Look::Missing => {

@@ -58,7 +58,7 @@ impl Scheduler for Sbatch {
         arguments.extend(cluster.map(|cluster| format!("--clusters={cluster}")));
         let answer = call(&arguments, "").await?;
         if answer.ending != Ending::Exited(0) {
-            return Err(Fault::World(failed(&arguments, &answer)));
+            return Err(of_world(&arguments, &answer));
         }
         let text = String::from_utf8_lossy(&answer.output).into_owned();
         let ours = text.lines().find_map(|line| line.split_once(' ').filter(|(_, comment)| *comment == mark));
@@ -88,11 +88,32 @@ impl Scheduler for Sbatch {
                 let complaint = answer.complaint.to_ascii_lowercase();
                 let is_of_world = complaint.is_empty() || NOT_NOW.iter().any(|part| complaint.contains(part));
                 let reason = failed(&arguments, &answer);
-                Err(if is_of_world { Fault::World(reason) } else { Fault::Job(reason) })
+                Err(if is_of_world { of_world(&arguments, &answer) } else { Fault::Job(reason) })
             }
-            _ => Err(Fault::World(failed(&arguments, &answer))),
+            _ => Err(of_world(&arguments, &answer)),
         }
     }
+}
+
+/// The parts of complaints that say that the controller does not answer.
+const UNREACHABLE: [&str; 7] = [
+    "contact slurm controller",
+    "timed out",
+    "time out",
+    "communication",
+    "connection refused",
+    "connect failure",
+    "zero bytes",
+];
+
+/// A failure that is not the job's: Slurm does not answer, or something else is wrong.
+fn of_world(arguments: &[String], answer: &Answer) -> Fault {
+    let (complaint, reason) = (answer.complaint.to_ascii_lowercase(), failed(arguments, answer));
+    let is_late = matches!(answer.ending, Ending::TimedOut | Ending::Silent);
+    if is_late || UNREACHABLE.iter().any(|part| complaint.contains(part)) {
+        return Fault::unreachable("Slurm", reason);
+    }
+    Fault::World(reason)
 }
 
 /// The command that submits a job.

@@ -110,7 +110,18 @@ impl Server {
             login.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
         let path = format!("slurm/{}/{path}", self.version);
         let answer = self.client.ask(method, &path, &login, body).await;
-        answer.map_err(|http::Error { place, reason }| Fault::World(format!("Slurm's API at {place}: {reason}")))
+        let answer = answer.map_err(|http::Error { place, reason }| {
+            Fault::unreachable("Slurm", format!("Slurm's API at {place}: {reason}"))
+        })?;
+        // A proxy before it says so, or it says that its controller is away.
+        if matches!(
+            answer.status(),
+            StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT
+        ) {
+            let reason = self.wrong(&format!("it answers {}", answer.status()));
+            return Err(Fault::unreachable("Slurm", reason));
+        }
+        Ok(answer)
     }
 
     fn wrong(&self, reason: &str) -> String {

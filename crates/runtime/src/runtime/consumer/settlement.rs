@@ -11,6 +11,7 @@ use crate::runtime::{Event, Job, Outcome, Service, StepResult};
 use zrecipe_broker::message::{Envelope, Output};
 use zrecipe_broker::transport::{Settlement, Verdict};
 use zrecipe_language::report::printable;
+use zrecipe_language::secret::hidden_text;
 use zrecipe_language::value::{Object, Value};
 
 impl Consumer {
@@ -27,7 +28,7 @@ impl Consumer {
             Note { service: &*self.service, step, job, started, outputs: &[], dropped: &[], detail: &Value::Null };
         // A reason travels in headers and is shown on terminals, and a part of it may come from anybody.
         let dead = |reason: String, note: Note<'_>| {
-            let reason = printable(&reason, usize::MAX);
+            let reason = printable(&hidden_text(&reason), usize::MAX);
             let verdict = Verdict::DeadLetter { reason: reason.clone() };
             let note = Some(note.write("dead-lettered"));
             (Settlement { verdict, outputs: Vec::new(), note }, "dead-lettered", Some(reason))
@@ -60,9 +61,9 @@ impl Consumer {
                 (settlement, outcome, reason_in(detail))
             }
             Outcome::Bad { reason } => dead(reason.clone(), note),
-            Outcome::Later { reason, .. } if job.delivery.deliveries > MAX_RETRIES => dead(reason.clone(), note),
+            Outcome::Later { reason, .. } if job.delivery.retries >= MAX_RETRIES => dead(reason.clone(), note),
             Outcome::Later { reason, after } => {
-                let reason = printable(reason, usize::MAX);
+                let reason = printable(&hidden_text(reason), usize::MAX);
                 let verdict = Verdict::Retry { after: *after, reason: reason.clone() };
                 let note = Some(note.write("retry"));
                 (Settlement { verdict, outputs: Vec::new(), note }, "retry", Some(reason))
@@ -154,7 +155,7 @@ fn has_named_channels(envelope: &Envelope) -> bool {
 
 /// Why it did not go well, where that is told.
 fn reason_in(detail: &Value) -> Option<String> {
-    detail.get("reason").and_then(Value::as_str).map(str::to_owned)
+    detail.get("reason").and_then(Value::as_str).map(hidden_text)
 }
 
 /// What the history of a run keeps of a settled message.

@@ -204,7 +204,7 @@ impl Service for Cluster {
             }
             Err(Fault::Job(reason)) => Outcome::Bad { reason },
             Err(Fault::World(reason)) => Outcome::Later { reason, after: job.back_off(RETRY) },
-            Err(Fault::Machine(obstacle)) => Outcome::HeldUp(obstacle),
+            Err(Fault::Held(obstacle)) => Outcome::HeldUp(obstacle),
         }
     }
 

@@ -257,6 +257,7 @@ mod tests {
             headers: Object::new(),
             body: message.as_bytes().to_vec(),
             deliveries: 1,
+            retries: 0,
             returns: 0,
             came_before: false,
             sent: None,

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use rusqlite::params;
 
 use super::rows::{
-    Claim, Death, Ending, Held, Parcel, dead_letter_queue, is_dead_letter_queue, note_death, parse_headers, span,
+    Cause, Claim, Death, Ending, Held, Parcel, dead_letter_queue, is_dead_letter_queue, note_death, parse_headers, span,
 };
-use super::{DELAYED, HELD, Ledger, READY};
+use super::{DELAYED, FINISHED, HELD, Ledger, READY, REMOVED};
 use crate::transport::{Destination, Error, Verdict};
 use zrecipe_language::value::Value;
 
@@ -64,8 +64,19 @@ impl Ledger {
             }
             let mut seq = self.number()?;
             let taken = self
-                .sql("INSERT INTO inbox(seq, namespace, id, at) VALUES(?, ?, ?, ?) ON CONFLICT DO NOTHING")?
-                .execute(params![seq, namespace, parcel.id, self.now])?;
+                .sql(
+                    "INSERT INTO inbox(seq, namespace, id, at, queue, recipe, step) VALUES(?, ?, ?, ?, ?, ?, ?)
+                     ON CONFLICT DO NOTHING",
+                )?
+                .execute(params![
+                    seq,
+                    namespace,
+                    parcel.id,
+                    self.now,
+                    parcel.queue(queues),
+                    parcel.recipe,
+                    parcel.step
+                ])?;
             if taken == 0 {
                 known.push(parcel.id.clone());
                 continue;
@@ -106,7 +117,7 @@ impl Ledger {
     ) -> rusqlite::Result<Vec<Claim>> {
         let claims: Vec<Claim> = self
             .sql(
-                "SELECT m.seq, m.deliveries + 1, c.id, c.sent, c.headers, c.body
+                "SELECT m.seq, m.deliveries + 1, c.id, c.sent, c.headers, c.body, m.retries
                  FROM message m CROSS JOIN content c ON c.seq = m.seq
                  WHERE m.state = 0 AND m.queue = ? ORDER BY m.seq LIMIT ?",
             )?
@@ -118,6 +129,7 @@ impl Ledger {
                     sent: row.get(3)?,
                     headers: parse_headers(row.get_ref(4)?.as_str()?),
                     body: row.get(5)?,
+                    retries: row.get(6)?,
                 })
             })?
             .collect::<rusqlite::Result<_>>()?;
@@ -154,10 +166,15 @@ impl Ledger {
             self.record(held, verdict, reason, ending.note.as_deref())?;
         }
         match &ending.verdict {
-            Verdict::Accept => self.remove(held)?,
+            Verdict::Accept => {
+                let is_letter = is_dead_letter_queue(held.source.name());
+                let fate = if is_letter { REMOVED } else { FINISHED };
+                self.sql("UPDATE inbox SET fate = ? WHERE seq = ?")?.execute([fate, held.seq])?;
+                self.remove(held)?;
+            }
             Verdict::Retry { after, reason } => {
                 let death = Death { cause: "delivery_limit", reason };
-                self.give_back(held, self.now.saturating_add(span(*after)), Some(death))?;
+                self.give_back(held, self.now.saturating_add(span(*after)), Some((death, Cause::Retried)))?;
             }
             Verdict::DeadLetter { reason } => self.bury(HELD, held, &Death { cause: "rejected", reason })?,
             Verdict::Requeue { after } => self.give_back(held, self.now.saturating_add(span(*after)), None)?,
@@ -189,15 +206,25 @@ impl Ledger {
         Ok(())
     }
 
-    /// Puts a held message back to its place in its queue. With `counted` the delivery counts, and once the limit is
-    /// passed the message dies of it; without, the delivery has not happened.
-    pub(super) fn give_back(&mut self, held: &Held, due: i64, counted: Option<Death<'_>>) -> Result<(), Error> {
-        let deliveries = match &counted {
-            None => held.deliveries - 1,
-            Some(_) => held.deliveries,
+    /// Puts a held message back to its place in its queue. With `counted` the delivery counts, and once there were more of
+    /// its cause than the limit the message dies of it; without, the delivery has not happened.
+    pub(super) fn give_back(
+        &mut self,
+        held: &Held,
+        due: i64,
+        counted: Option<(Death<'_>, Cause)>,
+    ) -> Result<(), Error> {
+        let (deliveries, retries) = match &counted {
+            None => (held.deliveries - 1, held.retries),
+            Some((_, Cause::Died)) => (held.deliveries, held.retries),
+            Some((_, Cause::Retried)) => (held.deliveries, held.retries + 1),
         };
-        if let Some(death) = counted
-            && deliveries > self.limit
+        let of_cause = |cause: Cause| match cause {
+            Cause::Died => deliveries - retries,
+            Cause::Retried => retries,
+        };
+        if let Some((death, cause)) = counted
+            && of_cause(cause) > self.limit
             && !is_dead_letter_queue(held.source.name())
         {
             self.record(held, "dead-letter", Some(&format!("{}: {}", death.cause, death.reason)), None)?;
@@ -205,10 +232,10 @@ impl Ledger {
         }
         let state = if due > self.now { DELAYED } else { READY };
         self.sql(
-            "UPDATE message SET state = ?, holder = NULL, deliveries = ?, due = ?
+            "UPDATE message SET state = ?, holder = NULL, deliveries = ?, retries = ?, due = ?
              WHERE state = 2 AND queue = ? AND seq = ?",
         )?
-        .execute([state, deliveries, due, held.queue, held.seq])?;
+        .execute([state, deliveries, retries, due, held.queue, held.seq])?;
         self.touched.insert(held.namespace);
         self.stirred.insert(held.queue);
         self.delayed |= state == DELAYED;
@@ -228,7 +255,7 @@ impl Ledger {
         self.sql("UPDATE content SET headers = ? WHERE seq = ?")?
             .execute(params![Value::Object(headers).to_json(), message.seq])?;
         self.sql(
-            "UPDATE message SET state = 0, queue = ?, holder = NULL, deliveries = 0, due = ?, expires = NULL
+            "UPDATE message SET state = 0, queue = ?, holder = NULL, deliveries = 0, retries = 0, due = ?, expires = NULL
              WHERE state = ? AND queue = ? AND seq = ?",
         )?
         .execute([grave, self.now, state, message.queue, message.seq])?;

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use super::books::add_columns;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 /// Marks the file as ours: "zrcp".
@@ -161,7 +162,7 @@ fn check(connection: &Connection) -> Result<(), String> {
             ))
             .map_err(explain)?;
     }
-    Ok(())
+    add_columns(connection).map_err(explain)
 }
 
 /// What is wrong with the file, and what to do about it.

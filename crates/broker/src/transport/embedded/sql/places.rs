@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use rusqlite::{OptionalExtension, params};
 
-use super::rows::{Death, Held, is_dead_letter_queue};
-use super::{DELAYED, HELD, Ledger, READY};
+use super::rows::{Cause, Death, Held, is_dead_letter_queue};
+use super::{DELAYED, HELD, Ledger, READY, REMOVED};
 use crate::transport::{Destination, Error};
 
 impl Ledger {
@@ -41,7 +41,7 @@ impl Ledger {
         }
         let held: Vec<Held> = self
             .sql(
-                "SELECT q.namespace, q.id, q.name, m.seq, c.id, m.deliveries, c.sent
+                "SELECT q.namespace, q.id, q.name, m.seq, c.id, m.deliveries, c.sent, m.retries
                  FROM message m JOIN queue q ON q.id = m.queue JOIN content c ON c.seq = m.seq
                  WHERE m.state = 2 AND m.holder = ?",
             )?
@@ -54,13 +54,14 @@ impl Ledger {
                     id: row.get(4)?,
                     deliveries: row.get(5)?,
                     sent: row.get(6)?,
+                    retries: row.get(7)?,
                 })
             })?
             .collect::<rusqlite::Result<_>>()?;
         for held in &held {
             if died {
                 let death = Death { cause: "delivery_limit", reason: "the process that held it died" };
-                self.give_back(held, self.now, Some(death))?;
+                self.give_back(held, self.now, Some((death, Cause::Died)))?;
             } else {
                 self.give_back(held, self.now, None)?;
             }
@@ -241,6 +242,8 @@ impl Ledger {
         let Some(queue) = self.queue(namespace, queue)? else { return Ok(None) };
         let mut count = 0;
         for state in [READY, DELAYED] {
+            self.sql("UPDATE inbox SET fate = ? WHERE seq IN (SELECT seq FROM message WHERE state = ? AND queue = ?)")?
+                .execute([REMOVED, state, queue])?;
             self.sql("DELETE FROM content WHERE seq IN (SELECT seq FROM message WHERE state = ? AND queue = ?)")?
                 .execute([state, queue])?;
             count += self.sql("DELETE FROM message WHERE state = ? AND queue = ?")?.execute([state, queue])?;

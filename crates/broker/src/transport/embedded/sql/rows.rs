@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rusqlite::Row;
 
+use crate::message::RecipeStep;
 use crate::transport::{Destination, Outgoing, Settlement, Verdict};
 use zrecipe_language::value::{Object, Value};
 
@@ -59,11 +60,19 @@ pub(in crate::transport::embedded) struct Parcel {
     pub(super) expiration: Option<i64>,
     pub(super) headers: String,
     pub(super) body: Vec<u8>,
+    pub(super) recipe: Option<String>,
+    pub(super) step: Option<i64>,
 }
 
 impl Parcel {
     pub(in crate::transport::embedded) fn new(message: Outgoing) -> Self {
+        let (recipe, step) = match RecipeStep::of(&message) {
+            Some(RecipeStep { recipe_id, step }) => (recipe_id, Some(step)),
+            None => (None, None),
+        };
         Self {
+            recipe,
+            step,
             id: message.id,
             destination: message.destination,
             delay: message.delay.map_or(0, span),
@@ -81,6 +90,11 @@ impl Parcel {
     pub(in crate::transport::embedded) fn destination(&self) -> &str {
         self.destination.name()
     }
+
+    /// The queue that the books name; broadcasts are in no book.
+    pub(super) fn queue(&self, queues: &[i64]) -> Option<i64> {
+        matches!(self.destination, Destination::Queue(_)).then(|| queues.first().copied()).flatten()
+    }
 }
 
 /// A message that a subscription of this process holds.
@@ -92,6 +106,8 @@ pub(in crate::transport::embedded) struct Held {
     pub(in crate::transport::embedded) seq: i64,
     pub(in crate::transport::embedded) id: String,
     pub(in crate::transport::embedded) deliveries: i64,
+    /// How often a retry brought it back.
+    pub(in crate::transport::embedded) retries: i64,
     pub(in crate::transport::embedded) sent: i64,
 }
 
@@ -117,6 +133,7 @@ impl Ending {
 pub(in crate::transport::embedded) struct Claim {
     pub(in crate::transport::embedded) seq: i64,
     pub(in crate::transport::embedded) deliveries: i64,
+    pub(in crate::transport::embedded) retries: i64,
     pub(in crate::transport::embedded) id: String,
     pub(in crate::transport::embedded) sent: i64,
     pub(in crate::transport::embedded) headers: Object,
@@ -127,6 +144,15 @@ impl Claim {
     pub(in crate::transport::embedded) fn sent(&self) -> SystemTime {
         time(self.sent)
     }
+}
+
+/// Why a message comes back. Each has a limit of its own.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Cause {
+    /// The process that held it died.
+    Died,
+    /// Its service wants it once more.
+    Retried,
 }
 
 /// Why the broker itself makes a dead letter of a message.

@@ -36,7 +36,8 @@ impl Ledger {
         self.horizon = None;
         let expired: Vec<(i64, bool, Held)> = self
             .sql(
-                "SELECT m.state, q.namespace, m.queue, q.name, q.subscriber IS NOT NULL, m.seq, c.id, m.deliveries, c.sent
+                "SELECT m.state, q.namespace, m.queue, q.name, q.subscriber IS NOT NULL, m.seq, c.id, m.deliveries, c.sent,
+                 m.retries
                  FROM message m JOIN queue q ON q.id = m.queue JOIN content c ON c.seq = m.seq
                  WHERE m.expires IS NOT NULL AND m.state < 2 AND m.expires <= ?",
             )?
@@ -49,6 +50,7 @@ impl Ledger {
                     id: row.get(6)?,
                     deliveries: row.get(7)?,
                     sent: row.get(8)?,
+                    retries: row.get(9)?,
                 };
                 Ok((row.get(0)?, row.get(4)?, held))
             })?

@@ -137,6 +137,7 @@ impl Writer {
             seq: claim.seq,
             id: claim.id.clone(),
             deliveries: claim.deliveries,
+            retries: claim.retries,
             sent: claim.sent,
         };
         self.held.insert(tag, Holding { subscription: number, namespace, held });
@@ -149,6 +150,7 @@ impl Writer {
             headers: claim.headers,
             body: claim.body,
             deliveries: u32::try_from(claim.deliveries).unwrap_or(u32::MAX),
+            retries: u32::try_from(claim.retries).unwrap_or(u32::MAX),
             returns: u32::try_from(claim.deliveries.saturating_sub(1)).unwrap_or(u32::MAX),
             came_before: claim.deliveries > 1,
             sent: Some(sent),
