@@ -364,7 +364,7 @@ impl Service for Nothing {
     }
 
     async fn handle(&self, job: &Job) -> Outcome {
-        let outputs = vec![Output { channel: None, payload: job.payload(), headers: Object::new() }];
+        let outputs = vec![Output::new(None, job.payload())];
         Outcome::Done { outputs, result: StepResult::Succeeded, detail: Value::Null }
     }
 }

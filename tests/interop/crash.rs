@@ -110,7 +110,7 @@ impl Service for Fan {
             }
             Hindrance::None | Hindrance::Cut(_) => {}
         }
-        let output = Output { channel: None, payload: Value::from(true), headers: Object::new() };
+        let output = Output::new(None, Value::from(true));
         Outcome::Done { outputs: vec![output], result: StepResult::Succeeded, detail: Value::Null }
     }
 }
@@ -129,7 +129,7 @@ fn start(id: &str) -> Outgoing {
 
 fn led_to(first: &Outgoing) -> Vec<String> {
     let envelope = Envelope::read(&first.headers, &first.body).expect("a recipe message");
-    let output = Output { channel: None, payload: Value::from(true), headers: Object::new() };
+    let output = Output::new(None, Value::from(true));
     let messages = envelope.advance(&first.id, &[output], None).expect("it goes on");
     assert_eq!(messages.len(), OUTPUTS);
     messages.into_iter().map(|message| message.id).collect()

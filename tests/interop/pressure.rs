@@ -211,7 +211,7 @@ impl Service for Worker {
 
     async fn handle(&self, _job: &Job) -> Outcome {
         self.0.fetch_add(1, Ordering::SeqCst);
-        Outcome::done(vec![Output { channel: None, payload: Value::from(true), headers: Object::new() }])
+        Outcome::done(vec![Output::new(None, Value::from(true))])
     }
 }
 

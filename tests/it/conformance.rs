@@ -155,11 +155,8 @@ fn hops() {
             }
             action => {
                 let named = action == "send_to";
-                let output = Output {
-                    channel: text("argument").map(str::to_owned),
-                    payload,
-                    headers: if named { Object::new() } else { own_headers },
-                };
+                let headers = if named { Object::new() } else { own_headers };
+                let output = Output { headers, ..Output::new(text("argument").map(str::to_owned), payload) };
                 envelope.advance("parent", &[output], text("default_channel"))
             }
         };

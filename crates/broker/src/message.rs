@@ -7,12 +7,14 @@ pub mod deaths;
 pub mod text_headers;
 mod envelope;
 mod outgoing;
+mod output;
 mod request;
 
 pub use self::envelope::{
-    Envelope, Error, Output, RECIPE_HEADER, SendError, check_destinations, is_recipe, read_body, sanitise,
+    Envelope, Error, RECIPE_HEADER, SendError, check_destinations, is_recipe, read_body, sanitise,
 };
 pub use self::outgoing::{Destination, Outgoing, RecipeStep, message_id};
+pub use self::output::{Output, Sending, Way, own_messages};
 pub use self::request::{REQUEST_QUEUE, Request};
 
 #[cfg(test)]

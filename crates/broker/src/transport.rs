@@ -722,6 +722,15 @@ pub trait Transport: Send + Sync + 'static {
         Ok(None)
     }
 
+    /// Declares a queue that lives as long as somebody uses it.
+    ///
+    /// # Errors
+    /// The broker has no such queues, or does not let us.
+    async fn declare_temporary(&self, queue: &str) -> Result<(), Error> {
+        let reason = "this transport has no temporary queues".to_owned();
+        Err(Error::Unsendable { destination: queue.to_owned(), reason })
+    }
+
     /// How the connection is, and what becomes of it. One that cannot be lost is always up.
     fn connection(&self) -> watch::Receiver<Connection> {
         watch::channel(Connection::Up).1

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::outgoing::{Destination, Outgoing, RecipeStep, message_id};
+use super::output::{Output, Way};
 use zrecipe_language::recipe::step_number;
 use zrecipe_language::syntax::json::read_value;
 use zrecipe_language::template::python;
@@ -84,24 +85,6 @@ pub enum SendError {
         /// What stands there.
         found: String,
     },
-}
-
-/// What a service sends.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Output {
-    /// The channel; none: the step's unnamed output, or the service's default channel.
-    pub channel: Option<String>,
-    /// The payload.
-    pub payload: Value,
-    /// Headers of its own.
-    pub headers: Object,
-}
-
-impl Output {
-    /// A payload on a channel.
-    pub fn on(channel: &str, payload: impl Into<Value>) -> Self {
-        Self { channel: Some(channel.to_owned()), payload: payload.into(), headers: Object::new() }
-    }
 }
 
 /// Whether the headers say that the body is a recipe message: `true`, `"True"`, `"true"` or 1, as in the reference.
@@ -270,11 +253,30 @@ impl Envelope {
         path.push(Value::from(self.pointer));
         let mut messages = Vec::new();
         for (ordinal, output) in outputs.iter().enumerate() {
-            for (edge, target) in self.targets(output.channel.as_deref(), default_channel).iter().enumerate() {
-                let number = self.resolve(target, &self.pointer.to_string())?;
-                let name = format!("{}>{number} {ordinal} {edge}", self.pointer);
-                let body = body(&recipe, number, &path, &self.environment, &output.payload);
-                self.send(&mut messages, parent, &name, number, &output.headers, body, None)?;
+            let sending = &output.sending;
+            let environment = sending.environment.as_ref().unwrap_or(&self.environment);
+            let before = messages.len();
+            let send = |messages: &mut Vec<Outgoing>, name: &str, number, path: &[Value], delay| {
+                let body = body(&recipe, number, path, environment, &output.payload);
+                self.send(messages, parent, name, number, &output.headers, body, delay)
+            };
+            match &sending.way {
+                Way::Own { .. } => messages.extend(output.own(parent, ordinal)),
+                Way::Checkpoint => {
+                    let delay = Some(sending.delay.unwrap_or_default());
+                    send(&mut messages, &format!("checkpoint {ordinal}"), self.pointer, &self.path, delay)?;
+                }
+                Way::Channel => {
+                    let targets = self.targets(output.channel.as_deref(), default_channel);
+                    for (edge, target) in targets.iter().enumerate() {
+                        let number = self.resolve(target, &self.pointer.to_string())?;
+                        let name = format!("{}>{number} {ordinal} {edge}", self.pointer);
+                        send(&mut messages, &name, number, &path, sending.delay)?;
+                    }
+                }
+            }
+            if sending.expiration.is_some() {
+                messages[before..].iter_mut().for_each(|message| message.expiration = sending.expiration);
             }
         }
         Ok(messages)

@@ -90,7 +90,7 @@ fn nothing_is_sent_to_a_step_without_a_destination() {
     assert_eq!(Envelope::start(recipe.clone(), Object::new(), "id"), Err(SendError::NoDestination(2)));
     let (environment, payload) = (Object::new(), Value::Null);
     let envelope = Envelope { recipe, pointer: 1, path: Vec::new(), environment, payload };
-    let output = Output { channel: None, payload: Value::Null, headers: Object::new() };
+    let output = Output::new(None, Value::Null);
     assert_eq!(envelope.advance("id", &[output], None), Err(SendError::NoDestination(2)));
 }
 

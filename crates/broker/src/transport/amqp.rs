@@ -29,13 +29,13 @@ mod settling;
 mod standing;
 mod wire;
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use lapin::Channel;
 use lapin::options::{QueueDeclareOptions, QueuePurgeOptions};
-use lapin::types::{FieldTable, ShortString};
+use lapin::types::{AMQPValue, FieldTable, ShortString};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -53,6 +53,8 @@ use super::{
     Connection, Deliveries, Delivery, Destination, Error, Outgoing, Settlement, Subscription, Transport, Waiting,
 };
 
+/// Time after which a temporary queue without a consumer is deleted, in milliseconds.
+const TEMPORARY: i32 = 300_000;
 /// How many sends may wait for their turn before those after them wait in line.
 const QUEUED: usize = 1_000;
 
@@ -238,6 +240,16 @@ impl Transport for Amqp {
             found.extend(std::iter::repeat_with(|| Err(Error::Closed)).take(missing));
         }
         found
+    }
+
+    async fn declare_temporary(&self, queue: &str) -> Result<(), Error> {
+        // It outlives the loss of a connection, and not more.
+        let declared = async |channel: &Channel, name| {
+            let arguments = BTreeMap::from([("x-expires".into(), AMQPValue::LongInt(TEMPORARY))]);
+            let options = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
+            channel.queue_declare(name, options, arguments.into()).await.map(drop)
+        };
+        self.shared.ask(queue, declared).await
     }
 
     async fn purge(&self, queue: &str) -> Result<u64, Error> {

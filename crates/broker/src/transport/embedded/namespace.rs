@@ -264,6 +264,11 @@ impl Transport for Embedded {
         Ok(Waiting { messages, consumers: None })
     }
 
+    async fn declare_temporary(&self, queue: &str) -> Result<(), Error> {
+        // It stays in the file, empty.
+        self.declare(queue).await
+    }
+
     async fn purge(&self, queue: &str) -> Result<u64, Error> {
         match self.ask(Op::Purge { namespace: self.name.clone(), queue: queue.to_owned() }).await? {
             Answer::Purged(count) => Ok(count),
