@@ -149,8 +149,19 @@ pub struct Contract {
 /// How a service is run that is a program.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Invocation {
-    /// The program and its arguments; no shell is involved.
+    /// The program and its arguments; no shell is involved. Empty for a Python class.
     pub command: Vec<String>,
+    /// The Python class that is run instead of a program.
+    pub python: Option<PythonClass>,
+    /// The Python interpreter of a Python class; none: that of the settings.
+    pub interpreter: Option<String>,
+    /// Whether it also takes messages that carry no recipe.
+    pub plain: bool,
+    /// Topics to which it subscribes.
+    pub topics: Vec<String>,
+    /// Queues and topics beside the channels to which it may send, as patterns; none: any for a Python class, otherwise
+    /// no queue or topic.
+    pub sends: Option<Vec<String>>,
     /// Where it runs: the directory of the contract.
     pub directory: PathBuf,
     /// Whether it stays, instead of being started for each message.
@@ -167,6 +178,34 @@ pub struct Invocation {
     pub workers: u16,
     /// How many messages it takes at a time: that many processes, or each that stays.
     pub prefetch: u16,
+}
+
+/// A class of the Python packages that is run as a service without a change to its code.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PythonClass {
+    /// `package.module:Class`.
+    Path(String),
+    /// Name of an entry point of the group `zocalo.services` or `workflows.services`.
+    EntryPoint(String),
+}
+
+impl PythonClass {
+    /// The name or path, as written.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Path(text) | Self::EntryPoint(text) => text,
+        }
+    }
+}
+
+impl Invocation {
+    /// Whether the service may send to a queue or topic that no channel leads to.
+    pub fn may_send_to(&self, name: &str) -> bool {
+        match &self.sends {
+            Some(patterns) => patterns.iter().any(|pattern| catalogue::matches(pattern, name)),
+            None => self.python.is_some(),
+        }
+    }
 }
 
 /// A channel on which a service sends.

@@ -172,6 +172,11 @@ impl Contracts {
         self.by_name.get(name).and_then(|all| all.first()).map(|&index| &*self.list[index])
     }
 
+    /// The same, to be kept.
+    pub fn shared_of_service(&self, name: &str) -> Option<Arc<Contract>> {
+        self.by_name.get(name).and_then(|all| all.first()).map(|&index| Arc::clone(&self.list[index]))
+    }
+
     /// All contracts of this name.
     pub fn all_of_service(&self, name: &str) -> impl Iterator<Item = &Contract> {
         self.by_name.get(name).into_iter().flatten().map(|&index| &*self.list[index])

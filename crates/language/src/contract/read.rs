@@ -4,12 +4,18 @@ use std::path::Path;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use super::{Case, Channel, Contract, Environment, Evidence, Invocation, Mapping, Reading, SCHEMA, Unknown, Variants};
+use super::{
+    Case, Channel, Contract, Environment, Evidence, Invocation, Mapping, PythonClass, Reading, SCHEMA, Unknown,
+    Variants,
+};
 use crate::diagnostic::Level;
 use crate::schema::{Fault, Flaw, Schema, SchemaValue, Segment};
 use crate::source::Span;
 use crate::syntax::{Kind, NodeRef, Tree};
 use crate::topology;
+
+/// Time limit of a message where there is none, in seconds: longer than any process runs.
+const UNLIMITED: u64 = 10 * 365 * 24 * 60 * 60;
 
 /// Whether a document is meant to be a contract: an object with queues or names, and nothing of a recipe or of a broker
 /// configuration.
@@ -175,18 +181,27 @@ impl<'t> Reader<'t> {
             let given = number(key).and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
             given.unwrap_or(Duration::from_secs(default))
         };
+        let text = |key: &str| run.get(key).map(|value| value.text().into_owned());
+        let python = text("python").map(PythonClass::Path);
+        let python = python.or_else(|| text("entry-point").map(PythonClass::EntryPoint));
         let count = |key: &str| number(key).map_or(1, |count| count.clamp(1.0, f64::from(u16::MAX)) as u16);
         let items = run.get("command").into_iter().flat_map(|command| command.items());
         Invocation {
             command: items.map(|item| item.text().into_owned()).collect(),
             directory: directory.unwrap_or(Path::new(".")).to_owned(),
-            stays: run.get("mode").is_some_and(|mode| mode.is("worker")),
+            interpreter: text("interpreter"),
+            plain: run.get("plain").and_then(NodeRef::as_bool).unwrap_or(python.is_some()),
+            topics: texts(run.get("topics")),
+            sends: run.get("sends").map(|sends| texts(Some(sends))),
+            stays: python.is_some() || run.get("mode").is_some_and(|mode| mode.is("worker")),
             prints_results: run.get("results").is_some_and(|results| results.is("stdout")),
-            time_limit: seconds("time_limit", 60),
+            // The Python host of such a class has no limit.
+            time_limit: seconds("time_limit", if python.is_some() { UNLIMITED } else { 60 }),
             start_limit: seconds("start_limit", 60),
             health: seconds("health", 10),
             workers: count("workers"),
             prefetch: count("prefetch"),
+            python,
         }
     }
 
