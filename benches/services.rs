@@ -13,8 +13,9 @@ use zrecipe::contract::Contract;
 use zrecipe::message::Envelope;
 use zrecipe::runtime::foreign::Foreign;
 use zrecipe::runtime::process::{Program, run};
+use zrecipe::runtime::python::Interpreter;
 use zrecipe::runtime::{Host, Service, supervisor};
-use zrecipe::settings::Limits;
+use zrecipe::settings::{Limits, Settings};
 use zrecipe::syntax::json::read_value;
 use zrecipe::transport::embedded::{Broker, Embedded, Options};
 use zrecipe::transport::{Deliveries, Destination, Outgoing, Settlement, Subscription, Transport as _, Verdict};
@@ -126,13 +127,14 @@ async fn measure() -> Result {
         runs.push((*name, Value::from([command, ("results", Value::from("stdout"))])));
     }
     let mut lines = Vec::new();
+    let python = Interpreter::of(&Settings::default());
     for (queue, run) in runs {
         let text = format!(
             r#"{{"names": ["{queue}"], "queues": ["{queue}"], "channels": {{"result": {{"default": true}}}}, "run": {}}}"#,
             run.to_json()
         );
         let contract = Arc::new(Contract::parse(&format!("{queue}.json"), &text)?);
-        let service: Arc<dyn Service> = Arc::new(Foreign::new(contract).ok_or("it is not run")?);
+        let service: Arc<dyn Service> = Arc::new(Foreign::new(contract, &python).ok_or("it is not run")?);
         let line = Line::new(&broker, queue).await?;
         let transport = Arc::new(line.space.clone());
         let host = Host::new(transport, vec![service], FLIGHT, events.clone(), stopped.clone());

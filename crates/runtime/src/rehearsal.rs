@@ -5,6 +5,8 @@
 //! it says nothing, something on each channel that is connected; a script that has them send what their contracts do not
 //! promise has a fault. Delays of the recipe are not waited for.
 
+mod real;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -13,6 +15,7 @@ use async_trait::async_trait;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
+use self::real::Real;
 use crate::runtime::run::destinations;
 use crate::runtime::{Host, Job, Outcome, Service, StepResult};
 use zrecipe_broker::message::{Destination, Envelope, Output};
@@ -104,11 +107,16 @@ pub fn edges(recipe: &Value) -> BTreeSet<Edge> {
     found
 }
 
-/// Plays a bound recipe.
+/// Plays a bound recipe; services that are `real` play their own parts.
 ///
 /// # Errors
 /// The embedded broker.
-pub async fn play(recipe: &Value, contracts: Arc<Contracts>, scenario: &Scenario) -> Result<Played, Error> {
+pub async fn play(
+    recipe: &Value,
+    contracts: Arc<Contracts>,
+    scenario: &Scenario,
+    real: &[Arc<dyn Service>],
+) -> Result<Played, Error> {
     let store = |error: std::io::Error| Error::Store(Box::new(error));
     let directory = crate::runtime::roots::private_directory().tempdir().map_err(store)?;
     let broker = Broker::open(&directory.path().join("broker"), Options::default()).await?;
@@ -151,7 +159,13 @@ pub async fn play(recipe: &Value, contracts: Arc<Contracts>, scenario: &Scenario
     let stub = Stub { scenario: scenario.clone(), contracts, record: Arc::clone(&record) };
     let (end, ended) = watch::channel(false);
     let (events, _received) = mpsc::unbounded_channel();
-    let host = Host::new(Arc::new(space.clone()), vec![Arc::new(stub)], 16, events, ended);
+    let mut services: Vec<Arc<dyn Service>> = Vec::new();
+    for service in real {
+        let (service, record) = (Arc::clone(service), Arc::clone(&record));
+        services.push(Arc::new(Real { service, scenario: scenario.clone(), record }));
+    }
+    services.push(Arc::new(stub));
+    let host = Host::new(Arc::new(space.clone()), services, 16, events, ended);
     let over = async {
         loop {
             let census = space.census().await?;
@@ -363,7 +377,7 @@ impl Service for Stub {
                 *record.edges.entry((Some(envelope.pointer), channel.clone(), to)).or_default() += 1;
             }
         }
-        let output = |(channel, payload)| Output { channel, payload, headers: Object::new() };
+        let output = |(channel, payload)| Output::new(channel, payload);
         let outputs = outputs.into_iter().map(output).collect();
         Outcome::Done { outputs, result: StepResult::Succeeded, detail: Value::Null }
     }

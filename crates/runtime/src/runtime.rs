@@ -19,6 +19,7 @@ pub mod order;
 mod outcome;
 pub mod pressure;
 pub mod process;
+pub mod python;
 pub mod roots;
 pub mod run;
 pub mod said;

@@ -311,6 +311,11 @@ impl Record {
         Ok(number.and_then(identity).is_some_and(|identity| identity == process))
     }
 
+    /// Whether a report says how the program has ended.
+    pub fn has_ended(&self) -> bool {
+        self.state().reports.iter().any(|report| matches!(&*report.channel, "success" | "failure"))
+    }
+
     /// Whether the last report is there.
     pub fn is_completed(&self) -> bool {
         self.state().reports.last().is_some_and(|report| report.channel == "completed")
@@ -336,7 +341,7 @@ impl Record {
             if let Some(envelope) = &self.envelope {
                 let id = format!("{}/{number}", self.id);
                 let failure = (channel == FAILURE).then(|| failure_in(&payload));
-                let output = Output { channel: Some(channel), payload, headers: Object::new() };
+                let output = Output::new(Some(channel), payload);
                 match (envelope.advance(&id, &[output], None), failure) {
                     // A failure is no payload that may be dropped.
                     (Ok(messages), Some(failure)) if messages.is_empty() => {
@@ -369,8 +374,7 @@ impl Record {
         self.listen(true)?;
         if !self.is_completed() {
             let reason = "the wrapper was killed; what became of the program is not known";
-            let ended = self.state().reports.iter().any(|report| matches!(&*report.channel, "success" | "failure"));
-            if !ended {
+            if !self.has_ended() {
                 self.add("failure", Value::from([("reason", reason)]))?;
             }
             self.add("completed", Value::from("Finished processing"))?;

@@ -77,6 +77,9 @@ impl Consumer {
                 }
             }
         }
+        if *stop.borrow() {
+            self.service.stopping();
+        }
         while let Some(finished) = under_way.join_next().await {
             settled(finished)?;
         }
@@ -130,6 +133,10 @@ impl Consumer {
     /// Why the contract of the service refuses a message, if it does.
     fn refusal(&self, job: &Job) -> Option<String> {
         let contract = self.service.contract()?;
+        // What is said of steps has no meaning for a message without a recipe.
+        if job.envelope.is_none() && contract.invocation.is_some() {
+            return None;
+        }
         let parameters = contract.refusal(&job.parameters());
         parameters.or_else(|| contract.payload_refusal(&job.payload(), "the payload"))
     }

@@ -15,6 +15,8 @@
 //! | 126, 127 | the program cannot be started: the message comes again |
 //! | anything else, and a signal | a payload with `reason` on channel `failure` if the step connects it, otherwise the message comes again |
 //!
+//! A Python class is a worker of the bridge (`run.python`, `run.entry-point`; [`crate::runtime::python`]).
+//!
 //! A worker answers with `{"id"}` and either `outputs`, perhaps with `result` (`done` or `failed`) and `reason`, or `bad`, or
 //! `later` or `checkpoint`, perhaps with `after`. An answer or a result that is of another form is a failure of the
 //! program: nothing of it is sent.
@@ -22,6 +24,9 @@
 //! At its time limit it is stopped; then channel `timeout` counts before `failure`. What a program has written that did
 //! not end well is not sent. A breakdown is no payload: where the step connects neither channel, the message is tried again
 //! and then dead-lettered, like after any other fault.
+
+mod answers;
+mod log;
 
 use std::fs::File;
 use std::io;
@@ -35,14 +40,19 @@ use async_trait::async_trait;
 use rustix::fs::OFlags;
 use rustix::process::geteuid;
 use tempfile::TempDir;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
+use self::answers::understand;
+use self::log::{Log, Tail};
 use crate::runtime::ending::Ending;
+use crate::runtime::pressure::Obstacle;
 use crate::runtime::process::{self, Limits, Program, memory, run};
-use crate::runtime::said::{Answer, Refusal, lines, output, pieces, reason, unusable, whole_lines};
-use crate::runtime::workers::{Failure, Fault, Plan, Workers};
+use crate::runtime::python::Interpreter;
+use crate::runtime::said::{Terms, reason, unusable};
+use crate::runtime::workers::{Failure, Fault, Hello, Plan, Workers, about};
 use crate::runtime::{Event, Job, Outcome, Service, StepResult};
 use zrecipe_broker::message::{Envelope, Output};
+use zrecipe_broker::transport::Transport;
 use zrecipe_language::contract::{Contract, Invocation};
 use zrecipe_language::syntax::json::read_value;
 use zrecipe_language::value::{Object, Value};
@@ -59,18 +69,6 @@ const LOOK: Duration = Duration::from_millis(100);
 /// The most that a program may write for a message, in bytes.
 const MOST: u64 = 64 << 20;
 
-/// How many lines of what a program says are logged for a message.
-const MOST_LOGGED: usize = 1_000;
-
-/// How much of what it writes is read at once, in bytes.
-const PIECE: usize = 64 << 10;
-
-/// A line that is longer counts as several, in bytes.
-const LONGEST_LINE: usize = 1 << 20;
-
-/// How much of what a failed program has written to standard error goes into a payload, in bytes.
-const TAIL: usize = 4096;
-
 /// Time that a message may take beside its program.
 const GRACE: Duration = Duration::from_secs(60);
 
@@ -86,22 +84,33 @@ pub struct Foreign {
 }
 
 impl Foreign {
-    /// The service of a contract that says how it is run.
-    pub fn new(contract: Arc<Contract>) -> Option<Self> {
+    /// The service of a contract that says how it is run; a Python class is run by the interpreter.
+    pub fn new(contract: Arc<Contract>, python: &Interpreter) -> Option<Self> {
         let invocation = contract.invocation.clone()?;
+        let command = python.service(&invocation).unwrap_or_else(|| invocation.command.clone());
+        let name = invocation.python.as_ref().map(|_| contract.name().to_owned());
         let workers = invocation.stays.then(|| {
-            Workers::new(Plan {
-                command: invocation.command.clone(),
+            let plan = Plan {
+                name,
+                command,
                 directory: invocation.directory.clone(),
                 count: invocation.workers,
                 prefetch: invocation.prefetch,
                 time_limit: invocation.time_limit,
                 start_limit: invocation.start_limit,
                 health: invocation.health,
-            })
+            };
+            Workers::of_service(plan, Some(invocation.clone()))
         });
         let (has_warned, directories) = (AtomicBool::new(false), Directories::default());
         Some(Self { contract, invocation, workers, watcher: None, has_warned, directories })
+    }
+
+    /// The same service with another contract.
+    #[must_use]
+    pub fn with_contract(mut self, contract: Arc<Contract>) -> Self {
+        self.contract = contract;
+        self
     }
 
     /// Tells somebody at once when it cannot be started.
@@ -111,22 +120,65 @@ impl Foreign {
         self
     }
 
-    async fn ask(&self, workers: &Workers, envelope: &Envelope) -> Outcome {
-        let question = [
-            ("step", Value::Object(envelope.step().clone())),
-            ("parameters", Value::Object(envelope.parameters())),
-            ("environment", Value::Object(envelope.environment.clone())),
-            ("payload", envelope.payload.clone()),
-        ];
-        let question = question.map(|(key, value)| (key.to_owned(), value)).into_iter().collect();
-        match workers.ask(question, self.watcher.is_none()).await {
-            Ok(answer) => self.answered(envelope, workers.name(), &answer),
-            Err(Fault::TooLong) => self.timed_out(envelope, Object::new()),
-            Err(Fault::Gone(reason)) => Outcome::Later { reason, after: RETRY },
-            Err(Fault::Unstartable(Failure { reason, said })) => {
-                self.warn(&reason, said);
-                let after = if self.watcher.is_some() { SOON } else { RETRY };
-                Outcome::Later { reason, after }
+    /// Starts the workers of a Python class and waits for what they say of themselves; nothing for another program.
+    ///
+    /// # Errors
+    /// They cannot be started.
+    pub async fn open(&self) -> Result<Option<Hello>, Failure> {
+        match &self.workers {
+            Some(workers) if self.invocation.python.is_some() => workers.open().await.map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// Whether it is a Python class.
+    pub fn is_python(&self) -> bool {
+        self.invocation.python.is_some()
+    }
+
+    fn hello(&self) -> Option<Hello> {
+        self.workers.as_ref().and_then(Workers::hello)
+    }
+
+    async fn ask(&self, workers: &Workers, job: &Job) -> Outcome {
+        let object = |parts: Vec<(&str, Value)>| -> Object {
+            parts.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+        };
+        let question = || match &job.envelope {
+            Some(envelope) => {
+                let first = vec![
+                    ("step", Value::Object(envelope.step().clone())),
+                    ("parameters", Value::Object(envelope.parameters())),
+                    ("environment", Value::Object(envelope.environment.clone())),
+                    ("payload", envelope.payload.clone()),
+                ];
+                let more = vec![
+                    ("recipe", envelope.recipe.clone()),
+                    ("pointer", Value::from(envelope.pointer)),
+                    ("path", Value::Array(envelope.path.clone())),
+                ];
+                (object(first), object(more))
+            }
+            None => (object(vec![("plain", Value::Bool(true)), ("payload", job.payload())]), Object::new()),
+        };
+        loop {
+            let (text, mut more) = question();
+            more.extend(about(&job.delivery));
+            match workers.ask_more(text, more, self.watcher.is_none()).await {
+                Ok(answer) => return self.answered(job, workers, &answer),
+                Err(Fault::TooLong) => return self.timed_out(job.envelope.as_ref(), Object::new()),
+                Err(Fault::Gone(reason)) => return Outcome::Later { reason, after: RETRY },
+                // It is not the message's fault: another worker begins with it.
+                Err(Fault::Unbegun) => {}
+                Err(Fault::Stopped) => {
+                    let (by, reason) = ("the end of the service".to_owned(), "the service is to end".to_owned());
+                    return Outcome::HeldUp(Obstacle { by, reason });
+                }
+                Err(Fault::Unstartable(Failure { reason, said, .. })) => {
+                    self.warn(&reason, said);
+                    let after = if self.watcher.is_some() { SOON } else { RETRY };
+                    return Outcome::Later { reason, after };
+                }
             }
         }
     }
@@ -141,11 +193,15 @@ impl Foreign {
     }
 
     /// What a worker's answer means.
-    fn answered(&self, envelope: &Envelope, worker: &str, said: &Value) -> Outcome {
-        understand(said).unwrap_or_else(|fault| self.failed(envelope, unusable(worker, &fault), Object::new()))
+    fn answered(&self, job: &Job, workers: &Workers, said: &Value) -> Outcome {
+        let is_second = workers.hello().is_some_and(|hello| hello.is_second());
+        let terms = Terms { is_second, invocation: Some(&self.invocation) };
+        understand(said, &terms)
+            .unwrap_or_else(|fault| self.failed(job.envelope.as_ref(), unusable(workers.name(), &fault), Object::new()))
     }
 
     async fn run(&self, envelope: &Envelope) -> io::Result<Outcome> {
+        let known = Some(envelope);
         let directory = self.directories.take()?;
         let place = |name: &str| directory.path().join(name);
         let (step, parameters) = (Value::Object(envelope.step().clone()), Value::Object(envelope.parameters()));
@@ -195,7 +251,7 @@ impl Foreign {
         logged.iter_mut().try_for_each(|tail| tail.follow(&mut log, true))?;
         let written = size() + logged.iter().map(|tail| tail.read).sum::<u64>();
         let Some(ending) = ending.filter(|_| written <= MOST) else {
-            return Ok(self.failed(envelope, format!("it has written more than {MOST} bytes"), Object::new()));
+            return Ok(self.failed(known, format!("it has written more than {MOST} bytes"), Object::new()));
         };
         let results = || if prints_results { whole(&output) } else { whole(&regular(&results)?) };
         let because = |how: String| {
@@ -211,7 +267,7 @@ impl Foreign {
         let outcome = match ending {
             Ending::Exited(0) => match read_results(results()) {
                 Ok(outputs) => Outcome::done(outputs),
-                Err(reason) => self.failed(envelope, reason, Object::new()),
+                Err(reason) => self.failed(known, reason, Object::new()),
             },
             Ending::Exited(65) if log.last.is_empty() => Outcome::Bad { reason: because("refused it".to_owned()) },
             Ending::Exited(65) => Outcome::Bad { reason: log.last.clone() },
@@ -221,21 +277,19 @@ impl Foreign {
             Ending::Exited(126 | 127) => {
                 Outcome::Later { reason: because("cannot be started".to_owned()), after: RETRY }
             }
-            Ending::Exited(status) => self.failed(
-                envelope,
-                because(format!("ended with exit status {status}")),
-                details("exit_status", status),
-            ),
+            Ending::Exited(status) => {
+                self.failed(known, because(format!("ended with exit status {status}")), details("exit_status", status))
+            }
             Ending::Signalled(signal) => {
-                self.failed(envelope, because(format!("was ended by signal {signal}")), details("signal", signal))
+                self.failed(known, because(format!("was ended by signal {signal}")), details("signal", signal))
             }
             Ending::Unstartable(reason) => {
                 let how = process::unstartable(&self.invocation.command, &self.invocation.directory, &reason);
                 Outcome::Later { reason: because(how), after: RETRY }
             }
-            Ending::Silent => self.failed(envelope, because("was silent for too long".to_owned()), Object::new()),
+            Ending::Silent => self.failed(known, because("was silent for too long".to_owned()), Object::new()),
             Ending::TimedOut => {
-                self.timed_out(envelope, Object::from_iter([("output".to_owned(), Value::from(log.tail()))]))
+                self.timed_out(known, Object::from_iter([("output".to_owned(), Value::from(log.tail()))]))
             }
         };
         if is_over {
@@ -244,28 +298,29 @@ impl Foreign {
         Ok(outcome)
     }
 
-    fn timed_out(&self, envelope: &Envelope, mut payload: Object) -> Outcome {
+    fn timed_out(&self, envelope: Option<&Envelope>, mut payload: Object) -> Outcome {
         let limit = self.invocation.time_limit.as_secs_f64();
         payload.insert("timeout".to_owned(), Value::from(limit));
         let reason = format!("it was stopped after {limit} s");
         self.fail(envelope, &["timeout", "failure"], reason, payload, StepResult::TimedOut)
     }
 
-    fn failed(&self, envelope: &Envelope, reason: String, payload: Object) -> Outcome {
+    fn failed(&self, envelope: Option<&Envelope>, reason: String, payload: Object) -> Outcome {
         self.fail(envelope, &["failure"], reason, payload, StepResult::Failed)
     }
 
     /// A breakdown: told on the first of these channels that the contract has and the step connects.
     fn fail(
         &self,
-        envelope: &Envelope,
+        envelope: Option<&Envelope>,
         channels: &[&str],
         reason: String,
         payload: Object,
         result: StepResult,
     ) -> Outcome {
         let is_heard = |name: &&&str| {
-            self.contract.channel(name).is_some() && !envelope.targets(Some(name), self.default_channel()).is_empty()
+            let is_connected = |envelope: &Envelope| !envelope.targets(Some(name), self.default_channel()).is_empty();
+            self.contract.channel(name).is_some() && envelope.is_some_and(is_connected)
         };
         match channels.iter().find(is_heard) {
             Some(channel) => send(channel, reason, payload, result),
@@ -292,12 +347,72 @@ impl Service for Foreign {
 
     fn prefetch(&self) -> u16 {
         let workers = if self.invocation.stays { self.invocation.workers } else { 1 };
-        self.invocation.prefetch.saturating_mul(workers)
+        let announced = self.hello().into_iter().flat_map(|hello| hello.queues).map(|(_, prefetch)| prefetch);
+        announced.fold(self.invocation.prefetch, u16::max).saturating_mul(workers)
     }
 
     /// Its time limit, and once more while a worker is at another message.
     fn allowance(&self, _job: &Job) -> Option<Duration> {
         Some(self.invocation.time_limit.saturating_mul(2).saturating_add(GRACE))
+    }
+
+    fn serves(&self, queue: &str) -> bool {
+        let is_announced = |hello: Hello| hello.queues.iter().any(|(name, _)| name == queue);
+        self.contract.serves(queue) || self.hello().is_some_and(is_announced)
+    }
+
+    fn queues(&self) -> Vec<String> {
+        let announced: Vec<String> =
+            self.hello().map(|hello| hello.queues.into_iter().map(|(name, _)| name).collect()).unwrap_or_default();
+        let known = self.contract.queues.iter().filter(|queue| !queue.contains('*')).cloned();
+        if announced.is_empty() { known.collect() } else { announced }
+    }
+
+    fn prefetch_of(&self, queue: &str) -> u16 {
+        let announced = self.hello().and_then(|hello| hello.queues.into_iter().find(|(name, _)| name == queue));
+        match announced {
+            Some((_, prefetch)) => {
+                prefetch.max(self.invocation.prefetch).saturating_mul(self.invocation.workers.max(1))
+            }
+            None => self.prefetch(),
+        }
+    }
+
+    fn titles(&self) -> (String, String) {
+        let hello = self.hello().unwrap_or_default();
+        let name = || self.name().to_owned();
+        (hello.name.unwrap_or_else(name), hello.class.unwrap_or_else(name))
+    }
+
+    fn works_without_queues(&self) -> bool {
+        self.is_python()
+    }
+
+    fn takes_plain_messages(&self) -> bool {
+        self.invocation.plain
+    }
+
+    fn attach(&self, transport: &Arc<dyn Transport>) {
+        if let Some(workers) = &self.workers {
+            workers.attach(transport);
+        }
+    }
+
+    fn stopping(&self) {
+        if let Some(workers) = &self.workers {
+            workers.drain();
+        }
+    }
+
+    fn title(&self) -> Option<watch::Receiver<Option<String>>> {
+        self.workers.as_ref().map(Workers::title)
+    }
+
+    async fn retired(&self) {
+        match &self.workers {
+            Some(workers) => workers.retired().await,
+            None => std::future::pending().await,
+        }
     }
 
     async fn begin(&self) {
@@ -313,50 +428,15 @@ impl Service for Foreign {
     }
 
     async fn handle(&self, job: &Job) -> Outcome {
-        let Some(envelope) = &job.envelope else {
-            return Outcome::Bad { reason: "the message carries no recipe".to_owned() };
-        };
-        match &self.workers {
-            Some(workers) => self.ask(workers, envelope).await,
-            None => {
+        match (&self.workers, &job.envelope) {
+            (Some(workers), _) => self.ask(workers, job).await,
+            (None, Some(envelope)) => {
                 let ran = self.run(envelope).await;
                 ran.unwrap_or_else(|error| Outcome::of_fault(&error, RETRY))
             }
+            (None, None) => Outcome::Bad { reason: "the message carries no recipe".to_owned() },
         }
     }
-}
-
-/// What a worker's answer means.
-///
-/// # Errors
-/// What is wrong with it, in words.
-fn understand(said: &Value) -> Result<Outcome, String> {
-    let answer = Answer::read(said, &["outputs", "result", "reason", "bad", "later", "checkpoint", "after"])?;
-    let (refusal, outputs) = (answer.refusal()?, answer.outputs()?);
-    let (after, why) = (answer.seconds("after")?, answer.text("reason")?);
-    let result = match answer.text("result")? {
-        None | Some("done") => StepResult::Succeeded,
-        Some("failed") => StepResult::Failed,
-        Some(other) => return Err(format!("`result` is `{other}`; it can be `done` or `failed`")),
-    };
-    // Here null is a payload.
-    let checkpoint = said.get("checkpoint");
-    let all =
-        [("bad` or `later", refusal.is_some()), ("checkpoint", checkpoint.is_some()), ("outputs", !outputs.is_empty())];
-    let mut meant = all.iter().filter(|(_, is_there)| *is_there);
-    if let (Some((one, _)), Some((other, _))) = (meant.next(), meant.next()) {
-        return Err(format!("it has both `{one}` and `{other}`"));
-    }
-    Ok(match (refusal, checkpoint) {
-        (Some(Refusal::Bad(reason)), _) => Outcome::Bad { reason },
-        (Some(Refusal::Later(reason, after)), _) => Outcome::Later { reason, after: after.unwrap_or(RETRY) },
-        (None, Some(payload)) => Outcome::Checkpoint { payload: payload.clone(), delay: after.unwrap_or_default() },
-        (None, None) => {
-            let why = why.filter(|_| result == StepResult::Failed);
-            let detail = why.map_or(Value::Null, |why| Value::from([("reason", reason(why))]));
-            Outcome::Done { outputs, result, detail }
-        }
-    })
 }
 
 fn read_results(text: io::Result<Vec<u8>>) -> Result<Vec<Output>, String> {
@@ -367,7 +447,9 @@ fn read_results(text: io::Result<Vec<u8>>) -> Result<Vec<Output>, String> {
         .map(|(at, line)| {
             let at = at + 1;
             let said = read_value(line).map_err(|error| format!("line {at} of its results is {error}"))?;
-            output(&said).map_err(|fault| reason(format!("line {at} of its results cannot be used: {fault}")))
+            Terms::default()
+                .output(&said)
+                .map_err(|fault| reason(format!("line {at} of its results cannot be used: {fault}")))
         })
         .collect()
 }
@@ -429,90 +511,5 @@ impl Directories {
         if empty().is_ok() {
             self.lock().push(directory);
         }
-    }
-}
-
-/// What a program has said.
-#[derive(Default)]
-struct Log {
-    last: String,
-    end: String,
-    /// How many lines were logged.
-    said: usize,
-}
-
-impl Log {
-    fn line(&mut self, line: &[u8]) {
-        for piece in pieces(line).take(MOST_LOGGED - self.said) {
-            tracing::info!("{piece}");
-            self.said += 1;
-            if self.is_full() {
-                tracing::warn!("it says more, which is not logged");
-            }
-        }
-        self.end.push_str(&String::from_utf8_lossy(line));
-        self.end.push('\n');
-        let excess = self.end.len().saturating_sub(TAIL);
-        self.end.drain(..self.end.ceil_char_boundary(excess));
-        self.last = reason(line);
-    }
-
-    /// Whether no more is logged, and only the end of the rest is of interest.
-    fn is_full(&self) -> bool {
-        self.said == MOST_LOGGED
-    }
-
-    fn tail(&self) -> &str {
-        &self.end
-    }
-}
-
-/// A file that grows.
-struct Tail {
-    file: File,
-    /// How much has been read, in bytes.
-    read: u64,
-    /// A line that has not ended.
-    rest: Vec<u8>,
-}
-
-impl Tail {
-    fn new(file: File) -> Self {
-        Self { file, read: 0, rest: Vec::new() }
-    }
-
-    /// Reads what there is by now. What comes meanwhile is for the next time, so that this ends.
-    fn follow(&mut self, log: &mut Log, is_over: bool) -> io::Result<()> {
-        let size = self.file.metadata()?.len();
-        let mut piece = vec![0; PIECE];
-        while self.read < size {
-            if log.is_full() && size - self.read > PIECE as u64 {
-                self.read = size - PIECE as u64;
-                self.rest.clear();
-            }
-            // Whoever writes it has a place of their own in it.
-            let read = self.file.read_at(&mut piece, self.read)?;
-            if read == 0 {
-                break;
-            }
-            self.read += read as u64;
-            let whole = match whole_lines(&piece[..read]) {
-                0 if self.rest.len() >= LONGEST_LINE => self.rest.len() + read,
-                0 => 0,
-                whole => self.rest.len() + whole,
-            };
-            self.rest.extend_from_slice(&piece[..read]);
-            self.say(log, whole);
-        }
-        if is_over {
-            self.say(log, self.rest.len());
-        }
-        Ok(())
-    }
-
-    /// Logs what has come, up to there.
-    fn say(&mut self, log: &mut Log, up_to: usize) {
-        let text: Vec<u8> = self.rest.drain(..up_to).collect();
-        lines(&text).for_each(|line| log.line(line));
     }
 }

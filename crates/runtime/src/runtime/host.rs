@@ -10,7 +10,7 @@ use super::journal::Journal;
 use super::kept::Kept;
 use super::order::Order;
 use super::outcome::Event;
-use super::pressure::{Pauses, Pressure};
+use super::pressure::{Pauses, Pressure, stopped};
 use super::service::Service;
 use crate::telemetry::traces::Tracing;
 use zrecipe_broker::message::Destination;
@@ -79,6 +79,13 @@ impl Host {
         self.services.iter().find(|service| service.serves(queue))
     }
 
+    /// Lets the services end.
+    pub async fn finish(&self) {
+        for service in &self.services {
+            service.finish().await;
+        }
+    }
+
     /// Takes messages from these queues until told to stop; then finishes what it has begun.
     ///
     /// # Errors
@@ -97,7 +104,9 @@ impl Host {
         for queue in queues {
             let Some(service) = self.service_for(queue) else { continue };
             let source = Destination::Queue(queue.clone());
-            let subscription = Subscription { source, prefetch: self.prefetch.unwrap_or_else(|| service.prefetch()) };
+            let prefetch = self.prefetch.unwrap_or_else(|| service.prefetch_of(queue));
+            let subscription = Subscription { source, prefetch };
+            service.attach(&self.transport);
             service.begin().await;
             let deliveries = self.transport.subscribe(subscription).await?;
             let consumer = Consumer {
@@ -113,7 +122,18 @@ impl Host {
             };
             tasks.spawn(consumer.consume(deliveries));
         }
+        if queues.is_empty() {
+            // It works by timers or on topics.
+            self.services.iter().for_each(|service| service.attach(&self.transport));
+            for service in &self.services {
+                service.begin().await;
+            }
+        }
         ready();
+        if queues.is_empty() {
+            stopped(&mut self.stop.clone()).await;
+            self.services.iter().for_each(|service| service.stopping());
+        }
         while let Some(task) = tasks.join_next().await {
             match task {
                 Ok(result) => result?,

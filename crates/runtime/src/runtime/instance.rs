@@ -97,14 +97,16 @@ impl Instance {
         let announcing = tokio::spawn(self.board.clone().announce(Arc::clone(&transport)));
         let (stopping, stopped) = watch::channel(false);
         let commanded = tokio::spawn(await_stop(
-            self.board.identity().clone(),
+            Arc::clone(&self.service),
             Arc::clone(&transport),
             stop,
             stopping,
             self.board.clone(),
         ));
+        let titled = tokio::spawn(follow_title(Arc::clone(&self.service), self.board.clone()));
         let served = self.serve_again_and_again(&transport, stopped).await;
         commanded.abort();
+        titled.abort();
         self.board.set(if served.is_ok() { Status::End } else { Status::Error });
         self.board.set(Status::Teardown);
         // A broker that is gone keeps nobody here.
@@ -176,16 +178,31 @@ async fn observe(mut events: mpsc::UnboundedReceiver<Event>, board: Board, obser
     }
 }
 
+/// Shows the name that the service gives itself.
+async fn follow_title(service: Arc<dyn Service>, board: Board) {
+    let Some(mut title) = service.title() else { return };
+    loop {
+        if let Some(name) = title.borrow_and_update().clone() {
+            board.rename(&name);
+        }
+        if title.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
 /// Waits for the reason to stop.
 async fn await_stop(
-    identity: Identity,
+    service: Arc<dyn Service>,
     transport: Arc<dyn Transport>,
     mut stop: watch::Receiver<bool>,
     stopping: watch::Sender<bool>,
     board: Board,
 ) {
+    let identity = board.identity().clone();
     tokio::select! {
         _ = stop.wait_for(|stop| *stop) => {}
+        () = service.retired() => tracing::info!(service = identity.service, "the service ends itself"),
         () = commanded(&identity, &*transport) => tracing::info!(service = identity.service, "told to shut down"),
     }
     board.set(Status::ShuttingDown);

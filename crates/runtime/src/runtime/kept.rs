@@ -4,7 +4,9 @@
 
 use super::journal::Journal;
 use super::{Outcome, StepResult};
-use zrecipe_broker::message::Output;
+use std::time::Duration;
+
+use zrecipe_broker::message::{Destination, Output, Sending, Way};
 use zrecipe_language::value::{Object, Value};
 
 /// The outcomes of a host; without a journal none is kept.
@@ -49,11 +51,15 @@ fn write(outcome: &Outcome) -> Option<Value> {
     match outcome {
         Outcome::Done { outputs, result, detail } => {
             let output = |output: &Output| {
-                Value::from([
+                let mut written = Value::from([
                     ("channel", output.channel.as_deref().map_or(Value::Null, Value::from)),
                     ("payload", output.payload.clone()),
                     ("headers", Value::Object(output.headers.clone())),
-                ])
+                ]);
+                if let Value::Object(written) = &mut written {
+                    written.extend(write_sending(&output.sending));
+                }
+                written
             };
             Some(Value::from([
                 ("result", Value::from(result.as_str())),
@@ -82,16 +88,57 @@ fn read(value: &Value) -> Option<Outcome> {
             channel: output.get("channel").and_then(Value::as_str).map(str::to_owned),
             payload: output.get("payload")?.clone(),
             headers: output.get("headers").and_then(Value::as_object).cloned().unwrap_or_else(Object::new),
+            sending: read_sending(output)?,
         })
     };
     let outputs = value.get("outputs")?.as_array()?.iter().map(output).collect::<Option<_>>()?;
     Some(Outcome::Done { outputs, result, detail: value.get("detail").cloned().unwrap_or_default() })
 }
 
+/// How an output travels, as far as its recipe does not say it.
+fn write_sending(sending: &Sending) -> Object {
+    let mut written = Object::new();
+    let mut put = |key: &str, value: Value| written.insert(key.to_owned(), value);
+    let seconds = |time: Duration| Value::from(time.as_secs_f64());
+    sending.delay.map(|delay| put("delay", seconds(delay)));
+    sending.expiration.map(|expiration| put("expiration", seconds(expiration)));
+    sending.environment.clone().map(|environment| put("environment", Value::Object(environment)));
+    match &sending.way {
+        Way::Channel => {}
+        Way::Checkpoint => _ = put("checkpoint", Value::Bool(true)),
+        Way::Own { destination, exchange, is_text, id } => {
+            let (kind, name) = match destination {
+                Destination::Queue(name) => ("queue", name),
+                Destination::Topic(name) => ("topic", name),
+            };
+            put(kind, Value::from(name.as_str()));
+            put("text", Value::Bool(*is_text));
+            exchange.as_deref().map(|exchange| put("exchange", Value::from(exchange)));
+            id.as_deref().map(|id| put("id", Value::from(id)));
+        }
+    }
+    written
+}
+
+fn read_sending(written: &Value) -> Option<Sending> {
+    let seconds = |key: &str| match written.get(key) {
+        Some(Value::Number(number)) => Duration::try_from_secs_f64(number.as_f64()).ok().map(Some),
+        _ => Some(None),
+    };
+    let text = |key: &str| written.get(key).and_then(Value::as_str).map(str::to_owned);
+    let is = |key: &str| written.get(key) == Some(&Value::Bool(true));
+    let destination = text("queue").map(Destination::Queue).or_else(|| text("topic").map(Destination::Topic));
+    let way = match destination {
+        Some(destination) => Way::Own { destination, exchange: text("exchange"), is_text: is("text"), id: text("id") },
+        None if is("checkpoint") => Way::Checkpoint,
+        None => Way::Channel,
+    };
+    let environment = written.get("environment").and_then(Value::as_object).cloned();
+    Some(Sending { way, environment, delay: seconds("delay")?, expiration: seconds("expiration")? })
+}
+
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
@@ -99,9 +146,19 @@ mod tests {
         let place = tempfile::tempdir().expect("a directory");
         let kept = Kept::new(Some(Journal::new(place.path())));
         let headers = Object::from_iter([("trace".to_owned(), Value::from("x"))]);
+        let travelling = |way| Sending {
+            way,
+            environment: Some(Object::from_iter([("ID".to_owned(), Value::from("x"))])),
+            delay: Some(Duration::from_millis(250)),
+            expiration: Some(Duration::from_secs(3)),
+        };
+        let destination = Destination::Topic("t".to_owned());
+        let own = Way::Own { destination, exchange: Some("e".to_owned()), is_text: true, id: Some("i".to_owned()) };
         let outputs = vec![
             Output { headers, ..Output::on("failure", Value::from([("reason", "no")])) },
-            Output { channel: None, payload: Value::Null, headers: Object::new() },
+            Output::new(None, Value::Null),
+            Output { sending: travelling(own), ..Output::new(None, Value::from("text")) },
+            Output { sending: travelling(Way::Checkpoint), ..Output::new(None, Value::Null) },
         ];
         let detail = Value::from([("reason", "no")]);
         for outcome in [

@@ -374,6 +374,7 @@ impl Run {
         if finished {
             let _ = end.send(true);
             serving.await?;
+            host.finish().await;
         }
         // Otherwise what is under way is dropped with `serving`: its programs are killed, its messages released.
         Ok(finished)

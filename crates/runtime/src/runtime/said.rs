@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use zrecipe_broker::message::Output;
+use zrecipe_broker::message::{Destination, Output, Sending, Way};
+use zrecipe_language::contract::Invocation;
 use zrecipe_language::diagnostic::only;
 use zrecipe_language::report::printable;
 use zrecipe_language::value::{Object, Value};
@@ -115,25 +116,90 @@ impl<'a> Answer<'a> {
     ///
     /// # Errors
     /// `outputs` is no list, or one of them is none.
-    pub fn outputs(&self) -> Result<Vec<Output>, String> {
-        let Some(said) = self.0.get("outputs") else { return Ok(Vec::new()) };
-        let said = said.as_array().ok_or_else(|| mistaken("outputs", said, "a list"))?;
-        let output = |(at, said)| output(said).map_err(|fault| format!("output {}: {fault}", at + 1));
-        said.iter().enumerate().map(output).collect()
+    pub fn outputs(&self, terms: &Terms<'_>) -> Result<Vec<Output>, String> {
+        self.0.get("outputs").map_or(Ok(Vec::new()), |said| terms.outputs(said))
+    }
+
+    /// The mapping under a key.
+    ///
+    /// # Errors
+    /// It is something else.
+    pub fn mapping(&self, key: &str) -> Result<Option<&'a Object>, String> {
+        let mapping = |value: &'a Value| value.as_object().ok_or_else(|| mistaken(key, value, "an object"));
+        self.get(key).map(mapping).transpose()
     }
 }
 
-/// What a program sends: `{"channel": …, "payload": …}`; without a channel on the default one.
-///
-/// # Errors
-/// What is wrong with it, in words.
-pub fn output(said: &Value) -> Result<Output, String> {
-    let written = object(said)?;
-    only(written, &["channel", "payload"])?;
-    let channel = Answer(written).text("channel")?.map(str::to_owned);
-    let payload = written.get("payload").ok_or("it has no `payload`")?;
-    finite(payload)?;
-    Ok(Output { channel, payload: payload.clone(), headers: Object::new() })
+/// What an output may say, and where it may go.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Terms<'a> {
+    /// Whether it may have the keys of the second edition of the worker protocol.
+    pub is_second: bool,
+    /// How the service is run, which says where it may send beside its channels.
+    pub invocation: Option<&'a Invocation>,
+}
+
+impl Terms<'_> {
+    /// Outputs as a program says them.
+    ///
+    /// # Errors
+    /// They are no list, or one of them is none.
+    pub fn outputs(&self, said: &Value) -> Result<Vec<Output>, String> {
+        let said = said.as_array().ok_or_else(|| mistaken("outputs", said, "a list"))?;
+        let output = |(at, said)| self.output(said).map_err(|fault| format!("output {}: {fault}", at + 1));
+        said.iter().enumerate().map(output).collect()
+    }
+
+    /// What a program sends: `{"channel": …, "payload": …}`; without a channel on the default one.
+    ///
+    /// # Errors
+    /// What is wrong with it, in words.
+    pub fn output(&self, said: &Value) -> Result<Output, String> {
+        let written = object(said)?;
+        let more: &[&str] = match self.is_second {
+            true => &["headers", "delay", "expiration", "destination", "text", "id"],
+            false => &[],
+        };
+        only(written, &[&["channel", "payload"], more].concat())?;
+        let answer = Answer(written);
+        let channel = answer.text("channel")?.map(str::to_owned);
+        let (payload, is_text) = match (written.get("payload"), answer.text("text")?) {
+            (Some(payload), None) => (payload.clone(), false),
+            (None, Some(text)) => (Value::from(text), true),
+            (Some(_), Some(_)) => return Err("it has both `payload` and `text`".to_owned()),
+            (None, None) => return Err("it has no `payload`".to_owned()),
+        };
+        // Python reads and writes such numbers, and its services may rely on that.
+        if self.invocation.is_none_or(|invocation| invocation.python.is_none()) {
+            finite(&payload)?;
+        }
+        let way = match answer.mapping("destination")? {
+            Some(_) if channel.is_some() => return Err("it has both `channel` and `destination`".to_owned()),
+            Some(place) => self.way(place, is_text, answer.text("id")?.map(str::to_owned))?,
+            None if is_text => return Err("`text` is for messages with a `destination`".to_owned()),
+            None => Way::Channel,
+        };
+        let (delay, expiration) = (answer.seconds("delay")?, answer.seconds("expiration")?);
+        let headers = answer.mapping("headers")?.cloned().unwrap_or_default();
+        Ok(Output { channel, payload, headers, sending: Sending { way, environment: None, delay, expiration } })
+    }
+
+    /// A destination of its own: `{"queue": …}` or `{"topic": …}`, perhaps with `exchange`.
+    fn way(&self, place: &Object, is_text: bool, id: Option<String>) -> Result<Way, String> {
+        only(place, &["queue", "topic", "exchange"])?;
+        let place = Answer(place);
+        let destination = match (place.text("queue")?, place.text("topic")?) {
+            (Some(queue), None) => Destination::Queue(queue.to_owned()),
+            (None, Some(topic)) => Destination::Topic(topic.to_owned()),
+            _ => return Err("`destination` has one of `queue` and `topic`".to_owned()),
+        };
+        let name = destination.name();
+        if !self.invocation.is_some_and(|invocation| invocation.may_send_to(name)) {
+            return Err(format!("it goes to {destination}, which `sends` of the contract does not allow"));
+        }
+        let exchange = place.text("exchange")?.map(str::to_owned);
+        Ok(Way::Own { destination, exchange, is_text, id })
+    }
 }
 
 /// That a worker's answer is none.
@@ -217,7 +283,7 @@ mod tests {
                 let answer = Answer::read(&value, KEYS)?;
                 Ok::<_, String>(match answer.refusal()? {
                     Some(refusal) => format!("{refusal:?}"),
-                    None => format!("{} outputs", answer.outputs()?.len()),
+                    None => format!("{} outputs", answer.outputs(&Terms::default())?.len()),
                 })
             };
             assert_eq!(read().unwrap_or_else(|fault| fault), expected, "{said}");

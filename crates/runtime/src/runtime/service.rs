@@ -1,12 +1,14 @@
 //! What a service is, and the messages it deals with.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::sync::watch;
 
 use super::outcome::Outcome;
 use zrecipe_broker::message::{self, Envelope};
-use zrecipe_broker::transport::Delivery;
+use zrecipe_broker::transport::{Delivery, Transport};
 use zrecipe_language::contract::Contract;
 use zrecipe_language::value::{Object, Value};
 
@@ -40,6 +42,11 @@ pub trait Service: Send + Sync + 'static {
         1
     }
 
+    /// How many messages of this queue it takes at a time.
+    fn prefetch_of(&self, _queue: &str) -> u16 {
+        self.prefetch()
+    }
+
     /// The channel that a recipe step with a single unnamed output is connected to.
     fn default_channel(&self) -> Option<&str> {
         Some(&self.contract()?.default_channel()?.name)
@@ -62,8 +69,34 @@ pub trait Service: Send + Sync + 'static {
         false
     }
 
+    /// Its name for people and that of its class, as status broadcasts have them.
+    fn titles(&self) -> (String, String) {
+        (self.name().to_owned(), self.name().to_owned())
+    }
+
+    /// What the service is to be called, where it changes its name.
+    fn title(&self) -> Option<watch::Receiver<Option<String>>> {
+        None
+    }
+
+    /// Whether it has work to do without a queue: by timers, or on topics.
+    fn works_without_queues(&self) -> bool {
+        false
+    }
+
+    /// Called with the broker before messages are taken, possibly more than once.
+    fn attach(&self, _transport: &Arc<dyn Transport>) {}
+
     /// Called before messages are taken from a queue, possibly more than once.
     async fn begin(&self) {}
+
+    /// Called when no more messages are taken and some are under way, possibly more than once.
+    fn stopping(&self) {}
+
+    /// Waits until the service wants to end.
+    async fn retired(&self) {
+        std::future::pending().await
+    }
 
     /// Called when no more messages are taken.
     async fn finish(&self) {}

@@ -148,6 +148,8 @@ pub struct Trouble {
 #[derive(Clone)]
 pub struct Board {
     identity: Arc<Identity>,
+    /// The service's name for people, where it has changed since.
+    title: Arc<Mutex<Option<String>>>,
     state: watch::Sender<State>,
     history: Arc<Mutex<History>>,
     /// Messages that are dealt with.
@@ -176,6 +178,7 @@ impl Board {
     pub fn new(identity: Identity) -> Self {
         Self {
             identity: Arc::new(identity),
+            title: Arc::default(),
             state: watch::Sender::new(State { status: Status::New, recipe_id: None, trouble: None }),
             history: Arc::new(Mutex::new(History::new(Instant::now()))),
             active: Arc::default(),
@@ -185,6 +188,11 @@ impl Board {
     /// Who it is.
     pub fn identity(&self) -> &Identity {
         &self.identity
+    }
+
+    /// The service calls itself something else from now on.
+    pub fn rename(&self, name: &str) {
+        *self.title.lock().unwrap_or_else(PoisonError::into_inner) = Some(name.to_owned());
     }
 
     /// How it is.
@@ -321,6 +329,8 @@ impl Board {
 
     fn message(&self, state: &State) -> Outgoing {
         let Identity { host, service, class, tag } = &*self.identity;
+        let title = self.title.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let service = title.as_ref().unwrap_or(service);
         let utilization = self.history.lock().unwrap_or_else(PoisonError::into_inner).report(Instant::now());
         let mut body = Object::from_iter(
             [

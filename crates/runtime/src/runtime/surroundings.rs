@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::journal::Journal;
 use super::process::Running;
+use super::python::Interpreter;
 use super::roots::Roots;
 use zrecipe_language::site::Plugins;
 use zrecipe_project::library::Library;
@@ -26,6 +27,8 @@ pub struct Surroundings<'s> {
     pub plugins: Plugins<'s>,
     /// Settings of the project.
     pub settings: &'s Settings,
+    /// The interpreter of what is written in Python.
+    pub python: Interpreter,
     /// Recipes by name.
     pub library: Library,
     /// Outcomes of messages that are under way.

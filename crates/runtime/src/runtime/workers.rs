@@ -4,54 +4,51 @@
 //! when it has started, then from time to time while it has nothing to do. A worker that ends, does not answer, or
 //! takes too long is replaced; what it had not answered goes back to where it came from. Its standard error is logged. It
 //! ends with all that it started when the service ends, however that ends.
+//!
+//! `docs/worker-protocol.md` describes the lines. A worker of the second edition says so in its first `pong`
+//! (submodules `hello`, `notices`); it may send and subscribe on its own (`outside`).
+
+mod hello;
+mod keeper;
+mod notices;
+mod outside;
+mod plan;
+mod streams;
 
 use std::collections::{HashMap, VecDeque};
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::net::unix::pipe::Sender;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::runtime::ending::Ending;
-use crate::runtime::process::{self, Held, Streams};
-use crate::runtime::said::{MOST_LOGGED, lines, pieces, reason, whole_lines};
+use crate::runtime::process::{Held, Streams};
+use crate::runtime::said::{lines, pieces, reason};
+use zrecipe_broker::transport::Transport;
+use zrecipe_language::contract::Invocation;
 use zrecipe_language::syntax::json::read_value;
 use zrecipe_language::value::{Object, Value};
 
-/// How long to wait before a worker is started again: the first time, and at most.
-const BACK_OFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
+pub use self::hello::Hello;
+use self::keeper::Keeper;
+use self::outside::Outside;
+pub(in crate::runtime) use self::outside::about;
+pub use self::plan::Plan;
+use self::streams::{hear_answers, hear_log, write};
 
 /// How long a worker may take to end when it is told to.
 const GRACE: Duration = Duration::from_secs(2);
+
+/// The same for a worker of the second edition, which may have something to finish.
+const LONG_GRACE: Duration = Duration::from_secs(10);
 
 /// The longest answer, in bytes.
 const MOST: u64 = 64 << 20;
 
 /// How many of the last lines of its log are told of a worker that cannot be started.
 const MOST_SAID: usize = 20;
-
-/// Which workers there are to be.
-#[derive(Debug, Clone)]
-pub struct Plan {
-    /// The program and its arguments.
-    pub command: Vec<String>,
-    /// Where it runs.
-    pub directory: PathBuf,
-    /// How many there are.
-    pub count: u16,
-    /// How many questions each takes at a time.
-    pub prefetch: u16,
-    /// How long it may take to answer a question.
-    pub time_limit: Duration,
-    /// How long it may take to start.
-    pub start_limit: Duration,
-    /// How often it is asked whether it is well, and how long the answer may take.
-    pub health: Duration,
-}
 
 /// Why there is no answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,6 +59,10 @@ pub enum Fault {
     Gone(String),
     /// None can be started.
     Unstartable(Failure),
+    /// The worker has ended before it began with the question.
+    Unbegun,
+    /// The workers are to end, and none begins with the question.
+    Stopped,
 }
 
 /// How workers are.
@@ -80,6 +81,8 @@ pub struct Failure {
     pub reason: String,
     /// The last lines of its standard error.
     pub said: Vec<String>,
+    /// What to do about it, as the worker says.
+    pub hint: Option<String>,
 }
 
 /// Workers of a kind, started again whenever they end.
@@ -87,15 +90,31 @@ pub struct Workers {
     plan: Arc<Plan>,
     questions: mpsc::UnboundedSender<Question>,
     asked: Asked,
-    standing: Arc<watch::Sender<Standing>>,
-    stop: watch::Sender<bool>,
+    shared: Arc<Shared>,
     keepers: Mutex<JoinSet<()>>,
+}
+
+/// What workers of a kind have in common.
+struct Shared {
+    standing: watch::Sender<Standing>,
+    /// What the first one that was well has said of itself.
+    hello: watch::Sender<Option<Hello>>,
+    /// What the service is to be called, where a worker has said so.
+    name: watch::Sender<Option<String>>,
+    /// Whether a worker has asked for the end of the service.
+    retired: watch::Sender<bool>,
+    /// Whether no more questions are taken.
+    draining: watch::Sender<bool>,
+    stop: watch::Sender<bool>,
+    outside: Outside,
 }
 
 type Asked = Arc<tokio::sync::Mutex<mpsc::UnboundedReceiver<Question>>>;
 
 struct Question {
     text: Object,
+    /// What a worker of the second edition gets in addition.
+    more: Object,
     /// What its log lines are about.
     span: tracing::Span,
     taken: oneshot::Sender<()>,
@@ -105,15 +124,76 @@ struct Question {
 impl Workers {
     /// Workers that start when they are needed.
     pub fn new(plan: Plan) -> Self {
+        Self::of_service(plan, None)
+    }
+
+    /// The same for a service whose contract says what it may send.
+    pub fn of_service(plan: Plan, invocation: Option<Invocation>) -> Self {
         let (questions, asked) = mpsc::unbounded_channel();
+        let shared = Shared {
+            standing: watch::Sender::default(),
+            hello: watch::Sender::default(),
+            name: watch::Sender::default(),
+            retired: watch::Sender::default(),
+            draining: watch::Sender::default(),
+            stop: watch::Sender::default(),
+            outside: Outside::new(invocation),
+        };
         Self {
             plan: Arc::new(plan),
             questions,
             asked: Arc::new(tokio::sync::Mutex::new(asked)),
-            standing: Arc::default(),
-            stop: watch::Sender::new(false),
+            shared: Arc::new(shared),
             keepers: Mutex::default(),
         }
+    }
+
+    /// Starts them and waits for what the first one says of itself.
+    ///
+    /// # Errors
+    /// It could not be started.
+    pub async fn open(&self) -> Result<Hello, Failure> {
+        self.begin();
+        let late = || Failure { reason: format!("worker `{}` does not start", self.name()), said: vec![], hint: None };
+        let (mut hello, mut standing) = (self.shared.hello.subscribe(), self.shared.standing.subscribe());
+        let unwell = async {
+            let unwell = standing.wait_for(|standing| standing.unwell.is_some()).await;
+            unwell.ok().and_then(|standing| standing.unwell.clone())
+        };
+        tokio::select! {
+            biased;
+            said = hello.wait_for(Option::is_some) => said.ok().and_then(|said| said.clone()).ok_or_else(late),
+            failure = unwell => Err(failure.unwrap_or_else(late)),
+        }
+    }
+
+    /// What the first one that was well has said of itself.
+    pub fn hello(&self) -> Option<Hello> {
+        self.shared.hello.borrow().clone()
+    }
+
+    /// The broker that workers may use on their own.
+    pub fn attach(&self, transport: &Arc<dyn Transport>) {
+        self.shared.outside.attach(transport);
+    }
+
+    /// What the service is to be called, as soon as a worker says so.
+    pub fn title(&self) -> watch::Receiver<Option<String>> {
+        self.shared.name.subscribe()
+    }
+
+    /// Waits until a worker asks for the end of the service.
+    pub async fn retired(&self) {
+        if self.shared.retired.subscribe().wait_for(|retired| *retired).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        // Once is enough: whoever starts the service again asks anew.
+        self.shared.retired.send_replace(false);
+    }
+
+    /// Takes no more questions where workers know of that; what they are at, they finish.
+    pub fn drain(&self) {
+        self.shared.draining.send_replace(true);
     }
 
     /// What to call them.
@@ -124,13 +204,13 @@ impl Workers {
     /// Starts them, unless they have been.
     pub fn begin(&self) {
         let mut keepers = self.keepers.lock().unwrap_or_else(PoisonError::into_inner);
-        if keepers.is_empty() && !*self.stop.borrow() {
+        if keepers.is_empty() && !*self.shared.stop.borrow() {
             for _ in 0..self.plan.count.max(1) {
                 let keeper = Keeper {
                     plan: Arc::clone(&self.plan),
                     asked: Arc::clone(&self.asked),
-                    standing: Arc::clone(&self.standing),
-                    stop: self.stop.subscribe(),
+                    shared: Arc::clone(&self.shared),
+                    stop: self.shared.stop.subscribe(),
                 };
                 keepers.spawn(keeper.keep());
             }
@@ -139,7 +219,8 @@ impl Workers {
 
     /// Lets them end.
     pub async fn finish(&self) {
-        self.stop.send_replace(true);
+        self.shared.draining.send_replace(true);
+        self.shared.stop.send_replace(true);
         let mut keepers = std::mem::take(&mut *self.keepers.lock().unwrap_or_else(PoisonError::into_inner));
         while keepers.join_next().await.is_some() {}
     }
@@ -150,14 +231,26 @@ impl Workers {
     /// # Errors
     /// It took too long, or the worker has ended, or none can be started.
     pub async fn ask(&self, text: Object, is_patient: bool) -> Result<Value, Fault> {
+        self.ask_more(text, Object::new(), is_patient).await
+    }
+
+    /// The same; a worker of the second edition gets `more` as well.
+    ///
+    /// # Errors
+    /// As [`Workers::ask`]; or such a worker has not begun with it.
+    pub async fn ask_more(&self, text: Object, more: Object, is_patient: bool) -> Result<Value, Fault> {
         self.begin();
         let (taken, is_taken) = oneshot::channel();
         let (answer, answered) = oneshot::channel();
         let gone = |why: &str| Fault::Gone(format!("worker `{}` {why}", self.plan.name()));
-        let question = Question { text, span: tracing::Span::current(), taken, answer };
+        let question = Question { text, more, span: tracing::Span::current(), taken, answer };
         self.questions.send(question).map_err(|_| gone("is not there any more"))?;
+        let mut draining = self.shared.draining.subscribe();
+        let is_second = || self.shared.hello.borrow().as_ref().is_some_and(Hello::is_second);
         tokio::select! {
+            biased;
             _ = is_taken => answered.await.unwrap_or_else(|_| Err(gone("has ended"))),
+            () = stopped(&mut draining), if is_second() => Err(Fault::Stopped),
             failure = self.are_down(is_patient) => Err(failure.map_or_else(|| gone("does not run"), Fault::Unstartable)),
         }
     }
@@ -165,76 +258,15 @@ impl Workers {
     /// Comes back when there has been no worker for as long as one may take to start, or, to somebody who is not patient, as
     /// soon as one could not be started; why, if that is known.
     async fn are_down(&self, is_patient: bool) -> Option<Failure> {
-        let mut standing = self.standing.subscribe();
+        let mut standing = self.shared.standing.subscribe();
         loop {
             let _ = standing.wait_for(|standing| standing.up == 0).await;
             let is_decided = |now: &Standing| now.up > 0 || !is_patient && now.unwell.is_some();
             let decided = timeout(self.plan.start_limit, standing.wait_for(is_decided)).await;
             let is_up = matches!(decided, Ok(Ok(now)) if now.up > 0);
             if !is_up {
-                return self.standing.borrow().unwell.clone();
+                return self.shared.standing.borrow().unwell.clone();
             }
-        }
-    }
-}
-
-impl Plan {
-    fn name(&self) -> &str {
-        process::name(&self.command, &self.directory)
-    }
-
-    fn unstartable(&self, reason: &str) -> String {
-        process::unstartable(&self.command, &self.directory, reason)
-    }
-
-    /// Starts the program; one that is a path is found from where we are, not from where it runs.
-    async fn start(&self) -> std::io::Result<(Held, Streams)> {
-        let mut command = self.command.clone();
-        if let Some(program) = command.first_mut().filter(|program| program.contains('/')) {
-            *program = std::path::absolute(self.directory.join(&*program))?.to_string_lossy().into_owned();
-        }
-        Held::start(&command, &self.directory).await
-    }
-}
-
-/// Keeps one worker running.
-struct Keeper {
-    plan: Arc<Plan>,
-    asked: Asked,
-    standing: Arc<watch::Sender<Standing>>,
-    stop: watch::Receiver<bool>,
-}
-
-impl Keeper {
-    async fn keep(mut self) {
-        let mut pause = BACK_OFF.0;
-        loop {
-            let (was_well, reason, said) = match self.plan.start().await {
-                Ok((process, streams)) => {
-                    let mut worker = Worker::new(&self.plan, &self.standing, process, streams);
-                    match worker.work(&self.asked, &mut self.stop).await {
-                        Ok(()) => return worker.finish().await,
-                        Err(reason) => (worker.is_well, worker.give_up(reason), worker.last_lines()),
-                    }
-                }
-                Err(error) => {
-                    let how = self.plan.unstartable(&error.to_string());
-                    (false, format!("worker `{}` {how}", self.plan.name()), Vec::new())
-                }
-            };
-            if was_well {
-                pause = BACK_OFF.0;
-            }
-            if !was_well {
-                let failure = Failure { reason: reason.clone(), said };
-                self.standing.send_modify(|standing| standing.unwell = Some(failure));
-            }
-            tracing::error!("{reason}; starting again in {:.1} s", pause.as_secs_f64());
-            tokio::select! {
-                () = sleep(pause) => {}
-                () = stopped(&mut self.stop) => return,
-            }
-            pause = (pause * 2).min(BACK_OFF.1);
         }
     }
 }
@@ -252,6 +284,10 @@ enum Said {
 /// A question that a worker is at.
 struct Pending {
     deadline: Instant,
+    /// Whether the worker has begun with it, as far as it says so.
+    has_begun: bool,
+    /// Outputs that it has said before its answer.
+    parts: Vec<Value>,
     span: tracing::Span,
     answer: oneshot::Sender<Result<Value, Fault>>,
 }
@@ -259,7 +295,7 @@ struct Pending {
 /// A process.
 struct Worker<'k> {
     plan: &'k Plan,
-    standing: &'k watch::Sender<Standing>,
+    shared: &'k Arc<Shared>,
     process: Held,
     lines: mpsc::UnboundedSender<String>,
     said: mpsc::Receiver<Said>,
@@ -273,13 +309,25 @@ struct Worker<'k> {
     answered: Option<tracing::Span>,
     next: i64,
     is_well: bool,
+    hello: Hello,
+    /// Why it cannot work and what to do about it, as it says.
+    fatal: Option<(String, Option<String>)>,
+    /// Questions for this worker alone: messages of its own subscriptions.
+    own: (mpsc::UnboundedSender<Question>, mpsc::UnboundedReceiver<Question>),
+    /// What it does beside its answers.
+    errands: JoinSet<()>,
+    /// Its own subscriptions, by its number.
+    subscriptions: HashMap<i64, oneshot::Sender<()>>,
+    is_draining: bool,
+    /// When it has to have ended.
+    end_by: Option<Instant>,
     complaint: String,
     /// The last lines of its log.
     latest: VecDeque<String>,
 }
 
 impl<'k> Worker<'k> {
-    fn new(plan: &'k Plan, standing: &'k watch::Sender<Standing>, process: Held, streams: Streams) -> Self {
+    fn new(plan: &'k Plan, shared: &'k Arc<Shared>, process: Held, streams: Streams) -> Self {
         let (lines, to_write) = mpsc::unbounded_channel();
         let (saying, said) = mpsc::channel(16);
         let mut tasks = JoinSet::new();
@@ -289,7 +337,7 @@ impl<'k> Worker<'k> {
         let (heard, pending) = (Instant::now(), HashMap::new());
         let mut worker = Self {
             plan,
-            standing,
+            shared,
             process,
             lines,
             said,
@@ -300,6 +348,13 @@ impl<'k> Worker<'k> {
             answered: None,
             next: 1,
             is_well: false,
+            hello: Hello::default(),
+            fatal: None,
+            own: mpsc::unbounded_channel(),
+            errands: JoinSet::new(),
+            subscriptions: HashMap::new(),
+            is_draining: false,
+            end_by: None,
             complaint: String::new(),
             latest: VecDeque::new(),
         };
@@ -312,10 +367,13 @@ impl<'k> Worker<'k> {
     /// # Errors
     /// Why it cannot go on.
     async fn work(&mut self, asked: &Asked, stop: &mut watch::Receiver<bool>) -> Result<(), String> {
+        let mut draining = self.shared.draining.subscribe();
         loop {
             let deadlines = self.pending.values().map(|pending| pending.deadline).chain(self.ping);
             let due = deadlines.min().unwrap_or(self.heard + self.plan.health);
-            let has_room = self.is_well && self.pending.len() < usize::from(self.plan.prefetch.max(1));
+            let room = self.hello.prefetch().unwrap_or(self.plan.prefetch).max(1);
+            let has_room = self.is_well && !self.is_draining && self.pending.len() < usize::from(room);
+            let can_drain = self.hello.is_second() && !self.is_draining;
             tokio::select! {
                 biased;
                 said = self.said.recv() => match said {
@@ -325,10 +383,18 @@ impl<'k> Worker<'k> {
                         let most = MOST >> 20;
                         return Err(format!("worker `{}` answers with a line of more than {most} MiB", self.plan.name()));
                     }
+                    Some(Said::End) | None if self.is_draining => return Ok(()),
                     Some(Said::End) | None => return Err(self.end().await),
                 },
-                () = stopped(stop) => return Ok(()),
+                () = stopped(stop), if !can_drain && self.end_by.is_none() => {
+                    let grace = if self.is_draining { LONG_GRACE } else { Duration::ZERO };
+                    self.end_by = Some(Instant::now() + grace);
+                }
+                () = sleep_until(self.end_by.unwrap_or_else(Instant::now)), if self.end_by.is_some() => return Ok(()),
+                () = stopped(&mut draining), if can_drain => self.drain(),
                 () = sleep_until(due) => self.look()?,
+                Some(question) = self.own.1.recv(), if self.is_well => self.pass_on(question),
+                Some(_) = self.errands.join_next() => {}
                 question = take(asked), if has_room => match question {
                     Some(question) => self.pass_on(question),
                     None => return Ok(()),
@@ -341,10 +407,14 @@ impl<'k> Worker<'k> {
         let id = self.number();
         let mut text = Object::from_iter([("id".to_owned(), Value::from(id))]);
         text.extend(question.text);
+        if self.hello.is_second() {
+            text.extend(question.more);
+        }
         let _ = self.lines.send(Value::Object(text).to_json());
         let _ = question.taken.send(());
         let deadline = Instant::now() + self.plan.time_limit;
-        self.pending.insert(id, Pending { deadline, span: question.span, answer: question.answer });
+        let (has_begun, parts) = (!self.hello.begins, Vec::new());
+        self.pending.insert(id, Pending { deadline, has_begun, parts, span: question.span, answer: question.answer });
     }
 
     fn number(&mut self) -> i64 {
@@ -365,15 +435,17 @@ impl<'k> Worker<'k> {
         if number("pong").is_some() {
             self.ping = None;
             if !self.is_well {
-                self.is_well = true;
-                self.standing.send_modify(|standing| *standing = Standing { up: standing.up + 1, unwell: None });
+                self.welcome(&said);
             }
+            return;
+        }
+        if self.notice(&said) {
             return;
         }
         match number("id").and_then(|id| self.pending.remove(&id)) {
             // Whoever has asked may be gone.
             Some(pending) => {
-                let _ = pending.answer.send(Ok(said));
+                let _ = pending.answer.send(Ok(with_parts(said, pending.parts)));
                 self.answered = Some(pending.span);
             }
             None => {
@@ -391,11 +463,6 @@ impl<'k> Worker<'k> {
             }
             self.latest.extend(pieces(line).next());
         }
-    }
-
-    /// What it has written to its log last, in order.
-    fn last_lines(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.latest).into()
     }
 
     /// A log line; about a message if it can only be about that one.
@@ -442,31 +509,53 @@ impl<'k> Worker<'k> {
             Ok(_) => "was killed".to_owned(),
             Err(_) => "has closed its standard output".to_owned(),
         };
+        if let Some((reason, _)) = &self.fatal {
+            return format!("worker `{}` cannot work: {reason}", self.plan.name());
+        }
         let complaint = if self.complaint.is_empty() { String::new() } else { format!(": {}", self.complaint) };
         format!("worker `{}` {how}{complaint}", self.plan.name())
     }
 
-    /// Gives back what it had not answered.
-    fn give_up(&mut self, reason: String) -> String {
+    /// Gives back what it had not answered. Why it has ended.
+    fn give_up(&mut self, reason: String) -> Failure {
         for (_, pending) in self.pending.drain() {
-            let _ = pending.answer.send(Err(Fault::Gone(reason.clone())));
+            let fault = if pending.has_begun { Fault::Gone(reason.clone()) } else { Fault::Unbegun };
+            let _ = pending.answer.send(Err(fault));
         }
-        reason
+        let hint = self.fatal.take().and_then(|(_, hint)| hint);
+        Failure { reason, said: std::mem::take(&mut self.latest).into(), hint }
     }
 
     /// Lets it end by itself: there is nothing more for it.
-    async fn finish(mut self) {
+    async fn finish(mut self, stop: &mut watch::Receiver<bool>) {
         (self.lines, _) = mpsc::unbounded_channel();
+        for (_, pending) in self.pending.drain() {
+            let fault = if self.is_draining { Fault::Stopped } else { Fault::Gone("the service has ended".to_owned()) };
+            let _ = pending.answer.send(Err(fault));
+        }
         let _ = timeout(GRACE, self.process.ending()).await;
+        // Nobody starts it again before the end.
+        stopped(stop).await;
     }
 }
 
 impl Drop for Worker<'_> {
     fn drop(&mut self) {
         if self.is_well {
-            self.standing.send_modify(|standing| standing.up -= 1);
+            self.shared.standing.send_modify(|standing| standing.up -= 1);
         }
     }
+}
+
+/// An answer with what was said before it.
+fn with_parts(mut said: Value, mut parts: Vec<Value>) -> Value {
+    if let (Value::Object(answer), false) = (&mut said, parts.is_empty()) {
+        if let Some(Value::Array(outputs)) = answer.get("outputs") {
+            parts.extend(outputs.iter().cloned());
+        }
+        answer.insert("outputs".to_owned(), Value::Array(parts));
+    }
+    said
 }
 
 async fn stopped(stop: &mut watch::Receiver<bool>) {
@@ -481,78 +570,6 @@ async fn take(asked: &Asked) -> Option<Question> {
         match asked.recv().await {
             Some(question) if question.answer.is_closed() => {}
             question => return question,
-        }
-    }
-}
-
-async fn write(mut stdin: Sender, mut lines: mpsc::UnboundedReceiver<String>) {
-    while let Some(mut line) = lines.recv().await {
-        line.push('\n');
-        // A worker that does not read any more is heard of when it ends.
-        if stdin.write_all(line.as_bytes()).await.is_err() {
-            return;
-        }
-    }
-}
-
-/// Passes answers on, and says when there are no more, or one is too long.
-async fn hear_answers(stream: impl AsyncRead + Unpin, said: mpsc::Sender<Said>) {
-    let mut stream = BufReader::new(stream);
-    loop {
-        let mut line = Vec::new();
-        let read = (&mut stream).take(MOST).read_until(b'\n', &mut line).await;
-        if line.len() as u64 == MOST {
-            let _ = said.send(Said::Endless).await;
-            return;
-        }
-        if !matches!(read, Ok(1..)) || said.send(Said::Answer(line)).await.is_err() {
-            break;
-        }
-    }
-    let _ = said.send(Said::End).await;
-}
-
-/// Passes on what is written to a log, by whole lines unless they are too long.
-async fn hear_log(stream: impl AsyncRead + Unpin, said: mpsc::Sender<Said>) {
-    let mut stream = BufReader::with_capacity(MOST_LOGGED, stream);
-    let mut text = Vec::new();
-    loop {
-        let read = stream.fill_buf().await.unwrap_or_default();
-        let count = read.len();
-        text.extend_from_slice(read);
-        stream.consume(count);
-        let whole = match whole_lines(&text) {
-            _ if count == 0 => text.len(),
-            0 if text.len() >= MOST_LOGGED => text.len(),
-            whole => whole,
-        };
-        let lines: Vec<u8> = text.drain(..whole).collect();
-        if !lines.is_empty() && said.send(Said::Complaint(lines)).await.is_err() || count == 0 {
-            return;
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn logs_are_heard_by_lines() {
-        let long = "x".repeat(MOST_LOGGED + 10);
-        for (text, expected) in [
-            ("10%\r20%\r\nlast", vec!["10%\r20%\r\n", "last"]),
-            ("", vec![]),
-            // One that does not end is passed on before it is all there.
-            (long.as_str(), vec![&long[..MOST_LOGGED], "xxxxxxxxxx"]),
-        ] {
-            let (saying, mut said) = mpsc::channel(16);
-            hear_log(text.as_bytes(), saying).await;
-            let mut heard = Vec::new();
-            while let Some(Said::Complaint(text)) = said.recv().await {
-                heard.push(String::from_utf8(text).expect("is text"));
-            }
-            assert_eq!(heard, expected);
         }
     }
 }

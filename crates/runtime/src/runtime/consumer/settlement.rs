@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use super::{Consumer, MAX_RETRIES, REFUSED};
 use crate::runtime::said::ending;
 use crate::runtime::{Event, Job, Outcome, Service, StepResult};
-use zrecipe_broker::message::{Envelope, Output};
+use zrecipe_broker::message::{Destination, Envelope, Output, Way, own_messages};
 use zrecipe_broker::transport::{Settlement, Verdict};
 use zrecipe_language::report::printable;
 use zrecipe_language::secret::hidden_text;
@@ -37,7 +37,7 @@ impl Consumer {
             Outcome::Done { outputs, result, detail } => {
                 let sent = match &job.envelope {
                     Some(envelope) => envelope.advance(id, outputs, self.service.default_channel()),
-                    None => Ok(Vec::new()),
+                    None => Ok(own_messages(id, outputs)),
                 };
                 let dropped = self.dropped(job, outputs);
                 (note.outputs, note.dropped, note.detail) = (outputs, &dropped, detail);
@@ -47,9 +47,11 @@ impl Consumer {
                         dead(unheard(*result, detail), note)
                     }
                     Ok(messages) => {
-                        let note = Some(note.write(result.as_str()));
+                        let is_checkpoint = outputs.iter().any(Output::is_checkpoint);
+                        let outcome = if is_checkpoint { "checkpoint" } else { result.as_str() };
+                        let note = Some(note.write(outcome));
                         let settlement = Settlement { verdict: Verdict::Accept, outputs: messages, note };
-                        (settlement, result.as_str(), reason_in(detail))
+                        (settlement, outcome, reason_in(detail))
                     }
                     Err(error) => dead(error.to_string(), note),
                 }
@@ -102,11 +104,14 @@ impl Consumer {
         let is_misspelt = |channel: Option<&str>| match (contract, channel) {
             (_, None) => has_named_channels(envelope),
             (Some(contract), Some(name)) if contract.channels.is_some() => !contract.promises(name),
+            // A Python class sends on channels that a step may leave out.
+            (Some(contract), Some(_)) if contract.invocation.as_ref().is_some_and(|run| run.python.is_some()) => false,
             // It promises no channel by name: those that the step connects are all that are known.
             (Some(_), Some(_)) => has_named_channels(envelope),
             (None, Some(_)) => false,
         };
-        let channels = outputs.iter().map(|output| output.channel.as_deref());
+        let on_channels = outputs.iter().filter(|output| output.is_on_channel());
+        let channels = on_channels.map(|output| output.channel.as_deref());
         let dropped = channels.filter(|channel| {
             envelope.targets(*channel, default_channel).is_empty() && is_misspelt(channel.or(default_channel))
         });
@@ -117,7 +122,7 @@ impl Consumer {
     fn warn_of_unfit(&self, outputs: &[Output]) {
         let Some(contract) = self.service.contract() else { return };
         let fault = |output: &Output| contract.output_fault(output.channel.as_deref(), &output.payload);
-        for fault in outputs.iter().filter_map(fault) {
+        for fault in outputs.iter().filter(|output| output.is_on_channel()).filter_map(fault) {
             tracing::warn!("it sends {fault}");
             let _ = self.events.send(Event::Warning(format!("service {} sends {fault}", self.service.name())));
         }
@@ -127,7 +132,7 @@ impl Consumer {
     fn warn_of_dropped(&self, envelope: &Envelope, outputs: &[Output]) {
         if has_named_channels(envelope)
             && self.service.default_channel().is_none()
-            && outputs.iter().any(|output| output.channel.is_none())
+            && outputs.iter().any(|output| output.is_on_channel() && output.channel.is_none())
         {
             let (service, step) = (self.service.name(), envelope.pointer);
             tracing::warn!("it sends without a channel name, and the step has only named channels: dropped");
@@ -184,11 +189,16 @@ impl Note<'_> {
             .outputs
             .iter()
             .map(|output| {
-                let targets = self
-                    .job
-                    .envelope
-                    .as_ref()
-                    .map(|envelope| envelope.targets(output.channel.as_deref(), default_channel));
+                let envelope = self.job.envelope.as_ref();
+                let targets = match &output.sending.way {
+                    Way::Channel => {
+                        envelope.map(|envelope| envelope.targets(output.channel.as_deref(), default_channel))
+                    }
+                    Way::Checkpoint => envelope.map(|envelope| vec![Value::from(envelope.pointer)]),
+                    Way::Own { destination: Destination::Queue(name) | Destination::Topic(name), .. } => {
+                        Some(vec![Value::from(name.as_str())])
+                    }
+                };
                 Value::from([
                     ("channel", channel(output)),
                     ("to", Value::Array(targets.unwrap_or_default())),

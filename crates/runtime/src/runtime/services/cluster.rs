@@ -26,7 +26,7 @@ use crate::runtime::surroundings::{Surroundings, Why};
 use crate::runtime::{Job, Outcome, Service};
 use zrecipe_broker::message::{Envelope, Output, message_id};
 use zrecipe_language::contract::Contracts;
-use zrecipe_language::value::{Object, Value};
+use zrecipe_language::value::Value;
 
 /// The queue it listens on.
 const QUEUE: &str = "cluster.submission";
@@ -196,11 +196,7 @@ impl Service for Cluster {
             Ok(number) => {
                 tracing::info!("submitted as job {number}");
                 let payload = Value::from([("jobid", number)]);
-                Outcome::done(vec![Output {
-                    channel: Some("job_submitted".to_owned()),
-                    payload,
-                    headers: Object::new(),
-                }])
+                Outcome::done(vec![Output::on("job_submitted", payload)])
             }
             Err(Fault::Job(reason)) => Outcome::Bad { reason },
             Err(Fault::World(reason)) => Outcome::Later { reason, after: job.back_off(RETRY) },

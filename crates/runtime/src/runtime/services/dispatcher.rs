@@ -27,6 +27,7 @@ use crate::runtime::ask::{Answer, ask};
 use crate::runtime::ending::Ending;
 use crate::runtime::pressure::Obstacle;
 use crate::runtime::process;
+use crate::runtime::python::Interpreter;
 use crate::runtime::said;
 use crate::runtime::surroundings::{Scope, Surroundings, Why};
 use crate::runtime::workers::{Failure, Fault, Plan, Workers};
@@ -99,6 +100,7 @@ impl Section for Dispatching {
         for decider in self.ready.iter_mut().chain(&mut self.filters) {
             match decider {
                 Decider::Program(command) | Decider::Worker { worker: command } => command.relative_to(directory),
+                Decider::EntryPoint { .. } => {}
             }
         }
     }
@@ -108,7 +110,7 @@ impl Section for Dispatching {
 /// with `{"id", "ready": true}`, `{"id", "request"}`, `{"id", "bad": "reason"}` or `{"id", "later": "reason"}`, and to
 /// `{"ping": 1}` with `{"pong": 1}`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(untagged, deny_unknown_fields, expecting = "a program is a list of texts, or `{ worker = [\"program\"] }`")]
+#[serde(untagged, deny_unknown_fields, expecting = "a program is a list of texts, `{ worker = [\"program\"] }` or `{ entry-point = \"name\" }`")]
 #[schemars(rename = "decider")]
 pub enum Decider {
     /// Started for each request.
@@ -117,6 +119,12 @@ pub enum Decider {
     Worker {
         /// The program.
         worker: Command,
+    },
+    /// A function that a Python package registers.
+    #[serde(rename_all = "kebab-case")]
+    EntryPoint {
+        /// Its name in the group `zocalo.services.dispatcher.filters`, or `zocalo.services.dispatcher.ready_for_processing`.
+        entry_point: String,
     },
 }
 
@@ -137,14 +145,16 @@ enum Voice {
 }
 
 impl Voice {
-    fn new(decider: &Decider, limit: Duration) -> Self {
-        let command = match decider {
+    /// `job` is what the bridge is to do with a Python function: `filter` or `ready`.
+    fn new(decider: &Decider, limit: Duration, job: &str, python: &Interpreter) -> Self {
+        let (name, command) = match decider {
             Decider::Program(command) => return Self::Program(command.0.clone()),
-            Decider::Worker { worker } => worker.0.clone(),
+            Decider::Worker { worker } => (None, worker.0.clone()),
+            Decider::EntryPoint { entry_point: name } => (Some(name.clone()), python.command(job, name)),
         };
         let (start_limit, health) = (START, HEALTH);
         let directory = PathBuf::from(".");
-        let plan = Plan { command, directory, count: 1, prefetch: 1, time_limit: limit, start_limit, health };
+        let plan = Plan { name, command, directory, count: 1, prefetch: 1, time_limit: limit, start_limit, health };
         Self::Worker(Workers::new(plan))
     }
 
@@ -155,6 +165,7 @@ impl Voice {
         let said = workers.ask(question, true).await.map_err(|fault| match fault {
             Fault::TooLong => Refusal::World(format!("worker `{name}` took too long")),
             Fault::Gone(reason) | Fault::Unstartable(Failure { reason, .. }) => Refusal::World(reason),
+            Fault::Unbegun | Fault::Stopped => Refusal::World(format!("worker `{name}` has ended")),
         })?;
         let understand = || {
             let answer = said::Answer::read(&said, &[key, "bad", "later"])?;
@@ -179,9 +190,9 @@ fn make(surroundings: &Surroundings<'_>) -> Result<Arc<dyn Service>, Why> {
     Ok(Arc::new(match surroundings.scope {
         // A run on this machine is dispatched as it was checked: filters and logbook belong to the site.
         Scope::Run => dispatcher,
-        Scope::Site => {
-            dispatcher.with_policy(surroundings.settings.section()?).with_logbook(surroundings.storage(LOGBOOK))
-        }
+        Scope::Site => dispatcher
+            .with_policy(surroundings.settings.section()?, &surroundings.python)
+            .with_logbook(surroundings.storage(LOGBOOK)),
     }))
 }
 
@@ -206,11 +217,13 @@ impl Dispatcher {
 
     /// Does as a site wants it.
     #[must_use]
-    pub fn with_policy(mut self, policy: Dispatching) -> Self {
-        let voices =
-            |deciders: &[Decider]| deciders.iter().map(|decider| Voice::new(decider, *policy.time_limit)).collect();
-        self.ready = Arc::new(voices(&policy.ready));
-        self.filters = Arc::new(voices(&policy.filters));
+    pub fn with_policy(mut self, policy: Dispatching, python: &Interpreter) -> Self {
+        let limit = *policy.time_limit;
+        let voices = |deciders: &[Decider], job| {
+            deciders.iter().map(|decider| Voice::new(decider, limit, job, python)).collect()
+        };
+        self.ready = Arc::new(voices(&policy.ready, "ready"));
+        self.filters = Arc::new(voices(&policy.filters, "filter"));
         self.policy = policy;
         self
     }

@@ -356,9 +356,5 @@ fn outcome(result: Value) -> Outcome {
         _ => StepResult::Failed,
     };
     let detail = if step == StepResult::Succeeded { Value::Null } else { payload.clone() };
-    Outcome::Done {
-        outputs: vec![Output { channel: Some(channel), payload, headers: Object::new() }],
-        result: step,
-        detail,
-    }
+    Outcome::Done { outputs: vec![Output::new(Some(channel), payload)], result: step, detail }
 }
