@@ -12,7 +12,11 @@ use clap::{CommandFactory as _, Parser};
 use zrecipe_language::guard;
 
 pub mod absent;
+#[cfg(feature = "runtime")]
+pub mod answers;
 pub mod arguments;
+#[cfg(feature = "runtime")]
+pub mod bridged;
 #[cfg(feature = "runtime")]
 pub mod broker;
 pub mod checks;

@@ -133,6 +133,11 @@ impl Environment {
         Ok(variables)
     }
 
+    /// The names of the site environments.
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+
     /// Where recipes are looked up in it.
     pub fn library(&self, session: &Session) -> Library {
         let directory = self.storage("zocalo.recipe_directory");

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::sync::{mpsc, watch};
 
+use super::bridged;
 use super::error::Error;
 use super::executor::interrupted;
 use super::output::print;
@@ -21,21 +22,31 @@ use zrecipe_runtime::runtime::services;
 use zrecipe_runtime::runtime::surroundings::{Scope, Surroundings};
 use zrecipe_runtime::runtime::{Event, Service};
 
-/// The services of a run on this machine.
+/// Services of a run, and what they tell.
+pub struct Crew {
+    services: Vec<Arc<dyn Service>>,
+    events: mpsc::UnboundedSender<Event>,
+    received: mpsc::UnboundedReceiver<Event>,
+}
+
+impl Crew {
+    /// Whether one of them deals with the messages of a queue.
+    pub fn serves(&self, queue: &str) -> bool {
+        self.services.iter().any(|service| service.serves(queue))
+    }
+}
+
+/// The services of a run on this machine; those that are Python classes have started.
 ///
 /// # Errors
-/// The recipe directories cannot be told.
-pub fn services(
-    session: &Session,
-    runs: &Runs,
-    run: &Run,
-    places: usize,
-    events: &mpsc::UnboundedSender<Event>,
-) -> Result<Vec<Arc<dyn Service>>, Error> {
+/// The recipe directories cannot be told, or a Python class of the run cannot be started.
+pub async fn crew(session: &Session, runs: &Runs, run: &Run, places: usize) -> Result<Crew, Error> {
+    let python = bridged::interpreter(session, &[]);
     let surroundings = Surroundings {
         scope: Scope::Run,
         plugins: Plugins::new(),
         settings: &session.settings,
+        python: python.clone(),
         library: session.library()?,
         journal: runs.journal(),
         state: session.state_directory()?,
@@ -43,11 +54,32 @@ pub fn services(
         places,
         variables: Vec::new(),
     };
+    let (events, received) = mpsc::unbounded_channel();
     let mut services = services::of_run(&surroundings)?;
-    for program in session.contracts()?.programs().cloned().filter_map(Foreign::new) {
-        services.push(Arc::new(program.watched(events.clone())));
+    let contracts = session.contracts()?;
+    for contract in contracts.programs() {
+        let Some(program) = Foreign::new(Arc::clone(contract), &python) else { continue };
+        let program = program.watched(events.clone());
+        if run.plan.queues.iter().any(|queue| program.serves(queue)) {
+            bridged::open(&program, &python).await?;
+        }
+        services.push(Arc::new(program));
     }
-    Ok(services)
+    let mut crew = Crew { services, events, received };
+    for (_, name) in &run.plan.steps {
+        if run.plan.queues.iter().all(|queue| crew.serves(queue)) {
+            break;
+        }
+        let watched = |service: Foreign| service.watched(crew.events.clone());
+        match bridged::by_name(name, contracts, &python, watched).await {
+            Ok(Some(service)) => crew.services.push(Arc::new(service)),
+            Ok(None) => {}
+            // Then nobody has a service in Python here.
+            Err(error) if error.message().starts_with("the Python interpreter") => break,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(crew)
 }
 
 /// How many steps run at a time when nothing else is said.
@@ -76,9 +108,23 @@ pub async fn work_on(
     known: &[Report],
     show: fn(&str) -> Result<(), Error>,
 ) -> Result<(), Error> {
+    work_with(crew(session, runs, run, places).await?, runs, run, places, known, show).await
+}
+
+/// The same with services that have been made.
+///
+/// # Errors
+/// As [`work`].
+pub async fn work_with(
+    crew: Crew,
+    runs: &Runs,
+    run: &Run,
+    places: usize,
+    known: &[Report],
+    show: fn(&str) -> Result<(), Error>,
+) -> Result<(), Error> {
     let (stop, stopped) = watch::channel(false);
-    let (events, received) = mpsc::unbounded_channel();
-    let services = services(session, runs, run, places, &events)?;
+    let Crew { services, events, received } = crew;
     runs.tidy().await?;
     let signals = tokio::spawn(async move {
         interrupted().await;

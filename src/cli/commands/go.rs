@@ -1,13 +1,17 @@
 //! `zrecipe go`: a processing request to the dispatcher of a site.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use crate::cli::answers::{self, Answers, Awaited};
 use crate::cli::broker::EnvironmentArgs;
 use crate::cli::executor::block_on;
 use crate::cli::submit::{Target, headers, refusal, send};
 use crate::cli::{Error, LevelArgs, Session, print, say, split, with_guid};
-use zrecipe_broker::message::Outgoing;
-use zrecipe_broker::transport;
+use zrecipe_broker::message::{Outgoing, Request};
+use zrecipe_broker::transport::{self, Endpoint};
+use zrecipe_language::bind::merge;
+use zrecipe_language::compile::Compilation;
 use zrecipe_language::secret::hidden;
 use zrecipe_language::value::{Object, Value};
 use zrecipe_runtime::ops::drop_files;
@@ -55,6 +59,13 @@ pub struct Args {
     /// Check everything, look for the queue at the broker, and send nothing.
     #[arg(long)]
     dry_run: bool,
+    /// Wait for the payload that a step of this run receives, or that is sent on a channel of this run, and print it as a
+    /// line of JSON after the recipe ID. The recipe must be on this machine; it travels with the request.
+    #[arg(long, value_name = "CHANNEL|STEP", conflicts_with_all = ["drop", "dry_run", "reprocessing"])]
+    wait: Option<String>,
+    /// Maximum seconds for `--wait`.
+    #[arg(long, value_name = "SECONDS", requires = "wait", value_parser = seconds)]
+    timeout: Option<Duration>,
     /// Show the request on standard error.
     #[arg(short, long)]
     verbose: bool,
@@ -77,7 +88,12 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
     let (parameters, id) = with_guid(parameters(args)?);
     let target = Target::new(session, &args.environment.environments)?;
     let files: Vec<String> = args.file.iter().cloned().collect();
-    let (request, _) = target.request(&files, &args.recipes, parameters, &args.levels.read(session)?)?;
+    let (mut request, compiled) = target.request(&files, &args.recipes, parameters, &args.levels.read(session)?)?;
+    let queue = answers::queue();
+    if let Some(awaited) = &args.wait {
+        carry(&mut request, &compiled);
+        answers::tap(&mut request, &Awaited::read(awaited), &queue, session.contracts()?)?;
+    }
     if args.verbose {
         say(&hidden("", request.to_value()).to_json_pretty());
     }
@@ -88,6 +104,9 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
     }
     let endpoint = target.broker()?;
     let place = endpoint.place();
+    if args.wait.is_some() {
+        return wait(args, &*endpoint, message, (queue, id));
+    }
     match block_on(async { Ok(send(&*endpoint, vec![message.clone()], args.dry_run).await) })? {
         Ok(()) if args.dry_run => {
             say(&format!("would submit {} to {place}", title(args)));
@@ -110,6 +129,37 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
         }
         Err(error) => Err(refusal(error)),
     }
+}
+
+/// Lets the request carry all its recipes.
+fn carry(request: &mut Request, compiled: &[Compilation]) {
+    if compiled.len() == request.recipes.len() + usize::from(request.custom_recipe.is_some()) {
+        request.custom_recipe = Some(merge(compiled.iter().map(|compilation| compilation.recipe.to_value())));
+        request.recipes.clear();
+    } else {
+        // Something of it is with the dispatcher alone.
+        request.custom_recipe = None;
+    }
+}
+
+/// Sends the request and waits for its answer.
+fn wait(args: &Args, endpoint: &dyn Endpoint, message: Outgoing, (queue, id): (String, String)) -> Result<(), Error> {
+    let place = endpoint.place();
+    block_on(async {
+        let broker = endpoint.connect("go").await?;
+        let mut answers = Answers::open(&*broker, queue).await?;
+        broker.send(vec![message]).await.map_err(refusal)?;
+        say(&format!("submitted {} to {place}", title(args)));
+        print(&(id + "\n"))?;
+        let answer = answers.first(&broker, args.timeout).await;
+        let _ = broker.close().await;
+        print(&(answer?.to_json() + "\n"))
+    })
+}
+
+fn seconds(text: &str) -> Result<Duration, &'static str> {
+    let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    seconds.ok_or("a time limit is a number of seconds")
 }
 
 /// Keeps what could not be sent, where the site has a place for it.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::cli::executor::block_on;
-use crate::cli::progress::{default_places, services, work};
+use crate::cli::progress::{crew, default_places, work_with};
 use crate::cli::submit::{Target, connect, headers, refusal};
 use crate::cli::{Error, ParameterArgs, Session, follow, print, say, with_guid};
 use zrecipe_broker::message::{Destination, REQUEST_QUEUE, Request};
@@ -75,16 +75,19 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
     block_on(async {
         let runs = Runs::open(&state).await?;
         let run = runs.begin(plan).await?;
-        // These are only asked.
-        let nobody = tokio::sync::mpsc::unbounded_channel().0;
-        let services = services(session, &runs, &run, places, &nobody)?;
-        let serves = |queue: &str| services.iter().any(|service| service.serves(queue));
-        if let Err(error) = all_served(&compiled, &run.plan.request.parameters, serves) {
-            run.forget().await?;
-            return Err(error);
-        }
+        let found = crew(session, &runs, &run, places).await.and_then(|crew| {
+            all_served(&compiled, &run.plan.request.parameters, |queue| crew.serves(queue))?;
+            Ok(crew)
+        });
+        let crew = match found {
+            Ok(crew) => crew,
+            Err(error) => {
+                run.forget().await?;
+                return Err(error);
+            }
+        };
         say(&format!("run {} of {}", run.plan.id, run.plan.title));
-        work(session, &runs, &run, places).await
+        work_with(crew, &runs, &run, places, &[], print).await
     })
 }
 
@@ -171,5 +174,5 @@ fn all_served(compiled: &[Compilation], parameters: &Object, serves: impl Fn(&st
     lines.iter().for_each(|line| say(line));
     let message = "the recipe would not come to its end, so it was not started";
     Err(Error::new(message)
-        .hint(format!("`zrecipe run` serves {}, and the queues of contracts with `run`", built_in())))
+        .hint(format!("`zrecipe run` serves {}, the queues of contracts with `run`, and those of Python services whose entry point has the name of the step's `service`", built_in())))
 }

@@ -15,13 +15,13 @@ macro_rules! schemas {
 schemas! {
     "broker", "contract", "recipe", "report", "settings", "site", "site/graylog", "site/jmx", "site/logging",
     "site/opentelemetry", "site/pika", "site/rabbitmqapi", "site/slurm", "site/smtp", "site/stomp", "site/storage",
-    "site/transport",
+    "site/transport", "worker",
 }
 
 /// Print a JSON Schema, for editors and other tools
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// `recipe`, `contract`, `site`, `broker`, `settings`, `report`, or the plugin of a site as `site/storage`;
+    /// `recipe`, `contract`, `site`, `broker`, `settings`, `report`, `worker`, or the plugin of a site as `site/storage`;
     /// without it all names are listed.
     #[arg(value_name = "NAME")]
     name: Option<String>,

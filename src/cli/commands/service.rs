@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
+use crate::cli::bridged;
 use crate::cli::broker::{Environment, EnvironmentArgs};
 use crate::cli::executor::block_on;
 use crate::cli::progress::default_places;
@@ -23,6 +24,7 @@ use zrecipe_runtime::runtime::health::{self, Broker, Health};
 use zrecipe_runtime::runtime::instance::Instance;
 use zrecipe_runtime::runtime::journal::Journal;
 use zrecipe_runtime::runtime::metrics::Metrics;
+use zrecipe_runtime::runtime::python::Interpreter;
 use zrecipe_runtime::runtime::services;
 use zrecipe_runtime::runtime::status::{Board, Identity, Status, host_id, hostname};
 use zrecipe_runtime::runtime::surroundings::{Scope, Surroundings};
@@ -33,7 +35,9 @@ use zrecipe_runtime::telemetry::{Guard, Logging};
 fn built_in() -> String {
     let names: Vec<&str> = services::SERVICES.iter().map(|entry| entry.name).collect();
     let names = names.join(", ");
-    format!("The service to start: {names}, or one whose contract says how it is run (repeatable)")
+    format!(
+        "The service to start: {names}, one whose contract says how it is run, or the entry point of a Python service (repeatable)"
+    )
 }
 
 /// Take messages from a broker and let services deal with them
@@ -88,11 +92,14 @@ const FAREWELL: Duration = Duration::from_secs(15);
 /// See [`crate::cli`].
 pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
     let environment = args.environment.read(session)?;
-    let services = services(args, session, &environment)?;
     let journal = environment.journal(session)?;
     block_on(async {
         let guard = log(args, session, &environment);
-        let served = serve(args, &environment, services, journal).await;
+        let served = async {
+            let services = services(args, session, &environment).await?;
+            serve(args, &environment, services, journal).await
+        };
+        let served = served.await;
         guard.finish();
         served
     })
@@ -115,7 +122,7 @@ fn address(text: &str) -> Result<SocketAddr, String> {
 /// Each service and the queues it is to take messages from.
 type Served = Vec<(Arc<dyn Service>, Vec<String>)>;
 
-fn services(args: &Args, session: &Session, environment: &Environment) -> Result<Served, Error> {
+async fn services(args: &Args, session: &Session, environment: &Environment) -> Result<Served, Error> {
     let mut served = Served::new();
     let given = args.contracts.iter().map(|path| session.contract(path)).collect::<Result<Vec<_>, _>>()?;
     let given = Contracts::new(given);
@@ -128,8 +135,14 @@ fn services(args: &Args, session: &Session, environment: &Environment) -> Result
                 let mut programs = given.programs().chain(settled.programs());
                 let is_meant = |known: &String| known.eq_ignore_ascii_case(name);
                 let contract = programs.find(|contract| contract.names.iter().any(is_meant));
-                let service = contract.and_then(|contract| Foreign::new(Arc::clone(contract)));
-                Arc::new(service.ok_or_else(|| unknown(name, &[&given, settled]))?)
+                let python = &surroundings.python;
+                match contract.and_then(|contract| Foreign::new(Arc::clone(contract), python)) {
+                    Some(service) => {
+                        bridged::open(&service, python).await?;
+                        Arc::new(service)
+                    }
+                    None => Arc::new(registered(name, &given, settled, python).await?),
+                }
             }
         };
         if served.iter().any(|(other, _)| other.name() == service.name()) {
@@ -139,7 +152,7 @@ fn services(args: &Args, session: &Session, environment: &Environment) -> Result
             [] => service.queues(),
             given => given.iter().filter(|queue| service.serves(queue)).cloned().collect(),
         };
-        if queues.is_empty() {
+        if queues.is_empty() && !(args.queues.is_empty() && service.works_without_queues()) {
             let message = format!("service `{name}` takes messages from none of these queues");
             return Err(Error::new(message).hint(format!("its own is `{}`", service.queues().join("`, `"))));
         }
@@ -158,6 +171,7 @@ fn surroundings<'s>(session: &'s Session, environment: &'s Environment) -> Resul
         scope: Scope::Site,
         plugins: environment.plugins(),
         settings: &session.settings,
+        python: bridged::interpreter(session, environment.names()),
         library: environment.library(session),
         journal: environment.journal(session)?,
         state,
@@ -165,6 +179,28 @@ fn surroundings<'s>(session: &'s Session, environment: &'s Environment) -> Resul
         places: default_places(),
         variables: environment.variables(session)?,
     })
+}
+
+/// The service that a Python package registers under this name.
+async fn registered(
+    name: &str,
+    given: &Contracts,
+    settled: &Contracts,
+    python: &Interpreter,
+) -> Result<Foreign, Error> {
+    let contracts = [given, settled];
+    match bridged::by_name(name, settled, python, |service| service).await {
+        Ok(Some(service)) => Ok(service),
+        Ok(None) => Err(unknown(name, &contracts)
+            .hint(format!("no Python package of `{}` registers a service of this name", python.program()))),
+        // It may be no service of Python at all.
+        Err(error) if error.message().starts_with("the Python interpreter") => {
+            let other =
+                unknown(name, &contracts).hint(format!("Python services were not searched: {}", error.message()));
+            Err(error.hints().iter().fold(other, |other, hint| other.hint(hint.clone())))
+        }
+        Err(error) => Err(error),
+    }
 }
 
 fn unknown(name: &str, contracts: &[&Contracts]) -> Error {
@@ -215,10 +251,11 @@ async fn serve(args: &Args, environment: &Environment, services: Served, journal
         let tracing = tracing.map(Arc::new);
         traced.extend(tracing.clone());
         for _ in 0..args.instances {
+            let (title, class) = service.titles();
             let identity = Identity {
                 host: host_id(&hostname(), instances.len() + 1),
-                service: service.name().to_owned(),
-                class: service.name().to_owned(),
+                service: title,
+                class,
                 tag: args.tag.clone(),
             };
             let instance = Instance::new(Arc::clone(service), queues.clone(), identity, metrics.observer());

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::cli::bridged;
 use crate::cli::executor::block_on;
 use crate::cli::table::align;
 use crate::cli::{Error, ParameterArgs, Session, print, say, with_guid};
@@ -17,6 +18,8 @@ use zrecipe_language::syntax::yaml;
 use zrecipe_language::value::{Object, Value};
 use zrecipe_project::judge::CheckOptions;
 use zrecipe_runtime::rehearsal::{Act, Edge, First, Played, Scenario, edges, play};
+use zrecipe_runtime::runtime::Service;
+use zrecipe_runtime::runtime::foreign::Foreign;
 
 /// Play a recipe with services that do what a script says
 ///
@@ -49,6 +52,10 @@ pub struct Args {
     /// The script; without it, the file beside the recipe, if there is one.
     #[arg(long, value_name = "FILE")]
     script: Option<PathBuf>,
+    /// A service that plays its own part instead of a script: one whose contract says how it is run, or the entry point of a
+    /// Python service (repeatable).
+    #[arg(long = "service", value_name = "NAME")]
+    services: Vec<String>,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -92,10 +99,14 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
     ];
     scenarios.extend(cases);
     let played = block_on(async {
+        let real = real(args, session).await?;
         let mut all = Vec::new();
         for scenario in scenarios {
-            let played = play(&recipe, Arc::clone(&contracts), &scenario).await?;
+            let played = play(&recipe, Arc::clone(&contracts), &scenario, &real).await?;
             all.push((scenario.name, played));
+        }
+        for service in &real {
+            service.finish().await;
         }
         Ok(all)
     })?;
@@ -105,6 +116,30 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
 fn general(name: &str, first: First) -> Scenario {
     let otherwise = Act { first: Some(first), ..Act::default() };
     Scenario { name: name.to_owned(), otherwise, ..Scenario::default() }
+}
+
+/// The services that play their own parts.
+async fn real(args: &Args, session: &Session) -> Result<Vec<Arc<dyn Service>>, Error> {
+    let python = bridged::interpreter(session, &[]);
+    let contracts = session.contracts()?;
+    let mut found: Vec<Arc<dyn Service>> = Vec::new();
+    for name in &args.services {
+        let is_meant = |known: &String| known.eq_ignore_ascii_case(name);
+        let contract = contracts.programs().find(|contract| contract.names.iter().any(is_meant));
+        let service = match contract.and_then(|contract| Foreign::new(Arc::clone(contract), &python)) {
+            Some(service) => {
+                bridged::open(&service, &python).await?;
+                Some(service)
+            }
+            None => bridged::by_name(name, contracts, &python, |service| service).await?,
+        };
+        let missing = || {
+            Error::new(format!("there is no service `{name}` that can be started"))
+                .hint("a contract with `run` or an entry point of `workflows.services` makes one")
+        };
+        found.push(Arc::new(service.ok_or_else(missing)?));
+    }
+    Ok(found)
 }
 
 /// The contracts as several stubs may hold them.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use crate::cli::bridged;
 use crate::cli::broker::{Environment, EnvironmentArgs};
 use crate::cli::executor::block_on;
 use crate::cli::{Error, Session, say};
@@ -14,6 +15,7 @@ use zrecipe_broker::message::Envelope;
 use zrecipe_broker::transport::{self, Transport};
 use zrecipe_language::value::Value;
 use zrecipe_project::regular;
+use zrecipe_runtime::runtime::python::{EntryPoint, Interpreter};
 use zrecipe_runtime::runtime::status::Status;
 use zrecipe_runtime::telemetry::Logging;
 use zrecipe_runtime::wrapper::{Ended, Record, Wrappers, read_file, report, run as run_program};
@@ -27,7 +29,7 @@ use zrecipe_runtime::wrapper::{Ended, Record, Wrappers, read_file, report, run a
 /// reports wait on disk. Signals are passed on.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// What is wrapped, as shown in the status; without COMMAND, one of `[wrappers]` in zrecipe.toml.
+    /// What is wrapped, as shown in the status; without COMMAND, one of `[wrappers]` in zrecipe.toml, or an entry point of the group `zocalo.wrappers`.
     #[arg(long, value_name = "NAME", required_unless_present = "reap")]
     wrap: Option<String>,
     /// The file that says for which step of which recipe; without it nothing is reported but the status.
@@ -78,17 +80,45 @@ fn wrap_program(
     environment: &Environment,
     directory: &Path,
 ) -> Result<u8, Error> {
+    let python = bridged::interpreter(session, environment.names());
     let wrappers = session.settings.section::<Wrappers>()?;
-    let command = match (args.command.as_slice(), wrappers.0.get(name)) {
-        ([], Some(command)) => command.0.clone(),
-        ([], None) => {
-            return Err(Error::new(format!("there is no program for `{name}`"))
-                .hint("name it after `--`, or in `[wrappers]` of zrecipe.toml"));
-        }
-        (command, _) => command.to_vec(),
+    let (command, is_python) = match (args.command.as_slice(), wrappers.0.get(name)) {
+        ([], Some(command)) => (command.0.clone(), false),
+        ([], None) => (registered(name, &python)?, true),
+        (command, _) => (command.to_vec(), false),
     };
     let envelope = args.recipewrapper.as_deref().map(read).transpose()?;
-    block_on(wrap(args, name, &command, envelope, environment, directory))
+    let program = Wrapped { name, command: &command, is_python };
+    block_on(wrap(args, &program, envelope, environment, directory))
+}
+
+/// What is wrapped.
+struct Wrapped<'a> {
+    name: &'a str,
+    command: &'a [String],
+    /// Whether it is a class of Python, which reports its start and its end itself.
+    is_python: bool,
+}
+
+/// The command of the wrapper that a Python package registers under this name.
+fn registered(name: &str, python: &Interpreter) -> Result<Vec<String>, Error> {
+    let missing = || {
+        Error::new(format!("there is no program for `{name}`"))
+            .hint("name it after `--`, or in `[wrappers]` of zrecipe.toml")
+    };
+    let listed = block_on(async { Ok(python.entry_points().await) })?;
+    let wrappers = match listed {
+        Ok(listed) => listed.into_iter().filter(EntryPoint::is_wrapper).map(|entry| entry.name).collect::<Vec<_>>(),
+        Err(why) => {
+            let error = missing().hint(format!("Python wrappers were not searched: {why}"));
+            return Err(why.hints.into_iter().fold(error, Error::hint));
+        }
+    };
+    if wrappers.iter().any(|known| known == name) {
+        return Ok(python.command("wrap", name));
+    }
+    let known = if wrappers.is_empty() { "none".to_owned() } else { format!("`{}`", wrappers.join("`, `")) };
+    Err(missing().hint(format!("the Python packages of `{}` register {known}", python.program())))
 }
 
 fn read(path: &Path) -> Result<Envelope, Error> {
@@ -102,8 +132,7 @@ fn read(path: &Path) -> Result<Envelope, Error> {
 
 async fn wrap(
     args: &Args,
-    name: &str,
-    command: &[String],
+    &Wrapped { name, command, is_python }: &Wrapped<'_>,
     envelope: Option<Envelope>,
     environment: &Environment,
     directory: &Path,
@@ -118,7 +147,9 @@ async fn wrap(
     }
     let files: Vec<(&str, &Path)> = files.iter().map(|(name, path)| (*name, path.as_path())).collect();
     let record = Arc::new(Record::create(directory, name, envelope).map_err(failed)?);
-    record.add("starting", Value::from("Starting processing")).map_err(failed)?;
+    if !is_python {
+        record.add("starting", Value::from("Starting processing")).map_err(failed)?;
+    }
     let (status, told) = watch::channel(Status::Starting);
     let connect = async || match environment.connect(&format!("wrap {name}"), &[]).await {
         Ok(transport) => Some(transport),
@@ -151,8 +182,12 @@ async fn wrap(
                 (Status::Error, "failure", Value::from([("reason", reason)]))
             }
         };
-        let reported = record.add(channel, payload);
-        let reported = reported.and_then(|()| record.add("completed", Value::from("Finished processing")));
+        let completed = || record.add("completed", Value::from("Finished processing"));
+        let reported = match is_python {
+            true if record.is_completed() => Ok(()),
+            true if record.has_ended() => completed(),
+            _ => record.add(channel, payload).and_then(|()| completed()),
+        };
         status.send_replace(end);
         if let Err(error) = &ended {
             // Before the broker is waited for.
