@@ -1,56 +1,58 @@
-"""Finds and runs the program ``zrecipe`` that this package installs.
+"""Zocalo recipes in Python: checked, run and served by the program ``zrecipe`` that this package installs.
 
->>> import subprocess, zrecipe
->>> subprocess.run([zrecipe.find_program(), "check", "recipes"])  # doctest: +SKIP
+- :func:`check` checks recipes and configurations, and ``pytest --zrecipe`` makes each recipe a test.
+- :func:`service` and :class:`Service` make services; :mod:`zrecipe.testing` tests them without a broker.
+- :func:`submit` sends a request and waits for what a step of this very run receives.
+- :func:`find_program` finds the program.
+
+Services and wrappers that are written with ``workflows`` and ``zocalo`` run as they are: ``zrecipe service -s NAME``.
 """
 
 from __future__ import annotations
 
-import os
-import sys
-import sysconfig
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-__all__ = ["PROGRAM_VARIABLE", "find_program"]
+from zrecipe._program import PROGRAM_VARIABLE, find_program
 
-PROGRAM_VARIABLE = "ZRECIPE_PROGRAM"
-"""Environment variable with the path of the program, for distributions that install it elsewhere."""
+if TYPE_CHECKING:
+    from zrecipe.checking import CheckError, File, Finding, Report, check
+    from zrecipe.services import Later, Message, Output, Refuse, Service, service
+    from zrecipe.submitting import Answer, SubmitError, Submitted, submit
 
+__all__ = [
+    "PROGRAM_VARIABLE",
+    "Answer",
+    "CheckError",
+    "File",
+    "Finding",
+    "Later",
+    "Message",
+    "Output",
+    "Refuse",
+    "Report",
+    "Service",
+    "SubmitError",
+    "Submitted",
+    "check",
+    "find_program",
+    "service",
+    "submit",
+]
 
-def find_program() -> str:
-    """Path of the program.
-
-    The order is: the environment variable ``ZRECIPE_PROGRAM``; the ``scripts`` directory of this Python; that of a user
-    installation (``pip install --user``); the directory of an installation with ``pip install --target``.
-
-    Raises:
-        FileNotFoundError: The variable names no file, or no directory holds the program.
-    """
-    override = os.environ.get(PROGRAM_VARIABLE)
-    if override:
-        if not Path(override).is_file():
-            raise FileNotFoundError(f"{PROGRAM_VARIABLE}: no such file: {override}")
-        return override
-    name = "zrecipe" + (sysconfig.get_config_var("EXE") or "")
-    directories = _directories()
-    for directory in directories:
-        program = directory / name
-        if program.is_file():
-            return str(program)
-    searched = ", ".join(map(str, directories))
-    raise FileNotFoundError(
-        f"the program {name} was not found in {searched}; "
-        f"install the package again, or set {PROGRAM_VARIABLE} to the path of the program"
-    )
+_HOMES = {
+    "zrecipe.checking": ("CheckError", "File", "Finding", "Report", "check"),
+    "zrecipe.services": ("Later", "Message", "Output", "Refuse", "Service", "service"),
+    "zrecipe.submitting": ("Answer", "SubmitError", "Submitted", "submit"),
+}
 
 
-def _directories() -> list[Path]:
-    """Directories that may hold the program, best first."""
-    user_scheme = sysconfig.get_preferred_scheme("user") if sys.version_info >= (3, 10) else f"{os.name}_user"
-    candidates = [
-        Path(sysconfig.get_path("scripts")),
-        Path(sysconfig.get_path("scripts", scheme=user_scheme)),
-        # `pip install --target DIR` writes DIR/zrecipe and DIR/bin.
-        Path(__file__).resolve().parent.parent / ("Scripts" if os.name == "nt" else "bin"),
-    ]
-    return list(dict.fromkeys(candidates))
+def __getattr__(name: str) -> object:
+    """Imports what is used, and not more: the program itself is started by this package as well."""
+    import importlib
+
+    for home, names in _HOMES.items():
+        if name in names:
+            value: object = getattr(importlib.import_module(home), name)
+            globals()[name] = value
+            return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 
-from zrecipe import find_program
+from zrecipe._program import find_program
 
 
 def main() -> int:

@@ -68,11 +68,13 @@ fn a_wheel_is_laid_out_as_maturin_does() {
     python.args(["-c", list]).arg(&packages.wheel);
     let listed = succeed(python);
     let release = format!("zrecipe-{}", version());
-    let expected = [
-        "zrecipe/__init__.py".to_owned(),
-        "zrecipe/__main__.py".to_owned(),
-        "zrecipe/py.typed".to_owned(),
+    let sources = files(&root().join("python/zrecipe"));
+    assert!(sources.contains("__main__.py") && sources.contains("bridge/__main__.py"), "{sources:?}");
+    let sources =
+        sources.into_iter().filter(|file| !file.contains("__pycache__")).map(|file| format!("zrecipe/{file}"));
+    let metadata = [
         format!("{release}.data/scripts/zrecipe"),
+        format!("{release}.dist-info/entry_points.txt"),
         format!("{release}.dist-info/METADATA"),
         format!("{release}.dist-info/RECORD"),
         format!("{release}.dist-info/WHEEL"),
@@ -80,7 +82,8 @@ fn a_wheel_is_laid_out_as_maturin_does() {
         format!("{release}.dist-info/licenses/LICENSE-APACHE"),
         format!("{release}.dist-info/licenses/LICENSE-MIT"),
     ];
-    assert_eq!(listed.lines().collect::<BTreeSet<_>>(), expected.iter().map(String::as_str).collect());
+    let expected: BTreeSet<String> = sources.chain(metadata).collect();
+    assert_eq!(listed.lines().map(str::to_owned).collect::<BTreeSet<_>>(), expected);
 
     let show = "import sys, zipfile; a = zipfile.ZipFile(sys.argv[1]); \
                 print(a.read(next(n for n in a.namelist() if n.endswith('METADATA'))).decode())";
