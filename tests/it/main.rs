@@ -54,4 +54,5 @@ mod suite_yaml;
 mod transport;
 #[path = "../shared/wait.rs"]
 mod wait;
+mod worker_protocol;
 mod wrap;
