@@ -4,6 +4,7 @@
 //! Each test has a node of RabbitMQ of its own, so that none depends on what another has left, or on whether it passed.
 
 mod activemq;
+mod bridge;
 #[path = "../contract/mod.rs"]
 mod contract;
 mod crash;

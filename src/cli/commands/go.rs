@@ -151,7 +151,7 @@ fn wait(args: &Args, endpoint: &dyn Endpoint, message: Outgoing, (queue, id): (S
         broker.send(vec![message]).await.map_err(refusal)?;
         say(&format!("submitted {} to {place}", title(args)));
         print(&(id + "\n"))?;
-        let answer = answers.first(&broker, args.timeout).await;
+        let answer = answers.first(&*broker, args.timeout).await;
         let _ = broker.close().await;
         print(&(answer?.to_json() + "\n"))
     })
