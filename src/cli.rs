@@ -28,13 +28,13 @@ pub mod executor;
 pub mod files;
 #[cfg(feature = "runtime")]
 pub mod follow;
+pub mod impact;
 #[cfg(feature = "runtime")]
 pub mod letters;
 #[cfg(feature = "runtime")]
 pub mod logbook;
 #[cfg(feature = "runtime")]
 pub mod outages;
-pub mod impact;
 pub mod output;
 #[cfg(feature = "runtime")]
 pub mod overview;

@@ -53,9 +53,9 @@
 pub mod cli;
 pub mod lsp;
 
-pub use zrecipe_broker::{books, message};
 #[cfg(feature = "runtime")]
 pub use zrecipe_broker::{address, transport};
+pub use zrecipe_broker::{books, message};
 pub use zrecipe_language::{
     baseline, bind, change, compile, contract, diagnostic, diff, document, draw, evidence, fix, flow, format, graph,
     guard, infer, lint, lower, names, recipe, report, schema, secret, site, site_rules, source, suppress, syntax,

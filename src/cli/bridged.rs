@@ -13,8 +13,11 @@ use zrecipe_runtime::runtime::surroundings::Why;
 use zrecipe_runtime::runtime::workers::{Failure, Hello};
 
 /// The interpreter for these environments of the site.
-pub fn interpreter(session: &Session, environments: &[String]) -> Interpreter {
-    Interpreter::of(&session.settings).for_site(session.site_path().map(Path::new), environments)
+///
+/// # Errors
+/// The settings cannot be used.
+pub fn interpreter(session: &Session, environments: &[String]) -> Result<Interpreter, Error> {
+    Ok(Interpreter::of(&session.settings)?.for_site(session.site_path().map(Path::new), environments))
 }
 
 /// Starts the Python class of a service; nothing for another service.

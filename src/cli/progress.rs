@@ -41,7 +41,7 @@ impl Crew {
 /// # Errors
 /// The recipe directories cannot be told, or a Python class of the run cannot be started.
 pub async fn crew(session: &Session, runs: &Runs, run: &Run, places: usize) -> Result<Crew, Error> {
-    let python = bridged::interpreter(session, &[]);
+    let python = bridged::interpreter(session, &[])?;
     let surroundings = Surroundings {
         scope: Scope::Run,
         plugins: Plugins::new(),

@@ -7,8 +7,9 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use tokio::task::LocalSet;
 use tokio::time::timeout;
-use zrecipe::transport::{Capabilities, Creation, 
-    Deliveries, Delivery, Destination, Error, Outgoing, Settlement, Subscription, Transport, Verdict,
+use zrecipe::transport::{
+    Capabilities, Creation, Deliveries, Delivery, Destination, Error, Outgoing, Settlement, Subscription, Transport,
+    Verdict,
 };
 use zrecipe::value::{Number, Object, Value};
 
@@ -247,13 +248,19 @@ const CONTRACT: &[Scenario] = &[
     ("a connection that hangs is given up", &[Ability::Remote], |s, t| Box::pin(hung(s, t))),
     ("every host is tried", &[Ability::Remote], |s, t| Box::pin(somewhere(s, t))),
     ("a refused connection is an error", &[Ability::Remote], |s, _| Box::pin(refused(s))),
-    ("a subscription needs its queue or topic", &[Ability::Remote, Ability::Declared], |_, t| Box::pin(subscribed_to_nothing(t))),
+    ("a subscription needs its queue or topic", &[Ability::Remote, Ability::Declared], |_, t| {
+        Box::pin(subscribed_to_nothing(t))
+    }),
     ("whoever waits at a deleted queue is told", &[Ability::Remote, Ability::Declared], |s, t| Box::pin(deleted(s, t))),
     ("a dead letter finds its queue", &[Ability::Remote], |s, t| Box::pin(unprepared(s, t))),
     ("a full queue refuses", &[Ability::Remote, Ability::Defined], |s, t| Box::pin(full(s, t))),
     ("headers that do not fit are refused", &[Ability::Remote, Ability::Defined], |_, t| Box::pin(large_headers(t))),
-    ("an exchange that there is not is an error", &[Ability::Remote, Ability::Defined], |_, t| Box::pin(no_exchange(t))),
-    ("a queue that does not answer keeps no other waiting", &[Ability::Remote, Ability::Defined], |s, t| Box::pin(silent(s, t))),
+    ("an exchange that there is not is an error", &[Ability::Remote, Ability::Defined], |_, t| {
+        Box::pin(no_exchange(t))
+    }),
+    ("a queue that does not answer keeps no other waiting", &[Ability::Remote, Ability::Defined], |s, t| {
+        Box::pin(silent(s, t))
+    }),
     ("whoever dies at a queue that does not answer loses nothing", &[Ability::Remote, Ability::Defined], |s, t| {
         Box::pin(silent_to_the_end(s, t))
     }),

@@ -13,8 +13,8 @@
 //! | [`transport`] | the interface of every broker; one file a transport |
 
 pub mod address;
-pub mod holdings;
 pub mod books;
+pub mod holdings;
 pub mod message;
 #[cfg(feature = "transports")]
 pub mod transport;

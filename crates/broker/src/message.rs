@@ -4,11 +4,11 @@
 //! bound recipe travels with every message, with a pointer to the step that is to deal with it.
 
 pub mod deaths;
-pub mod text_headers;
 mod envelope;
 mod outgoing;
 mod output;
 mod request;
+pub mod text_headers;
 
 pub use self::envelope::{
     Envelope, Error, RECIPE_HEADER, SendError, check_destinations, is_recipe, read_body, sanitise,

@@ -141,7 +141,8 @@ impl Batch<'_> {
         // What is checked alone is compared with the recipes of the project, too.
         let is_recipe = |alone: &Option<Alone>| alone.as_ref().is_none_or(|alone| !alone.facts.steps.is_empty());
         if alone.iter().any(is_recipe) {
-            let checked: HashSet<PathBuf> = inputs.iter().filter_map(|input| input.path.as_deref().map(plain)).collect();
+            let checked: HashSet<PathBuf> =
+                inputs.iter().filter_map(|input| input.path.as_deref().map(plain)).collect();
             self.project.evidence(&checked).iter().for_each(|facts| set.add(facts));
         }
         (set, alone)

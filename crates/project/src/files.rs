@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use crate::library::{limit, matching, read_in_bulk};
-use crate::platform::{self, Identity};
 use crate::pattern::has_wildcard;
+use crate::platform::{self, Identity};
 use crate::project::{Walk, walk};
 use crate::regular;
 use zrecipe_language::source::Source;

@@ -22,9 +22,9 @@
 //! | [`comparison`] | what changed between two states of a project, and whom it breaks |
 
 pub mod batch;
-pub mod files;
 pub mod callers;
 pub mod comparison;
+pub mod files;
 pub mod judge;
 pub mod known;
 pub mod library;

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::platform::{self, Identity};
 use crate::pattern::{Pattern, has_wildcard};
+use crate::platform::{self, Identity};
 use crate::regular::{self, Content};
 use crate::settings::Settings;
 use zrecipe_language::compile::{self, Options, Reading};

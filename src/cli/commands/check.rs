@@ -82,7 +82,8 @@ impl Args {
 
     /// The files to check: those that the arguments name, without baselines.
     fn inputs(&self, session: &Session) -> Result<Vec<Input>, Error> {
-        let mut inputs = gather(&self.paths, &self.stdin_filename, |path| session.kind_of(path).is_some()).map_err(Error::new)?;
+        let mut inputs =
+            gather(&self.paths, &self.stdin_filename, |path| session.kind_of(path).is_some()).map_err(Error::new)?;
         let baselines = [&self.baseline, &self.write_baseline, &session.settings.baseline];
         let baselines: Vec<PathBuf> = baselines.into_iter().flatten().map(|path| plain(path)).collect();
         inputs.retain(|input| !input.path.as_ref().is_some_and(|path| baselines.contains(&plain(path))));

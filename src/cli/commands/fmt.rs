@@ -43,7 +43,8 @@ pub struct Args {
 /// # Errors
 /// See [`crate::cli`].
 pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
-    let inputs = gather(&args.paths, &args.stdin_filename, |path| session.kind_of(path).is_some()).map_err(Error::new)?;
+    let inputs =
+        gather(&args.paths, &args.stdin_filename, |path| session.kind_of(path).is_some()).map_err(Error::new)?;
     let style = session.style(io::stdout().is_terminal());
     let max_bytes = session.settings.max_bytes();
     let (mut changed, mut unchanged, mut failed, mut passed_over) = (0, 0, 0, 0);

@@ -9,8 +9,8 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
 use crate::cli::broker::{Environment, EnvironmentArgs};
-use crate::cli::overview::{Counts, subscription, tables};
 use crate::cli::executor::{block_on, interrupted};
+use crate::cli::overview::{Counts, subscription, tables};
 use crate::cli::screen::{Screen, Wish};
 use crate::cli::{Error, Session};
 use zrecipe_broker::transport::{Connection, Deliveries, Delivery, Settlement, Transport, Verdict};

@@ -6,8 +6,8 @@ use tokio::sync::watch;
 
 use crate::cli::broker::queues::worn;
 use crate::cli::broker::{Environment, EnvironmentArgs};
-use crate::cli::letters::{Heap, interrupted, name, parts, refuse_while_blocked, shown, step_text};
 use crate::cli::executor::block_on_politely;
+use crate::cli::letters::{Heap, interrupted, name, parts, refuse_while_blocked, shown, step_text};
 use crate::cli::time::timestamp;
 use crate::cli::{Error, Session, plain, print, say};
 use zrecipe_language::value::{Object, Value};

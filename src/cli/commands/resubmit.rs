@@ -3,8 +3,8 @@
 use uuid::Uuid;
 
 use crate::cli::broker::EnvironmentArgs;
-use crate::cli::logbook::entry;
 use crate::cli::executor::block_on;
+use crate::cli::logbook::entry;
 use crate::cli::progress::{default_places, work_on};
 use crate::cli::{Error, Session, print, say};
 use zrecipe_broker::message::{Envelope, Outgoing, RECIPE_HEADER, sanitise};

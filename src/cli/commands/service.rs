@@ -171,7 +171,7 @@ fn surroundings<'s>(session: &'s Session, environment: &'s Environment) -> Resul
         scope: Scope::Site,
         plugins: environment.plugins(),
         settings: &session.settings,
-        python: bridged::interpreter(session, environment.names()),
+        python: bridged::interpreter(session, environment.names())?,
         library: environment.library(session),
         journal: environment.journal(session)?,
         state,

@@ -5,8 +5,8 @@ use std::io::IsTerminal as _;
 
 use crate::cli::broker::EnvironmentArgs;
 use crate::cli::broker::runs::runs_to_read;
-use crate::cli::logbook::{entry, today};
 use crate::cli::executor::block_on;
+use crate::cli::logbook::{entry, today};
 use crate::cli::progress::table;
 use crate::cli::table::duration;
 use crate::cli::time::timestamp;

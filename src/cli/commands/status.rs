@@ -5,8 +5,8 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
 use crate::cli::broker::EnvironmentArgs;
-use crate::cli::overview::{Counts, Problem, json, subscription, tables};
 use crate::cli::executor::block_on;
+use crate::cli::overview::{Counts, Problem, json, subscription, tables};
 use crate::cli::table::align;
 use crate::cli::{Error, Session, print, say};
 use zrecipe_broker::transport::{Settlement, Transport, Verdict};

@@ -120,7 +120,7 @@ fn general(name: &str, first: First) -> Scenario {
 
 /// The services that play their own parts.
 async fn real(args: &Args, session: &Session) -> Result<Vec<Arc<dyn Service>>, Error> {
-    let python = bridged::interpreter(session, &[]);
+    let python = bridged::interpreter(session, &[])?;
     let contracts = session.contracts()?;
     let mut found: Vec<Arc<dyn Service>> = Vec::new();
     for name in &args.services {

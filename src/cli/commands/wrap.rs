@@ -80,7 +80,7 @@ fn wrap_program(
     environment: &Environment,
     directory: &Path,
 ) -> Result<u8, Error> {
-    let python = bridged::interpreter(session, environment.names());
+    let python = bridged::interpreter(session, environment.names())?;
     let wrappers = session.settings.section::<Wrappers>()?;
     let (command, is_python) = match (args.command.as_slice(), wrappers.0.get(name)) {
         ([], Some(command)) => (command.0.clone(), false),

@@ -48,10 +48,10 @@ use self::settling::acknowledge;
 use self::standing::Standing;
 pub use self::wire::read_headers;
 use self::wire::{Parcel, short, shown};
-use crate::holdings::Holdings;
 use super::{
     Connection, Deliveries, Delivery, Destination, Error, Outgoing, Settlement, Subscription, Transport, Waiting,
 };
+use crate::holdings::Holdings;
 
 /// Time after which a temporary queue without a consumer is deleted, in milliseconds.
 const TEMPORARY: i32 = 300_000;
@@ -160,7 +160,10 @@ impl Transport for Amqp {
         let mut receptions = shared.receptions.lock().unwrap_or_else(PoisonError::into_inner);
         while receptions.try_join_next().is_some() {}
         receptions.spawn(reception.run(opened));
-        Ok(Deliveries::checked(receiver, move |delivery| holdings.is_wanted(delivery.tag, &delivery.source, &delivery.id)).stopped_by(stopper))
+        Ok(Deliveries::checked(receiver, move |delivery| {
+            holdings.is_wanted(delivery.tag, &delivery.source, &delivery.id)
+        })
+        .stopped_by(stopper))
     }
 
     async fn send(&self, messages: Vec<Outgoing>) -> Result<(), Error> {

@@ -10,8 +10,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use super::{
-    Capabilities, Creation, Deliveries, Delivery, Destination, Endpoint, Entry, Environment, Error, Outgoing, Settlement,
-    Subscription, Transport, Verdict, Waiting,
+    Capabilities, Creation, Deliveries, Delivery, Destination, Endpoint, Entry, Environment, Error, Outgoing,
+    Settlement, Subscription, Transport, Verdict, Waiting,
 };
 use crate::address::Fault;
 use crate::message::deaths::note_death;

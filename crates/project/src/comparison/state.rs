@@ -110,9 +110,13 @@ impl State {
 
     fn read(name: &str, path: PathBuf, mut project: Project, checkout: Option<Checkout>) -> Result<Self, Error> {
         let is_file = path.is_file();
-        let unreadable = |(path, reason): (PathBuf, String)| Error::Unreadable { name: path.display().to_string(), reason };
-        let files =
-            if is_file { vec![path.clone()] } else { project::walk(&path, |_| false).complete().map_err(unreadable)? };
+        let unreadable =
+            |(path, reason): (PathBuf, String)| Error::Unreadable { name: path.display().to_string(), reason };
+        let files = if is_file {
+            vec![path.clone()]
+        } else {
+            project::walk(&path, |_| false).complete().map_err(unreadable)?
+        };
         // Whatever services a directory holds are part of the state.
         if !is_file && project.settings.python.is_empty() && project.settings.contracts.is_empty() {
             project.settings.python.push(path.clone());

@@ -6,13 +6,16 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use schemars::JsonSchema;
+use serde::Deserialize;
+
 use super::ask::ask;
 use super::ending::Ending;
 use super::surroundings::Why;
 use zrecipe_language::contract::{Invocation, PythonClass};
 use zrecipe_language::syntax::json::read_value;
 use zrecipe_language::value::Value;
-use zrecipe_project::settings::Settings;
+use zrecipe_project::settings::{self, Section, Settings};
 
 /// Environment variable with the path of the interpreter.
 pub const VARIABLE: &str = "ZRECIPE_PYTHON";
@@ -22,6 +25,26 @@ const BRIDGE: &str = "zrecipe.bridge";
 
 /// How long the list of entry points may take.
 const LIMIT: Duration = Duration::from_secs(60);
+
+/// How services, wrappers and filters that are Python classes are run.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct PythonSettings {
+    /// The Python interpreter: a path, or a name that is looked up in PATH. Unless given, ZRECIPE_PYTHON, the active
+    /// virtual environment, the one beside zrecipe, or `python3`.
+    #[schemars(example = &"/opt/zocalo/bin/python")]
+    pub interpreter: Option<String>,
+}
+
+impl Section for PythonSettings {
+    const NAME: &'static str = "python";
+
+    fn relative_to(&mut self, directory: &Path) {
+        if let Some(program) = self.interpreter.as_mut().filter(|program| program.contains('/')) {
+            *program = directory.join(program.trim_start_matches("./")).to_string_lossy().into_owned();
+        }
+    }
+}
 
 /// A Python interpreter, and the site for which it runs classes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,15 +68,18 @@ pub struct EntryPoint {
 impl Interpreter {
     /// The interpreter that the settings name; else `ZRECIPE_PYTHON`, the active virtual environment, the one beside this
     /// program, or `python3`.
-    pub fn of(settings: &Settings) -> Self {
-        let named = settings.interpreter.clone();
+    ///
+    /// # Errors
+    /// The table of the settings cannot be used.
+    pub fn of(settings: &Settings) -> Result<Self, settings::Error> {
+        let named = settings.section::<PythonSettings>()?.interpreter;
         let named = named.or_else(|| std::env::var(VARIABLE).ok().filter(|path| !path.is_empty()));
         let in_directory = |directory: PathBuf| Some(directory.join("python")).filter(|python| python.is_file());
         let active = || in_directory(PathBuf::from(std::env::var_os("VIRTUAL_ENV")?).join("bin"));
         let beside = || in_directory(std::env::current_exe().ok()?.parent()?.to_owned());
         let text = |path: PathBuf| path.to_string_lossy().into_owned();
         let program = named.or_else(|| active().or_else(beside).map(text)).unwrap_or_else(|| "python3".to_owned());
-        Self { program: absolute(Path::new(""), program), site: Vec::new() }
+        Ok(Self { program: absolute(Path::new(""), program), site: Vec::new() })
     }
 
     /// Runs classes for these environments of a site.

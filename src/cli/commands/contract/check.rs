@@ -146,7 +146,8 @@ fn recipes(args: &Args, session: &Session) -> Result<Vec<(PathBuf, Arc<Reading>)
     let here = std::env::current_dir().ok();
     let mut found = Vec::new();
     for place in places {
-        let unreadable = |(path, reason): (PathBuf, String)| Error::new(format!("cannot read {}: {reason}", path.display()));
+        let unreadable =
+            |(path, reason): (PathBuf, String)| Error::new(format!("cannot read {}: {reason}", path.display()));
         let files = if place.is_file() {
             vec![place]
         } else {

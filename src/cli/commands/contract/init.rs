@@ -13,8 +13,8 @@ use zrecipe_language::recipe::{Recipe, Role, Step};
 use zrecipe_language::syntax::{Kind, NodeRef};
 use zrecipe_language::value::{Object, Value};
 use zrecipe_project::files::gather;
-use zrecipe_project::pattern::has_wildcard;
 use zrecipe_project::library;
+use zrecipe_project::pattern::has_wildcard;
 
 /// Draft the contract of the service on these queues from how recipes use it
 ///

@@ -2,8 +2,8 @@
 
 use crate::cli::broker::EnvironmentArgs;
 use crate::cli::broker::queues::no_such_queue;
-use crate::cli::letters::{NONE, tell_of_runs};
 use crate::cli::executor::block_on;
+use crate::cli::letters::{NONE, tell_of_runs};
 use crate::cli::table::align;
 use crate::cli::{Error, Session, print, say};
 use zrecipe_language::value::Value;

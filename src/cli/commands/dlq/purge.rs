@@ -4,8 +4,8 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 
 use crate::cli::broker::EnvironmentArgs;
-use crate::cli::letters::{Heap, NONE, queues, refuse_while_blocked, seconds, tell_of_runs};
 use crate::cli::executor::block_on_politely;
+use crate::cli::letters::{Heap, NONE, queues, refuse_while_blocked, seconds, tell_of_runs};
 use crate::cli::{Error, Session, print, say};
 use zrecipe_broker::transport::{Delivery, Transport};
 use zrecipe_language::diagnostic::counted;

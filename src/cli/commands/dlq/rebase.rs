@@ -9,8 +9,8 @@ use uuid::Uuid;
 
 use crate::cli::broker::Environment;
 use crate::cli::confirm::confirm;
-use crate::cli::letters::{Found, LookArgs, interrupted, name};
 use crate::cli::executor::block_on_politely;
+use crate::cli::letters::{Found, LookArgs, interrupted, name};
 use crate::cli::{Error, ParameterArgs, Session, difference_of_values, plain, print, say};
 use zrecipe_broker::message::{Envelope, Outgoing, sanitise};
 use zrecipe_broker::transport::Transport;

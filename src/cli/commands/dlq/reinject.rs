@@ -11,8 +11,8 @@ use uuid::Uuid;
 
 use crate::cli::broker::queues::worn;
 use crate::cli::broker::{Environment, EnvironmentArgs};
-use crate::cli::letters::{expand, seconds};
 use crate::cli::executor::{GRACE, block_on_hurried, interrupted};
+use crate::cli::letters::{expand, seconds};
 use crate::cli::{Error, Session, plain, print, say};
 use zrecipe_broker::message::Outgoing;
 use zrecipe_broker::transport::{Error as TransportError, Transport};

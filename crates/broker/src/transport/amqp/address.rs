@@ -7,8 +7,8 @@ use async_trait::async_trait;
 
 use super::Amqp;
 use super::wire::DELAY;
-use crate::books::Clerk;
 use crate::address::{Fault, Host, Login, Password, Settings, Tls, Url};
+use crate::books::Clerk;
 use crate::transport::{Capabilities, Creation, Endpoint, Entry, Environment, Error, Node, Transport};
 
 /// How a broker of this kind is found, and what it can do.

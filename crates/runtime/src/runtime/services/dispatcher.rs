@@ -110,7 +110,11 @@ impl Section for Dispatching {
 /// with `{"id", "ready": true}`, `{"id", "request"}`, `{"id", "bad": "reason"}` or `{"id", "later": "reason"}`, and to
 /// `{"ping": 1}` with `{"pong": 1}`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(untagged, deny_unknown_fields, expecting = "a program is a list of texts, `{ worker = [\"program\"] }` or `{ entry-point = \"name\" }`")]
+#[serde(
+    untagged,
+    deny_unknown_fields,
+    expecting = "a program is a list of texts, `{ worker = [\"program\"] }` or `{ entry-point = \"name\" }`"
+)]
 #[schemars(rename = "decider")]
 pub enum Decider {
     /// Started for each request.
