@@ -4,6 +4,7 @@
 //! Each test has a node of RabbitMQ of its own, so that none depends on what another has left, or on whether it passed.
 
 mod activemq;
+mod audit;
 mod bridge;
 #[path = "../contract/mod.rs"]
 mod contract;
@@ -18,12 +19,14 @@ mod operator;
 mod outage;
 #[path = "../shared/port.rs"]
 mod port;
+mod power;
 mod pressure;
 mod proxy;
 mod python;
 mod rabbitmq;
 mod services;
 mod slurm;
+mod soak;
 mod stage;
 mod stomp;
 mod submit;
