@@ -12,10 +12,11 @@ use tokio::sync::{mpsc, watch};
 use zrecipe::contract::Contract;
 use zrecipe::message::Envelope;
 use zrecipe::runtime::foreign::Foreign;
+use zrecipe::runtime::process::Limits;
 use zrecipe::runtime::process::{Program, run};
 use zrecipe::runtime::python::Interpreter;
 use zrecipe::runtime::{Host, Service, supervisor};
-use zrecipe::settings::{Limits, Settings};
+use zrecipe::settings::Settings;
 use zrecipe::syntax::json::read_value;
 use zrecipe::transport::embedded::{Broker, Embedded, Options};
 use zrecipe::transport::{Deliveries, Destination, Outgoing, Settlement, Subscription, Transport as _, Verdict};
@@ -127,7 +128,7 @@ async fn measure() -> Result {
         runs.push((*name, Value::from([command, ("results", Value::from("stdout"))])));
     }
     let mut lines = Vec::new();
-    let python = Interpreter::of(&Settings::default());
+    let python = Interpreter::of(&Settings::default())?;
     for (queue, run) in runs {
         let text = format!(
             r#"{{"names": ["{queue}"], "queues": ["{queue}"], "channels": {{"result": {{"default": true}}}}, "run": {}}}"#,

@@ -250,7 +250,7 @@ async fn failures_are_their_own(ground: &Ground) {
     }
     found.sort_unstable();
     assert_eq!(found, (0..20).collect::<Vec<_>>());
-    let mut dead = vec![ground.dead(&mut letters).await, ground.dead(&mut letters).await];
+    let mut dead = [ground.dead(&mut letters).await, ground.dead(&mut letters).await];
     dead.sort();
     assert_eq!(dead[0], ("poison".to_owned(), "ValueError: this is poison".to_owned()));
     assert_eq!(dead[1], ("refused".to_owned(), "not this one".to_owned()));

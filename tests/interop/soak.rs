@@ -13,9 +13,10 @@ use serde_json::json;
 use tokio::process::Child;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
+use zrecipe::address::Host;
 use zrecipe::message::Envelope;
 use zrecipe::syntax::json::read_value;
-use zrecipe::transport::amqp::{Amqp, Host, Options};
+use zrecipe::transport::amqp::{Amqp, Options};
 use zrecipe::transport::{Error, Outgoing, Transport};
 use zrecipe::value::{Object, Value};
 

@@ -84,7 +84,7 @@ async fn every_fate_of_a_message_is_in_the_books() {
     space.settle(&got, retry(Duration::from_millis(1))).await.expect("settled");
     let got = next(&mut first).await;
     let envelope = Envelope::read(&got.headers, &got.body).expect("a recipe");
-    let outputs = [Output { channel: None, payload: Value::Null, headers: Object::new() }];
+    let outputs = [Output { channel: None, payload: Value::Null, headers: Object::new(), sending: Default::default() }];
     let outputs = envelope.advance(&got.id, &outputs, None).expect("goes on");
     space.settle(&got, accept(outputs.clone())).await.expect("settled");
     let got = next(&mut second).await;

@@ -139,6 +139,11 @@ fn mutants(name: &str, recipe: &Value) -> Vec<(&'static str, Mutant)> {
     chosen.collect()
 }
 
+#[expect(clippy::print_stderr, reason = "is shown where the test fails")]
+fn tell(line: &str) {
+    eprintln!("{line}");
+}
+
 /// The figures by kind, and how many findings there are of recipes that are as they should be.
 fn campaign() -> (BTreeMap<&'static str, Figures>, usize) {
     let mut figures: BTreeMap<&'static str, Figures> = BTreeMap::new();
@@ -159,7 +164,7 @@ fn campaign() -> (BTreeMap<&'static str, Figures>, usize) {
                 site.contracts.iter().map(|contracts| check(name, text.clone(), &set, own, contracts)).collect();
             for compilation in &before {
                 for found in serious(compilation) {
-                    println!("unmutated {name}: {} {}", found.rule, found.message);
+                    tell(&format!("unmutated {name}: {} {}", found.rule, found.message));
                     unmutated += 1;
                 }
             }
@@ -176,7 +181,7 @@ fn campaign() -> (BTreeMap<&'static str, Figures>, usize) {
                     figures.found[mode].1 += usize::from(anywhere);
                     if !at_place && std::env::var("CAMPAIGN").is_ok_and(|wanted| wanted == kind) {
                         let said: Vec<_> = serious(&after).map(|found| (found.rule, &found.message)).collect();
-                        println!("missed {kind} in {name} (mode {mode}) at {:?}: {said:?}", mutant.places);
+                        tell(&format!("missed {kind} in {name} (mode {mode}) at {:?}: {said:?}", mutant.places));
                     }
                 }
             }
@@ -248,7 +253,7 @@ fn what_was_found_once_is_found_for_ever() {
     if unmutated > known_unmutated {
         fallen.push(format!("false findings: {known_unmutated} before, {unmutated} now"));
     }
-    println!("{now}");
+    tell(&now);
     assert!(fallen.is_empty(), "ZRECIPE_BLESS=1 writes figures that are meant to fall:\n{}", fallen.join("\n"));
 }
 

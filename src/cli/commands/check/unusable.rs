@@ -32,7 +32,7 @@ pub(super) fn tell(session: &Session, inputs: &[Input]) -> Vec<Error> {
         ),
         (
             session.topology().map(drop).map_err(Error::from),
-            &session.broker_paths()[..],
+            session.broker_paths(),
             "the broker configuration could not be used",
         ),
     ];

@@ -50,7 +50,7 @@ fn of_url(node: NodeRef<'_>, called: &str) -> Option<Diagnostic> {
         let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"))?;
         let path = rest.split_once('/').map_or("", |(_, path)| path).trim_end_matches('/');
         let is_right = path == "api" || path.ends_with("/api");
-        (!is_right && !rest.is_empty()).then(|| path.is_empty())
+        (!is_right && !rest.is_empty()).then_some(path.is_empty())
     });
     let is_bare = wrong?;
     let level = if is_bare { Level::Error } else { Level::Warning };
