@@ -14,6 +14,7 @@ mod contract_extract;
 mod damaged;
 mod dlq;
 mod draw;
+mod drawing;
 #[path = "../shared/files.rs"]
 mod files;
 mod fix;

@@ -173,8 +173,11 @@ impl Builder<'_> {
         for entry in &start.entries {
             match entry.pair {
                 Some((node, target, payload)) => {
-                    let payload = self.one_line(recipe.node(payload), MOST_PAYLOAD);
-                    self.arrow(Key::Start, node, target, EdgeKind::Start, Some(payload));
+                    let payload = recipe.node(payload);
+                    // An empty payload says nothing.
+                    let is_empty = matches!(payload.kind(), Kind::Array | Kind::Object) && payload.is_empty();
+                    let label = (!is_empty).then(|| self.one_line(payload, MOST_PAYLOAD));
+                    self.arrow(Key::Start, node, target, EdgeKind::Start, label);
                 }
                 None => {
                     let shown = self.one_line(recipe.node(entry.node), MOST_PAYLOAD);
@@ -295,6 +298,7 @@ macro_rules! formats {
         pub static FORMATS: &[&Format] = &[$(&$module::FORMAT),+];
     };
 }
+
 
 formats! {
     mermaid,

@@ -48,6 +48,7 @@
 //! | [`mod@format`] | canonical layout of a recipe |
 //! | [`baseline`] | known findings |
 //! | [`report`] | report formats; one file a format |
+//! | [`layout`] | where boxes and arrows of a drawing are |
 //! | [`draw`] | drawing formats; one file a format |
 //! | [`diff`] | unified difference of two texts |
 //! | [`change`] | what a change of recipes and contracts means, and whom it breaks |
@@ -69,6 +70,7 @@ pub mod format;
 pub mod graph;
 pub mod guard;
 pub mod infer;
+pub mod layout;
 pub mod lint;
 pub mod lower;
 pub mod names;

@@ -52,6 +52,7 @@ export function page(nonce: string): string {
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; script-src 'nonce-${nonce}'">
 <style>
   body {
+    --page: transparent;
     --box: var(--vscode-editor-background);
     --line: var(--vscode-editorLineNumber-activeForeground, var(--vscode-foreground));
     --text: var(--vscode-foreground);
