@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ColorChoice};
 
 use super::error::Error;
-use super::session::Session;
 use zrecipe_language::diagnostic::Level;
 use zrecipe_language::lint::{Choice, Levels};
 use zrecipe_language::source::Source;
@@ -15,6 +14,7 @@ use zrecipe_language::value::{Object, Value};
 use zrecipe_project::library;
 use zrecipe_project::project::Given;
 use zrecipe_project::regular;
+use zrecipe_project::settings::Settings;
 
 /// Options of every command.
 #[derive(Debug, Clone, Args)]
@@ -96,9 +96,9 @@ impl LevelArgs {
     ///
     /// # Errors
     /// There is no such rule.
-    pub fn read(&self, session: &Session) -> Result<Levels, Error> {
+    pub fn read(&self, settings: &Settings) -> Result<Levels, Error> {
         let mut levels = Levels::default();
-        let own: Vec<&'static str> = session.settings.all_site_rules().map(|rule| rule.name).collect();
+        let own: Vec<&'static str> = settings.all_site_rules().map(|rule| rule.name).collect();
         let choices = [
             (&self.allow, Choice::Allow),
             (&self.warn, Choice::At(Level::Warning)),

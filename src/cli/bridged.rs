@@ -9,7 +9,7 @@ use zrecipe_language::contract::{Contract, Contracts};
 use zrecipe_runtime::runtime::Service as _;
 use zrecipe_runtime::runtime::foreign::Foreign;
 use zrecipe_runtime::runtime::python::{EntryPoint, Interpreter};
-use zrecipe_runtime::runtime::surroundings::Why;
+use zrecipe_runtime::runtime::why::Why;
 use zrecipe_runtime::runtime::workers::{Failure, Hello};
 
 /// The interpreter for these environments of the site.

@@ -125,7 +125,7 @@ fn rules_that_are_wrong_are_reported_with_the_place_and_the_way_out() {
             "select = \"step.queue\"\nhas = \"x\"\nmessage = \"m\"",
             "2:10: a path begins with `recipe`, `steps` or `start`, not with `step`; did you mean `steps`?",
         ),
-        ("select = \"steps\"\nhsa = \"x\"\nmessage = \"m\"", "3:1: unknown field `hsa`; did you mean `has`?"),
+        ("select = \"steps\"\nhsa = \"x\"\nmessage = \"m\"", "3:1: `site-rules.r` has the unknown key `hsa`"),
         (
             "select = \"steps\"\nmessage = \"m\"",
             "1:13: rule `r` has no condition: add `matches`, `not-matches`, `one-of`, `has`, `lacks` or `uses`",

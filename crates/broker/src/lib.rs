@@ -7,14 +7,16 @@
 //! | module | contents |
 //! |---|---|
 //! | [`message`] | the envelope on the wire: reading, writing, following a link |
-//! | [`address`] | hosts, logins and TLS of brokers, as settings and URLs state them |
-//! | [`holdings`] | deliveries that wait to be settled, and accepted ids |
+//! | `address` | hosts, logins and TLS of brokers, as settings and URLs state them |
 //! | [`books`] | what became of all messages that a broker accepted |
+//! | `holdings` | deliveries that wait to be settled, and accepted ids |
 //! | [`transport`] | the interface of every broker; one file a transport |
 
+#[cfg(feature = "transports")]
 pub mod address;
 pub mod books;
-pub mod holdings;
+#[cfg(feature = "transports")]
+mod holdings;
 pub mod message;
 #[cfg(feature = "transports")]
 pub mod transport;

@@ -3,12 +3,11 @@
 //! The working tree, the index and the repository stay as they are: files of the revision are written into a temporary
 //! directory, which is deleted with its [`Checkout`].
 
-use std::ffi::OsStr;
 use std::io::{self, BufRead, BufReader, Read, Write as _};
-use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use crate::platform::path_from_bytes;
 use crate::settings::plain;
 
 /// The files of a revision that can matter.
@@ -73,7 +72,7 @@ impl Checkout {
         let here = plain(here);
         let here = if here.is_dir() { here } else { here.parent().unwrap_or(&here).to_owned() };
         let top = git(&here, "rev-parse", &["--show-toplevel"])?.map_err(|reason| no_repository(&here, reason))?;
-        let top = PathBuf::from(OsStr::from_bytes(trimmed(&top)));
+        let top = path_from_bytes(trimmed(&top).to_vec()).unwrap_or_default();
         // It would be an option.
         if revision.is_empty() || revision.starts_with('-') {
             return Err(Error::NoRevision(revision.to_owned()));
@@ -117,7 +116,7 @@ impl Checkout {
         let listed = git(&self.top, "ls-tree", &["-r", "-z", "--long", "--full-tree", &self.commit])?;
         let listed = listed.map_err(|reason| Error::Failed { command: "ls-tree", reason })?;
         let entries = listed.split(|&byte| byte == 0).filter_map(Entry::read);
-        let entries: Vec<Entry<'_>> = entries.filter(|entry| is_wanted(entry.path)).collect();
+        let entries: Vec<Entry<'_>> = entries.filter(|entry| is_wanted(&entry.path)).collect();
         let mut child = command(&self.top, "cat-file", &["--batch"]);
         let mut child = child.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
         let child = child.as_mut().map_err(|error| Error::NoGit(io::Error::new(error.kind(), error.to_string())))?;
@@ -145,7 +144,7 @@ impl Checkout {
                 let path = entry.path.to_string_lossy().into_owned();
                 return Err(Error::NoContent { path, revision: self.revision.clone() });
             };
-            let path = self.directory.path().join(entry.path);
+            let path = self.directory.path().join(&entry.path);
             let folder = path.parent().unwrap_or(self.directory.path());
             std::fs::create_dir_all(folder).map_err(unwritable)?;
             let mut file = std::fs::File::create(&path).map_err(unwritable)?;
@@ -159,7 +158,7 @@ impl Checkout {
 /// A file of a revision.
 struct Entry<'l> {
     object: &'l str,
-    path: &'l Path,
+    path: PathBuf,
 }
 
 impl<'l> Entry<'l> {
@@ -168,7 +167,7 @@ impl<'l> Entry<'l> {
         let tab = line.iter().position(|&byte| byte == b'\t')?;
         let mut words = std::str::from_utf8(&line[..tab]).ok()?.split_ascii_whitespace();
         let (mode, kind, object, size) = (words.next()?, words.next()?, words.next()?, words.next()?);
-        let path = Path::new(OsStr::from_bytes(&line[tab + 1..]));
+        let path = path_from_bytes(line[tab + 1..].to_vec())?;
         let is_below = path.components().all(|part| matches!(part, Component::Normal(_)));
         let is_small = size.parse::<u64>().is_ok_and(|size| size <= MAX_BYTES);
         (kind == "blob" && mode != "120000" && is_small && is_below).then_some(Self { object, path })

@@ -375,7 +375,7 @@ mod tests {
             ("[rules]\ncylce = \"allow\"", "/site/zrecipe.toml:2:1: ", "did you mean `cycle`?"),
             ("[rules]\ncycle = \"off\"", "/site/zrecipe.toml:2:9: ", ""),
             ("[[overrides]]\npaths = [\"[\"]\nrules = {}", "/site/zrecipe.toml:2:10: error parsing glob", ""),
-            ("[[files]]\npaths = []\nkind = \"sight\"", "/site/zrecipe.toml:3:8: ", "did you mean `site`?"),
+            ("[[files]]\npaths = []\nkind = \"sight\"", "/site/zrecipe.toml:3:8: ", ""),
             ("[[suppress]]\npath = \"x\"\nrule = \"x\"", "/site/zrecipe.toml:3:8: ", ""),
         ] {
             let error = Settings::parse(path, text).expect_err("is wrong");

@@ -30,6 +30,7 @@ pub mod stem;
 pub mod supervisor;
 pub mod supervisors;
 pub mod surroundings;
+pub mod why;
 pub mod workers;
 
 pub use self::host::Host;

@@ -102,7 +102,7 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
 /// Checks all files once.
 fn check_all(args: &Args, session: &Session, memory: &mut Option<Memory>) -> Result<(), Error> {
     let inputs = args.inputs(session)?;
-    let levels = args.levels.read(session)?;
+    let levels = args.levels.read(&session.settings)?;
     let parameters = args.parameters.given()?;
     let mut outcome = Outcome::begin(args, session, &inputs)?;
     let request = CheckOptions {

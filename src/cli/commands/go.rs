@@ -88,7 +88,7 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
     let (parameters, id) = with_guid(parameters(args)?);
     let target = Target::new(session, &args.environment.environments)?;
     let files: Vec<String> = args.file.iter().cloned().collect();
-    let (mut request, compiled) = target.request(&files, &args.recipes, parameters, &args.levels.read(session)?)?;
+    let (mut request, compiled) = target.request(&files, &args.recipes, parameters, &args.levels.read(&session.settings)?)?;
     let queue = answers::queue();
     if let Some(awaited) = &args.wait {
         carry(&mut request, &compiled);

@@ -6,7 +6,7 @@ use zrecipe_broker::transport;
 use zrecipe_runtime::connection;
 use zrecipe_runtime::ops::{drop_files, management};
 use zrecipe_runtime::runtime::run;
-use zrecipe_runtime::runtime::surroundings::Why;
+use zrecipe_runtime::runtime::why::Why;
 
 impl From<transport::Error> for Error {
     fn from(error: transport::Error) -> Self {

@@ -14,7 +14,7 @@ impl Other {
     fn command(role: &str, path: &Path) -> Command {
         let mut command = Command::new(std::env::current_exe().expect("this binary"));
         command
-            .args(["transport::child_process_entry", "--exact", "--nocapture", "--test-threads=1"])
+            .args(["transport::processes::child_process_entry", "--exact", "--nocapture", "--test-threads=1"])
             .env(ROLE, format!("{role}|{}", path.display()))
             .stdin(Stdio::null())
             .kill_on_drop(true);

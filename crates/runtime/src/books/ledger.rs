@@ -277,6 +277,8 @@ impl Ledger {
                 }
                 return;
             }
+            // A line that is damaged.
+            "received" if id.is_empty() || text(1).is_empty() => return,
             "received" => {
                 holders.insert(id.to_owned(), file);
                 self.items.entry(id.to_owned()).or_insert_with(|| Item { accepted: at, ..Item::default() });

@@ -7,7 +7,8 @@ use async_trait::async_trait;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 
-use super::surroundings::{Surroundings, Why};
+use super::surroundings::Surroundings;
+use super::why::Why;
 use zrecipe_project::settings::Section;
 
 /// A scheduler, or nothing where the surroundings do not configure it.

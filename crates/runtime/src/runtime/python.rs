@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::ask::ask;
 use super::ending::Ending;
-use super::surroundings::Why;
+use super::why::Why;
 use zrecipe_language::contract::{Invocation, PythonClass};
 use zrecipe_language::syntax::json::read_value;
 use zrecipe_language::value::Value;

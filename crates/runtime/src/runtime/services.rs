@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::Service;
-use super::surroundings::{Scope, Surroundings, Why};
+use super::surroundings::{Scope, Surroundings};
+use super::why::Why;
 use zrecipe_project::settings::Registered;
 
 /// A built-in service, as its file registers it.

@@ -6,9 +6,10 @@ use super::journal::Journal;
 use super::process::Running;
 use super::python::Interpreter;
 use super::roots::Roots;
+use super::why::Why;
 use zrecipe_language::site::Plugins;
 use zrecipe_project::library::Library;
-use zrecipe_project::settings::{self, Settings};
+use zrecipe_project::settings::Settings;
 
 /// Where a service runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,40 +42,6 @@ pub struct Surroundings<'s> {
     pub places: usize,
     /// Variables that lead a program of ours to the same site and state.
     pub variables: Vec<(&'static str, String)>,
-}
-
-/// Why a service or scheduler cannot be made here.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub struct Why {
-    /// What is missing or wrong.
-    pub message: String,
-    /// What to do about it.
-    pub hints: Vec<String>,
-}
-
-impl Why {
-    /// A reason without a hint.
-    pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), hints: Vec::new() }
-    }
-
-    /// Adds what to do about it.
-    #[must_use]
-    pub fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hints.push(hint.into());
-        self
-    }
-}
-
-impl From<settings::Error> for Why {
-    fn from(error: settings::Error) -> Self {
-        let why = Self::new(error.to_string());
-        match error.help() {
-            Some(help) => why.hint(help),
-            None => why,
-        }
-    }
 }
 
 impl Surroundings<'_> {

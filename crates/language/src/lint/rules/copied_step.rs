@@ -8,11 +8,11 @@ use crate::recipe::Role;
 use crate::syntax::NodeId;
 
 declare_rule! {
+    /// Two steps that receive the same messages are equal.
+    ///
     /// # Why
     /// Two steps with the same queue, parameters and outputs that receive the same messages do the same work twice, and
     /// everything after them happens twice. Usually a step has been copied, and nothing in it changed.
-    ///
-    /// Ignore the finding where the work is meant to be done twice.
     ///
     /// # Example
     /// ```json
@@ -33,6 +33,9 @@ declare_rule! {
     ///   "start": [[1, []]]
     /// }
     /// ```
+    ///
+    /// # When not to follow it
+    /// The work is meant to be done twice.
     "copied-step", Warning
 }
 

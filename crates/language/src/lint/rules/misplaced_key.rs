@@ -7,12 +7,12 @@ use crate::recipe::{STEP_KEYS, Step};
 use crate::syntax::{Kind, Member, NodeRef};
 
 declare_rule! {
+    /// A key is in an object where nothing reads it.
+    ///
     /// # Why
     /// A brace or an indentation too many puts a key into another object, and nothing reads it there. This is reported
     /// for a step or `start` inside of a step, for `output` inside of `parameters`, for a channel beside `output`, and for
     /// a parameter beside `parameters` that other steps on the same queue have among their parameters.
-    ///
-    /// Ignore the finding where a service reads the key in this place.
     ///
     /// # Example
     /// ```json
@@ -31,6 +31,9 @@ declare_rule! {
     ///   "start": [[1, []], [2, []]]
     /// }
     /// ```
+    ///
+    /// # When not to follow it
+    /// A service reads the key in this place.
     "misplaced-key", Warning
 }
 

@@ -7,11 +7,11 @@ use crate::source::Span;
 use crate::value::write_string;
 
 declare_rule! {
+    /// A step omits a parameter that all others of its queue have.
+    ///
     /// # Why
     /// A parameter that every other step on the same queue gives, and this step does not, has probably been forgotten.
     /// Where a contract says which parameters are required, `missing-parameter` reports them.
-    ///
-    /// Ignore the finding where the service finds the value in the message, or has a default.
     ///
     /// # Example
     /// Five other recipes give `session_id` to the queue `feedback`:
@@ -26,6 +26,9 @@ declare_rule! {
     ///   "start": [[1, []]]
     /// }
     /// ```
+    ///
+    /// # When not to follow it
+    /// The service finds the value in the message, or has a default.
     "omitted-parameter", Warning
 }
 

@@ -6,11 +6,11 @@ use crate::lint::Context;
 use crate::template::Field;
 
 declare_rule! {
+    /// A placeholder looks like one that is used several times.
+    ///
     /// # Why
     /// A placeholder whose name is misspelt stays as it is written, and the service receives the braces. A name that
     /// occurs once and is a slip of the finger away from one that is used several times is probably that slip.
-    ///
-    /// Ignore the finding where there are two parameters with such names.
     ///
     /// # Example
     /// Five other recipes use the parameter `visit`:
@@ -22,6 +22,9 @@ declare_rule! {
     /// ```json beside-5 {"1":{"queue":"images","parameters":{"dir":"{visit}/processed"}},"start":[[1,[]]]}
     /// { "1": { "queue": "images", "parameters": { "dir": "{visit}/processed" } }, "start": [[1, []]] }
     /// ```
+    ///
+    /// # When not to follow it
+    /// There are two parameters with such names.
     "rare-placeholder", Warning
 }
 

@@ -5,11 +5,11 @@ use crate::evidence::About;
 use crate::lint::{Context, meant};
 
 declare_rule! {
+    /// A service name looks like one that other steps have.
+    ///
     /// # Why
     /// The name of the service selects contracts, and the wrapper of a job. A name that occurs once and is a slip of the
     /// finger away from one that other steps have is probably that slip.
-    ///
-    /// Ignore the finding where there are two services with such names.
     ///
     /// # Example
     /// Five other recipes name the service `Images`:
@@ -21,6 +21,9 @@ declare_rule! {
     /// ```json beside-5 {"1":{"service":"Images","queue":"images"},"start":[[1,[]]]}
     /// { "1": { "service": "Images", "queue": "images" }, "start": [[1, []]] }
     /// ```
+    ///
+    /// # When not to follow it
+    /// There are two services with such names.
     "rare-service", Warning
 }
 

@@ -6,12 +6,12 @@ use crate::lint::{Context, meant};
 use crate::syntax::NodeRef;
 
 declare_rule! {
+    /// A value differs from the one that similar steps have.
+    ///
     /// # Why
     /// Steps of one kind often have the same value for a parameter: the name of a command, or the placeholder of that
     /// name. A value that occurs once is probably a mistake if it is a slip of the finger away from the usual one, if
     /// two parameters have each other's values, or if all steps that are fed by the same channel agree on another value.
-    ///
-    /// Ignore the finding where this recipe is meant to differ.
     ///
     /// # Example
     /// Five other recipes give the command `multipart_message`:
@@ -29,6 +29,9 @@ declare_rule! {
     ///   "start": [[1, []]]
     /// }
     /// ```
+    ///
+    /// # When not to follow it
+    /// This recipe is meant to differ.
     "rare-value", Warning
 }
 

@@ -5,6 +5,8 @@ use crate::lint::Context;
 use crate::syntax::{Kind, NodeRef, Notation};
 
 declare_rule! {
+    /// A placeholder in YAML has no quotes, and is an object.
+    ///
     /// # Why
     /// In YAML braces without quotes make an object: `file: {filename}` gives the service the object
     /// `{"filename": null}`, not a text. An object of one key without a value is never anything else in a recipe.
@@ -26,6 +28,9 @@ declare_rule! {
     ///     file: "{filename}"
     /// start: [[1, []]]
     /// ```
+    ///
+    /// # When not to follow it
+    /// Never: a service receives an object in the place of the text.
     "unquoted-placeholder", Error
 }
 

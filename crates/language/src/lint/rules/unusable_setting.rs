@@ -5,11 +5,11 @@ use crate::lint::{Context, respelled};
 use crate::syntax::{Kind, NodeRef};
 
 declare_rule! {
+    /// A setting has a value with which every request fails.
+    ///
     /// # Why
     /// The API of RabbitMQ answers below `/api`, and that of Slurm below its version, `v0.0.40` for example. With another
     /// `base_url` or `api_version` the configuration is read, and every request fails at run time.
-    ///
-    /// Ignore the finding where a proxy in front of RabbitMQ has a path of its own.
     ///
     /// # Example
     /// ```yaml
@@ -26,6 +26,9 @@ declare_rule! {
     /// environments:
     ///   default: {plugins: [api]}
     /// ```
+    ///
+    /// # When not to follow it
+    /// A proxy in front of RabbitMQ has a path of its own.
     "unusable-setting", Error, about [Site, Plugin]
 }
 

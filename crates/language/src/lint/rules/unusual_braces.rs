@@ -9,11 +9,11 @@ use crate::syntax::NodeId;
 use crate::template::Field;
 
 declare_rule! {
+    /// A name has braces that do not make a placeholder.
+    ///
     /// # Why
     /// Only `{name}` is a placeholder. `{ name }`, `{{name}}` and a name without braces stay as they are written, and in
     /// `${name}` the `$` stays. Where the same name stands in plain braces elsewhere, those are probably meant.
-    ///
-    /// Ignore the finding where the text is meant for another program: a shell, or a template language.
     ///
     /// # Example
     /// ```json
@@ -30,6 +30,9 @@ declare_rule! {
     ///   "start": [[1, []]]
     /// }
     /// ```
+    ///
+    /// # When not to follow it
+    /// The text is meant for another program: a shell, or a template language.
     "unusual-braces", Warning
 }
 

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::super::surroundings::{Surroundings, Why};
+use super::super::surroundings::Surroundings;
+use super::super::why::Why;
 use super::{Entry, Made};
 use super::{Fault, Job, Scheduler, pattern};
 use crate::http::{self, Answer, Client, Method, StatusCode};

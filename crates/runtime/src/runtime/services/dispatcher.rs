@@ -29,7 +29,8 @@ use crate::runtime::pressure::Obstacle;
 use crate::runtime::process;
 use crate::runtime::python::Interpreter;
 use crate::runtime::said;
-use crate::runtime::surroundings::{Scope, Surroundings, Why};
+use crate::runtime::surroundings::{Scope, Surroundings};
+use crate::runtime::why::Why;
 use crate::runtime::workers::{Failure, Fault, Plan, Workers};
 use crate::runtime::{Job, Outcome, Service};
 use zrecipe_broker::message::{
