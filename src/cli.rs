@@ -19,6 +19,8 @@ pub mod arguments;
 pub mod bridged;
 #[cfg(feature = "runtime")]
 pub mod broker;
+#[cfg(feature = "runtime")]
+pub mod causes;
 pub mod checks;
 #[cfg(feature = "runtime")]
 pub mod confirm;

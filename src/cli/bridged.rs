@@ -8,7 +8,7 @@ use crate::cli::{Error, Session};
 use zrecipe_language::contract::{Contract, Contracts};
 use zrecipe_runtime::runtime::Service as _;
 use zrecipe_runtime::runtime::foreign::Foreign;
-use zrecipe_runtime::runtime::python::{EntryPoint, Interpreter};
+use zrecipe_runtime::runtime::python::{self, EntryPoint, Interpreter};
 use zrecipe_runtime::runtime::why::Why;
 use zrecipe_runtime::runtime::workers::{Failure, Hello};
 
@@ -28,6 +28,23 @@ pub async fn open(service: &Foreign, python: &Interpreter) -> Result<Option<Hell
     service.open().await.map_err(|failure| explain(service.name(), failure, python))
 }
 
+/// Why it is not known whether there is a service of a name, or why it does not work.
+#[derive(Debug)]
+pub enum Fault {
+    /// The interpreter cannot be asked what its packages register.
+    Unasked(Error),
+    /// The service cannot be started.
+    Unstarted(Error),
+}
+
+impl From<Fault> for Error {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Unasked(error) | Fault::Unstarted(error) => error,
+        }
+    }
+}
+
 /// The service of an entry point with this name, started; nothing if no package registers one.
 ///
 /// # Errors
@@ -37,12 +54,12 @@ pub async fn by_name(
     contracts: &Contracts,
     python: &Interpreter,
     make: impl FnOnce(Foreign) -> Foreign,
-) -> Result<Option<Foreign>, Error> {
-    let listed = python.entry_points().await.map_err(Error::from)?;
+) -> Result<Option<Foreign>, Fault> {
+    let listed = python.entry_points().await.map_err(|why| Fault::Unasked(why.into()))?;
     let services = || listed.iter().filter(|entry| entry.is_service());
     let exact = services().find(|entry| entry.name == name);
     match exact.or_else(|| services().find(|entry| entry.name.eq_ignore_ascii_case(name))) {
-        Some(entry) => start(entry, contracts, python, make).await.map(Some),
+        Some(entry) => start(entry, contracts, python, make).await.map(Some).map_err(Fault::Unstarted),
         None => Ok(None),
     }
 }
@@ -81,8 +98,8 @@ fn explain(name: &str, failure: Failure, python: &Interpreter) -> Error {
     let last = failure.said.last().map(String::as_str).unwrap_or_default();
     let error = match failure.hint {
         Some(hint) => return Error::new(failure.reason).hint(hint),
-        None if last.contains("No module named") => Error::from(python.explain(last)),
-        None if failure.reason.contains("cannot be started") => Error::from(
+        None if python::missing_module(last).is_some() => Error::from(python.explain(last)),
+        None if failure.is_of_system => Error::from(
             Why::new(format!("service `{name}`: the Python interpreter `{}` cannot be started", python.program()))
                 .hint("`interpreter` in `[python]` of zrecipe.toml names one, and so does ZRECIPE_PYTHON")
                 .hint("`python3 -m pip install zrecipe` installs the package that it needs"),

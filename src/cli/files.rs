@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::path::Path;
 
+use zrecipe_project::durable::NewFile;
 use zrecipe_project::{platform, regular};
 
 /// Puts a text in the place of a file's content: whole or not at all, under the same owner and permissions. A symbolic
@@ -29,17 +30,12 @@ pub fn replace(path: &Path, before: &str, after: &str) -> Result<(), String> {
         return Err(cannot("it is read-only"));
     }
     fs::OpenOptions::new().write(true).open(&target).map_err(failed)?;
-    let directory = target.parent().unwrap_or(Path::new("/"));
-    let mut new = tempfile::Builder::new().prefix(".zrecipe-").tempfile_in(directory).map_err(failed)?;
+    let mut new = NewFile::begin(&target).map_err(failed)?;
     new.write_all(after.as_bytes()).map_err(failed)?;
     platform::copy_owner(new.as_file(), &metadata).map_err(failed)?;
     new.as_file().set_permissions(metadata.permissions()).map_err(failed)?;
-    new.as_file().sync_all().map_err(failed)?;
     if regular::read_all(&target).map_err(failed)? != before.as_bytes() {
         return Err(cannot("it has been changed meanwhile"));
     }
-    new.persist(&target).map_err(|error| failed(error.error))?;
-    // The content is safe; whether the name is, only the directory can tell, and not every file system lets it.
-    let _ = fs::File::open(directory).and_then(|directory| directory.sync_all());
-    Ok(())
+    new.replace().map_err(failed)
 }

@@ -13,12 +13,14 @@ use super::broker::queues::worn;
 use super::broker::{Environment, EnvironmentArgs};
 use super::executor::{block_on_politely, side_by_side};
 use super::{Error, Session, plain, plain_lines, say};
+use zrecipe_broker::message::bounds::REPUBLISH_AFTER;
+use zrecipe_broker::message::{dead_letter_queue, is_dead_letter_queue};
 use zrecipe_broker::transport::{Error as TransportError, Transport, Waiting};
 use zrecipe_language::diagnostic::counted;
 use zrecipe_language::lint::nearest;
 use zrecipe_language::secret;
 use zrecipe_language::value::Value;
-use zrecipe_runtime::ops::dead_letters::{self, Fate, Letter, Look, WORN, look, queue_of, ready};
+use zrecipe_runtime::ops::dead_letters::{self, Fate, Letter, Look, look, ready};
 use zrecipe_runtime::ops::management::Queue;
 
 /// Which dead letters are looked at.
@@ -204,11 +206,18 @@ pub fn interrupted() -> Error {
 
 /// The step that a message is for.
 pub fn step_text(letter: &Letter) -> String {
-    match letter.step() {
-        Some((step, Some(service))) => format!("{step} ({service})"),
-        Some((step, None)) => step.to_string(),
-        None => "-".to_owned(),
-    }
+    step_of(letter).unwrap_or_else(no_step)
+}
+
+/// The step that a letter was for, if it carries a recipe.
+pub fn step_of(letter: &Letter) -> Option<String> {
+    let (step, service) = letter.step()?;
+    Some(service.map_or_else(|| step.to_string(), |service| format!("{step} ({service})")))
+}
+
+/// What stands in the place of a step where there is none.
+pub fn no_step() -> String {
+    "-".to_owned()
 }
 
 /// What a message is called, for people.
@@ -307,7 +316,7 @@ pub async fn queues(given: Vec<&String>, environment: &Environment) -> Result<Ve
     if given.is_empty() {
         let queues = environment.queues().await?;
         let is_empty = |queue: &Queue| queue.messages == 0 && environment.capabilities().is_exact;
-        let dead = queues.iter().filter(|queue| queue.name.starts_with(dead_letters::PREFIX) && !is_empty(queue));
+        let dead = queues.iter().filter(|queue| is_dead_letter_queue(&queue.name) && !is_empty(queue));
         return dead
             .map(|queue| {
                 let count = Some(queue.messages);
@@ -318,12 +327,16 @@ pub async fn queues(given: Vec<&String>, environment: &Environment) -> Result<Ve
     // Those that are named can do without the management API.
     let queues = environment.queues_unless_named(&given).await?.unwrap_or_default();
     let heap = |name: &&String| {
-        let queue = queue_of(name);
+        let queue = dead_letter_queue(name);
         let known = queues.iter().find(|known| known.name == queue);
-        let letters =
-            queues.iter().map(|queue| queue.name.as_str()).filter(|name| name.starts_with(dead_letters::PREFIX));
+        let letters = queues.iter().map(|queue| queue.name.as_str()).filter(|name| is_dead_letter_queue(name));
         let meant = nearest(&queue, letters).filter(|_| known.is_none()).map(str::to_owned);
-        Ok(Heap { meant, count: known.map(|known| known.messages), worn: known.map_or(Ok(WORN), worn)?, queue })
+        Ok(Heap {
+            meant,
+            count: known.map(|known| known.messages),
+            worn: known.map_or(Ok(REPUBLISH_AFTER), worn)?,
+            queue,
+        })
     };
     given.iter().map(heap).collect()
 }

@@ -1,14 +1,15 @@
 //! What an operator sees of a broker at one glance: services, queues, dead letters and runs, each as a table.
 
+use std::collections::BTreeSet;
+
 use crate::cli::Error;
 use crate::cli::broker::Environment;
 use crate::cli::broker::runs::Run;
 use crate::cli::time::{rfc_3339, timestamp};
-use zrecipe_broker::message::Destination;
+use zrecipe_broker::message::{Destination, is_dead_letter_queue};
 use zrecipe_broker::transport::{Subscription, Transport};
 use zrecipe_language::contract::Contracts;
 use zrecipe_language::value::Value;
-use zrecipe_runtime::ops::dead_letters::queue_of;
 use zrecipe_runtime::ops::management::{Queue, refresh};
 use zrecipe_runtime::ops::services::Instance;
 use zrecipe_runtime::runtime::status::TOPIC;
@@ -74,7 +75,7 @@ impl Counts {
 }
 
 fn is_of_letters(queue: &Queue) -> bool {
-    queue_of(&queue.name) == queue.name
+    is_dead_letter_queue(&queue.name)
 }
 
 /// The wish to hear the broadcasts of services.
@@ -91,6 +92,8 @@ pub struct Table {
     pub head: Vec<&'static str>,
     /// The cells.
     pub rows: Vec<Vec<String>>,
+    /// Rows about something that has failed.
+    pub bad: BTreeSet<Vec<String>>,
     /// Whether nobody could look, so that there may be more.
     pub is_unknown: bool,
     /// What there is to say where there is no row.
@@ -100,14 +103,14 @@ pub struct Table {
 impl Table {
     fn new(title: &'static str, head: Vec<&'static str>, rows: Vec<Vec<String>>, is_known: bool) -> Self {
         let nothing = if is_known { format!("no {title}") } else { format!("{title}: unknown") };
-        Self { title, head, rows, is_unknown: !is_known, nothing }
+        Self { title, head, rows, bad: BTreeSet::new(), is_unknown: !is_known, nothing }
     }
 }
 
 /// Services, queues, dead letters and runs; whether services are heard.
 pub fn tables(services: &[Instance], is_heard: bool, counts: &Counts, contracts: &Contracts) -> [Table; 4] {
     let or_dash = |text: Option<&str>| text.filter(|text| !text.is_empty()).unwrap_or("-").to_owned();
-    let instances = services.iter().map(|instance| {
+    let row = |instance: &Instance| {
         let name = match &instance.tag {
             Some(tag) => format!("{} ({tag})", instance.service),
             None => instance.service.clone(),
@@ -122,7 +125,9 @@ pub fn tables(services: &[Instance], is_heard: bool, counts: &Counts, contracts:
             or_dash(instance.recipe_id.as_deref()),
             or_dash(Some(&instance.program)),
         ]
-    });
+    };
+    let instances = services.iter().map(row);
+    let failing = services.iter().filter(|instance| instance.is_failing).map(row).collect();
     // What nobody has ever used is no news.
     let is_news = |queue: &&Queue| queue.messages > 0 || queue.consumers.is_some_and(|consumers| consumers > 0);
     let queues = counts.others().filter(is_news).map(|queue| {
@@ -152,12 +157,15 @@ pub fn tables(services: &[Instance], is_heard: bool, counts: &Counts, contracts:
         vec![id.to_owned(), "-".to_owned(), format!("at work: {by}"), "-".to_owned()]
     });
     [
-        Table::new(
-            "services",
-            vec!["service", "host", "state", "busy", "queue", "recipe ID", "program"],
-            instances.collect(),
-            is_heard,
-        ),
+        Table {
+            bad: failing,
+            ..Table::new(
+                "services",
+                vec!["service", "host", "state", "busy", "queue", "recipe ID", "program"],
+                instances.collect(),
+                is_heard,
+            )
+        },
         queues,
         Table::new("dead letters", vec!["dead letters in", "messages"], letters.collect(), is_known),
         Table::new(

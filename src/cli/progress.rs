@@ -20,7 +20,7 @@ use zrecipe_runtime::runtime::foreign::Foreign;
 use zrecipe_runtime::runtime::run::{Report, Run, Runs};
 use zrecipe_runtime::runtime::services;
 use zrecipe_runtime::runtime::surroundings::{Scope, Surroundings};
-use zrecipe_runtime::runtime::{Event, Service};
+use zrecipe_runtime::runtime::{DEAD_LETTERED, Event, Service};
 
 /// Services of a run, and what they tell.
 pub struct Crew {
@@ -75,8 +75,8 @@ pub async fn crew(session: &Session, runs: &Runs, run: &Run, places: usize) -> R
             Ok(Some(service)) => crew.services.push(Arc::new(service)),
             Ok(None) => {}
             // Then nobody has a service in Python here.
-            Err(error) if error.message().starts_with("the Python interpreter") => break,
-            Err(error) => return Err(error),
+            Err(bridged::Fault::Unasked(_)) => break,
+            Err(bridged::Fault::Unstarted(error)) => return Err(error),
         }
     }
     Ok(crew)
@@ -176,10 +176,7 @@ pub fn conclude(reports: &[Report]) -> Result<(), Error> {
 }
 
 fn past(outcome: &str) -> &str {
-    match outcome {
-        "dead-lettered" => "was dead-lettered",
-        other => other,
-    }
+    if outcome == DEAD_LETTERED { "was dead-lettered" } else { outcome }
 }
 
 /// Shows what happens: a line that changes on a terminal, a line for each step in a pipe.

@@ -201,7 +201,7 @@ impl Screen {
         });
         let widths: Vec<Constraint> = widths.collect();
         let lines = rows.iter().map(|row| {
-            let is_bad = pane == 2 || row.iter().any(|cell| cell == "error" || cell.starts_with("silent"));
+            let is_bad = pane == 2 || table.bad.contains(*row);
             let style = if is_bad && self.colour { Style::new().fg(Color::Red) } else { Style::new() };
             Row::new(row.iter().map(String::as_str)).style(style)
         });
@@ -222,6 +222,8 @@ impl Screen {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use ratatui::Terminal;
     use ratatui::backend::TestBackend;
 
@@ -230,7 +232,7 @@ mod tests {
     fn table(title: &'static str, head: &[&'static str], rows: &[&[&str]]) -> Table {
         let rows = rows.iter().map(|row| row.iter().map(|cell| (*cell).to_owned()).collect());
         let nothing = format!("no {title}");
-        Table { title, head: head.to_vec(), rows: rows.collect(), is_unknown: false, nothing }
+        Table { title, head: head.to_vec(), rows: rows.collect(), bad: BTreeSet::new(), is_unknown: false, nothing }
     }
 
     fn screen() -> Screen {

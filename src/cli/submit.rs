@@ -9,6 +9,7 @@ use rustix::process::getuid;
 
 use super::outages::Outages;
 use super::{Error, Session, say};
+use zrecipe_broker::message::headers::{REQUEST_HOST, REQUEST_USER};
 use zrecipe_broker::message::{Outgoing, REQUEST_QUEUE, Request, sanitise};
 use zrecipe_broker::transport::{self, Endpoint, Transport};
 use zrecipe_language::bind::merge;
@@ -143,9 +144,7 @@ impl<'s> Target<'s> {
         let custom = compiled[..files.len()].iter().map(|compilation| compilation.recipe.to_value());
         let custom_recipe = (!files.is_empty()).then(|| sanitise(merge(custom)));
         let request = Request { recipes: names.to_vec(), custom_recipe, parameters, rest: Object::new() };
-        // What the dispatcher says to every such request.
-        let read = Request::read(request.to_value().to_json().as_bytes());
-        read.and_then(|read| read.recipe_id().map(drop)).map_err(|reason| {
+        request.check().map_err(|reason| {
             Error::new(format!("a dispatcher would refuse the request: {reason}")).hint("nothing was sent")
         })?;
         Ok((request, compiled))
@@ -221,8 +220,8 @@ pub fn refusal(error: transport::Error) -> Error {
 /// What the reference's tools write about where a request comes from.
 pub fn headers() -> Object {
     Object::from_iter([
-        ("zocalo.go.user".to_owned(), Value::from(user())),
-        ("zocalo.go.host".to_owned(), Value::from(hostname())),
+        (REQUEST_USER.to_owned(), Value::from(user())),
+        (REQUEST_HOST.to_owned(), Value::from(hostname())),
     ])
 }
 

@@ -51,7 +51,7 @@ pub fn retry(after: Duration) -> Settlement {
 }
 
 pub fn reject(reason: &str) -> Settlement {
-    ending(Verdict::DeadLetter { reason: reason.to_owned() })
+    ending(Verdict::DeadLetter { reason: reason.into() })
 }
 
 pub async fn subscribe(transport: &dyn Transport, source: Destination, prefetch: u16) -> Deliveries {

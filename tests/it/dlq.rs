@@ -4,6 +4,7 @@ use std::process::{Command, Output};
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
+use zrecipe::message::{Code, Reason};
 use zrecipe::transport::{Settlement, Verdict};
 
 use crate::service::Place;
@@ -24,11 +25,11 @@ pub fn json(output: &Output) -> Value {
 }
 
 /// Puts a dead letter in `dlq.out`.
-pub async fn bury(place: &Place, id: &str, reason: &str) {
+pub async fn bury(place: &Place, id: &str, reason: impl Into<Reason>) {
     place.send("out", id, &format!("{{\"id\": \"{id}\"}}"), Default::default()).await;
     let mut deliveries = place.subscribe("out").await;
     let delivery = deliveries.next().await.expect("comes");
-    let verdict = Verdict::DeadLetter { reason: reason.to_owned() };
+    let verdict = Verdict::DeadLetter { reason: reason.into() };
     let settlement = Settlement { verdict, outputs: Vec::new(), note: None };
     zrecipe::transport::Transport::settle(&place.space, &delivery, settlement).await.expect("settles");
 }
@@ -207,7 +208,7 @@ async fn letters_of_one_second_have_a_file_each() {
             // Others send without an id that is unique.
             place.send(queue, &format!("{queue}/{}", n % 10 + 10 * usize::from(n > 9)), "{}", Default::default()).await;
             let delivery = deliveries.next().await.expect("comes");
-            let verdict = Verdict::DeadLetter { reason: "why".to_owned() };
+            let verdict = Verdict::DeadLetter { reason: "why".into() };
             let settled = zrecipe::transport::Transport::settle(&place.space, &delivery, Settlement::of(verdict));
             settled.await.expect("settles");
         }
@@ -256,7 +257,7 @@ async fn a_corrected_recipe_goes_into_the_letters_that_carry_the_broken_one() {
     for (id, body) in &letters {
         place.send("out", id, body, if *id == "plain" { Default::default() } else { header() }).await;
         let delivery = out.next().await.expect("comes");
-        let settlement = Settlement::of(Verdict::DeadLetter { reason: "why".to_owned() });
+        let settlement = Settlement::of(Verdict::DeadLetter { reason: "why".into() });
         zrecipe::transport::Transport::settle(&place.space, &delivery, settlement).await.expect("settles");
     }
     let rebase = |more: &[&str], code: i32| {
@@ -307,7 +308,7 @@ async fn letters_do_not_write_on_the_terminal_of_whoever_looks_at_them() {
     place.send("out", "m\u{1b}[2J", body, Default::default()).await;
     let mut deliveries = place.subscribe("out").await;
     let delivery = deliveries.next().await.expect("comes");
-    let verdict = Verdict::DeadLetter { reason: reason.to_owned() };
+    let verdict = Verdict::DeadLetter { reason: reason.into() };
     let settlement = Settlement { verdict, outputs: Vec::new(), note: None };
     zrecipe::transport::Transport::settle(&place.space, &delivery, settlement).await.expect("settles");
     drop(deliveries);
@@ -347,12 +348,12 @@ async fn letters_that_are_alike_are_diagnosed_together_each_with_what_to_do() {
     for number in 0..9 {
         bury(&place, &format!("m{number}"), "no image in it").await;
     }
-    bury(&place, "gone", "there is no queue `index`").await;
+    bury(&place, "gone", Reason::new(Code::NoSuchQueue, "there is no queue `index`")).await;
     bury(&place, "asked", "why").await;
     place.send("out", "raw", "no JSON", Default::default()).await;
     let mut deliveries = place.subscribe("out").await;
     let delivery = deliveries.next().await.expect("comes");
-    let verdict = Verdict::DeadLetter { reason: "why".to_owned() };
+    let verdict = Verdict::DeadLetter { reason: "why".into() };
     let settlement = Settlement { verdict, outputs: Vec::new(), note: None };
     zrecipe::transport::Transport::settle(&place.space, &delivery, settlement).await.expect("settles");
     drop(deliveries);

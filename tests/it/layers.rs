@@ -84,7 +84,7 @@ const FENCES: &[(&[&str], &str, &[&str], &str)] = &[
     (
         &["tokio", "async_trait", "async", "await"],
         "zrecipe_broker",
-        &["transport.rs", "transport/", "holdings.rs"],
+        &["transport.rs", "transport/", "delivery.rs", "holdings.rs"],
         "messages are pure",
     ),
     (
@@ -475,6 +475,22 @@ fn the_tables_list_the_modules() {
         let modules = lib.code.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'));
         let modules: BTreeSet<String> = modules.map(str::to_owned).collect();
         assert_eq!(listed, modules, "{}: the table and the modules", lib.krate);
+    }
+}
+
+/// Maximum number of lines of a source file.
+const MAX_LINES: usize = 600;
+
+/// Files that may have more lines: parsers, which are read as a whole.
+const PARSERS: [(&str, &str); 2] = [("zrecipe_language", "syntax/json.rs"), ("zrecipe_language", "syntax/yaml.rs")];
+
+#[test]
+fn files_are_short() {
+    let files = files();
+    let is_long = |file: &&File| file.code.lines().count() > MAX_LINES;
+    let long: BTreeSet<(&str, &str)> = files.iter().filter(is_long).map(|file| (file.krate, &*file.path)).collect();
+    for file in &long {
+        assert!(PARSERS.contains(file), "{file:?} has more than {MAX_LINES} lines: split it by meaning");
     }
 }
 

@@ -55,5 +55,6 @@ mod suite_yaml;
 mod transport;
 #[path = "../shared/wait.rs"]
 mod wait;
+mod wire;
 mod worker_protocol;
 mod wrap;

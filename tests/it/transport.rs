@@ -10,8 +10,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
-use zrecipe::transport::embedded::{self, Broker, Census, Embedded, Options};
-use zrecipe::transport::{Endpoint as _, Error, Outgoing, Settlement, State, Transport, Verdict, memory};
+use zrecipe::transport::embedded::{self, Broker, Census, Conclusion, Embedded, Options, Record};
+use zrecipe::transport::{Endpoint as _, Error, Outage, Outgoing, Settlement, State, Transport, Verdict, memory};
 use zrecipe::value::Value;
 
 use crate::contract::{
@@ -347,7 +347,7 @@ async fn what_cannot_be_opened_says_why() {
         (at("newer"), "newer zrecipe (schema 99"),
     ] {
         match Broker::open(&path, Options::default()).await {
-            Err(Error::Unavailable { place, reason: given }) => {
+            Err(Error::Unavailable { place, cause: Outage::File, reason: given }) => {
                 assert_eq!(place, path.display().to_string());
                 assert!(given.contains(reason), "{place}: {given}");
             }

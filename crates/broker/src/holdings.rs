@@ -10,8 +10,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::books::{Clerk, Fate};
-use crate::message::Destination;
-use crate::message::deaths::is_dead_letter_queue;
+use crate::message::{Destination, is_dead_letter_queue};
 
 /// How many ids are remembered at most.
 const MAX_IDS: usize = 200_000;

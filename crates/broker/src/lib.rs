@@ -6,17 +6,29 @@
 //!
 //! | module | contents |
 //! |---|---|
-//! | [`message`] | the envelope on the wire: reading, writing, following a link |
-//! | `address` | hosts, logins and TLS of brokers, as settings and URLs state them |
+//! | [`backoff`] | pauses between attempts |
+//! | [`message`] | the wire: recipe messages, requests, dead letters, and all names that travel |
+//! | [`address`] | hosts, logins and TLS of brokers, as settings and URLs state them |
 //! | [`books`] | what became of all messages that a broker accepted |
-//! | `holdings` | deliveries that wait to be settled, and accepted ids |
+//! | [`failure`] | what can go wrong between us and a broker, and the causes that programs decide by |
+//! | [`trust`] | what errors of TLS mean |
+//! | [`delivery`] | messages that are handed to consumers, and how they are settled |
+//! | [`holdings`] | deliveries that wait to be settled, and accepted ids |
 //! | [`transport`] | the interface of every broker; one file a transport |
 
 #[cfg(feature = "transports")]
 pub mod address;
+#[cfg(feature = "transports")]
+pub mod backoff;
 pub mod books;
 #[cfg(feature = "transports")]
-mod holdings;
+pub mod delivery;
+#[cfg(feature = "transports")]
+pub mod failure;
+#[cfg(feature = "transports")]
+pub mod holdings;
 pub mod message;
 #[cfg(feature = "transports")]
 pub mod transport;
+#[cfg(feature = "transports")]
+pub mod trust;

@@ -7,6 +7,7 @@
 mod formats;
 mod leaf;
 mod pattern;
+mod problem;
 mod validator;
 mod wording;
 
@@ -20,10 +21,11 @@ use jsonschema::{JsonType, ValidationError, Validator};
 
 use self::leaf::{Leaf, LeafKind, flatten, flaw};
 pub use self::pattern::{Pattern, pattern_is_made_of};
+pub use self::problem::{Fault, Problem, Unfit};
 use self::validator::{Item, Notation};
 use self::wording::{Subject, fault};
 use crate::diagnostic::nearest;
-use crate::source::{Source, Span};
+use crate::source::Source;
 use crate::syntax::{Kind, NodeId, NodeRef, json};
 use crate::value::{Number, Value};
 
@@ -141,42 +143,6 @@ pub struct Violation {
     pub top: Option<String>,
     /// What is wrong.
     pub problem: Problem,
-}
-
-/// The ways in which a value does not fit.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Problem {
-    /// An object lacks a key.
-    Missing(String),
-    /// An object has a key that it may not have.
-    Unknown {
-        /// The key.
-        name: String,
-        /// Its node, if it has one.
-        key: Option<NodeId>,
-        /// The known key that it looks like.
-        meant: Option<String>,
-    },
-    /// Anything else.
-    Unfit {
-        /// A predicate: ``is a string, not a number``.
-        predicate: String,
-        /// What may have been meant.
-        meant: Option<String>,
-        /// What to write in its place, and whether that is surely meant.
-        replacement: Option<(String, bool)>,
-    },
-}
-
-/// Something wrong with a file that is to be of a certain form.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
-    /// Where.
-    pub span: Span,
-    /// What: a clause.
-    pub message: String,
-    /// What to do.
-    pub help: Option<String>,
 }
 
 impl Schema {
@@ -523,7 +489,12 @@ fn is_undecided(root: NodeRef<'_>, leaf: &Leaf, view: &View) -> bool {
         LeafKind::Missing(_) => node.members().any(|member| member.key.has_braces()) || holds_missing(node),
         LeafKind::Unknown(_) => false,
         LeafKind::Types(_) | LeafKind::Size(_) => node.kind() == Kind::String && is_open(node, view),
-        LeafKind::Options(_) | LeafKind::Other(_) => is_open(node, view),
+        LeafKind::Options(_)
+        | LeafKind::Is(_)
+        | LeafKind::Pattern(_)
+        | LeafKind::Form(_)
+        | LeafKind::Forbidden(_)
+        | LeafKind::Other(_) => is_open(node, view),
     }
 }
 

@@ -17,7 +17,7 @@ use crate::secret::hidden;
 use crate::syntax::{Kind, NodeId, NodeRef};
 use crate::value::{Object, Value};
 
-pub use self::form::{SCHEMA, Unread, faults, unread};
+pub use self::form::{Owner, SCHEMA, Unread, faults, unread};
 pub use self::pattern::Pattern;
 pub use self::read::{is_broker, read};
 

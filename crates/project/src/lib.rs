@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`platform`] | what differs between operating systems: identities of files, permissions, processes |
 //! | [`regular`] | the reader of files: regular files only, within a time limit |
+//! | [`durable`] | the writer of files: whole or not at all, and safe |
 //! | [`pattern`] | patterns with wildcards |
 //! | [`python`] | services and wrappers in Python source: facts for contracts |
 //! | [`settings`] | `zrecipe.toml` |
@@ -24,6 +25,7 @@
 pub mod batch;
 pub mod callers;
 pub mod comparison;
+pub mod durable;
 pub mod files;
 pub mod judge;
 pub mod known;

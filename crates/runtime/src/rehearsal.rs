@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 use self::real::Real;
 use crate::runtime::run::destinations;
 use crate::runtime::{Host, Job, Outcome, Service, StepResult};
-use zrecipe_broker::message::{Destination, Envelope, Output};
+use zrecipe_broker::message::{Destination, Envelope, Output, Reason};
 use zrecipe_broker::transport::embedded::{Broker, Options};
 use zrecipe_broker::transport::{Error, Settlement, Subscription, Transport, Verdict};
 use zrecipe_language::contract::{Contract, Contracts};
@@ -322,7 +322,7 @@ impl Service for Stub {
 
     async fn handle(&self, job: &Job) -> Outcome {
         let Some(envelope) = &job.envelope else {
-            return Outcome::Bad { reason: "the message carries no recipe".to_owned() };
+            return Outcome::Bad { reason: Reason::no_recipe() };
         };
         let act = self.scenario.acts.get(&envelope.pointer).unwrap_or(&self.scenario.otherwise);
         let is_first = lock(&self.record).first.insert(job.delivery.id.clone());
@@ -338,11 +338,11 @@ impl Service for Stub {
         let mut record = lock(&self.record);
         record.arrive(envelope);
         if let Some(reason) = &act.refuse {
-            return Outcome::Bad { reason: reason.clone() };
+            return Outcome::Bad { reason: reason.as_str().into() };
         }
         if let Some(reason) = self.refusal(queue, envelope) {
             record.faults.push(format!("step `{}` refuses its message: {reason}", envelope.pointer));
-            return Outcome::Bad { reason };
+            return Outcome::Bad { reason: reason.into() };
         }
         *record.done.entry(job.delivery.id.clone()).or_default() += 1;
         let mut outputs = match &act.outputs {

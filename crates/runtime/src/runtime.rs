@@ -34,7 +34,7 @@ pub mod why;
 pub mod workers;
 
 pub use self::host::Host;
-pub use self::outcome::{Event, Outcome, StepResult};
+pub use self::outcome::{DEAD_LETTERED, Event, Outcome, RETRY, StepResult};
 pub use self::service::{Job, Service};
 
 /// Setting of plugin `storage` that names the directory of the dispatcher's logbook.

@@ -30,7 +30,7 @@ use crate::runtime::said::{finite, reason};
 use crate::runtime::status::{Status, TOPIC, broadcast, host_id, hostname};
 use crate::runtime::supervisor::identity;
 pub use settings::Wrappers;
-use zrecipe_broker::message::{Envelope, Output, RECIPE_HEADER};
+use zrecipe_broker::message::{Code, Envelope, Output, RECIPE_HEADER, Reason};
 use zrecipe_broker::transport::{Error, Transport};
 use zrecipe_language::diagnostic::only;
 use zrecipe_language::syntax::json::read_value;
@@ -422,7 +422,7 @@ fn failure_in(payload: &Value) -> String {
 async fn bury(transport: &dyn Transport, envelope: &Envelope, id: String, failure: &str) -> Result<(), Error> {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let now = i64::try_from(now).unwrap_or(i64::MAX);
-    let Some(letter) = envelope.dead_letter(id, failure, now) else {
+    let Some(letter) = envelope.dead_letter(id, &Reason::new(Code::Failed, failure), now) else {
         tracing::error!("no step takes the failure of the program: {failure}");
         return Ok(());
     };

@@ -16,7 +16,7 @@ use zrecipe_project::regular;
 use zrecipe_runtime::ops::apis::{Api, Subject};
 use zrecipe_runtime::ops::checkup::{self, Finding, Needs, Severity};
 use zrecipe_runtime::ops::management::refresh;
-use zrecipe_runtime::runtime::run::{Runs, destinations};
+use zrecipe_runtime::runtime::run::{INTERRUPTED, Runs, destinations};
 use zrecipe_runtime::runtime::status::TOPIC;
 
 /// Find out what is wrong with the broker, with a remedy for each finding
@@ -259,7 +259,7 @@ async fn local(environment: &Environment, directory: &Path, needs: &Needs, found
     }
     match environment.runs(usize::MAX).await {
         Ok(runs) => {
-            let stopped: Vec<_> = runs.iter().flatten().filter(|run| run.state == "interrupted").collect();
+            let stopped: Vec<_> = runs.iter().flatten().filter(|run| run.state == INTERRUPTED).collect();
             for run in &stopped {
                 let text = format!("the run {} of {} was interrupted", run.id, run.title);
                 found.push(Finding::warning("runs", text, format!("`zrecipe resume {}` goes on with it", run.id)));

@@ -6,9 +6,9 @@ use crate::cli::broker::EnvironmentArgs;
 use crate::cli::broker::queues::worn;
 use crate::cli::executor::block_on_politely;
 use crate::cli::{Error, Session, plain, print, say};
+use zrecipe_broker::message::bounds::REPUBLISH_AFTER;
 use zrecipe_broker::transport::Transport;
 use zrecipe_language::value::Value;
-use zrecipe_runtime::ops::dead_letters::WORN;
 use zrecipe_runtime::ops::drain::{Move, Plan, drain};
 
 /// Move the messages of a queue to another one, or with `.` to where their recipes say
@@ -70,14 +70,14 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
         pause,
         most: args.limit.unwrap_or(usize::MAX),
         stop: Some(seconds(args.stop)?).filter(|stop| !stop.is_zero()),
-        worn: WORN,
+        worn: REPUBLISH_AFTER,
     };
     let mut moves: Vec<Value> = Vec::new();
     let (mut moved, mut stayed, mut closed) = (0, 0, Ok(()));
     let ended = block_on_politely(async |over| {
         if let Ok(Some(queue)) = environment.queue(&args.source).await {
             // What moves may be moved from a queue to which nothing may come back.
-            plan.worn = worn(&queue).unwrap_or(WORN);
+            plan.worn = worn(&queue).unwrap_or(REPUBLISH_AFTER);
         }
         let pour = async |transport: &dyn Transport| {
             let ended = drain(transport, &plan, over, |delivery, outcome| {

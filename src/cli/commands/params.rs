@@ -153,10 +153,8 @@ fn table(parameters: &IndexMap<String, Entry>, received: &[Received]) -> String 
         for used in &entry.uses {
             let short: String = used.written.chars().map(|c| if c.is_control() { ' ' } else { c }).take(60).collect();
             let step = if used.step == "start" { "start".to_owned() } else { format!("step {}", used.step) };
-            let given = match used.if_missing {
-                "always given" => used.if_missing.to_owned(),
-                other => format!("if not given: {other}"),
-            };
+            let given =
+                if name == "guid" { used.if_missing.to_owned() } else { format!("if not given: {}", used.if_missing) };
             let _ = writeln!(text, "  {:<width$}  {step:<8}  {given:<26}  {short}", used.place);
         }
     }

@@ -7,6 +7,7 @@ use crate::cli::executor::block_on;
 use crate::cli::outages::Outages;
 use crate::cli::submit::{Target, connect, look, refusal};
 use crate::cli::{Error, Session, say};
+use zrecipe_broker::message::headers::REQUEST_HOST;
 use zrecipe_broker::transport::{self, Endpoint};
 use zrecipe_language::diagnostic::counted;
 use zrecipe_language::secret::hidden;
@@ -97,7 +98,7 @@ fn describe(file: &DropFile) -> String {
     let names = names.iter().filter_map(Value::as_str).map(|name| format!("`{name}`"));
     let custom = file.message.get("custom_recipe").is_some_and(Value::is_truthy);
     let names: Vec<String> = custom.then(|| "a recipe of its own".to_owned()).into_iter().chain(names).collect();
-    let host = file.headers.get("zocalo.go.host").and_then(Value::as_str).unwrap_or("an unknown host");
+    let host = file.headers.get(REQUEST_HOST).and_then(Value::as_str).unwrap_or("an unknown host");
     let what = if names.is_empty() { String::new() } else { format!(": {}", names.join(", ")) };
     let again = if file.may_be_sent() { "; the broker may have it already" } else { "" };
     format!("{} from {host}{what}{again}", file.path.display())

@@ -11,8 +11,8 @@ use crate::cli::executor::block_on;
 use crate::cli::table::{align, duration};
 use crate::cli::{Error, Session, print, say};
 use zrecipe_language::value::Value;
+use zrecipe_broker::message::{dead_letter_queue, is_dead_letter_queue, source_of_dead_letters};
 use zrecipe_project::pattern::{Pattern, has_wildcard};
-use zrecipe_runtime::ops::dead_letters::PREFIX;
 use zrecipe_runtime::ops::management::{Queue, STATISTICS_AGE};
 
 /// See what stands in the queues: how much, how fast, since when, who takes it
@@ -134,7 +134,7 @@ fn list(args: &Args, session: &Session) -> Result<(), Error> {
         say(&format!("note: `unacked`, `in/s`, `out/s` and `oldest` are statistics, {age} s old or older{current}"));
     }
     let is_left =
-        |row: &&Row| row.queue.ready > 0 && row.queue.consumers == Some(0) && !row.queue.name.starts_with(PREFIX);
+        |row: &&Row| row.queue.ready > 0 && row.queue.consumers == Some(0) && !is_dead_letter_queue(&row.queue.name);
     let left: Vec<String> = rows.iter().filter(is_left).map(|row| format!("`{}`", row.queue.name)).collect();
     if !left.is_empty() {
         let more = if left.len() > FEW { format!(" and {} more", left.len() - FEW) } else { String::new() };
@@ -159,9 +159,9 @@ async fn find(environment: &Environment, names: &[String]) -> Result<Vec<Queue>,
         return Ok(queues);
     }
     let mut queues = environment.ask_for_queues(&names).await?;
-    for name in names.into_iter().filter(|name| !name.starts_with(PREFIX)) {
+    for name in names.into_iter().filter(|name| !is_dead_letter_queue(name)) {
         // Not every queue has one.
-        queues.extend(environment.ask_for_queues(&[format!("{PREFIX}{name}")]).await.unwrap_or_default());
+        queues.extend(environment.ask_for_queues(&[dead_letter_queue(name)]).await.unwrap_or_default());
     }
     Ok(queues)
 }
@@ -169,10 +169,12 @@ async fn find(environment: &Environment, names: &[String]) -> Result<Vec<Queue>,
 /// What is shown. Dead letters stand with the queue that they are of; their own queue is shown where that one is not
 /// there, or where it is asked for.
 fn rows(queues: Vec<Queue>, is_wanted: impl Fn(&str) -> Option<bool>) -> Vec<Row> {
-    let dead: BTreeMap<String, i64> =
-        queues.iter().filter_map(|queue| Some((queue.name.strip_prefix(PREFIX)?.to_owned(), queue.messages))).collect();
+    let dead: BTreeMap<String, i64> = queues
+        .iter()
+        .filter_map(|queue| Some((source_of_dead_letters(&queue.name)?.to_owned(), queue.messages)))
+        .collect();
     let names: Vec<String> = queues.iter().map(|queue| queue.name.clone()).collect();
-    let is_shown = |queue: &Queue| match (is_wanted(&queue.name), queue.name.strip_prefix(PREFIX)) {
+    let is_shown = |queue: &Queue| match (is_wanted(&queue.name), source_of_dead_letters(&queue.name)) {
         (Some(wanted), _) => wanted,
         (None, Some(of)) => !names.iter().any(|name| name == of),
         // Those that programs have for themselves go with them.

@@ -194,12 +194,12 @@ async fn registered(
         Ok(None) => Err(unknown(name, &contracts)
             .hint(format!("no Python package of `{}` registers a service of this name", python.program()))),
         // It may be no service of Python at all.
-        Err(error) if error.message().starts_with("the Python interpreter") => {
+        Err(bridged::Fault::Unasked(error)) => {
             let other =
                 unknown(name, &contracts).hint(format!("Python services were not searched: {}", error.message()));
             Err(error.hints().iter().fold(other, |other, hint| other.hint(hint.clone())))
         }
-        Err(error) => Err(error),
+        Err(bridged::Fault::Unstarted(error)) => Err(error),
     }
 }
 

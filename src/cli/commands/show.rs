@@ -11,6 +11,7 @@ use crate::cli::progress::table;
 use crate::cli::table::duration;
 use crate::cli::time::timestamp;
 use crate::cli::{Error, Session, difference_of_values, print};
+use zrecipe_broker::message::headers::{REQUEST_HOST, REQUEST_USER};
 use zrecipe_broker::message::sanitise;
 use zrecipe_language::secret;
 use zrecipe_language::value::Value;
@@ -87,7 +88,7 @@ fn show_entry(args: &Args, session: &Session) -> Result<(), Error> {
         return print(&(document.to_json_pretty() + "\n"));
     }
     let who = |key: &str| entry.headers.get(key).and_then(Value::as_str).unwrap_or("?");
-    let (user, host) = (who("zocalo.go.user"), who("zocalo.go.host"));
+    let (user, host) = (who(REQUEST_USER), who(REQUEST_HOST));
     let mut text = format!("run {} of {title}\nasked for by {user} at {host}\n", entry.id);
     let _ = writeln!(text, "in the logbook: {}\n", entry.path.display());
     let _ = writeln!(text, "request, with all parameters:\n{}\n", request.to_json_pretty());

@@ -1,6 +1,7 @@
 //! Errors of brokers, services and runs as a command shows them.
 
 use super::Error;
+use crate::cli::causes;
 use zrecipe_broker::address::Fault as AddressFault;
 use zrecipe_broker::transport;
 use zrecipe_runtime::connection;
@@ -10,12 +11,10 @@ use zrecipe_runtime::runtime::why::Why;
 
 impl From<transport::Error> for Error {
     fn from(error: transport::Error) -> Self {
-        let said = Self::new(error.to_string());
-        match error {
-            transport::Error::Denied { reason, .. } if !reason.contains("certificate") && !reason.contains("TLS") => said.hint(
-                "`username` and `password` are settings of the broker's plugin; `zrecipe doctor` says how to test them",
-            ),
-            _ => said,
+        let shown = Self::new(error.to_string());
+        match causes::hint(&error) {
+            Some(hint) => shown.hint(hint),
+            None => shown,
         }
     }
 }

@@ -211,7 +211,8 @@ async fn a_process_killed_between_claim_and_settlement_leaves_one_copy() {
     assert_eq!(outputs.values().copied().max(), Some(1), "{outputs:?}");
     until(&space, "nothing is left", |census| census.ready + census.held + census.delayed == 0).await;
     let accepted = space.history().await.expect("history");
-    let steps = accepted.iter().filter(|record| record.source == queue("q") && record.verdict == "accept").count();
+    let is_step = |record: &&Record| record.source == queue("q") && record.verdict == Conclusion::Accepted;
+    let steps = accepted.iter().filter(is_step).count();
     assert_eq!(steps, COUNT);
 }
 

@@ -2,15 +2,16 @@
 
 use std::time::Duration;
 
+use super::death::{Cause, record_death};
+use super::headers::{RECIPE_HEADER, is_recipe};
+use super::names::dead_letter_queue;
 use super::outgoing::{Destination, Outgoing, RecipeStep, message_id};
 use super::output::{Output, Way};
+use super::reason::{Code, Reason};
 use zrecipe_language::recipe::step_number;
 use zrecipe_language::syntax::json::read_value;
 use zrecipe_language::template::python;
 use zrecipe_language::value::{Object, Value};
-
-/// The header that says that a body is a recipe message.
-pub const RECIPE_HEADER: &str = "workflows-recipe";
 
 /// A recipe message.
 #[derive(Debug, Clone, PartialEq)]
@@ -87,13 +88,15 @@ pub enum SendError {
     },
 }
 
-/// Whether the headers say that the body is a recipe message: `true`, `"True"`, `"true"` or 1, as in the reference.
-pub fn is_recipe(headers: &Object) -> bool {
-    match headers.get(RECIPE_HEADER) {
-        Some(Value::Bool(value)) => *value,
-        Some(Value::String(text)) => matches!(text.as_str(), "True" | "true"),
-        Some(Value::Number(number)) => number.as_f64() == 1.0,
-        _ => false,
+impl From<&Error> for Reason {
+    fn from(error: &Error) -> Self {
+        Self::new(Code::Malformed, error.to_string())
+    }
+}
+
+impl From<&SendError> for Reason {
+    fn from(error: &SendError) -> Self {
+        Self::new(Code::Unsendable, error.to_string())
     }
 }
 
@@ -284,22 +287,11 @@ impl Envelope {
 
     /// This message as a dead letter of its queue, as a broker would write it; nothing for a step without a queue. `time` is
     /// that of its death in seconds since 1970.
-    pub fn dead_letter(&self, id: String, reason: &str, time: i64) -> Option<Outgoing> {
+    pub fn dead_letter(&self, id: String, reason: &Reason, time: i64) -> Option<Outgoing> {
         let Some((Destination::Queue(queue), _)) = self.place() else { return None };
-        let death = Value::from([
-            ("count", Value::from(1)),
-            ("reason", Value::from("rejected")),
-            ("queue", Value::from(queue.as_str())),
-            ("exchange", Value::from("")),
-            ("routing-keys", Value::from(vec![queue.as_str()])),
-            ("time", Value::from(time)),
-        ]);
-        let headers = Object::from_iter([
-            (RECIPE_HEADER.to_owned(), Value::Bool(true)),
-            ("x-death".to_owned(), Value::Array(vec![death])),
-            ("zrecipe-reason".to_owned(), Value::from(reason)),
-        ]);
-        let destination = Destination::Queue(format!("dlq.{queue}"));
+        let mut headers = Object::from_iter([(RECIPE_HEADER.to_owned(), Value::Bool(true))]);
+        record_death(&mut headers, &queue, Cause::Rejected, reason, time);
+        let destination = Destination::Queue(dead_letter_queue(&queue));
         Some(Outgoing::new(id, destination, headers, self.write().into_bytes()))
     }
 

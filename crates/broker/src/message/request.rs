@@ -83,6 +83,19 @@ impl Request {
         }
     }
 
+    /// What a dispatcher says to every such request: it is read as it is sent.
+    ///
+    /// # Errors
+    /// Why it would refuse the request.
+    pub fn check(&self) -> Result<(), String> {
+        Self::read(&self.to_body())?.recipe_id().map(drop)
+    }
+
+    /// The request as it travels.
+    fn to_body(&self) -> Vec<u8> {
+        self.to_value().to_json().into_bytes()
+    }
+
     /// The body of the request.
     pub fn to_value(&self) -> Value {
         let mut object = Object::new();
@@ -97,6 +110,6 @@ impl Request {
 
     /// The message that carries the request.
     pub fn to_message(&self, id: String, headers: Object) -> Outgoing {
-        Outgoing::new(id, Destination::Queue(REQUEST_QUEUE.to_owned()), headers, self.to_value().to_json().into_bytes())
+        Outgoing::new(id, Destination::Queue(REQUEST_QUEUE.to_owned()), headers, self.to_body())
     }
 }

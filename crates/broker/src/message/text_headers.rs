@@ -1,25 +1,13 @@
 //! Headers on a broker that has only text: which of them are JSON, and which are not the sender's.
 
-use super::deaths::note_death;
+use super::death::{Cause, record_death};
+use super::headers::{
+    DEATHS, DESTINATION, DUE, FAILURE_CAUSE, ID, JSON, MESSAGE_ID, ORIGIN, ORIGINAL_EXPIRATION, OWN_PREFIX, RETRIES,
+    RETURNS, SENT, TIMESTAMP,
+};
+use super::reason::{Code, Reason};
 use zrecipe_language::syntax::json::read_value;
 use zrecipe_language::value::{Object, Value};
-
-/// The id that a message was sent with.
-pub const ID: &str = "zrecipe-id";
-/// Names of headers whose text is JSON, separated by line ends.
-pub const JSON: &str = "zrecipe-json";
-/// How often a message was retried.
-pub const RETRIES: &str = "zrecipe-retries";
-/// How often a message came back because its consumer was lost.
-pub const RETURNS: &str = "zrecipe-returns";
-/// When a message was sent first, in milliseconds since 1970.
-pub const SENT: &str = "zrecipe-sent";
-/// When a delayed message is due, in milliseconds since 1970: a broker without a scheduler delivers it at once.
-pub const DUE: &str = "zrecipe-due";
-/// Before the name of a header that STOMP or ActiveMQ would take for its own.
-pub const OWN: &str = "zrecipe.";
-/// Where ActiveMQ and Python's tools say that a dead letter comes from.
-pub const ORIGIN: &str = "original-destination";
 
 /// Names of headers that STOMP or ActiveMQ use.
 const RESERVED: [&str; 24] = [
@@ -28,14 +16,14 @@ const RESERVED: [&str; 24] = [
     "content-length",
     "content-type",
     "correlation-id",
-    "destination",
-    "dlqDeliveryFailureCause",
+    DESTINATION,
+    FAILURE_CAUSE,
     "expires",
     "heart-beat",
     "id",
-    "message-id",
+    MESSAGE_ID,
     ORIGIN,
-    "originalExpiration",
+    ORIGINAL_EXPIRATION,
     "persistent",
     "priority",
     "receipt",
@@ -44,7 +32,7 @@ const RESERVED: [&str; 24] = [
     "reply-to",
     "scheduledJobId",
     "subscription",
-    "timestamp",
+    TIMESTAMP,
     "transaction",
     "type",
 ];
@@ -53,7 +41,7 @@ const RESERVED: [&str; 24] = [
 pub fn is_reserved(name: &str) -> bool {
     RESERVED.contains(&name)
         || [ID, JSON, RETRIES, RETURNS, SENT, DUE].contains(&name)
-        || ["AMQ_", "JMS", OWN].iter().any(|begin| name.starts_with(begin))
+        || ["AMQ_", "JMS", OWN_PREFIX].iter().any(|begin| name.starts_with(begin))
 }
 
 /// The sender's headers among all headers of a message, with their types.
@@ -61,7 +49,7 @@ pub fn own_headers<'h>(all: impl Iterator<Item = (&'h str, &'h str)>, json: Opti
     let json: Vec<&str> = json.map(|names| names.split('\n').collect()).unwrap_or_default();
     let mut headers = Object::new();
     for (name, text) in all {
-        let own = name.strip_prefix(OWN).filter(|own| !own.is_empty());
+        let own = name.strip_prefix(OWN_PREFIX).filter(|own| !own.is_empty());
         if own.is_none() && is_reserved(name) {
             continue;
         }
@@ -77,16 +65,16 @@ pub fn own_headers<'h>(all: impl Iterator<Item = (&'h str, &'h str)>, json: Opti
 /// The headers and the id of a dead letter that Python's tools have read from ActiveMQ; nothing if it is another's.
 pub fn from_file(all: &Object) -> Option<(Object, Option<String>)> {
     let text = |name: &str| all.get(name).and_then(Value::as_str);
-    let origin = text(ORIGIN).or_else(|| text("destination"))?;
+    let origin = text(ORIGIN).or_else(|| text(DESTINATION))?;
     if !origin.starts_with("/queue/") && !origin.starts_with("/topic/") {
         return None;
     }
     let texts = all.iter().filter_map(|(name, value)| Some((name.as_str(), value.as_str()?)));
     let mut headers = own_headers(texts, text(JSON));
-    if !headers.contains_key("x-death") {
-        let millis = text("timestamp").and_then(|time| time.parse::<i64>().ok()).unwrap_or_default();
-        let reason = text("dlqDeliveryFailureCause").unwrap_or("unknown");
-        note_death(&mut headers, origin, "rejected", reason, millis / 1_000);
+    if !headers.contains_key(DEATHS) {
+        let millis = text(TIMESTAMP).and_then(|time| time.parse::<i64>().ok()).unwrap_or_default();
+        let reason = Reason::new(Code::Rejected, text(FAILURE_CAUSE).unwrap_or("unknown"));
+        record_death(&mut headers, origin, Cause::Rejected, &reason, millis / 1_000);
     }
     Some((headers, text(ID).map(str::to_owned)))
 }

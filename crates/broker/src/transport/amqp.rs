@@ -12,14 +12,15 @@
 //! - A retry counts towards our limit, a crash towards the queue's. A release counts there too before RabbitMQ 4.3.
 //!   Copies of broadcasts die with us: they are never dead letters, and a retry of one is not counted.
 //!
-//! Submodules: `address` (where and who), `booking` (what the books are told), `link` (the connection), `questions` (what is asked about queues), `sending` and
-//! `publisher`, `settling`, `delays`, `consumer` and its `receipts`, `standing` (what is told of the connection), `wire` (the
-//! messages).
+//! Submodules: `address` (where and who), `booking` (what the books are told), `link` (the connection), `questions` (what is
+//! asked about queues), `sending` and `publisher`, `settling`, `delays`, `faults` (what errors mean), `consumer` and its
+//! `receipts`, `standing` (what is told of the connection), `wire` (the messages).
 
 mod address;
 mod booking;
 mod consumer;
 mod delays;
+mod faults;
 mod link;
 mod publisher;
 mod questions;
@@ -105,10 +106,7 @@ impl Amqp {
     pub async fn connect(options: Options) -> Result<Self, Error> {
         let options = Arc::new(options);
         let place: Arc<str> = options.place().into();
-        let first = link::connect(&options).await.map_err(|failure| {
-            let (place, reason) = (place.to_string(), failure.reason);
-            if failure.is_denied { Error::Denied { place, reason } } else { Error::Unavailable { place, reason } }
-        })?;
+        let first = link::connect(&options).await.map_err(|failure| failure.into_error(place.to_string()))?;
         let states = watch::Sender::new(State::Up(first.clone()));
         let publisher = |most| {
             let (requests, receiver) = mpsc::channel(QUEUED);

@@ -28,6 +28,7 @@ pub use self::broker::Broker;
 pub use self::endpoint::{DATABASE, TRANSPORT};
 pub use self::namespace::Embedded;
 use super::{Destination, Error, QueueInfo, State, Stored};
+use crate::message::bounds::DELIVERY_LIMIT;
 use zrecipe_language::value::Value;
 
 /// The operating system's error behind a failure of the database, if the machine is exhausted: no space, or no memory.
@@ -42,7 +43,7 @@ pub(super) fn errno(error: &(dyn std::error::Error + 'static)) -> Option<rustix:
 /// How a broker behaves. All processes that share a file should agree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
-    /// How often a message may come back: with 5 it is delivered 6 times at most and then is a dead letter.
+    /// Retries after which a message is dead-lettered: it is delivered once more than this.
     pub delivery_limit: u32,
     /// The largest message taken, in bytes, headers included.
     pub max_message_bytes: usize,
@@ -55,7 +56,12 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-        Self { delivery_limit: 5, max_message_bytes: 16 << 20, remember_ids: 7 * DAY, keep_history: 30 * DAY }
+        Self {
+            delivery_limit: DELIVERY_LIMIT,
+            max_message_bytes: 16 << 20,
+            remember_ids: 7 * DAY,
+            keep_history: 30 * DAY,
+        }
     }
 }
 
@@ -68,8 +74,35 @@ pub struct Census {
     pub delayed: u64,
     /// Delivered and not settled.
     pub held: u64,
-    /// In queues named `dlq.…`.
+    /// In dead-letter queues.
     pub dead: u64,
+}
+
+/// How a delivery ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Conclusion {
+    /// The message was accepted.
+    Accepted,
+    /// The message was to be delivered again.
+    Retried,
+    /// The message was dead-lettered.
+    DeadLettered,
+}
+
+impl Conclusion {
+    /// The word in column `verdict` of the history.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Accepted => "accept",
+            Self::Retried => "retry",
+            Self::DeadLettered => "dead-letter",
+        }
+    }
+
+    fn parse(text: &str) -> Self {
+        let all = [Self::Retried, Self::DeadLettered];
+        all.into_iter().find(|conclusion| conclusion.as_str() == text).unwrap_or(Self::Accepted)
+    }
 }
 
 /// What became of one delivery, or of a message that the broker made a dead letter of.
@@ -85,8 +118,8 @@ pub struct Record {
     pub deliveries: u32,
     /// When it was sent.
     pub sent: SystemTime,
-    /// `accept`, `retry` or `dead-letter`.
-    pub verdict: String,
+    /// What became of the delivery.
+    pub verdict: Conclusion,
     /// Why, unless it was accepted.
     pub reason: Option<String>,
     /// The settlement's note.

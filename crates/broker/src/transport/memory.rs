@@ -14,7 +14,8 @@ use super::{
     Settlement, Subscription, Transport, Verdict, Waiting,
 };
 use crate::address::Fault;
-use crate::message::deaths::note_death;
+use crate::message::bounds::DELIVERY_LIMIT;
+use crate::message::{Cause, Code, Reason, dead_letter_queue, record_death};
 
 /// How a broker of this kind is found, and what it can do.
 pub const TRANSPORT: Entry = Entry {
@@ -54,7 +55,7 @@ fn open(environment: &Environment<'_>) -> Result<Arc<dyn Endpoint>, Fault> {
         Environment::Url(url) => {
             let name = url.split_once(':').map_or("", |(_, name)| name).trim_start_matches('/');
             let mut brokers = BROKERS.lock().unwrap_or_else(PoisonError::into_inner);
-            Ok(Arc::new(brokers.entry(name.to_owned()).or_insert_with(|| Broker::new(name, 5)).clone()))
+            Ok(Arc::new(brokers.entry(name.to_owned()).or_insert_with(|| Broker::new(name, DELIVERY_LIMIT)).clone()))
         }
         Environment::Site(_) | Environment::Directory(_) => {
             Err(Fault::Url("a broker in memory is opened by `memory:NAME`".to_owned()))
@@ -70,8 +71,8 @@ pub struct Broker {
 }
 
 impl Broker {
-    /// An empty broker. `limit` is the number of times that a message may come back: with 5 it is delivered 6 times at
-    /// most and then is a dead letter.
+    /// An empty broker. `limit` is the number of retries after which a message is dead-lettered: it is delivered once more
+    /// than this.
     pub fn new(name: &str, limit: u32) -> Self {
         Self { name: name.into(), store: Arc::new(Mutex::new(Store { limit, ..Store::default() })) }
     }
@@ -222,11 +223,12 @@ impl Store {
     }
 
     /// Moves a message to its dead-letter queue.
-    fn bury(&mut self, mut item: Item, cause: &str, reason: &str) {
+    fn bury(&mut self, mut item: Item, cause: Cause, reason: &Reason) {
         let Destination::Queue(queue) = item.message.destination.clone() else { return };
         let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        note_death(&mut item.message.headers, &queue, cause, reason, i64::try_from(time).unwrap_or(i64::MAX));
-        item.message.destination = Destination::Queue(format!("dlq.{queue}"));
+        let time = i64::try_from(time).unwrap_or(i64::MAX);
+        record_death(&mut item.message.headers, &queue, cause, reason, time);
+        item.message.destination = Destination::Queue(dead_letter_queue(&queue));
         self.put(Item { deliveries: 0, retries: 0, due: None, expires: None, ..item });
     }
 
@@ -274,7 +276,8 @@ impl Store {
             expired.extend(dead);
             *items = live;
         }
-        expired.into_iter().for_each(|item| self.bury(item, "expired", "nobody took it in time"));
+        let reason = Reason::new(Code::Expired, "nobody took it in time");
+        expired.into_iter().for_each(|item| self.bury(item, Cause::Expired, &reason));
         let numbers: Vec<u64> = self.readers.keys().copied().collect();
         for number in numbers {
             while let Some(item) = self.next(number, now) {
@@ -379,9 +382,9 @@ impl Transport for Memory {
         let later = |after: Duration| Instant::now().checked_add(after).filter(|_| !after.is_zero());
         match settlement.verdict {
             Verdict::Accept => {}
-            Verdict::DeadLetter { reason } => store.bury(item, "rejected", &reason),
+            Verdict::DeadLetter { reason } => store.bury(item, Cause::Rejected, &reason),
             Verdict::Retry { reason, .. } if item.deliveries > store.limit => {
-                store.bury(item, "delivery_limit", &reason);
+                store.bury(item, Cause::DeliveryLimit, &Reason::new(Code::RetriesExhausted, reason));
             }
             Verdict::Retry { after, .. } => {
                 let retries = item.retries + 1;

@@ -11,9 +11,11 @@
 //! - The broker does not count deliveries: see `reception` for how returns are counted.
 //!
 //! Submodules: `options` (where and who), `frame` (the codec), `wire` (messages as frames), `link` (one connection), `keeper`
-//! (the next one), `transaction`, `reception` (a subscription), `browse` (reading without taking).
+//! (the next one), `transaction`, `reception` (a subscription), `browse` (reading without taking), `faults` (what the broker's
+//! refusals mean).
 
 mod browse;
+mod faults;
 pub mod frame;
 mod keeper;
 mod link;
@@ -38,10 +40,11 @@ use self::reception::{Common, Held, Reception};
 use self::transaction::transact;
 use self::wire::Copy;
 use super::{
-    Connection, Deliveries, Delivery, Destination, Error, Outgoing, Settlement, Stored, Subscription, Transport,
+    Connection, Deliveries, Delivery, Destination, Error, Outage, Outgoing, Settlement, Stored, Subscription, Transport,
     Verdict, Waiting,
 };
 use crate::holdings::Holdings;
+use crate::message::{Cause, Code, Reason};
 
 /// After this time without an answer the broker is taken to be short of memory or disk.
 const SILENCE: Duration = Duration::from_secs(5);
@@ -140,7 +143,7 @@ impl Stomp {
         answer.map_err(|refusal| match refusal {
             Refusal::Lost => Error::NotHeld,
             Refusal::Refused(reason) => {
-                let is_full = ["Usage Manager", "is Full", "is full"].iter().any(|word| reason.contains(word));
+                let is_full = faults::is_full(&reason);
                 Error::Refused { destination: wire::shown(destination), reason, is_full }
             }
         })
@@ -166,7 +169,7 @@ impl Stomp {
             let copy = Copy { frame, body, destination, delay, due: None, retries, returns: received.returns };
             copy.send(prefix, &delivery.id, received.has_own_id)
         };
-        let letter = |cause, reason: &str| wire::dead_letter(prefix, queue, received, &delivery.body, cause, reason);
+        let letter = |cause, reason: &Reason| wire::dead_letter(prefix, queue, received, &delivery.body, cause, reason);
         match &settlement.verdict {
             // Handed out twice before it was accepted once: what it led to is on its way.
             Verdict::Accept if holdings.has_accepted(queue, &delivery.id) => frames.clear(),
@@ -174,8 +177,11 @@ impl Stomp {
             Verdict::Retry { after, .. } if received.retries < self.shared.common.options.delivery_limit => {
                 frames.push(copy(*after, received.retries + 1));
             }
-            Verdict::Retry { reason, .. } => frames.push(letter("delivery_limit", reason)?),
-            Verdict::DeadLetter { reason } => frames.push(letter("rejected", reason)?),
+            Verdict::Retry { reason, .. } => {
+                let reason = Reason::new(Code::RetriesExhausted, reason.as_str());
+                frames.push(letter(Cause::DeliveryLimit, &reason)?);
+            },
+            Verdict::DeadLetter { reason } => frames.push(letter(Cause::Rejected, reason)?),
             Verdict::Requeue { after } => frames.push(copy(*after, received.retries)),
             Verdict::Release => frames.push(copy(Duration::ZERO, received.retries)),
         }
@@ -311,7 +317,7 @@ impl Transport for Stomp {
 impl Stomp {
     fn explain(&self, refusal: Refusal, queue: &str) -> Error {
         match refusal {
-            Refusal::Lost => self.keeper().unavailable("the connection was lost"),
+            Refusal::Lost => self.keeper().unavailable(Outage::Lost, "the connection was lost"),
             Refusal::Refused(reason) => Error::Refused { destination: wire::shown(queue), reason, is_full: false },
         }
     }

@@ -135,7 +135,7 @@ impl<'t> Reader<'t> {
                 && !properties.contains(&successor.split('.').next().unwrap_or_default())
             {
                 let message = format!("the successor `{successor}` is none of the parameters");
-                self.faults.push(Fault { span: member.value.span(), message, help: None });
+                self.faults.push(Fault { span: member.value.span(), message, help: None, is_missing: false });
             }
             deprecated.push((member.key.text().into_owned(), successor));
         }
@@ -238,7 +238,7 @@ impl<'t> Reader<'t> {
             if is_default && default.replace(member.key.span()).is_some() {
                 let message = "there are two default channels".to_owned();
                 let help = Some("outputs without names can be connected to one only".to_owned());
-                self.faults.push(Fault { span: member.key.span(), message, help });
+                self.faults.push(Fault { span: member.key.span(), message, help, is_missing: false });
             }
             let payload = self.schema(member.value.get("payload"));
             found.push(Channel {
@@ -274,7 +274,7 @@ impl<'t> Reader<'t> {
                     Segment::Key(key) => at.get(key),
                     Segment::Index(index) => at.items().nth(*index),
                 });
-                self.faults.push(Fault { span: at.unwrap_or(node).head(), message, help: None });
+                self.faults.push(Fault { span: at.unwrap_or(node).head(), message, help: None, is_missing: false });
                 None
             }
         }

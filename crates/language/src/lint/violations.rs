@@ -11,7 +11,7 @@ use crate::contract::{Choice, Command, Contract, Evidence, Part, evidence_of, is
 use crate::diagnostic::{Level, nearest};
 use crate::flow::Presence;
 use crate::recipe::Step;
-use crate::schema::{Problem, Schema, SchemaValue, Segment, View, Violation, path_text, resolve_reference};
+use crate::schema::{Problem, Schema, SchemaValue, Segment, Unfit, View, Violation, path_text, resolve_reference};
 use crate::syntax::{Kind, NodeRef};
 
 /// Something about the parameters of a step that its service does not take.
@@ -328,7 +328,8 @@ impl<'a> Checked<'_, 'a> {
                     crate::value::write_string(&mut quoted, meant);
                     (quoted, false)
                 });
-                let problem = Problem::Unfit { predicate, meant: meant.map(str::to_owned), replacement };
+                let problem =
+                    Problem::Unfit { why: Unfit::Other, predicate, meant: meant.map(str::to_owned), replacement };
                 let by = &command.variants.by;
                 let violation = Violation { node: value.id(), path: by.clone(), top: Some(by.clone()), problem };
                 found.push(self.found(violation, own, &command.path, level));

@@ -47,8 +47,17 @@ pub(super) enum LeafKind {
     Options(Vec<SchemaValue>),
     Missing(String),
     Unknown(Vec<String>),
-    /// About the number of items or members.
+    /// About the number of items or members: a predicate.
     Size(String),
+    /// What the value is: a predicate without its `is`.
+    Is(String),
+    /// It does not match a pattern: a predicate.
+    Pattern(String),
+    /// It has none of several forms: a predicate.
+    Form(String),
+    /// It may not be there at all: a predicate.
+    Forbidden(String),
+    /// Another predicate.
     Other(String),
 }
 
@@ -69,12 +78,12 @@ pub(super) fn flatten(error: &ValidationError<'_>, is_undecided: &dyn Fn(&Leaf) 
         K::OneOfMultipleValid { .. } => {
             LeafKind::Other("fits more than one of the forms of which it must be one".to_owned())
         }
-        K::Minimum { limit } => LeafKind::Other(format!("is less than {limit}")),
-        K::Maximum { limit } => LeafKind::Other(format!("is more than {limit}")),
-        K::ExclusiveMinimum { limit } => LeafKind::Other(format!("is not above {limit}")),
-        K::ExclusiveMaximum { limit } => LeafKind::Other(format!("is not below {limit}")),
-        K::MultipleOf { multiple_of } => LeafKind::Other(format!("is not a multiple of {multiple_of}")),
-        K::MinLength { limit: 1 } => LeafKind::Other("is empty".to_owned()),
+        K::Minimum { limit } => LeafKind::Is(format!("less than {limit}")),
+        K::Maximum { limit } => LeafKind::Is(format!("more than {limit}")),
+        K::ExclusiveMinimum { limit } => LeafKind::Is(format!("not above {limit}")),
+        K::ExclusiveMaximum { limit } => LeafKind::Is(format!("not below {limit}")),
+        K::MultipleOf { multiple_of } => LeafKind::Is(format!("not a multiple of {multiple_of}")),
+        K::MinLength { limit: 1 } => LeafKind::Is("empty".to_owned()),
         K::MinLength { limit } => LeafKind::Other(format!("has fewer than {}", counted(*limit, "character"))),
         K::MaxLength { limit } => LeafKind::Other(format!("has more than {}", counted(*limit, "character"))),
         K::MinItems { limit: 1 } => LeafKind::Size("is empty".to_owned()),
@@ -84,12 +93,12 @@ pub(super) fn flatten(error: &ValidationError<'_>, is_undecided: &dyn Fn(&Leaf) 
         K::MinProperties { limit: 1 } => LeafKind::Size("is empty".to_owned()),
         K::MinProperties { limit } => LeafKind::Size(format!("has fewer than {}", counted(*limit, "key"))),
         K::MaxProperties { limit } => LeafKind::Size(format!("has more than {}", counted(*limit, "key"))),
-        K::Pattern { pattern } if pattern == "\\S" => LeafKind::Other("is empty".to_owned()),
+        K::Pattern { pattern } if pattern == "\\S" => LeafKind::Is("empty".to_owned()),
         K::BacktrackLimitExceeded { .. } => {
             LeafKind::Other("cannot be matched against a pattern: the limit for backtracking is reached".to_owned())
         }
-        K::Pattern { pattern } => LeafKind::Other(format!("does not match the pattern `{}`", shorten(pattern))),
-        K::Format { format } => LeafKind::Other(format!("is not in the form of `{}`", shorten(format))),
+        K::Pattern { pattern } => LeafKind::Pattern(format!("does not match the pattern `{}`", shorten(pattern))),
+        K::Format { format } => LeafKind::Is(format!("not in the form of `{}`", shorten(format))),
         K::UniqueItems => LeafKind::Other("has an item more than once".to_owned()),
         K::Contains => LeafKind::Other("lacks an item that it must have".to_owned()),
         K::UnevaluatedItems { .. } => LeafKind::Other("has an item that it may not have".to_owned()),
@@ -97,8 +106,8 @@ pub(super) fn flatten(error: &ValidationError<'_>, is_undecided: &dyn Fn(&Leaf) 
             Some(name) => LeafKind::Unknown(vec![name.to_owned()]),
             None => LeafKind::Other("has a key of a form that it may not have".to_owned()),
         },
-        K::FalseSchema => LeafKind::Other("may not be given".to_owned()),
-        K::Not { .. } => LeafKind::Other("is a value that is ruled out".to_owned()),
+        K::FalseSchema => LeafKind::Forbidden("may not be given".to_owned()),
+        K::Not { .. } => LeafKind::Is("a value that is ruled out".to_owned()),
         _ => LeafKind::Other("does not fit".to_owned()),
     };
     let schema_path = error.schema_path().as_str().to_owned();
@@ -168,7 +177,7 @@ fn flatten_branches(
             leaves.extend(meant.pop().unwrap_or_default().into_iter().map(instead));
         }
         _ => {
-            let kind = LeafKind::Other("has none of the forms that it may have".to_owned());
+            let kind = LeafKind::Form("has none of the forms that it may have".to_owned());
             let instead = (!types.is_empty()).then(|| (path.clone(), types));
             leaves.push(Leaf { path, schema_path, kind, instead });
         }

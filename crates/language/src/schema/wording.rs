@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use jsonschema::JsonType;
 
 use super::leaf::{LeafKind, shorten};
-use super::{Fault, Problem, SchemaValue, Violation, reads_as_number};
+use super::{Fault, Problem, SchemaValue, Unfit, Violation, reads_as_number};
 use crate::diagnostic::nearest;
 use crate::syntax::{Kind, NodeRef, Tree};
 use crate::value::{self, Value};
@@ -15,14 +15,24 @@ pub(super) fn fault(tree: &Tree, whole: &str, violation: Violation) -> Fault {
     let what = if violation.path.is_empty() { whole.to_owned() } else { format!("`{}`", violation.path) };
     let did_you_mean = |meant: Option<String>| meant.map(|meant| format!("did you mean `{meant}`?"));
     match violation.problem {
-        Problem::Missing(name) => Fault { span: node.head(), message: format!("{what} has no `{name}`"), help: None },
+        Problem::Missing(name) => {
+            Fault { span: node.head(), message: format!("{what} has no `{name}`"), help: None, is_missing: true }
+        }
         Problem::Unknown { name, key, meant } => {
             let span = key.map_or(node.head(), |key| tree.node(key).span());
-            Fault { span, message: format!("{what} has the unknown key `{name}`"), help: did_you_mean(meant) }
+            Fault {
+                span,
+                message: format!("{what} has the unknown key `{name}`"),
+                help: did_you_mean(meant),
+                is_missing: false,
+            }
         }
-        Problem::Unfit { predicate, meant, .. } => {
-            Fault { span: node.head(), message: format!("{what} {predicate}"), help: did_you_mean(meant) }
-        }
+        Problem::Unfit { predicate, meant, .. } => Fault {
+            span: node.head(),
+            message: format!("{what} {predicate}"),
+            help: did_you_mean(meant),
+            is_missing: false,
+        },
     }
 }
 
@@ -68,18 +78,22 @@ impl Subject<'_> {
     pub(super) fn problem(&self, kind: LeafKind) -> Problem {
         let filled_in = self.node.has_braces() && self.node.kind() == Kind::String;
         let verb = if filled_in { "becomes" } else { "is" };
-        let plain = |predicate: String| Problem::Unfit { predicate, meant: None, replacement: None };
+        let plain = |why, predicate: String| Problem::Unfit { why, predicate, meant: None, replacement: None };
+        let within = |why, predicate: String| match filled_in {
+            true => plain(Unfit::Other, format!("becomes {}, which {predicate}", self.describe())),
+            false => plain(why, predicate),
+        };
         match kind {
             LeafKind::Types(types) => {
                 let wanted = types_in_words(&types);
                 let what = self.describe();
                 if !self.is_text() {
-                    return plain(format!("{verb} {what}, not {wanted}"));
+                    return plain(Unfit::Other, format!("{verb} {what}, not {wanted}"));
                 }
                 let readable =
                     types.iter().any(|kind| matches!(kind, JsonType::Integer | JsonType::Number | JsonType::Boolean));
                 if self.coerced && readable {
-                    return plain(format!("{verb} {what}, which does not read as {wanted}"));
+                    return plain(Unfit::Other, format!("{verb} {what}, which does not read as {wanted}"));
                 }
                 let text = self.node.text();
                 let number = reads_as_number(&text).filter(|number| {
@@ -94,6 +108,7 @@ impl Subject<'_> {
                     _ => None,
                 };
                 Problem::Unfit {
+                    why: Unfit::Other,
                     predicate: format!("{verb} the text {what}, not {wanted}"),
                     meant: None,
                     replacement: replacement.map(|text| (text, true)),
@@ -128,16 +143,17 @@ impl Subject<'_> {
                     _ => format!("one of {}", list.join(", ")),
                 };
                 let predicate = format!("{verb} {}, not {wanted}", self.describe());
-                Problem::Unfit { predicate, meant: meant.map(str::to_owned), replacement }
+                Problem::Unfit { why: Unfit::Other, predicate, meant: meant.map(str::to_owned), replacement }
             }
-            LeafKind::Size(predicate) => plain(predicate),
-            LeafKind::Other(predicate) if filled_in => plain(format!("becomes {}, which {predicate}", self.describe())),
-            LeafKind::Other(predicate) => match predicate.strip_prefix("is ") {
-                Some(rest) if self.node.kind() == Kind::Number => {
-                    plain(format!("is {}, which is {rest}", self.describe()))
-                }
-                _ => plain(predicate),
-            },
+            LeafKind::Size(predicate) => plain(Unfit::Other, predicate),
+            LeafKind::Is(what) if !filled_in && self.node.kind() == Kind::Number => {
+                plain(Unfit::Other, format!("is {}, which is {what}", self.describe()))
+            }
+            LeafKind::Is(what) => within(Unfit::Other, format!("is {what}")),
+            LeafKind::Pattern(predicate) => within(Unfit::Pattern, predicate),
+            LeafKind::Form(predicate) => within(Unfit::Form, predicate),
+            LeafKind::Forbidden(predicate) => within(Unfit::Forbidden, predicate),
+            LeafKind::Other(predicate) => within(Unfit::Other, predicate),
             LeafKind::Missing(name) => Problem::Missing(name),
             LeafKind::Unknown(names) => {
                 Problem::Unknown { name: names.into_iter().next().unwrap_or_default(), key: None, meant: None }

@@ -20,6 +20,19 @@ pub fn faults(tree: &Tree) -> Vec<Fault> {
     FORM.as_ref().map_or_else(Vec::new, |form| form.faults(tree.root(), "the configuration"))
 }
 
+/// Objects in which a key may stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Owner {
+    /// The whole configuration.
+    Configuration,
+    /// The settings of a policy.
+    Definition,
+    /// Arguments of a queue, an exchange or a binding.
+    Arguments,
+    /// Another one.
+    Other,
+}
+
 /// A key that nobody reads.
 #[derive(Debug)]
 pub struct Unread<'t> {
@@ -27,19 +40,20 @@ pub struct Unread<'t> {
     pub key: NodeRef<'t>,
     /// Its value.
     pub value: NodeRef<'t>,
-    /// What it is in, in words.
+    /// What it is in.
+    pub owner: Owner,
+    /// The same in words.
     pub place: String,
     /// The keys that are read there.
     pub known: Vec<&'static str>,
-    /// Whether others may mean something there.
-    pub open: bool,
 }
 
 /// The keys that are passed over, in the order of the text.
 pub fn unread(tree: &Tree) -> Vec<Unread<'_>> {
     let mut found = Vec::new();
     if let Some(form) = FORM.as_ref() {
-        find_unread(form.root(), form.root(), tree.root(), "the configuration", &mut found);
+        let whole = (Owner::Configuration, "the configuration");
+        find_unread(form.root(), form.root(), tree.root(), whole, &mut found);
     }
     found
 }
@@ -48,7 +62,7 @@ fn find_unread<'t>(
     form: &'static SchemaValue,
     schema: &'static SchemaValue,
     node: NodeRef<'t>,
-    place: &str,
+    (owner, place): (Owner, &str),
     found: &mut Vec<Unread<'t>>,
 ) {
     let schema = resolve_reference(form, schema);
@@ -59,19 +73,26 @@ fn find_unread<'t>(
             None if plural.starts_with('e') => format!("an {}", plural.trim_end_matches('s')),
             None => format!("a {}", plural.trim_end_matches('s')),
         };
-        node.items().for_each(|item| find_unread(form, items, item, &singular, found));
+        node.items().for_each(|item| find_unread(form, items, item, (Owner::Other, &singular), found));
     }
     let Some(properties) = schema.get("properties").and_then(SchemaValue::as_object) else { return };
     for member in node.members() {
         let key = member.key.text();
         match properties.get(&*key) {
-            Some(schema) => find_unread(form, schema, member.value, &format!("`{key}`"), found),
+            Some(schema) => {
+                let owner = match &*key {
+                    "definition" => Owner::Definition,
+                    "arguments" => Owner::Arguments,
+                    _ => Owner::Other,
+                };
+                find_unread(form, schema, member.value, (owner, &format!("`{key}`")), found);
+            }
             None => found.push(Unread {
                 key: member.key,
                 value: member.value,
+                owner,
                 place: place.to_owned(),
                 known: properties.keys().map(String::as_str).collect(),
-                open: ["`definition`", "`arguments`"].contains(&place),
             }),
         }
     }

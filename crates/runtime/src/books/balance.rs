@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::ledger::{Item, Ledger, State};
 use zrecipe_broker::books::{Account, Missing};
+use zrecipe_broker::message::dead_letter_queue;
 use zrecipe_broker::transport::Waiting;
 
 /// What is due for less than this is not expected in its queue yet: it may be on its way.
@@ -32,7 +33,7 @@ impl Ledger {
             .items
             .values()
             .filter(|item| matches!(item.state, State::Queued { .. } | State::Unsure | State::Dead))
-            .flat_map(|item| [item.queue.clone(), dead_letters(&item.queue)])
+            .flat_map(|item| [item.queue.clone(), dead_letter_queue(&item.queue)])
             .collect();
         queues.sort();
         queues.dedup();
@@ -70,15 +71,10 @@ impl Ledger {
             // A consumer without books, such as a Python service, takes messages as well.
             let consumers = counts.get(queue).and_then(|waiting| waiting.consumers).unwrap_or_default();
             let is_ours = self.served.get(queue).is_some_and(|&live| consumers <= live);
-            place.settle(count(queue), count(&dead_letters(queue)), is_ours, &mut balance);
+            place.settle(count(queue), count(&dead_letter_queue(queue)), is_ours, &mut balance);
         }
         balance
     }
-}
-
-/// The queue of the dead letters of a queue.
-fn dead_letters(queue: &str) -> String {
-    format!("dlq.{queue}")
 }
 
 /// The messages of one queue.

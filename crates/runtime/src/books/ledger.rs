@@ -5,13 +5,14 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::{self, File, TryLockError};
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use zrecipe_broker::message::source_of_dead_letters;
 use zrecipe_language::syntax::json::read_value;
 use zrecipe_language::value::Value;
-use zrecipe_project::regular;
+use zrecipe_project::{durable, regular};
 
 /// The ending of the files of processes.
 pub(super) const ENDING: &str = "log";
@@ -433,7 +434,7 @@ impl Ledger {
 
 /// A queue, or that of the dead letters of a queue.
 fn place(queue: &str) -> (String, bool) {
-    match queue.strip_prefix("dlq.") {
+    match source_of_dead_letters(queue) {
         Some(queue) => (queue.to_owned(), true),
         None => (queue.to_owned(), false),
     }
@@ -481,10 +482,7 @@ pub(super) fn sum_up(directory: &Path) -> io::Result<()> {
     let all = (0..ended.len()).collect();
     ledger.enter(lines, &all);
     ledger.count_ended(now());
-    let mut file = tempfile::NamedTempFile::new_in(directory)?;
-    file.write_all(ledger.to_value().to_json().as_bytes())?;
-    file.as_file().sync_all()?;
-    file.persist(directory.join(SUMMARY)).map_err(|error| error.error)?;
+    durable::replace(&directory.join(SUMMARY), ledger.to_value().to_json().as_bytes())?;
     ended.into_iter().try_for_each(|path| remove(path))
 }
 

@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
-use crate::ops::dead_letters::queue_of;
 use crate::ops::management::Queue;
 use crate::runtime::instance::COMMANDS;
 use crate::runtime::status::TOPIC;
-use zrecipe_broker::message::REQUEST_QUEUE;
+use zrecipe_broker::message::{REQUEST_QUEUE, is_dead_letter_queue};
 use zrecipe_language::topology::{DELAYED, Pattern};
 use zrecipe_language::value::Value;
 
@@ -92,7 +91,7 @@ pub fn queues(queues: &[Queue], needs: &Needs, may_be_missing: bool) -> Vec<Find
         let is_there = |name: &str| queues.iter().any(|queue| queue.name == name);
         found.extend(needs.iter().filter(|(name, _)| !is_there(name)).map(|(name, who)| missing(name, who)));
     }
-    let is_of_letters = |queue: &Queue| queue_of(&queue.name) == queue.name;
+    let is_of_letters = |queue: &Queue| is_dead_letter_queue(&queue.name);
     for queue in queues.iter().filter(|queue| !is_of_letters(queue)) {
         let is_old = if queue.is_current { "" } else { STATISTICS };
         if queue.messages > 0 && queue.consumers == Some(0) {

@@ -8,7 +8,7 @@
 mod reading;
 
 use std::collections::HashSet;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -17,30 +17,15 @@ use jiff::{Timestamp, Zoned};
 use uuid::Uuid;
 
 pub use self::reading::{Copies, Fate, Look, Seen, let_go, look, ready};
-use zrecipe_broker::message::{Destination, Outgoing, RECIPE_HEADER, is_recipe, message_id, text_headers};
+use zrecipe_broker::message::headers::{DEATHS, MESSAGE_ID, ORIGIN};
+use zrecipe_broker::message::{
+    Death, Destination, Outgoing, RECIPE_HEADER, Reason, is_recipe, message_id, reinjected_headers, text_headers,
+};
 use zrecipe_broker::transport::{Delivery, Error as TransportError, Transport};
 use zrecipe_language::syntax::json::read_value;
+use zrecipe_language::topology::DELAYED;
 use zrecipe_language::value::{Object, Value};
-
-/// What the name of a queue of dead letters begins with.
-pub const PREFIX: &str = "dlq.";
-/// A message that has come back so often is renewed, where nobody says how often it may come back.
-pub const WORN: u32 = 1;
-/// What brokers and we write into the headers for each delivery; what comes back starts afresh.
-const BOOKKEEPING: [&str; 12] = [
-    "message-id",
-    "routing_key",
-    "redelivered",
-    "exchange",
-    "consumer_tag",
-    "delivery_mode",
-    "subscription",
-    "timestamp",
-    "destination",
-    "zrecipe-reason",
-    "content-length",
-    "expires",
-];
+use zrecipe_project::durable;
 
 /// A dead letter.
 #[derive(Debug, Clone, PartialEq)]
@@ -57,19 +42,6 @@ pub struct Letter {
     pub body: Vec<u8>,
     /// When it was sent, as far as anybody says.
     pub sent: Option<SystemTime>,
-}
-
-/// How a letter came to its end.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Death {
-    /// The queue in which it died.
-    pub queue: Option<String>,
-    /// The exchange by which it had come there.
-    pub exchange: String,
-    /// The broker's word: `rejected`, `delivery_limit`, `expired` or `maxlen`.
-    pub reason: Option<String>,
-    /// When, in seconds since 1970.
-    pub time: Option<i64>,
 }
 
 /// What is wrong with a file.
@@ -96,22 +68,6 @@ pub enum Error {
     Transport(#[from] TransportError),
 }
 
-/// The queue of the dead letters of a queue; with the prefix or without.
-pub fn queue_of(name: &str) -> String {
-    format!("{PREFIX}{}", name.strip_prefix(PREFIX).unwrap_or(name))
-}
-
-/// Headers for a message that begins a new life: without what brokers and we have written for each delivery.
-pub fn fresh_headers(headers: &Object) -> Object {
-    let is_own = |key: &str| !BOOKKEEPING.contains(&key) && !key.starts_with("x-");
-    let own = headers.iter().filter(|(key, _)| is_own(key));
-    let mut fresh: Object = own.map(|(key, value)| (key.clone(), value.clone())).collect();
-    if is_recipe(headers) {
-        fresh.insert(RECIPE_HEADER.to_owned(), Value::Bool(true));
-    }
-    fresh
-}
-
 impl Letter {
     /// What a broker has delivered.
     pub fn of(delivery: &Delivery) -> Self {
@@ -127,27 +83,13 @@ impl Letter {
 
     /// How it came to its end. The newest death counts that is none of waiting.
     pub fn death(&self) -> Death {
-        let deaths = self.headers.get("x-death").and_then(Value::as_array).unwrap_or_default();
-        let text = |death: &Value, key: &str| death.get(key).and_then(Value::as_str).map(str::to_owned);
-        let is_wait = |death: &&Value| text(death, "reason").as_deref() == Some("expired");
-        let death = deaths.iter().find(|death| !is_wait(death)).or_else(|| deaths.first());
-        let own = || self.queue.as_deref().and_then(|queue| queue.strip_prefix(PREFIX)).map(str::to_owned);
-        let Some(death) = death else { return Death { queue: own(), ..Death::default() } };
-        Death {
-            queue: text(death, "queue").or_else(own),
-            exchange: text(death, "exchange").unwrap_or_default(),
-            reason: text(death, "reason"),
-            time: death.get("time").and_then(|time| match time {
-                Value::Number(number) => Some(number.as_f64() as i64),
-                _ => None,
-            }),
-        }
+        Death::read(&self.headers, self.queue.as_deref())
     }
 
     /// Why it is here, in the words of who put it here.
     pub fn reason(&self) -> String {
-        let said = self.headers.get("zrecipe-reason").and_then(Value::as_str).map(str::to_owned);
-        said.filter(|said| !said.is_empty()).or_else(|| self.death().reason).unwrap_or_else(|| "unknown".to_owned())
+        let given = Reason::read(&self.headers).map(|reason| reason.text).filter(|text| !text.is_empty());
+        given.or_else(|| self.death().reason).unwrap_or_else(|| "unknown".to_owned())
     }
 
     /// The step that it was for, if it carries a recipe.
@@ -166,10 +108,10 @@ impl Letter {
     /// The letter as a file has it.
     pub fn to_value(&self, now: &Zoned) -> Value {
         let mut header = self.headers.clone();
-        header.insert("message-id".to_owned(), Value::from(self.id.as_deref().unwrap_or("")));
+        header.insert(MESSAGE_ID.to_owned(), Value::from(self.id.as_deref().unwrap_or("")));
         // Python's tools send a letter of ActiveMQ back to this.
-        if let Some(origin) = self.properties.get(text_headers::ORIGIN) {
-            header.insert(text_headers::ORIGIN.to_owned(), origin.clone());
+        if let Some(origin) = self.properties.get(ORIGIN) {
+            header.insert(ORIGIN.to_owned(), origin.clone());
         }
         if is_recipe(&self.headers) {
             // `True` is what Python's reader wants to see when it comes from a file.
@@ -245,7 +187,7 @@ impl Letter {
     /// died, is not told apart from others by anything, so each message that becomes of it is a new one.
     pub fn next_id(&self, purpose: &str) -> Option<String> {
         let id = self.id.as_deref()?;
-        let death = self.headers.get("x-death").and_then(Value::as_array)?.first()?.to_json();
+        let death = self.headers.get(DEATHS).and_then(Value::as_array)?.first()?.to_json();
         Some(message_id(id, &format!("{purpose} {death} {}", self.content())))
     }
 
@@ -262,8 +204,7 @@ impl Letter {
     pub fn to_message(&self, id: String, destination: Option<&str>) -> Result<Outgoing, String> {
         let queue = destination.map(str::to_owned).or_else(|| self.death().queue);
         let queue = queue.ok_or("it does not say in which queue it died; `--destination` says where it is to go")?;
-        let mut headers = fresh_headers(&self.headers);
-        headers.insert("dlq-reinjected".to_owned(), Value::from("True"));
+        let headers = reinjected_headers(&self.headers);
         Ok(Outgoing {
             properties: self.properties.clone(),
             ..Outgoing::new(id, Destination::Queue(queue), headers, self.body.clone())
@@ -301,15 +242,9 @@ impl Letter {
         let text = self.to_value(&Zoned::now()).to_json_pretty() + "\n";
         for number in 1.. {
             let path = folder.join(if number == 1 { name.clone() } else { format!("{name}-{number}") });
-            let mut part = tempfile::NamedTempFile::new_in(&folder).map_err(failed(&path))?;
-            part.write_all(text.as_bytes()).map_err(failed(&path))?;
-            part.as_file().sync_all().map_err(failed(&path))?;
-            match part.persist_noclobber(&path) {
-                Ok(_) => {
-                    std::fs::File::open(&folder).and_then(|folder| folder.sync_all()).map_err(failed(&folder))?;
-                    return Ok(path);
-                }
-                Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => {
+            match durable::create(&path, text.as_bytes()) {
+                Ok(()) => return Ok(path),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                     // A file keeps what a body says, not how it is spaced.
                     let said = |body: &[u8]| read_value(body).map_err(|_| body.to_vec());
                     let same = |other: &Self| {
@@ -320,7 +255,7 @@ impl Letter {
                         return Ok(path);
                     }
                 }
-                Err(error) => return Err(failed(&path)(error.error)),
+                Err(error) => return Err(failed(&path)(error)),
             }
         }
         Err(Error::Malformed { path: folder, reason: "it is full".to_owned() })
@@ -329,8 +264,6 @@ impl Letter {
 
 /// The topic that a letter came by, where the queue in which it died is gone.
 fn way_without(queue: &str, letter: &Letter) -> Option<String> {
-    /// The exchange of the delayed-message plug-in.
-    const DELAYED: &str = "delayed";
     let death = letter.death();
     let is_way = !death.exchange.is_empty() && death.exchange != DELAYED && death.queue.as_deref() == Some(queue);
     is_way.then_some(death.exchange)

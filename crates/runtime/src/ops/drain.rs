@@ -5,8 +5,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::ops::dead_letters::{Copies, fresh_headers, let_go};
-use zrecipe_broker::message::{Destination, Envelope, Outgoing};
+use crate::ops::dead_letters::{Copies, let_go};
+use zrecipe_broker::message::{Destination, Envelope, Outgoing, fresh_headers};
 use zrecipe_broker::transport::{Deliveries, Delivery, Error, Settlement, Subscription, Transport, Verdict};
 
 /// What is moved where, and how fast.

@@ -5,7 +5,6 @@
 
 use std::fs::File;
 use std::io::Write as _;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -13,15 +12,11 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use uuid::Uuid;
 
+use zrecipe_broker::message::headers::UNCONFIRMED;
 use zrecipe_broker::message::{Destination, Outgoing, REQUEST_QUEUE, message_id, read_body};
 use zrecipe_language::syntax::json::read_value;
 use zrecipe_language::value::{Object, Value};
-
-/// The header of a request that the broker may have although it has not confirmed it.
-const UNCONFIRMED: &str = "zrecipe.unconfirmed";
-
-/// How the name of a file begins that is not whole yet.
-const PART: &str = ".zrecipe";
+use zrecipe_project::durable::NewFile;
 
 /// A request that waits.
 #[derive(Debug, Clone, PartialEq)]
@@ -90,16 +85,9 @@ pub fn write(directory: &Path, request: &Outgoing) -> Result<PathBuf, Error> {
     let own = Value::from([("id", request.id.as_str())]);
     let document = Value::from([("headers", headers), ("message", message), ("zrecipe", own)]);
     // Somebody else sends it, under an account of his own; the mask of whoever writes it decides.
-    let permissions = std::fs::Permissions::from_mode(0o666);
-    let part = tempfile::Builder::new().prefix(PART).permissions(permissions).tempfile_in(directory);
-    let mut part = part.map_err(failed)?;
-    part.write_all((document.to_json_pretty() + "\n").as_bytes()).map_err(failed)?;
-    part.as_file().sync_all().map_err(failed)?;
-    part.persist_noclobber(&path).map_err(|error| failed(error.error))?;
-    // The name is safe when the directory is. Some cannot be asked, because users may only write to them.
-    if let Ok(directory) = File::open(directory) {
-        let _ = directory.sync_all();
-    }
+    let mut file = NewFile::shared(&path).map_err(failed)?;
+    file.write_all((document.to_json_pretty() + "\n").as_bytes()).map_err(failed)?;
+    file.create().map_err(failed)?;
     Ok(path)
 }
 
@@ -119,7 +107,7 @@ pub fn write_unconfirmed(directory: &Path, request: &Outgoing) -> Result<PathBuf
 /// # Errors
 /// The directory is not there or cannot be written.
 pub fn try_write(directory: &Path) -> Result<(), Error> {
-    let file = tempfile::Builder::new().prefix(PART).tempfile_in(directory);
+    let file = NewFile::begin(&directory.join("request"));
     file.map(drop).map_err(|source| Error::Directory { path: directory.to_owned(), source })
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::ops::dead_letters::Letter;
-use zrecipe_broker::message::{Envelope, REQUEST_QUEUE, Request};
+use zrecipe_broker::message::{Cause, Code, Envelope, REQUEST_QUEUE, Reason, Request};
 use zrecipe_language::syntax::json::read_value;
 use zrecipe_project::judge::CheckOptions;
 use zrecipe_project::library::Library;
@@ -102,13 +102,16 @@ pub fn prospects(letter: &Letter, library: &Library, project: &Project) -> Prosp
         return cannot(format!("service {} refuses it: {reason}", contract.name()), Remedy::Rebase);
     }
     // Services of zrecipe say why; the dispatcher's reasons have been looked at above.
-    let is_said = letter.headers.get("zrecipe-reason").is_some() && queue != REQUEST_QUEUE;
-    let is_gone = |reason: &str| reason.starts_with("there is no queue") || reason.starts_with("there is no topic");
-    match death.reason.as_deref() {
-        Some("delivery_limit") => can("a service failed on it again and again: it can help when the cause is mended"),
-        Some("expired" | "maxlen") => can("it was never looked at"),
-        Some("rejected") if is_said && is_gone(&letter.reason()) => can("it can help when that is there now"),
-        Some("rejected") if is_said => {
+    let reason = Reason::read(&letter.headers).filter(|_| queue != REQUEST_QUEUE);
+    match (death.cause(), reason.map(|reason| reason.code)) {
+        (Some(Cause::DeliveryLimit), _) => {
+            can("a service failed on it again and again: it can help when the cause is mended")
+        }
+        (Some(Cause::Expired | Cause::MaxLength), _) => can("it was never looked at"),
+        (Some(Cause::Rejected), Some(Code::NoSuchQueue | Code::NoSuchTopic)) => {
+            can("it can help when that is there now")
+        }
+        (Some(Cause::Rejected), Some(_)) => {
             let who =
                 contract.map_or_else(|| "its service".to_owned(), |contract| format!("service {}", contract.name()));
             cannot(format!("{who} has said that as it is it can never be dealt with"), Remedy::Mend)

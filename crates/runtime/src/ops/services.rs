@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::runtime::status::Status;
 use zrecipe_language::syntax::json::read_value;
 use zrecipe_language::value::Value;
 
@@ -32,6 +33,8 @@ pub struct Instance {
     pub state: String,
     /// Whether it deals with messages.
     pub is_busy: bool,
+    /// Whether it has failed, or nothing is heard of it.
+    pub is_failing: bool,
     /// The part of the last ten seconds in which it was not idle.
     pub busy: Option<f64>,
     /// The recipe that it works on.
@@ -76,6 +79,7 @@ impl Services {
             tag: text("tag"),
             state: text("statustext").unwrap_or_else(|| "unknown".to_owned()),
             is_busy: code == Some(PROCESSING),
+            is_failing: code == Some(Status::Error.code()),
             busy,
             recipe_id: text("recipe_ID"),
             program: text("workflows").map_or_else(String::new, |version| {
@@ -101,6 +105,7 @@ impl Services {
             if silence > SILENT {
                 instance.state = format!("silent for {} s", silence.as_secs());
                 instance.is_busy = false;
+                instance.is_failing = true;
             }
         }
         all.sort_by(|a, b| (&a.service, &a.host).cmp(&(&b.service, &b.host)));

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use super::{First, Record, Scenario, lock};
 use crate::runtime::{Job, Outcome, Service};
 use std::time::Duration;
-use zrecipe_broker::message::{Envelope, Output};
+use zrecipe_broker::message::{Envelope, Output, Reason};
 use zrecipe_broker::transport::Transport;
 use zrecipe_language::contract::Contract;
 use zrecipe_language::value::Value;
@@ -30,7 +30,7 @@ impl Real {
                     self.follow(&mut record, envelope, output);
                 }
             }
-            Outcome::Bad { reason } | Outcome::Later { reason, .. } => {
+            Outcome::Bad { reason: Reason { text: reason, .. } } | Outcome::Later { reason, .. } => {
                 if self.scenario.acts.get(&envelope.pointer).is_none_or(|act| act.refuse.is_none()) {
                     record.faults.push(format!("step `{}` did not accept its message: {reason}", envelope.pointer));
                 }
@@ -106,7 +106,7 @@ impl Service for Real {
         self.note(envelope, &job.delivery.id, &outcome);
         match outcome {
             // Once is enough to know.
-            Outcome::Later { reason, .. } => Outcome::Bad { reason },
+            Outcome::Later { reason, .. } => Outcome::Bad { reason: reason.into() },
             outcome => outcome,
         }
     }

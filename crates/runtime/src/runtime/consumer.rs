@@ -15,11 +15,8 @@ use super::outcome::{Event, Outcome};
 use super::pressure::{Hold, Next, Obstacle, Pressure, stopped};
 use super::service::{Job, Service};
 use crate::telemetry::traces::{Receiving, Tracing};
-use zrecipe_broker::message::{self, Envelope};
+use zrecipe_broker::message::{self, Code, Envelope, Reason};
 use zrecipe_broker::transport::{Connection, Deliveries, Delivery, Error, Settlement, Transport, Verdict};
-
-/// How often a message may come back because of a fault of the surroundings before it is a dead letter.
-const MAX_RETRIES: u32 = 5;
 
 /// How long to wait before outputs are sent again that the broker would not take.
 const REFUSED: Duration = Duration::from_secs(5);
@@ -131,14 +128,15 @@ impl Consumer {
     }
 
     /// Why the contract of the service refuses a message, if it does.
-    fn refusal(&self, job: &Job) -> Option<String> {
+    fn refusal(&self, job: &Job) -> Option<Reason> {
         let contract = self.service.contract()?;
         // What is said of steps has no meaning for a message without a recipe.
         if job.envelope.is_none() && contract.invocation.is_some() {
             return None;
         }
         let parameters = contract.refusal(&job.parameters());
-        parameters.or_else(|| contract.payload_refusal(&job.payload(), "the payload"))
+        let refusal = parameters.or_else(|| contract.payload_refusal(&job.payload(), "the payload"));
+        refusal.map(|text| Reason::new(Code::Contract, text))
     }
 
     /// What every log line about a message says.
@@ -294,13 +292,13 @@ impl Consumer {
             Error::Partly { sent, error, .. } => (sent, *error),
             error => (0, error),
         };
-        let otherwise = match &error {
-            Error::NoSuchQueue(_) | Error::NoSuchTopic(_) | Error::Unsendable { .. } => Outcome::Bad { reason },
-            Error::Refused { .. } => {
+        let otherwise = match error.never() {
+            Some(code) => Outcome::Bad { reason: Reason::new(code, reason) },
+            None if error.is_rejection() => {
                 self.kept.keep(&job.delivery.id, outcome);
                 Outcome::Later { reason, after: REFUSED }
             }
-            _ => return Err(error),
+            None => return Err(error),
         };
         let (settlement, name, reason) = self.settlement(job, step, started, &otherwise);
         let is_final = settlement.verdict.is_final();
@@ -325,11 +323,11 @@ impl Consumer {
     }
 
     /// Reads the message.
-    fn open(&self, delivery: &Delivery) -> Result<Job, String> {
+    fn open(&self, delivery: &Delivery) -> Result<Job, Reason> {
         let envelope = match Envelope::read(&delivery.headers, &delivery.body) {
             Ok(envelope) => Some(envelope),
             Err(message::Error::NotARecipe) if self.service.takes_plain_messages() => None,
-            Err(error) => return Err(error.to_string()),
+            Err(error) => return Err((&error).into()),
         };
         Ok(Job { delivery: delivery.clone(), envelope })
     }

@@ -51,7 +51,7 @@ use crate::runtime::python::Interpreter;
 use crate::runtime::said::{Terms, reason, unusable};
 use crate::runtime::workers::{Failure, Fault, Hello, Plan, Workers, about};
 use crate::runtime::{Event, Job, Outcome, Service, StepResult};
-use zrecipe_broker::message::{Envelope, Output};
+use zrecipe_broker::message::{Envelope, Output, Reason};
 use zrecipe_broker::transport::Transport;
 use zrecipe_language::contract::{Contract, Invocation};
 use zrecipe_language::syntax::json::read_value;
@@ -269,8 +269,10 @@ impl Foreign {
                 Ok(outputs) => Outcome::done(outputs),
                 Err(reason) => self.failed(known, reason, Object::new()),
             },
-            Ending::Exited(65) if log.last.is_empty() => Outcome::Bad { reason: because("refused it".to_owned()) },
-            Ending::Exited(65) => Outcome::Bad { reason: log.last.clone() },
+            Ending::Exited(65) if log.last.is_empty() => {
+                Outcome::Bad { reason: because("refused it".to_owned()).into() }
+            }
+            Ending::Exited(65) => Outcome::Bad { reason: log.last.clone().into() },
             Ending::Exited(75) => {
                 Outcome::Later { reason: because("cannot deal with it now".to_owned()), after: RETRY }
             }
@@ -434,7 +436,7 @@ impl Service for Foreign {
                 let ran = self.run(envelope).await;
                 ran.unwrap_or_else(|error| Outcome::of_fault(&error, RETRY))
             }
-            (None, None) => Outcome::Bad { reason: "the message carries no recipe".to_owned() },
+            (None, None) => Outcome::Bad { reason: Reason::no_recipe() },
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::runtime::journal::Journal;
 use crate::runtime::status::{Board, Identity, Status};
 use crate::runtime::{Event, Host, Service};
 use crate::telemetry::traces::Tracing;
+use zrecipe_broker::backoff::Backoff;
 use zrecipe_broker::message::{Destination, read_body};
 use zrecipe_broker::transport::{Error, Settlement, Subscription, Transport, Verdict};
 use zrecipe_language::value::Value;
@@ -124,7 +125,7 @@ impl Instance {
         let places =
             usize::from(self.prefetch.unwrap_or_else(|| self.service.prefetch())).max(1) * self.queues.len().max(1);
         let name = self.service.name();
-        let mut pause = BACK_OFF.0;
+        let mut backoff = Backoff::new(BACK_OFF);
         let mut has_begun = false;
         let served = loop {
             self.board.set(Status::Starting);
@@ -155,15 +156,15 @@ impl Instance {
                 Err(error) => error.to_string(),
             };
             if began.elapsed() > RECOVERED {
-                pause = BACK_OFF.0;
+                backoff.reset();
             }
+            let pause = backoff.pause();
             self.board.wait(Status::Error, &reason, pause);
             tracing::error!(service = name, "{reason}; starting again in {:.1} s", pause.as_secs_f64());
             tokio::select! {
                 () = sleep(pause) => {}
                 _ = stopped.wait_for(|stopped| *stopped) => break Ok(()),
             }
-            pause = (pause * 2).min(BACK_OFF.1);
         };
         drop(events);
         let _ = observing.await;

@@ -17,7 +17,7 @@ use std::time::Duration;
 use zrecipe_broker::message::message_id;
 use zrecipe_language::syntax::json::read_value;
 use zrecipe_language::value::Value;
-use zrecipe_project::regular;
+use zrecipe_project::{durable, regular};
 
 /// How many messages a ledger remembers: far more than can be under way at a time.
 const REMEMBERED: usize = 2000;
@@ -345,11 +345,7 @@ pub(crate) fn read(path: &Path) -> io::Result<Option<Value>> {
 
 /// Writes a file that is there whole or not at all.
 pub(crate) fn write(directory: &Path, name: &str, value: &Value) -> io::Result<()> {
-    let mut file = tempfile::NamedTempFile::new_in(directory)?;
-    file.write_all(value.to_json().as_bytes())?;
-    file.as_file().sync_all()?;
-    file.persist(directory.join(name)).map_err(|error| error.error)?;
-    File::open(directory)?.sync_all()
+    durable::replace(&directory.join(name), value.to_json().as_bytes())
 }
 
 /// How much of `output` stands in the file from `offset` on; nothing when something else stands there.

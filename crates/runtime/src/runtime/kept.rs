@@ -172,7 +172,7 @@ mod tests {
             assert_eq!(kept.recall("../id"), None);
         }
         assert_eq!(std::fs::read_dir(place.path()).expect("is there").count(), 0, "nothing is left");
-        kept.keep("id", &Outcome::Bad { reason: "no".to_owned() });
+        kept.keep("id", &Outcome::Bad { reason: "no".into() });
         assert_eq!(kept.recall("id"), None);
         assert_eq!(Kept::default().recall("id"), None);
     }

@@ -16,8 +16,8 @@ use prometheus_client::registry::{Registry, Unit};
 
 use tokio::sync::watch;
 
-use crate::runtime::Event;
 use crate::runtime::instance::Observer;
+use crate::runtime::{DEAD_LETTERED, Event, RETRY};
 
 #[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Source {
@@ -133,8 +133,7 @@ impl Metrics {
                 self.hold(service, id, None);
                 self.active.get_or_create(&source).dec();
                 self.processing.get_or_create(&source).observe(took.as_secs_f64());
-                let kind =
-                    if matches!(*outcome, "retry" | "dead-lettered") { &self.refused } else { &self.acknowledged };
+                let kind = if [RETRY, DEAD_LETTERED].contains(outcome) { &self.refused } else { &self.acknowledged };
                 kind.get_or_create(&source).inc();
                 self.sent.get_or_create(&source).inc_by(*sent as u64);
                 self.outcomes.get_or_create(&Outcome { service: service.to_owned(), outcome }).inc();

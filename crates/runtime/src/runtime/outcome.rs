@@ -3,8 +3,13 @@
 use std::time::{Duration, SystemTime};
 
 use super::pressure::Obstacle;
-use zrecipe_broker::message::{Outgoing, Output};
+use zrecipe_broker::message::{Outgoing, Output, Reason};
 use zrecipe_language::value::Value;
+
+/// What an event, a log line and a report say of a message that was dead-lettered.
+pub const DEAD_LETTERED: &str = "dead-lettered";
+/// What they say of a message that is delivered again.
+pub const RETRY: &str = "retry";
 
 /// What a service makes of a message.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,8 +34,8 @@ pub enum Outcome {
     },
     /// It can never be dealt with: to the dead letters.
     Bad {
-        /// Why.
-        reason: String,
+        /// Why. Text alone is a reason of code [`Code::Rejected`](zrecipe_broker::message::Code).
+        reason: Reason,
     },
     /// It cannot be dealt with now. Counts as an attempt of the message.
     Later {

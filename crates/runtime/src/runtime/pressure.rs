@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::Event;
+use zrecipe_broker::backoff::Backoff;
 use zrecipe_broker::transport::{Connection, Error, store_errno};
 
 /// How long a host pauses, and how long it keeps what is held up.
@@ -109,6 +110,7 @@ pub struct Hold {
     service: String,
     since: Instant,
     attempts: u32,
+    backoff: Backoff,
     freed: watch::Receiver<u64>,
 }
 
@@ -154,6 +156,7 @@ impl Pressure {
             service: service.to_owned(),
             since: Instant::now(),
             attempts: 0,
+            backoff: Backoff::new((self.pauses.first, self.pauses.maximum)),
             freed: self.freed.subscribe(),
         }
     }
@@ -174,8 +177,8 @@ impl Hold {
         mut connection: watch::Receiver<Connection>,
         stop: &mut watch::Receiver<bool>,
     ) -> Next {
-        let Pauses { first, maximum, hold } = self.pressure.pauses;
-        let pause = first.saturating_mul(2_u32.saturating_pow(self.attempts)).min(maximum);
+        let Pauses { hold, .. } = self.pressure.pauses;
+        let pause = self.backoff.pause();
         self.attempts = self.attempts.saturating_add(1);
         let entry = Entry { by: obstacle.by.clone(), since: self.since };
         let mut is_first = false;

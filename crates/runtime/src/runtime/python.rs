@@ -138,8 +138,7 @@ impl Interpreter {
     /// Why a class cannot be run, by the last line that Python has written.
     pub fn explain(&self, complaint: &str) -> Why {
         let program = &self.program;
-        let missing = complaint.split_once("No module named ").map(|(_, module)| module.trim_matches(['\'', '"', '.']));
-        match missing {
+        match missing_module(complaint) {
             Some(module) if module == "zrecipe" || module.starts_with("zrecipe.") => {
                 Why::new(format!("the Python interpreter `{program}` does not have the package `zrecipe`"))
                     .hint(format!("`{program} -m pip install zrecipe` installs it"))
@@ -159,6 +158,12 @@ impl Interpreter {
             .hint(format!("`interpreter` in `[python]` of zrecipe.toml names one, and so does {VARIABLE}"))
             .hint("`python3 -m pip install zrecipe` installs the package that it needs")
     }
+}
+
+/// The module that Python does not have, by the last line that it has written.
+pub fn missing_module(complaint: &str) -> Option<&str> {
+    let (_, module) = complaint.split_once("No module named ")?;
+    Some(module.trim_matches(['\'', '"', '.']))
 }
 
 /// A program with a slash is a path, which is relative to a directory; another one is for `PATH`.

@@ -11,16 +11,22 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::{mpsc, watch};
 
 use crate::runtime::journal::Journal;
-use crate::runtime::{Event, Host, Service};
+use crate::runtime::{DEAD_LETTERED, Event, Host, Service, StepResult};
 use zrecipe_broker::books::Account;
-use zrecipe_broker::message::{Destination, Outgoing, REQUEST_QUEUE, Request, message_id};
-use zrecipe_broker::transport::embedded::{Broker, Census, DATABASE, Embedded, NamespaceInfo, Options, Record};
+use zrecipe_broker::message::bounds::RUN_DELIVERY_LIMIT;
+use zrecipe_broker::message::{Destination, Outgoing, REQUEST_QUEUE, Request, is_dead_letter_queue, message_id};
+use zrecipe_broker::transport::embedded::{
+    Broker, Census, Conclusion, DATABASE, Embedded, NamespaceInfo, Options, Record,
+};
 use zrecipe_broker::transport::{self, Transport};
 use zrecipe_language::value::{Object, Value};
 use zrecipe_project::regular;
 
 /// How the namespaces of runs are called.
 const PREFIX: &str = "run-";
+
+/// State of a run that has ended before all its messages were settled.
+pub const INTERRUPTED: &str = "interrupted";
 
 /// All runs of a state directory.
 #[derive(Debug, Clone)]
@@ -109,7 +115,7 @@ impl Listed {
         let outstanding = self.census.ready + self.census.delayed + self.census.held;
         match (self.held_by, outstanding) {
             (Some(_), _) => "running",
-            (None, 1..) => "interrupted",
+            (None, 1..) => INTERRUPTED,
             (None, 0) if self.failed => "failed",
             (None, 0) => "finished",
         }
@@ -156,7 +162,7 @@ impl Report {
 
     /// Whether it failed itself.
     pub fn has_failed(&self) -> bool {
-        matches!(self.outcome.as_str(), "failed" | "timed out" | "dead-lettered")
+        [StepResult::Failed.as_str(), StepResult::TimedOut.as_str(), DEAD_LETTERED].contains(&self.outcome.as_str())
     }
 }
 
@@ -170,7 +176,7 @@ impl Runs {
         regular::create_private_dir(directory).map_err(broken)?;
         // Whoever goes on with a run has killed it on purpose or had a power cut: that is no reason to give up a step.
         // Faults of the surroundings have a limit of their own in the host.
-        let options = Options { delivery_limit: 1000, ..Options::default() };
+        let options = Options { delivery_limit: RUN_DELIVERY_LIMIT, ..Options::default() };
         let broker = Broker::open(&directory.join(DATABASE), options).await?;
         Ok(Self { broker, directory: directory.to_owned() })
     }
@@ -435,7 +441,11 @@ impl Run {
     /// The broker.
     pub async fn reports(&self) -> Result<Vec<Report>, Error> {
         let records = self.space.history().await?;
-        Ok(records.iter().filter(|record| record.verdict != "retry").map(|record| self.report(record)).collect())
+        Ok(records
+            .iter()
+            .filter(|record| record.verdict != Conclusion::Retried)
+            .map(|record| self.report(record))
+            .collect())
     }
 
     /// Messages that are still on their way: queue, and step if they carry one.
@@ -444,7 +454,7 @@ impl Run {
     /// The broker.
     pub async fn outstanding(&self) -> Result<Vec<(String, Option<i64>)>, Error> {
         let messages = self.space.messages(None).await?;
-        let waiting = messages.into_iter().filter(|message| !message.queue.starts_with("dlq."));
+        let waiting = messages.into_iter().filter(|message| !is_dead_letter_queue(&message.queue));
         Ok(waiting
             .map(|message| {
                 let pointer =
@@ -465,14 +475,14 @@ impl Run {
         let said = detail.get("reason").and_then(Value::as_str).map(str::to_owned);
         let dropped = note.get("dropped").and_then(Value::as_array).unwrap_or_default();
         let dropped = dropped.iter().filter_map(|name| name.as_str().map(str::to_owned)).collect();
-        let dead = record.verdict == "dead-letter";
+        let dead = record.verdict == Conclusion::DeadLettered;
         Report {
             id: record.id.clone(),
             source: record.source.name().to_owned(),
             step: note.get("step").and_then(Value::as_i64),
             path: note.get("path").and_then(Value::as_array).unwrap_or_default().to_vec(),
             service: text("service").unwrap_or_else(|| "broker".to_owned()),
-            outcome: if dead { "dead-lettered".to_owned() } else { text("outcome").unwrap_or_default() },
+            outcome: if dead { DEAD_LETTERED.to_owned() } else { text("outcome").unwrap_or_default() },
             reason: record.reason.clone().or(said),
             took: Duration::try_from_secs_f64(seconds("ended") - seconds("started")).unwrap_or_default(),
             at: record.at,

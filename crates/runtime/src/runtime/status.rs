@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::runtime::Event;
 use zrecipe_broker::message::{Destination, Outgoing};
-use zrecipe_broker::transport::{Error, Transport};
+use zrecipe_broker::transport::Transport;
 use zrecipe_language::value::{Object, Value};
 
 /// The topic.
@@ -300,12 +300,7 @@ impl Board {
                         is_refused = false;
                     }
                     Ok(()) => {}
-                    Err(
-                        error @ (Error::Refused { .. }
-                        | Error::NoSuchQueue(_)
-                        | Error::NoSuchTopic(_)
-                        | Error::Unsendable { .. }),
-                    ) => {
+                    Err(error) if error.is_rejection() => {
                         if !is_refused {
                             tracing::warn!(
                                 service,

@@ -79,10 +79,18 @@ struct Standing {
 pub struct Failure {
     /// On one line.
     pub reason: String,
+    /// Whether the operating system does not start the program.
+    pub is_of_system: bool,
     /// The last lines of its standard error.
     pub said: Vec<String>,
     /// What to do about it, as the worker says.
     pub hint: Option<String>,
+}
+
+impl Failure {
+    fn new(reason: String) -> Self {
+        Self { reason, is_of_system: false, said: Vec::new(), hint: None }
+    }
 }
 
 /// Workers of a kind, started again whenever they end.
@@ -154,7 +162,7 @@ impl Workers {
     /// It could not be started.
     pub async fn open(&self) -> Result<Hello, Failure> {
         self.begin();
-        let late = || Failure { reason: format!("worker `{}` does not start", self.name()), said: vec![], hint: None };
+        let late = || Failure::new(format!("worker `{}` does not start", self.name()));
         let (mut hello, mut standing) = (self.shared.hello.subscribe(), self.shared.standing.subscribe());
         let unwell = async {
             let unwell = standing.wait_for(|standing| standing.unwell.is_some()).await;
@@ -322,6 +330,8 @@ struct Worker<'k> {
     /// When it has to have ended.
     end_by: Option<Instant>,
     complaint: String,
+    /// Whether the operating system has not started it.
+    is_of_system: bool,
     /// The last lines of its log.
     latest: VecDeque<String>,
 }
@@ -356,6 +366,7 @@ impl<'k> Worker<'k> {
             is_draining: false,
             end_by: None,
             complaint: String::new(),
+            is_of_system: false,
             latest: VecDeque::new(),
         };
         worker.ping(plan.start_limit);
@@ -505,7 +516,10 @@ impl<'k> Worker<'k> {
         }
         let how = match ending {
             Ok(Ok(Ending::Exited(status))) => format!("ended with exit status {status}"),
-            Ok(Ok(Ending::Unstartable(reason))) => self.plan.unstartable(&reason),
+            Ok(Ok(Ending::Unstartable(reason))) => {
+                self.is_of_system = true;
+                self.plan.unstartable(&reason)
+            }
             Ok(_) => "was killed".to_owned(),
             Err(_) => "has closed its standard output".to_owned(),
         };
@@ -523,7 +537,7 @@ impl<'k> Worker<'k> {
             let _ = pending.answer.send(Err(fault));
         }
         let hint = self.fatal.take().and_then(|(_, hint)| hint);
-        Failure { reason, said: std::mem::take(&mut self.latest).into(), hint }
+        Failure { reason, is_of_system: self.is_of_system, said: std::mem::take(&mut self.latest).into(), hint }
     }
 
     /// Lets it end by itself: there is nothing more for it.

@@ -17,6 +17,7 @@ use tracing::{Event, Subscriber};
 use tracing_subscriber::layer::{Context, Layer};
 use tracing_subscriber::registry::LookupSpan;
 
+use zrecipe_broker::backoff::Backoff;
 use zrecipe_language::diagnostic::counted;
 use zrecipe_language::value::{Object, Value};
 
@@ -188,7 +189,7 @@ fn send(server: &Graylog, queue: &Queue, tell: impl Fn(News)) {
     let mut link = None;
     let mut is_away = false;
     while let Some(line) = queue.next() {
-        let mut pause = BACK_OFF.0;
+        let mut backoff = Backoff::new(BACK_OFF);
         let mut is_last = false;
         while let Err(error) = deliver(&mut link, server, &line) {
             if !std::mem::replace(&mut is_away, true) {
@@ -197,8 +198,7 @@ fn send(server: &Graylog, queue: &Queue, tell: impl Fn(News)) {
             if is_last {
                 return;
             }
-            is_last = queue.rest(pause);
-            pause = (pause * 2).min(BACK_OFF.1);
+            is_last = queue.rest(backoff.pause());
         }
         match queue.sent() {
             Some(0) if is_away => tell(Ok(format!("{server} takes log lines again, and was sent those that waited"))),

@@ -3,11 +3,9 @@
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use tempfile::NamedTempFile;
-
 use crate::cli::{Error, print};
 use zrecipe_language::report::{Format, Root};
-use zrecipe_project::platform;
+use zrecipe_project::durable::NewFile;
 use zrecipe_project::settings::plain;
 
 /// Where the report goes.
@@ -17,7 +15,7 @@ pub(super) enum Output {
     Aside,
     Nowhere,
     /// A file that is written beside its place and put there when it is whole.
-    File(PathBuf, io::BufWriter<NamedTempFile>),
+    File(PathBuf, io::BufWriter<NewFile>),
     /// A device or a pipe.
     Stream(PathBuf, std::fs::File),
 }
@@ -42,15 +40,12 @@ impl Output {
                     let (path, folder) = (path.display(), folder.display());
                     return Err(Error::new(format!("cannot write {path}: there is no directory {folder}")));
                 }
-                let mut part = tempfile::Builder::new();
-                part.prefix(".zrecipe");
                 // As any new file, or as the one that it replaces.
-                let permissions = found.map_or_else(|_| platform::file_mode(), |found| Some(found.permissions()));
-                if let Some(permissions) = permissions {
-                    part.permissions(permissions);
-                }
-                let part = part.tempfile_in(folder);
-                Ok(Self::File(path.clone(), io::BufWriter::new(part.map_err(failed)?)))
+                let part = match found {
+                    Ok(found) => NewFile::with_permissions(&path, found.permissions()),
+                    Err(_) => NewFile::shared(&path),
+                };
+                Ok(Self::File(path, io::BufWriter::new(part.map_err(failed)?)))
             }
         }
     }
@@ -68,8 +63,7 @@ impl Output {
     pub(super) fn close(self) -> Result<(), Error> {
         let Self::File(path, part) = self else { return Ok(()) };
         let part = part.into_inner().map_err(|error| unwritable(&path, error.error()))?;
-        part.persist(&path).map_err(|error| unwritable(&path, &error.error))?;
-        Ok(())
+        part.replace().map_err(|error| unwritable(&path, &error))
     }
 }
 

@@ -6,8 +6,8 @@ use crate::cli::executor::block_on;
 use crate::cli::letters::{NONE, tell_of_runs};
 use crate::cli::table::align;
 use crate::cli::{Error, Session, print, say};
+use zrecipe_broker::message::{dead_letter_queue, is_dead_letter_queue};
 use zrecipe_language::value::Value;
-use zrecipe_runtime::ops::dead_letters::{self, queue_of};
 use zrecipe_runtime::ops::management::Queue;
 
 #[derive(Debug, clap::Args)]
@@ -25,7 +25,7 @@ pub(super) struct Check {
 pub(super) fn check(args: &Check, session: &Session) -> Result<(), Error> {
     let environment = args.environment.read(session)?;
     let counts: Vec<(String, i64)> = block_on(async {
-        let wanted: Vec<String> = args.queues.iter().map(|name| queue_of(name)).collect();
+        let wanted: Vec<String> = args.queues.iter().map(|name| dead_letter_queue(name)).collect();
         let all = match environment.queues_unless_named(&wanted).await? {
             Some(queues) => queues,
             None => environment.ask_for_queues(&wanted).await?,
@@ -34,7 +34,7 @@ pub(super) fn check(args: &Check, session: &Session) -> Result<(), Error> {
             return Err(no_such_queue(missing, &all));
         }
         let is_meant = |name: &String| {
-            if wanted.is_empty() { name.starts_with(dead_letters::PREFIX) } else { wanted.contains(name) }
+            if wanted.is_empty() { is_dead_letter_queue(name) } else { wanted.contains(name) }
         };
         let mut all: Vec<Queue> = all.into_iter().filter(|queue| is_meant(&queue.name)).collect();
         // Statistics lag; what the broker counts does not, but is without what consumers hold.

@@ -12,7 +12,7 @@ use crate::cli::confirm::confirm;
 use crate::cli::executor::block_on_politely;
 use crate::cli::letters::{Found, LookArgs, interrupted, name};
 use crate::cli::{Error, ParameterArgs, Session, difference_of_values, plain, print, say};
-use zrecipe_broker::message::{Envelope, Outgoing, sanitise};
+use zrecipe_broker::message::{Envelope, Outgoing, reinjected_headers, sanitise};
 use zrecipe_broker::transport::Transport;
 use zrecipe_language::bind::bind;
 use zrecipe_language::diagnostic::counted;
@@ -20,7 +20,7 @@ use zrecipe_language::infer::{self, Need, Parameter};
 use zrecipe_language::value::{Object, Value};
 use zrecipe_project::judge::CheckOptions;
 use zrecipe_project::library::Library;
-use zrecipe_runtime::ops::dead_letters::{self, Fate, Letter, Look, fresh_headers, look};
+use zrecipe_runtime::ops::dead_letters::{self, Fate, Letter, Look, look};
 use zrecipe_runtime::ops::logbook;
 use zrecipe_runtime::ops::rebase::rebase;
 use zrecipe_runtime::runtime::LOGBOOK;
@@ -211,8 +211,7 @@ impl<'s> Corrected<'s> {
         *diff = difference_of_values(&self.args.onto, &old.recipe, &recipe, colour);
         let (destination, exchange) =
             new.place().ok_or_else(|| format!("step {} of the new recipe has no queue", new.pointer))?;
-        let mut headers = fresh_headers(&letter.headers);
-        headers.insert("dlq-reinjected".to_owned(), Value::from("True"));
+        let headers = reinjected_headers(&letter.headers);
         let body = new.write();
         let id = letter.next_id(&format!("rebased {body}")).unwrap_or_else(|| Uuid::new_v4().to_string());
         let message = Outgoing {

@@ -300,10 +300,7 @@ async fn one_back(args: &Reinject, transport: &dyn Transport, path: &Path, is_th
     may_be_again |= connection.has_changed().unwrap_or(false);
     let is_known = match &sent {
         Ok(_) => true,
-        Err(error) => {
-            use TransportError::{NoSuchQueue, NoSuchTopic, Refused};
-            matches!(error, NoSuchQueue(_) | NoSuchTopic(_) | Refused { .. })
-        }
+        Err(error) => error.is_rejection(),
     };
     // The broker has it for the command that was stopped.
     let has_it = is_begun && matches!(&sent, Ok((_, true)));

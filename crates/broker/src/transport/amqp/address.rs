@@ -6,9 +6,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::Amqp;
-use super::wire::DELAY;
 use crate::address::{Fault, Host, Login, Password, Settings, Tls, Url};
 use crate::books::Clerk;
+use crate::failure::{Denial, Failure, Outage};
+use crate::message::DELAY_PREFIX;
+use crate::message::bounds::DELIVERY_LIMIT;
 use crate::transport::{Capabilities, Creation, Endpoint, Entry, Environment, Error, Node, Transport};
 
 /// How a broker of this kind is found, and what it can do.
@@ -21,7 +23,7 @@ pub const TRANSPORT: Entry = Entry {
     secrets: &["password"],
     secret_files: &["key-file"],
     public_secrets: &["guest"],
-    own_prefix: Some(DELAY),
+    own_prefix: Some(DELAY_PREFIX),
     grant: "`permissions` of the broker's configuration, or `rabbitmqctl set_permissions -p VHOST USER …`",
     permissions: "a user of plugin `rabbitmqapi` with the tag `administrator` may see it; `rabbitmqctl list_user_permissions USER`",
     capabilities: Capabilities {
@@ -85,25 +87,24 @@ impl Endpoint for Options {
     }
 
     fn remedy(&self, error: &Error) -> &'static str {
-        let said = match error {
-            Error::Unavailable { reason, .. } | Error::Denied { reason, .. } => reason.to_lowercase(),
-            other => other.to_string().to_lowercase(),
-        };
-        let has = |words: &[&str]| words.iter().any(|word| said.contains(word));
-        if has(&["certificate", "tls", "handshake"]) {
-            "`ca-file` in the site names the authority of the broker's certificate, and `host` the name in it"
-        } else if said.contains("password") {
-            "`username` and `password` of plugin `pika` in the site; `rabbitmqctl authenticate_user USER` tests them"
-        } else if said.contains("virtual host") {
-            "`vhost` of plugin `pika` in the site; `rabbitmqctl list_vhosts` names those that there are"
-        } else if matches!(error, Error::Blocked(_)) {
-            "`rabbitmqctl status` shows its alarms: free memory, or space on its disk"
-        } else if matches!(error, Error::Refused { .. }) {
-            "the user needs the permission to write to `amq.default`"
-        } else if matches!(error, Error::NoSuchQueue(_)) {
-            "queues are created when the broker is set up"
-        } else {
-            "see whether the broker runs (`rabbitmqctl status` on its machine), and `host` and `port` in the site"
+        match error {
+            Error::Denied {
+                cause: Denial::Certificate | Denial::ClientCertificate | Denial::NoTls | Denial::Protocol,
+                ..
+            }
+            | Error::Unavailable { cause: Outage::HungUp, .. } => {
+                "`ca-file` in the site names the authority of the broker's certificate, and `host` the name in it"
+            }
+            Error::Denied { cause: Denial::Credentials | Denial::ClearText, .. } => {
+                "`username` and `password` of plugin `pika` in the site; `rabbitmqctl authenticate_user USER` tests them"
+            }
+            Error::Denied { cause: Denial::VirtualHost, .. } => {
+                "`vhost` of plugin `pika` in the site; `rabbitmqctl list_vhosts` names those that there are"
+            }
+            Error::Blocked(_) => "`rabbitmqctl status` shows its alarms: free memory, or space on its disk",
+            Error::Refused { .. } => "the user needs the permission to write to `amq.default`",
+            Error::NoSuchQueue(_) => "queues are created when the broker is set up",
+            _ => "see whether the broker runs (`rabbitmqctl status` on its machine), and `host` and `port` in the site",
         }
     }
 }
@@ -127,8 +128,8 @@ pub struct Options {
     pub heartbeat: Duration,
     /// How long a message may take until it is confirmed, a lost connection and a new one included.
     pub patience: Duration,
-    /// How often a message may be retried: with 5 it is handed out 6 times at most and then is a dead letter. The
-    /// queue's own limit, which counts crashes, is the broker's business.
+    /// Retries after which a message is dead-lettered: it is handed out once more than this. The queue's own limit, which
+    /// counts crashes, is the broker's business.
     pub delivery_limit: u32,
     /// How long the ids of accepted messages are remembered, to drop the same message delivered again.
     pub remember_ids: Duration,
@@ -154,7 +155,7 @@ impl Options {
             name: format!("zrecipe {}", std::process::id()),
             heartbeat: Duration::from_secs(20),
             patience: Duration::from_secs(60),
-            delivery_limit: 5,
+            delivery_limit: DELIVERY_LIMIT,
             remember_ids: Duration::from_secs(60 * 60),
             clerk: None,
         }
@@ -200,22 +201,26 @@ impl Options {
     }
 
     /// Why this may not be tried at `host`.
-    pub(super) fn objection(&self, host: &Host) -> Option<String> {
+    pub(super) fn objection(&self, host: &Host) -> Option<Failure> {
         let is_clear = self.tls.is_none() && matches!(self.login, Login::Password { .. });
         if is_clear && !host.is_here() && !self.clear_text {
-            return Some("the password would travel in clear text: use `amqps`, or allow clear text".to_owned());
+            let reason = "the password would travel in clear text: use `amqps`, or allow clear text";
+            return Some(Failure::denied(Denial::ClearText, reason));
         }
         let is_certain = self.tls.as_ref().is_some_and(|tls| tls.certificate.is_some());
         if matches!(self.login, Login::Certificate) && !is_certain {
-            return Some("there is neither a user nor a client certificate".to_owned());
+            let reason = "there is neither a user nor a client certificate";
+            return Some(Failure::denied(Denial::ClientCertificate, reason));
         }
-        (self.vhost.len() > 255).then(|| "the virtual host's name is longer than 255 bytes".to_owned())
+        let failure = || Failure::denied(Denial::VirtualHost, "the virtual host's name is longer than 255 bytes");
+        (self.vhost.len() > 255).then(failure)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::failure::Cause;
 
     /// User, password, hosts and virtual host, or what is wrong.
     fn read(url: &str) -> String {
@@ -274,6 +279,6 @@ mod tests {
             assert_eq!(options.objection(&options.hosts[0]).is_some(), refused, "{url}");
         }
         let nobody = Options { login: Login::Certificate, ..Options::from_url("amqps://broker").expect("reads") };
-        assert!(nobody.objection(&nobody.hosts[0]).is_some_and(|said| said.contains("client certificate")));
+        assert!(nobody.objection(&nobody.hosts[0]).is_some_and(|failure| failure.cause == Cause::Denied(Denial::ClientCertificate)));
     }
 }

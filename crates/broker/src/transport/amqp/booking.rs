@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use super::Shared;
 use super::consumer::Held;
-use super::wire::{self, DEAD_LETTERS};
+use super::wire;
 use crate::books::{Clerk, Entry, Fate};
-use crate::message::Outgoing;
+use crate::message::{Outgoing, is_dead_letter_queue};
 use crate::transport::{Delivery, Settlement, Verdict};
 
 impl Shared {
@@ -41,7 +41,7 @@ impl Shared {
         settlement: &Settlement,
     ) -> Option<(Arc<dyn Clerk>, Fate)> {
         let clerk = self.options.clerk.clone().filter(|_| held.booked.is_some())?;
-        let is_letter = delivery.source.name().starts_with(DEAD_LETTERS);
+        let is_letter = is_dead_letter_queue(delivery.source.name());
         let fate = match &settlement.verdict {
             Verdict::Accept if is_letter => Fate::Removed,
             Verdict::Accept => Fate::Finished,

@@ -17,14 +17,15 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, interval_at, sleep, timeout};
 use uuid::Uuid;
 
-use super::link::{Link, State, explain, gone, jitter, link, reached, unless_gone};
-use super::publisher::is_missing;
+use super::faults::{explain, is_missing, outage};
+use super::link::{Link, State, gone, jitter, link, reached, unless_gone};
 use super::receipts::Receipts;
 use super::standing::Standing;
 use super::wire::{self, short};
+use crate::backoff::Backoff;
 use crate::holdings::{self, Holdings};
 use crate::message::Destination;
-use crate::transport::{Delivery, Error, Subscription};
+use crate::transport::{Delivery, Error, Outage, Subscription};
 
 /// How long we wait before we subscribe again: at first, and at most.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
@@ -156,14 +157,14 @@ impl Reception {
         match &self.subscription.source {
             Destination::Queue(queue) if is_missing(error) => Error::NoSuchQueue(queue.clone()),
             Destination::Topic(topic) if is_missing(error) => Error::NoSuchTopic(topic.clone()),
-            _ => Error::Unavailable { place: self.place.to_string(), reason: explain(error) },
+            _ => Error::Unavailable { place: self.place.to_string(), cause: outage(error), reason: explain(error) },
         }
     }
 
     /// Hands out what comes until nobody wants it any more, the queue is gone or the transport is closed.
     pub(super) async fn run(mut self, first: Opened) {
         let (mut epoch, mut channel, mut consumer) = first;
-        let mut pause = PAUSES.0;
+        let mut backoff = Backoff::new(PAUSES);
         let mut states = self.states.subscribe();
         loop {
             let began = Instant::now();
@@ -185,7 +186,7 @@ impl Reception {
             }
             self.holdings.forget(self.number);
             if began.elapsed() > PAUSES.1 {
-                pause = PAUSES.0;
+                backoff.reset();
             }
             (epoch, channel, consumer) = loop {
                 let opened = tokio::select! {
@@ -199,12 +200,11 @@ impl Reception {
                     Err(_) => {}
                 }
                 tokio::select! {
-                    () = sleep(jitter(pause)) => {}
+                    () = sleep(jitter(backoff.pause())) => {}
                     () = reached(&mut states, State::is_over) => return,
                     // Nothing has come.
                     Some(_) = self.stops.recv() => return,
                 }
-                pause = (pause * 2).min(PAUSES.1);
             };
         }
     }
@@ -216,7 +216,11 @@ impl Reception {
         }
         match unless_gone(&self.states, link.epoch, self.open(&link)).await {
             Some(opened) => opened.map_err(|error| self.explain(&error)),
-            None => Err(Error::Unavailable { place: self.place.to_string(), reason: "it was lost again".to_owned() }),
+            None => Err(Error::Unavailable {
+                place: self.place.to_string(),
+                cause: Outage::Lost,
+                reason: "it was lost again".to_owned(),
+            }),
         }
     }
 

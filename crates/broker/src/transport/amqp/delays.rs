@@ -9,14 +9,14 @@ use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{Channel, ExchangeKind};
 use tokio::time::{Instant, sleep};
 
-use super::link::{Link, explain};
-use super::publisher::{is_missing, missing};
-use super::wire::{self, DELAY, Parcel, short};
+use super::faults::{explain, is_missing};
+use super::link::Link;
+use super::publisher::missing;
+use super::wire::{self, Parcel, short};
 use super::{Shared, Waits};
+use crate::message::DELAY_PREFIX;
 use crate::transport::{Destination, Error};
-
-/// The exchange of the delayed-message plug-in, where there is one.
-const PLUGIN: &str = "delayed";
+use zrecipe_language::topology::DELAYED;
 
 /// How long what is tried again is held at most where nothing else can wait: a service that is to stop waits for it.
 const LONGEST_HOLD: Duration = Duration::from_secs(60);
@@ -58,14 +58,14 @@ impl Shared {
         match self.answer(&link, deadline, self.prepare(&link, &parcel, delay)).await? {
             Err(error) if is_missing(&error) => Err(missing(&parcel)),
             Err(error) => Err(parcel.refused(format!(
-                "there is no place for it to wait: {}; without exchange `{PLUGIN}` the user needs the permissions to \
+                "there is no place for it to wait: {}; without exchange `{DELAYED}` the user needs the permissions to \
                  configure, write and read `{}.*`",
                 explain(&error),
-                DELAY.replace('.', "\\."),
+                DELAY_PREFIX.replace('.', "\\."),
             ))),
             Ok(None) => {
-                self.waits(&link).found.insert((PLUGIN.into(), ShortString::default()));
-                Ok(parcel.by_plugin(PLUGIN.into(), delay))
+                self.waits(&link).found.insert((DELAYED.into(), ShortString::default()));
+                Ok(parcel.by_plugin(DELAYED.into(), delay))
             }
             Ok(Some(place)) => {
                 self.waits(&link).found.insert((place.clone(), ShortString::default()));
@@ -95,8 +95,8 @@ impl Shared {
         };
         let millis = rounded(wire::millis(delay));
         let name = match target.as_str() {
-            "" => format!("{DELAY}{millis}"),
-            exchange => format!("{DELAY}{millis}.{exchange}"),
+            "" => format!("{DELAY_PREFIX}{millis}"),
+            exchange => format!("{DELAY_PREFIX}{millis}.{exchange}"),
         };
         let short_name = short(&name).unwrap_or_default();
         if !self.waits(link).declared.contains(&name) {
@@ -120,7 +120,7 @@ impl Shared {
         let channel = link.channel().await?;
         let passive = ExchangeDeclareOptions { passive: true, ..ExchangeDeclareOptions::default() };
         let kind = ExchangeKind::Custom("x-delayed-message".to_owned());
-        let there = match channel.exchange_declare(PLUGIN.into(), kind, passive, FieldTable::default()).await {
+        let there = match channel.exchange_declare(DELAYED.into(), kind, passive, FieldTable::default()).await {
             Ok(()) => true,
             Err(error) if is_missing(&error) => false,
             Err(error) => return Err(error),

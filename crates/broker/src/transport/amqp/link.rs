@@ -10,19 +10,21 @@ use std::time::Duration;
 
 use futures_core::Stream;
 use lapin::auth::AuthProvider;
-use lapin::protocol::{AMQPErrorKind, AMQPHardError, AMQPSoftError};
 use lapin::tcp::{OwnedIdentity, OwnedTLSConfig};
 use lapin::types::{LongString, ShortString};
 use lapin::uri::{AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo};
-use lapin::{Channel, Connection, ConnectionProperties, ErrorKind, Event};
+use lapin::{Channel, Connection, ConnectionProperties, Event};
 use tokio::sync::watch;
 use tokio::time::{Instant, interval, sleep, timeout, timeout_at};
 use uuid::Uuid;
 
 use super::address::Options;
+use super::faults::{explain, is_reset, refused};
 use super::standing::Standing;
 use super::wire::LONGEST_FRAME;
 use crate::address::{Host, Login, Tls};
+use crate::backoff::Backoff;
+use crate::failure::{Failure, Outage};
 use crate::transport::{Error, Open};
 
 /// How long one host may take.
@@ -118,7 +120,7 @@ pub(super) async fn link(states: &watch::Sender<State>, place: &str, deadline: I
                 State::Down(reason) => reason.clone(),
                 _ => "there was no connection for too long".to_owned(),
             };
-            Err(Error::Unavailable { place: place.to_owned(), reason })
+            Err(Error::Unavailable { place: place.to_owned(), cause: Outage::Lost, reason })
         }
     }
 }
@@ -148,19 +150,6 @@ pub(super) async fn gone(states: &watch::Sender<State>, epoch: u64) {
     let _ = states.wait_for(|state| !state.is_on(epoch)).await;
 }
 
-/// Why there is no connection.
-pub(super) struct Failure {
-    pub(super) reason: String,
-    /// It will be so later, too.
-    pub(super) is_denied: bool,
-}
-
-impl From<String> for Failure {
-    fn from(reason: String) -> Self {
-        Self { reason, is_denied: false }
-    }
-}
-
 /// Tries every host once, in random order.
 ///
 /// # Errors
@@ -169,10 +158,10 @@ pub(super) async fn connect(options: &Options) -> Result<Arc<Link>, Failure> {
     static EPOCHS: AtomicU64 = AtomicU64::new(1);
     let mut hosts: Vec<&Host> = options.hosts.iter().collect();
     hosts.sort_by_cached_key(|_| Uuid::new_v4());
-    let (mut said, mut is_denied) = (Vec::new(), !hosts.is_empty());
+    let mut failures = Vec::new();
     for host in hosts {
         let attempt = match options.objection(host) {
-            Some(reason) => Err(Failure { reason, is_denied: true }),
+            Some(failure) => Err(failure),
             None => attempt(options, host).await,
         };
         match attempt {
@@ -180,15 +169,10 @@ pub(super) async fn connect(options: &Options) -> Result<Arc<Link>, Failure> {
                 let epoch = EPOCHS.fetch_add(1, Ordering::Relaxed);
                 return Ok(Arc::new(Link { connection, epoch, is_given_up: AtomicBool::new(false) }));
             }
-            Err(failure) => {
-                is_denied &= failure.is_denied;
-                let is_only = options.hosts.len() == 1;
-                said.push(if is_only { failure.reason } else { format!("{host}: {}", failure.reason) });
-            }
+            Err(failure) => failures.push((host.to_string(), failure)),
         }
     }
-    let reason = if said.is_empty() { "no host is named".to_owned() } else { said.join("; ") };
-    Err(Failure { reason, is_denied })
+    Err(Failure::of_hosts(failures))
 }
 
 async fn attempt(options: &Options, host: &Host) -> Result<Connection, Failure> {
@@ -214,14 +198,15 @@ async fn attempt(options: &Options, host: &Host) -> Result<Connection, Failure> 
         .with_client_property("version".into(), env!("CARGO_PKG_VERSION").into())
         .with_auth_provider(Answer(options.login.clone()));
     let tls = options.tls.as_ref().map(tls).unwrap_or_default();
-    let runtime = lapin::runtime::default_runtime().map_err(|error| error.to_string())?;
+    let runtime = lapin::runtime::default_runtime();
+    let runtime = runtime.map_err(|error| Failure::unavailable(Outage::Other, error.to_string()))?;
     match timeout(CONNECT, lapin::Connect::connect_with_config(uri, properties, tls, runtime)).await {
         Ok(Ok(connection)) => Ok(connection),
         Ok(Err(error)) => {
-            let mut reason = explain(&error);
-            if is_reset(&error) && !reason.contains('`') {
+            let mut failure = refused(&error);
+            if is_reset(&error) {
                 // The alert that would say so is lost with the connection more often than not.
-                reason.push_str(match &options.tls {
+                failure.reason.push_str(match &options.tls {
                     None => "; it may want TLS (`ssl: true`) at this port",
                     Some(Tls { certificate: Some(_), .. }) => {
                         "; it may not accept our certificate (`certificate-file`)"
@@ -229,32 +214,9 @@ async fn attempt(options: &Options, host: &Host) -> Result<Connection, Failure> 
                     Some(_) => "; it may want a certificate of ours (`certificate-file`)",
                 });
             }
-            Err(Failure { reason, is_denied: is_denial(&error) })
+            Err(failure)
         }
-        Err(_) => Err(Failure::from(format!("no answer within {} s", CONNECT.as_secs()))),
-    }
-}
-
-/// Whether the user, the password, the virtual host or a certificate is wrong.
-fn is_denial(error: &lapin::Error) -> bool {
-    match error.kind() {
-        ErrorKind::IOError(error) => distrust(&error.to_string()).is_some(),
-        ErrorKind::ParsingError(_) => true,
-        ErrorKind::ProtocolError(said) => matches!(
-            said.kind(),
-            AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED) | AMQPErrorKind::Hard(AMQPHardError::NOTALLOWED)
-        ),
-        _ => false,
-    }
-}
-
-/// Whether the other side has broken off.
-fn is_reset(error: &lapin::Error) -> bool {
-    match error.kind() {
-        ErrorKind::IOError(error) => {
-            matches!(error.kind(), std::io::ErrorKind::ConnectionReset | std::io::ErrorKind::ConnectionAborted)
-        }
-        _ => false,
+        Err(_) => Err(Failure::unavailable(Outage::NoAnswer, format!("no answer within {} s", CONNECT.as_secs()))),
     }
 }
 
@@ -266,54 +228,6 @@ fn tls(tls: &Tls) -> OwnedTLSConfig {
         }),
         cert_chain: tls.authorities.clone(),
     }
-}
-
-/// Why there is no connection, in words that help.
-pub(super) fn explain(error: &lapin::Error) -> String {
-    match error.kind() {
-        ErrorKind::ProtocolError(said) => match said.kind() {
-            AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED) => {
-                let is_login = said.get_message().as_str().contains("Login");
-                let what = if is_login { "the user or the password is wrong" } else { "this user may not do it" };
-                format!("{what} ({})", said.get_message())
-            }
-            AMQPErrorKind::Hard(AMQPHardError::NOTALLOWED) => {
-                format!("this user may not use this virtual host, or there is none ({})", said.get_message())
-            }
-            _ => said.get_message().to_string(),
-        },
-        ErrorKind::IOError(error) => match error.kind() {
-            std::io::ErrorKind::ConnectionRefused => "nobody listens there".to_owned(),
-            std::io::ErrorKind::ConnectionAborted => {
-                "the broker hung up while we introduced ourselves; it may want TLS (`ssl: true`) at this port"
-                    .to_owned()
-            }
-            _ => {
-                let said = error.to_string();
-                distrust(&said).map(|why| format!("{why} ({said})")).unwrap_or(said)
-            }
-        },
-        ErrorKind::ParsingError(_) => {
-            "what answers there does not speak AMQP 0-9-1; it may want TLS (`ssl: true`) at this port".to_owned()
-        }
-        _ => error.to_string(),
-    }
-}
-
-/// What is wrong with a certificate or with TLS as a whole, and what to do, by the words of the library for it; it will
-/// be so later, too.
-fn distrust(said: &str) -> Option<&'static str> {
-    const WORDS: [(&str, &str); 5] = [
-        ("UnknownIssuer", "we do not trust whoever has issued its certificate: `ca-file` names an authority to trust"),
-        ("not valid for name", "its certificate is for another name: call the host as the certificate does"),
-        ("invalid peer certificate", "its certificate is not valid"),
-        (
-            "received fatal alert",
-            "it does not accept our certificate, or wants one: `certificate-file` and `key-file` name it",
-        ),
-        ("received corrupt message", "it does not speak TLS at this port: leave out `ssl`, or give the port for it"),
-    ];
-    WORDS.iter().find(|(word, _)| said.contains(word)).map(|(_, why)| *why)
 }
 
 /// Says who we are when the broker asks.
@@ -345,7 +259,7 @@ pub(super) async fn keep(
     let _open = Open::new();
     let mut closed = states.subscribe();
     let mut link = first;
-    let mut pauses = Pauses(PAUSES.0);
+    let mut pauses = Pauses(Backoff::new(PAUSES));
     loop {
         let made = Instant::now();
         let reason = tokio::select! {
@@ -388,7 +302,7 @@ pub(super) async fn keep(
 }
 
 /// How long to wait before the next attempt; longer each time, until a connection has lived.
-struct Pauses(Duration);
+struct Pauses(Backoff);
 
 impl Pauses {
     /// After a connection that has lived for so long. One that ends again at once, as over a message that we cannot
@@ -397,15 +311,13 @@ impl Pauses {
         if lived < SHORT {
             return self.next();
         }
-        self.0 = PAUSES.0;
+        self.0.reset();
         Duration::ZERO
     }
 
     /// After an attempt that has failed.
     fn next(&mut self) -> Duration {
-        let pause = self.0;
-        self.0 = (pause * 2).min(PAUSES.1);
-        pause
+        self.0.pause()
     }
 }
 
@@ -454,7 +366,7 @@ mod tests {
 
     #[test]
     fn connections_that_end_at_once_are_made_ever_more_seldom() {
-        let mut pauses = Pauses(PAUSES.0);
+        let mut pauses = Pauses(Backoff::new(PAUSES));
         let short: Vec<Duration> = (0..8).map(|_| pauses.after(Duration::ZERO)).collect();
         assert_eq!(short[..3], [PAUSES.0, PAUSES.0 * 2, PAUSES.0 * 4]);
         assert_eq!(short[7], PAUSES.1);

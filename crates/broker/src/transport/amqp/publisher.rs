@@ -17,15 +17,15 @@ use std::time::Duration;
 
 use lapin::message::BasicReturnMessage;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
-use lapin::protocol::{AMQPErrorKind, AMQPHardError, AMQPSoftError};
-use lapin::{Channel, Confirmation, ErrorKind, PublisherConfirm};
+use lapin::{Channel, Confirmation, PublisherConfirm};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::link::{State, explain, link, reached, unless_gone};
-use super::wire::{DELAY, Parcel, unsendable};
-use crate::message::Destination;
+use super::faults::{explain, is_malformed, is_missing, is_our_fault};
+use super::link::{State, link, reached, unless_gone};
+use super::wire::{Parcel, unsendable};
+use crate::message::{Destination, is_delay};
 use crate::transport::Error;
 
 /// How many messages go before their confirmations are waited for.
@@ -312,35 +312,6 @@ impl Sent {
     }
 }
 
-/// Whether the broker has closed the channel or the connection over something that we sent.
-fn is_our_fault(error: &lapin::Error) -> bool {
-    match error.kind() {
-        ErrorKind::ProtocolError(said) => !matches!(said.kind(), AMQPErrorKind::Hard(AMQPHardError::CONNECTIONFORCED)),
-        _ => false,
-    }
-}
-
-/// Whether what we asked for does not exist. A queue whose node is down does.
-pub(super) fn is_missing(error: &lapin::Error) -> bool {
-    match error.kind() {
-        ErrorKind::ProtocolError(said) => {
-            matches!(said.kind(), AMQPErrorKind::Soft(AMQPSoftError::NOTFOUND))
-                && said.get_message().as_str().contains("NOT_FOUND - no ")
-        }
-        _ => false,
-    }
-}
-
-/// Whether the broker will not have such a message, now or later.
-fn is_malformed(error: &lapin::Error) -> bool {
-    match error.kind() {
-        ErrorKind::ProtocolError(said) => {
-            matches!(said.kind(), AMQPErrorKind::Soft(AMQPSoftError::PRECONDITIONFAILED))
-        }
-        _ => false,
-    }
-}
-
 fn no_route(parcel: &Parcel) -> Error {
     match &parcel.destination {
         Destination::Queue(queue) if parcel.exchange.as_str().is_empty() => Error::NoSuchQueue(queue.clone()),
@@ -354,7 +325,7 @@ fn no_route(parcel: &Parcel) -> Error {
 pub(super) fn missing(parcel: &Parcel) -> Error {
     match (&parcel.destination, parcel.exchange.as_str()) {
         // It is made again when the message is sent again.
-        (_, exchange) if exchange.starts_with(DELAY) => parcel.refused("the place where it was to wait is gone"),
+        (_, exchange) if is_delay(exchange) => parcel.refused("the place where it was to wait is gone"),
         (Destination::Queue(queue), "") => Error::NoSuchQueue(queue.clone()),
         (Destination::Topic(topic), exchange) if exchange == topic => Error::NoSuchTopic(topic.clone()),
         (Destination::Queue(name) | Destination::Topic(name), exchange) => {
@@ -381,7 +352,9 @@ fn unconfirmed(parcels: &[Parcel]) -> Error {
 /// The same error for each request of a batch.
 fn repeat(error: &Error) -> Error {
     match error {
-        Error::Unavailable { place, reason } => Error::Unavailable { place: place.clone(), reason: reason.clone() },
+        Error::Unavailable { place, cause, reason } => {
+            Error::Unavailable { place: place.clone(), cause: *cause, reason: reason.clone() }
+        }
         _ => Error::Closed,
     }
 }

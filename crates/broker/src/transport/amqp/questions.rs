@@ -8,10 +8,10 @@ use lapin::types::{FieldTable, ShortString};
 use tokio::time::{Instant, timeout_at};
 
 use super::Shared;
-use super::link::{Link, explain, unless_gone};
-use super::publisher::is_missing;
+use super::faults::{explain, is_missing, outage};
+use super::link::{Link, unless_gone};
 use super::wire::{short, shown};
-use crate::transport::{Error, Waiting};
+use crate::transport::{Error, Outage, Waiting};
 
 impl Shared {
     /// Asks something about a queue, on a channel of its own: one about what is not there costs the channel.
@@ -31,7 +31,7 @@ impl Shared {
         };
         self.answer(&link, deadline, asked).await?.map_err(|error| match error {
             error if is_missing(&error) => Error::NoSuchQueue(queue.to_owned()),
-            error => self.unavailable(explain(&error)),
+            error => self.failed(&error),
         })
     }
 
@@ -75,7 +75,7 @@ impl Shared {
             Ok((channel, answer.message_count(), answer.consumer_count()))
         };
         let (channel, messages, consumers) = self.answer(&link, deadline, asked).await?.map_err(|error| {
-            if is_missing(&error) { Error::NoSuchQueue(queue.to_owned()) } else { self.unavailable(explain(&error)) }
+            if is_missing(&error) { Error::NoSuchQueue(queue.to_owned()) } else { self.failed(&error) }
         })?;
         *open = Some((link, channel));
         Ok(Waiting { messages: u64::from(messages), consumers: Some(u64::from(consumers)) })
@@ -92,14 +92,18 @@ impl Shared {
         asked: impl Future<Output = lapin::Result<T>>,
     ) -> Result<lapin::Result<T>, Error> {
         match unless_gone(&self.states, link.epoch, timeout_at(deadline, asked)).await {
-            None => Err(self.unavailable("the connection was lost".to_owned())),
-            Some(Err(_)) => Err(self.unavailable("it did not answer in time".to_owned())),
-            Some(Ok(Err(error))) if !link.is_up() => Err(self.unavailable(explain(&error))),
+            None => Err(self.unavailable(Outage::Lost, "the connection was lost".to_owned())),
+            Some(Err(_)) => Err(self.unavailable(Outage::NoAnswer, "it did not answer in time".to_owned())),
+            Some(Ok(Err(error))) if !link.is_up() => Err(self.failed(&error)),
             Some(Ok(answer)) => Ok(answer),
         }
     }
 
-    fn unavailable(&self, reason: String) -> Error {
-        Error::Unavailable { place: self.place.to_string(), reason }
+    fn failed(&self, error: &lapin::Error) -> Error {
+        self.unavailable(outage(error), explain(error))
+    }
+
+    fn unavailable(&self, cause: Outage, reason: String) -> Error {
+        Error::Unavailable { place: self.place.to_string(), cause, reason }
     }
 }

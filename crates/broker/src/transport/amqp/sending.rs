@@ -7,7 +7,8 @@ use tokio::time::Instant;
 
 use super::Shared;
 use super::delays::find;
-use super::publisher::{Request, is_missing, missing};
+use super::faults::is_missing;
+use super::publisher::{Request, missing};
 use super::wire::Parcel;
 use crate::transport::{Error, Outgoing};
 

@@ -8,8 +8,9 @@ use tokio::time::{Instant, sleep};
 use super::Shared;
 use super::consumer::Held;
 use super::delays::quorum;
-use super::link::explain;
+use super::faults::explain;
 use super::wire::{self, Parcel};
+use crate::message::{Cause, Code, Reason, dead_letter_queue};
 use crate::transport::{Delivery, Destination, Error, Settlement, Verdict};
 
 impl Shared {
@@ -49,11 +50,11 @@ impl Shared {
                 self.publish(parcels, deadline).await?;
             }
             Verdict::Retry { reason, .. } => {
-                let kind = ("delivery_limit", reason.as_str());
-                self.bury(held, delivery, queue, kind, parcels, deadline).await?;
+                let reason = Reason::new(Code::RetriesExhausted, reason);
+                self.bury(held, delivery, queue, (Cause::DeliveryLimit, &reason), parcels, deadline).await?;
             }
             Verdict::DeadLetter { reason } => {
-                self.bury(held, delivery, queue, ("rejected", &reason), parcels, deadline).await?;
+                self.bury(held, delivery, queue, (Cause::Rejected, &reason), parcels, deadline).await?;
             }
         }
         acknowledge(held).await
@@ -65,14 +66,14 @@ impl Shared {
         held: &Held,
         delivery: &Delivery,
         queue: &str,
-        kind: (&str, &str),
+        why: (Cause, &Reason),
         mut parcels: Vec<Parcel>,
         deadline: Instant,
     ) -> Result<(), Error> {
         let way = (held.exchange.as_str(), held.key.as_str());
-        let letter = Parcel::dead(queue, &delivery.id, &held.properties, &delivery.body, way, kind)?;
+        let letter = Parcel::dead(queue, &delivery.id, &held.properties, &delivery.body, way, why)?;
         parcels.push(letter.clone());
-        let dead_letters = wire::dead_letter_queue(queue);
+        let dead_letters = dead_letter_queue(queue);
         match self.publish(parcels.clone(), deadline).await {
             Err(Error::NoSuchQueue(missing)) if missing == dead_letters => {}
             published => return published,

@@ -16,18 +16,17 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, ShortString};
 
-pub use self::headers::DELAY;
-use self::headers::{ACQUIRED, BROKER_COUNT, DEATHS, REASON, RENEWED, RETRIES, death_is, field, own_headers};
+use self::headers::{death_is, field, own_headers};
 pub(super) use self::headers::{deliveries, headers, is_renewed, retries, returns, sent};
 pub(super) use self::properties::said;
 use self::properties::{fresh, say};
 use self::values::{integer, to_table};
-use crate::message::{Destination, Outgoing};
+use crate::message::headers::{
+    ACQUIRED_COUNT, DEATHS, DELAY, DELIVERY_COUNT, FIRST_DEATH, REASON, REASON_CODE, RENEWED, RETRIES,
+};
+use crate::message::{Cause, Destination, Outgoing, Reason, dead_letter_queue, death};
 use crate::transport::Error;
 use zrecipe_language::value::Object;
-
-/// What the queue for the dead letters of another one is called before that one's name.
-pub(super) const DEAD_LETTERS: &str = "dlq.";
 
 /// Longer ones cannot be named.
 const LONGEST_NAME: usize = 255;
@@ -110,41 +109,45 @@ impl Parcel {
         found: &BasicProperties,
         body: &[u8],
         (exchange, key): (&str, &str),
-        (kind, reason): (&str, &str),
+        (cause, reason): (Cause, &Reason),
     ) -> Result<Self, Error> {
+        let cause = cause.as_str();
         let mut headers = own_headers(found);
         let text = |text: &str| AMQPValue::LongString(text.into());
         let mut deaths: Vec<AMQPValue> = match headers.remove(DEATHS) {
             Some(AMQPValue::FieldArray(deaths)) => deaths.as_slice().to_vec(),
             _ => Vec::new(),
         };
-        let same = deaths.iter().position(|death| death_is(death, "queue", queue) && death_is(death, "reason", kind));
+        let same = deaths
+            .iter()
+            .position(|death| death_is(death, death::QUEUE, queue) && death_is(death, death::REASON, cause));
         let before = same.map(|place| deaths.remove(place));
         let count =
-            before.as_ref().and_then(|death| field(death, "count")).map_or(0, |count| integer(count).unwrap_or(0));
+            before.as_ref().and_then(|death| field(death, death::COUNT)).map_or(0, |count| integer(count).unwrap_or(0));
         let death = BTreeMap::from([
-            ("count".into(), AMQPValue::LongLongInt(count + 1)),
-            ("exchange".into(), text(exchange)),
-            ("queue".into(), text(queue)),
-            ("reason".into(), text(kind)),
-            ("routing-keys".into(), AMQPValue::FieldArray(vec![text(key)].into())),
-            ("time".into(), AMQPValue::Timestamp(seconds(SystemTime::now()))),
+            (death::COUNT.into(), AMQPValue::LongLongInt(count + 1)),
+            (death::EXCHANGE.into(), text(exchange)),
+            (death::QUEUE.into(), text(queue)),
+            (death::REASON.into(), text(cause)),
+            (death::ROUTING_KEYS.into(), AMQPValue::FieldArray(vec![text(key)].into())),
+            (death::TIME.into(), AMQPValue::Timestamp(seconds(SystemTime::now()))),
         ]);
         deaths.insert(0, AMQPValue::FieldTable(death.into()));
         headers.insert(DEATHS.to_owned(), AMQPValue::FieldArray(deaths.into()));
-        for (name, value) in [("exchange", exchange), ("queue", queue), ("reason", kind)] {
-            headers.entry(format!("x-first-death-{name}")).or_insert_with(|| text(value));
+        for (name, value) in [(death::EXCHANGE, exchange), (death::QUEUE, queue), (death::REASON, cause)] {
+            headers.entry(format!("{FIRST_DEATH}{name}")).or_insert_with(|| text(value));
         }
         // Whatever a service says, the message has to get there.
-        let cut = reason.floor_char_boundary(MOST_REASON_BYTES);
-        headers.insert(REASON.to_owned(), text(&reason[..cut]));
+        let cut = reason.text.floor_char_boundary(MOST_REASON_BYTES);
+        headers.insert(REASON.to_owned(), text(&reason.text[..cut]));
+        headers.insert(REASON_CODE.to_owned(), text(reason.code.as_str()));
         Self::copy(&dead_letter_queue(queue), id, found, body, headers)
     }
 
     /// A delivered message as it was, for the same queue: only that nobody has counted its deliveries.
     pub(super) fn renewed(queue: &str, found: &BasicProperties, body: &[u8]) -> Result<Self, Error> {
         let mut headers = found.headers().clone().unwrap_or_default().inner().clone();
-        headers.retain(|name, _| ![BROKER_COUNT, ACQUIRED].contains(&name.as_str()));
+        headers.retain(|name, _| ![DELIVERY_COUNT, ACQUIRED_COUNT].contains(&name.as_str()));
         let mut properties = fresh(found).with_delivery_mode(2);
         if let Some(expiration) = found.expiration() {
             properties = properties.with_expiration(expiration.clone());
@@ -215,7 +218,7 @@ impl Parcel {
     pub(super) fn by_plugin(mut self, exchange: ShortString, delay: Duration) -> Self {
         let mut headers = self.properties.headers().clone().unwrap_or_default();
         let millis = i32::try_from(millis(delay)).unwrap_or(i32::MAX);
-        headers.insert("x-delay".into(), AMQPValue::LongInt(millis));
+        headers.insert(DELAY.into(), AMQPValue::LongInt(millis));
         self.properties = self.properties.with_headers(headers);
         (self.exchange, self.mandatory) = (exchange, false);
         self
@@ -235,11 +238,6 @@ impl Parcel {
         let reason = "its queue is full or has no leader".to_owned();
         Error::Refused { destination: self.destination.name().to_owned(), reason, is_full: true }
     }
-}
-
-/// Where dead letters of a queue go.
-pub(super) fn dead_letter_queue(queue: &str) -> String {
-    format!("{DEAD_LETTERS}{queue}")
 }
 
 /// A name or an id for the wire.
@@ -284,7 +282,7 @@ pub fn read_headers(bytes: &[u8]) -> Option<(Object, bool)> {
         Outgoing { properties: said(&found), ..Outgoing::new("m".to_owned(), queue, told.clone(), Vec::new()) };
     let is_sendable = Parcel::new(message).is_ok()
         && Parcel::again("q", "m", &found, &[]).is_ok()
-        && Parcel::dead("q", "m", &found, &[], ("", "q"), ("rejected", "no")).is_ok();
+        && Parcel::dead("q", "m", &found, &[], ("", "q"), (Cause::Rejected, &"no".into())).is_ok();
     Some((told, is_sendable))
 }
 

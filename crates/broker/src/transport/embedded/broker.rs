@@ -16,6 +16,7 @@ use super::shared::{Shared, lock};
 use super::sql::{self, Ledger};
 use super::writer::{Parts, Request, Watches, Writer};
 use super::{Error, NamespaceInfo, Options, peers};
+use crate::transport::Outage;
 
 /// An open broker file. Clones are the same broker; when the last one and the last [`Embedded`] are dropped, it closes.
 #[derive(Debug, Clone)]
@@ -31,7 +32,11 @@ impl Broker {
     pub async fn open(path: &Path, options: Options) -> Result<Self, Error> {
         let path = path.to_owned();
         let opening = tokio::task::spawn_blocking(move || {
-            open(&path, options).map_err(|reason| Error::Unavailable { place: path.display().to_string(), reason })
+            open(&path, options).map_err(|reason| Error::Unavailable {
+                place: path.display().to_string(),
+                cause: Outage::File,
+                reason,
+            })
         });
         opening.await.map_err(|error| Error::Store(Box::new(error)))?
     }

@@ -13,6 +13,7 @@ use super::shared::Shared;
 use super::writer::Watches;
 use super::{Broker, Error, mark, sql};
 use crate::books::Account;
+use crate::transport::Outage;
 
 impl Broker {
     /// Opens the broker file at `path` only to read it, which is possible on a full disk and on a read-only file system.
@@ -23,7 +24,11 @@ impl Broker {
     pub async fn open_to_read(path: &Path) -> Result<Self, Error> {
         let path = path.to_owned();
         let opening = tokio::task::spawn_blocking(move || {
-            open_to_read(&path).map_err(|reason| Error::Unavailable { place: path.display().to_string(), reason })
+            open_to_read(&path).map_err(|reason| Error::Unavailable {
+                place: path.display().to_string(),
+                cause: Outage::File,
+                reason,
+            })
         });
         opening.await.map_err(|error| Error::Store(Box::new(error)))?
     }

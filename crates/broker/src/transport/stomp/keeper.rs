@@ -9,8 +9,10 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use uuid::Uuid;
 
 use super::frame::Frame;
-use super::link::{Failure, Link, connect};
+use super::link::{Link, connect};
 use super::options::Options;
+use crate::backoff::Backoff;
+use crate::failure::{Failure, Outage};
 use crate::transport::{Connection, Error, Open};
 
 /// How long we wait between rounds of attempts: at first, and at most.
@@ -55,11 +57,7 @@ impl Keeper {
     /// [`Error::Unavailable`] or [`Error::Denied`] with what each host said.
     pub(super) async fn start(options: Arc<Options>) -> Result<Arc<Self>, Error> {
         let place = options.place();
-        let first = match connect(&options).await {
-            Ok(first) => first,
-            Err(Failure { reason, is_denied: true }) => return Err(Error::Denied { place, reason }),
-            Err(Failure { reason, .. }) => return Err(Error::Unavailable { place, reason }),
-        };
+        let first = connect(&options).await.map_err(|failure| failure.into_error(place.clone()))?;
         let states = watch::Sender::new(State::Up(first.clone()));
         let told = watch::Sender::new(Connection::Up);
         let keeper = Arc::new(Self { states, told, subscribed: Mutex::default(), place });
@@ -84,8 +82,8 @@ impl Keeper {
         let _ = self.states.subscribe().wait_for(|state| matches!(state, State::Closed)).await;
     }
 
-    pub(super) fn unavailable(&self, reason: impl Into<String>) -> Error {
-        Error::Unavailable { place: self.place.clone(), reason: reason.into() }
+    pub(super) fn unavailable(&self, cause: Outage, reason: impl Into<String>) -> Error {
+        Error::Unavailable { place: self.place.clone(), cause, reason: reason.into() }
     }
 
     /// The connection that there is, or the next one.
@@ -103,10 +101,13 @@ impl Keeper {
         match found {
             Ok(Ok(State::Up(link) | State::Closing(Some(link)))) => Ok(link),
             Ok(_) => Err(Error::Closed),
-            Err(_) => Err(self.unavailable(match &*self.states.borrow() {
-                State::Down(reason) => reason.clone(),
-                _ => "there was no connection for too long".to_owned(),
-            })),
+            Err(_) => {
+                let reason = match &*self.states.borrow() {
+                    State::Down(reason) => reason.clone(),
+                    _ => "there was no connection for too long".to_owned(),
+                };
+                Err(self.unavailable(Outage::Lost, reason))
+            }
         }
     }
 
@@ -209,7 +210,7 @@ impl Keeper {
 async fn keep(options: Arc<Options>, keeper: Arc<Keeper>, first: Arc<Link>) {
     let _open = Open::new();
     let mut link = first;
-    let mut pause = PAUSES.0;
+    let mut backoff = Backoff::new(PAUSES);
     loop {
         let made = Instant::now();
         let reason = tokio::select! {
@@ -226,8 +227,12 @@ async fn keep(options: Arc<Options>, keeper: Arc<Keeper>, first: Arc<Link>) {
             return;
         }
         // One that ends again at once would otherwise be made again and again.
-        let mut wait = if made.elapsed() < SHORT { pause } else { Duration::ZERO };
-        pause = if made.elapsed() < SHORT { (pause * 2).min(PAUSES.1) } else { PAUSES.0 };
+        let mut wait = Duration::ZERO;
+        if made.elapsed() < SHORT {
+            wait = backoff.pause();
+        } else {
+            backoff.reset();
+        }
         link = loop {
             tokio::select! {
                 () = sleep(jitter(wait)) => {}
@@ -244,8 +249,7 @@ async fn keep(options: Arc<Options>, keeper: Arc<Keeper>, first: Arc<Link>) {
                     keeper.change(State::Down(reason));
                 }
             }
-            wait = pause;
-            pause = (pause * 2).min(PAUSES.1);
+            wait = backoff.pause();
         };
         if !keeper.change(State::Up(link.clone())) {
             link.close("the transport was closed");

@@ -18,9 +18,12 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName}
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use uuid::Uuid;
 
+use super::faults;
 use super::frame::{Decoder, Frame};
 use super::options::Options;
 use crate::address::{Host, Login, Tls};
+use crate::failure::{Denial, Failure, Outage};
+use crate::trust::distrust;
 
 /// How long one host may take.
 const CONNECT: Duration = Duration::from_secs(15);
@@ -28,23 +31,6 @@ const CONNECT: Duration = Duration::from_secs(15);
 const CHUNK: usize = 64 << 10;
 /// How many frames may wait to be written.
 const QUEUED: usize = 1_000;
-
-/// Why there is no connection.
-pub(super) struct Failure {
-    pub(super) reason: String,
-    /// It will be so later, too.
-    pub(super) is_denied: bool,
-}
-
-impl Failure {
-    fn lost(reason: impl Into<String>) -> Self {
-        Self { reason: reason.into(), is_denied: false }
-    }
-
-    fn denied(reason: impl Into<String>) -> Self {
-        Self { reason: reason.into(), is_denied: true }
-    }
-}
 
 /// Why the broker did not do what a frame asked for.
 #[derive(Debug, Clone)]
@@ -208,61 +194,50 @@ fn error_text(frame: &Frame) -> String {
 pub(super) async fn connect(options: &Options) -> Result<Arc<Link>, Failure> {
     let mut hosts: Vec<&Host> = options.hosts.iter().collect();
     hosts.sort_by_cached_key(|_| Uuid::new_v4());
-    let (mut said, mut is_denied) = (Vec::new(), !hosts.is_empty());
+    let mut failures = Vec::new();
     for host in hosts {
         let attempt = match options.objection(host) {
-            Some(reason) => Err(Failure::denied(reason)),
+            Some(failure) => Err(failure),
             None => match timeout(CONNECT, attempt(options, host)).await {
                 Ok(attempt) => attempt,
-                Err(_) => Err(Failure::lost(format!("no answer within {} s", CONNECT.as_secs()))),
+                Err(_) => {
+                    Err(Failure::unavailable(Outage::NoAnswer, format!("no answer within {} s", CONNECT.as_secs())))
+                }
             },
         };
         match attempt {
             Ok(link) => return Ok(Arc::new(link)),
-            Err(failure) => {
-                is_denied &= failure.is_denied;
-                let is_only = options.hosts.len() == 1;
-                said.push(if is_only { failure.reason } else { format!("{host}: {}", failure.reason) });
-            }
+            Err(failure) => failures.push((host.to_string(), failure)),
         }
     }
-    let reason = if said.is_empty() { "no host is named".to_owned() } else { said.join("; ") };
-    Err(Failure { reason, is_denied })
+    Err(Failure::of_hosts(failures))
 }
 
 async fn attempt(options: &Options, host: &Host) -> Result<Link, Failure> {
     let stream = TcpStream::connect((host.name.as_str(), host.port)).await.map_err(|error| match error.kind() {
-        io::ErrorKind::ConnectionRefused => Failure::lost("nobody listens there: connection refused"),
-        _ => Failure::lost(error.to_string()),
+        io::ErrorKind::ConnectionRefused => {
+            Failure::unavailable(Outage::Refused, "nobody listens there: connection refused")
+        }
+        _ => Failure::unavailable(faults::outage(&error), error.to_string()),
     })?;
     let _ = stream.set_nodelay(true);
     match &options.tls {
         None => log_in(options, host, stream).await,
         Some(tls) => {
-            let config = client_config(tls).map_err(Failure::denied)?;
-            let name = ServerName::try_from(host.name.clone())
-                .map_err(|_| Failure::denied(format!("`{}` cannot be in a certificate", host.name)))?;
+            let config = client_config(tls)?;
+            let name = ServerName::try_from(host.name.clone()).map_err(|_| {
+                Failure::denied(Denial::Certificate, format!("`{}` cannot be in a certificate", host.name))
+            })?;
             let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await;
-            let stream = stream.map_err(|error| distrust(&error))?;
+            let stream = stream.map_err(|error| faults::of_tls(&error))?;
             log_in(options, host, stream).await
         }
     }
 }
 
-fn distrust(error: &io::Error) -> Failure {
-    let said = error.to_string();
-    if said.contains("UnknownIssuer") {
-        Failure::denied(format!(
-            "we do not trust whoever has issued its certificate: `ca-file` names an authority to trust ({said})"
-        ))
-    } else if said.contains("certificate") || said.contains("alert") {
-        Failure::denied(format!("the certificate of one side is not accepted ({said})"))
-    } else {
-        Failure::lost(format!("TLS failed: {said}; leave out `ssl`, or give the port for it"))
-    }
-}
-
-fn client_config(tls: &Tls) -> Result<ClientConfig, String> {
+fn client_config(tls: &Tls) -> Result<ClientConfig, Failure> {
+    let of_authority = |reason| Failure::denied(Denial::Certificate, reason);
+    let of_own = |reason| Failure::denied(Denial::ClientCertificate, reason);
     let mut roots = RootCertStore::empty();
     for certificate in load_native_certs().certs {
         let _ = roots.add(certificate);
@@ -271,22 +246,24 @@ fn client_config(tls: &Tls) -> Result<ClientConfig, String> {
         let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
         found.map_err(|error| format!("a certificate cannot be read: {error}"))
     };
-    for certificate in tls.authorities.as_deref().map(certificates).transpose()?.unwrap_or_default() {
-        roots.add(certificate).map_err(|error| format!("an authority's certificate cannot be used: {error}"))?;
+    let authorities = tls.authorities.as_deref().map(certificates).transpose().map_err(of_authority)?;
+    for certificate in authorities.unwrap_or_default() {
+        let added = roots.add(certificate);
+        added.map_err(|error| of_authority(format!("an authority's certificate cannot be used: {error}")))?;
     }
     let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?
+        .map_err(|error| Failure::denied(Denial::Other, error.to_string()))?
         .with_root_certificates(roots);
     match &tls.certificate {
         None => Ok(builder.with_no_client_auth()),
         Some(own) => {
             let key = PrivateKeyDer::from_pem_slice(own.key.reveal().as_bytes())
-                .map_err(|error| format!("our key cannot be read: {error}"))?;
-            let chain = certificates(&own.chain)?;
+                .map_err(|error| of_own(format!("our key cannot be read: {error}")))?;
+            let chain = certificates(&own.chain).map_err(of_own)?;
             builder
                 .with_client_auth_cert(chain, key)
-                .map_err(|error| format!("our certificate cannot be used: {error}"))
+                .map_err(|error| of_own(format!("our certificate cannot be used: {error}")))
         }
     }
 }
@@ -308,32 +285,35 @@ where
         frame = frame.with("login", user.as_str()).with("passcode", password.reveal());
     }
     let (mut reader, mut writer) = tokio::io::split(stream);
-    let broken = |error: io::Error| Failure::lost(format!("the connection broke off: {error}"));
+    // An alert about our certificate may come only now.
+    let broken = |error: io::Error| match distrust(&error) {
+        Some(_) => faults::of_tls(&error),
+        None => Failure::unavailable(faults::outage(&error), format!("the connection broke off: {error}")),
+    };
     writer.write_all(&frame.encode()).await.map_err(broken)?;
     writer.flush().await.map_err(broken)?;
     let mut decoder = Decoder::default();
     let mut chunk = vec![0; CHUNK];
     let connected = loop {
         if let Some(frame) = decoder.next_frame().map_err(|error| {
-            Failure::denied(format!("what answers there does not speak STOMP: {error}; it may want TLS (`ssl: true`)"))
+            let reason = format!("what answers there does not speak STOMP: {error}; it may want TLS (`ssl: true`)");
+            Failure::denied(Denial::Protocol, reason)
         })? {
             break frame;
         }
         match reader.read(&mut chunk).await {
-            Ok(0) => return Err(Failure::lost("the broker hung up while we logged in; it may want TLS (`ssl: true`)")),
+            Ok(0) => {
+                let reason = "the broker hung up while we logged in; it may want TLS (`ssl: true`)";
+                return Err(Failure::unavailable(Outage::HungUp, reason));
+            }
             Ok(count) => decoder.feed(chunk.get(..count).unwrap_or_default()),
             Err(error) => return Err(broken(error)),
         }
     };
     match connected.command.as_str() {
         "CONNECTED" if connected.get("version") == Some("1.2") => {}
-        "CONNECTED" => return Err(Failure::denied("the broker does not speak STOMP 1.2")),
-        _ => {
-            let said = error_text(&connected);
-            let is_login = ["assword", "uthentic", "redential", "ser name"].iter().any(|word| said.contains(word));
-            let what = if is_login { "the user or the password is wrong" } else { "the broker refuses the connection" };
-            return Err(Failure::denied(format!("{what} ({said})")));
-        }
+        "CONNECTED" => return Err(Failure::denied(Denial::Protocol, "the broker does not speak STOMP 1.2")),
+        _ => return Err(faults::of_login(&connected, &error_text(&connected))),
     }
     let (theirs, ours) = beats(connected.get("heart-beat"), options.heartbeat);
     let (frames, outgoing) = mpsc::channel(QUEUED);

@@ -7,6 +7,8 @@ use async_trait::async_trait;
 
 use super::{Stomp, wire};
 use crate::address::{Fault, Host, Login, Password, Settings, Tls, Url};
+use crate::failure::{Denial, Failure, Outage};
+use crate::message::bounds::{DELIVERY_LIMIT, RETURN_LIMIT};
 use crate::transport::{Capabilities, Creation, Endpoint, Entry, Environment, Error, Node, Transport};
 
 /// How a broker of this kind is found, and what it can do.
@@ -58,7 +60,7 @@ pub struct Options {
     pub heartbeat: Duration,
     /// How long a message may take until it is confirmed, a lost connection and a new one included.
     pub patience: Duration,
-    /// Maximum number of retries: with 5 a message is handed out 6 times at most and then is a dead letter.
+    /// Retries after which a message is dead-lettered: it is delivered once more than this.
     pub delivery_limit: u32,
     /// Maximum number of times that a message comes back because its consumer was lost or has left.
     pub return_limit: u32,
@@ -81,8 +83,8 @@ impl Options {
             name: format!("zrecipe {}", std::process::id()),
             heartbeat: Duration::from_secs(20),
             patience: Duration::from_secs(60),
-            delivery_limit: 5,
-            return_limit: 20,
+            delivery_limit: DELIVERY_LIMIT,
+            return_limit: RETURN_LIMIT,
             remember_ids: Duration::from_secs(60 * 60),
         }
     }
@@ -132,9 +134,10 @@ impl Options {
     }
 
     /// Why this may not be tried at `host`.
-    pub(super) fn objection(&self, host: &Host) -> Option<String> {
+    pub(super) fn objection(&self, host: &Host) -> Option<Failure> {
         if self.tls.is_none() && self.has_password() && !host.is_here() && !self.clear_text {
-            return Some("the password would travel in clear text: use `stomps`, or allow clear text".to_owned());
+            let reason = "the password would travel in clear text: use `stomps`, or allow clear text";
+            return Some(Failure::denied(Denial::ClearText, reason));
         }
         None
     }
@@ -185,14 +188,18 @@ impl Endpoint for Options {
 
     fn remedy(&self, error: &Error) -> &'static str {
         match error {
+            Error::Denied {
+                cause: Denial::Certificate | Denial::ClientCertificate | Denial::NoTls | Denial::Protocol,
+                ..
+            }
+            | Error::Unavailable { cause: Outage::HungUp, .. } => {
+                "`ca-file` in the site names the authority of the broker's certificate, and `host` the name in it"
+            }
             Error::Denied { .. } => "`username` and `password` of plugin `stomp` in the site",
             Error::Blocked(_) => {
                 "see the limits of `systemUsage` in ActiveMQ's configuration, and consume or purge messages"
             }
             Error::Refused { .. } => TRANSPORT.grant,
-            Error::Unavailable { reason, .. } if reason.contains("certificate") || reason.contains("TLS") => {
-                "`ca-file` in the site names the authority of the broker's certificate, and `host` the name in it"
-            }
             _ => "see whether ActiveMQ runs with a `transportConnector` for STOMP, and `host` and `port` in the site",
         }
     }

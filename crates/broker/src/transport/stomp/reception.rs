@@ -19,10 +19,10 @@ use super::link::{Link, Refusal};
 use super::options::Options;
 use super::transaction::transact;
 use super::wire::{self, Copy, Received};
+use crate::backoff::Backoff;
 use crate::holdings::{self, Holdings};
-use crate::message::Destination;
-use crate::message::deaths::is_dead_letter_queue;
-use crate::transport::{Delivery, Error, Subscription};
+use crate::message::{Cause, Code, Destination, Reason, is_dead_letter_queue};
+use crate::transport::{Delivery, Error, Outage, Subscription};
 
 /// How long we wait before we subscribe again: at first, and at most.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
@@ -142,10 +142,10 @@ impl Reception {
                 let destination = wire::shown(self.subscription.source.name());
                 Err(Error::Refused { destination, reason, is_full: false })
             }
-            Ok(Err(Refusal::Lost)) => Err(self.common.keeper.unavailable("the connection was lost")),
+            Ok(Err(Refusal::Lost)) => Err(self.common.keeper.unavailable(Outage::Lost, "the connection was lost")),
             Err(_) => {
                 link.close("the connection is lost: a subscription was not answered");
-                Err(self.common.keeper.unavailable("it did not answer in time"))
+                Err(self.common.keeper.unavailable(Outage::NoAnswer, "it did not answer in time"))
             }
         }
     }
@@ -153,7 +153,7 @@ impl Reception {
     /// Hands out what comes until nobody wants it any more or the transport is closed.
     pub(super) async fn run(mut self, mut opened: Opened) {
         let keeper = self.common.keeper.clone();
-        let mut pause = PAUSES.0;
+        let mut backoff = Backoff::new(PAUSES);
         loop {
             let began = Instant::now();
             match self.pump(&mut opened).await {
@@ -171,7 +171,7 @@ impl Reception {
             }
             self.common.holdings.forget(self.number);
             if began.elapsed() > PAUSES.1 {
-                pause = PAUSES.0;
+                backoff.reset();
             }
             opened = loop {
                 let resumed = async {
@@ -188,12 +188,11 @@ impl Reception {
                     Err(_) => {}
                 }
                 tokio::select! {
-                    () = sleep(jitter(pause)) => {}
+                    () = sleep(jitter(backoff.pause())) => {}
                     () = keeper.over() => return,
                     // Nothing has come.
                     Some(_) = self.stops.recv() => return,
                 }
-                pause = (pause * 2).min(PAUSES.1);
             };
         }
     }
@@ -286,7 +285,8 @@ impl Reception {
         let counted = if received.returns > self.common.options.return_limit {
             let reason =
                 format!("it came back {} times, because the consumers that had it were lost", received.returns);
-            wire::dead_letter(prefix, queue, received, body, "delivery_limit", &reason)
+            let reason = Reason::new(Code::ConsumerDied, reason);
+            wire::dead_letter(prefix, queue, received, body, Cause::DeliveryLimit, &reason)
         } else {
             let destination = &self.subscription.source;
             let (retries, returns) = (received.retries, received.returns);

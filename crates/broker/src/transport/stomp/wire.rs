@@ -10,14 +10,19 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::frame::{Frame, escaped_len};
-use crate::message::deaths::{dead_letter_queue, note_death};
-use crate::message::text_headers::{DUE, ID, JSON, ORIGIN, OWN, RETRIES, RETURNS, SENT, is_reserved, own_headers};
-use crate::message::{Destination, Outgoing};
+use crate::message::headers::{
+    DEATHS, DESTINATION, DUE, FAILURE_CAUSE, ID, JSON, MESSAGE_ID, ORIGIN, ORIGINAL_EXPIRATION, OWN_PREFIX, RETRIES,
+    RETURNS, SENT, TIMESTAMP,
+};
+use crate::message::text_headers::{is_reserved, own_headers};
+use crate::message::{
+    Cause, Code, Destination, Outgoing, Reason, dead_letter_queue, record_death, source_of_dead_letters,
+};
 use crate::transport::Error;
 use zrecipe_language::value::{Object, Value};
 
-/// What the names of queues with dead letters begin with, here and on ActiveMQ.
-const DEAD_LETTERS: (&str, &str) = ("dlq.", "DLQ.");
+/// How the name of a dead-letter queue begins on ActiveMQ.
+const DEAD_LETTERS: &str = "DLQ.";
 /// What a sender may say of a message apart from its headers.
 const PROPERTIES: [&str; 4] = ["correlation-id", "priority", "reply-to", "type"];
 /// The longest header line that ActiveMQ reads, in bytes, less some for line ends.
@@ -40,8 +45,8 @@ pub(super) fn address(prefix: &str, destination: &Destination) -> String {
         return name.clone();
     }
     let dot = if prefix.is_empty() || prefix.ends_with('.') { "" } else { "." };
-    match (destination, name.strip_prefix(DEAD_LETTERS.0)) {
-        (Destination::Queue(_), Some(of)) => format!("{kind}{}{prefix}{dot}{of}", DEAD_LETTERS.1),
+    match (destination, source_of_dead_letters(name)) {
+        (Destination::Queue(_), Some(of)) => format!("{kind}{DEAD_LETTERS}{prefix}{dot}{of}"),
         _ => format!("{kind}{prefix}{dot}{name}"),
     }
 }
@@ -51,8 +56,8 @@ pub(super) fn queue(prefix: &str, address: &str) -> String {
     let Some(name) = address.strip_prefix("/queue/") else { return address.to_owned() };
     let dot = if prefix.is_empty() || prefix.ends_with('.') { "" } else { "." };
     let own = format!("{prefix}{dot}");
-    match name.strip_prefix(DEAD_LETTERS.1).and_then(|rest| rest.strip_prefix(&own)) {
-        Some(of) => format!("{}{of}", DEAD_LETTERS.0),
+    match name.strip_prefix(DEAD_LETTERS).and_then(|rest| rest.strip_prefix(&own)) {
+        Some(of) => dead_letter_queue(of),
         None => name.strip_prefix(&own).map_or_else(|| address.to_owned(), str::to_owned),
     }
 }
@@ -72,7 +77,7 @@ pub(super) fn send(prefix: &str, message: &Outgoing) -> Result<Frame, Error> {
     if message.destination.name().is_empty() || message.destination.name().contains(['\n', '\r', '\0']) {
         return Err(unsendable("its destination is not a name".to_owned()));
     }
-    let mut frame = Frame::new("SEND").with("destination", address(prefix, &message.destination));
+    let mut frame = Frame::new("SEND").with(DESTINATION, address(prefix, &message.destination));
     frame.headers.push((ID.to_owned(), message.id.clone()));
     if matches!(message.destination, Destination::Queue(_)) {
         frame.headers.push(("persistent".to_owned(), "true".to_owned()));
@@ -96,7 +101,7 @@ pub(super) fn send(prefix: &str, message: &Outgoing) -> Result<Frame, Error> {
     }
     let mut json = Vec::new();
     for (name, value) in &message.headers {
-        let name = if is_reserved(name) { format!("{OWN}{name}") } else { name.clone() };
+        let name = if is_reserved(name) { format!("{OWN_PREFIX}{name}") } else { name.clone() };
         if name.is_empty() || name.contains('\0') {
             return Err(unsendable("a header's name is empty or has a null character".to_owned()));
         }
@@ -168,29 +173,28 @@ pub(super) fn received(prefix: &str, frame: &Frame) -> Received {
         UNIX_EPOCH.checked_add(Duration::from_millis(millis))
     };
     // What the broker itself or a consumer of others has made a dead letter of has no other trace of its death.
-    if let Some(origin) = frame.get(ORIGIN).filter(|_| !headers.contains_key("x-death")) {
-        let cause = frame.get("dlqDeliveryFailureCause").unwrap_or_default();
-        let is_expired = frame.get("originalExpiration").is_some_and(|at| at != "0") || cause.contains("xpired");
-        let kind = if is_expired { "expired" } else { "rejected" };
-        let reason = match (is_expired, cause) {
-            (true, _) => "nobody took it in time",
-            (false, "") => "a consumer rejected it",
-            (false, cause) => cause,
+    if let Some(origin) = frame.get(ORIGIN).filter(|_| !headers.contains_key(DEATHS)) {
+        let cause = frame.get(FAILURE_CAUSE).unwrap_or_default();
+        let is_expired = frame.get(ORIGINAL_EXPIRATION).is_some_and(|at| at != "0") || cause.contains("xpired");
+        let (kind, reason) = match (is_expired, cause) {
+            (true, _) => (Cause::Expired, Reason::new(Code::Expired, "nobody took it in time")),
+            (false, "") => (Cause::Rejected, Reason::new(Code::Rejected, "a consumer rejected it")),
+            (false, cause) => (Cause::Rejected, Reason::new(Code::Rejected, cause)),
         };
-        let at = i64::try_from(time("timestamp").map_or(0, millis) / 1_000).unwrap_or(0);
-        note_death(&mut headers, &queue(prefix, origin), kind, reason, at);
+        let at = i64::try_from(time(TIMESTAMP).map_or(0, millis) / 1_000).unwrap_or(0);
+        record_death(&mut headers, &queue(prefix, origin), kind, &reason, at);
     }
     let id = frame.get(ID).map(str::to_owned);
     Received {
         has_own_id: id.is_some(),
         // The broker's own id stays the same however often it delivers the message.
-        id: id.unwrap_or_else(|| frame.get("message-id").unwrap_or_default().to_owned()),
+        id: id.unwrap_or_else(|| frame.get(MESSAGE_ID).unwrap_or_default().to_owned()),
         headers,
         properties,
         retries: number(RETRIES),
         returns: number(RETURNS),
         is_redelivered: frame.get("redelivered") == Some("true"),
-        sent: time(SENT).or_else(|| time("timestamp")),
+        sent: time(SENT).or_else(|| time(TIMESTAMP)),
         due: time(DUE),
     }
 }
@@ -210,10 +214,10 @@ pub(super) struct Copy<'m> {
 impl Copy<'_> {
     /// The frame that sends it.
     pub(super) fn send(&self, prefix: &str, id: &str, has_own_id: bool) -> Frame {
-        let mut frame = Frame::new("SEND").with("destination", address(prefix, self.destination));
+        let mut frame = Frame::new("SEND").with(DESTINATION, address(prefix, self.destination));
         frame.headers.push(("persistent".to_owned(), "true".to_owned()));
         let dropped = |name: &str| {
-            (is_reserved(name) && !name.starts_with(OWN) && name != JSON) && name != ID && !PROPERTIES.contains(&name)
+            (is_reserved(name) && !name.starts_with(OWN_PREFIX) && name != JSON) && name != ID && !PROPERTIES.contains(&name)
         };
         let kept = self.frame.headers.iter().filter(|(name, _)| !dropped(name));
         frame.headers.extend(kept.cloned());
@@ -221,7 +225,7 @@ impl Copy<'_> {
         if !has_own_id && !id.is_empty() {
             frame.headers.push((ID.to_owned(), id.to_owned()));
         }
-        let sent = self.frame.get(SENT).or_else(|| self.frame.get("timestamp"));
+        let sent = self.frame.get(SENT).or_else(|| self.frame.get(TIMESTAMP));
         frame.headers.extend(sent.map(|sent| (SENT.to_owned(), sent.to_owned())));
         for (name, count) in [(RETRIES, self.retries), (RETURNS, self.returns)] {
             if count > 0 {
@@ -248,25 +252,24 @@ pub(super) fn dead_letter(
     queue: &str,
     received: &Received,
     body: &[u8],
-    cause: &str,
-    reason: &str,
+    cause: Cause,
+    reason: &Reason,
 ) -> Result<Frame, Error> {
     let mut headers = received.headers.clone();
-    let reason: String = {
+    let text: String = {
         // Half of a header line, whatever has to be escaped.
         let mut size = 0;
         let fits = |character: &char| {
             size += character.len_utf8() * 2;
             size < MAX_HEADER / 2
         };
-        reason.chars().filter(|character| *character != '\0').take_while(fits).collect()
+        reason.text.chars().filter(|character| *character != '\0').take_while(fits).collect()
     };
     let now = i64::try_from(millis(SystemTime::now()) / 1_000).unwrap_or(0);
-    note_death(&mut headers, queue, cause, &reason, now);
-    if let Some(Value::Array(deaths)) = headers.get_mut("x-death") {
+    record_death(&mut headers, queue, cause, &Reason::new(reason.code, text), now);
+    if let Some(Value::Array(deaths)) = headers.get_mut(DEATHS) {
         deaths.truncate(10);
     }
-    headers.insert("zrecipe-reason".to_owned(), Value::from(reason));
     let letter = Destination::Queue(dead_letter_queue(queue));
     let message = Outgoing {
         properties: received.properties.clone(),
@@ -330,7 +333,8 @@ mod tests {
             assert_eq!((part("queue"), part("reason")), (Some("q"), Some(cause)));
             assert_eq!((found.id.as_str(), found.has_own_id), ("ID:1", false));
         }
-        let letter = dead_letter("z", "q", &received("z", &frame), b"", "rejected", &"é\n".repeat(100_000));
+        let reason = Reason::from("é\n".repeat(100_000));
+        let letter = dead_letter("z", "q", &received("z", &frame), b"", Cause::Rejected, &reason);
         let letter = letter.expect("a reason of any length fits");
         assert_eq!(letter.get("original-destination"), Some("/queue/z.q"));
         assert_eq!(letter.get("destination"), Some("/queue/DLQ.z.q"));

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use crate::diagnostic::{Diagnostic, Edit, Sink};
 use crate::lint::{Context, nearest};
-use crate::schema::{Problem, Schema, View, Violation};
+use crate::schema::{Problem, Schema, Unfit, View, Violation};
 use crate::secret::{has_user_info, is_secret};
 use crate::site::{Look, form_of, plugin_of};
 use crate::source::Span;
@@ -143,7 +143,7 @@ fn describe<'t>(form: &Schema, block: NodeRef<'t>, violation: Violation) -> Vec<
     let one =
         |what: String, help: Option<&str>| vec![Fault { node, what, help: help.map(str::to_owned), unquoted: false }];
     let within = if path.is_empty() { String::new() } else { format!(" of `{path}`") };
-    let predicate = match violation.problem {
+    let unfit = match violation.problem {
         Problem::Missing(name) => return one(format!("`{name}`{within} is missing"), None),
         Problem::Unknown { name, key, .. } => {
             let node = key.map_or(node, |key| node.tree().node(key));
@@ -154,13 +154,13 @@ fn describe<'t>(form: &Schema, block: NodeRef<'t>, violation: Violation) -> Vec<
             };
             return vec![Fault { node, what, help: None, unquoted: false }];
         }
-        Problem::Unfit { predicate, meant, .. } => {
+        Problem::Unfit { why, predicate, meant, .. } => {
             let meant = meant.filter(|meant| meant.len() > 1).map(|meant| format!("did you mean `{meant}`?"));
-            (predicate, meant)
+            (why, predicate, meant)
         }
     };
     let text_wanted = form.properties().any(|(name, property)| name == path && property["type"] == "string");
-    match predicate {
+    match unfit {
         _ if text_wanted && !matches!(node.kind(), Kind::String) => {
             let scalar = matches!(node.kind(), Kind::Number | Kind::Bool);
             let help = scalar.then(|| "text that YAML reads as something else needs quotes".to_owned());
@@ -170,14 +170,14 @@ fn describe<'t>(form: &Schema, block: NodeRef<'t>, violation: Violation) -> Vec<
         _ if path.split(['.', '[']).any(is_secret) || has_user_info(node.raw()) => {
             one(format!("`{path}` is not of the form that it must have"), None)
         }
-        (predicate, _) if predicate == "may not be given" => one(
+        (Unfit::Forbidden, ..) => one(
             format!("`{path}` has no place in an incremental configuration"),
             Some(
                 "such a one, as steps of `verbose` are, changes levels and propagation only; with \
                   `incremental: false` a step configures everything anew",
             ),
         ),
-        (predicate, _) if predicate.starts_with("does not match the pattern") => {
+        (Unfit::Pattern, ..) => {
             let wanted = match &*path {
                 "from" => "a mail address",
                 "port" => "the number of a port",
@@ -191,9 +191,9 @@ fn describe<'t>(form: &Schema, block: NodeRef<'t>, violation: Violation) -> Vec<
             let help = meant.unwrap_or_else(|| format!("levels are {}, or numbers", LEVELS.join(", ")));
             one(format!("`{path}` is `{text}`, not a level"), Some(&help))
         }
-        (predicate, _) if predicate.starts_with("has none of the forms") => {
+        (Unfit::Form, ..) => {
             one(format!("`{path}` has neither `class` nor `()`"), Some("one of them says what the handler is"))
         }
-        (predicate, meant) => one(format!("`{path}` {predicate}"), meant.as_deref()),
+        (_, predicate, meant) => one(format!("`{path}` {predicate}"), meant.as_deref()),
     }
 }

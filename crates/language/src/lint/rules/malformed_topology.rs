@@ -50,7 +50,7 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
             continue;
         }
         // What is missing may stand where the text is broken.
-        if cx.is_incomplete() && fault.message.contains(" has no ") {
+        if cx.is_incomplete() && fault.is_missing {
             continue;
         }
         sink.report(RULE.of_fault(&fault));

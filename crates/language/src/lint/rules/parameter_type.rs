@@ -44,7 +44,7 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
     let said = text_where_none_fits(cx, sink);
     for found in cx.violations() {
         let violation = &found.violation;
-        let Problem::Unfit { predicate, meant, replacement } = &violation.problem else { continue };
+        let Problem::Unfit { predicate, meant, replacement, .. } = &violation.problem else { continue };
         let node = cx.node(violation.node);
         // That `parameters` are no object is the business of another rule.
         let is_whole = violation.path.is_empty();

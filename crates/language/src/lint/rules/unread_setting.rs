@@ -2,7 +2,7 @@
 
 use crate::diagnostic::{Level, Sink, nearest};
 use crate::lint::Context;
-use crate::topology;
+use crate::topology::{self, Owner};
 
 declare_rule! {
     /// Zocalo does not read a key of the broker configuration.
@@ -65,7 +65,7 @@ const DEFINITIONS: [(&str, &str); 9] = [
 /// Whether the value has an anchor, so that aliases may stand for it.
 fn has_anchor(cx: &Context<'_>, unread: &topology::Unread<'_>) -> bool {
     let between = unread.key.span().range().end..unread.value.span().range().start;
-    unread.place == "the configuration" && cx.tree.source().text().get(between).is_some_and(|text| text.contains('&'))
+    unread.owner == Owner::Configuration && cx.tree.source().text().get(between).is_some_and(|text| text.contains('&'))
 }
 
 fn check(cx: &Context<'_>, sink: &mut Sink) {
@@ -73,21 +73,22 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
         let name = unread.key.text();
         let meant = nearest(&name, unread.known.iter().copied());
         // The broker knows more settings than we do, and what has an anchor is read where its aliases are.
-        let is_top = unread.place == "the configuration";
+        let is_open = matches!(unread.owner, Owner::Definition | Owner::Arguments);
+        let is_top = unread.owner == Owner::Configuration;
         let is_remark = REMARKS.contains(&&*name) || name.starts_with(['_', '.']) || is_top && name.starts_with("x-");
-        if meant.is_none() && (unread.open || is_remark || has_anchor(cx, &unread)) {
+        if meant.is_none() && (is_open || is_remark || has_anchor(cx, &unread)) {
             continue;
         }
-        let diagnostic = match unread.place.as_str() {
-            "`definition`" => {
+        let diagnostic = match unread.owner {
+            Owner::Definition => {
                 let message = format!("RabbitMQ knows no policy setting `{name}`, and refuses the policy");
                 RULE.at(unread.key.span(), message).level(Level::Error)
             }
-            place => RULE.at(unread.key.span(), format!("key `{name}` of {place} is read by nobody")),
+            _ => RULE.at(unread.key.span(), format!("key `{name}` of {} is read by nobody", unread.place)),
         };
         sink.report(match meant {
             Some(meant) => diagnostic.help(format!("did you mean `{meant}`?")),
-            None if unread.place == "the configuration" && DEFINITIONS.iter().any(|(key, _)| *key == name) => {
+            None if unread.owner == Owner::Configuration && DEFINITIONS.iter().any(|(key, _)| *key == name) => {
                 let instead = DEFINITIONS.iter().find(|(key, _)| *key == name).map_or("", |(_, instead)| instead);
                 diagnostic.help(format!("`{name}` is a key of RabbitMQ's own definitions; {instead}"))
             }

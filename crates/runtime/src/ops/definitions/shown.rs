@@ -27,8 +27,9 @@ pub fn line(change: &Change) -> String {
     }
     // What the broker lacks has been said before, once for all that needs it.
     let hold = change.hold.as_ref().filter(|hold| !matches!(hold, Hold::NoVhost | Hold::NoType));
-    for remark in hold.iter().flat_map(|hold| remarks(change, hold)) {
-        text.push_str(&format!("\n    {remark}"));
+    if let Some(hold) = hold {
+        let [why, help] = remarks(change, hold);
+        text.push_str(&format!("\n    not done: {why}\n    help: {help}"));
     }
     text
 }
@@ -69,15 +70,15 @@ fn remarks(change: &Change, hold: &Hold) -> [String; 2] {
     let (kind, name) = (change.thing.kind, &change.thing.name);
     match hold {
         Hold::Immutable if kind == Kind::Queue => [
-            "not done: a queue cannot be changed".to_owned(),
+            "a queue cannot be changed".to_owned(),
             format!(
-                "help: move its messages to another queue (`zrecipe drain`), stop its services, and apply with \
+                "move its messages to another queue (`zrecipe drain`), stop its services, and apply with \
                  `--recreate {name}`"
             ),
         ],
         Hold::Immutable => [
-            format!("not done: {} {} cannot be changed", article(kind), kind.name()),
-            format!("help: apply with `--recreate {name}` when nobody publishes to it; its bindings are made again"),
+            format!("{} {} cannot be changed", article(kind), kind.name()),
+            format!("apply with `--recreate {name}` when nobody publishes to it; its bindings are made again"),
         ],
         Hold::InUse { messages, consumers } => {
             let count = |count: i64, what: &str| match count {
@@ -89,9 +90,9 @@ fn remarks(change: &Change, hold: &Hold) -> [String; 2] {
                 count(*messages, "message").into_iter().chain(count(*consumers, "consumer")).collect();
             let option = if change.action == Action::Recreate { "--recreate" } else { "--remove" };
             [
-                format!("not done: it has {}", held.join(" and ")),
+                format!("it has {}", held.join(" and ")),
                 format!(
-                    "help: move the messages away (`zrecipe drain`) and stop its services; or lose them with \
+                    "move the messages away (`zrecipe drain`) and stop its services; or lose them with \
                      `{option} {name} --discard-messages`"
                 ),
             ]
@@ -104,19 +105,19 @@ fn remarks(change: &Change, hold: &Hold) -> [String; 2] {
                 }
                 _ => ["its exchange cannot be made".to_owned(), "see what is said of the exchange".to_owned()],
             };
-            [format!("not done: {why}"), format!("help: {help}")]
+            [why, help]
         }
         Hold::Needed { kind: Kind::Vhost, name: vhost } => [
-            format!("not done: virtual host `{vhost}` stays, and the user has permissions in it"),
-            format!("help: apply again when `{vhost}` can be removed"),
+            format!("virtual host `{vhost}` stays, and the user has permissions in it"),
+            format!("apply again when `{vhost}` can be removed"),
         ],
         Hold::Needed { name: queue, .. } => [
-            format!("not done: queue `{queue}` needs it for its dead letters"),
-            format!("help: apply again when `{queue}` can be removed or changed, or keep both in the file"),
+            format!("queue `{queue}` needs it for its dead letters"),
+            format!("apply again when `{queue}` can be removed or changed, or keep both in the file"),
         ],
         Hold::Own => [
-            "not done: this is the user that the management API is asked as".to_owned(),
-            "help: describe it in a file of a user, or name another user in plugin `rabbitmqapi`".to_owned(),
+            "this is the user that the management API is asked as".to_owned(),
+            "describe it in a file of a user, or name another user in plugin `rabbitmqapi`".to_owned(),
         ],
     }
 }
@@ -218,9 +219,8 @@ pub fn json(change: &Change) -> Value {
     put("is_repair", Value::Bool(change.is_repair));
     if let Some(hold) = &change.hold {
         let [why, help] = remarks(change, hold);
-        let strip = |text: &str| text.split_once(": ").map_or_else(|| text.to_owned(), |(_, rest)| rest.to_owned());
-        put("not_done", Value::from(strip(&why)));
-        put("help", Value::from(strip(&help)));
+        put("not_done", Value::from(why));
+        put("help", Value::from(help));
     }
     hidden("", Value::Object(object))
 }

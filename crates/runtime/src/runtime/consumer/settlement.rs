@@ -5,10 +5,12 @@
 
 use std::time::SystemTime;
 
-use super::{Consumer, MAX_RETRIES, REFUSED};
+use super::{Consumer, REFUSED};
+use crate::runtime::outcome::{DEAD_LETTERED, RETRY};
 use crate::runtime::said::ending;
 use crate::runtime::{Event, Job, Outcome, Service, StepResult};
-use zrecipe_broker::message::{Destination, Envelope, Output, Way, own_messages};
+use zrecipe_broker::message::bounds::DELIVERY_LIMIT;
+use zrecipe_broker::message::{Code, Destination, Envelope, Output, Reason, Way, own_messages};
 use zrecipe_broker::transport::{Settlement, Verdict};
 use zrecipe_language::report::printable;
 use zrecipe_language::secret::hidden_text;
@@ -27,11 +29,11 @@ impl Consumer {
         let mut note =
             Note { service: &*self.service, step, job, started, outputs: &[], dropped: &[], detail: &Value::Null };
         // A reason travels in headers and is shown on terminals, and a part of it may come from anybody.
-        let dead = |reason: String, note: Note<'_>| {
-            let reason = printable(&hidden_text(&reason), usize::MAX);
-            let verdict = Verdict::DeadLetter { reason: reason.clone() };
-            let note = Some(note.write("dead-lettered"));
-            (Settlement { verdict, outputs: Vec::new(), note }, "dead-lettered", Some(reason))
+        let dead = |reason: Reason, note: Note<'_>| {
+            let text = printable(&hidden_text(&reason.text), usize::MAX);
+            let verdict = Verdict::DeadLetter { reason: Reason::new(reason.code, text.as_str()) };
+            let note = Some(note.write(DEAD_LETTERED));
+            (Settlement { verdict, outputs: Vec::new(), note }, DEAD_LETTERED, Some(text))
         };
         match outcome {
             Outcome::Done { outputs, result, detail } => {
@@ -53,7 +55,7 @@ impl Consumer {
                         let settlement = Settlement { verdict: Verdict::Accept, outputs: messages, note };
                         (settlement, outcome, reason_in(detail))
                     }
-                    Err(error) => dead(error.to_string(), note),
+                    Err(error) => dead((&error).into(), note),
                 }
             }
             Outcome::Dispatched { messages, outcome, detail } => {
@@ -63,12 +65,14 @@ impl Consumer {
                 (settlement, outcome, reason_in(detail))
             }
             Outcome::Bad { reason } => dead(reason.clone(), note),
-            Outcome::Later { reason, .. } if job.delivery.retries >= MAX_RETRIES => dead(reason.clone(), note),
+            Outcome::Later { reason, .. } if job.delivery.retries >= DELIVERY_LIMIT => {
+                dead(Reason::new(Code::RetriesExhausted, reason.as_str()), note)
+            }
             Outcome::Later { reason, after } => {
                 let reason = printable(&hidden_text(reason), usize::MAX);
                 let verdict = Verdict::Retry { after: *after, reason: reason.clone() };
-                let note = Some(note.write("retry"));
-                (Settlement { verdict, outputs: Vec::new(), note }, "retry", Some(reason))
+                let note = Some(note.write(RETRY));
+                (Settlement { verdict, outputs: Vec::new(), note }, RETRY, Some(reason))
             }
             Outcome::HeldUp(obstacle) => {
                 (Settlement::of(Verdict::Requeue { after: REFUSED }), "held up", Some(obstacle.reason.clone()))
@@ -83,7 +87,7 @@ impl Consumer {
                         let note = Some(note.write("checkpoint"));
                         (Settlement { verdict: Verdict::Accept, outputs, note }, "checkpoint", None)
                     }
-                    Err(error) => dead(error.to_string(), note),
+                    Err(error) => dead((&error).into(), note),
                 }
             }
         }
@@ -144,13 +148,14 @@ impl Consumer {
 }
 
 /// The reason of a dead letter for a failure that no step takes: what went wrong, and the last output of what failed.
-fn unheard(result: StepResult, detail: &Value) -> String {
-    let reason = reason_in(detail).unwrap_or_else(|| match result {
-        StepResult::TimedOut => "the service was stopped at its time limit".to_owned(),
-        StepResult::Failed | StepResult::Succeeded => "the service failed and gave no reason".to_owned(),
-    });
+fn unheard(result: StepResult, detail: &Value) -> Reason {
+    let (code, text) = match result {
+        StepResult::TimedOut => (Code::TimedOut, "the service was stopped at its time limit"),
+        StepResult::Failed | StepResult::Succeeded => (Code::Failed, "the service failed and gave no reason"),
+    };
+    let reason = reason_in(detail).unwrap_or_else(|| text.to_owned());
     let output = detail.get("output").and_then(Value::as_str).map(ending).unwrap_or_default();
-    if output.is_empty() { reason } else { format!("{reason}; its last output: {output}") }
+    Reason::new(code, if output.is_empty() { reason } else { format!("{reason}; its last output: {output}") })
 }
 
 /// Whether the step of a message connects channels by their names.

@@ -33,7 +33,7 @@ pub(super) fn understand(said: &Value, terms: &Terms<'_>) -> Result<Outcome, Str
         return Err(format!("it has both `{one}` and `{other}`"));
     }
     match refusal {
-        Some(Refusal::Bad(reason)) => return Ok(Outcome::Bad { reason }),
+        Some(Refusal::Bad(reason)) => return Ok(Outcome::Bad { reason: reason.into() }),
         Some(Refusal::Later(reason, after)) => return Ok(Outcome::Later { reason, after: after.unwrap_or(RETRY) }),
         None => {}
     }

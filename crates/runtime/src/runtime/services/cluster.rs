@@ -25,7 +25,7 @@ use crate::runtime::roots::{self, Roots};
 use crate::runtime::surroundings::Surroundings;
 use crate::runtime::why::Why;
 use crate::runtime::{Job, Outcome, Service};
-use zrecipe_broker::message::{Envelope, Output, message_id};
+use zrecipe_broker::message::{Envelope, Output, Reason, message_id};
 use zrecipe_language::contract::Contracts;
 use zrecipe_language::value::Value;
 
@@ -191,7 +191,7 @@ impl Service for Cluster {
 
     async fn handle(&self, job: &Job) -> Outcome {
         let Some(envelope) = &job.envelope else {
-            return Outcome::Bad { reason: "the message carries no recipe".to_owned() };
+            return Outcome::Bad { reason: Reason::no_recipe() };
         };
         match self.submit(job, envelope).await {
             Ok(number) => {
@@ -199,7 +199,7 @@ impl Service for Cluster {
                 let payload = Value::from([("jobid", number)]);
                 Outcome::done(vec![Output::on("job_submitted", payload)])
             }
-            Err(Fault::Job(reason)) => Outcome::Bad { reason },
+            Err(Fault::Job(reason)) => Outcome::Bad { reason: reason.into() },
             Err(Fault::World(reason)) => Outcome::Later { reason, after: job.back_off(RETRY) },
             Err(Fault::Held(obstacle)) => Outcome::HeldUp(obstacle),
         }

@@ -34,13 +34,14 @@ use crate::runtime::why::Why;
 use crate::runtime::workers::{Failure, Fault, Plan, Workers};
 use crate::runtime::{Job, Outcome, Service};
 use zrecipe_broker::message::{
-    self, Destination, Envelope, Outgoing, RECIPE_HEADER, REQUEST_QUEUE, Request, message_id,
+    self, Destination, Envelope, Outgoing, RECIPE_HEADER, REQUEST_QUEUE, Request, fresh_headers, message_id,
 };
 use zrecipe_language::bind::bind;
 use zrecipe_language::compile::{self, Compilation, Options};
 use zrecipe_language::diagnostic::Diagnostic;
 use zrecipe_language::source::{Source, Unit};
 use zrecipe_language::value::{Object, Value};
+use zrecipe_project::durable;
 use zrecipe_project::judge;
 use zrecipe_project::library::{self, Library, Shelf};
 use zrecipe_project::regular;
@@ -439,7 +440,7 @@ impl Service for Dispatcher {
     async fn handle(&self, job: &Job) -> Outcome {
         match self.try_dispatch(job).await {
             Ok(outcome) => outcome,
-            Err(Refusal::Request(reason)) => Outcome::Bad { reason },
+            Err(Refusal::Request(reason)) => Outcome::Bad { reason: reason.into() },
             Err(Refusal::World(reason)) => Outcome::Later { reason, after: FAULT },
             Err(Refusal::Machine(obstacle)) => Outcome::HeldUp(obstacle),
         }
@@ -493,15 +494,15 @@ fn not_ready(mut request: Request, job: &Job, why: Option<String>) -> Outcome {
     let number = |name| number(&request, name);
     let (expiration, timeout) = match (number("dispatcher_expiration"), number("dispatcher_timeout")) {
         (Ok(expiration), Ok(timeout)) => (expiration, timeout.unwrap_or(READY_TIMEOUT)),
-        (Err(reason), _) | (_, Err(reason)) => return Outcome::Bad { reason },
+        (Err(reason), _) | (_, Err(reason)) => return Outcome::Bad { reason: reason.into() },
     };
     let expiration = expiration.unwrap_or_else(|| {
         request.parameters.insert("dispatcher_expiration".to_owned(), Value::from(now + timeout));
         now + timeout
     });
     // The request goes without the recipe that it may have come in, and what brokers wrote is theirs.
-    let mut headers = job.delivery.headers.clone();
-    headers.retain(|name, _| name != RECIPE_HEADER && !name.starts_with("x-"));
+    let mut headers = fresh_headers(&job.delivery.headers);
+    headers.shift_remove(RECIPE_HEADER);
     let message = Outgoing {
         id: message_id(&job.delivery.id, "again"),
         destination: job.delivery.source.clone(),
@@ -520,7 +521,7 @@ fn not_ready(mut request: Request, job: &Job, why: Option<String>) -> Outcome {
             let messages = vec![Outgoing { destination: Destination::Queue(queue.to_owned()), ..message }];
             Outcome::Dispatched { messages, outcome: "never-ready", detail: Value::from([("reason", reason)]) }
         }
-        _ => Outcome::Bad { reason },
+        _ => Outcome::Bad { reason: reason.into() },
     }
 }
 
@@ -544,10 +545,7 @@ fn write_logbook(directory: &Path, id: &str, text: &str) -> std::io::Result<()> 
     }
     let folder = directory.join(month).join(first);
     std::fs::create_dir_all(&folder)?;
-    let file = tempfile::NamedTempFile::new_in(&folder)?;
-    std::fs::write(file.path(), text)?;
-    file.persist(folder.join(rest)).map_err(|error| error.error)?;
-    Ok(())
+    durable::replace(&folder.join(rest), text.as_bytes())
 }
 
 /// What the logbook says of a request.

@@ -19,7 +19,7 @@ use crate::runtime::roots::{Error, Roots};
 use crate::runtime::surroundings::Surroundings;
 use crate::runtime::why::Why;
 use crate::runtime::{Job, Outcome, Service, StepResult};
-use zrecipe_broker::message::Envelope;
+use zrecipe_broker::message::{Envelope, Reason};
 use zrecipe_language::contract::Contracts;
 use zrecipe_language::value::{Object, Value};
 
@@ -138,12 +138,12 @@ impl Service for JsonLines {
     async fn handle(&self, job: &Job) -> Outcome {
         let (target, text) = match job.envelope.as_ref().map(read) {
             Some(Ok(order)) => order,
-            Some(Err(reason)) => return Outcome::Bad { reason },
-            None => return Outcome::Bad { reason: "the message carries no recipe".to_owned() },
+            Some(Err(reason)) => return Outcome::Bad { reason: reason.into() },
+            None => return Outcome::Bad { reason: Reason::no_recipe() },
         };
         match self.add(self.base.join(target), &job.delivery.id, text).await {
             Ok(Ok(())) => Outcome::Done { outputs: Vec::new(), result: StepResult::Succeeded, detail: Value::Null },
-            Ok(Err(error)) if error.is_of_message() => Outcome::Bad { reason: error.to_string() },
+            Ok(Err(error)) if error.is_of_message() => Outcome::Bad { reason: error.to_string().into() },
             Ok(Err(error)) => Outcome::of_fault(&*error, RETRY),
             Err(_) => Outcome::Later { reason: "writing was interrupted".to_owned(), after: RETRY },
         }

@@ -131,7 +131,7 @@ impl Mailer {
         server.send(mail).await.map(drop).map_err(|error| {
             let reason = format!("{}:{} does not take the mail: {error}", self.server.host, self.server.port);
             if error.is_permanent() {
-                Outcome::Bad { reason }
+                Outcome::Bad { reason: reason.into() }
             } else if error.is_transient() || error.is_client() {
                 Outcome::Later { reason, after: job.back_off(RETRY) }
             } else {
@@ -164,7 +164,7 @@ impl Service for Mailer {
         let later = |error: std::io::Error| Outcome::of_fault(&error, RETRY);
         let (mail, to) = match self.compose(job) {
             Ok(composed) => composed,
-            Err(reason) => return Outcome::Bad { reason },
+            Err(reason) => return Outcome::Bad { reason: reason.into() },
         };
         let detail = Value::from([("recipients", to)]);
         let done = Outcome::Done { outputs: Vec::new(), result: StepResult::Succeeded, detail: detail.clone() };

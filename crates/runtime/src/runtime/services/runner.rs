@@ -38,7 +38,7 @@ use crate::runtime::said;
 use crate::runtime::surroundings::{Scope, Surroundings};
 use crate::runtime::why::Why;
 use crate::runtime::{Job, Outcome, Service, StepResult};
-use zrecipe_broker::message::{Envelope, Output};
+use zrecipe_broker::message::{Envelope, Output, Reason};
 use zrecipe_language::contract::Contracts;
 use zrecipe_language::value::{Object, Value};
 
@@ -248,16 +248,16 @@ impl Service for Runner {
 
     async fn handle(&self, job: &Job) -> Outcome {
         let Some(envelope) = &job.envelope else {
-            return Outcome::Bad { reason: "the message carries no recipe".to_owned() };
+            return Outcome::Bad { reason: Reason::no_recipe() };
         };
         let order = match Order::read(&envelope.parameters(), &self.base) {
             Ok(order) => order,
-            Err(reason) => return Outcome::Bad { reason },
+            Err(reason) => return Outcome::Bad { reason: reason.into() },
         };
         let entry = self.journal.entry(&job.delivery.id);
         match self.carry_out(&order, envelope, &entry).await {
             Ok(result) => outcome(result),
-            Err(Fault::Step(reason)) => Outcome::Bad { reason },
+            Err(Fault::Step(reason)) => Outcome::Bad { reason: reason.into() },
             Err(Fault::World(error)) => Outcome::of_fault(&*error, RETRY),
         }
     }

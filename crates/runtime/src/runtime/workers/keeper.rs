@@ -7,6 +7,7 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 
 use super::{Asked, Failure, Hello, Plan, Shared, Worker, stopped};
+use zrecipe_broker::backoff::Backoff;
 
 /// How long to wait before a worker is started again: the first time, and at most.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
@@ -21,7 +22,7 @@ pub(super) struct Keeper {
 
 impl Keeper {
     pub(super) async fn keep(mut self) {
-        let mut pause = BACK_OFF.0;
+        let mut backoff = Backoff::new(BACK_OFF);
         loop {
             let (was_well, failure) = match self.plan.start().await {
                 Ok((process, streams)) => {
@@ -34,11 +35,11 @@ impl Keeper {
                 Err(error) => {
                     let how = self.plan.unstartable(&error.to_string());
                     let reason = format!("worker `{}` {how}", self.plan.name());
-                    (false, Failure { reason, said: Vec::new(), hint: None })
+                    (false, Failure { is_of_system: true, ..Failure::new(reason) })
                 }
             };
             if was_well {
-                pause = BACK_OFF.0;
+                backoff.reset();
             }
             let reason = failure.reason.clone();
             let is_second = self.shared.hello.borrow().as_ref().is_some_and(Hello::is_second);
@@ -48,12 +49,12 @@ impl Keeper {
             if !was_well {
                 self.shared.standing.send_modify(|standing| standing.unwell = Some(failure));
             }
+            let pause = backoff.pause();
             tracing::error!("{reason}; starting again in {:.1} s", pause.as_secs_f64());
             tokio::select! {
                 () = sleep(pause) => {}
                 () = stopped(&mut self.stop) => return,
             }
-            pause = (pause * 2).min(BACK_OFF.1);
         }
     }
 }

@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::{Fault, Question};
 use crate::runtime::pressure::Obstacle;
 use crate::runtime::said::{Answer, Refusal, Terms};
+use zrecipe_broker::backoff::Backoff;
 use zrecipe_broker::message::{Destination, Outgoing, is_recipe, own_messages, read_body};
 use zrecipe_broker::transport::{Delivery, Error, Settlement, Subscription, Transport, Verdict};
 use zrecipe_language::contract::Invocation;
@@ -136,7 +137,7 @@ async fn deliver(
     messages: Vec<Outgoing>,
 ) -> Result<(), String> {
     let transport = attached(transport).await.ok_or("there is no broker")?;
-    let mut pause = PAUSE.0;
+    let mut backoff = Backoff::new(PAUSE);
     loop {
         let error = match transport.send(messages.clone()).await {
             Ok(()) => return Ok(()),
@@ -145,8 +146,7 @@ async fn deliver(
         let obstacle = Obstacle::of(&error, &transport.connection().borrow());
         let Some(obstacle) = obstacle else { return Err(error.to_string()) };
         tracing::warn!("a message of the worker waits: {}", obstacle.reason);
-        sleep(pause).await;
-        pause = (pause * 2).min(PAUSE.1);
+        sleep(backoff.pause()).await;
     }
 }
 
@@ -208,7 +208,9 @@ async fn settlement(
         Ok(Ok((None, outputs))) => accepted(own_messages(&delivery.id, &outputs)),
         // A broadcast is heard once.
         _ if is_copy => accepted(Vec::new()),
-        Ok(Ok((Some(Refusal::Bad(reason)), _)) | Err(reason)) => Settlement::of(Verdict::DeadLetter { reason }),
+        Ok(Ok((Some(Refusal::Bad(reason)), _)) | Err(reason)) => {
+            Settlement::of(Verdict::DeadLetter { reason: reason.into() })
+        }
         Ok(Ok((Some(Refusal::Later(reason, after)), _))) => {
             Settlement::of(Verdict::Retry { after: after.unwrap_or_default(), reason })
         }

@@ -7,25 +7,9 @@ use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable};
 
 use super::values::{bytes, from_amqp, integer};
+use crate::message::headers::{DEATHS, DELIVERY_COUNT, FIRST_DEATH, LAST_DEATH, RENEWED, RETRIES, is_of_delivery};
+use crate::message::{DELAY_PREFIX, death};
 use zrecipe_language::value::Object;
-
-/// How often we have sent a message once more to its queue.
-pub(super) const RETRIES: &str = "zrecipe-retries";
-/// Why a message is a dead letter.
-pub(super) const REASON: &str = "zrecipe-reason";
-/// The deaths of a message, newest first.
-pub(super) const DEATHS: &str = "x-death";
-/// How often a quorum queue had the message come back.
-pub(super) const BROKER_COUNT: &str = "x-delivery-count";
-/// That a message without an id is a copy of one that was delivered before.
-pub(super) const RENEWED: &str = "zrecipe-renewed";
-/// How often it was handed to a consumer, in newer versions.
-pub(super) const ACQUIRED: &str = "x-acquired-count";
-/// What brokers write for their own use; not the sender's.
-const BOOKKEEPING: [&str; 5] = [RETRIES, RENEWED, BROKER_COUNT, ACQUIRED, "x-delay"];
-
-/// Exchanges and queues in which messages wait have names that begin so.
-pub const DELAY: &str = "zrecipe.delay.";
 
 /// The sender's headers.
 pub(in crate::transport::amqp) fn headers(properties: &BasicProperties) -> Object {
@@ -45,7 +29,7 @@ pub(in crate::transport::amqp) fn deliveries(properties: &BasicProperties, redel
 /// How often it has come back.
 pub(in crate::transport::amqp) fn returns(properties: &BasicProperties, redelivered: bool) -> u32 {
     // A classic queue says only that it has.
-    count(properties, BROKER_COUNT).unwrap_or(u32::from(redelivered))
+    count(properties, DELIVERY_COUNT).unwrap_or(u32::from(redelivered))
 }
 
 /// Whether it is a copy of one that was delivered before.
@@ -68,21 +52,19 @@ pub(super) fn own_headers(properties: &BasicProperties) -> BTreeMap<String, AMQP
     let all = properties.headers().iter().flat_map(FieldTable::inner);
     let mut headers: BTreeMap<String, AMQPValue> =
         all.map(|(name, value)| (name.as_str().to_owned(), value.clone())).collect();
-    for name in BOOKKEEPING {
-        headers.remove(name);
-    }
+    headers.retain(|name, _| !is_of_delivery(name));
     // A wait is no death.
     if let Some(AMQPValue::FieldArray(deaths)) = headers.get(DEATHS) {
         let real: Vec<AMQPValue> =
-            deaths.as_slice().iter().filter(|death| !is_wait(field(death, "queue"))).cloned().collect();
+            deaths.as_slice().iter().filter(|death| !is_wait(field(death, death::QUEUE))).cloned().collect();
         if real.is_empty() {
-            headers.retain(|name, _| name != DEATHS && !name.starts_with("x-last-death-"));
+            headers.retain(|name, _| name != DEATHS && !name.starts_with(LAST_DEATH));
         } else {
             headers.insert(DEATHS.to_owned(), AMQPValue::FieldArray(real.into()));
         }
     }
-    for which in ["x-first-death-", "x-last-death-"] {
-        if is_wait(headers.get(&format!("{which}queue"))) {
+    for which in [FIRST_DEATH, LAST_DEATH] {
+        if is_wait(headers.get(&format!("{which}{}", death::QUEUE))) {
             headers.retain(|name, _| !name.starts_with(which));
         }
     }
@@ -90,7 +72,7 @@ pub(super) fn own_headers(properties: &BasicProperties) -> BTreeMap<String, AMQP
 }
 
 fn is_wait(queue: Option<&AMQPValue>) -> bool {
-    queue.and_then(bytes).is_some_and(|name| name.starts_with(DELAY.as_bytes()))
+    queue.and_then(bytes).is_some_and(|name| name.starts_with(DELAY_PREFIX.as_bytes()))
 }
 
 pub(super) fn field<'d>(death: &'d AMQPValue, name: &str) -> Option<&'d AMQPValue> {

@@ -5,6 +5,7 @@ use lapin::BasicProperties;
 use super::headers::own_headers;
 use super::short;
 use super::values::{HEADERS, exact};
+use crate::message::headers::is_of_broker;
 use zrecipe_language::value::{Number, Object, Value};
 
 /// Does something for each property that its sender set and that still holds when somebody else sends the message on: it
@@ -51,7 +52,7 @@ pub(in crate::transport::amqp) fn said(properties: &BasicProperties) -> Object {
         };
     }
     each_property!(tell);
-    let own = own_headers(properties).into_iter().filter(|(name, _)| !name.starts_with("x-"));
+    let own = own_headers(properties).into_iter().filter(|(name, _)| !is_of_broker(name));
     let exact: Object = own.filter_map(|(name, value)| Some((name, exact(&value)?))).collect();
     if !exact.is_empty() {
         said.insert(HEADERS.to_owned(), Value::Object(exact));

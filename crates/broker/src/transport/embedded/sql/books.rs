@@ -7,9 +7,11 @@ use std::collections::{BTreeMap, HashMap};
 
 use rusqlite::Connection;
 
-use super::rows::{is_dead_letter_queue, time};
+use super::rows::time;
 use super::{DELAYED, FINISHED, HELD, READY};
 use crate::books::{Account, Missing};
+use crate::message::is_dead_letter_queue;
+use crate::transport::embedded::Conclusion;
 
 /// What the books add to the table `inbox`. Broadcasts have no queue.
 const COLUMNS: [(&str, &str); 4] = [("queue", "INTEGER"), ("recipe", "TEXT"), ("step", "INTEGER"), ("fate", "INTEGER")];
@@ -75,8 +77,8 @@ pub(in crate::transport::embedded) fn accounts(connection: &Connection) -> rusql
     if !absent.is_empty() {
         // Earlier versions settle without a word in the books.
         let mut statement =
-            connection.prepare_cached("SELECT namespace, id, source FROM history WHERE verdict = 'accept'")?;
-        let mut rows = statement.query([])?;
+            connection.prepare_cached("SELECT namespace, id, source FROM history WHERE verdict = ?")?;
+        let mut rows = statement.query([Conclusion::Accepted.as_str()])?;
         while let Some(row) = rows.next()? {
             if is_dead_letter_queue(row.get_ref(2)?.as_str()?) {
                 continue;

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use rusqlite::params;
 
-use super::rows::{
-    Cause, Claim, Death, Ending, Held, Parcel, dead_letter_queue, is_dead_letter_queue, note_death, parse_headers, span,
-};
+use super::rows::{Claim, Ending, Held, Parcel, Return, parse_headers, span};
 use super::{DELAYED, FINISHED, HELD, Ledger, READY, REMOVED};
+use crate::message::{Cause, Code, Reason, dead_letter_queue, is_dead_letter_queue, record_death};
+use crate::transport::embedded::Conclusion;
 use crate::transport::{Destination, Error, Verdict};
 use zrecipe_language::value::Value;
 
@@ -156,14 +156,14 @@ impl Ledger {
         if !self.holds(held)? {
             return Err(Error::NotHeld);
         }
-        let (verdict, reason) = match &ending.verdict {
-            Verdict::Accept => (Some("accept"), None),
-            Verdict::Retry { reason, .. } => (Some("retry"), Some(reason.as_str())),
-            Verdict::DeadLetter { reason } => (Some("dead-letter"), Some(reason.as_str())),
+        let (conclusion, reason) = match &ending.verdict {
+            Verdict::Accept => (Some(Conclusion::Accepted), None),
+            Verdict::Retry { reason, .. } => (Some(Conclusion::Retried), Some(reason.as_str())),
+            Verdict::DeadLetter { reason } => (Some(Conclusion::DeadLettered), Some(reason.text.as_str())),
             Verdict::Requeue { .. } | Verdict::Release => (None, None),
         };
-        if let Some(verdict) = verdict {
-            self.record(held, verdict, reason, ending.note.as_deref())?;
+        if let Some(conclusion) = conclusion {
+            self.record(held, conclusion, reason, ending.note.as_deref())?;
         }
         match &ending.verdict {
             Verdict::Accept => {
@@ -173,10 +173,10 @@ impl Ledger {
                 self.remove(held)?;
             }
             Verdict::Retry { after, reason } => {
-                let death = Death { cause: "delivery_limit", reason };
-                self.give_back(held, self.now.saturating_add(span(*after)), Some((death, Cause::Retried)))?;
+                let reason = Reason::new(Code::RetriesExhausted, reason.as_str());
+                self.give_back(held, self.now.saturating_add(span(*after)), Some((Return::Retried, &reason)))?;
             }
-            Verdict::DeadLetter { reason } => self.bury(HELD, held, &Death { cause: "rejected", reason })?,
+            Verdict::DeadLetter { reason } => self.bury(HELD, held, (Cause::Rejected, reason))?,
             Verdict::Requeue { after } => self.give_back(held, self.now.saturating_add(span(*after)), None)?,
             Verdict::Release => self.give_back(held, self.now, None)?,
         }
@@ -206,29 +206,30 @@ impl Ledger {
         Ok(())
     }
 
-    /// Puts a held message back to its place in its queue. With `counted` the delivery counts, and once there were more of
-    /// its cause than the limit the message dies of it; without, the delivery has not happened.
+    /// Puts a held message back to its place in its queue. With `counted` the delivery counts, and once there were more such
+    /// returns than the limit the message dies of it for this reason; without, the delivery has not happened.
     pub(super) fn give_back(
         &mut self,
         held: &Held,
         due: i64,
-        counted: Option<(Death<'_>, Cause)>,
+        counted: Option<(Return, &Reason)>,
     ) -> Result<(), Error> {
         let (deliveries, retries) = match &counted {
             None => (held.deliveries - 1, held.retries),
-            Some((_, Cause::Died)) => (held.deliveries, held.retries),
-            Some((_, Cause::Retried)) => (held.deliveries, held.retries + 1),
+            Some((Return::Died, _)) => (held.deliveries, held.retries),
+            Some((Return::Retried, _)) => (held.deliveries, held.retries + 1),
         };
-        let of_cause = |cause: Cause| match cause {
-            Cause::Died => deliveries - retries,
-            Cause::Retried => retries,
+        let returns = |kind: Return| match kind {
+            Return::Died => deliveries - retries,
+            Return::Retried => retries,
         };
-        if let Some((death, cause)) = counted
-            && of_cause(cause) > self.limit
+        if let Some((kind, reason)) = counted
+            && returns(kind) > self.limit
             && !is_dead_letter_queue(held.source.name())
         {
-            self.record(held, "dead-letter", Some(&format!("{}: {}", death.cause, death.reason)), None)?;
-            return self.bury(HELD, held, &death);
+            let cause = Cause::DeliveryLimit;
+            self.record(held, Conclusion::DeadLettered, Some(&format!("{}: {reason}", cause.as_str())), None)?;
+            return self.bury(HELD, held, (cause, reason));
         }
         let state = if due > self.now { DELAYED } else { READY };
         self.sql(
@@ -245,13 +246,13 @@ impl Ledger {
     }
 
     /// Moves a message to its dead-letter queue.
-    pub(super) fn bury(&mut self, state: i64, message: &Held, death: &Death<'_>) -> Result<(), Error> {
+    pub(super) fn bury(&mut self, state: i64, message: &Held, (cause, reason): (Cause, &Reason)) -> Result<(), Error> {
         let source = message.source.name();
         let grave = self.declare(message.namespace, &dead_letter_queue(source))?;
         let headers: String =
             self.sql("SELECT headers FROM content WHERE seq = ?")?.query_row([message.seq], |row| row.get(0))?;
         let mut headers = parse_headers(&headers);
-        note_death(&mut headers, source, death, self.now);
+        record_death(&mut headers, source, cause, reason, self.now / 1_000_000);
         self.sql("UPDATE content SET headers = ? WHERE seq = ?")?
             .execute(params![Value::Object(headers).to_json(), message.seq])?;
         self.sql(
@@ -267,7 +268,7 @@ impl Ledger {
     pub(super) fn record(
         &mut self,
         held: &Held,
-        verdict: &str,
+        conclusion: Conclusion,
         reason: Option<&str>,
         note: Option<&str>,
     ) -> rusqlite::Result<()> {
@@ -283,7 +284,7 @@ impl Ledger {
             held.source.name(),
             held.deliveries,
             held.sent,
-            verdict,
+            conclusion.as_str(),
             reason,
             note
         ])?;

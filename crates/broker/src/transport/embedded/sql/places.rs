@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use rusqlite::{OptionalExtension, params};
 
-use super::rows::{Cause, Death, Held, is_dead_letter_queue};
+use super::rows::{Held, Return};
 use super::{DELAYED, HELD, Ledger, READY, REMOVED};
+use crate::message::{Code, Reason, is_dead_letter_queue};
 use crate::transport::{Destination, Error};
 
 impl Ledger {
@@ -60,8 +61,8 @@ impl Ledger {
             .collect::<rusqlite::Result<_>>()?;
         for held in &held {
             if died {
-                let death = Death { cause: "delivery_limit", reason: "the process that held it died" };
-                self.give_back(held, self.now, Some((death, Cause::Died)))?;
+                let reason = Reason::new(Code::ConsumerDied, "the process that held it died");
+                self.give_back(held, self.now, Some((Return::Died, &reason)))?;
             } else {
                 self.give_back(held, self.now, None)?;
             }

@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::rows::{json, now, parse_headers, time};
 use super::{DELAYED, HELD, READY};
 use crate::transport::Destination;
-use crate::transport::embedded::{Census, NamespaceInfo, QueueInfo, Record, State, Stored};
+use crate::transport::embedded::{Census, Conclusion, NamespaceInfo, QueueInfo, Record, State, Stored};
 use zrecipe_language::value::Value;
 
 /// The ids of all messages.
@@ -55,7 +55,7 @@ pub(in crate::transport::embedded) fn history(
                 source: if row.get(2)? { Destination::Topic(source) } else { Destination::Queue(source) },
                 deliveries: row.get(4)?,
                 sent: time(row.get(5)?),
-                verdict: row.get(6)?,
+                verdict: Conclusion::parse(row.get_ref(6)?.as_str()?),
                 reason: row.get(7)?,
                 note: json(row, 8)?,
             })
@@ -77,9 +77,9 @@ pub(in crate::transport::embedded) fn queues(
     let mut statement = connection.prepare_cached(
         "SELECT h.source, sum(h.sent >= ?2), count(*) FROM namespace n CROSS JOIN history h ON h.namespace = n.id
          WHERE n.name = ?1 AND h.number > (SELECT max(number) FROM history) - ?3
-         AND h.at >= ?2 AND NOT h.topic AND h.verdict <> 'retry' GROUP BY h.source",
+         AND h.at >= ?2 AND NOT h.topic AND h.verdict <> ?4 GROUP BY h.source",
     )?;
-    let mut rows = statement.query(params![namespace, since, MOST_RECORDS])?;
+    let mut rows = statement.query(params![namespace, since, MOST_RECORDS, Conclusion::Retried.as_str()])?;
     while let Some(row) = rows.next()? {
         rates.insert(row.get(0)?, (row.get::<_, i64>(1)?.cast_unsigned(), row.get::<_, i64>(2)?.cast_unsigned()));
     }

@@ -25,15 +25,6 @@ pub(super) fn time(micros: i64) -> SystemTime {
     UNIX_EPOCH + Duration::from_micros(u64::try_from(micros).unwrap_or(0))
 }
 
-/// What dead letters of `source` lie in. Dead letters themselves stay where they are.
-pub(super) fn dead_letter_queue(source: &str) -> String {
-    if is_dead_letter_queue(source) { source.to_owned() } else { format!("dlq.{source}") }
-}
-
-pub(super) fn is_dead_letter_queue(name: &str) -> bool {
-    name.starts_with("dlq.")
-}
-
 /// Headers as they were written by [`Value::to_json`].
 pub(super) fn parse_headers(text: &str) -> Object {
     match parse_value(text) {
@@ -148,43 +139,9 @@ impl Claim {
 
 /// Why a message comes back. Each has a limit of its own.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Cause {
+pub(super) enum Return {
     /// The process that held it died.
     Died,
     /// Its service wants it once more.
     Retried,
-}
-
-/// Why the broker itself makes a dead letter of a message.
-pub(super) struct Death<'a> {
-    /// `rejected`, `delivery_limit` or `expired`, as RabbitMQ says.
-    pub(super) cause: &'static str,
-    pub(super) reason: &'a str,
-}
-
-/// Adds to the headers of a dead letter what RabbitMQ would add: the newest death first, the same death counted up.
-pub(super) fn note_death(headers: &mut Object, queue: &str, death: &Death<'_>, now: i64) {
-    let mut deaths = match headers.shift_remove("x-death") {
-        Some(Value::Array(deaths)) => deaths,
-        _ => Vec::new(),
-    };
-    let same = |entry: &Value| {
-        entry.get("queue").and_then(Value::as_str) == Some(queue)
-            && entry.get("reason").and_then(Value::as_str) == Some(death.cause)
-    };
-    let before = deaths.iter().position(same).map(|at| deaths.remove(at));
-    let count = before.and_then(|entry| entry.get("count")?.as_i64()).unwrap_or(0);
-    deaths.insert(
-        0,
-        Value::Object(Object::from_iter([
-            ("count".to_owned(), Value::from(count.saturating_add(1))),
-            ("reason".to_owned(), Value::from(death.cause)),
-            ("queue".to_owned(), Value::from(queue)),
-            ("exchange".to_owned(), Value::from("")),
-            ("routing-keys".to_owned(), Value::from(vec![queue])),
-            ("time".to_owned(), Value::from(now / 1_000_000)),
-        ])),
-    );
-    headers.insert("x-death".to_owned(), Value::Array(deaths));
-    headers.insert("zrecipe-reason".to_owned(), Value::from(death.reason));
 }

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use super::Ledger;
-use super::rows::{Death, Held, span};
+use super::rows::{Held, span};
+use crate::message::{Cause, Code, Reason};
+use crate::transport::embedded::Conclusion;
 use crate::transport::{Destination, Error};
 
 /// How many old rows one transaction removes at most.
@@ -66,8 +68,9 @@ impl Ledger {
                 self.sql("DELETE FROM content WHERE seq = ?")?.execute([message.seq])?;
                 self.touched.insert(message.namespace);
             } else {
-                self.record(&message, "dead-letter", Some("expired"), None)?;
-                self.bury(state, &message, &Death { cause: "expired", reason: "nobody took it in time" })?;
+                self.record(&message, Conclusion::DeadLettered, Some(Cause::Expired.as_str()), None)?;
+                let reason = Reason::new(Code::Expired, "nobody took it in time");
+                self.bury(state, &message, (Cause::Expired, &reason))?;
             }
         }
         let due: Vec<(i64, i64)> = self

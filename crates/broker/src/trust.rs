@@ -1,0 +1,46 @@
+//! What errors of TLS mean.
+
+use std::error::Error as StdError;
+use std::io;
+
+use rustls::CertificateError;
+
+use crate::failure::Denial;
+
+/// The error of the TLS library behind an error of a connection.
+fn tls_error(error: &io::Error) -> Option<&rustls::Error> {
+    let mut next: Option<&(dyn StdError + 'static)> = error.get_ref().map(|error| error as &(dyn StdError + 'static));
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref::<rustls::Error>() {
+            return Some(found);
+        }
+        next = match error.downcast_ref::<io::Error>() {
+            Some(inner) => inner.get_ref().map(|error| error as &(dyn StdError + 'static)),
+            None => error.source(),
+        };
+    }
+    None
+}
+
+/// What is wrong with a certificate or with TLS as a whole, and what to do; it will be so later, too.
+pub(crate) fn distrust(error: &io::Error) -> Option<(Denial, &'static str)> {
+    use CertificateError::{NotValidForName, NotValidForNameContext, UnknownIssuer};
+    Some(match tls_error(error)? {
+        rustls::Error::InvalidCertificate(UnknownIssuer) => (
+            Denial::Certificate,
+            "we do not trust whoever has issued its certificate: `ca-file` names an authority to trust",
+        ),
+        rustls::Error::InvalidCertificate(NotValidForName | NotValidForNameContext { .. }) => {
+            (Denial::Certificate, "its certificate is for another name: call the host as the certificate does")
+        }
+        rustls::Error::InvalidCertificate(_) => (Denial::Certificate, "its certificate is not valid"),
+        rustls::Error::AlertReceived(_) => (
+            Denial::ClientCertificate,
+            "it does not accept our certificate, or wants one: `certificate-file` and `key-file` name it",
+        ),
+        rustls::Error::InvalidMessage(_) => {
+            (Denial::NoTls, "it does not speak TLS at this port: leave out `ssl`, or give the port for it")
+        }
+        _ => return None,
+    })
+}
