@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
-use clap::{CommandFactory as _, Parser};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser};
 
 use zrecipe_language::guard;
 
@@ -30,6 +30,7 @@ pub mod executor;
 pub mod files;
 #[cfg(feature = "runtime")]
 pub mod follow;
+pub mod help;
 pub mod impact;
 #[cfg(feature = "runtime")]
 pub mod letters;
@@ -48,6 +49,7 @@ pub mod session;
 #[cfg(feature = "runtime")]
 pub mod submit;
 pub mod table;
+pub mod target;
 pub mod terminal;
 #[cfg(feature = "runtime")]
 pub mod time;
@@ -64,7 +66,7 @@ pub use terminal::{plain, plain_lines, say};
 ///
 /// Exit codes: 0 clean, 1 findings or a failed run, 2 could not do it.
 #[derive(Debug, Parser)]
-#[command(name = "zrecipe", version, max_term_width = 100, disable_help_subcommand = true)]
+#[command(name = "zrecipe", version, max_term_width = 100)]
 struct Cli {
     #[command(flatten)]
     common: Common,
@@ -84,15 +86,22 @@ fn tell_panic(panic: &std::panic::PanicHookInfo<'_>) {
     }
 }
 
+/// The command line with all commands.
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
 /// Reads the command line.
 fn parse(arguments: Vec<OsString>) -> Result<Cli, clap::Error> {
-    Cli::try_parse_from(&arguments).map_err(|error| {
+    let parsed = help::grouped(command()).try_get_matches_from(&arguments);
+    parsed.and_then(|matches| Cli::from_arg_matches(&matches)).map_err(|error| {
         // Where the environment gives an option, the line that says how to use a command has it as required.
-        let bare = Cli::command().mut_args(|argument| argument.env(None::<&str>));
+        let bare = help::grouped(command()).mut_args(|argument| argument.env(None::<&str>));
         let is_help = |said: &clap::Error| {
             !said.use_stderr() || said.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
         };
-        bare.try_get_matches_from(arguments).err().filter(|bare| !is_help(bare)).unwrap_or(error)
+        let error = bare.try_get_matches_from(arguments).err().filter(|bare| !is_help(bare)).unwrap_or(error);
+        help::suggest(error)
     })
 }
 
@@ -112,6 +121,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(code);
         }
     };
+    terminal::set_verbosity(cli.common.quiet, cli.common.verbose);
     let result = Session::new(cli.common).and_then(|session| {
         #[cfg(feature = "runtime")]
         let mut session = session;
@@ -136,73 +146,90 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     code
 }
 
-/// Declares the modules of `cli/commands/` and the subcommand of each. One that needs a feature is refused in a program
-/// without it, in words.
+/// Declares the modules of `cli/commands/` and the subcommand of each, in the groups of the help page. One that needs a
+/// feature is refused in a program without it, in words.
 macro_rules! commands {
-    ($($module:ident $variant:ident $(needs $feature:tt)?),+ $(,)?) => {
+    ($($group:literal { $($module:ident $variant:ident $(needs $feature:tt)?),+ $(,)? })+) => {
         /// One command a file: `Args`, whose documentation is the help page, and `run`.
         pub mod commands {
-            $($(#[cfg(feature = $feature)])? pub mod $module;)+
+            $($($(#[cfg(feature = $feature)])? pub mod $module;)+)+
 
             /// The commands there are.
             #[derive(Debug, clap::Subcommand)]
             pub enum Command {
-                $($(#[cfg(feature = $feature)])?
+                $($($(#[cfg(feature = $feature)])?
                 #[allow(missing_docs, reason = "the help page is the documentation of `Args`")]
-                $variant($module::Args),)+
-                $($(#[cfg(not(feature = $feature))]
+                $variant($module::Args),)+)+
+                $($($(#[cfg(not(feature = $feature))]
                 #[allow(missing_docs, reason = "no help page has it")]
                 #[command(hide = true)]
-                $variant(super::absent::Absent),)?)+
+                $variant(super::absent::Absent),)?)+)+
             }
 
             /// Runs a command.
             pub(super) fn run(command: Command, session: &super::Session) -> Result<(), super::Error> {
                 match command {
-                    $($(#[cfg(feature = $feature)])?
-                    Command::$variant(args) => $module::run(&args, session),)+
-                    $($(#[cfg(not(feature = $feature))]
-                    Command::$variant(args) => Err(args.refuse(stringify!($module))),)?)+
+                    $($($(#[cfg(feature = $feature)])?
+                    Command::$variant(args) => $module::run(&args, session),)+)+
+                    $($($(#[cfg(not(feature = $feature))]
+                    Command::$variant(args) => Err(args.refuse(stringify!($module))),)?)+)+
                 }
             }
 
             /// The names of the modules, in the order of the help page.
-            pub const COMMANDS: &[&str] = &[$(stringify!($module)),+];
+            pub const COMMANDS: &[&str] = &[$($(stringify!($module)),+),+];
+
+            /// The groups of the help page, and their commands.
+            pub const GROUPS: &[(&str, &[&str])] = &[$(($group, &[$(stringify!($module)),+])),+];
         }
     };
 }
 
 commands! {
-    check Check,
-    fmt Fmt,
-    config Config,
-    broker Broker,
-    schema Schema,
-    explain Explain,
-    graph Graph,
-    diff Diff,
-    contract Contract,
-    params Params,
-    expand Expand,
-    emit Emit,
-    go Go needs "runtime",
-    pickup Pickup needs "runtime",
-    run Run needs "runtime",
-    service Service needs "runtime",
-    shutdown Shutdown needs "runtime",
-    status Status needs "runtime",
-    monitor Monitor needs "runtime",
-    doctor Doctor needs "runtime",
-    wrap Wrap needs "runtime",
-    dlq Dlq needs "runtime",
-    audit Audit needs "runtime",
-    queues Queues needs "runtime",
-    peek Peek needs "runtime",
-    drain Drain needs "runtime",
-    runs Runs needs "runtime",
-    show Show needs "runtime",
-    resume Resume needs "runtime",
-    resubmit Resubmit needs "runtime",
-    test Test needs "runtime",
-    lsp Lsp,
+    "Write and check recipes" {
+        init Init,
+        check Check,
+        fmt Fmt,
+        explain Explain,
+        graph Graph,
+        diff Diff,
+        params Params,
+        expand Expand,
+        emit Emit,
+        contract Contract,
+        schema Schema,
+        config Config,
+    }
+    "Run recipes on this machine" {
+        run Run needs "runtime",
+        test Test needs "runtime",
+        runs Runs needs "runtime",
+        show Show needs "runtime",
+        resume Resume needs "runtime",
+        resubmit Resubmit needs "runtime",
+        wrap Wrap needs "runtime",
+    }
+    "Run recipes at a site" {
+        go Go needs "runtime",
+        pickup Pickup needs "runtime",
+        service Service needs "runtime",
+        shutdown Shutdown needs "runtime",
+        status Status needs "runtime",
+        monitor Monitor needs "runtime",
+    }
+    "Operate a broker" {
+        doctor Doctor needs "runtime",
+        broker Broker,
+        queues Queues needs "runtime",
+        peek Peek needs "runtime",
+        drain Drain needs "runtime",
+        dlq Dlq needs "runtime",
+        audit Audit needs "runtime",
+    }
+    "Editors and shells" {
+        lsp Lsp,
+        completions Completions,
+        man Man,
+        version Version,
+    }
 }

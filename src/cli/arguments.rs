@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ColorChoice};
 
 use super::error::Error;
+use super::files::whereabouts;
 use zrecipe_language::diagnostic::Level;
 use zrecipe_language::lint::{Choice, Levels};
 use zrecipe_language::source::Source;
@@ -35,6 +36,12 @@ pub struct Common {
     /// When to use colour: `auto` is on a terminal, unless NO_COLOR is set.
     #[arg(long, value_name = "WHEN", default_value = "auto", global = true)]
     pub color: ColorChoice,
+    /// Print results and errors only.
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// Print details: skipped files, requests; services log more (repeatable).
+    #[arg(short, long, action = clap::ArgAction::Count, conflicts_with = "quiet", global = true)]
+    pub verbose: u8,
 }
 
 impl Common {
@@ -55,12 +62,21 @@ impl Common {
                 io::ErrorKind::NotFound => "no such file or directory".to_owned(),
                 _ => error.to_string(),
             });
-            found.map_err(|reason| Error::new(format!("`{option} {}`: {reason}", path.display())))
+            found.map_err(|reason| {
+                let error = Error::new(format!("`{option} {}`: {reason}", path.display()));
+                match whereabouts(path) {
+                    Some(hint) => error.hint(hint),
+                    None => error,
+                }
+            })
         };
         for pattern in &self.broker {
             match library::matching(pattern)?.first() {
                 Some(path) => _ = find("--broker", path)?,
-                None => return Err(Error::new(format!("`--broker {}`: no file matches", pattern.display()))),
+                None => {
+                    return Err(Error::new(format!("`--broker {}`: no file matches", pattern.display()))
+                        .hint("name a file, or a pattern such as `rabbitmq/*.yml`"));
+                }
             }
         }
         for directory in &self.recipe_dir {

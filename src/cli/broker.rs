@@ -17,7 +17,7 @@ use zrecipe_project::library::{self, Library};
 use zrecipe_runtime::books;
 use zrecipe_runtime::connection;
 use zrecipe_runtime::runtime::journal::Journal;
-use zrecipe_runtime::runtime::run::Runs;
+use zrecipe_runtime::runtime::run::{RUN_VARIABLE, Runs, namespace};
 
 mod accounts;
 pub mod queues;
@@ -46,9 +46,13 @@ impl EnvironmentArgs {
     /// # Errors
     /// The site cannot be used, or does not say how to reach its broker.
     pub fn read(&self, session: &Session) -> Result<Environment, Error> {
+        // Programs of a run on this machine talk to its services.
+        let run = std::env::var(RUN_VARIABLE).ok().filter(|id| !id.is_empty() && self.environments.is_empty());
+        if let Some(id) = run {
+            return embedded(session, Some(&namespace(&id)));
+        }
         if session.site_path().is_none() && self.environments.is_empty() {
-            let endpoint = transport::of_directory(&session.state_directory()?).map_err(connection::Error::from)?;
-            return Ok(Environment { site: None, names: Vec::new(), endpoint, clerk: None });
+            return embedded(session, None);
         }
         let site = session.site()?;
         let names = session.environments(&self.environments, &site)?;
@@ -60,6 +64,12 @@ impl EnvironmentArgs {
         };
         Ok(Environment { site: Some(site), names, endpoint, clerk })
     }
+}
+
+/// The embedded broker of this machine, or a namespace of it.
+fn embedded(session: &Session, namespace: Option<&str>) -> Result<Environment, Error> {
+    let endpoint = transport::of_directory(&session.state_directory()?, namespace).map_err(connection::Error::from)?;
+    Ok(Environment { site: None, names: Vec::new(), endpoint, clerk: None })
 }
 
 impl Session {

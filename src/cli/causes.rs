@@ -10,6 +10,7 @@ pub fn hint(error: &Error) -> Option<&'static str> {
         } => Some(
             "`username` and `password` are settings of the broker's plugin; `zrecipe doctor` says how to test them",
         ),
+        Error::NoSuchQueue(_) => Some("`zrecipe queues` lists all queues"),
         _ => None,
     }
 }

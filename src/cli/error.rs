@@ -3,8 +3,10 @@
 use std::io;
 use std::process::ExitCode;
 
+use super::files::whereabouts;
 use super::terminal::say;
 use zrecipe_language::site::{Fault, Site};
+use zrecipe_project::files;
 use zrecipe_project::known;
 use zrecipe_project::library;
 use zrecipe_project::project;
@@ -129,7 +131,20 @@ impl From<library::Error> for Error {
             library::Error::Site { .. } => {
                 said.hint("`--site`, ZOCALO_CONFIG or `site` in zrecipe.toml names this file")
             }
-            library::Error::Unreadable { .. } => said,
+            library::Error::Unreadable { path, .. } => match whereabouts(&path) {
+                Some(hint) => said.hint(hint),
+                None => said,
+            },
+        }
+    }
+}
+
+impl From<files::Error> for Error {
+    fn from(error: files::Error) -> Self {
+        let shown = Self::new(error.to_string());
+        match error.help() {
+            Some(help) => shown.hint(help),
+            None => shown,
         }
     }
 }
@@ -139,7 +154,9 @@ impl From<known::Error> for Error {
         let shown = Self::new(error.to_string());
         match error {
             known::Error::Library(error) => error.into(),
-            known::Error::Malformed { .. } => shown.hint("`zrecipe check --write-baseline FILE` writes a baseline"),
+            known::Error::Malformed { .. } => {
+                shown.hint("`zrecipe check --write-baseline FILE` writes a baseline; move this file away first")
+            }
         }
     }
 }

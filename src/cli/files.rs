@@ -1,9 +1,10 @@
-//! Files written back whole.
+//! Files that are written back whole, and hints about files that do not exist.
 
 use std::fs;
 use std::io::{self, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use zrecipe_language::diagnostic::nearest;
 use zrecipe_project::durable::NewFile;
 use zrecipe_project::{platform, regular};
 
@@ -38,4 +39,28 @@ pub fn replace(path: &Path, before: &str, after: &str) -> Result<(), String> {
         return Err(cannot("it has been changed meanwhile"));
     }
     new.replace().map_err(failed)
+}
+
+/// What to do about a file that does not exist: the neighbour whose name is most like it, or where it was looked up.
+pub fn whereabouts(path: &Path) -> Option<String> {
+    if path.exists() {
+        return None;
+    }
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    if let Some(directory) = directory.filter(|directory| !directory.is_dir()) {
+        return Some(format!("there is no directory `{}`", directory.display()));
+    }
+    let entries = fs::read_dir(directory.unwrap_or(Path::new("."))).ok()?;
+    let names: Vec<String> =
+        entries.filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned())).collect();
+    let meant = nearest(path.file_name()?.to_str()?, names.iter().map(String::as_str));
+    let beside = |meant: &str| directory.map_or(PathBuf::from(meant), |directory| directory.join(meant));
+    Some(match meant {
+        Some(meant) => format!("did you mean `{}`?", beside(meant).display()),
+        None if path.is_absolute() => "create it, or correct the path".to_owned(),
+        None => {
+            let here = std::env::current_dir().ok()?;
+            format!("the path is relative to the working directory, `{}`", here.display())
+        }
+    })
 }

@@ -15,9 +15,10 @@ use super::output::print;
 use super::session::Session;
 use super::table::{align, duration};
 use super::terminal::say;
+use zrecipe_broker::message::bounds::DELIVERY_LIMIT;
 use zrecipe_language::site::Plugins;
 use zrecipe_runtime::runtime::foreign::Foreign;
-use zrecipe_runtime::runtime::run::{Report, Run, Runs};
+use zrecipe_runtime::runtime::run::{RUN_VARIABLE, Report, Run, Runs};
 use zrecipe_runtime::runtime::services;
 use zrecipe_runtime::runtime::surroundings::{Scope, Surroundings};
 use zrecipe_runtime::runtime::{DEAD_LETTERED, Event, Service};
@@ -52,7 +53,10 @@ pub async fn crew(session: &Session, runs: &Runs, run: &Run, places: usize) -> R
         state: session.state_directory()?,
         directory: run.plan.directory.clone(),
         places,
-        variables: Vec::new(),
+        variables: vec![
+            ("ZRECIPE_STATE", std::path::absolute(session.state_directory()?)?.to_string_lossy().into_owned()),
+            (RUN_VARIABLE, run.plan.id.clone()),
+        ],
     };
     let (events, received) = mpsc::unbounded_channel();
     let mut services = services::of_run(&surroundings)?;
@@ -148,6 +152,12 @@ pub async fn work_with(
     show(&table(run, &reports))?;
     if !finished {
         let id = &run.plan.id;
+        for report in reports.iter().filter(|report| report.outcome == "retried") {
+            let what = report.step.map_or("the request".to_owned(), |step| format!("step {step}"));
+            let (attempt, all) = (report.deliveries, DELIVERY_LIMIT + 1);
+            let reason = report.reason.as_deref().unwrap_or("no reason is known");
+            say(&format!("{what}: attempt {attempt} of {all} failed: {reason}"));
+        }
         return Err(Error::new("interrupted").hint(format!("`zrecipe resume {id}` goes on where it stopped")));
     }
     conclude(&reports)
@@ -197,15 +207,25 @@ async fn watch_events(mut events: mpsc::UnboundedReceiver<Event>, steps: BTreeMa
         None => service.to_owned(),
     };
     let mut under_way: BTreeMap<String, (String, SystemTime)> = BTreeMap::new();
+    // Messages of which it is known why they are delivered again.
+    let mut retried = std::collections::BTreeSet::new();
     let mut done = 0;
     while let Some(event) = events.recv().await {
         match event {
             Event::Started { id, service, step, deliveries, .. } => {
                 let name = name(step, &service);
-                if deliveries > 1 {
+                if deliveries > 1 && !retried.remove(&id) {
                     line(format!("{name}: delivered for the {} time", ordinal(deliveries)));
                 }
                 under_way.insert(id, (name, SystemTime::now()));
+            }
+            Event::Settled { id, service, step, reason, attempt, retry_after: Some(pause), .. } => {
+                let begun = under_way.remove(&id).map(|(_, begun)| begun);
+                let took = begun.and_then(|begun| begun.elapsed().ok()).unwrap_or_default();
+                let reason = reason.unwrap_or_default();
+                let name = name(step, &service);
+                line(retry(&name, attempt, took, &reason, pause));
+                retried.insert(id);
             }
             Event::Settled { id, service, step, outcome, reason, .. } => {
                 let begun = under_way.remove(&id).map(|(_, begun)| begun);
@@ -226,6 +246,12 @@ async fn watch_events(mut events: mpsc::UnboundedReceiver<Event>, steps: BTreeMa
         bar.set_message(format!("{done} of {} steps done  {}", steps.len(), names.join(", ")));
     }
     bar.finish_and_clear();
+}
+
+/// What a failed attempt comes to.
+fn retry(name: &str, attempt: u32, took: Duration, reason: &str, pause: Duration) -> String {
+    let (took, pause, all) = (duration(took), duration(pause), DELIVERY_LIMIT + 1);
+    format!("{name}: attempt {attempt} of {all} failed after {took}: {reason}; next attempt in {pause}")
 }
 
 fn ordinal(number: u32) -> String {

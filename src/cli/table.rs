@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::terminal::plain;
+use zrecipe_language::report::printable;
 
 /// Rows in columns.
 pub fn align<R: AsRef<[String]>>(rows: &[R]) -> String {
@@ -23,6 +24,20 @@ pub fn align<R: AsRef<[String]>>(rows: &[R]) -> String {
         text.push('\n');
     }
     text
+}
+
+/// Rows with one column shortened so that they fit into the width.
+pub fn fit<const N: usize>(mut rows: Vec<[String; N]>, elastic: usize, width: Option<usize>) -> Vec<[String; N]> {
+    /// Columns that stay of it.
+    const LEAST: usize = 12;
+    let Some(width) = width else { return rows };
+    let widest = |at: usize| rows.iter().map(|row| row[at].chars().count()).max().unwrap_or_default();
+    let others: usize = (0..N).filter(|&at| at != elastic).map(|at| widest(at) + 2).sum();
+    let room = width.saturating_sub(others).max(LEAST);
+    for row in &mut rows {
+        row[elastic] = printable(&row[elastic], room);
+    }
+    rows
 }
 
 /// A time for people.

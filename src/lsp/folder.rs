@@ -120,7 +120,7 @@ impl Basis {
             _ if compilation.source.text().trim().is_empty() => is_among_recipes(),
             _ => is_ours(compilation) || is_among_recipes() && is_reported(compilation),
         };
-        settings.kind_of(path).is_some() || is_ours()
+        settings.selection.takes(path) && (settings.kind_of(path).is_some() || is_ours())
     }
 
     /// Reads a document for its structure.
@@ -161,7 +161,8 @@ impl Basis {
 
     /// The files of a directory that may be ours.
     fn walk(&self, directory: &Path) -> Vec<PathBuf> {
-        walk(directory, |path| self.project.settings.kind_of(path).is_some()).files
+        let settings = &self.project.settings;
+        walk(directory, &settings.selection, |path| settings.kind_of(path).is_some()).files
     }
 
     /// Looks at all files of the folder and at those that its settings name, with all cores.

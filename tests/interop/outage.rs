@@ -227,7 +227,7 @@ async fn a_broker_without_memory_is_told(node: &Node, home: &TempDir) {
 }
 
 /// What is tried again has its turns where nothing may be declared to wait in, and where it may, the rights that the
-/// README names are enough.
+/// page about RabbitMQ names are enough.
 async fn what_is_tried_again_needs_few_rights(node: &Node) {
     let admin = connect(node).await;
     for (user, configure) in [("bare", r"^amq\.gen.*$"), ("enough", r"^(amq\.gen.*|zrecipe\.delay\..*|dlq\..*)$")] {

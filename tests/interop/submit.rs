@@ -327,15 +327,15 @@ async fn nothing_is_lost(stage: &Rabbit, desk: &Desk, transport: &dyn Transport,
     take(transport, 1).await;
 }
 
-/// What `README.md` tells newcomers to paste, between `<<'END'` and `END`.
+/// What `docs/rabbitmq.md` tells newcomers to paste, between `<<'END'` and `END`.
 fn of_readme(file: &str) -> String {
-    let readme = include_str!("../../README.md");
-    let (_, text) = readme.split_once(&format!("cat >{file} <<")).expect("README.md has it");
+    let readme = include_str!("../../docs/rabbitmq.md");
+    let (_, text) = readme.split_once(&format!("cat >{file} <<")).expect("the page has it");
     let (_, text) = text.split_once('\n').expect("lines");
     text.split_once("\nEND\n").expect("an end").0.to_owned() + "\n"
 }
 
-/// The section of `README.md` about RabbitMQ works as it is pasted, but for the port.
+/// The page about RabbitMQ works as it is pasted, but for the port.
 async fn newcomers_can_paste(stage: &Rabbit) {
     let desk = Desk::new(stage);
     let home = desk.directory.path();

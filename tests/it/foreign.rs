@@ -401,9 +401,8 @@ async fn shell(place: &Place, line: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn newcomers_can_paste() {
-    let readme = include_str!("../../README.md");
-    let (_, section) = readme.split_once("### A service of your own\n").expect("a section");
-    let (section, _) = section.split_once("\n### ").expect("an end");
+    let page = include_str!("../../docs/services.md");
+    let (section, _) = page.split_once("\n## In Python\n").expect("an end");
     let place = Place::new().await;
     let mut blocks = section.split("```").skip(1).step_by(2);
     let mut played = 0;
@@ -423,8 +422,9 @@ async fn newcomers_can_paste() {
         }
     }
     assert!(played > 3, "the section is played");
-    // What another section says about services without a site.
-    let commands: Vec<&str> = readme.lines().filter_map(|line| line.strip_prefix("$ ")).collect();
+    // What another page says about services without a site.
+    let commands: Vec<&str> =
+        include_str!("../../docs/run.md").lines().filter_map(|line| line.strip_prefix("$ ")).collect();
     let command = |begin: &str| *commands.iter().find(|command| command.starts_with(begin)).expect("is there");
     place.space.declare("processing_recipe").await.expect("declares");
     let report = place.path("elsewhere").display().to_string();

@@ -52,7 +52,12 @@ const FENCES: &[(&[&str], &str, &[&str], &str)] = &[
     ),
     (&["lapin"], "zrecipe_broker", &["transport/amqp.rs", "transport/amqp/"], "AMQP stays in its transport"),
     (&["jsonschema"], "zrecipe_language", &["schema.rs", "schema/"], "the validator stays behind `schema`"),
-    (&["fancy_regex"], "zrecipe_language", &["site_rules.rs", "topology/pattern.rs"], "patterns of RabbitMQ and of a site have one reader each"),
+    (
+        &["fancy_regex"],
+        "zrecipe_language",
+        &["site_rules.rs", "topology/pattern.rs"],
+        "patterns of RabbitMQ and of a site have one reader each",
+    ),
     (
         &["opentelemetry", "opentelemetry_sdk", "opentelemetry_otlp"],
         "zrecipe_runtime",

@@ -354,9 +354,9 @@ fn the_settings_schema_agrees_with_the_reader() {
 }
 
 #[test]
-fn the_readme_shows_all_settings() {
-    let readme = include_str!("../../README.md");
-    let (_, section) = readme.split_once("### Settings\n").expect("a section");
+fn the_reference_shows_all_settings() {
+    let readme = include_str!("../../docs/reference.md");
+    let (_, section) = readme.split_once("## Settings\n").expect("a section");
     let (_, text) = section.split_once("```toml\n").expect("a block");
     let (text, _) = text.split_once("```").expect("an end");
     let folder = tempfile::tempdir().expect("can be made");

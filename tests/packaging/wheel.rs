@@ -13,8 +13,14 @@ fn an_installed_wheel_checks_and_runs_recipes() {
     venv.args(["-m", "venv", "venv"]);
     succeed(venv);
     let bin = folder.path().join("venv/bin");
-    let mut install = command(bin.join("pip"), folder.path());
-    install.args(["install", "--quiet"]).arg(&packages.wheel);
+    // As the README has it; the index is the directory of the wheel.
+    let readme = read(&root().join("README.md"));
+    let (_, block) = readme.split_once("## Install\n\n```sh\n").expect("a block");
+    let (line, _) = block.split_once("\n```").expect("an end");
+    assert_eq!(line, "pip install zrecipe");
+    let mut install = command("sh", folder.path());
+    install.args(["-c", line]).env("PATH", format!("{}:/usr/bin:/bin", bin.display()));
+    install.env("PIP_NO_INDEX", "1").env("PIP_FIND_LINKS", packages.wheel.parent().expect("has one"));
     succeed(install);
 
     // A path that does not lead to another installation.

@@ -69,6 +69,14 @@ impl Verdict {
     pub fn is_final(&self) -> bool {
         matches!(self, Self::Accept | Self::DeadLetter { .. })
     }
+
+    /// Pause before the message is delivered again as another attempt.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Retry { after, .. } => Some(*after),
+            _ => None,
+        }
+    }
 }
 
 /// How a delivery ends: what it led to, and what becomes of it.

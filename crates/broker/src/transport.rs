@@ -123,8 +123,8 @@ pub enum Environment<'e> {
     Site(Settings<'e>),
     /// A URL with one of the transport's schemes.
     Url(&'e str),
-    /// A state directory of this machine.
-    Directory(&'e Path),
+    /// A state directory of this machine, and a part of the broker there, if another than that of a site.
+    Directory(&'e Path, Option<&'e str>),
 }
 
 /// Where a broker is and who we are there: what can be connected to.
@@ -230,14 +230,14 @@ pub fn of_url(url: &str) -> Result<Arc<dyn Endpoint>, Fault> {
     (entry.open)(&Environment::Url(url))
 }
 
-/// The broker of this machine with its state in a directory, which needs no site.
+/// The broker of this machine with its state in a directory, which needs no site; with a namespace, that part of it.
 ///
 /// # Errors
 /// No transport keeps its state in a directory.
-pub fn of_directory(directory: &Path) -> Result<Arc<dyn Endpoint>, Fault> {
+pub fn of_directory(directory: &Path, namespace: Option<&str>) -> Result<Arc<dyn Endpoint>, Fault> {
     let mut fault = Fault::Incomplete("no transport keeps its state in a directory".to_owned());
     for entry in TRANSPORTS.iter().filter(|entry| !entry.capabilities.is_remote) {
-        match (entry.open)(&Environment::Directory(directory)) {
+        match (entry.open)(&Environment::Directory(directory, namespace)) {
             Ok(endpoint) => return Ok(endpoint),
             Err(error) => fault = error,
         }

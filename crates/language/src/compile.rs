@@ -10,6 +10,7 @@ use crate::document::{Document, DocumentKind};
 use crate::evidence::{Facts, Set};
 use crate::graph::Graph;
 use crate::guard::guarded;
+use crate::identity;
 use crate::lint::{self, Context, Levels, Rule, rules};
 use crate::lower::lower;
 use crate::recipe::Recipe;
@@ -199,6 +200,9 @@ fn judge(reading: Arc<Reading>, options: Options<'_>) -> Compilation {
         for diagnostic in &mut diagnostics {
             diagnostic.level = levels.level_of(diagnostic).unwrap_or(diagnostic.level);
         }
+    }
+    for diagnostic in &mut diagnostics {
+        diagnostic.path = identity::place(recipe, diagnostic.primary.span);
     }
     let mut shown = Arc::clone(source);
     if !(diagnostics.is_empty() && silenced.is_empty()) {

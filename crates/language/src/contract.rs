@@ -15,7 +15,7 @@ use std::time::Duration;
 
 pub use catalogue::{BuiltIn, Contracts, Under};
 pub use environment::{Environment, variables};
-pub use read::{is_contract, read};
+pub use read::read;
 pub use variants::{Case, Choice, Command, Variants};
 
 use crate::diagnostic::{Level, nearest};

@@ -82,6 +82,8 @@ pub struct Diagnostic {
     /// Whether the dispatcher refuses a recipe with this problem. Some errors are not refused: the reference
     /// implementation accepts the recipe and loses messages later, so it still runs and is an error all the same.
     pub refused: bool,
+    /// The keys that lead to the place, without numbers of steps; see [`crate::identity::place`]. The compiler sets it.
+    pub path: String,
 }
 
 impl Diagnostic {
@@ -96,6 +98,7 @@ impl Diagnostic {
             help: None,
             fix: None,
             refused: false,
+            path: String::new(),
         }
     }
 

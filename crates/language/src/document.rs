@@ -1,17 +1,19 @@
 //! What a file is, told by its content: a recipe, a contract, or a part of a site's configuration.
 
+mod detect;
+
 use std::path::Path;
 use std::sync::Arc;
 
 use crate::contract::{self, Reading};
 use crate::site::{Files, Site};
-use crate::syntax::{Kind, NodeRef, Notation, Tree};
+use crate::syntax::{NodeRef, Notation, Tree};
 use crate::topology::{self, Topology, users};
 
 /// What a file is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DocumentKind {
-    /// A recipe; also everything that is nothing else.
+    /// A recipe; also a document that shows no kind.
     Recipe,
     /// What a service promises.
     Contract,
@@ -65,51 +67,24 @@ impl DocumentKind {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
 
-    /// What a document seems to be.
+    /// The kind that the content of a document shows; a recipe if it shows none.
     pub fn of(tree: &Tree) -> Self {
-        let root = tree.root();
-        match Notation::of(tree.source().name()) {
-            Notation::Toml => return Self::Settings,
-            Notation::Ini => return Self::Users,
-            Notation::Json | Notation::Yaml => {}
-        }
-        if contract::is_contract(tree) {
-            return Self::Contract;
-        }
-        let has = |key: &str| root.get(key).is_some();
-        let is_step = |key: NodeRef<'_>| key.text().trim().parse::<i64>().is_ok();
-        if has("start") || root.members().any(|member| is_step(member.key)) {
-            return Self::Recipe;
-        }
-        let is_plugin = |value: NodeRef<'_>| value.get("plugin").is_some();
-        let has_parts = || {
-            root.get("include").is_some_and(|value| value.kind() == Kind::Array)
-                || root.members().any(|member| is_plugin(member.value))
-        };
-        if has("environments") || (has("version") && has_parts()) {
-            Self::Site
-        } else if is_plugin(root) {
-            Self::Plugin
-        } else if topology::is_broker(root) {
-            Self::Broker
-        } else if is_request(request(root)) || is_letter(root) {
-            Self::Request
-        } else {
-            Self::Recipe
-        }
+        Self::detect(tree).unwrap_or_else(|| match Notation::of(tree.source().name()) {
+            Notation::Toml => Self::Settings,
+            Notation::Ini => Self::Users,
+            Notation::Json | Notation::Yaml => Self::Recipe,
+        })
+    }
+
+    /// The kind that the content of a document shows; none if it may as well belong to another program.
+    pub fn detect(tree: &Tree) -> Option<Self> {
+        detect::detect(tree)
     }
 }
 
 /// Whether a path stands for many.
 pub fn is_pattern(path: &str) -> bool {
     path.contains(['*', '?', '[', ']', '{', '}', '!', '\\'])
-}
-
-/// Whether this asks for recipes: by a list of names, or by anything if there are parameters as well.
-fn is_request(root: NodeRef<'_>) -> bool {
-    let recipes = root.get("recipes");
-    recipes.is_some_and(|recipes| recipes.kind() == Kind::Array)
-        || (root.get("parameters").is_some() && recipes.or(root.get("custom_recipe")).is_some())
 }
 
 /// The request in a document: it is one, or it is a drop file or a dead letter with one.
@@ -120,12 +95,6 @@ pub fn request(root: NodeRef<'_>) -> NodeRef<'_> {
 /// Whether this is a message of a recipe, as services send it to each other.
 pub fn is_recipe_message(message: NodeRef<'_>) -> bool {
     ["recipe", "recipe-pointer", "payload"].into_iter().all(|key| message.get(key).is_some())
-}
-
-/// Whether a document is a message with its headers: a drop file, or the file of a dead letter.
-fn is_letter(root: NodeRef<'_>) -> bool {
-    let is_object = |key: &str| root.get(key).is_some_and(|value| value.kind() == Kind::Object);
-    root.get("message").is_some() && (is_object("headers") || is_object("header"))
 }
 
 /// A document's content as what it is.

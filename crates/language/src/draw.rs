@@ -299,7 +299,6 @@ macro_rules! formats {
     };
 }
 
-
 formats! {
     mermaid,
     dot,

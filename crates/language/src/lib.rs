@@ -38,6 +38,7 @@
 //! | [`infer`] | types of recipe parameters |
 //! | [`flow`] | what each step receives: payload flow through the graph |
 //! | [`site`] | site configuration |
+//! | [`identity`] | identity of a finding from one version of a file to the next |
 //! | [`document`] | kind of a file, detected from its content |
 //! | [`lint`] | rules: their interface, and the runner; one file a rule |
 //! | [`site_rules`] | rules of a site, written in its settings |
@@ -69,6 +70,7 @@ pub mod flow;
 pub mod format;
 pub mod graph;
 pub mod guard;
+pub mod identity;
 pub mod infer;
 pub mod layout;
 pub mod lint;

@@ -15,6 +15,23 @@ use crate::schema::Fault;
 use crate::source::Span;
 use crate::syntax::{ProblemKind, Tree};
 
+/// Rules that compare a recipe with others: without the others, they report less or nothing.
+pub const COMPARING: [&str; 13] = [
+    "foreign-queue",
+    "mismatched-channel",
+    "misplaced-key",
+    "omitted-parameter",
+    "rare-channel",
+    "rare-parameter",
+    "rare-placeholder",
+    "rare-queue",
+    "rare-service",
+    "rare-value",
+    "unusual-braces",
+    "unwired-channel",
+    "wrong-queue",
+];
+
 /// A kind of finding.
 #[derive(Debug)]
 pub struct Rule {
@@ -40,7 +57,18 @@ impl Rule {
         let diagnostic = self.at(fault.span, fault.message.clone());
         match &fault.help {
             Some(help) => diagnostic.help(help.clone()),
-            None => diagnostic,
+            None => match self.schema() {
+                Some(schema) => diagnostic.help(format!("`zrecipe schema {schema}` describes what may be here")),
+                None => diagnostic,
+            },
+        }
+    }
+
+    /// The published schema of the documents that the rule is about.
+    fn schema(&self) -> Option<&'static str> {
+        match self.about {
+            [kind @ (DocumentKind::Contract | DocumentKind::Broker | DocumentKind::Settings), ..] => Some(kind.name()),
+            _ => None,
         }
     }
 

@@ -5,6 +5,7 @@
 //! them need no more memory than one; what a format writes depends on nothing but its arguments.
 
 use crate::diagnostic::{Diagnostic, Level, counted};
+use crate::identity::without_numbers;
 use crate::source::Source;
 
 /// What there is to say about one file.
@@ -29,11 +30,15 @@ pub struct Style {
     pub width: usize,
     /// Whether to draw with Unicode's lines, or with what ASCII has.
     pub unicode: bool,
+    /// Whether long messages are wrapped at the width; otherwise a message is one line.
+    pub wraps: bool,
+    /// What the name of a rule links to (OSC 8): the beginning of a URL that the name completes.
+    pub rules_url: Option<&'static str>,
 }
 
 impl Default for Style {
     fn default() -> Self {
-        Self { colour: false, width: 100, unicode: true }
+        Self { colour: false, width: 100, unicode: true, wraps: false, rules_url: None }
     }
 }
 
@@ -169,14 +174,16 @@ pub fn render<'a>(format: &'static Format, files: impl IntoIterator<Item = FileR
     text
 }
 
-/// What each finding of a file is known by from one report to the next: its file, its rule and its message, and a
-/// number where those are the same. It is not known by its line, so that it stays known when lines move.
+/// The identity of each finding of a file from one report to the next: its file, rule, message without numbers and the
+/// keys that lead to it, and a number where all of these are the same. A finding elsewhere in the file does not change
+/// it.
 fn fingerprints(file: &FileReport<'_>) -> Vec<String> {
     let mut seen = std::collections::HashMap::new();
     let fingerprint = |found: &Diagnostic| {
-        let number: &mut usize = seen.entry((found.rule, found.message.clone())).or_default();
+        let message = without_numbers(&found.message);
+        let number: &mut usize = seen.entry((found.rule, message.clone(), found.path.clone())).or_default();
         *number += 1;
-        let name = [file.source.name(), found.rule, &found.message, &number.to_string()].join("\0");
+        let name = [file.source.name(), found.rule, &message, &found.path, &number.to_string()].join("\0");
         uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, name.as_bytes()).simple().to_string()
     };
     file.diagnostics.iter().map(fingerprint).collect()

@@ -22,8 +22,8 @@ const ALLOW: &str = "allow(";
 /// What may be meant to be one, and is none.
 const NEARLY: [&str; 4] = ["allow", "ignore", "disable", "suppress"];
 
-/// The settings file.
-const FILE_NAME: &str = "zrecipe.toml";
+/// Name of the settings file.
+pub const FILE_NAME: &str = "zrecipe.toml";
 
 /// A suppression from the settings.
 #[derive(Debug, Clone, PartialEq, Eq)]

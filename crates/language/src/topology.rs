@@ -19,7 +19,7 @@ use crate::value::{Object, Value};
 
 pub use self::form::{Owner, SCHEMA, Unread, faults, unread};
 pub use self::pattern::Pattern;
-pub use self::read::{is_broker, read};
+pub use self::read::read;
 
 /// The exchange through which delayed messages go.
 pub const DELAYED: &str = "delayed";

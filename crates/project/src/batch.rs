@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::files::{Input, Stamp};
 use crate::judge::{CheckOptions, Used};
-use crate::project::{Project, each_in_order, is_reported};
+use crate::known::Found;
+use crate::project::{Project, each_in_order, is_damaged, is_meant, is_reported};
 use crate::settings::plain;
 use zrecipe_language::compile::{Compilation, structure};
 use zrecipe_language::diagnostic::Diagnostic;
@@ -31,6 +32,7 @@ pub struct Batch<'b> {
 }
 
 /// A checked document.
+#[derive(Clone)]
 pub struct Checked {
     /// The text as it was.
     pub before: Arc<Source>,
@@ -42,8 +44,14 @@ pub struct Checked {
     pub kind: DocumentKind,
     /// Whether it is a recipe or a configuration, and not a file of another program.
     pub is_ours: bool,
+    /// Whether it is so damaged that it does not show what it is.
+    pub is_damaged: bool,
+    /// Whether it is to be checked if somebody names it.
+    pub is_meant: bool,
     /// Its findings.
     pub diagnostics: Vec<Diagnostic>,
+    /// Suppressed and allowed findings.
+    pub silenced: Vec<Diagnostic>,
     /// Number of further findings that were left out.
     pub dropped: usize,
     /// Number of fixes that were applied.
@@ -84,6 +92,12 @@ impl Batch<'_> {
         let (set, alone) = self.each_alone(inputs, memory.as_ref());
         let set = Some(&set);
         let inputs: Vec<(&Input, Option<Alone>)> = inputs.iter().zip(alone).collect();
+        // A damaged file beside recipes is one; elsewhere it may belong to any program.
+        let directory = |input: &Input| input.path.as_ref()?.parent().map(Path::to_owned);
+        let is_recipe = |alone: &Alone| !alone.facts.steps.is_empty();
+        let of_recipes = inputs.iter().filter(|(_, alone)| alone.as_ref().is_some_and(is_recipe));
+        let of_recipes: HashSet<PathBuf> = of_recipes.filter_map(|(input, _)| directory(input)).collect();
+        let is_beside = |input: &Input| directory(input).is_some_and(|directory| of_recipes.contains(&directory));
         each_in_order(
             &inputs,
             |(input, alone)| match alone {
@@ -92,7 +106,12 @@ impl Batch<'_> {
                 _ => guarded(|| self.one(input, set).map(|(before, fixed)| Arc::new(self.checked(before, fixed))))
                     .unwrap_or_else(|panic| Ok(Arc::new(Checked::faulty(input, &panic)))),
             },
-            |(input, _), result| take(input, result.as_deref().map_err(Clone::clone)),
+            |(input, _), result| match result {
+                Ok(checked) if checked.is_damaged && !checked.is_ours && is_beside(input) => {
+                    take(input, Ok(&Checked { is_ours: true, ..Checked::clone(&checked) }))
+                }
+                result => take(input, result.as_deref().map_err(Clone::clone)),
+            },
         )?;
         if let Some(memory) = memory {
             let kept = inputs.into_iter().filter_map(|(input, alone)| Some((input.path.clone()?, alone?)));
@@ -166,13 +185,29 @@ impl Batch<'_> {
     fn checked(&self, before: Arc<Source>, fixed: Fixed) -> Checked {
         let Fixed { compilation, applied, undone, unfinished } = fixed;
         let (kind, is_ours) = (compilation.document.kind(), is_reported(&compilation));
+        let (is_damaged, is_meant) = (is_damaged(&compilation), is_meant(&compilation));
         let mut used = Used::default();
         if self.request.parameters.is_some() {
             used.add(&compilation);
         }
-        let Compilation { reading, shown, diagnostics, dropped, .. } = compilation;
+        let Compilation { reading, shown, diagnostics, silenced, dropped } = compilation;
         let after = Arc::clone(&reading.source);
-        Checked { before, after, shown, kind, is_ours, diagnostics, dropped, applied, undone, unfinished, used }
+        Checked {
+            before,
+            after,
+            shown,
+            kind,
+            is_ours,
+            is_damaged,
+            is_meant,
+            diagnostics,
+            silenced,
+            dropped,
+            applied,
+            undone,
+            unfinished,
+            used,
+        }
     }
 }
 
@@ -186,13 +221,21 @@ impl Checked {
             shown: name,
             kind: DocumentKind::Recipe,
             is_ours: true,
+            is_damaged: false,
+            is_meant: true,
             diagnostics: vec![lint::internal(panic)],
+            silenced: Vec::new(),
             dropped: 0,
             applied: 0,
             undone: Vec::new(),
             unfinished: false,
             used: Used::default(),
         }
+    }
+
+    /// The findings under the name of the file.
+    pub fn found<'f>(&'f self, name: &'f str) -> Found<'f> {
+        Found { name, diagnostics: &self.diagnostics, silenced: &self.silenced, dropped: self.dropped }
     }
 
     /// The same without its text, if that is neither to be shown nor written.

@@ -10,6 +10,7 @@ use crate::pattern::has_wildcard;
 use crate::platform::{self, Identity};
 use crate::project::{Walk, walk};
 use crate::regular;
+use crate::selection::Selection;
 use zrecipe_language::source::Source;
 
 /// A file to work on.
@@ -63,13 +64,39 @@ fn read_at_most(mut stream: impl io::Read, max_bytes: u64) -> io::Result<Option<
     }
 }
 
-/// The files that the arguments mean, each once, in order.
+/// Why arguments name no files.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A pattern matches nothing.
+    #[error("no file matches `{0}`")]
+    NoMatch(String),
+    /// A pattern cannot be read; in words.
+    #[error("{0}")]
+    Unreadable(String),
+}
+
+impl Error {
+    /// What to do about it.
+    pub fn help(&self) -> Option<&'static str> {
+        match self {
+            Self::NoMatch(_) => Some("`**` matches directories at any depth: `recipes/**/*.json`"),
+            Self::Unreadable(_) => None,
+        }
+    }
+}
+
+/// The files that the arguments mean, each once, in order; of directories those that are selected.
 ///
 /// In directories these are files with the usual endings, and those whose kind `is_named` by the settings.
 ///
 /// # Errors
-/// A pattern or directory holds none, or a pattern cannot be read; in words.
-pub fn gather(paths: &[String], stdin_name: &str, is_named: impl Fn(&Path) -> bool) -> Result<Vec<Input>, String> {
+/// A pattern matches none, or cannot be read.
+pub fn gather(
+    paths: &[String],
+    stdin_name: &str,
+    selection: &Selection,
+    is_named: impl Fn(&Path) -> bool,
+) -> Result<Vec<Input>, Error> {
     let mut inputs = Vec::new();
     let mut seen = HashSet::new();
     let mut add = |path: PathBuf, found: bool, unreadable: Option<String>| {
@@ -84,13 +111,13 @@ pub fn gather(paths: &[String], stdin_name: &str, is_named: impl Fn(&Path) -> bo
         if path == "-" {
             stdin = true;
         } else if regular::is_dir(Path::new(path)) {
-            let Walk { files, unreadable } = walk(Path::new(path), &is_named);
+            let Walk { files, unreadable } = walk(Path::new(path), selection, &is_named);
             files.into_iter().for_each(|file| add(file, true, None));
             unreadable.into_iter().for_each(|(path, reason)| add(path, true, Some(reason)));
         } else if has_wildcard(path) && regular::metadata(Path::new(path)).is_err() {
-            let files = matching(Path::new(path)).map_err(|error| error.to_string())?;
+            let files = matching(Path::new(path)).map_err(|error| Error::Unreadable(error.to_string()))?;
             if files.is_empty() {
-                return Err(format!("no file matches `{path}`"));
+                return Err(Error::NoMatch(path.clone()));
             }
             files.into_iter().for_each(|file| add(file, false, None));
         } else {
@@ -99,9 +126,6 @@ pub fn gather(paths: &[String], stdin_name: &str, is_named: impl Fn(&Path) -> bo
     }
     if stdin {
         inputs.push(Input { name: stdin_name.to_owned(), path: None, found: false, unreadable: None });
-    }
-    if inputs.is_empty() {
-        return Err("there is no JSON or YAML file in what was given".to_owned());
     }
     Ok(inputs)
 }

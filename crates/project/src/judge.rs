@@ -47,7 +47,7 @@ pub struct CheckOptions<'r> {
 }
 
 /// The parameters that recipes use.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct Used {
     names: BTreeSet<String>,
     /// How many recipes.
@@ -101,12 +101,10 @@ impl Project {
     pub fn judge_known(&self, reading: Arc<Reading>, request: CheckOptions<'_>) -> Compilation {
         let mut compilation = self.judge_reading(reading, request);
         let known = &self.resolved().known;
-        if known.baseline.count() > 0 {
-            let path = request.path.map(|path| path.to_string_lossy().into_owned());
-            let name = path.unwrap_or_else(|| compilation.source.name().to_owned());
-            let taken = known.clone().take(&name, &mut compilation.diagnostics);
-            compilation.silenced.extend(taken);
-        }
+        let path = request.path.map(|path| path.to_string_lossy().into_owned());
+        let name = path.unwrap_or_else(|| compilation.source.name().to_owned());
+        let taken = known.hide(&name, &mut compilation.diagnostics);
+        compilation.silenced.extend(taken);
         compilation
     }
 

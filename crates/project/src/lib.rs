@@ -11,6 +11,7 @@
 //! | [`durable`] | the writer of files: whole or not at all, and safe |
 //! | [`pattern`] | patterns with wildcards |
 //! | [`python`] | services and wrappers in Python source: facts for contracts |
+//! | [`selection`] | files of directories to read: `include` and `exclude` |
 //! | [`settings`] | `zrecipe.toml` |
 //! | [`library`] | recipes by name, in directories and built in |
 //! | [`known`] | baseline files: known findings, and the directory of their paths |
@@ -36,4 +37,5 @@ pub mod project;
 pub mod python;
 pub mod regular;
 pub mod revision;
+pub mod selection;
 pub mod settings;

@@ -1,23 +1,27 @@
 //! A project: its settings, and the contracts, site, broker and recipes that its files are held against.
 
 mod evidence;
+mod ours;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, mpsc};
 
+pub use ours::{is_damaged, is_meant, is_ours, is_reported};
+
 use crate::known::{self, Known};
 use crate::library::{self, Disk, Library};
 use crate::regular;
+use crate::selection::Selection;
 use crate::settings::{self, Settings};
-use zrecipe_language::compile::{self, Compilation};
+use zrecipe_language::compile;
 use zrecipe_language::contract::{self, Contract, Contracts};
 use zrecipe_language::document::DocumentKind;
 use zrecipe_language::evidence::Facts;
 use zrecipe_language::site::{Files, Look, Site};
 use zrecipe_language::source::Source;
-use zrecipe_language::syntax::{Kind, ProblemKind, Tree, yaml};
+use zrecipe_language::syntax::{Tree, yaml};
 use zrecipe_language::topology::{self, Topology};
 
 /// What the user has named beside the settings, and before them.
@@ -383,7 +387,7 @@ impl Project {
     /// that are checked are compared with them.
     pub fn evidence(&self, checked: &HashSet<PathBuf>) -> Vec<Facts> {
         let directories = self.library().map(|library| library.directories).unwrap_or_default();
-        evidence::read(&directories, checked, self.settings.max_bytes())
+        evidence::read(&directories, &self.settings.selection, checked, self.settings.max_bytes())
     }
 
     /// The files that configurations name.
@@ -433,49 +437,6 @@ pub fn is_within(path: &Path, directories: &[PathBuf]) -> bool {
     real.as_ref().is_some_and(is_in) && (!goes_up || path.exists())
 }
 
-/// Whether a file in a directory is one of ours: it is of another kind, or a recipe: it has steps or a start, or is
-/// broken and mentions them.
-pub fn is_ours(compilation: &Compilation) -> bool {
-    let recipe = &compilation.recipe;
-    let has_step = recipe.steps().iter().any(|step| step.queue.is_some() || step.topic.is_some());
-    let text = compilation.source.text();
-    let mentions = |key: &str| text.contains(key);
-    match compilation.document.kind() {
-        DocumentKind::Recipe => {}
-        // Many programs have such files.
-        DocumentKind::Users => return text.contains("[rabbitmq]"),
-        _ => return true,
-    }
-    // What ends before anybody can tell may have been a recipe; comments and the like are in other files as well.
-    let (tree, root) = (&compilation.tree, compilation.tree.root());
-    let mut keys = root.members().map(|member| member.key.text());
-    let is_truncated = || tree.problems().iter().any(|problem| problem.kind == ProblemKind::Truncated);
-    let is_cut = tree.is_broken() && text.trim().is_empty()
-        || root.kind() == Kind::Object && is_truncated() && keys.all(|key| key.parse::<u32>().is_ok());
-    recipe.start().is_some()
-        || has_step
-        || is_cut
-        || (!recipe.is_object() && mentions("\"start\"") && mentions("\"queue\""))
-}
-
-/// Whether `check` reports on a file that it finds in a directory: one of ours, or one so damaged that nobody can tell
-/// what it is.
-pub fn is_reported(compilation: &Compilation) -> bool {
-    is_ours(compilation) || is_damaged(compilation)
-}
-
-/// Whether a text cannot be read, so that what it holds says nothing about what it is. Comments and commas too many,
-/// which files of other programs have, and what only their YAML readers know lose nothing.
-fn is_damaged(compilation: &Compilation) -> bool {
-    if compilation.document.kind() != DocumentKind::Recipe {
-        return false;
-    }
-    use ProblemKind::{Comment, SecondDocument, TrailingComma, UnknownTag};
-    let loses_nothing = |kind| matches!(kind, Comment | SecondDocument | TrailingComma | UnknownTag);
-    let mut mistakes = compilation.tree.mistakes();
-    !compilation.source.undecodable().is_empty() || mistakes.any(|problem| !loses_nothing(problem.kind))
-}
-
 /// What a walk through a directory finds.
 #[derive(Debug, Default)]
 pub struct Walk {
@@ -498,11 +459,17 @@ impl Walk {
     }
 }
 
-/// The JSON and YAML files and the settings below a directory, and those whose kind `is_named` by the settings, without
-/// those that git ignores.
-pub fn walk(directory: &Path, is_named: impl Fn(&Path) -> bool) -> Walk {
+/// The JSON and YAML files and the settings below a directory, and those whose kind `is_named` by the settings, as far as
+/// they are selected; without those that git ignores.
+pub fn walk(directory: &Path, selection: &Selection, is_named: impl Fn(&Path) -> bool) -> Walk {
     let mut found = Walk::default();
-    for entry in regular::walk(ignore::WalkBuilder::new(directory), directory) {
+    let mut builder = ignore::WalkBuilder::new(directory);
+    let selected = selection.clone();
+    builder.filter_entry(move |entry| {
+        let is_directory = entry.file_type().is_some_and(|kind| kind.is_dir());
+        entry.depth() == 0 || !is_directory || selected.enters(entry.path())
+    });
+    for entry in regular::walk(builder, directory) {
         let entry = match entry {
             Ok(entry) => entry,
             Err(error) => {
@@ -515,7 +482,7 @@ pub fn walk(directory: &Path, is_named: impl Fn(&Path) -> bool) -> Walk {
         let ends = |ending: &str| entry.path().extension().is_some_and(|found| found == ending);
         let is_settings = entry.file_name() == settings::FILE_NAME;
         let may_be_ours = is_settings || ["json", "yml", "yaml", "ini"].into_iter().any(ends) || is_named(entry.path());
-        if is_file && may_be_ours {
+        if is_file && may_be_ours && selection.takes(entry.path()) {
             found.files.push(entry.into_path());
         }
     }

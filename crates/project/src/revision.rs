@@ -69,18 +69,23 @@ impl Checkout {
     /// # Errors
     /// Git or the revision is not there, or its files cannot be read.
     pub fn new(here: &Path, revision: &str, is_wanted: &dyn Fn(&Path) -> bool) -> Result<Self, Error> {
-        let here = plain(here);
-        let here = if here.is_dir() { here } else { here.parent().unwrap_or(&here).to_owned() };
-        let top = git(&here, "rev-parse", &["--show-toplevel"])?.map_err(|reason| no_repository(&here, reason))?;
-        let top = path_from_bytes(trimmed(&top).to_vec()).unwrap_or_default();
-        // It would be an option.
-        if revision.is_empty() || revision.starts_with('-') {
-            return Err(Error::NoRevision(revision.to_owned()));
-        }
-        let name = format!("{revision}^{{commit}}");
-        let commit = git(&here, "rev-parse", &["--verify", "--quiet", &name])?;
-        let commit = commit.map_err(|_| Error::NoRevision(revision.to_owned()))?;
-        let commit = String::from_utf8_lossy(trimmed(&commit)).into_owned();
+        let (top, commit) = resolve(here, revision)?;
+        Self::of(top, revision, commit, is_wanted)
+    }
+
+    /// The same of the common ancestor of a revision with `HEAD`, if they have one: what changed on the branch of the
+    /// revision since then is not there.
+    ///
+    /// # Errors
+    /// See [`Checkout::new`].
+    pub fn at_base(here: &Path, revision: &str, is_wanted: &dyn Fn(&Path) -> bool) -> Result<Self, Error> {
+        let (top, commit) = resolve(here, revision)?;
+        let base = git(&top, "merge-base", &[&commit, "HEAD"])?.ok();
+        let base = base.map(|base| String::from_utf8_lossy(trimmed(&base)).into_owned());
+        Self::of(top, revision, base.unwrap_or(commit), is_wanted)
+    }
+
+    fn of(top: PathBuf, revision: &str, commit: String, is_wanted: &dyn Fn(&Path) -> bool) -> Result<Self, Error> {
         let unwritable = |source| Error::Unwritable { revision: revision.to_owned(), source };
         let directory = tempfile::Builder::new().prefix("zrecipe-").tempdir().map_err(unwritable)?;
         let checkout = Self { directory, top, revision: revision.to_owned(), commit };
@@ -91,6 +96,11 @@ impl Checkout {
     /// The commit, as git abbreviates it.
     pub fn commit(&self) -> &str {
         self.commit.get(..10).unwrap_or(&self.commit)
+    }
+
+    /// The top level of the working tree.
+    pub fn top(&self) -> &Path {
+        &self.top
     }
 
     /// The directory that stands for the top level of the working tree.
@@ -153,6 +163,22 @@ impl Checkout {
         }
         Ok(())
     }
+}
+
+/// The top level of the working tree that a path is in, and the commit that a revision names.
+fn resolve(here: &Path, revision: &str) -> Result<(PathBuf, String), Error> {
+    let here = plain(here);
+    let here = if here.is_dir() { here } else { here.parent().unwrap_or(&here).to_owned() };
+    let top = git(&here, "rev-parse", &["--show-toplevel"])?.map_err(|reason| no_repository(&here, reason))?;
+    let top = path_from_bytes(trimmed(&top).to_vec()).unwrap_or_default();
+    // It would be an option.
+    if revision.is_empty() || revision.starts_with('-') {
+        return Err(Error::NoRevision(revision.to_owned()));
+    }
+    let name = format!("{revision}^{{commit}}");
+    let commit = git(&here, "rev-parse", &["--verify", "--quiet", &name])?;
+    let commit = commit.map_err(|_| Error::NoRevision(revision.to_owned()))?;
+    Ok((top, String::from_utf8_lossy(trimmed(&commit)).into_owned()))
 }
 
 /// A file of a revision.
@@ -224,7 +250,8 @@ mod tests {
         std::fs::write(top.join("a dir/r.json"), "{\"1\": 1}\n").expect("is written");
         std::fs::write(top.join("empty.json"), "").expect("is written");
         std::fs::write(top.join("large.bin"), "x").expect("is written");
-        std::os::unix::fs::symlink("/etc/passwd", top.join("link.json")).expect("is linked");
+        let linked = Command::new("ln").args(["-s", "/etc/passwd"]).arg(top.join("link.json")).status();
+        assert!(linked.expect("can be run").success());
         run(top, &["add", "."]);
         run(top, &["commit", "--quiet", "-m", "one"]);
         std::fs::write(top.join("a dir/r.json"), "{}").expect("is written");

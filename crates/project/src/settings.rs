@@ -12,6 +12,7 @@ use std::sync::Arc;
 use toml::Spanned;
 
 use crate::pattern::Pattern;
+use crate::selection::Selection;
 use zrecipe_language::compile;
 use zrecipe_language::contract::{BuiltIn, Declared};
 use zrecipe_language::diagnostic::Level;
@@ -50,6 +51,8 @@ pub struct Settings {
     pub max_file_size: Option<u64>,
     /// The file of known findings.
     pub baseline: Option<PathBuf>,
+    /// Files of directories to read.
+    pub selection: Selection,
     /// Files with the contracts of services: patterns.
     pub contracts: Vec<PathBuf>,
     /// Python packages that contracts are read from: directories and files.
@@ -224,6 +227,7 @@ impl Settings {
             state_directory: written.state_directory.map(|path| base.join(path)),
             max_file_size: written.max_file_size,
             baseline: written.baseline.map(|path| base.join(path)),
+            selection: selection(&written.include, &written.exclude, &base)?,
             python: contracts.python.iter().map(|path| base.join(path)).collect(),
             built_in: contracts.built_in.into(),
             contracts: contracts.files.iter().map(|path| base.join(path)).collect(),
@@ -239,6 +243,11 @@ impl Settings {
             has_filters: !written.dispatcher.filters.is_empty(),
             base,
         })
+    }
+
+    /// The settings file, if there is one.
+    pub fn path(&self) -> Option<PathBuf> {
+        (!self.base.as_os_str().is_empty()).then(|| self.base.join(FILE_NAME))
     }
 
     /// The largest recipe that is read, in bytes.
@@ -265,6 +274,7 @@ impl Settings {
         }
         let optional = [&mut self.site, &mut self.baseline, &mut self.state_directory];
         optional.into_iter().flatten().chain([&mut self.base]).for_each(|path| *path = map(path));
+        self.selection.map_bases(map);
     }
 
     /// What a file is said to be.
@@ -326,6 +336,19 @@ pub fn plain(path: &Path) -> PathBuf {
         }
     }
     plain
+}
+
+fn selection(include: &[Spanned<String>], exclude: &[Spanned<String>], base: &Path) -> Result<Selection, Problem> {
+    let mut selection = Selection::default();
+    for pattern in include.iter().chain(exclude) {
+        let alone = Selection::default().exclude(base, &[pattern.get_ref()]);
+        alone.map_err(|problem| (pattern.span().start, problem))?;
+    }
+    let texts =
+        |patterns: &[Spanned<String>]| patterns.iter().map(|pattern| pattern.get_ref().clone()).collect::<Vec<_>>();
+    selection.include(base, &texts(include)).map_err(|problem| (0, problem))?;
+    selection.exclude(base, &texts(exclude)).map_err(|problem| (0, problem))?;
+    Ok(selection)
 }
 
 fn glob(written: &Spanned<String>) -> Result<Pattern, Problem> {

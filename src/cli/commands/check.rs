@@ -1,12 +1,16 @@
 //! `zrecipe check`: everything that can be said about recipes before they run.
 
+mod allow;
+mod baseline;
 mod outcome;
 mod output;
+mod resolved;
+mod since;
 mod statistics;
 mod unusable;
 mod watch;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::cli::{Error, LevelArgs, ParameterArgs, Session};
 use outcome::Outcome;
@@ -17,6 +21,7 @@ use zrecipe_language::report::FORMATS;
 use zrecipe_project::batch::{Batch, Memory};
 use zrecipe_project::files::{Input, gather};
 use zrecipe_project::judge::CheckOptions;
+use zrecipe_project::selection::Selection;
 use zrecipe_project::settings::plain;
 
 /// Check recipes and configurations: every problem at once, at its place, with a way out
@@ -28,7 +33,7 @@ use zrecipe_project::settings::plain;
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Files, directories or patterns such as `recipes/**/*.json`; `-` reads standard input.
-    #[arg(required = true, value_name = "PATH")]
+    #[arg(value_name = "PATH", default_value = ".")]
     paths: Vec<String>,
     /// What to call standard input in messages.
     #[arg(long, value_name = "NAME", default_value = "<stdin>")]
@@ -49,7 +54,7 @@ pub struct Args {
     #[arg(long, conflicts_with_all = ["output", "statistics", "write_baseline"])]
     diff: bool,
     /// Write the report to this file, which appears when it is whole.
-    #[arg(long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Say how many findings of each rule there are, and how many of them have a fix.
     #[arg(long)]
@@ -58,12 +63,37 @@ pub struct Args {
     parameters: ParameterArgs,
     #[command(flatten)]
     levels: LevelArgs,
-    /// Say nothing of the findings that are known in this file; without it, `baseline` of zrecipe.toml.
-    #[arg(long, value_name = "FILE", conflicts_with = "write_baseline")]
+    /// Hide the findings that are known in this file; without it, `baseline` of zrecipe.toml.
+    #[arg(long, value_name = "FILE", conflicts_with = "write_baseline", help_heading = "Old findings")]
     baseline: Option<PathBuf>,
-    /// Write all findings into a baseline file.
-    #[arg(long, value_name = "FILE")]
+    /// Write the findings to a baseline file; entries of files that are not checked stay.
+    #[arg(long, value_name = "FILE", help_heading = "Old findings")]
     write_baseline: Option<PathBuf>,
+    /// Remove findings that no longer occur from the baseline; nothing is added.
+    #[arg(long, conflicts_with_all = ["write_baseline", "fix", "unsafe_fixes", "diff", "add_allow"], help_heading = "Old findings")]
+    prune: bool,
+    /// Show only findings that came after this git revision, or after its common ancestor with HEAD.
+    ///
+    /// Both states are checked whole, each with its own settings, contracts and neighbours, so that a finding counts in
+    /// whatever file it is.
+    #[arg(long, value_name = "REV", conflicts_with_all = ["baseline", "write_baseline", "prune", "watch", "fix", "unsafe_fixes", "diff"], help_heading = "Old findings")]
+    since: Option<String>,
+    /// Suppress each finding where it is: in a comment, or in zrecipe.toml.
+    #[arg(long, conflicts_with_all = ["write_baseline", "watch", "fix", "unsafe_fixes", "diff"], help_heading = "Old findings")]
+    add_allow: bool,
+    /// Leave out files and directories that match this pattern, as in `.gitignore` (repeatable); `exclude` of
+    /// zrecipe.toml holds as well.
+    #[arg(long, value_name = "PATTERN")]
+    exclude: Vec<String>,
+    /// Apply `exclude` to files that are named, too, as hooks name them.
+    #[arg(long)]
+    force_exclude: bool,
+    /// End with exit code 0 even if there are errors.
+    #[arg(long)]
+    exit_zero: bool,
+    /// Print the resolved settings and check nothing.
+    #[arg(long)]
+    show_settings: bool,
     /// Check again whenever a file changes, until interrupted.
     #[arg(long, conflicts_with_all = ["output", "write_baseline"])]
     watch: bool,
@@ -80,13 +110,29 @@ impl Args {
         Some(which).filter(|_| self.fixes() || self.diff)
     }
 
+    /// Files of directories to read, by the settings and the command line.
+    fn selection(&self, session: &Session, base: &Path) -> Result<Selection, Error> {
+        let mut selection = session.settings.selection.clone();
+        let malformed = |reason| {
+            Error::new(format!("`--exclude` has a malformed pattern: {reason}"))
+                .hint("write patterns as in `.gitignore`: `vendor/`, `*.lock.json`")
+        };
+        selection.exclude(base, &self.exclude).map_err(malformed)?;
+        Ok(selection)
+    }
+
     /// The files to check: those that the arguments name, without baselines.
     fn inputs(&self, session: &Session) -> Result<Vec<Input>, Error> {
-        let mut inputs =
-            gather(&self.paths, &self.stdin_filename, |path| session.kind_of(path).is_some()).map_err(Error::new)?;
+        let selection = self.selection(session, &std::env::current_dir()?)?;
+        let is_named = |path: &Path| session.kind_of(path).is_some();
+        let mut inputs = gather(&self.paths, &self.stdin_filename, &selection, is_named)?;
         let baselines = [&self.baseline, &self.write_baseline, &session.settings.baseline];
         let baselines: Vec<PathBuf> = baselines.into_iter().flatten().map(|path| plain(path)).collect();
-        inputs.retain(|input| !input.path.as_ref().is_some_and(|path| baselines.contains(&plain(path))));
+        inputs.retain(|input| {
+            let Some(path) = &input.path else { return true };
+            let is_excluded = self.force_exclude && selection.is_excluded(path);
+            !is_excluded && (baselines.is_empty() || !baselines.contains(&plain(path)))
+        });
         Ok(inputs)
     }
 }
@@ -96,6 +142,9 @@ impl Args {
 /// # Errors
 /// See [`crate::cli`].
 pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
+    if args.show_settings {
+        return resolved::show(args, session);
+    }
     if args.watch { keep_checking(args, session) } else { check_all(args, session, &mut None) }
 }
 
@@ -117,7 +166,7 @@ fn check_all(args: &Args, session: &Session, memory: &mut Option<Memory>) -> Res
         Err(error) => outcome.unreadable(input, &error),
     })?;
     // The report is whole whatever happens.
-    let given = outcome.parameters(&levels);
+    let given = outcome.settings().and_then(|()| outcome.parameters(&levels));
     let ended = outcome.end();
     given.and(ended)
 }

@@ -62,7 +62,13 @@ struct Extracted {
 
 /// Reads Python source and drafts contracts from it.
 fn extracted(paths: &[PathBuf]) -> Result<Extracted, Error> {
-    let files = files::read(paths).map_err(Error::new)?;
+    let files = files::read(paths).map_err(|reason| {
+        let error = Error::new(reason);
+        match paths.iter().find_map(|path| crate::cli::files::whereabouts(path)) {
+            Some(hint) => error.hint(hint),
+            None => error,
+        }
+    })?;
     let (drafts, findings) = zrecipe_project::python::contracts(&files);
     Ok(Extracted { files: files.len(), drafts, findings })
 }

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use crate::cli::impact::{ExitCode, FORMATS, render, summary};
-use crate::cli::{Error, Session, print, say};
+use crate::cli::target::OutputArgs;
+use crate::cli::{Error, Session, say};
 use zrecipe_project::comparison::{self, State, compare};
 use zrecipe_project::revision;
 
@@ -30,6 +31,8 @@ pub struct Args {
     /// End with 1 if there is a change; with `=breaking` only if one breaks something.
     #[arg(long, value_name = "WHEN", num_args = 0..=1, require_equals = true, default_missing_value = "any")]
     exit_code: Option<ExitCode>,
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
 /// Runs the command.
@@ -59,7 +62,7 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
         return Err(Error::new(format!("there are no recipes and no contracts in `{}` and `{}`", old.name, new.name)));
     }
     let report = compare(&old, &new, &new.callers(&args.callers)?);
-    print(&render(&report, &args.format))?;
+    args.output.print(&render(&report, &args.format))?;
     say(&summary(&report));
     args.exit_code.map_or(Ok(()), |when| when.apply(&report))
 }

@@ -1,6 +1,7 @@
 //! `zrecipe emit`: exactly what would travel, without sending it.
 
-use crate::cli::{Error, ParameterArgs, Session, print, with_guid};
+use crate::cli::target::OutputArgs;
+use crate::cli::{Error, ParameterArgs, Session, with_guid};
 use zrecipe_broker::message::{Destination, Envelope, Outgoing, Request, message_id, read_body, sanitise};
 use zrecipe_language::bind::{bind, merge};
 use zrecipe_language::value::{Object, Value};
@@ -22,6 +23,8 @@ pub struct Args {
     what: String,
     #[command(flatten)]
     parameters: ParameterArgs,
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
 /// Runs the command.
@@ -51,7 +54,7 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
         started.map_err(|error| Error::new(error.to_string()))?
     };
     let lines: String = messages.iter().map(|message| describe(message).to_json() + "\n").collect();
-    print(&lines)
+    args.output.print(&lines)
 }
 
 fn describe(message: &Outgoing) -> Value {

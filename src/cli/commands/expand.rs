@@ -1,6 +1,7 @@
 //! `zrecipe expand`: the recipe as it runs, parameters put in and several merged into one.
 
-use crate::cli::{Error, ParameterArgs, Session, print, with_guid};
+use crate::cli::target::OutputArgs;
+use crate::cli::{Error, ParameterArgs, Session, with_guid};
 use zrecipe_language::bind::bind;
 use zrecipe_project::judge::CheckOptions;
 
@@ -14,6 +15,8 @@ pub struct Args {
     recipes: Vec<String>,
     #[command(flatten)]
     parameters: ParameterArgs,
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
 /// Runs the command.
@@ -28,5 +31,5 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
         CheckOptions { parameters: Some(&parameters), ..CheckOptions::default() },
     )?;
     session.refuse(&compiled)?;
-    print(&(bind(&compiled, &parameters).to_json_pretty() + "\n"))
+    args.output.print(&(bind(&compiled, &parameters).to_json_pretty() + "\n"))
 }

@@ -1,16 +1,17 @@
 //! `zrecipe fmt`: recipes in their canonical layout.
 
 use std::io::{self, IsTerminal as _};
+use std::path::Path;
 use std::sync::Arc;
 
-use crate::cli::files::replace;
+use crate::cli::files::{replace, whereabouts};
 use crate::cli::{Error, Session, difference, print, say};
 use zrecipe_language::compile::{Compilation, alone, structure};
 use zrecipe_language::diagnostic::counted;
 use zrecipe_language::format::{Layout, Reason, format, renumber};
 use zrecipe_language::source::Source;
 use zrecipe_project::files::{Input, gather};
-use zrecipe_project::project::{each_in_order, is_ours};
+use zrecipe_project::project::{each_in_order, is_meant, is_ours};
 
 /// Write recipes in the one canonical layout; what they say stays the same
 ///
@@ -22,7 +23,7 @@ use zrecipe_project::project::{each_in_order, is_ours};
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Files, directories or patterns such as `recipes/**/*.json`; `-` formats standard input to standard output.
-    #[arg(required = true, value_name = "PATH")]
+    #[arg(value_name = "PATH", default_value = ".")]
     paths: Vec<String>,
     /// What to call standard input in messages.
     #[arg(long, value_name = "NAME", default_value = "<stdin>")]
@@ -43,8 +44,11 @@ pub struct Args {
 /// # Errors
 /// See [`crate::cli`].
 pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
-    let inputs =
-        gather(&args.paths, &args.stdin_filename, |path| session.kind_of(path).is_some()).map_err(Error::new)?;
+    let is_named = |path: &Path| session.kind_of(path).is_some();
+    let inputs = gather(&args.paths, &args.stdin_filename, &session.settings.selection, is_named)?;
+    if inputs.is_empty() {
+        say("no recipe found");
+    }
     let style = session.style(io::stdout().is_terminal());
     let max_bytes = session.settings.max_bytes();
     let (mut changed, mut unchanged, mut failed, mut passed_over) = (0, 0, 0, 0);
@@ -54,7 +58,8 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
         |input, result| {
             let (before, text) = match result {
                 Ok((compilation, layout))
-                    if input.found && (layout == Layout::None(Reason::NotJson) || !is_ours(&compilation)) =>
+                    if input.found && (layout == Layout::None(Reason::NotJson) || !is_ours(&compilation))
+                        || !is_meant(&compilation) =>
                 {
                     passed_over += 1;
                     return Ok::<(), Error>(());
@@ -74,6 +79,9 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
                 Err(error) => {
                     failed += 1;
                     say(&format!("error: {error}"));
+                    if let Some(hint) = input.path.as_deref().and_then(whereabouts) {
+                        say(&format!("  help: {hint}"));
+                    }
                     return Ok(());
                 }
             };

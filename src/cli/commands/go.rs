@@ -7,6 +7,7 @@ use crate::cli::answers::{self, Answers, Awaited};
 use crate::cli::broker::EnvironmentArgs;
 use crate::cli::executor::block_on;
 use crate::cli::submit::{Target, headers, refusal, send};
+use crate::cli::terminal::is_verbose;
 use crate::cli::{Error, LevelArgs, Session, print, say, split, with_guid};
 use zrecipe_broker::message::{Outgoing, Request};
 use zrecipe_broker::transport::{self, Endpoint};
@@ -66,9 +67,6 @@ pub struct Args {
     /// Maximum seconds for `--wait`.
     #[arg(long, value_name = "SECONDS", requires = "wait", value_parser = seconds)]
     timeout: Option<Duration>,
-    /// Show the request on standard error.
-    #[arg(short, long)]
-    verbose: bool,
     #[command(flatten)]
     environment: EnvironmentArgs,
     #[command(flatten)]
@@ -88,13 +86,14 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
     let (parameters, id) = with_guid(parameters(args)?);
     let target = Target::new(session, &args.environment.environments)?;
     let files: Vec<String> = args.file.iter().cloned().collect();
-    let (mut request, compiled) = target.request(&files, &args.recipes, parameters, &args.levels.read(&session.settings)?)?;
+    let (mut request, compiled) =
+        target.request(&files, &args.recipes, parameters, &args.levels.read(&session.settings)?)?;
     let queue = answers::queue();
     if let Some(awaited) = &args.wait {
         carry(&mut request, &compiled);
         answers::tap(&mut request, &Awaited::read(awaited), &queue, session.contracts()?)?;
     }
-    if args.verbose {
+    if is_verbose() {
         say(&hidden("", request.to_value()).to_json_pretty());
     }
     // The file that it may be kept in has its ID as name, so that what is sent twice is recognised.

@@ -1,6 +1,7 @@
 //! `zrecipe graph`: a recipe as a drawing.
 
-use crate::cli::{Error, Session, print};
+use crate::cli::target::OutputArgs;
+use crate::cli::{Error, Session};
 use zrecipe_language::compile::Compilation;
 use zrecipe_language::draw::{FORMATS, format, render};
 use zrecipe_project::judge::CheckOptions;
@@ -19,6 +20,8 @@ pub struct Args {
     /// Draw the one recipe that they are merged into when they run together.
     #[arg(long)]
     merge: bool,
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
 /// Runs the command.
@@ -36,5 +39,5 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
     }
     let chosen = format(&args.format).ok_or_else(|| Error::new(format!("there is no format `{}`", args.format)))?;
     let named: Vec<(&str, &Compilation)> = compiled.iter().map(|recipe| (recipe.source.name(), recipe)).collect();
-    print(&render(chosen, &named))
+    args.output.print(&render(chosen, &named))
 }

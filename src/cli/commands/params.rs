@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
-use crate::cli::{Error, Session, print};
+use crate::cli::target::OutputArgs;
+use crate::cli::{Error, Session};
 use zrecipe_language::compile::Compilation;
 use zrecipe_language::contract::{Contracts, Part, Under};
 use zrecipe_language::flow::{self, Flow};
@@ -30,6 +31,8 @@ pub struct Args {
     /// How to write them.
     #[arg(long, value_name = "FORMAT", default_value = "table", value_parser = ["table", "json", "schema"])]
     format: String,
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
 /// One place where a parameter is used.
@@ -85,7 +88,7 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
         "schema" => schema(&parameters),
         _ => table(&parameters, &received),
     };
-    print(&text)
+    args.output.print(&text)
 }
 
 /// What a step whose service reads its payload together with its parameters receives.

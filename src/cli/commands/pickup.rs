@@ -6,6 +6,7 @@ use crate::cli::broker::EnvironmentArgs;
 use crate::cli::executor::block_on;
 use crate::cli::outages::Outages;
 use crate::cli::submit::{Target, connect, look, refusal};
+use crate::cli::terminal::is_verbose;
 use crate::cli::{Error, Session, say};
 use zrecipe_broker::message::headers::REQUEST_HOST;
 use zrecipe_broker::transport::{self, Endpoint};
@@ -30,9 +31,6 @@ pub struct Args {
     /// Say what would be sent, look for the queue at the broker, and send nothing.
     #[arg(long)]
     dry_run: bool,
-    /// Show each request on standard error.
-    #[arg(short, long)]
-    verbose: bool,
     #[command(flatten)]
     environment: EnvironmentArgs,
 }
@@ -64,7 +62,7 @@ async fn send(args: &Args, endpoint: &dyn Endpoint, files: Vec<DropFile>) -> Res
     look(endpoint, &*broker).await.map_err(refusal)?;
     let (mut refused, count) = (Vec::new(), files.len());
     for (number, file) in (1..).zip(files) {
-        if args.verbose {
+        if is_verbose() {
             say(&hidden("", file.message.clone()).to_json_pretty());
         }
         let what = format!("{} ({number} of {count})", describe(&file));

@@ -10,8 +10,8 @@ use crate::cli::broker::{Environment, EnvironmentArgs};
 use crate::cli::executor::block_on;
 use crate::cli::table::{align, duration};
 use crate::cli::{Error, Session, print, say};
-use zrecipe_language::value::Value;
 use zrecipe_broker::message::{dead_letter_queue, is_dead_letter_queue, source_of_dead_letters};
+use zrecipe_language::value::Value;
 use zrecipe_project::pattern::{Pattern, has_wildcard};
 use zrecipe_runtime::ops::management::{Queue, STATISTICS_AGE};
 

@@ -1,11 +1,15 @@
 //! `zrecipe runs`: the runs there have been.
 
+use std::io::IsTerminal as _;
+
 use crate::cli::broker::runs::runs_to_read;
 use crate::cli::executor::block_on;
-use crate::cli::table::align;
+use crate::cli::table::{align, fit};
+use crate::cli::terminal::columns;
 use crate::cli::time::{rfc_3339, timestamp};
 use crate::cli::{Error, Session, print, say};
 use zrecipe_language::value::Value;
+use zrecipe_runtime::runtime::run::Listed;
 
 /// List runs, oldest first
 #[derive(Debug, clap::Args)]
@@ -51,7 +55,7 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
     for run in &listed {
         let outstanding = run.census.ready + run.census.delayed + run.census.held;
         rows.push([
-            run.id.clone(),
+            shortened(&run.id, &listed),
             run.title.clone(),
             timestamp(run.created),
             run.state().to_owned(),
@@ -59,5 +63,16 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
             run.census.dead.to_string(),
         ]);
     }
-    print(&align(&rows))
+    let width = columns().filter(|_| std::io::stdout().is_terminal());
+    print(&align(&fit(rows, 1, width)))
+}
+
+/// The beginning of an ID that no other run has, as `show` and `resume` take it.
+fn shortened(id: &str, runs: &[Listed]) -> String {
+    let is_unique = |length: &usize| {
+        let start = &id[..*length];
+        runs.iter().all(|other| other.id == id || !other.id.starts_with(start))
+    };
+    let length = (8..id.len()).filter(|&length| id.is_char_boundary(length)).find(is_unique);
+    length.map_or(id, |length| &id[..length]).to_owned()
 }

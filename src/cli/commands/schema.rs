@@ -1,5 +1,6 @@
 //! `zrecipe schema`: the JSON Schemas of everything that people write and programs read.
 
+use crate::cli::target::OutputArgs;
 use crate::cli::{Error, Session, print};
 use zrecipe_language::lint::nearest;
 
@@ -25,6 +26,8 @@ pub struct Args {
     /// without it all names are listed.
     #[arg(value_name = "NAME")]
     name: Option<String>,
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
 /// Runs the command.
@@ -37,7 +40,7 @@ pub fn run(args: &Args, _session: &Session) -> Result<(), Error> {
         return print(&names().map(|name| format!("{name}\n")).collect::<String>());
     };
     match SCHEMAS.iter().find(|(name, _)| name == wanted) {
-        Some((_, text)) => print(text),
+        Some((_, text)) => args.output.print(text),
         None => {
             let error = Error::new(format!("there is no schema `{wanted}`"));
             Err(match nearest(wanted, names()) {

@@ -61,7 +61,7 @@ pub struct Args {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     prefetch: Option<u16>,
     /// Take messages from this queue instead of the service's own (repeatable).
-    #[arg(short, long = "queue", value_name = "QUEUE")]
+    #[arg(long = "queue", value_name = "QUEUE")]
     queues: Vec<String>,
     /// Go on trying when the broker or a queue is not there at the start.
     #[arg(short, long)]
@@ -75,9 +75,6 @@ pub struct Args {
     /// Maximum seconds that work under way may take after SIGTERM; then it is stopped, and its messages are delivered again.
     #[arg(long, value_name = "SECONDS", default_value_t = 600)]
     grace: u32,
-    /// Log more (repeatable).
-    #[arg(short, long, action = clap::ArgAction::Count)]
-    verbose: u8,
 }
 
 /// Longer than any process runs.
@@ -94,7 +91,7 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
     let environment = args.environment.read(session)?;
     let journal = environment.journal(session)?;
     block_on(async {
-        let guard = log(args, session, &environment);
+        let guard = log(session, &environment);
         let served = async {
             let services = services(args, session, &environment).await?;
             serve(args, &environment, services, journal).await
@@ -219,8 +216,8 @@ fn unknown(name: &str, contracts: &[&Contracts]) -> Error {
 }
 
 /// Begins to log as the site wants it.
-fn log(args: &Args, session: &Session, environment: &Environment) -> Guard {
-    let logging = Logging::of_site(&environment.plugins(), usize::from(args.verbose));
+fn log(session: &Session, environment: &Environment) -> Guard {
+    let logging = Logging::of_site(&environment.plugins(), usize::from(session.common.verbose));
     let facts = [
         ("host", hostname()),
         ("_facility", "zrecipe".to_owned()),

@@ -10,7 +10,7 @@ use crate::cli::logbook::{entry, today};
 use crate::cli::progress::table;
 use crate::cli::table::duration;
 use crate::cli::time::timestamp;
-use crate::cli::{Error, Session, difference_of_values, print};
+use crate::cli::{Error, Session, difference_of_values, plain, print};
 use zrecipe_broker::message::headers::{REQUEST_HOST, REQUEST_USER};
 use zrecipe_broker::message::sanitise;
 use zrecipe_language::secret;
@@ -109,6 +109,10 @@ fn text(run: &Run, reports: &[Report], outstanding: &[(String, Option<i64>)]) ->
         let _ = writeln!(text, " in {}, {}", duration(report.took), timestamp(report.at));
         if let Some(reason) = &report.reason {
             let _ = writeln!(text, "    {}", secret::hidden_text(reason));
+        }
+        // What the program said, line by line.
+        for line in report.detail.get("output").and_then(Value::as_str).unwrap_or_default().trim_end().lines() {
+            let _ = writeln!(text, "    | {}", plain(line));
         }
         for output in report.outputs.as_array().unwrap_or_default() {
             let channel = output.get("channel").and_then(Value::as_str).unwrap_or("output");

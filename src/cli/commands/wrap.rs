@@ -44,9 +44,6 @@ pub struct Args {
     /// runs without its wrapper is left alone.
     #[arg(long, conflicts_with_all = ["wrap", "recipewrapper", "command"])]
     reap: bool,
-    /// Log more (repeatable).
-    #[arg(short, long, action = clap::ArgAction::Count)]
-    verbose: u8,
     /// The program and its arguments.
     #[arg(last = true, value_name = "COMMAND")]
     command: Vec<String>,
@@ -59,7 +56,7 @@ pub struct Args {
 pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
     let environment = args.environment.read(session)?;
     let directory = session.state_directory()?.join("wrap");
-    let logging = Logging::of_site(&environment.plugins(), usize::from(args.verbose));
+    let logging = Logging::of_site(&environment.plugins(), usize::from(session.common.verbose));
     let guard = logging.start(session.style(std::io::stderr().is_terminal()).colour, &[]);
     let ended = match &args.wrap {
         Some(name) => wrap_program(args, session, name, &environment, &directory),
@@ -122,8 +119,10 @@ fn registered(name: &str, python: &Interpreter) -> Result<Vec<String>, Error> {
 }
 
 fn read(path: &Path) -> Result<Envelope, Error> {
-    let text =
-        regular::read_all(path).map_err(|error| Error::new(format!("cannot read {}: {error}", path.display())))?;
+    let text = regular::read_all(path).map_err(|error| {
+        Error::new(format!("cannot read {}: {error}", path.display()))
+            .hint("Runner writes the file with the parameter `recipewrapper`")
+    })?;
     read_file(&text).map_err(|reason| {
         Error::new(format!("{} is no recipe wrapper file: {reason}", path.display()))
             .hint("Runner writes one with the parameter `recipewrapper`")

@@ -9,6 +9,7 @@ use notify::{RecursiveMode, Watcher as _};
 use super::{Event, Server};
 use crate::lsp::session::Session;
 use zrecipe_project::project::{directories, walk};
+use zrecipe_project::selection::Selection;
 
 impl Server {
     /// Tells the client what can only be told now: which documents are formatted, and which files it is to watch.
@@ -82,7 +83,7 @@ impl Server {
                 }
             }
             if is_new && self.session.folders().iter().all(|folder| folder.basis.root != *directory) {
-                files.extend(walk(directory, |_| false).files);
+                files.extend(walk(directory, &Selection::default(), |_| false).files);
             }
         }
         if let Some(error) = failed {

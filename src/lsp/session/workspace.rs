@@ -10,6 +10,7 @@ use gen_lsp_types as lsp;
 use super::Session;
 use crate::lsp::folder::{Basis, File, Folder};
 use zrecipe_project::project::{Given, is_ignored, is_within, walk};
+use zrecipe_project::selection::Selection;
 use zrecipe_project::settings;
 
 impl Session {
@@ -197,7 +198,7 @@ impl Session {
             let is_in = |known: &&Path| known.starts_with(path);
             if path.is_dir() {
                 if self.is_ours(path) {
-                    files.extend(walk(path, |_| false).files);
+                    files.extend(walk(path, &Selection::default(), |_| false).files);
                 } else {
                     let named = self.folders.iter().flat_map(|folder| folder.basis.named());
                     let open = self.documents.values().map(|document| document.path.as_path());

@@ -373,7 +373,12 @@ fn pages_of_rules_are_documents() {
     let mut editor = Editor::new(&[]);
     assert_eq!(editor.offered["capabilities"]["workspace"]["textDocumentContent"]["schemes"], json!(["zrecipe"]));
     let page = editor.ask("workspace/textDocumentContent", json!({ "uri": "zrecipe:rules/cycle.md" }));
-    assert!(page["text"].as_str().is_some_and(|text| text.starts_with("# cycle (error)\n\nSteps form a circle.\n\n## Why\n")), "{page}");
+    assert!(
+        page["text"]
+            .as_str()
+            .is_some_and(|text| text.starts_with("# cycle (error)\n\nSteps form a circle.\n\n## Why\n")),
+        "{page}"
+    );
     for uri in ["zrecipe:rules/nothing.md", "file:///etc/passwd", "zrecipe:../x"] {
         assert!(editor.try_ask("workspace/textDocumentContent", json!({ "uri": uri })).is_err(), "{uri}");
     }

@@ -287,7 +287,9 @@ fn set(key: &'static str, value: Value) -> impl Fn(&mut Map<String, Value>) {
 
 /// Every step in turn, but 970 and 980 which some comparisons add, put on a queue of its own: sound, and broken.
 fn compared(recipe: &Value, with: &With, sound: Change<'_>, broken: Change<'_>, place: &str) -> Vec<Compared> {
-    let own = |id: &String| !["970", "980"].contains(&id.as_str());
+    // A channel with the name of a queue tells when its step is put on another one.
+    let is_named = |id: &String| recipe.to_string().contains(&format!("{}:{id}", recipe[id]["queue"]));
+    let own = |id: &String| !["970", "980"].contains(&id.as_str()) && !is_named(id);
     let cases = steps(recipe).into_iter().filter(own).map(|id| {
         let changed = |change: Change<'_>| {
             let mut changed = recipe.clone();

@@ -57,7 +57,7 @@ fn open(environment: &Environment<'_>) -> Result<Arc<dyn Endpoint>, Fault> {
             let mut brokers = BROKERS.lock().unwrap_or_else(PoisonError::into_inner);
             Ok(Arc::new(brokers.entry(name.to_owned()).or_insert_with(|| Broker::new(name, DELIVERY_LIMIT)).clone()))
         }
-        Environment::Site(_) | Environment::Directory(_) => {
+        Environment::Site(_) | Environment::Directory(..) => {
             Err(Fault::Url("a broker in memory is opened by `memory:NAME`".to_owned()))
         }
     }

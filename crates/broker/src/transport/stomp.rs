@@ -40,8 +40,8 @@ use self::reception::{Common, Held, Reception};
 use self::transaction::transact;
 use self::wire::Copy;
 use super::{
-    Connection, Deliveries, Delivery, Destination, Error, Outage, Outgoing, Settlement, Stored, Subscription, Transport,
-    Verdict, Waiting,
+    Connection, Deliveries, Delivery, Destination, Error, Outage, Outgoing, Settlement, Stored, Subscription,
+    Transport, Verdict, Waiting,
 };
 use crate::holdings::Holdings;
 use crate::message::{Cause, Code, Reason};
@@ -180,7 +180,7 @@ impl Stomp {
             Verdict::Retry { reason, .. } => {
                 let reason = Reason::new(Code::RetriesExhausted, reason.as_str());
                 frames.push(letter(Cause::DeliveryLimit, &reason)?);
-            },
+            }
             Verdict::DeadLetter { reason } => frames.push(letter(Cause::Rejected, reason)?),
             Verdict::Requeue { after } => frames.push(copy(*after, received.retries)),
             Verdict::Release => frames.push(copy(Duration::ZERO, received.retries)),

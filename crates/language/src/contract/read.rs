@@ -12,21 +12,9 @@ use crate::diagnostic::Level;
 use crate::schema::{Fault, Flaw, Schema, SchemaValue, Segment};
 use crate::source::Span;
 use crate::syntax::{Kind, NodeRef, Tree};
-use crate::topology;
 
 /// Time limit of a message where there is none, in seconds: longer than any process runs.
 const UNLIMITED: u64 = 10 * 365 * 24 * 60 * 60;
-
-/// Whether a document is meant to be a contract: an object with queues or names, and nothing of a recipe or of a broker
-/// configuration.
-pub fn is_contract(tree: &Tree) -> bool {
-    let root = tree.root();
-    let is_list = |key: &str| root.get(key).is_some_and(|value| value.kind() != Kind::Object);
-    let recipe_like = |key: &str| key == "start" || key.trim().parse::<i64>().is_ok();
-    (is_list("queues") || is_list("names"))
-        && !root.members().any(|member| recipe_like(&member.key.text()))
-        && !topology::is_broker(root)
-}
 
 /// Reads a contract from a document.
 pub fn read(tree: &Tree) -> Reading {

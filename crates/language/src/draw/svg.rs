@@ -5,8 +5,8 @@
 
 use std::fmt::Write as _;
 
-use crate::layout::{Input, Layout, Link, Part, Point, Way, layout};
 use super::{Diagram, Edge, EdgeKind, Format, Node, NodeKind};
+use crate::layout::{Input, Layout, Link, Part, Point, Way, layout};
 
 /// The format of this file.
 pub static FORMAT: Format = Format { name: "svg", description: "a picture for browsers and editors", render };

@@ -14,6 +14,7 @@ use crate::infer::{self, Parameter};
 use crate::recipe::{Recipe, Step};
 use crate::schema::View;
 use crate::site::{self, Files, NoFiles, Site, Written};
+use crate::syntax::json::read_value;
 use crate::syntax::{Kind, NodeId, NodeRef, Notation, ProblemKind, Tree, yaml};
 use crate::template::{Field, MAX_TEXT, Template, TemplateUse, has_braces, parse};
 use crate::topology::{Queue, Topology};
@@ -144,6 +145,32 @@ impl<'a> Context<'a> {
         let help = diagnostic.help.as_ref().map_or_else(|| how.clone(), |help| format!("{help}; {how}"));
         let level = diagnostic.level.min(Level::Warning);
         diagnostic.help(help).level(level)
+    }
+
+    /// The option that gives a parameter: as text, or as JSON where its uses take no text. `given` is text that was tried.
+    pub fn option_for(&self, name: &str, given: Option<&str>) -> String {
+        let found = self.signature().iter().find(|parameter| parameter.name == name);
+        let Some(meets) = found.map(|parameter| &parameter.meets).filter(|meets| !meets.takes_text()) else {
+            return format!("`--param {name}=…`");
+        };
+        let is_fit = |text: &&str| read_value(text.as_bytes()).is_ok_and(|value| meets.holds(&value));
+        let example = match given.filter(is_fit) {
+            Some(text) => text.to_owned(),
+            None => {
+                let wanted = meets.to_string();
+                let is = |kind: &str| wanted.starts_with(kind);
+                match () {
+                    () if is("object") => "'{…}'",
+                    () if is("array") => "'[…]'",
+                    () if is("boolean") => "true",
+                    () if is("integer") => "1",
+                    () if is("number") => "1.5",
+                    () => "JSON",
+                }
+                .to_owned()
+            }
+        };
+        format!("`--param-json {name}={example}`")
     }
 
     /// Whether a parameter is given, or will be by the site's dispatcher.

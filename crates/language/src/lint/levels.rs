@@ -64,7 +64,8 @@ impl Levels {
                 Some(rule) => Subject::Rule(rule.name),
                 None if let Some(own) = site_rules.iter().find(|own| **own == name) => Subject::Rule(own),
                 None => {
-                    let known = RULES.iter().map(|rule| rule.name).chain(site_rules.iter().copied());
+                    let groups = ["all", "notes", "warnings", "errors"];
+                    let known = RULES.iter().map(|rule| rule.name).chain(site_rules.iter().copied()).chain(groups);
                     let meant = nearest(name, known);
                     let hint = meant.map_or(String::new(), |meant| format!("; did you mean `{meant}`?"));
                     return Err(format!("there is no rule `{name}`{hint}"));

@@ -55,8 +55,18 @@ fn finding(out: &mut String, source: &Source, found: &Diagnostic, style: &Style)
     let paint = Paint { colour: style.colour };
     let chars = if style.unicode { ThemeCharacters::unicode() } else { ThemeCharacters::ascii() };
     let level = paint.level(found.level, found.level.as_str());
-    let message = paint.bold(&show(&found.message, style));
-    let _ = writeln!(out, "{level}{} {message}  {}", paint.bold(":"), paint.dim(&format!("[{}]", found.rule)));
+    let rule = match style.rules_url {
+        Some(url) => format!("[\x1b]8;;{url}{0}\x1b\\{0}\x1b]8;;\x1b\\]", found.rule),
+        None => format!("[{}]", found.rule),
+    };
+    let message = show(&found.message, style);
+    // The name of the rule stays on the last line of the message.
+    let lines = match style.wraps {
+        true => headline(&message, found.level.as_str().len() + 2, found.rule.len() + 4, style.width),
+        false => vec![message],
+    };
+    let message = lines.iter().map(|line| paint.bold(line)).collect::<Vec<_>>().join("\n  ");
+    let _ = writeln!(out, "{level}{} {message}  {}", paint.bold(":"), paint.dim(&rule));
 
     let rows = rows(source, found, style);
     let number_width = rows.iter().map(|row| row.line.to_string().len()).max().unwrap_or(1);
@@ -98,6 +108,30 @@ fn finding(out: &mut String, source: &Source, found: &Diagnostic, style: &Style)
     if notes.is_empty() {
         let _ = writeln!(out, "{margin}{}{}", chars.lbot, chars.hbar.to_string().repeat(4));
     }
+}
+
+/// The lines of a message: the first begins at column `first`, others at column 2, and the last has room for `last`
+/// columns more.
+fn headline(message: &str, first: usize, last: usize, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    let mut column = first;
+    let words: Vec<&str> = message.split(' ').collect();
+    for (number, word) in words.iter().enumerate() {
+        let length = word.chars().count();
+        let reserved = if number + 1 == words.len() { last } else { 0 };
+        let is_first = lines.last().is_none_or(String::is_empty);
+        if !is_first && column + 1 + length + reserved > width {
+            lines.push((*word).to_owned());
+            column = 2 + length;
+        } else if let Some(line) = lines.last_mut() {
+            if !is_first {
+                line.push(' ');
+            }
+            line.push_str(word);
+            column += length + usize::from(!is_first);
+        }
+    }
+    lines
 }
 
 /// A piece of a line and the labels on it.

@@ -10,13 +10,6 @@ use crate::syntax::{Kind, NodeRef, Tree};
 use crate::template;
 use crate::value::{Object, Value};
 
-/// Whether a document has keys of a broker configuration.
-pub fn is_broker(root: NodeRef<'_>) -> bool {
-    let is_list = |key: &str| root.get(key).is_some_and(|value| value.kind() == Kind::Array);
-    root.get("vhosts").is_some()
-        || ["groups", "bindings", "exchanges", "policies", "permissions"].into_iter().any(is_list)
-}
-
 /// Reads the configuration that a document holds.
 pub fn read(tree: &Tree) -> Topology {
     let root = tree.root();

@@ -112,10 +112,9 @@ impl State {
         let is_file = path.is_file();
         let unreadable =
             |(path, reason): (PathBuf, String)| Error::Unreadable { name: path.display().to_string(), reason };
-        let files = if is_file {
-            vec![path.clone()]
-        } else {
-            project::walk(&path, |_| false).complete().map_err(unreadable)?
+        let files = match is_file {
+            true => vec![path.clone()],
+            false => project::walk(&path, &project.settings.selection, |_| false).complete().map_err(unreadable)?,
         };
         // Whatever services a directory holds are part of the state.
         if !is_file && project.settings.python.is_empty() && project.settings.contracts.is_empty() {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::{each_in_order, walk};
 use crate::library;
+use crate::selection::Selection;
 use crate::settings::plain;
 use zrecipe_language::compile::structure;
 use zrecipe_language::document::DocumentKind;
@@ -17,15 +18,21 @@ const MAX_RECIPES: usize = 2_000;
 
 /// Reads the recipes in directories that are not checked themselves. Files that cannot be read are skipped: nobody asked
 /// for them.
-pub(super) fn read(directories: &[PathBuf], checked: &HashSet<PathBuf>, max_bytes: u64) -> Vec<Facts> {
+pub(super) fn read(
+    directories: &[PathBuf],
+    selection: &Selection,
+    checked: &HashSet<PathBuf>,
+    max_bytes: u64,
+) -> Vec<Facts> {
     if checked.len() >= MAX_RECIPES {
         return Vec::new();
     }
-    let files = directories.iter().flat_map(|directory| walk(directory, |_| false).files);
+    let files = directories.iter().flat_map(|directory| walk(directory, &Selection::default(), |_| false).files);
     let is_recipe =
         |path: &PathBuf| path.extension().is_some_and(|end| ["json", "yml", "yaml"].iter().any(|known| end == *known));
-    let paths: BTreeSet<PathBuf> =
-        files.filter(is_recipe).map(|path| plain(&path)).filter(|path| !checked.contains(path)).collect();
+    // The settings name these directories, so that `include` does not matter.
+    let files = files.filter(|path| is_recipe(path) && !selection.is_excluded(path)).map(|path| plain(&path));
+    let paths: BTreeSet<PathBuf> = files.filter(|path| !checked.contains(path)).collect();
     let paths: Vec<PathBuf> = paths.into_iter().take(MAX_RECIPES).collect();
     let mut found = Vec::new();
     let Ok(()) = each_in_order(

@@ -159,3 +159,8 @@ pub(super) fn read(written: Written) -> Result<Vec<Rule>, Problem> {
     });
     rules.collect()
 }
+
+/// A table of rules, for the schema and the reference.
+pub(super) fn example() -> serde_json::Value {
+    serde_json::json!({ "queue-names": { "select": "steps.queue", "matches": "^em\\.", "message": "queue `{value}` is not of our team" } })
+}

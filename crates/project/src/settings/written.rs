@@ -29,6 +29,13 @@ pub(super) struct Written {
     /// The file of findings that are known already; they are not reported again.
     #[schemars(example = &"zrecipe-baseline.json")]
     pub baseline: Option<PathBuf>,
+    /// Files to read in directories: patterns as in `.gitignore`, relative to this file. Without patterns, all files.
+    /// A file that is named itself is read in any case.
+    #[schemars(with = "Vec<String>", example = ["recipes/", "services/*.json"])]
+    pub include: Vec<Spanned<String>>,
+    /// Files and directories to leave out of directories: patterns as in `.gitignore`, relative to this file.
+    #[schemars(with = "Vec<String>", example = ["vendor/", "*.lock.json"])]
+    pub exclude: Vec<Spanned<String>>,
     /// Files with the contracts of services: patterns such as `contracts/*.json`. Or a table of them and of what the
     /// contracts that come with zrecipe count for.
     #[schemars(example = ["contracts/*.json"])]
@@ -50,7 +57,7 @@ pub(super) struct Written {
     #[schemars(with = "Levels", example = BTreeMap::from([("two-destinations", "allow")]))]
     pub rules: WrittenLevels,
     /// Rules of the site, by their names: `[site-rules.queue-names]` is the rule `site/queue-names`.
-    #[schemars(with = "BTreeMap<String, site_rules::WrittenRule>")]
+    #[schemars(with = "BTreeMap<String, site_rules::WrittenRule>", example = site_rules::example())]
     pub site_rules: site_rules::Written,
     /// Levels for some files only; later ones come before earlier ones.
     pub overrides: Vec<WrittenOverride>,

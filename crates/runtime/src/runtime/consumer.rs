@@ -42,6 +42,8 @@ enum Attempt {
         sent: usize,
         /// The message is accepted or dead-lettered, and does not come again.
         is_final: bool,
+        /// Pause before the next attempt, if there is one.
+        retry_after: Option<Duration>,
     },
     HeldUp(Obstacle),
 }
@@ -182,8 +184,10 @@ impl Consumer {
         };
         let settling = self.see_through(&job, step, started, (number, outcome), traced.as_ref()).await;
         let took = started.elapsed().unwrap_or_default();
-        let (outcome, reason, sent, is_final) = match settling {
-            Ok(Attempt::Settled { outcome, reason, sent, is_final }) => (outcome, reason, sent, is_final),
+        let (outcome, reason, sent, is_final, retry_after) = match settling {
+            Ok(Attempt::Settled { outcome, reason, sent, is_final, retry_after }) => {
+                (outcome, reason, sent, is_final, retry_after)
+            }
             Ok(Attempt::HeldUp(_)) => {
                 let _ = self.events.send(Event::Abandoned { id });
                 return Ok(());
@@ -205,7 +209,9 @@ impl Consumer {
             Some(reason) => tracing::warn!(outcome, sent, took = ?took, "{reason}"),
             None => tracing::info!(outcome, sent, took = ?took, "settled"),
         }
-        let _ = self.events.send(Event::Settled { id, service: name, step, outcome, reason, sent, took });
+        let attempt = deliveries;
+        let settled = Event::Settled { id, service: name, step, outcome, reason, sent, took, attempt, retry_after };
+        let _ = self.events.send(settled);
         Ok(())
     }
 
@@ -278,11 +284,12 @@ impl Consumer {
         }
         let (mut settlement, name, reason) = self.settlement(job, step, started, outcome);
         let (sent, is_final) = (settlement.outputs.len(), settlement.verdict.is_final());
+        let retry_after = settlement.verdict.retry_after();
         if let Some(span) = traced {
             settlement.outputs.iter_mut().for_each(|output| span.send(output));
         }
         let Err(error) = self.transport.settle(&job.delivery, settlement).await else {
-            return Ok(Attempt::Settled { outcome: name, reason, sent, is_final });
+            return Ok(Attempt::Settled { outcome: name, reason, sent, is_final, retry_after });
         };
         if let Some(obstacle) = self.obstacle(&error) {
             return Ok(Attempt::HeldUp(obstacle));
@@ -301,9 +308,9 @@ impl Consumer {
             None => return Err(error),
         };
         let (settlement, name, reason) = self.settlement(job, step, started, &otherwise);
-        let is_final = settlement.verdict.is_final();
+        let (is_final, retry_after) = (settlement.verdict.is_final(), settlement.verdict.retry_after());
         match self.transport.settle(&job.delivery, settlement).await {
-            Ok(()) => Ok(Attempt::Settled { outcome: name, reason, sent, is_final }),
+            Ok(()) => Ok(Attempt::Settled { outcome: name, reason, sent, is_final, retry_after }),
             Err(error) => match self.obstacle(&error) {
                 Some(obstacle) => Ok(Attempt::HeldUp(obstacle)),
                 None if matches!(error, Error::NotHeld | Error::Closed) => Err(error),

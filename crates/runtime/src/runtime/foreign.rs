@@ -262,6 +262,14 @@ impl Foreign {
             let output = ("output".to_owned(), Value::from(log.tail()));
             Object::from_iter([(key.to_owned(), Value::from(i64::from(value))), output])
         };
+        if let (Some(watcher), Ending::Exited(1..=64 | 66..=74 | 76..=125 | 128..) | Ending::Signalled(_)) =
+            (&self.watcher, &ending)
+            && log.tail().trim().lines().count() > 1
+        {
+            let name = process::name(&self.invocation.command, &self.invocation.directory);
+            let lines = log.tail().trim().lines().map(|line| format!("\n  {line}")).collect::<String>();
+            let _ = watcher.send(Event::Warning(format!("`{name}` failed; its output:{lines}")));
+        }
         // What could not even be killed may still write there.
         let is_over = !matches!(ending, Ending::TimedOut | Ending::Silent);
         let outcome = match ending {

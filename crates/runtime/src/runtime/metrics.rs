@@ -225,6 +225,8 @@ mod tests {
             reason: None,
             sent,
             took: Duration::from_millis(20),
+            attempt: 1,
+            retry_after: None,
         };
         let held_up = |id: &str| Event::HeldUp {
             id: id.to_owned(),

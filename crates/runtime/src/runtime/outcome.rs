@@ -126,6 +126,10 @@ pub enum Event {
         sent: usize,
         /// How long the service was at it.
         took: Duration,
+        /// How often the message has been delivered.
+        attempt: u32,
+        /// Pause before the next attempt, if there is one.
+        retry_after: Option<Duration>,
     },
     /// A message is held up through no fault of its own. It is settled, or abandoned, later.
     HeldUp {

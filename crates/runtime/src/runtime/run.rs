@@ -28,6 +28,14 @@ const PREFIX: &str = "run-";
 /// State of a run that has ended before all its messages were settled.
 pub const INTERRUPTED: &str = "interrupted";
 
+/// The variable by which programs of a run on this machine find its messages: the recipe ID.
+pub const RUN_VARIABLE: &str = "ZRECIPE_RUN";
+
+/// The namespace of a run.
+pub fn namespace(id: &str) -> String {
+    format!("{PREFIX}{id}")
+}
+
 /// All runs of a state directory.
 #[derive(Debug, Clone)]
 pub struct Runs {
@@ -135,7 +143,8 @@ pub struct Report {
     pub path: Vec<Value>,
     /// The service that dealt with it.
     pub service: String,
-    /// `done`, `failed`, `timed out`, `dead-lettered` or `checkpoint`.
+    /// `done`, `failed`, `timed out`, `dead-lettered`, `checkpoint`, or `retried` where the message waits for another
+    /// attempt.
     pub outcome: String,
     /// Why, where it did not go well.
     pub reason: Option<String>,
@@ -239,7 +248,7 @@ impl Runs {
     /// # Errors
     /// The broker, or the ID is taken.
     pub async fn begin(&self, plan: Plan) -> Result<Run, Error> {
-        let space = self.broker.namespace(&format!("{PREFIX}{}", plan.id));
+        let space = self.broker.namespace(&namespace(&plan.id));
         if space.description().await?.is_some() {
             return Err(Error::Exists(plan.id));
         }
@@ -264,7 +273,7 @@ impl Runs {
             (None, []) => return Err(Error::NoSuchRun(id.to_owned())),
             (None, _) => return Err(Error::Ambiguous(id.to_owned())),
         };
-        let space = self.broker.namespace(&format!("{PREFIX}{}", run.id));
+        let space = self.broker.namespace(&namespace(&run.id));
         let description = space.description().await?;
         let plan = description.as_ref().and_then(Plan::from_value);
         let plan = plan.ok_or_else(|| Error::Unreadable(run.id.clone()))?;
@@ -441,11 +450,11 @@ impl Run {
     /// The broker.
     pub async fn reports(&self) -> Result<Vec<Report>, Error> {
         let records = self.space.history().await?;
-        Ok(records
-            .iter()
-            .filter(|record| record.verdict != Conclusion::Retried)
-            .map(|record| self.report(record))
-            .collect())
+        // A retry counts as long as nothing came of the message later.
+        let counts = |(at, record): &(usize, &Record)| {
+            record.verdict != Conclusion::Retried || records[at + 1..].iter().all(|later| later.id != record.id)
+        };
+        Ok(records.iter().enumerate().filter(counts).map(|(_, record)| self.report(record)).collect())
     }
 
     /// Messages that are still on their way: queue, and step if they carry one.
@@ -475,14 +484,17 @@ impl Run {
         let said = detail.get("reason").and_then(Value::as_str).map(str::to_owned);
         let dropped = note.get("dropped").and_then(Value::as_array).unwrap_or_default();
         let dropped = dropped.iter().filter_map(|name| name.as_str().map(str::to_owned)).collect();
-        let dead = record.verdict == Conclusion::DeadLettered;
         Report {
             id: record.id.clone(),
             source: record.source.name().to_owned(),
             step: note.get("step").and_then(Value::as_i64),
             path: note.get("path").and_then(Value::as_array).unwrap_or_default().to_vec(),
             service: text("service").unwrap_or_else(|| "broker".to_owned()),
-            outcome: if dead { DEAD_LETTERED.to_owned() } else { text("outcome").unwrap_or_default() },
+            outcome: match record.verdict {
+                Conclusion::DeadLettered => DEAD_LETTERED.to_owned(),
+                Conclusion::Retried => "retried".to_owned(),
+                _ => text("outcome").unwrap_or_default(),
+            },
             reason: record.reason.clone().or(said),
             took: Duration::try_from_secs_f64(seconds("ended") - seconds("started")).unwrap_or_default(),
             at: record.at,

@@ -4,13 +4,17 @@ use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::Args;
-use super::output::{Output, inside};
+use super::allow::Suppressor;
+use super::baseline::Writing;
+use super::output::inside;
 use super::statistics::Statistics;
-use super::unusable;
-use crate::cli::files::replace;
+use super::{Args, baseline, unusable};
+use crate::cli::files::{replace, whereabouts};
+use crate::cli::target::Output;
+use crate::cli::terminal::{is_quiet, say_verbose};
 use crate::cli::{Error, Session, difference, file_report, print, say};
-use zrecipe_language::diagnostic::counted;
+use zrecipe_language::compile::Compilation;
+use zrecipe_language::diagnostic::{Diagnostic, Level, counted};
 use zrecipe_language::document::DocumentKind;
 use zrecipe_language::guard::guarded;
 use zrecipe_language::lint::{self, Levels};
@@ -19,7 +23,7 @@ use zrecipe_language::source::Source;
 use zrecipe_project::batch::Checked;
 use zrecipe_project::files::Input;
 use zrecipe_project::judge::Used;
-use zrecipe_project::known::{Known, Ledger};
+use zrecipe_project::known::{Found, Ledger};
 
 /// How many of a file's fixes that were not applied are named.
 const MAX_UNDONE: usize = 10;
@@ -35,10 +39,15 @@ pub(super) struct Outcome<'c> {
     root: Option<PathBuf>,
     output: Output,
     ledger: Ledger,
+    writing: Writing,
+    /// With `--add-allow`.
+    suppressor: Option<Suppressor>,
     statistics: Statistics,
     used: Used,
     /// Why the check is incomplete, beside files that cannot be read.
     unusable: Vec<Error>,
+    /// Whether the settings cannot be used, and nothing has said so yet: their file is checked itself.
+    is_unexplained: bool,
     unreadable: usize,
     unwritable: usize,
     skipped: usize,
@@ -55,16 +64,14 @@ impl<'c> Outcome<'c> {
         let aside = args.fixes() && !args.diff && inputs.iter().any(|input| input.path.is_none());
         let terminal = if aside { io::stderr().is_terminal() } else { io::stdout().is_terminal() };
         let style = session.style(args.output.is_none() && terminal);
-        let known = match (&args.write_baseline, &args.baseline, &session.settings.baseline) {
-            (Some(path), ..) => Known::beside(path),
-            (None, Some(path), _) | (None, None, Some(path)) => Known::read(path)?,
-            (None, None, None) => Known::default(),
-        };
         let output = match (&args.output, args.diff, aside) {
             (_, true, _) => Output::Nowhere,
             (None, false, true) => Output::Aside,
             (path, ..) => Output::open(path.as_deref())?,
         };
+        let (ledger, writing) = baseline::open(args, session)?;
+        let broken = session.settled().err().map(|(_, path)| path.to_owned());
+        let is_unexplained = broken.is_some() && unusable::is_checked(broken.as_slice(), inputs);
         let mut outcome = Self {
             args,
             session,
@@ -73,10 +80,13 @@ impl<'c> Outcome<'c> {
             format: chosen,
             root: super::output::root(chosen),
             output,
-            ledger: Ledger::new(known, args.write_baseline.is_some()),
+            ledger,
+            writing,
+            suppressor: args.add_allow.then(Suppressor::default),
             statistics: Statistics::default(),
             used: Used::default(),
             unusable: unusable::tell(session, inputs),
+            is_unexplained,
             unreadable: 0,
             unwritable: 0,
             skipped: 0,
@@ -89,9 +99,8 @@ impl<'c> Outcome<'c> {
 
     /// Takes a checked file: shows or writes its fixes, and reports its findings.
     pub(super) fn checked(&mut self, input: &Input, checked: &Checked) -> Result<(), Error> {
-        let is_named = |path: &PathBuf| self.session.kind_of(path).is_some();
-        if input.found && !checked.is_ours && !input.path.as_ref().is_some_and(is_named) {
-            self.skipped += 1;
+        if self.is_skipped(input, checked) {
+            self.skipped += usize::from(input.found);
             return Ok(());
         }
         if self.args.diff {
@@ -108,13 +117,38 @@ impl<'c> Outcome<'c> {
         self.fixes += checked.applied;
         self.changed += usize::from(checked.applied > 0);
         say_undone(checked);
-        let diagnostics = self.ledger.enter(&input.name, &checked.diagnostics);
+        if checked.kind == DocumentKind::Settings && has_error(&checked.diagnostics) {
+            self.is_unexplained = false;
+        }
+        let diagnostics = self.ledger.enter(&checked.found(&input.name));
         self.statistics.add(&diagnostics);
+        if let Some(suppressor) = &mut self.suppressor
+            && let Err(error) = suppressor.enter(input, checked, &diagnostics)
+        {
+            self.unwritable += 1;
+            say(&format!("error: {error}"));
+        }
         let renamed = self.root.as_deref().filter(|_| !diagnostics.is_empty());
         let renamed = renamed.and_then(|root| Some(checked.shown.under(inside(root, &input.name)?)));
         let (source, dropped) = (renamed.as_ref().unwrap_or(&checked.shown), checked.dropped);
         let is_recipe = checked.kind == DocumentKind::Recipe;
         self.write(&FileReport { source, diagnostics: &diagnostics, dropped, is_recipe })
+    }
+
+    /// Whether a file is left out because it belongs to another program. One that is named is mentioned.
+    fn is_skipped(&self, input: &Input, checked: &Checked) -> bool {
+        let is_said = |path: &PathBuf| self.session.kind_of(path).is_some();
+        let is_forced = self.args.kind.is_some() || input.path.as_ref().is_some_and(is_said);
+        if is_forced || if input.found { checked.is_ours } else { checked.is_meant } {
+            return false;
+        }
+        let line = || format!("skipped {}: it is not a recipe or configuration", input.name);
+        if input.found {
+            say_verbose(line);
+        } else {
+            say(&format!("{}; `--kind recipe` checks it all the same", line()));
+        }
+        true
     }
 
     /// Takes a file that cannot be read.
@@ -124,13 +158,17 @@ impl<'c> Outcome<'c> {
         // Nobody has named the file, so the report says that it was left out.
         if input.found {
             let source = Source::from_text(&input.name, "");
-            let diagnostics = self.ledger.enter(&input.name, &[lint::unreadable(error)]);
+            let found = [lint::unreadable(error)];
+            let found = Found { name: &input.name, diagnostics: &found, silenced: &[], dropped: 1 };
+            let diagnostics = self.ledger.enter(&found);
             let file = FileReport { source: &source, diagnostics: &diagnostics, dropped: 0, is_recipe: false };
             return self.write(&file);
         }
         say(&format!("error: {error}"));
         if self.session.library().is_ok_and(|library| library.names().contains(&input.name)) {
             say(&format!("  help: `{}` is the name of a recipe; `check` takes files", input.name));
+        } else if let Some(hint) = input.path.as_deref().and_then(whereabouts) {
+            say(&format!("  help: {hint}"));
         }
         Ok(())
     }
@@ -141,9 +179,22 @@ impl<'c> Outcome<'c> {
             return Ok(());
         }
         for compilation in self.session.compile_given(&self.args.parameters, &self.used, Some(levels))? {
-            let diagnostics = self.ledger.enter(compilation.source.name(), &compilation.diagnostics);
+            let Compilation { diagnostics, silenced, dropped, .. } = &compilation;
+            let name = compilation.source.name();
+            let diagnostics = self.ledger.enter(&Found { name, diagnostics, silenced, dropped: *dropped });
             self.statistics.add(&diagnostics);
             self.write(&FileReport { diagnostics: &diagnostics, ..file_report(&compilation) })?;
+        }
+        Ok(())
+    }
+
+    /// Says why the settings cannot be used, if no finding of their file does.
+    pub(super) fn settings(&mut self) -> Result<(), Error> {
+        if self.is_unexplained
+            && let Err((error, _)) = self.session.settled()
+        {
+            error.tell()?;
+            self.unusable.insert(0, Error::new("the settings could not be used"));
         }
         Ok(())
     }
@@ -161,11 +212,14 @@ impl<'c> Outcome<'c> {
     pub(super) fn end(mut self) -> Result<(), Error> {
         let (args, summary) = (self.args, *self.report.summary());
         // Without any recipe "nothing found" would be the wrong thing to say to people.
-        let is_closed = self.format.name == FORMATS[0].name && (summary.files == 0 || args.write_baseline.is_some());
-        if !is_closed {
+        let is_closed = summary.files == 0 || self.ledger.is_renewing || is_quiet();
+        if !(is_closed && self.format.name == FORMATS[0].name) {
             self.output.write(&self.report.end())?;
         }
         std::mem::replace(&mut self.output, Output::Nowhere).close()?;
+        if let Some(suppressor) = self.suppressor.take() {
+            suppressor.close(self.session)?;
+        }
         if args.statistics {
             self.statistics.lines().iter().for_each(|line| say(line));
         }
@@ -173,38 +227,22 @@ impl<'c> Outcome<'c> {
         if !args.diff && (args.output.is_some() || !self.format.has_summary) {
             say(&summary.to_string());
         }
+        if summary.files + self.unreadable == 0 && !args.diff {
+            say("no recipe or configuration found");
+        }
         match self.skipped {
             0 => {}
-            1 => say("passed over 1 file of another kind"),
-            more => say(&format!("passed over {more} files of other kinds")),
+            1 => say("skipped 1 other file"),
+            more => say(&format!("skipped {more} other files")),
         }
-        self.write_baseline()?;
-        match self.ledger.occurred {
-            0 => {}
-            1 => say("1 known finding is not shown"),
-            more => say(&format!("{more} known findings are not shown")),
-        }
-        match self.ledger.gone {
-            0 => {}
-            1 => say("1 known finding does not occur any more; `--write-baseline` forgets it"),
-            more => say(&format!("{more} known findings do not occur any more; `--write-baseline` forgets them")),
-        }
+        // Where something could not be read, findings may be missing.
+        let is_blind = self.unreadable > 0 || !self.unusable.is_empty();
+        baseline::close(std::mem::take(&mut self.ledger), &self.writing, args, is_blind)?;
         if self.fixes > 0 {
             let verb = if args.diff { "would fix" } else { "fixed" };
             say(&format!("{verb} {} in {}", counted(self.fixes, "finding"), counted(self.changed, "file")));
         }
         self.verdict(summary)
-    }
-
-    /// Writes the new baseline, unless something could not be read: then findings may be missing from it.
-    fn write_baseline(&self) -> Result<(), Error> {
-        let is_complete = self.unreadable == 0 && self.unusable.is_empty();
-        let Some(path) = self.args.write_baseline.as_ref().filter(|_| is_complete) else { return Ok(()) };
-        let mut file = Output::open(Some(path))?;
-        file.write(&self.ledger.written.to_text())?;
-        file.close()?;
-        say(&format!("wrote {} to {}", counted(self.ledger.written.count(), "finding"), path.display()));
-        Ok(())
     }
 
     fn verdict(self, summary: Summary) -> Result<(), Error> {
@@ -220,11 +258,12 @@ impl<'c> Outcome<'c> {
         if let Some(error) = self.unusable.into_iter().next() {
             return Err(error);
         }
-        if summary.files == 0 {
-            return Err(Error::new("there is no recipe or configuration in what was given"));
-        }
-        if failed == 0 { Ok(()) } else { Err(Error::findings()) }
+        if failed == 0 || self.args.exit_zero { Ok(()) } else { Err(Error::findings()) }
     }
+}
+
+fn has_error(findings: &[Diagnostic]) -> bool {
+    findings.iter().any(|finding| finding.level == Level::Error)
 }
 
 /// Writes a text where it came from; the inner error is why a file cannot be written.

@@ -49,7 +49,7 @@ pub(super) fn tell(session: &Session, inputs: &[Input]) -> Vec<Error> {
 }
 
 /// Whether a configuration is among the files that are checked: then what is wrong with it is found out anyway.
-fn is_checked(named: &[PathBuf], inputs: &[Input]) -> bool {
+pub(super) fn is_checked(named: &[PathBuf], inputs: &[Input]) -> bool {
     let named = named.iter().flat_map(|pattern| matching(pattern).unwrap_or_default());
     let named: HashSet<PathBuf> = named.filter_map(|path| regular::canonicalize(&path).ok()).collect();
     let is_named = |path: &Path| regular::canonicalize(path).is_ok_and(|path| named.contains(&path));

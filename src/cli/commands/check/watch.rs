@@ -7,14 +7,14 @@ use super::{Args, check_all};
 use crate::cli::watch::Changes;
 use crate::cli::{Error, Session, print, say};
 use zrecipe_project::batch::Memory;
-use zrecipe_project::files::{Stamp, gather};
+use zrecipe_project::files::Stamp;
 use zrecipe_project::library::matching;
 use zrecipe_project::settings;
 
 /// Checks again and again, each time only what has changed.
 pub(super) fn keep_checking(args: &Args, first: &Session) -> Result<(), Error> {
     if args.paths.iter().any(|path| path == "-") {
-        return Err(Error::new("standard input cannot be watched"));
+        return Err(Error::new("standard input cannot be watched").hint("name files or directories"));
     }
     let (mut memory, mut before) = (None, None);
     loop {
@@ -22,8 +22,7 @@ pub(super) fn keep_checking(args: &Args, first: &Session) -> Result<(), Error> {
         let changes = Changes::of(args.paths.iter().map(Path::new).chain(basis.iter().map(PathBuf::as_path)))?;
         // Everything is read after this, so that no change is missed.
         let basis: Vec<Stamp> = basis.iter().map(|path| Stamp::of(path)).collect();
-        let is_named = |path: &Path| first.kind_of(path).is_some();
-        let files = gather(&args.paths, &args.stdin_filename, is_named).unwrap_or_default();
+        let files = Session::new(first.common.clone()).and_then(|session| args.inputs(&session)).unwrap_or_default();
         let files: Vec<Stamp> = files.iter().filter_map(|file| file.path.as_deref()).map(Stamp::of).collect();
         let (same_basis, same_files) =
             before.as_ref().map_or((false, false), |before: &(Vec<_>, Vec<_>)| (before.0 == basis, before.1 == files));

@@ -148,10 +148,9 @@ fn recipes(args: &Args, session: &Session) -> Result<Vec<(PathBuf, Arc<Reading>)
     for place in places {
         let unreadable =
             |(path, reason): (PathBuf, String)| Error::new(format!("cannot read {}: {reason}", path.display()));
-        let files = if place.is_file() {
-            vec![place]
-        } else {
-            project::walk(&place, |_| false).complete().map_err(unreadable)?
+        let files = match place.is_file() {
+            true => vec![place],
+            false => project::walk(&place, &session.settings.selection, |_| false).complete().map_err(unreadable)?,
         };
         for file in files {
             let below = here.as_ref().and_then(|here| file.strip_prefix(here).ok()).or(file.strip_prefix("./").ok());

@@ -114,7 +114,7 @@ fn draft(queues: &[String], from: &[String], session: &Session) -> Result<Value,
         let mut all = Vec::new();
         for pattern in from {
             if std::path::Path::new(pattern).is_dir() {
-                let files = gather(std::slice::from_ref(pattern), "", |_| false).map_err(Error::new)?;
+                let files = gather(std::slice::from_ref(pattern), "", &session.settings.selection, |_| false)?;
                 all.extend(files.into_iter().filter_map(|file| Some(file.path?.to_string_lossy().into_owned())));
             } else if has_wildcard(pattern) {
                 let files = library::matching(std::path::Path::new(pattern))?;

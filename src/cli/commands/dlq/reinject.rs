@@ -12,6 +12,7 @@ use uuid::Uuid;
 use crate::cli::broker::queues::worn;
 use crate::cli::broker::{Environment, EnvironmentArgs};
 use crate::cli::executor::{GRACE, block_on_hurried, interrupted};
+use crate::cli::files::whereabouts;
 use crate::cli::letters::{expand, seconds};
 use crate::cli::{Error, Session, plain, print, say};
 use zrecipe_broker::message::Outgoing;
@@ -147,6 +148,9 @@ pub(super) fn send_back(args: &Reinject, session: &Session) -> Result<(), Error>
                 }
                 Err(reason) => {
                     say(&plain(&format!("error: {file}: {reason}")));
+                    if let Some(hint) = whereabouts(std::path::Path::new(&file)) {
+                        say(&format!("  help: {hint}"));
+                    }
                     result.push(("error".to_owned(), Value::from(reason)));
                 }
             }

@@ -47,7 +47,7 @@ fn open(environment: &Environment<'_>) -> Result<Arc<dyn Endpoint>, Fault> {
     Ok(Arc::new(match environment {
         Environment::Site(settings) => Options::of_site(settings)?,
         Environment::Url(url) => Options::from_url(url).map_err(Fault::Url)?,
-        Environment::Directory(_) => return Err(Fault::Incomplete("RabbitMQ is not in a directory".to_owned())),
+        Environment::Directory(..) => return Err(Fault::Incomplete("RabbitMQ is not in a directory".to_owned())),
     }))
 }
 
@@ -279,6 +279,10 @@ mod tests {
             assert_eq!(options.objection(&options.hosts[0]).is_some(), refused, "{url}");
         }
         let nobody = Options { login: Login::Certificate, ..Options::from_url("amqps://broker").expect("reads") };
-        assert!(nobody.objection(&nobody.hosts[0]).is_some_and(|failure| failure.cause == Cause::Denied(Denial::ClientCertificate)));
+        assert!(
+            nobody
+                .objection(&nobody.hosts[0])
+                .is_some_and(|failure| failure.cause == Cause::Denied(Denial::ClientCertificate))
+        );
     }
 }

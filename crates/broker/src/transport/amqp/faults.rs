@@ -5,10 +5,10 @@
 
 use std::io;
 
-use lapin::ErrorKind;
-use lapin::protocol::{AMQPErrorKind, AMQPHardError, AMQPSoftError};
 use crate::failure::{Denial, Failure, Outage};
 use crate::trust::distrust;
+use lapin::ErrorKind;
+use lapin::protocol::{AMQPErrorKind, AMQPHardError, AMQPSoftError};
 
 /// Why a connection was not made.
 pub(super) fn refused(error: &lapin::Error) -> Failure {

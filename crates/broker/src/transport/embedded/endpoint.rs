@@ -45,15 +45,15 @@ pub const DATABASE: &str = "zrecipe.db";
 /// The namespace that stands for a facility's broker.
 const NAMESPACE: &str = "zocalo";
 
-/// The broker of a state directory.
-struct Directory(PathBuf);
+/// The broker of a state directory, and the namespace.
+struct Directory(PathBuf, String);
 
 fn open(environment: &Environment<'_>) -> Result<Arc<dyn Endpoint>, Fault> {
-    let path = match environment {
-        Environment::Directory(path) => path.to_path_buf(),
+    let (path, namespace) = match environment {
+        Environment::Directory(path, namespace) => (path.to_path_buf(), namespace.unwrap_or(NAMESPACE)),
         Environment::Url(url) => match url.split_once(':') {
             Some((_, path)) if !path.trim_start_matches('/').is_empty() => {
-                PathBuf::from(path.strip_prefix("//").unwrap_or(path))
+                (PathBuf::from(path.strip_prefix("//").unwrap_or(path)), NAMESPACE)
             }
             _ => return Err(Fault::Url("the address has no path: `embedded:///path/of/directory`".to_owned())),
         },
@@ -61,7 +61,7 @@ fn open(environment: &Environment<'_>) -> Result<Arc<dyn Endpoint>, Fault> {
             return Err(Fault::Incomplete(format!("plugin `{}` names no directory", settings.plugin)));
         }
     };
-    Ok(Arc::new(Directory(path)))
+    Ok(Arc::new(Directory(path, namespace.to_owned())))
 }
 
 #[async_trait]
@@ -75,7 +75,7 @@ impl Endpoint for Directory {
     }
 
     fn namespace(&self) -> &str {
-        NAMESPACE
+        &self.1
     }
 
     fn directory(&self) -> Option<&Path> {
@@ -84,7 +84,7 @@ impl Endpoint for Directory {
 
     async fn connect(&self, _who: &str) -> Result<Arc<dyn Transport>, Error> {
         let broker = Broker::open(&self.0.join(DATABASE), Options::default()).await?;
-        Ok(Arc::new(broker.namespace(NAMESPACE)))
+        Ok(Arc::new(broker.namespace(&self.1)))
     }
 
     async fn connect_to_read(&self, who: &str) -> Result<(Arc<dyn Transport>, Option<Error>), Error> {
@@ -93,7 +93,7 @@ impl Endpoint for Directory {
             Err(error) => error,
         };
         match Broker::open_to_read(&self.0.join(DATABASE)).await {
-            Ok(broker) => Ok((Arc::new(broker.namespace(NAMESPACE)), Some(error))),
+            Ok(broker) => Ok((Arc::new(broker.namespace(&self.1)), Some(error))),
             Err(_) => Err(error),
         }
     }

@@ -147,7 +147,7 @@ fn open(environment: &Environment<'_>) -> Result<Arc<dyn Endpoint>, Fault> {
     Ok(Arc::new(match environment {
         Environment::Site(settings) => Options::of_site(settings)?,
         Environment::Url(url) => Options::from_url(url).map_err(Fault::Url)?,
-        Environment::Directory(_) => return Err(Fault::Incomplete("ActiveMQ is not in a directory".to_owned())),
+        Environment::Directory(..) => return Err(Fault::Incomplete("ActiveMQ is not in a directory".to_owned())),
     }))
 }
 

@@ -217,7 +217,9 @@ impl Copy<'_> {
         let mut frame = Frame::new("SEND").with(DESTINATION, address(prefix, self.destination));
         frame.headers.push(("persistent".to_owned(), "true".to_owned()));
         let dropped = |name: &str| {
-            (is_reserved(name) && !name.starts_with(OWN_PREFIX) && name != JSON) && name != ID && !PROPERTIES.contains(&name)
+            (is_reserved(name) && !name.starts_with(OWN_PREFIX) && name != JSON)
+                && name != ID
+                && !PROPERTIES.contains(&name)
         };
         let kept = self.frame.headers.iter().filter(|(name, _)| !dropped(name));
         frame.headers.extend(kept.cloned());

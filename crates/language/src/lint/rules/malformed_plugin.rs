@@ -102,7 +102,7 @@ fn written_here(cx: &Context<'_>, sink: &mut Sink) {
 fn helped(found: Diagnostic, help: Option<String>) -> Diagnostic {
     match help {
         Some(help) => found.help(help).refused(),
-        None => found.refused(),
+        None => found.help("`zrecipe schema site` describes the settings of all plugins").refused(),
     }
 }
 

@@ -65,11 +65,20 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
             {
                 continue;
             }
+            let at = error.span.start;
             let diagnostic = RULE.at(node.text_span(error.span), error.reason).refused();
             sink.report(if undefined {
                 diagnostic.help("give the parameter, or write `{{` and `}}` for braces that are text")
             } else {
-                diagnostic.help("change the placeholder, or the value of the parameter")
+                let fields = template.fields();
+                let field = fields.iter().find(|field| field.span.start <= at && at <= field.span.end);
+                let given = field.and_then(|field| Some((field, parameters.get(&field.name)?.as_str()?)));
+                match given.map(|(field, text)| cx.option_for(&field.name, Some(text))) {
+                    Some(option) if option.contains("-json") => {
+                        diagnostic.help(format!("`--param` passes text; pass another type with {option}"))
+                    }
+                    _ => diagnostic.help("change the placeholder, or the value of the parameter"),
+                }
             });
         }
     }

@@ -53,7 +53,7 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
                 None if site.environment_names().contains(&&**name) => {
                     found.help("that is an environment, and environments hold blocks only")
                 }
-                None => found,
+                None => found.help(format!("add a block `{name}` with a `plugin`, or remove the name")),
             });
         }
     }

@@ -60,7 +60,7 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
                 Some(meant) => diagnostic.help(format!("did you mean `{meant}`?")),
                 // What the request brings is not known.
                 None if cx.parameters.is_none() => continue,
-                None => diagnostic.help(format!("give it: `--param {}=…`", field.name)),
+                None => diagnostic.help(format!("give it: {}", cx.option_for(&field.name, None))),
             });
         }
     }

@@ -63,6 +63,10 @@ pub struct Runner {
     prefetch: u16,
     roots: Roots,
     running: Running,
+    /// Variables that commands find beside those of the settings.
+    variables: Vec<(&'static str, String)>,
+    /// Whether a directory that cannot be created is an error of the step: the user is there to correct it.
+    is_local: bool,
 }
 
 /// The signal for a process that has used up its processor time, and that for one that writes too large a file.
@@ -77,7 +81,7 @@ fn make(surroundings: &Surroundings<'_>) -> Result<Arc<dyn Service>, Why> {
     Ok(Arc::new(match surroundings.scope {
         Scope::Run => {
             let prefetch = u16::try_from(surroundings.places).unwrap_or(u16::MAX);
-            Runner::new(journal, directory, prefetch).with_settings(running)
+            Runner::new(journal, directory, prefetch).with_settings(running).local(surroundings.variables.clone())
         }
         Scope::Site => Runner::new(journal, directory, 1).with_settings(running).secluded(),
     }))
@@ -87,7 +91,8 @@ impl Runner {
     /// A runner that keeps its journal in `journal`, resolves directories against `base`, and takes `prefetch` steps
     /// at a time.
     pub fn new(journal: Journal, base: PathBuf, prefetch: u16) -> Self {
-        Self { journal, base, prefetch, roots: Roots::default(), running: Running::default() }
+        let (roots, running, variables) = (Roots::default(), Running::default(), Vec::new());
+        Self { journal, base, prefetch, roots, running, variables, is_local: false }
     }
 
     /// Runs commands as these settings want it.
@@ -96,6 +101,30 @@ impl Runner {
         self.running = running.clone();
         self.roots = Roots::new(running.roots.clone());
         self
+    }
+
+    /// Works for one run of the user, whose commands find these variables.
+    #[must_use]
+    pub fn local(mut self, variables: Vec<(&'static str, String)>) -> Self {
+        (self.variables, self.is_local) = (variables, true);
+        self
+    }
+
+    /// The directory of a step, created if needed.
+    fn directory(&self, path: &Path) -> Result<PathBuf, Fault> {
+        use std::io::ErrorKind as E;
+        self.roots.directory(path).map_err(|error| match &error {
+            roots::Error::Unusable { source, .. }
+                if self.is_local
+                    && matches!(
+                        source.kind(),
+                        E::NotFound | E::PermissionDenied | E::NotADirectory | E::ReadOnlyFilesystem
+                    ) =>
+            {
+                Fault::Step(format!("cannot use `workingdir`: {error}; use a directory that can be created"))
+            }
+            _ => Fault::from(error),
+        })
     }
 
     /// Gives commands the environment of a login, not all of ours, unless the settings say which.
@@ -107,7 +136,7 @@ impl Runner {
 
     /// Runs the commands unless the journal says that they have run, and appends their output unless that is done.
     async fn carry_out(&self, order: &Order, envelope: &Envelope, entry: &Entry) -> Result<Value, Fault> {
-        let directory = self.roots.directory(&order.directory)?;
+        let directory = self.directory(&order.directory)?;
         let result = match entry.result()? {
             Some(result) => result,
             None => {
@@ -136,6 +165,7 @@ impl Runner {
         output: fs::File,
         entry: &Entry,
     ) -> std::io::Result<Value> {
+        let variables: Vec<(&str, String)> = self.variables.clone();
         for command in &order.commands {
             let arguments = order.fill(command, pointer);
             let program = Program {
@@ -143,7 +173,7 @@ impl Runner {
                 directory,
                 input: None,
                 environment: self.running.environment.as_deref(),
-                variables: &[],
+                variables: &variables,
                 output: output.try_clone()?,
                 errors: None,
                 limit: order.limit,

@@ -76,8 +76,7 @@ pub(in crate::transport::embedded) fn accounts(connection: &Connection) -> rusql
     drop(rows);
     if !absent.is_empty() {
         // Earlier versions settle without a word in the books.
-        let mut statement =
-            connection.prepare_cached("SELECT namespace, id, source FROM history WHERE verdict = ?")?;
+        let mut statement = connection.prepare_cached("SELECT namespace, id, source FROM history WHERE verdict = ?")?;
         let mut rows = statement.query([Conclusion::Accepted.as_str()])?;
         while let Some(row) = rows.next()? {
             if is_dead_letter_queue(row.get_ref(2)?.as_str()?) {

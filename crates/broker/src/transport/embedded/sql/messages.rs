@@ -208,12 +208,7 @@ impl Ledger {
 
     /// Puts a held message back to its place in its queue. With `counted` the delivery counts, and once there were more such
     /// returns than the limit the message dies of it for this reason; without, the delivery has not happened.
-    pub(super) fn give_back(
-        &mut self,
-        held: &Held,
-        due: i64,
-        counted: Option<(Return, &Reason)>,
-    ) -> Result<(), Error> {
+    pub(super) fn give_back(&mut self, held: &Held, due: i64, counted: Option<(Return, &Reason)>) -> Result<(), Error> {
         let (deliveries, retries) = match &counted {
             None => (held.deliveries - 1, held.retries),
             Some((Return::Died, _)) => (held.deliveries, held.retries),
