@@ -60,7 +60,7 @@ pub use checks::file_report;
 pub use error::Error;
 pub use output::{difference, difference_of_values, print};
 pub use session::Session;
-pub use terminal::{plain, plain_lines, say};
+pub use terminal::{plain, plain_lines, say, say_error};
 
 /// Compiler, linter and runtime for Zocalo recipes.
 ///
@@ -82,7 +82,7 @@ fn tell_panic(panic: &std::panic::PanicHookInfo<'_>) {
         place.into_iter().for_each(guard::note);
     } else {
         let place = place.map_or_else(String::new, |place| format!(" ({place})"));
-        say(&format!("error: zrecipe itself has a fault{place}; please report it"));
+        say_error(&format!("error: zrecipe itself has a fault{place}; please report it"));
     }
 }
 

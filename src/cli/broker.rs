@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use crate::cli::error::Error;
 use crate::cli::outages::Outages;
 use crate::cli::session::Session;
-use crate::cli::terminal::say;
+use crate::cli::terminal::{say, say_error};
 use zrecipe_broker::books::Clerk;
 use zrecipe_broker::transport::{self, Capabilities, Endpoint, Transport};
 use zrecipe_language::site::{Plugins, Site};
@@ -98,7 +98,7 @@ impl Session {
         for path in connection::exposed(site, environments)? {
             let path = path.display();
             say(&format!("warning: everyone on this machine can read the password or the key in {path}"));
-            say(&format!("  help: `chmod o-r {path}`"));
+            say_error(&format!("  help: `chmod o-r {path}`"));
         }
         Ok(endpoint)
     }

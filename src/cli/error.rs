@@ -4,7 +4,7 @@ use std::io;
 use std::process::ExitCode;
 
 use super::files::whereabouts;
-use super::terminal::say;
+use super::terminal::say_error;
 use zrecipe_language::site::{Fault, Site};
 use zrecipe_project::files;
 use zrecipe_project::known;
@@ -77,8 +77,8 @@ impl Error {
             Kind::ClosedPipe => Err(self),
             Kind::Findings | Kind::Exit(_) => Ok(()),
             Kind::Failed(message) => {
-                say(&format!("error: {message}"));
-                self.hints.iter().for_each(|hint| say(&format!("  help: {hint}")));
+                say_error(&format!("error: {message}"));
+                self.hints.iter().for_each(|hint| say_error(&format!("  help: {hint}")));
                 Ok(())
             }
         }

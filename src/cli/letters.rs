@@ -12,7 +12,7 @@ use tokio::time::sleep;
 use super::broker::queues::worn;
 use super::broker::{Environment, EnvironmentArgs};
 use super::executor::{block_on_politely, side_by_side};
-use super::{Error, Session, plain, plain_lines, say};
+use super::{Error, Session, plain, plain_lines, say, say_error};
 use zrecipe_broker::message::bounds::REPUBLISH_AFTER;
 use zrecipe_broker::message::{dead_letter_queue, is_dead_letter_queue};
 use zrecipe_broker::transport::{Error as TransportError, Transport, Waiting};
@@ -86,7 +86,7 @@ impl LookArgs {
                         Ok(Some(pile)) => found.add(heap, pile),
                         Ok(None) => {}
                         Err(error) if is_all && !*over.borrow() => {
-                            say(&format!("error: cannot read {}: {}", heap.queue, error.message()));
+                            say_error(&format!("error: cannot read {}: {}", heap.queue, error.message()));
                             found.unread += 1;
                         }
                         Err(error) => return Err(error),

@@ -35,12 +35,15 @@ pub fn say_verbose(lines: impl FnOnce() -> String) {
     }
 }
 
-/// Writes lines for people to standard error, with `-q` only errors; if nobody reads them, so be it.
+/// Writes lines for people to standard error, except with `-q`; if nobody reads them, so be it.
 pub fn say(lines: &str) {
-    let is_error = lines.starts_with("error") || lines.starts_with("  help: ");
-    if is_quiet() && !is_error {
-        return;
+    if !is_quiet() {
+        say_error(lines);
     }
+}
+
+/// Writes an error, or what to do about it, to standard error, with `-q` too.
+pub fn say_error(lines: &str) {
     let _ = writeln!(io::stderr().lock(), "{}", plain_lines(&without_codes(lines)));
 }
 

@@ -367,7 +367,7 @@ async fn a_run_tells_at_once_that_a_worker_cannot_be_started() {
     let reason = "worker `mine.py` ended with exit status 1: RuntimeError: no licence";
     run.says(&format!("warning: {reason}; it said:"));
     run.says("services/mine.py\", line 2, in begin");
-    run.says("retry in ");
+    run.says("next attempt in ");
     run.says(&format!("step 1 was dead-lettered: {reason}"));
     run.ends(1);
     // A service of a site waits longer: what is missing may come back, and its messages are kept until then.

@@ -56,7 +56,7 @@ fn short_options() -> Vec<(String, char, String)> {
 fn a_letter_means_one_thing() {
     let meanings: BTreeMap<char, &[&str]> = MEANINGS.into_iter().collect();
     let found = short_options();
-    let is_exception = |name: &str, letter: char, long: &str| EXCEPTIONS.iter().any(|one| *one == (name, letter, long));
+    let is_exception = |name: &str, letter: char, long: &str| EXCEPTIONS.contains(&(name, letter, long));
     let wrong: Vec<_> = found
         .iter()
         .filter(|(name, letter, long)| {

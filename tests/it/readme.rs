@@ -98,7 +98,7 @@ fn every_block_of_the_readme_does_what_it_shows() {
 #[test]
 fn the_picture_is_what_the_program_draws() {
     let path = root().join("docs/pictures/failures.svg");
-    let drawn = shell(&root(), "zrecipe graph failures --format svg");
+    let drawn = shell(root(), "zrecipe graph failures --format svg");
     if std::env::var_os("UPDATE_DOCS").is_some() {
         std::fs::write(&path, &drawn).expect("can be written");
     }

@@ -67,7 +67,7 @@ const DOCUMENTS: &[(&str, &str, &str)] = &[
     ),
     (
         "names.yml",
-        "a: {plugin: x, pasword: CANARY, passwrod: CANARY, passcode: CANARY, pwd: CANARY, rabbit_pass: CANARY, x: 012}\n",
+        "version: 1\na: {plugin: x, pasword: CANARY, passwrod: CANARY, passcode: CANARY, pwd: CANARY, rabbit_pass: CANARY, x: 012}\n",
         "012",
     ),
     (

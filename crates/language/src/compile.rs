@@ -201,12 +201,12 @@ fn judge(reading: Arc<Reading>, options: Options<'_>) -> Compilation {
             diagnostic.level = levels.level_of(diagnostic).unwrap_or(diagnostic.level);
         }
     }
-    for diagnostic in &mut diagnostics {
-        diagnostic.path = identity::place(recipe, diagnostic.primary.span);
-    }
     let mut shown = Arc::clone(source);
     if !(diagnostics.is_empty() && silenced.is_empty()) {
         let secrets = secret::find(tree);
+        for diagnostic in &mut diagnostics {
+            diagnostic.path = identity::place(recipe, diagnostic.primary.span, &secrets);
+        }
         if !secrets.is_empty() {
             shown = Arc::new(secret::masked(source, &secrets));
             secret::scrub(diagnostics.iter_mut().chain(&mut silenced), tree, &secrets);

@@ -10,6 +10,9 @@ use crate::site::{Files, Site};
 use crate::syntax::{NodeRef, Notation, Tree};
 use crate::topology::{self, Topology, users};
 
+/// Name of the settings file.
+pub const SETTINGS_FILE: &str = "zrecipe.toml";
+
 /// What a file is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DocumentKind {

@@ -2,6 +2,7 @@
 //! changes and when steps get other numbers.
 
 use crate::recipe::Recipe;
+use crate::secret;
 use crate::source::Span;
 use crate::syntax::{Kind, NodeRef};
 
@@ -37,8 +38,8 @@ pub fn without_numbers(message: &str) -> String {
 }
 
 /// The keys that lead to a place, separated by `/`. A step is named by its destination, not by its number, and items
-/// of arrays are not counted.
-pub fn place(recipe: &Recipe, span: Span) -> String {
+/// of arrays are not counted, and a key that is one of the `secrets` is masked.
+pub fn place(recipe: &Recipe, span: Span, secrets: &[Span]) -> String {
     let mut path = String::new();
     let mut node = recipe.tree().root();
     loop {
@@ -52,6 +53,7 @@ pub fn place(recipe: &Recipe, span: Span) -> String {
                 let Some(member) = node.members().find(holds) else { return path };
                 match destination(recipe, member.key) {
                     Some(name) => path.push_str(&name),
+                    None if secret::covers(secrets, member.key.span()) => path.push_str(secret::MASK),
                     None => path.push_str(&member.key.text()),
                 }
                 if span.start < member.value.span().start {
@@ -80,7 +82,7 @@ fn destination(recipe: &Recipe, key: NodeRef<'_>) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::compile::alone;
+    use crate::lower::lower;
     use crate::source::Source;
 
     #[test]
@@ -99,9 +101,10 @@ mod tests {
     #[test]
     fn a_place_is_the_same_under_other_step_numbers_and_layouts() {
         let place_of = |text: &str| {
-            let compilation = alone(std::sync::Arc::new(Source::from_text("r.json", text)), None);
+            let source = std::sync::Arc::new(Source::from_text("r.json", text));
+            let recipe = lower(std::sync::Arc::new(crate::syntax::parse(source)));
             let at = text.find("BAD").expect("has the mark") as u32;
-            place(&compilation.recipe, Span { start: at, end: at + 3 })
+            place(&recipe, Span { start: at, end: at + 3 }, &[])
         };
         let before = place_of(r#"{"1":{"queue":"a","parameters":{"x":[1,"BAD"]}},"start":[[1,[]]]}"#);
         let after = place_of(

@@ -23,7 +23,7 @@ const ALLOW: &str = "allow(";
 const NEARLY: [&str; 4] = ["allow", "ignore", "disable", "suppress"];
 
 /// Name of the settings file.
-pub const FILE_NAME: &str = "zrecipe.toml";
+pub use crate::document::SETTINGS_FILE as FILE_NAME;
 
 /// A suppression from the settings.
 #[derive(Debug, Clone, PartialEq, Eq)]

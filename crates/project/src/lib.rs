@@ -9,6 +9,7 @@
 //! | [`platform`] | what differs between operating systems: identities of files, permissions, processes |
 //! | [`regular`] | the reader of files: regular files only, within a time limit |
 //! | [`durable`] | the writer of files: whole or not at all, and safe |
+//! | [`paths`] | paths as text: absolute, without `.` and `..` |
 //! | [`pattern`] | patterns with wildcards |
 //! | [`python`] | services and wrappers in Python source: facts for contracts |
 //! | [`selection`] | files of directories to read: `include` and `exclude` |
@@ -31,6 +32,7 @@ pub mod files;
 pub mod judge;
 pub mod known;
 pub mod library;
+pub mod paths;
 pub mod pattern;
 pub mod platform;
 pub mod project;

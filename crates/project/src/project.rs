@@ -12,6 +12,7 @@ pub use ours::{is_damaged, is_meant, is_ours, is_reported};
 
 use crate::known::{self, Known};
 use crate::library::{self, Disk, Library};
+use crate::paths::plain;
 use crate::regular;
 use crate::selection::Selection;
 use crate::settings::{self, Settings};
@@ -411,7 +412,7 @@ impl Files for Open {
         if self.within.as_ref().is_some_and(|within| path.starts_with('~') || !is_within(&whole, within)) {
             return Look::Unknown;
         }
-        match (self.disk.look(from, path), self.unsaved.get(&settings::plain(&whole))) {
+        match (self.disk.look(from, path), self.unsaved.get(&plain(&whole))) {
             (Look::File { tree, public }, Some(text)) => {
                 // While somebody writes it, the last one that can be used counts.
                 let unsaved = yaml::parse(Arc::clone(text));

@@ -7,8 +7,8 @@ use std::io::{self, BufRead, BufReader, Read, Write as _};
 use std::path::{Component, Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use crate::paths::plain;
 use crate::platform::path_from_bytes;
-use crate::settings::plain;
 
 /// The files of a revision that can matter.
 pub struct Checkout {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
 
-use crate::settings::plain;
+use crate::paths::plain;
 
 /// Files of directories to read.
 #[derive(Debug, Clone, Default)]

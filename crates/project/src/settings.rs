@@ -6,11 +6,12 @@
 //!
 //! The file is searched for in the working directory and its parents; the command line comes before it.
 
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use toml::Spanned;
 
+use crate::paths::plain;
 use crate::pattern::Pattern;
 use crate::selection::Selection;
 use zrecipe_language::compile;
@@ -322,20 +323,6 @@ impl Settings {
         let suppressions = self.suppressions.iter().filter(|(glob, _)| glob.is_match(&path));
         (levels, suppressions.map(|(_, pointed)| pointed.clone()).collect())
     }
-}
-
-/// An absolute path without `..`, links not followed.
-pub fn plain(path: &Path) -> PathBuf {
-    let mut plain = PathBuf::new();
-    for part in std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).components() {
-        match part {
-            Component::ParentDir => {
-                plain.pop();
-            }
-            part => plain.push(part),
-        }
-    }
-    plain
 }
 
 fn selection(include: &[Spanned<String>], exclude: &[Spanned<String>], base: &Path) -> Result<Selection, Problem> {

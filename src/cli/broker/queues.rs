@@ -2,7 +2,7 @@
 
 use super::Environment;
 use crate::cli::error::Error;
-use crate::cli::terminal::say;
+use crate::cli::terminal::{say, say_error};
 use zrecipe_broker::transport::{QueueInfo, Stored};
 use zrecipe_language::lint::nearest;
 use zrecipe_runtime::ops::apis::{self, Api};
@@ -46,7 +46,7 @@ impl Environment {
             Ok(queues) => Ok(Some(queues)),
             Err(error) => {
                 say(&format!("warning: {}; each named queue is queried by itself", error.message()));
-                error.hints().iter().for_each(|hint| say(&format!("  help: {hint}")));
+                error.hints().iter().for_each(|hint| say_error(&format!("  help: {hint}")));
                 Ok(None)
             }
         }

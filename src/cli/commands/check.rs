@@ -21,8 +21,8 @@ use zrecipe_language::report::FORMATS;
 use zrecipe_project::batch::{Batch, Memory};
 use zrecipe_project::files::{Input, gather};
 use zrecipe_project::judge::CheckOptions;
+use zrecipe_project::paths::plain;
 use zrecipe_project::selection::Selection;
-use zrecipe_project::settings::plain;
 
 /// Check recipes and configurations: every problem at once, at its place, with a way out
 ///

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::cli::broker::EnvironmentArgs;
 use crate::cli::broker::queues::worn;
 use crate::cli::executor::block_on_politely;
-use crate::cli::{Error, Session, plain, print, say};
+use crate::cli::{Error, Session, plain, print, say, say_error};
 use zrecipe_broker::message::bounds::REPUBLISH_AFTER;
 use zrecipe_broker::transport::Transport;
 use zrecipe_language::value::Value;
@@ -92,7 +92,7 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
                     }
                     Move::Stays(reason) => {
                         stayed += 1;
-                        say(&plain(&format!("error: {id} stays: {reason}")));
+                        say_error(&plain(&format!("error: {id} stays: {reason}")));
                         ("error", reason.clone())
                     }
                 };

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::cli::files::{replace, whereabouts};
-use crate::cli::{Error, Session, difference, print, say};
+use crate::cli::{Error, Session, difference, print, say, say_error};
 use zrecipe_language::compile::{Compilation, alone, structure};
 use zrecipe_language::diagnostic::counted;
 use zrecipe_language::format::{Layout, Reason, format, renumber};
@@ -70,17 +70,17 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
                     let mistake = compilation.tree.mistakes().next().filter(|_| reason == Reason::SyntaxErrors);
                     let source = &compilation.source;
                     let place = mistake.map_or(input.name.clone(), |mistake| source.place(mistake.span.start));
-                    say(&format!("error: cannot format {place}: {reason}"));
+                    say_error(&format!("error: cannot format {place}: {reason}"));
                     if mistake.is_some() {
-                        say(&format!("  help: `zrecipe check {}` shows what is wrong", input.name));
+                        say_error(&format!("  help: `zrecipe check {}` shows what is wrong", input.name));
                     }
                     return Ok(());
                 }
                 Err(error) => {
                     failed += 1;
-                    say(&format!("error: {error}"));
+                    say_error(&format!("error: {error}"));
                     if let Some(hint) = input.path.as_deref().and_then(whereabouts) {
-                        say(&format!("  help: {hint}"));
+                        say_error(&format!("  help: {hint}"));
                     }
                     return Ok(());
                 }
@@ -99,7 +99,7 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
                 Some(path) if changes => {
                     if let Err(error) = replace(path, before.text(), &text) {
                         failed += 1;
-                        say(&format!("error: {error}"));
+                        say_error(&format!("error: {error}"));
                         return Ok(());
                     }
                 }

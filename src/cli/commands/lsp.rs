@@ -1,6 +1,6 @@
 //! `zrecipe lsp`: the language server.
 
-use crate::cli::{Error, Session, say};
+use crate::cli::{Error, Session, say_error};
 use crate::lsp::{End, serve_stdio};
 
 /// Serve an editor over standard input and output (Language Server Protocol)
@@ -24,7 +24,7 @@ pub fn run(_args: &Args, session: &Session) -> Result<(), Error> {
         End::Orderly => Ok(()),
         End::Abrupt | End::Orphaned => Err(Error::findings()),
         End::Unreadable(why) => {
-            say(&format!("error: {why}"));
+            say_error(&format!("error: {why}"));
             Err(Error::findings())
         }
     }

@@ -7,7 +7,7 @@ use crate::cli::executor::block_on;
 use crate::cli::outages::Outages;
 use crate::cli::submit::{Target, connect, look, refusal};
 use crate::cli::terminal::is_verbose;
-use crate::cli::{Error, Session, say};
+use crate::cli::{Error, Session, say, say_error};
 use zrecipe_broker::message::headers::REQUEST_HOST;
 use zrecipe_broker::transport::{self, Endpoint};
 use zrecipe_language::diagnostic::counted;
@@ -51,7 +51,7 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
         let endpoint = target.broker()?;
         faults.extend(block_on(send(args, &*endpoint, files))?);
     }
-    faults.iter().for_each(|fault| say(&format!("error: {fault}")));
+    faults.iter().for_each(|fault| say_error(&format!("error: {fault}")));
     if faults.is_empty() { Ok(()) } else { Err(Error::findings()) }
 }
 

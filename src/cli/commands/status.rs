@@ -8,7 +8,7 @@ use crate::cli::broker::EnvironmentArgs;
 use crate::cli::executor::block_on;
 use crate::cli::overview::{Counts, Problem, json, subscription, tables};
 use crate::cli::table::align;
-use crate::cli::{Error, Session, print, say};
+use crate::cli::{Error, Session, print, say, say_error};
 use zrecipe_broker::transport::{Settlement, Transport, Verdict};
 use zrecipe_runtime::ops::services::Services;
 
@@ -63,8 +63,8 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
         Ok((services.map(|services| services.list()), counts))
     })?;
     for problem in &counts.problems {
-        say(&format!("error: {}", problem.text));
-        problem.help.iter().for_each(|help| say(&format!("  help: {help}")));
+        say_error(&format!("error: {}", problem.text));
+        problem.help.iter().for_each(|help| say_error(&format!("  help: {help}")));
     }
     // Whoever asks what is wrong must not take what nobody knows for nothing.
     let ended = if counts.problems.is_empty() { Ok(()) } else { Err(Error::exit(2)) };

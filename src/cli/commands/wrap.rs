@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use crate::cli::bridged;
 use crate::cli::broker::{Environment, EnvironmentArgs};
 use crate::cli::executor::block_on;
-use crate::cli::{Error, Session, say};
+use crate::cli::{Error, Session, say, say_error};
 use zrecipe_broker::message::Envelope;
 use zrecipe_broker::transport::{self, Transport};
 use zrecipe_language::value::Value;
@@ -203,7 +203,7 @@ async fn wrap(
     } else {
         let reason = refusal.unwrap_or_else(|| "the broker stayed away".to_owned());
         say(&format!("warning: {reason}; reports wait in {}", directory.display()));
-        say("  help: `zrecipe wrap --reap` sends them");
+        say_error("  help: `zrecipe wrap --reap` sends them");
     }
     Ok(ended?.code())
 }

@@ -108,7 +108,7 @@ fn hovers_say_what_keys_are_for() {
             "have their settings in common",
         ),
         ("zrecipe.toml", "base$0line = \"x.json\"\n", "findings that are known already"),
-        ("zrecipe.toml", "[dispatcher]\ntime-$0limit = 3\n", "The seconds that each program may take"),
+        ("zrecipe.toml", "[dispatcher]\ntime-$0limit = 3\n", "Seconds that each program may take"),
     ]
     .into_iter()
     .enumerate()

@@ -2,6 +2,7 @@
 //! a common name is no evidence: its value must have the form, or a second key must belong to the same kind.
 
 use super::DocumentKind;
+use crate::diagnostic::nearest;
 use crate::syntax::{Kind, NodeRef, Notation, Tree};
 
 /// The kind that the content of a document shows; none if it may as well belong to another program.
@@ -12,7 +13,8 @@ pub fn detect(tree: &Tree) -> Option<DocumentKind> {
         Notation::Ini => return tree.source().text().contains("[rabbitmq]").then_some(DocumentKind::Users),
         Notation::Json | Notation::Yaml => {}
     }
-    let kinds: [(DocumentKind, fn(NodeRef<'_>) -> bool); 6] = [
+    type Shows = fn(NodeRef<'_>) -> bool;
+    let kinds: [(DocumentKind, Shows); 6] = [
         (DocumentKind::Contract, is_contract),
         (DocumentKind::Recipe, is_recipe),
         (DocumentKind::Site, is_site),
@@ -111,15 +113,20 @@ fn is_site(root: NodeRef<'_>) -> bool {
     let mut known = environments.members().filter(|member| is_environment(member.value));
     is_first && (includes || known.next().is_some() || environments.is_empty())
         // Without a version, an environment must name a block of this file.
-        || environments.members().any(|member| {
-            member.value.kind() == Kind::Array
-                && member.value.items().any(|name| root.get(&name.text()).is_some_and(is_object))
+        || environments.members().any(|member| match member.value.kind() {
+            Kind::Array => member.value.items().any(|name| root.get(&name.text()).is_some_and(is_object)),
+            Kind::String => environments.get(&member.value.text()).is_some(),
+            _ => false,
         })
 }
 
-/// A block of one of the plugins that Zocalo has.
+/// A block of one of the plugins that Zocalo has, or of one that is misspelt.
 fn is_plugin(root: NodeRef<'_>) -> bool {
-    root.get("plugin").is_some_and(|plugin| crate::site::plugins().any(|known| plugin.is(known)))
+    root.get("plugin").is_some_and(|plugin| {
+        let text = plugin.text();
+        crate::site::plugins().any(|known| plugin.is(known))
+            || plugin.kind() == Kind::String && nearest(&text, crate::site::plugins()).is_some()
+    })
 }
 
 /// A list whose items have the keys of broker objects.
@@ -165,7 +172,10 @@ fn is_request(root: NodeRef<'_>) -> bool {
     let asks = recipes.is_some_and(|recipes| !is_object(recipes) && (is_list || recipes.kind() != Kind::Array))
         || root.get("custom_recipe").is_some();
     match root.get("parameters") {
-        Some(parameters) => asks && parameters.kind() != Kind::Array,
+        Some(parameters) => {
+            let is_own = |key: NodeRef<'_>| ["recipes", "parameters", "custom_recipe"].iter().any(|own| key.is(own));
+            asks && (parameters.kind() != Kind::Array || root.members().all(|member| is_own(member.key)))
+        }
         None => is_list && root.members().count() <= 2,
     }
 }
@@ -192,6 +202,6 @@ fn is_settings(root: NodeRef<'_>, name: &str) -> bool {
         "site-rules",
         "suppress",
     ];
-    name.rsplit('/').next().is_some_and(|name| name.ends_with(crate::suppress::FILE_NAME))
+    name.rsplit('/').next().is_some_and(|name| name.ends_with(super::SETTINGS_FILE))
         || root.members().count() > 0 && root.members().all(|member| OWN.iter().any(|key| member.key.is(key)))
 }

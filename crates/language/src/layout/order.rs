@@ -77,7 +77,7 @@ impl Sorter {
         let count = proper.items.len();
         let (mut above, mut below) = (vec![Vec::new(); count], vec![Vec::new(); count]);
         for chain in &proper.chains {
-            let mut searched = chain.iter().copied().filter(|&item| proper.items[item].layer % 2 == 0);
+            let mut searched = chain.iter().copied().filter(|&item| proper.items[item].layer.is_multiple_of(2));
             let Some(mut top) = searched.next() else { continue };
             for bottom in searched {
                 // In a graph that is too large, a chain skips rows; what it skips is not counted.

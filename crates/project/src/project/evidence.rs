@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use super::{each_in_order, walk};
 use crate::library;
+use crate::paths::plain;
 use crate::selection::Selection;
-use crate::settings::plain;
 use zrecipe_language::compile::structure;
 use zrecipe_language::document::DocumentKind;
 use zrecipe_language::evidence::Facts;

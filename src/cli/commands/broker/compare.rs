@@ -4,7 +4,7 @@ use super::described::Described;
 use crate::cli::broker::EnvironmentArgs;
 use crate::cli::confirm::confirm;
 use crate::cli::executor::block_on;
-use crate::cli::{Error, Session, print, say};
+use crate::cli::{Error, Session, print, say, say_error};
 use zrecipe_language::lint::nearest;
 use zrecipe_language::topology::users::User;
 use zrecipe_language::value::Value;
@@ -58,12 +58,12 @@ pub fn compare_with(args: &Compared, session: &Session, apply: Option<bool>) -> 
                     "warning: `{option} {name}` changes nothing: there is nothing of this name to do that to"
                 ));
                 if let Some(meant) = nearest(name, known.iter().copied()) {
-                    say(&format!("  help: did you mean `{meant}`?"));
+                    say_error(&format!("  help: did you mean `{meant}`?"));
                 }
             }
         }
         for [why, help] in definitions::hold_back(&mut found, &live).iter().map(shown::lack) {
-            say(&format!("error: {why}\n  help: {help}"));
+            say_error(&format!("error: {why}\n  help: {help}"));
         }
         definitions::protect(&mut found, &live);
         let to_do = found.iter().filter(|change| change.hold.is_none()).count();
@@ -99,9 +99,9 @@ fn tell(change: &Change) {
     let what = format!("{} {}", change.thing.kind.name(), change.thing.name);
     match (&change.progress, &change.hold) {
         (Progress::Failed(why), _) => {
-            say(&format!("error: {what}: {why}"));
+            say_error(&format!("error: {what}: {why}"));
             if change.action == definitions::Action::Recreate {
-                say("  help: if it is gone now, applying again creates it");
+                say_error("  help: if it is gone now, applying again creates it");
             }
         }
         (Progress::Made, _) if change.is_repair => {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::cli::{Error, Session, say};
+use crate::cli::{Error, Session, say, say_error};
 use zrecipe_language::compile::Compilation;
 use zrecipe_language::diagnostic::Level;
 use zrecipe_language::document::DocumentKind;
@@ -80,7 +80,7 @@ fn know_all(users: &[(User, String)], topology: &Topology) -> bool {
     names.sort_unstable();
     names.dedup();
     for name in &names {
-        say(&format!("error: user `{name}` has permissions and is described in none of the files"));
+        say_error(&format!("error: user `{name}` has permissions and is described in none of the files"));
     }
     names.is_empty()
 }

@@ -17,7 +17,8 @@ use zrecipe_language::syntax::{Kind, NodeRef, Notation};
 use zrecipe_language::value::Value;
 use zrecipe_project::batch::Checked;
 use zrecipe_project::files::Input;
-use zrecipe_project::settings::{FILE_NAME, plain};
+use zrecipe_project::paths::plain;
+use zrecipe_project::settings::FILE_NAME;
 
 /// Suppressions to write, and what became of those that are written.
 #[derive(Default)]

@@ -12,7 +12,7 @@ use super::{Args, baseline, unusable};
 use crate::cli::files::{replace, whereabouts};
 use crate::cli::target::Output;
 use crate::cli::terminal::{is_quiet, say_verbose};
-use crate::cli::{Error, Session, difference, file_report, print, say};
+use crate::cli::{Error, Session, difference, file_report, print, say, say_error};
 use zrecipe_language::compile::Compilation;
 use zrecipe_language::diagnostic::{Diagnostic, Level, counted};
 use zrecipe_language::document::DocumentKind;
@@ -110,7 +110,7 @@ impl<'c> Outcome<'c> {
             && let Err(error) = write_back(input, checked)?
         {
             self.unwritable += 1;
-            say(&format!("error: {error}"));
+            say_error(&format!("error: {error}"));
             return Ok(());
         }
         self.used.extend(&checked.used);
@@ -126,7 +126,7 @@ impl<'c> Outcome<'c> {
             && let Err(error) = suppressor.enter(input, checked, &diagnostics)
         {
             self.unwritable += 1;
-            say(&format!("error: {error}"));
+            say_error(&format!("error: {error}"));
         }
         let renamed = self.root.as_deref().filter(|_| !diagnostics.is_empty());
         let renamed = renamed.and_then(|root| Some(checked.shown.under(inside(root, &input.name)?)));
@@ -164,11 +164,11 @@ impl<'c> Outcome<'c> {
             let file = FileReport { source: &source, diagnostics: &diagnostics, dropped: 0, is_recipe: false };
             return self.write(&file);
         }
-        say(&format!("error: {error}"));
+        say_error(&format!("error: {error}"));
         if self.session.library().is_ok_and(|library| library.names().contains(&input.name)) {
-            say(&format!("  help: `{}` is the name of a recipe; `check` takes files", input.name));
+            say_error(&format!("  help: `{}` is the name of a recipe; `check` takes files", input.name));
         } else if let Some(hint) = input.path.as_deref().and_then(whereabouts) {
-            say(&format!("  help: {hint}"));
+            say_error(&format!("  help: {hint}"));
         }
         Ok(())
     }

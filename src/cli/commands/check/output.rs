@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use zrecipe_language::report::{Format, Root};
-use zrecipe_project::settings::plain;
+use zrecipe_project::paths::plain;
 
 /// The directory from which the readers of a format count paths, if it is not the working directory.
 pub(super) fn root(format: &Format) -> Option<PathBuf> {

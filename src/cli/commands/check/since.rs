@@ -14,9 +14,9 @@ use zrecipe_project::batch::Batch;
 use zrecipe_project::files::{Input, gather};
 use zrecipe_project::judge::CheckOptions;
 use zrecipe_project::known::{Findings, Known};
+use zrecipe_project::paths::plain;
 use zrecipe_project::project::Project;
 use zrecipe_project::revision::{self, Checkout};
-use zrecipe_project::settings::plain;
 
 /// The findings of a revision in the repository of the working directory. If the revision is on another branch, its
 /// common ancestor with `HEAD` counts: findings that came on the other branch are not those of this one.

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use crate::cli::{Error, Session, say};
+use crate::cli::{Error, Session, say_error};
 use zrecipe_language::diagnostic::counted;
 use zrecipe_project::files::Input;
 use zrecipe_project::library::matching;
@@ -66,8 +66,8 @@ fn tell_unusable(unusable: &[Unusable], inputs: &[Input]) -> usize {
         |contract: &Unusable| regular::canonicalize(&contract.path).is_ok_and(|path| checked.contains(&path));
     let told = unusable.iter().filter(|contract| !is_checked(contract));
     told.inspect(|contract| {
-        say(&format!("error: {}", contract.why));
-        say(&format!("  help: `zrecipe check {}` shows all that is wrong with it", contract.name));
+        say_error(&format!("error: {}", contract.why));
+        say_error(&format!("  help: `zrecipe check {}` shows all that is wrong with it", contract.name));
     })
     .count()
 }

@@ -11,7 +11,7 @@ use crate::cli::broker::Environment;
 use crate::cli::confirm::confirm;
 use crate::cli::executor::block_on_politely;
 use crate::cli::letters::{Found, LookArgs, interrupted, name};
-use crate::cli::{Error, ParameterArgs, Session, difference_of_values, plain, print, say};
+use crate::cli::{Error, ParameterArgs, Session, difference_of_values, plain, print, say, say_error};
 use zrecipe_broker::message::{Envelope, Outgoing, reinjected_headers, sanitise};
 use zrecipe_broker::transport::Transport;
 use zrecipe_language::bind::bind;
@@ -88,7 +88,7 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
         print(&text(&changes))?;
     }
     for (change, reason) in changes.iter().filter_map(|change| Some((change, change.new.as_ref().err()?))) {
-        say(&plain(&format!("error: {}: {} stays: {reason}", change.place, name(&change.letter))));
+        say_error(&plain(&format!("error: {}: {} stays: {reason}", change.place, name(&change.letter))));
     }
     if ready > 0 && !args.dry_run {
         let go = if ready == 1 { "goes" } else { "go" };
@@ -125,7 +125,10 @@ async fn send(
             _ => {
                 if !transport.offer(vec![message.clone()]).await?.is_empty() {
                     let id = &message.id;
-                    say(&plain(&format!("error: {}: the broker has taken it before, as {id}; it stays", change.place)));
+                    say_error(&plain(&format!(
+                        "error: {}: the broker has taken it before, as {id}; it stays",
+                        change.place
+                    )));
                     continue;
                 }
                 sent += 1;

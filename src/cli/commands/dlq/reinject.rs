@@ -14,7 +14,7 @@ use crate::cli::broker::{Environment, EnvironmentArgs};
 use crate::cli::executor::{GRACE, block_on_hurried, interrupted};
 use crate::cli::files::whereabouts;
 use crate::cli::letters::{expand, seconds};
-use crate::cli::{Error, Session, plain, print, say};
+use crate::cli::{Error, Session, plain, print, say, say_error};
 use zrecipe_broker::message::Outgoing;
 use zrecipe_broker::transport::{Error as TransportError, Transport};
 use zrecipe_language::diagnostic::counted;
@@ -116,7 +116,7 @@ pub(super) fn send_back(args: &Reinject, session: &Session) -> Result<(), Error>
             match sent {
                 Ok(Sent { id, destination, is_known: true, .. }) => {
                     failed = true;
-                    say(&plain(&format!(
+                    say_error(&plain(&format!(
                         "error: {file}: not sent, because the broker has taken it before, as {id}; the file stays\n  \
                          help: `--again` sends it once more"
                     )));
@@ -147,9 +147,9 @@ pub(super) fn send_back(args: &Reinject, session: &Session) -> Result<(), Error>
                     ]);
                 }
                 Err(reason) => {
-                    say(&plain(&format!("error: {file}: {reason}")));
+                    say_error(&plain(&format!("error: {file}: {reason}")));
                     if let Some(hint) = whereabouts(std::path::Path::new(&file)) {
-                        say(&format!("  help: {hint}"));
+                        say_error(&format!("  help: {hint}"));
                     }
                     result.push(("error".to_owned(), Value::from(reason)));
                 }

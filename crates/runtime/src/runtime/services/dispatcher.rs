@@ -12,12 +12,13 @@
 //! A program that stays ([`crate::runtime::workers`]) gets `{"id", "request"}` and answers with `{"id", "ready": true}` or
 //! false, or with `{"id", "request"}`; or with `{"id", "bad": reason}` (refused) or `{"id", "later": reason}`.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use uuid::Uuid;
 
@@ -111,13 +112,12 @@ impl Section for Dispatching {
 /// A program that is started for each request; or a worker, which gets `{"id", "request"}` as a line of JSON and answers
 /// with `{"id", "ready": true}`, `{"id", "request"}`, `{"id", "bad": "reason"}` or `{"id", "later": "reason"}`, and to
 /// `{"ping": 1}` with `{"pong": 1}`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(
     untagged,
     deny_unknown_fields,
     expecting = "a program is a list of texts, `{ worker = [\"program\"] }` or `{ entry-point = \"name\" }`"
 )]
-#[schemars(rename = "decider")]
 pub enum Decider {
     /// Started for each request.
     Program(Command),
@@ -132,6 +132,34 @@ pub enum Decider {
         /// Its name in the group `zocalo.services.dispatcher.filters`, or `zocalo.services.dispatcher.ready_for_processing`.
         entry_point: String,
     },
+}
+
+// One form for all tables, so that what is wrong with one is said at its place.
+impl JsonSchema for Decider {
+    fn schema_name() -> Cow<'static, str> {
+        "decider".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A program that is started for each request, a worker that stays, or a function that a Python package registers.",
+            "anyOf": [
+                generator.subschema_for::<Command>(),
+                {
+                    "type": "object",
+                    "properties": {
+                        "worker": generator.subschema_for::<Command>(),
+                        "entry-point": {
+                            "description": "The name of a function that a Python package registers.",
+                            "type": "string",
+                            "minLength": 1,
+                        },
+                    },
+                    "additionalProperties": false,
+                },
+            ],
+        })
+    }
 }
 
 /// The service.
