@@ -43,16 +43,22 @@ pub fn replace(path: &Path, before: &str, after: &str) -> Result<(), String> {
 
 /// What to do about a file that does not exist: the neighbour whose name is most like it, or where it was looked up.
 pub fn whereabouts(path: &Path) -> Option<String> {
-    if path.exists() {
+    let kind = |path: &Path| regular::metadata(path).map(drop).map_err(|error| error.kind());
+    if kind(path) != Err(io::ErrorKind::NotFound) {
         return None;
     }
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    if let Some(directory) = directory.filter(|directory| !directory.is_dir()) {
-        return Some(format!("there is no directory `{}`", directory.display()));
+    match directory.map(kind) {
+        Some(Err(io::ErrorKind::NotFound)) => {
+            let directory = directory.unwrap_or(path);
+            return Some(format!("there is no directory `{}`", directory.display()));
+        }
+        Some(Err(_)) => return None,
+        None | Some(Ok(_)) => {}
     }
-    let entries = fs::read_dir(directory.unwrap_or(Path::new("."))).ok()?;
+    let entries = regular::entries(directory.unwrap_or(Path::new("."))).ok()?;
     let names: Vec<String> =
-        entries.filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned())).collect();
+        entries.iter().filter_map(|entry| Some(entry.file_name()?.to_string_lossy().into_owned())).collect();
     let meant = nearest(path.file_name()?.to_str()?, names.iter().map(String::as_str));
     let beside = |meant: &str| directory.map_or(PathBuf::from(meant), |directory| directory.join(meant));
     Some(match meant {

@@ -32,7 +32,7 @@ fn serve(facility: &Facility, service: &str) -> Child {
 
 async fn go(facility: &Facility, n: usize) {
     let (guid, number) = (format!("guid=run-{n}"), format!("n={n}"));
-    let mut going = facility.ours(&["go", "-r", "two", "-s", &guid, "-s", &number, "-s", "dir=/tmp"]);
+    let mut going = facility.ours(&["go", "-n", "-r", "two", "-s", &guid, "-s", &number, "-s", "dir=/tmp"]);
     ends("go", &mut going.stdout(Stdio::null()).spawn().expect("starts")).await;
 }
 

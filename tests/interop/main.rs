@@ -19,7 +19,6 @@ mod operator;
 mod outage;
 #[path = "../shared/port.rs"]
 mod port;
-mod power;
 mod pressure;
 mod proxy;
 mod python;

@@ -511,6 +511,7 @@ fn hide_texts(diagnostic: &mut Diagnostic, texts: &[&str]) {
 /// Everything that a finding says.
 fn each_text(diagnostic: &mut Diagnostic, mut change: impl FnMut(&mut String)) {
     change(&mut diagnostic.message);
+    change(&mut diagnostic.path);
     change(&mut diagnostic.primary.text);
     diagnostic.secondary.iter_mut().for_each(|label| change(&mut label.text));
     diagnostic.help.iter_mut().for_each(change);

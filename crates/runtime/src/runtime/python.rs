@@ -163,7 +163,9 @@ impl Interpreter {
 /// The module that Python does not have, by the last line that it has written.
 pub fn missing_module(complaint: &str) -> Option<&str> {
     let (_, module) = complaint.split_once("No module named ")?;
-    Some(module.trim_matches(['\'', '"', '.']))
+    let is_name = |character: char| character.is_alphanumeric() || matches!(character, '_' | '.');
+    let module = module.trim_start_matches(['\'', '"']);
+    Some(module.split(|character| !is_name(character)).next()?.trim_end_matches('.'))
 }
 
 /// A program with a slash is a path, which is relative to a directory; another one is for `PATH`.
