@@ -52,14 +52,24 @@ pub struct Rect {
     pub height: f64,
 }
 
+/// Direction in which a drawing reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Direction {
+    /// From top to bottom.
+    #[default]
+    Down,
+    /// From left to right.
+    Right,
+}
+
 /// A part of an arrow's line.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Part {
     /// A straight line to this point.
     Line(Point),
-    /// A curve to this point that begins and ends vertically.
+    /// A curve to this point that begins and ends in the direction of the drawing.
     Bend(Point),
-    /// A loop at the right of a box, as far out as this.
+    /// A loop beside a box, as far out as this: at its right, or below it in a drawing from left to right.
     Loop(Point, f64),
 }
 
@@ -171,8 +181,42 @@ fn loops(input: &Input) -> Vec<Vec<usize>> {
     loops
 }
 
-/// Lays out a graph. The same input always has the same layout.
-pub fn layout(input: &Input) -> Layout {
+/// Lays out a graph in a direction. The same input always has the same layout.
+pub fn layout(input: &Input, direction: Direction) -> Layout {
+    match direction {
+        Direction::Down => downward(input),
+        // Mirrored at the diagonal, before and after.
+        Direction::Right => {
+            let swap = |(width, height): (f64, f64)| (height, width);
+            let link = |link: &Link| Link { label: link.label.map(swap), ..*link };
+            let boxes = input.boxes.iter().copied().map(swap).collect();
+            mirrored(downward(&Input { boxes, links: input.links.iter().map(link).collect() }))
+        }
+    }
+}
+
+fn mirrored(layout: Layout) -> Layout {
+    let point = |point: Point| Point { x: point.y, y: point.x };
+    let rect = |rect: Rect| Rect { x: rect.y, y: rect.x, width: rect.height, height: rect.width };
+    let part = |part: Part| match part {
+        Part::Line(to) => Part::Line(point(to)),
+        Part::Bend(to) => Part::Bend(point(to)),
+        Part::Loop(to, far) => Part::Loop(point(to), far),
+    };
+    let way = |way: Way| Way {
+        start: point(way.start),
+        parts: way.parts.into_iter().map(part).collect(),
+        label: way.label.map(rect),
+    };
+    Layout {
+        boxes: layout.boxes.into_iter().map(rect).collect(),
+        ways: layout.ways.into_iter().map(way).collect(),
+        width: layout.height,
+        height: layout.width,
+    }
+}
+
+fn downward(input: &Input) -> Layout {
     let ranks = layers::assign(input.boxes.len(), &input.links);
     let mut proper = Proper::new(input, &ranks);
     order::arrange(&mut proper);

@@ -49,10 +49,12 @@
 //! | [`mod@format`] | canonical layout of a recipe |
 //! | [`baseline`] | known findings |
 //! | [`report`] | report formats; one file a format |
-//! | [`layout`] | where boxes and arrows of a drawing are |
-//! | [`draw`] | drawing formats; one file a format |
 //! | [`diff`] | unified difference of two texts |
 //! | [`change`] | what a change of recipes and contracts means, and whom it breaks |
+//! | [`layout`] | where boxes and arrows of a drawing are |
+//! | [`diagram`] | a recipe, or two versions of it, as boxes and arrows |
+//! | [`picture`] | a diagram as elements of SVG |
+//! | [`draw`] | drawing formats; one file a format |
 //! | [`bind`] | parameters substituted into recipes; recipes merged |
 
 pub mod baseline;
@@ -61,6 +63,7 @@ pub mod change;
 pub mod compile;
 pub mod contract;
 pub mod diagnostic;
+pub mod diagram;
 pub mod diff;
 pub mod document;
 pub mod draw;
@@ -76,6 +79,7 @@ pub mod layout;
 pub mod lint;
 pub mod lower;
 pub mod names;
+pub mod picture;
 pub mod recipe;
 pub mod report;
 pub mod schema;

@@ -105,7 +105,7 @@ const RENAMED: f64 = 0.6;
 pub fn compare(old: &State, new: &State, callers: &[Caller]) -> Report {
     let mut report = Report::default();
     let (olds, news): (Vec<&Document>, Vec<&Document>) = (old.recipes().collect(), new.recipes().collect());
-    let pairs = pairs(old, new, &olds, &news);
+    let pairs = pairs(old, new);
     report.recipes = olds.len().max(news.len());
     for (before, after) in &pairs {
         report.entries.extend(recipe(old, new, *before, *after, callers));
@@ -130,10 +130,12 @@ pub fn compare(old: &State, new: &State, callers: &[Caller]) -> Report {
 }
 
 /// A recipe in both states, or in one of them.
-type Pair<'d> = (Option<&'d Document>, Option<&'d Document>);
+pub type Pair<'d> = (Option<&'d Document>, Option<&'d Document>);
 
-fn pairs<'d>(old: &State, new: &State, olds: &[&'d Document], news: &[&'d Document]) -> Vec<Pair<'d>> {
-    if let ([before], [after]) = (olds, news)
+/// Which recipe of the older state is which of the newer one, in the order of their names.
+pub fn pairs<'d>(old: &'d State, new: &'d State) -> Vec<Pair<'d>> {
+    let (olds, news): (Vec<&Document>, Vec<&Document>) = (old.recipes().collect(), new.recipes().collect());
+    if let ([before], [after]) = (&olds[..], &news[..])
         && (old.is_file() || new.is_file())
     {
         return vec![(Some(*before), Some(*after))];
@@ -143,7 +145,7 @@ fn pairs<'d>(old: &State, new: &State, olds: &[&'d Document], news: &[&'d Docume
     let mut come: Vec<&Document> = Vec::new();
     for after in news {
         match gone.iter().position(|before| before.name == after.name) {
-            Some(at) => pairs.push((Some(gone.remove(at)), Some(*after))),
+            Some(at) => pairs.push((Some(gone.remove(at)), Some(after))),
             None => come.push(after),
         }
     }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::lsp::client::{Client, Error};
 use crate::lsp::session::Session;
-use zrecipe_language::draw::{Diagram, format};
+use zrecipe_language::draw::{Diagram, Direction, format};
 use zrecipe_language::source::Span;
 
 /// The request.
@@ -39,7 +39,7 @@ pub fn run(session: &mut Session, params: Value) -> Result<Value, Error> {
     let chosen = format(name).ok_or_else(|| Error::Invalid(format!("there is no format `{name}`")))?;
     let recipe = &view.compilation.recipe;
     let title = view.path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
-    let diagram = Diagram::new(&title, recipe);
+    let diagram = Diagram::of(&title, &view.compilation, view.basis.contracts());
     let position = params.get("position").and_then(|at| serde_json::from_value::<lsp::Position>(at.clone()).ok());
     let here = position.and_then(|at| view.step_at(view.offset(at))).map(|step| step.id);
     let boxes = diagram.nodes.iter().enumerate().filter_map(|(number, node)| {
@@ -51,6 +51,6 @@ pub fn run(session: &mut Session, params: Value) -> Result<Value, Error> {
     let current = boxes.iter().find(|(_, step, _)| Some(*step) == here).map(|(number, ..)| *number);
     let boxes: Vec<Value> =
         boxes.iter().map(|(number, step, range)| json!({ "box": number, "step": step, "range": range })).collect();
-    let text = (chosen.render)(&[diagram]);
+    let text = (chosen.render)(&[diagram], Direction::Down);
     Ok(json!({ "format": chosen.name, "text": text, "boxes": boxes, "current": current }))
 }

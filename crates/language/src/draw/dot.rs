@@ -2,13 +2,16 @@
 
 use std::fmt::Write as _;
 
-use super::{Diagram, Edge, EdgeKind, Format, Node, NodeKind};
+use super::{Diagram, Direction, Edge, EdgeKind, Format, Mark, Node, NodeKind};
 
 /// The format of this file.
 pub static FORMAT: Format = Format { name: "dot", description: "a graph for Graphviz", render };
 
-fn render(diagrams: &[Diagram]) -> String {
+fn render(diagrams: &[Diagram], direction: Direction) -> String {
     let mut out = "digraph recipes {\n".to_owned();
+    if direction == Direction::Right {
+        out.push_str("  rankdir=LR\n");
+    }
     out.push_str("  graph [fontname=\"sans-serif\", labeljust=l]\n");
     out.push_str("  node [fontname=\"sans-serif\", shape=box]\n");
     out.push_str("  edge [fontname=\"sans-serif\", fontsize=11]\n");
@@ -19,13 +22,14 @@ fn render(diagrams: &[Diagram]) -> String {
             let _ = writeln!(out, "  subgraph cluster_{prefix} {{\n    label={}", quote([&diagram.name]));
         }
         for (place, node) in diagram.nodes.iter().enumerate() {
-            let Node { kind, lines, .. } = node;
-            let _ = writeln!(out, "{indent}{prefix}n{place} [label={}{}]", quote(lines), shape(*kind));
+            let Node { kind, lines, mark, .. } = node;
+            let mark = mark.map_or(String::new(), |mark| format!(", {}", colour(mark)));
+            let _ = writeln!(out, "{indent}{prefix}n{place} [label={}{}{mark}]", quote(lines), shape(*kind));
         }
         for edge in &diagram.edges {
-            let Edge { from, to, kind, label } = edge;
+            let Edge { from, to, kind, label, mark } = edge;
             let label = label.iter().map(|label| format!("label={}", quote([label])));
-            let look: Vec<String> = label.chain(line(*kind).map(str::to_owned)).collect();
+            let look: Vec<String> = label.chain(line(*kind).map(str::to_owned)).chain(mark.map(|mark| colour(mark).to_owned())).collect();
             let look = if look.is_empty() { String::new() } else { format!(" [{}]", look.join(", ")) };
             let _ = writeln!(out, "{indent}{prefix}n{from} -> {prefix}n{to}{look}");
         }
@@ -46,6 +50,14 @@ fn shape(kind: NodeKind) -> &'static str {
         NodeKind::Start => ", shape=oval, style=bold",
         NodeKind::Error => ", shape=oval, color=firebrick, fontcolor=firebrick",
         NodeKind::Missing => ", style=dashed, color=firebrick, fontcolor=firebrick",
+    }
+}
+
+fn colour(mark: Mark) -> &'static str {
+    match mark {
+        Mark::Added => "color=darkgreen",
+        Mark::Removed => "color=firebrick, style=dotted",
+        Mark::Changed | Mark::Rewired => "color=darkorange",
     }
 }
 

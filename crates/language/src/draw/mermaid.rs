@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Diagram, Edge, EdgeKind, Format, Node, NodeKind};
+use super::{Diagram, Direction, Edge, EdgeKind, Format, Mark, Node, NodeKind};
 
 /// The format of this file.
 pub static FORMAT: Format = Format { name: "mermaid", description: "a flowchart for Markdown pages and wikis", render };
@@ -14,9 +14,9 @@ const CLASSES: [(NodeKind, &str, &str); 3] = [
     (NodeKind::Missing, "missing", "stroke:firebrick,stroke-dasharray:4 4,fill:none"),
 ];
 
-fn render(diagrams: &[Diagram]) -> String {
-    let mut out = "flowchart TD\n".to_owned();
-    let (mut errors, mut broken, mut count) = (Vec::new(), Vec::new(), 0);
+fn render(diagrams: &[Diagram], direction: Direction) -> String {
+    let mut out = if direction == Direction::Right { "flowchart LR\n" } else { "flowchart TD\n" }.to_owned();
+    let (mut errors, mut broken, mut marked, mut count) = (Vec::new(), Vec::new(), Vec::new(), 0);
     for (number, diagram) in diagrams.iter().enumerate() {
         let prefix = if diagrams.len() > 1 { format!("r{}", number + 1) } else { String::new() };
         let indent = if diagrams.len() > 1 { "    " } else { "  " };
@@ -26,6 +26,11 @@ fn render(diagrams: &[Diagram]) -> String {
         for (place, node) in diagram.nodes.iter().enumerate() {
             let _ = writeln!(out, "{indent}{prefix}n{place}{}", shape(node));
         }
+        for (place, node) in diagram.nodes.iter().enumerate() {
+            if let Some(mark) = node.mark {
+                let _ = writeln!(out, "{indent}style {prefix}n{place} {}", colour(mark));
+            }
+        }
         for edge in &diagram.edges {
             let Edge { from, to, .. } = edge;
             let _ = writeln!(out, "{indent}{prefix}n{from} {} {prefix}n{to}", arrow(edge));
@@ -33,6 +38,9 @@ fn render(diagrams: &[Diagram]) -> String {
                 EdgeKind::Error => errors.push(count),
                 EdgeKind::Broken => broken.push(count),
                 EdgeKind::Start | EdgeKind::Output => {}
+            }
+            if let Some(mark) = edge.mark {
+                marked.push((count, mark));
             }
             count += 1;
         }
@@ -52,7 +60,18 @@ fn render(diagrams: &[Diagram]) -> String {
             let _ = writeln!(out, "  linkStyle {} {look}", edges.join(","));
         }
     }
+    for (edge, mark) in marked {
+        let _ = writeln!(out, "  linkStyle {edge} {}", colour(mark));
+    }
     out
+}
+
+fn colour(mark: Mark) -> &'static str {
+    match mark {
+        Mark::Added => "stroke:darkgreen",
+        Mark::Removed => "stroke:firebrick,stroke-dasharray:2 3",
+        Mark::Changed | Mark::Rewired => "stroke:darkorange",
+    }
 }
 
 fn shape(node: &Node) -> String {
