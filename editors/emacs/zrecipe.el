@@ -62,7 +62,8 @@ Other files are left to the servers that Eglot has for them."
 
 (defun zrecipe-graph (format)
   "Show the graph of this recipe in a FORMAT of `zrecipe graph'."
-  (interactive (list (completing-read "Format: " '("svg" "mermaid" "dot") nil t nil nil "svg")))
+  (interactive (list (completing-read "Format: " '("svg" "text" "mermaid" "dot" "html") nil t nil nil
+                                      (if (image-type-available-p 'svg) "svg" "text"))))
   ;; The server draws what it knows: first it has to hear of the last edits.
   (eglot--signal-textDocument/didChange)
   (let* ((answer (jsonrpc-request (eglot--current-server-or-lose) :zrecipe/graph

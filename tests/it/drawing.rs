@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use zrecipe::compile::{Options, compile};
-use zrecipe::draw::{format, render};
+use zrecipe::draw::{Diagram, Direction, format};
 use zrecipe::source::Source;
 
 #[derive(Debug, Clone, Copy)]
@@ -144,9 +144,10 @@ fn crosses(a: &[(f64, f64)], b: &[(f64, f64)]) -> bool {
     side(a, b[0]) * side(a, b[1]) < 0.0 && side(b, a[0]) * side(b, a[1]) < 0.0
 }
 
-fn picture(name: &str, text: &str) -> Picture {
+fn picture(name: &str, text: &str, direction: Direction) -> Picture {
     let compilation = compile(Arc::new(Source::from_text(name, text)), Options::default());
-    Picture::read(&render(format("svg").expect("a format"), &[(name, &compilation)]))
+    let diagram = Diagram::new(name, &compilation.recipe);
+    Picture::read(&(format("svg").expect("a format").render)(&[diagram], direction))
 }
 
 /// The recipes below a folder of the repository.
@@ -200,13 +201,15 @@ fn nothing_lies_on_anything_else() {
     let made = (0..20).map(|seed| (format!("layered {seed}"), layered(60, seed)));
     let mut seen = 0;
     for (name, text) in all.into_iter().chain(made) {
-        let picture = picture(&name, &text);
-        seen += usize::from(!picture.arrows.is_empty());
-        for (what, count) in picture.faults() {
-            assert_eq!(count, 0, "{name}: {what}");
+        for direction in [Direction::Down, Direction::Right] {
+            let picture = picture(&name, &text, direction);
+            seen += usize::from(!picture.arrows.is_empty());
+            for (what, count) in picture.faults() {
+                assert_eq!(count, 0, "{name}, {direction:?}: {what}");
+            }
         }
     }
-    assert!(seen > 100, "{seen} recipes with arrows");
+    assert!(seen > 200, "{seen} recipes with arrows");
 }
 
 /// Crossings of twenty recipes of 60 steps.
@@ -214,6 +217,6 @@ const CROSSINGS: usize = 433;
 
 #[test]
 fn few_arrows_cross() {
-    let crossings: usize = (0..20).map(|seed| picture("a.json", &layered(60, seed)).crossings()).sum();
+    let crossings: usize = (0..20).map(|seed| picture("a.json", &layered(60, seed), Direction::Down).crossings()).sum();
     assert!(crossings <= CROSSINGS, "{crossings} crossings, and there were {CROSSINGS}");
 }

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use crate::compile::Compilation;
 use crate::contract::Contracts;
 use crate::diagnostic::Level;
+use crate::document::DocumentKind;
 use crate::recipe::{Recipe, Role, Step, Target};
 use crate::report::printable;
 use crate::secret;
@@ -186,6 +187,10 @@ impl Diagram {
     pub fn of(name: &str, compilation: &Compilation, contracts: &Contracts) -> Self {
         let mut diagram = Self::new(name, &compilation.recipe);
         diagram.consult(&compilation.recipe, contracts);
+        let kind = compilation.document.kind();
+        if let Some(why) = diagram.empty.as_mut().filter(|_| kind != DocumentKind::Recipe) {
+            *why = format!("The document is not a recipe: its kind is {}.", kind.name());
+        }
         for found in &compilation.diagnostics {
             let at = found.primary.span.start;
             let finding = Finding {

@@ -155,13 +155,13 @@ end
 function M.setup(given)
   options = vim.tbl_deep_extend("force", defaults, given or {})
   vim.lsp.commands["zrecipe.showGraph"] = function()
-    M.graph("mermaid")
+    M.graph("text")
   end
   vim.lsp.commands["zrecipe.run"] = function(command)
     M.run(vim.uri_to_fname(command.arguments[1]))
   end
   vim.api.nvim_create_user_command("ZrecipeGraph", function(command)
-    M.graph(command.args ~= "" and command.args or "mermaid")
+    M.graph(command.args ~= "" and command.args or "text")
   end, { nargs = "?", desc = "Show the graph of this recipe" })
   vim.api.nvim_create_user_command("ZrecipeRun", function()
     M.run(vim.api.nvim_buf_get_name(0))

@@ -1,10 +1,9 @@
 // The extension: starts the language server, shows the graph beside the text, and runs recipes in a terminal.
 
-import { randomBytes } from "node:crypto";
 import { homedir } from "node:os";
 import * as vscode from "vscode";
 import { type ClientCapabilities, LanguageClient, type StaticFeature } from "vscode-languageclient/node";
-import { type FromPage, type Graph, type ToPage, boxAt, clicked, page } from "./graph";
+import { type FromPage, type Graph, type ToPage, boxAt, clicked, mayBeRecipe, message } from "./graph";
 import * as launch from "./launch";
 
 const LANGUAGES = ["json", "jsonc", "yaml", "toml"];
@@ -103,9 +102,11 @@ function run(uri: unknown): void {
   void vscode.tasks.executeTask(task);
 }
 
-/** The drawing of one recipe at a time, which follows its text and the cursor in it. */
+/** The drawing of one recipe at a time, which follows the active editor, its text, its findings and its cursor. */
 class GraphPanel implements vscode.Disposable {
   private graph: Graph | undefined;
+  // Whether the page is a drawing, which takes messages.
+  private isDrawn = false;
   private timer: NodeJS.Timeout | undefined;
   private readonly subscriptions: vscode.Disposable[];
   private readonly view: vscode.WebviewPanel;
@@ -122,8 +123,31 @@ class GraphPanel implements vscode.Disposable {
       this.view.webview.onDidReceiveMessage((message: FromPage) => this.hear(message)),
       vscode.workspace.onDidChangeTextDocument(({ document }) => this.changed(document.uri)),
       vscode.window.onDidChangeTextEditorSelection(({ textEditor }) => this.moved(textEditor)),
+      vscode.window.onDidChangeActiveTextEditor((editor) => this.follow(editor)),
+      // Findings also change with contracts and other files.
+      vscode.languages.onDidChangeDiagnostics(({ uris }) => uris.forEach((changed) => this.changed(changed))),
+      vscode.workspace.onDidChangeConfiguration((event) => {
+        if (event.affectsConfiguration("zrecipe.graph")) {
+          void this.draw();
+        }
+      }),
     ];
-    this.view.webview.html = page(randomBytes(16).toString("hex"));
+  }
+
+  private follow(editor: vscode.TextEditor | undefined): void {
+    if (editor === undefined || editor.document.uri.toString() === this.uri.toString()) {
+      return;
+    }
+    if (mayBeRecipe(editor.document.languageId, editor.document.uri.scheme)) {
+      this.uri = editor.document.uri;
+      void this.draw();
+    }
+  }
+
+  private refuse(why: string): void {
+    this.graph = undefined;
+    this.isDrawn = false;
+    this.view.webview.html = message(why);
   }
 
   show(uri: vscode.Uri): void {
@@ -156,33 +180,47 @@ class GraphPanel implements vscode.Disposable {
   private async draw(): Promise<void> {
     const { uri } = this;
     const running = client;
+    this.view.title = `Graph of ${vscode.workspace.asRelativePath(uri)}`;
     if (!running?.isRunning()) {
+      this.refuse("The server of zrecipe is not running. The command “zrecipe: Restart the Server” starts it.");
       return;
     }
     const position = this.editor()?.selection.active;
     const params = {
       textDocument: { uri: running.code2ProtocolConverter.asUri(uri) },
       ...(position ? { position: running.code2ProtocolConverter.asPosition(position) } : {}),
-      format: "svg",
+      format: "html",
+      direction: vscode.workspace.getConfiguration("zrecipe").get("graph.direction", "down"),
     };
     try {
       const graph = await running.sendRequest<Graph>("zrecipe/graph", params);
       if (uri === this.uri) {
         this.graph = graph;
-        this.view.title = `Graph of ${vscode.workspace.asRelativePath(uri)}`;
-        this.post({ kind: "drawing", svg: graph.text, current: graph.current });
+        if (this.isDrawn) {
+          // The page keeps its place and scale.
+          this.post({ kind: "page", text: graph.text, current: graph.current });
+        } else {
+          this.isDrawn = true;
+          this.view.webview.html = graph.text;
+        }
       }
     } catch (error) {
       running.warn(`no graph of ${uri.toString()}: ${String(error)}`);
+      if (uri === this.uri) {
+        this.refuse(`There is no graph: ${error instanceof Error ? error.message : String(error)}`);
+      }
     }
   }
 
-  private hear(message: FromPage): void {
-    if (message.kind === "ready") {
-      void this.draw();
+  private hear(heard: FromPage): void {
+    if (heard.kind === "ready") {
+      const editor = this.editor();
+      if (editor) {
+        this.moved(editor);
+      }
       return;
     }
-    const box = this.graph && clicked(this.graph, message);
+    const box = this.graph && clicked(this.graph, heard);
     if (!box) {
       return;
     }

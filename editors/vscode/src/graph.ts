@@ -1,4 +1,4 @@
-// The page of the graph and what it and the server say. Pure.
+// What the page of the graph and the server say. The page itself is the HTML drawing of the server. Pure.
 
 /** A place in a text, as the protocol has it. */
 export interface Position {
@@ -22,10 +22,18 @@ export interface Graph {
 }
 
 /** What the page is told. */
-export type ToPage = { kind: "drawing"; svg: string; current: number | null } | { kind: "current"; current: number | null };
+export type ToPage = { kind: "page"; text: string; current: number | null } | { kind: "current"; current: number | null };
 
 /** What the page tells. */
 export type FromPage = { kind: "ready" } | { kind: "clicked"; box: number };
+
+const LANGUAGES = ["json", "jsonc", "yaml"];
+const SCHEMES = ["file", "untitled"];
+
+/** Whether a document may be a recipe, so that the graph follows the editor to it. */
+export function mayBeRecipe(languageId: string, scheme: string): boolean {
+  return LANGUAGES.includes(languageId) && SCHEMES.includes(scheme);
+}
 
 function isBefore(a: Position, b: Position): boolean {
   return a.line < b.line || (a.line === b.line && a.character < b.character);
@@ -43,54 +51,16 @@ export function clicked(graph: Graph, message: unknown): Box | undefined {
   return said?.kind === "clicked" ? graph.boxes.find(({ box }) => box === said.box) : undefined;
 }
 
-/** The page: it loads nothing, and runs nothing but its own script. */
-export function page(nonce: string): string {
+/** A page with one sentence, for when there is no drawing. */
+export function message(text: string): string {
+  const escaped = text.replace(/[&<>"]/g, (character) => `&#${character.charCodeAt(0)};`);
   return `<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; script-src 'nonce-${nonce}'">
-<style>
-  body {
-    --page: transparent;
-    --box: var(--vscode-editor-background);
-    --line: var(--vscode-editorLineNumber-activeForeground, var(--vscode-foreground));
-    --text: var(--vscode-foreground);
-    --bad: var(--vscode-editorError-foreground);
-  }
-  .node[data-step] { cursor: pointer; }
-  .node[data-step]:hover .box { fill: var(--vscode-list-hoverBackground); }
-  .node.current .box { stroke: var(--vscode-focusBorder); stroke-width: 3; }
-</style>
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'">
 </head>
-<body>
-<div id="drawing" role="img" aria-label="graph of the recipe"></div>
-<script nonce="${nonce}">
-  const vscode = acquireVsCodeApi();
-  const drawing = document.getElementById("drawing");
-  function mark(current) {
-    drawing.querySelectorAll(".current").forEach((node) => node.classList.remove("current"));
-    const node = current === null ? null : document.getElementById("n" + current);
-    if (node) {
-      node.classList.add("current");
-      node.scrollIntoView({ block: "nearest", inline: "nearest" });
-    }
-  }
-  window.addEventListener("message", ({ data }) => {
-    if (data.kind === "drawing") {
-      drawing.innerHTML = data.svg;
-    }
-    mark(data.current);
-  });
-  drawing.addEventListener("click", (event) => {
-    const node = event.target.closest(".node[data-step]");
-    if (node) {
-      vscode.postMessage({ kind: "clicked", box: Number(node.id.slice(1)) });
-    }
-  });
-  vscode.postMessage({ kind: "ready" });
-</script>
-</body>
+<body><p role="status">${escaped}</p></body>
 </html>
 `;
 }

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type Graph, boxAt, clicked, page } from "../src/graph";
+import { type Graph, boxAt, clicked, mayBeRecipe, message } from "../src/graph";
 import { initializationOptions, run, server } from "../src/launch";
 
 const span = (line: number, from: number, end: number, to: number) => ({
@@ -10,7 +10,7 @@ const span = (line: number, from: number, end: number, to: number) => ({
   end: { line: end, character: to },
 });
 const graph: Graph = {
-  format: "svg",
+  format: "html",
   text: "",
   boxes: [
     { box: 1, step: 1, range: span(1, 2, 3, 3) },
@@ -41,12 +41,16 @@ test("a click on a step", () => {
   }
 });
 
-test("the page loads nothing", () => {
-  const html = page("abc123");
+test("a page without a drawing loads and runs nothing", () => {
+  const html = message('no <img src="x"> & more');
   assert.match(html, /default-src 'none'/);
-  assert.match(html, /script-src 'nonce-abc123'/);
-  assert.equal(html.match(/<script/g)?.length, 1);
-  assert.doesNotMatch(html, /https?:|unsafe-eval/);
+  assert.match(html, /no &#60;img src=&#34;x&#34;&#62; &#38; more/);
+  assert.doesNotMatch(html, /<script|https?:/);
+});
+
+test("the graph follows the editor to what may be a recipe", () => {
+  assert.ok(mayBeRecipe("json", "file") && mayBeRecipe("yaml", "untitled"));
+  assert.ok(!mayBeRecipe("typescript", "file") && !mayBeRecipe("json", "output"));
 });
 
 test("commands", () => {

@@ -1,6 +1,7 @@
 //! `zrecipe/graph`: the graph of a recipe as a drawing, and which box of it is which step.
 //!
-//! Parameters: `{ "textDocument": { "uri" }, "position"?, "format"? }`, the format one of `zrecipe graph --format`.
+//! Parameters: `{ "textDocument": { "uri" }, "position"?, "format"?, "direction"? }`, the format one of `zrecipe graph
+//! --format`, the direction `down` or `right`.
 //! The answer: `{ "format", "text", "boxes": [{ "box", "step", "range" }], "current" }`: of the boxes in the order of
 //! the drawing (`n0`, `n1`, … of a flowchart) those that are steps, and the box of the step at the position.
 
@@ -37,6 +38,11 @@ pub fn run(session: &mut Session, params: Value) -> Result<Value, Error> {
     let view = session.view(&uri.into())?;
     let name = params.get("format").and_then(Value::as_str).unwrap_or("mermaid");
     let chosen = format(name).ok_or_else(|| Error::Invalid(format!("there is no format `{name}`")))?;
+    let direction = match params.get("direction").and_then(Value::as_str) {
+        None | Some("down") => Direction::Down,
+        Some("right") => Direction::Right,
+        Some(other) => return Err(Error::Invalid(format!("the direction is `down` or `right`, not `{other}`"))),
+    };
     let recipe = &view.compilation.recipe;
     let title = view.path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
     let diagram = Diagram::of(&title, &view.compilation, view.basis.contracts());
@@ -51,6 +57,6 @@ pub fn run(session: &mut Session, params: Value) -> Result<Value, Error> {
     let current = boxes.iter().find(|(_, step, _)| Some(*step) == here).map(|(number, ..)| *number);
     let boxes: Vec<Value> =
         boxes.iter().map(|(number, step, range)| json!({ "box": number, "step": step, "range": range })).collect();
-    let text = (chosen.render)(&[diagram], Direction::Down);
+    let text = (chosen.render)(&[diagram], direction);
     Ok(json!({ "format": chosen.name, "text": text, "boxes": boxes, "current": current }))
 }

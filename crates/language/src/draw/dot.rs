@@ -29,7 +29,8 @@ fn render(diagrams: &[Diagram], direction: Direction) -> String {
         for edge in &diagram.edges {
             let Edge { from, to, kind, label, mark } = edge;
             let label = label.iter().map(|label| format!("label={}", quote([label])));
-            let look: Vec<String> = label.chain(line(*kind).map(str::to_owned)).chain(mark.map(|mark| colour(mark).to_owned())).collect();
+            let look: Vec<String> =
+                label.chain(line(*kind).map(str::to_owned)).chain(mark.map(|mark| colour(mark).to_owned())).collect();
             let look = if look.is_empty() { String::new() } else { format!(" [{}]", look.join(", ")) };
             let _ = writeln!(out, "{indent}{prefix}n{from} -> {prefix}n{to}{look}");
         }

@@ -66,7 +66,11 @@ fn section(number: usize, diagram: &Diagram, direction: Direction, out: &mut Str
     let prefix = format!("r{}", number + 1);
     let name = escape(&diagram.name);
     if let Some(why) = &diagram.empty {
-        let _ = writeln!(out, "<section class=\"recipe\" id=\"{prefix}\" aria-label=\"{name}\"><p class=\"empty\">{}</p></section>", escape(why));
+        let _ = writeln!(
+            out,
+            "<section class=\"recipe\" id=\"{prefix}\" aria-label=\"{name}\"><p class=\"empty\">{}</p></section>",
+            escape(why)
+        );
         return;
     }
     let picture = draw(diagram, Look { direction, prefix: &prefix, role: "button", badges: true });

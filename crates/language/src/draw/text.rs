@@ -135,9 +135,27 @@ fn branch(lanes: &Lanes, lane: usize, opened: Option<usize>) -> String {
     let (left, right) = (lane.min(opened), lane.max(opened));
     let is_on = lanes.through(lane) == '│';
     let glyph = |at: usize| match at {
-        at if at == lane && opened > lane => if is_on { '├' } else { '╰' },
-        at if at == lane => if is_on { '┤' } else { '╯' },
-        at if at == opened => if opened > lane { '╮' } else { '╭' },
+        at if at == lane && opened > lane => {
+            if is_on {
+                '├'
+            } else {
+                '╰'
+            }
+        }
+        at if at == lane => {
+            if is_on {
+                '┤'
+            } else {
+                '╯'
+            }
+        }
+        at if at == opened => {
+            if opened > lane {
+                '╮'
+            } else {
+                '╭'
+            }
+        }
         at if at > left && at < right => '─',
         at => lanes.through(at),
     };
@@ -147,11 +165,17 @@ fn branch(lanes: &Lanes, lane: usize, opened: Option<usize>) -> String {
 /// A link in words.
 fn named(diagram: &Diagram, link: &Edge, is_down: bool) -> String {
     let to = &diagram.nodes[link.to];
-    let to = to.step.map_or_else(|| to.lines.join(", "), |step| step.to_string());
+    let to = to.step.map_or_else(|| to.lines[0].clone(), |step| step.to_string());
     let head = if is_down { '▶' } else { '▲' };
-    match &link.label {
-        Some(label) => format!("{head} {to} on {label}"),
-        None => format!("{head} {to}"),
+    let mark = link.mark.map_or(String::new(), |mark| format!(", {}", mark.name()));
+    // The label begins with the sign of the mark.
+    let label = link
+        .label
+        .as_deref()
+        .map(|label| link.mark.map_or(label, |mark| label.trim_start_matches(mark.symbol()).trim_start()));
+    match label {
+        Some(label) if !label.is_empty() => format!("{head} {to} on {label}{mark}"),
+        _ => format!("{head} {to}{mark}"),
     }
 }
 

@@ -37,6 +37,7 @@
   }
 
   function zoom(factor, x, y) {
+    shown.isMoved = true;
     const scale = Math.min(MAX_SCALE, Math.max(MIN_SCALE, shown.scale * factor));
     const ratio = scale / shown.scale;
     shown.at = { x: x - (x - shown.at.x) * ratio, y: y - (y - shown.at.y) * ratio };
@@ -49,12 +50,14 @@
   }
 
   function pan(x, y) {
+    shown.isMoved = true;
     shown.at = { x: shown.at.x + x, y: shown.at.y + y };
     apply();
   }
 
   function fit() {
     const { svg, width, height } = shown;
+    shown.isMoved = false;
     const scale = Math.min((svg.clientWidth - 2 * MARGIN) / width, (svg.clientHeight - 2 * MARGIN) / height, 1.5);
     shown.scale = Math.max(MIN_SCALE, scale);
     shown.at = {
@@ -72,7 +75,9 @@
       if (high - low > to - from || low < from + MARGIN) return from + MARGIN - low;
       return high > to - MARGIN ? to - MARGIN - high : 0;
     };
-    pan(shift(box.left, box.right, frame.left, frame.right), shift(box.top, box.bottom, frame.top, frame.bottom));
+    const x = shift(box.left, box.right, frame.left, frame.right);
+    const y = shift(box.top, box.bottom, frame.top, frame.bottom);
+    if (x !== 0 || y !== 0) pan(x, y);
   }
 
   function open() {
@@ -80,6 +85,7 @@
     if (shown.scale >= READABLE) return;
     const first = nodes()[0].querySelector(".box");
     const x = Number(first.getAttribute("x")) + Number(first.getAttribute("width")) / 2;
+    shown.isMoved = true;
     shown.scale = 1;
     shown.at = { x: shown.svg.clientWidth / 2 - x, y: MARGIN - Number(first.getAttribute("y")) };
     apply();
@@ -306,6 +312,13 @@
     }, { passive: false });
   }
 
+  // A drawing that nobody has moved stays fitted; in another one the current box stays in the window.
+  const observer = new ResizeObserver(() => {
+    if (!shown?.svg || shown.svg.clientWidth === 0) return;
+    if (!shown.isMoved) fit();
+    else if (shown.current !== null) reveal(nodeOf(shown.current));
+  });
+
   // --- Pages ---
 
   function show(index) {
@@ -323,7 +336,7 @@
     byId("found").value = "";
     shown = null;
     if (!section) return;
-    shown = { index, recipe: recipes[index], svg, current: null, at: { x: 0, y: 0 }, scale: 1 };
+    shown = { index, recipe: recipes[index], svg, current: null, at: { x: 0, y: 0 }, scale: 1, isMoved: false };
     if (svg) {
       shown.stage = svg.querySelector(".stage");
       // Only the first time: then the script moves the drawing, and not the browser.
@@ -332,6 +345,7 @@
         svg.dataset.size = svg.getAttribute("viewBox");
         svg.removeAttribute("viewBox");
         listen(svg);
+        observer.observe(svg);
       }
       Object.assign(shown, { width, height });
       mark(null);
@@ -354,6 +368,7 @@
   function replace(text) {
     const page = new DOMParser().parseFromString(text, "text/html");
     const before = shown;
+    observer.disconnect();
     byId("drawings").replaceChildren(...page.getElementById("drawings").childNodes);
     byId("data").textContent = page.getElementById("data").textContent;
     document.title = page.title;
@@ -361,8 +376,10 @@
     load();
     route();
     if (before?.svg && shown?.svg && before.recipe.name === shown.recipe.name) {
-      Object.assign(shown, { at: before.at, scale: before.scale });
-      apply();
+      if (before.isMoved) {
+        Object.assign(shown, { at: before.at, scale: before.scale, isMoved: true });
+        apply();
+      }
       byId("find").value = wanted;
       if (wanted) search();
     }
@@ -393,10 +410,6 @@
   });
   document.addEventListener("keydown", key);
   window.addEventListener("hashchange", route);
-  // A drawing that nobody has moved stays fitted.
-  window.addEventListener("resize", () => {
-    if (shown?.svg && shown.current === null && shown.scale <= 1.5 && shown.scale >= READABLE) fit();
-  });
   window.addEventListener("message", ({ data }) => {
     if (!host) return;
     if (data.kind === "page") replace(data.text);
