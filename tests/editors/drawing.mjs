@@ -300,6 +300,35 @@ test("two versions of a recipe", async () => {
   await close();
 });
 
+test("a webview of an editor exchanges the page, and keeps place, scale and search", async () => {
+  const context = await browser.newContext({ viewport: { width: 800, height: 600 } });
+  const page = await context.newPage();
+  await page.addInitScript(() => {
+    window.told = [];
+    window.acquireVsCodeApi = () => ({ postMessage: (message) => window.told.push(message) });
+  });
+  await page.goto(one);
+  const told = () => page.evaluate(() => window.told);
+  assert.deepEqual(await told(), [{ kind: "ready" }]);
+  const post = (message) => page.evaluate((message) => window.postMessage(message, "*"), message);
+  const other = structuredClone(RECIPE);
+  other[2].service = "Renamed";
+  const text = readFileSync(new URL(draw("other.html", { "one.json": other })), "utf8");
+  await page.locator("#find").fill("arch");
+  await page.locator("#zoom-in").click();
+  const width = await widthOf(page, "#r1n4");
+  await post({ kind: "page", text, current: 3 });
+  await page.locator("#r1n2", { hasText: "Renamed" }).waitFor();
+  assert.ok(Math.abs((await widthOf(page, "#r1n4")) - width) < 1);
+  assert.equal(await page.locator("#find").inputValue(), "arch");
+  await page.locator("#r1n3.current").waitFor();
+  await post({ kind: "current", current: 1 });
+  await page.locator("#r1n1.current").waitFor();
+  await page.locator("#r1n2").click();
+  assert.deepEqual((await told()).at(-1), { kind: "clicked", box: 2 });
+  await context.close();
+});
+
 test("a picture for documents is legible on dark and light pages, and has a focus order", async () => {
   const file = join(folder, "one.svg");
   execFileSync(ZRECIPE, ["graph", "--format", "svg", "-o", file, "one.json"], { cwd: folder, stdio: "pipe" });

@@ -262,3 +262,26 @@ fn configurations_of_other_editors_start_the_server() {
     let crate_of_zed: Value = toml::from_str(&read("zed/Cargo.toml")).expect("is TOML");
     assert_eq!(crate_of_zed["lib"]["crate-type"], serde_json::json!(["cdylib"]));
 }
+
+/// The HTML drawing in Chromium: click, zoom, search, keyboard, dark, phone, 500 steps, no request, axe.
+#[test]
+fn drawings_in_a_browser() {
+    let chromium = ["chromium", "chromium-browser", "google-chrome"].iter().find_map(|name| {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file())
+    });
+    let chromium = chromium.expect("Chromium is missing: tests/editors/setup installs it");
+    let folder = workspace(&[]);
+    let script = root().join("tests/editors/drawing.mjs");
+    let output = run(
+        Path::new("node"),
+        &["--test", script.to_str().expect("is UTF-8")],
+        folder.path(),
+        &[
+            ("ZRECIPE", Path::new(env!("CARGO_BIN_EXE_zrecipe"))),
+            ("CHROMIUM", &chromium),
+            ("PACKAGES", &installed("browser")),
+        ],
+    );
+    assert!(output.status.success(), "{}", said(&output));
+}

@@ -3,7 +3,6 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use sha2::Digest as _;
 use zrecipe::change::{Side, recipes};
 use zrecipe::compile::{Compilation, Options, compile};
 use zrecipe::contract::Contracts;
@@ -260,11 +259,8 @@ fn a_page_permits_its_own_script_and_no_request() {
     let page = (format("html").expect("is a format").render)(&[diagram], Direction::Down);
     let policy = between(&page, "Content-Security-Policy\" content=\"", "\"");
     assert!(policy.starts_with("default-src 'none'; img-src data:; ") && !policy.contains("unsafe"), "{policy}");
-    for (tag, directive) in [("script", "script-src"), ("style", "style-src")] {
-        let text = between(&page, &format!("<{tag}>"), &format!("</{tag}>"));
-        let hash = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, sha2::Sha256::digest(text));
-        assert!(policy.contains(&format!("{directive} 'sha256-{hash}'")), "{tag}: {hash}, {policy}");
-    }
+    // Chromium computes the hashes again, in the suite `editors`.
+    assert_eq!(policy.matches("-src 'sha256-").count(), 2);
     assert_eq!(page.matches("<script").count(), 2);
     assert!(
         !page.contains("<img")
