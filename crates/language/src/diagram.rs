@@ -56,6 +56,47 @@ pub struct Node {
     pub findings: Vec<Finding>,
     /// Whether a contract describes its service; none if contracts were not consulted.
     pub contract: Option<bool>,
+    /// State of the step in a run, in a drawing of a run.
+    pub state: Option<State>,
+}
+
+/// State of a step in a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum State {
+    /// No message has reached it.
+    Pending,
+    /// Messages wait for it.
+    Running,
+    /// All its messages succeeded at once.
+    Succeeded,
+    /// All its messages succeeded, some after several attempts.
+    Retried,
+    /// A message failed, timed out or was dead-lettered.
+    Failed,
+}
+
+impl State {
+    /// The state as a word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Running => "running",
+            Self::Succeeded => "succeeded",
+            Self::Retried => "retried",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// What became of a step in a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Progress {
+    /// Its state.
+    pub state: State,
+    /// Counts and times: one line in the box.
+    pub line: String,
+    /// Reasons of failed attempts.
+    pub reasons: Vec<String>,
 }
 
 /// A finding about a part of a drawing.
@@ -197,7 +238,7 @@ impl Diagram {
                 level: found.level,
                 rule: found.rule,
                 message: found.message.clone(),
-                line: compilation.source.position(at, Unit::Char).line + 1,
+                line: compilation.source.position(at, Unit::Char).line,
             };
             match diagram.place_of(&compilation.recipe, at) {
                 Some(place) => diagram.nodes[place].findings.push(finding),
@@ -218,6 +259,18 @@ impl Diagram {
                 node.details.push(("contract".to_owned(), format!("{}{origin}", contract.name())));
                 node.details.extend(contract.description.iter().map(|text| ("description".to_owned(), text.clone())));
             }
+        }
+    }
+
+    /// Adds what became of each step in a run.
+    pub fn follow(&mut self, mut progress: impl FnMut(i64) -> Progress) {
+        for node in &mut self.nodes {
+            let Some(step) = node.step else { continue };
+            let Progress { state, line, reasons } = progress(step);
+            node.state = Some(state);
+            node.details.insert(0, ("state".to_owned(), format!("{}: {line}", state.name())));
+            node.details.splice(1..1, reasons.into_iter().map(|reason| ("reason".to_owned(), reason)));
+            node.lines.push(printable(&line, MOST_NAME));
         }
     }
 
@@ -279,7 +332,16 @@ impl Builder<'_> {
     fn add(&mut self, key: Key, kind: NodeKind, lines: Vec<String>, details: Vec<(String, String)>) {
         let step = if let Key::Number(id) = key { Some(id) } else { None };
         self.places.entry(key).or_insert_with(|| {
-            self.nodes.push(Node { kind, lines, step, mark: None, details, findings: Vec::new(), contract: None });
+            self.nodes.push(Node {
+                kind,
+                lines,
+                step,
+                mark: None,
+                details,
+                findings: Vec::new(),
+                contract: None,
+                state: None,
+            });
             self.nodes.len() - 1
         });
     }

@@ -2,7 +2,7 @@
 
 use crate::compile::Compilation;
 
-pub use crate::diagram::{Diagram, Edge, EdgeKind, Finding, Mark, Node, NodeKind, overlay};
+pub use crate::diagram::{Diagram, Edge, EdgeKind, Finding, Mark, Node, NodeKind, Progress, State, overlay};
 pub use crate::layout::Direction;
 
 /// A format of drawings.

@@ -127,7 +127,9 @@ fn node(diagram: &Diagram, place: usize, layout: &Layout, look: Look<'_>, out: &
         NodeKind::Nowhere => ("nowhere", 3.0),
         NodeKind::Missing => ("missing", 3.0),
     };
-    let (prefix, role, mark) = (look.prefix, look.role, mark_class(node.mark));
+    let (prefix, role) = (look.prefix, look.role);
+    let state = node.state.map_or(String::new(), |state| format!(" run-{}", state.name()));
+    let mark = mark_class(node.mark) + &state;
     let step = node.step.map_or(String::new(), |step| format!(" data-step=\"{step}\""));
     let _ = writeln!(
         out,

@@ -1,5 +1,8 @@
 //! `zrecipe graph`: recipes as drawings.
 
+#[cfg(feature = "runtime")]
+mod progress;
+
 use std::sync::Arc;
 
 use crate::cli::target::OutputArgs;
@@ -18,7 +21,7 @@ use zrecipe_project::judge::CheckOptions;
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Paths or names of recipes; several are drawn side by side, and in HTML behind an index.
-    #[arg(required_unless_present = "diff", value_name = "RECIPE")]
+    #[arg(required_unless_present_any = ["diff", "run"], value_name = "RECIPE")]
     recipes: Vec<String>,
     /// How to draw.
     #[arg(long, value_name = "FORMAT", default_value = "mermaid", value_parser = FORMATS.iter().map(|f| f.name).collect::<Vec<_>>())]
@@ -32,6 +35,9 @@ pub struct Args {
     /// Draw what changed between two states, as `zrecipe diff` compares them: added, removed, changed and rewired steps.
     #[arg(long, num_args = 2, value_names = ["OLD", "NEW"], conflicts_with_all = ["recipes", "merge"])]
     diff: Option<Vec<String>>,
+    /// Draw a run on this machine, with the states, counts and times of its steps; the beginning of the ID is enough.
+    #[arg(long, value_name = "ID", conflicts_with_all = ["recipes", "merge", "diff"])]
+    run: Option<String>,
     #[command(flatten)]
     output: OutputArgs,
 }
@@ -55,11 +61,20 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
         Towards::Down => Direction::Down,
         Towards::Right => Direction::Right,
     };
-    let diagrams = match args.diff.as_deref() {
-        Some([old, new]) => overlays(old, new, session)?,
+    let diagrams = match (args.diff.as_deref(), &args.run) {
+        (Some([old, new]), _) => overlays(old, new, session)?,
+        (_, Some(id)) => vec![of_run(id, session)?],
         _ => recipes(args, session)?,
     };
     args.output.print(&(chosen.render)(&diagrams, direction))
+}
+
+#[cfg(feature = "runtime")]
+use progress::of_run;
+
+#[cfg(not(feature = "runtime"))]
+fn of_run(_: &str, _: &Session) -> Result<Diagram, Error> {
+    Err(Error::new("`graph --run` is not in this build").hint("build zrecipe with its default features"))
 }
 
 /// The recipes that the arguments name.

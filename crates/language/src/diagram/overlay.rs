@@ -75,6 +75,7 @@ fn join(diagram: &mut Diagram, before: &Diagram, old: &Reading, new: &Reading, d
             details: node.details.clone(),
             findings: Vec::new(),
             contract: None,
+            state: None,
         });
     }
     for (node, is_new) in diagram.nodes.iter_mut().zip(is_new) {
