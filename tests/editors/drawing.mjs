@@ -300,6 +300,22 @@ test("two versions of a recipe", async () => {
   await close();
 });
 
+test("a run has its states, counts and times on the boxes", async () => {
+  const options = { cwd: folder, stdio: "pipe", env: { ...process.env, ZRECIPE_STATE: join(folder, "state") } };
+  // Two of its steps fail, and two deal with that.
+  assert.throws(() => execFileSync(ZRECIPE, ["run", "failures", "-p", "workingdir=.", "-p", "guid=demo-run"], options));
+  const file = join(folder, "run.html");
+  execFileSync(ZRECIPE, ["graph", "--run", "demo", "--format", "html", "-o", file], options);
+  const { page, close } = await open(pathToFileURL(file).href);
+  assert.equal(await page.locator(".node.run-failed").count(), 2);
+  assert.equal(await page.locator(".node.run-succeeded").count(), 2);
+  assert.match(await page.locator(".run-failed").first().textContent(), /1 failed, [\d.]+ m?s/);
+  await page.locator(".run-failed").first().click();
+  assert.match(await details(page), /no\/such\/file.*exit status/s);
+  assert.deepEqual(await violations(page), []);
+  await close();
+});
+
 test("a webview of an editor exchanges the page, and keeps place, scale and search", async () => {
   const context = await browser.newContext({ viewport: { width: 800, height: 600 } });
   const page = await context.newPage();
