@@ -170,8 +170,9 @@ fn long_text_is_cut() {
     let text =
         format!(r#"{{ "1": {{ "queue": "{long}", "output": {{ "{long}": "{long}" }} }}, "start": [[1, "{long}"]] }}"#);
     let drawn = recipe(&text);
+    let diagrams = [Diagram::new(&long, &drawn.recipe), Diagram::new(&long, &drawn.recipe)];
     for format in FORMATS {
-        let document = own(&render(format, &[(&long, &drawn), (&long, &drawn)]));
+        let document = own(&(format.render)(&diagrams, Direction::Down));
         assert!(document.len() < 10_000, "{} in {}", document.len(), format.name);
     }
 }
