@@ -143,6 +143,11 @@ impl Environment {
         Ok(variables)
     }
 
+    /// The site configuration; none for the embedded broker.
+    pub fn site(&self) -> Option<&Site> {
+        self.site.as_ref()
+    }
+
     /// The names of the site environments.
     pub fn names(&self) -> &[String] {
         &self.names

@@ -46,6 +46,8 @@ pub async fn crew(session: &Session, runs: &Runs, run: &Run, places: usize) -> R
     let surroundings = Surroundings {
         scope: Scope::Run,
         plugins: Plugins::new(),
+        site: None,
+        environments: &[],
         settings: &session.settings,
         python: python.clone(),
         library: session.library()?,

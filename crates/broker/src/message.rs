@@ -30,7 +30,7 @@ pub mod text_headers;
 
 pub use self::death::{Cause, Death, record_death};
 pub use self::envelope::{Envelope, Error, SendError, check_destinations, read_body, sanitise};
-pub use self::headers::{RECIPE_HEADER, fresh_headers, is_recipe, reinjected_headers};
+pub use self::headers::{RECIPE_HEADER, bridged_headers, fresh_headers, is_recipe, reinjected_headers};
 pub use self::names::{DELAY_PREFIX, dead_letter_queue, is_dead_letter_queue, is_delay, source_of_dead_letters};
 pub use self::outgoing::{Destination, Outgoing, RecipeStep, message_id};
 pub use self::output::{Output, Sending, Way, own_messages};

@@ -362,6 +362,26 @@ pub trait Transport: Send + Sync + 'static {
     /// Starts receiving.
     async fn subscribe(&self, subscription: Subscription) -> Result<Deliveries, Error>;
 
+    /// Starts receiving for somebody who carries messages on unread: what came back is handed out in its place, and where this
+    /// process counts returns they are not counted.
+    ///
+    /// # Errors
+    /// As for [`Transport::subscribe`].
+    async fn subscribe_in_order(&self, subscription: Subscription) -> Result<Deliveries, Error> {
+        self.subscribe(subscription).await
+    }
+
+    /// Takes, of all queues and before other consumers, the messages that came back because their consumers were lost. Counts
+    /// each return in the store of the broker and puts the message back into its queue, unread; a message with more than
+    /// `limit` returns is dead-lettered. Returns those dead letters; they are settled.
+    ///
+    /// # Errors
+    /// The broker dead-letters such messages itself, or as for [`Transport::subscribe`].
+    async fn quarantine(&self, _limit: u32) -> Result<Deliveries, Error> {
+        let reason = "the broker itself dead-letters messages that come back too often".to_owned();
+        Err(Error::Unsendable { destination: "dead letters".to_owned(), reason })
+    }
+
     /// Sends messages; done when the broker has them safely. Either all are sent or an error says why not
     /// (on brokers without transactions some may have been; sending again with the same ids is safe).
     async fn send(&self, messages: Vec<Outgoing>) -> Result<(), Error>;

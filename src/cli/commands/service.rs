@@ -167,6 +167,8 @@ fn surroundings<'s>(session: &'s Session, environment: &'s Environment) -> Resul
     Ok(Surroundings {
         scope: Scope::Site,
         plugins: environment.plugins(),
+        site: environment.site(),
+        environments: environment.names(),
         settings: &session.settings,
         python: bridged::interpreter(session, environment.names())?,
         library: environment.library(session),

@@ -44,6 +44,13 @@ pub const ID: &str = "zrecipe-id";
 pub const JSON: &str = "zrecipe-json";
 /// Number of times that a message came back because its consumer was lost, on a broker that does not count them.
 pub const RETURNS: &str = "zrecipe-returns";
+/// When a message came back because its consumer was lost: times in milliseconds since 1970, separated by commas, on a broker
+/// that does not count returns.
+pub const RETURNED: &str = "zrecipe-returned";
+/// Places that a message was taken from by bridges, separated by line ends: it is not carried to one of them again.
+pub const BRIDGED: &str = "zrecipe-bridged";
+/// Properties of a message for which a broker has no header of its own: a JSON object.
+pub const PROPERTIES: &str = "zrecipe-properties";
 /// When a message was sent first, in milliseconds since 1970.
 pub const SENT: &str = "zrecipe-sent";
 /// When a delayed message is due, in milliseconds since 1970: a broker without a scheduler delivers it at once.
@@ -110,6 +117,16 @@ pub fn fresh_headers(headers: &Object) -> Object {
         fresh.insert(RECIPE_HEADER.to_owned(), Value::Bool(true));
     }
     fresh
+}
+
+/// Headers for a message that a bridge carries to another broker: all that its sender wrote, whatever the names; what brokers
+/// and zrecipe wrote for one delivery is removed. A dead letter keeps its deaths.
+pub fn bridged_headers(headers: &Object, is_dead_letter: bool) -> Object {
+    let is_of_deaths = |name: &str| {
+        matches!(name, DEATHS | REASON | REASON_CODE) || name.starts_with(FIRST_DEATH) || name.starts_with(LAST_DEATH)
+    };
+    let kept = headers.iter().filter(|(name, _)| !is_of_delivery(name) && (is_dead_letter || !is_of_deaths(name)));
+    kept.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
 /// Headers for a message that goes back from a dead-letter queue.

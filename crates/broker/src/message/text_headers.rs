@@ -2,8 +2,8 @@
 
 use super::death::{Cause, record_death};
 use super::headers::{
-    DEATHS, DESTINATION, DUE, FAILURE_CAUSE, ID, JSON, MESSAGE_ID, ORIGIN, ORIGINAL_EXPIRATION, OWN_PREFIX, RETRIES,
-    RETURNS, SENT, TIMESTAMP,
+    DEATHS, DESTINATION, DUE, FAILURE_CAUSE, ID, JSON, MESSAGE_ID, ORIGIN, ORIGINAL_EXPIRATION, OWN_PREFIX, PROPERTIES,
+    RETRIES, RETURNED, RETURNS, SENT, TIMESTAMP,
 };
 use super::reason::{Code, Reason};
 use zrecipe_language::syntax::json::read_value;
@@ -40,7 +40,7 @@ const RESERVED: [&str; 24] = [
 /// Whether a header is not the sender's.
 pub fn is_reserved(name: &str) -> bool {
     RESERVED.contains(&name)
-        || [ID, JSON, RETRIES, RETURNS, SENT, DUE].contains(&name)
+        || [ID, JSON, PROPERTIES, RETRIES, RETURNED, RETURNS, SENT, DUE].contains(&name)
         || ["AMQ_", "JMS", OWN_PREFIX].iter().any(|begin| name.starts_with(begin))
 }
 

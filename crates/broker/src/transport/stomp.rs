@@ -36,7 +36,7 @@ use self::frame::Frame;
 use self::keeper::Keeper;
 use self::link::{Link, Refusal};
 pub use self::options::{Options, TRANSPORT};
-use self::reception::{Common, Held, Reception};
+use self::reception::{Common, Held, Mode, Reception};
 use self::transaction::transact;
 use self::wire::Copy;
 use super::{
@@ -48,6 +48,9 @@ use crate::message::{Cause, Code, Reason};
 
 /// After this time without an answer the broker is taken to be short of memory or disk.
 const SILENCE: Duration = Duration::from_secs(5);
+
+/// How many messages that came back are under way at a time.
+const QUARANTINED: u16 = 100;
 
 /// A connection to ActiveMQ, kept for as long as this or a clone of it lives.
 #[derive(Clone)]
@@ -166,7 +169,8 @@ impl Stomp {
         let received = &held.received;
         let copy = |delay, retries| {
             let (frame, body, destination) = (&held.frame, delivery.body.as_slice(), &delivery.source);
-            let copy = Copy { frame, body, destination, delay, due: None, retries, returns: received.returns };
+            let (returns, returned) = (received.returns, received.returned.as_deref());
+            let copy = Copy { frame, body, destination, delay, due: None, retries, returns, returned };
             copy.send(prefix, &delivery.id, received.has_own_id)
         };
         let letter = |cause, reason: &Reason| wire::dead_letter(prefix, queue, received, &delivery.body, cause, reason);
@@ -227,27 +231,17 @@ impl Stomp {
 #[async_trait]
 impl Transport for Stomp {
     async fn subscribe(&self, subscription: Subscription) -> Result<Deliveries, Error> {
-        self.check_open()?;
-        let (sender, receiver) = mpsc::channel(usize::from(subscription.prefetch.max(1)) * 2);
-        let (stopper, stops) = mpsc::channel(1);
-        let common = self.shared.common.clone();
-        let reception = Reception::new(subscription, sender, stops, common.clone());
-        let deadline = self.deadline();
-        let opened = loop {
-            let link = common.keeper.link(deadline).await?;
-            match reception.open(link.clone()).await {
-                Err(Error::Unavailable { .. }) if Instant::now() < deadline => {}
-                opened => break opened?,
-            }
-        };
-        let mut receptions = self.shared.receptions.lock().unwrap_or_else(PoisonError::into_inner);
-        while receptions.try_join_next().is_some() {}
-        receptions.spawn(reception.run(opened));
-        let is_wanted =
-            move |delivery: &Delivery| common.holdings.is_wanted(delivery.tag, &delivery.source, &delivery.id);
-        Ok(Deliveries::checked(receiver, is_wanted).stopped_by(stopper))
+        self.receive(Mode::Counted, subscription).await
     }
 
+    async fn subscribe_in_order(&self, subscription: Subscription) -> Result<Deliveries, Error> {
+        self.receive(Mode::Uncounted, subscription).await
+    }
+
+    async fn quarantine(&self, limit: u32) -> Result<Deliveries, Error> {
+        let source = Destination::Queue(wire::all_queues(self.prefix()));
+        self.receive(Mode::Quarantine { limit }, Subscription { source, prefetch: QUARANTINED }).await
+    }
     async fn send(&self, messages: Vec<Outgoing>) -> Result<(), Error> {
         self.check_open()?;
         let Some(first) = messages.first() else { return Ok(()) };
@@ -315,6 +309,32 @@ impl Transport for Stomp {
 }
 
 impl Stomp {
+    async fn receive(&self, mode: Mode, subscription: Subscription) -> Result<Deliveries, Error> {
+        self.check_open()?;
+        let (sender, receiver) = mpsc::channel(usize::from(subscription.prefetch.max(1)) * 2);
+        let (stopper, stops) = mpsc::channel(1);
+        let common = self.shared.common.clone();
+        let reception = Reception::new(mode, subscription, sender, stops, common.clone());
+        let deadline = self.deadline();
+        let opened = loop {
+            let link = common.keeper.link(deadline).await?;
+            match reception.open(link.clone()).await {
+                Err(Error::Unavailable { .. }) if Instant::now() < deadline => {}
+                opened => break opened?,
+            }
+        };
+        let mut receptions = self.shared.receptions.lock().unwrap_or_else(PoisonError::into_inner);
+        while receptions.try_join_next().is_some() {}
+        receptions.spawn(reception.run(opened));
+        if let Mode::Quarantine { .. } = mode {
+            // They are settled.
+            return Ok(Deliveries::new(receiver));
+        }
+        let is_wanted =
+            move |delivery: &Delivery| common.holdings.is_wanted(delivery.tag, &delivery.source, &delivery.id);
+        Ok(Deliveries::checked(receiver, is_wanted).stopped_by(stopper))
+    }
+
     fn explain(&self, refusal: Refusal, queue: &str) -> Error {
         match refusal {
             Refusal::Lost => self.keeper().unavailable(Outage::Lost, "the connection was lost"),

@@ -33,11 +33,13 @@ macro_rules! services {
 }
 
 services! {
+    bridge,
     cluster,
     dispatcher,
     jsonlines,
     mailer,
     runner,
+    schlockmeister,
 }
 
 /// The built-in service of a name.

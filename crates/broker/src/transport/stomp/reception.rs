@@ -21,6 +21,7 @@ use super::transaction::transact;
 use super::wire::{self, Copy, Received};
 use crate::backoff::Backoff;
 use crate::holdings::{self, Holdings};
+use crate::message::headers::DESTINATION;
 use crate::message::{Cause, Code, Destination, Reason, is_dead_letter_queue};
 use crate::transport::{Delivery, Error, Outage, Subscription};
 
@@ -81,8 +82,27 @@ pub(super) struct Common {
     pub(super) holdings: Holdings<Held>,
 }
 
+/// What becomes of messages that come back because their consumer was lost.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Mode {
+    /// Each return is counted, and a message with too many becomes a dead letter.
+    Counted,
+    /// They are handed out at once, in their places.
+    Uncounted,
+    /// Only they are taken, of all queues and before other consumers. Each return is counted; a message with more than
+    /// `limit` becomes a dead letter, and is handed out settled.
+    Quarantine {
+        /// Maximum returns.
+        limit: u32,
+    },
+}
+
+/// Messages that came back, as the broker selects them.
+const CAME_BACK: &str = "JMSXDeliveryCount > 1";
+
 /// A subscription that is being served.
 pub(super) struct Reception {
+    mode: Mode,
     number: u64,
     subscription: Subscription,
     sender: mpsc::Sender<Delivery>,
@@ -109,6 +129,7 @@ enum End {
 
 impl Reception {
     pub(super) fn new(
+        mode: Mode,
         subscription: Subscription,
         sender: mpsc::Sender<Delivery>,
         stops: mpsc::Receiver<oneshot::Sender<Vec<Delivery>>>,
@@ -116,7 +137,7 @@ impl Reception {
     ) -> Self {
         static NUMBERS: AtomicU64 = AtomicU64::new(1);
         let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
-        Self { number, subscription, sender, stops, common }
+        Self { mode, number, subscription, sender, stops, common }
     }
 
     /// Subscribes on a connection.
@@ -126,11 +147,15 @@ impl Reception {
     pub(super) async fn open(&self, link: Arc<Link>) -> Result<Opened, Error> {
         let id = format!("s{}", link.number());
         let frames = link.listen(&id);
-        let frame = Frame::new("SUBSCRIBE")
+        let mut frame = Frame::new("SUBSCRIBE")
             .with("id", id.as_str())
-            .with("destination", wire::address(&self.common.options.prefix, &self.subscription.source))
+            .with(DESTINATION, wire::address(&self.common.options.prefix, &self.subscription.source))
             .with("ack", "client-individual")
             .with("activemq.prefetchSize", self.subscription.prefetch.max(1).to_string());
+        if let Mode::Quarantine { .. } = self.mode {
+            // What matches goes to the consumer of the highest priority while it takes more.
+            frame = frame.with("selector", CAME_BACK).with("activemq.priority", "127");
+        }
         let asked = timeout(ANSWER, link.ask(frame)).await;
         match asked {
             Ok(Ok(())) => {
@@ -220,7 +245,14 @@ impl Reception {
 
     /// Holds what was delivered; nothing if it is dealt with.
     async fn receive(&self, link: &Arc<Link>, mut frame: Frame) -> Option<Delivery> {
-        let (common, source) = (&self.common, &self.subscription.source);
+        let common = &self.common;
+        let source = match (&self.mode, frame.get(DESTINATION)) {
+            // It is subscribed to all queues.
+            (Mode::Quarantine { .. }, Some(address)) => {
+                &Destination::Queue(wire::queue(&common.options.prefix, address))
+            }
+            _ => &self.subscription.source,
+        };
         let mut received = wire::received(&common.options.prefix, &frame);
         let body = std::mem::take(&mut frame.body);
         if received.id.is_empty() {
@@ -236,6 +268,9 @@ impl Reception {
             received,
             again: self.sender.downgrade(),
         };
+        if let (Mode::Quarantine { .. }, Destination::Queue(queue)) = (&self.mode, source) {
+            return self.quarantine(queue, held, body).await;
+        }
         if let Destination::Queue(queue) = source {
             if common.holdings.has_accepted(queue, &held.received.id) {
                 // The same message once more: it is dealt with.
@@ -244,8 +279,9 @@ impl Reception {
                 return None;
             }
             // Looking at a dead letter must not change it.
-            if held.received.is_redelivered && !is_dead_letter_queue(queue) {
-                held.received.returns = held.received.returns.saturating_add(1);
+            let is_counted = matches!(self.mode, Mode::Counted) && !is_dead_letter_queue(queue);
+            if held.received.is_redelivered && is_counted {
+                held.received.count_return();
                 self.count_return(queue, &held, &body).await;
                 return None;
             }
@@ -280,28 +316,59 @@ impl Reception {
 
     /// Sends a message that came back once more, with the count of its returns, or as a dead letter. What the broker does
     /// not take now comes again with the next connection.
-    async fn count_return(&self, queue: &str, held: &Held, body: &[u8]) {
+    ///
+    /// Returns whether it is a dead letter now.
+    async fn count_return(&self, queue: &str, held: &Held, body: &[u8]) -> bool {
         let (prefix, received) = (&self.common.options.prefix, &held.received);
-        let counted = if received.returns > self.common.options.return_limit {
+        let limit = match self.mode {
+            Mode::Quarantine { limit } => limit,
+            Mode::Counted | Mode::Uncounted => self.common.options.return_limit,
+        };
+        let is_poison = received.returns > limit && !is_dead_letter_queue(queue);
+        let counted = if is_poison {
             let reason =
                 format!("it came back {} times, because the consumers that had it were lost", received.returns);
             let reason = Reason::new(Code::ConsumerDied, reason);
             wire::dead_letter(prefix, queue, received, body, Cause::DeliveryLimit, &reason)
         } else {
-            let destination = &self.subscription.source;
-            let (retries, returns) = (received.retries, received.returns);
+            let destination = &held.source;
+            let (retries, returns, returned) = (received.retries, received.returns, received.returned.as_deref());
             let (frame, due) = (&held.frame, received.due);
-            let copy = Copy { frame, body, destination, delay: Duration::ZERO, due, retries, returns };
+            let copy = Copy { frame, body, destination, delay: Duration::ZERO, due, retries, returns, returned };
             Ok(copy.send(prefix, &received.id, received.has_own_id))
         };
         let counted = match counted {
             Ok(frame) => transact(&held.link, vec![frame], Some(held.acknowledgement())).await,
             Err(error) => Err(Refusal::Refused(error.to_string())),
         };
-        if let Err(Refusal::Refused(reason)) = counted {
+        if let Err(Refusal::Refused(reason)) = &counted {
             tracing::warn!("a return of message {} to queue {queue} cannot be counted: {reason}", received.id);
             held.link.close("the connection is closed: the broker does not let us count a message that came back");
         }
+        is_poison && counted.is_ok()
+    }
+
+    /// Counts the return of a message that no consumer is to have before; the message, if it is a dead letter now.
+    async fn quarantine(&self, queue: &str, mut held: Held, body: Vec<u8>) -> Option<Delivery> {
+        if held.received.is_redelivered && !is_dead_letter_queue(queue) {
+            held.received.count_return();
+        }
+        let is_poison = self.count_return(queue, &held, &body).await;
+        let received = held.received;
+        is_poison.then(|| Delivery {
+            tag: 0,
+            id: received.id,
+            has_own_id: received.has_own_id,
+            source: held.source,
+            properties: received.properties,
+            headers: received.headers,
+            body,
+            deliveries: received.returns,
+            retries: received.retries,
+            returns: received.returns,
+            came_before: true,
+            sent: received.sent,
+        })
     }
 
     /// Sends a message that the broker has not delayed to the end of its queue a little later.
@@ -317,8 +384,9 @@ impl Reception {
             sleep(early.min(ROUND)).await;
             let (received, frame) = (&held.received, &held.frame);
             let (retries, returns, due) = (received.retries, received.returns, received.due);
+            let (delay, returned) = (Duration::ZERO, received.returned.as_deref());
             let copy =
-                Copy { frame, body: &body, destination: &destination, delay: Duration::ZERO, due, retries, returns };
+                Copy { frame, body: &body, destination: &destination, delay, due, retries, returns, returned };
             let copy = copy.send(&common.options.prefix, &received.id, received.has_own_id);
             let _ = transact(&held.link, vec![copy], Some(held.acknowledgement())).await;
         });

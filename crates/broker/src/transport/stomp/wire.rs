@@ -11,20 +11,32 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::frame::{Frame, escaped_len};
 use crate::message::headers::{
-    DEATHS, DESTINATION, DUE, FAILURE_CAUSE, ID, JSON, MESSAGE_ID, ORIGIN, ORIGINAL_EXPIRATION, OWN_PREFIX, RETRIES,
-    RETURNS, SENT, TIMESTAMP,
+    DEATHS, DESTINATION, DUE, FAILURE_CAUSE, ID, JSON, MESSAGE_ID, ORIGIN, ORIGINAL_EXPIRATION, OWN_PREFIX, PROPERTIES,
+    RETRIES, RETURNED, RETURNS, SENT, TIMESTAMP,
 };
 use crate::message::text_headers::{is_reserved, own_headers};
 use crate::message::{
     Cause, Code, Destination, Outgoing, Reason, dead_letter_queue, record_death, source_of_dead_letters,
 };
 use crate::transport::Error;
+use zrecipe_language::syntax::json::read_value;
 use zrecipe_language::value::{Object, Value};
 
 /// How the name of a dead-letter queue begins on ActiveMQ.
 const DEAD_LETTERS: &str = "DLQ.";
-/// What a sender may say of a message apart from its headers.
-const PROPERTIES: [&str; 4] = ["correlation-id", "priority", "reply-to", "type"];
+/// Headers of STOMP and ActiveMQ that are properties of a message, and AMQP's names of these. Other properties travel in a
+/// header of zrecipe.
+const PROPERTY_HEADERS: [(&str, &str); 5] = [
+    ("content-type", "content_type"),
+    ("correlation-id", "correlation_id"),
+    ("priority", "priority"),
+    ("reply-to", "reply_to"),
+    ("type", "type"),
+];
+/// The priority of messages whose sender says nothing.
+const PRIORITY: &str = "4";
+/// The most returns of which the times are kept.
+const MAX_TIMES: usize = 30;
 /// The longest header line that ActiveMQ reads, in bytes, less some for line ends.
 const MAX_HEADER: usize = 10_000;
 /// The most headers that ActiveMQ reads, less those that a broker adds.
@@ -49,6 +61,12 @@ pub(super) fn address(prefix: &str, destination: &Destination) -> String {
         (Destination::Queue(_), Some(of)) => format!("{kind}{DEAD_LETTERS}{prefix}{dot}{of}"),
         _ => format!("{kind}{prefix}{dot}{name}"),
     }
+}
+
+/// All queues with the prefix, as the broker selects them.
+pub(super) fn all_queues(prefix: &str) -> String {
+    let dot = if prefix.is_empty() || prefix.ends_with('.') { "" } else { "." };
+    format!("/queue/{prefix}{dot}>")
 }
 
 /// The queue that a name on the broker means, as [`address`] names it.
@@ -94,11 +112,7 @@ pub(super) fn send(prefix: &str, message: &Outgoing) -> Result<Frame, Error> {
         let expires = expires.ok_or_else(|| unsendable("its expiration is too far away".to_owned()))?;
         frame.headers.push(("expires".to_owned(), millis(expires).to_string()));
     }
-    for (name, value) in &message.properties {
-        if let (true, Some(text)) = (PROPERTIES.contains(&name.as_str()), value.as_str()) {
-            frame.headers.push((name.clone(), text.to_owned()));
-        }
-    }
+    frame.headers.extend(property_headers(&message.properties));
     let mut json = Vec::new();
     for (name, value) in &message.headers {
         let name = if is_reserved(name) { format!("{OWN_PREFIX}{name}") } else { name.clone() };
@@ -130,6 +144,48 @@ pub(super) fn send(prefix: &str, message: &Outgoing) -> Result<Frame, Error> {
     Ok(frame)
 }
 
+/// The headers that state the properties of a message.
+fn property_headers(properties: &Object) -> Vec<(String, String)> {
+    let mut headers = Vec::new();
+    let mut rest = Object::new();
+    for (name, value) in properties.iter().filter(|(name, _)| *name != ORIGIN) {
+        let header = PROPERTY_HEADERS.iter().find(|(_, property)| property == name);
+        match (header, value) {
+            // JMS has the priorities 0 to 9; the one that was stated comes back on another broker.
+            (Some((header, "priority")), Value::Number(number)) => {
+                let priority = number.as_i64().unwrap_or_default().clamp(0, 9);
+                headers.push(((*header).to_owned(), priority.to_string()));
+                rest.insert(name.clone(), value.clone());
+            }
+            (Some((header, _)), Value::String(text)) if !text.contains('\0') => {
+                headers.push(((*header).to_owned(), text.clone()));
+            }
+            _ => _ = rest.insert(name.clone(), value.clone()),
+        }
+    }
+    if !rest.is_empty() {
+        headers.push((PROPERTIES.to_owned(), Value::Object(rest).to_json()));
+    }
+    headers
+}
+
+/// The properties of a delivered message, by AMQP's names.
+fn properties(frame: &Frame) -> Object {
+    let mut properties = Object::new();
+    for (header, property) in PROPERTY_HEADERS {
+        let Some(text) = frame.get(header).filter(|text| header != "priority" || *text != PRIORITY) else { continue };
+        let number = text.parse::<i64>().ok().filter(|_| header == "priority");
+        properties.insert(property.to_owned(), number.map_or_else(|| Value::from(text), Value::from));
+    }
+    if let Some(Ok(Value::Object(rest))) = frame.get(PROPERTIES).map(|text| read_value(text.as_bytes())) {
+        properties.extend(rest);
+    }
+    if let Some(origin) = frame.get(ORIGIN) {
+        properties.insert(ORIGIN.to_owned(), Value::from(origin));
+    }
+    properties
+}
+
 /// The header that states when a message is due.
 fn due(delay: Duration) -> Option<(String, String)> {
     let at = SystemTime::now().checked_add(delay)?;
@@ -150,6 +206,8 @@ pub(super) struct Received {
     pub(super) properties: Object,
     pub(super) retries: u32,
     pub(super) returns: u32,
+    /// When it came back, as far as that was counted.
+    pub(super) returned: Option<String>,
     /// The consumer before was lost, and this is not counted yet.
     pub(super) is_redelivered: bool,
     pub(super) sent: Option<SystemTime>,
@@ -162,12 +220,6 @@ pub(super) fn received(prefix: &str, frame: &Frame) -> Received {
     let number = |name: &str| frame.get(name).and_then(|text| text.parse::<u32>().ok()).unwrap_or(0);
     let texts = frame.headers.iter().map(|(name, text)| (name.as_str(), text.as_str()));
     let mut headers = own_headers(texts, frame.get(JSON));
-    let mut properties = Object::new();
-    for name in PROPERTIES.into_iter().chain([ORIGIN]) {
-        if let Some(text) = frame.get(name).filter(|text| name != "priority" || *text != "4") {
-            properties.insert(name.to_owned(), Value::from(text));
-        }
-    }
     let time = |name: &str| {
         let millis = frame.get(name)?.parse().ok().filter(|millis| *millis > 0)?;
         UNIX_EPOCH.checked_add(Duration::from_millis(millis))
@@ -190,12 +242,25 @@ pub(super) fn received(prefix: &str, frame: &Frame) -> Received {
         // The broker's own id stays the same however often it delivers the message.
         id: id.unwrap_or_else(|| frame.get(MESSAGE_ID).unwrap_or_default().to_owned()),
         headers,
-        properties,
+        properties: properties(frame),
+        returned: frame.get(RETURNED).map(str::to_owned),
         retries: number(RETRIES),
         returns: number(RETURNS),
         is_redelivered: frame.get("redelivered") == Some("true"),
         sent: time(SENT).or_else(|| time(TIMESTAMP)),
         due: time(DUE),
+    }
+}
+
+impl Received {
+    /// Counts that the message came back just now.
+    pub(super) fn count_return(&mut self) {
+        self.returns = self.returns.saturating_add(1);
+        let now = millis(SystemTime::now()).to_string();
+        let mut times: Vec<&str> = self.returned.iter().flat_map(|times| times.split(',')).collect();
+        times.push(&now);
+        let newest = times.len().saturating_sub(MAX_TIMES);
+        self.returned = Some(times[newest..].join(","));
     }
 }
 
@@ -209,6 +274,8 @@ pub(super) struct Copy<'m> {
     pub(super) due: Option<SystemTime>,
     pub(super) retries: u32,
     pub(super) returns: u32,
+    /// When it came back.
+    pub(super) returned: Option<&'m str>,
 }
 
 impl Copy<'_> {
@@ -218,8 +285,8 @@ impl Copy<'_> {
         frame.headers.push(("persistent".to_owned(), "true".to_owned()));
         let dropped = |name: &str| {
             (is_reserved(name) && !name.starts_with(OWN_PREFIX) && name != JSON)
-                && name != ID
-                && !PROPERTIES.contains(&name)
+                && ![ID, PROPERTIES, RETURNED].contains(&name)
+                && PROPERTY_HEADERS.iter().all(|(header, _)| *header != name)
         };
         let kept = self.frame.headers.iter().filter(|(name, _)| !dropped(name));
         frame.headers.extend(kept.cloned());
@@ -234,6 +301,7 @@ impl Copy<'_> {
                 frame.headers.push((name.to_owned(), count.to_string()));
             }
         }
+        frame.headers.extend(self.returned.map(|times| (RETURNED.to_owned(), times.to_owned())));
         if !self.delay.is_zero() {
             frame.headers.push(("AMQ_SCHEDULED_DELAY".to_owned(), self.delay.as_millis().max(1).to_string()));
             frame.headers.extend(due(self.delay));
@@ -279,6 +347,8 @@ pub(super) fn dead_letter(
     };
     let mut frame = send(prefix, &message)?;
     let origin = address(prefix, &Destination::Queue(queue.to_owned()));
+    // Its history travels with it.
+    frame.headers.extend(received.returned.clone().map(|times| (RETURNED.to_owned(), times)));
     // Python's tools send a dead letter back to this.
     frame.headers.push((ORIGIN.to_owned(), origin));
     Ok(frame)
