@@ -6,6 +6,7 @@
 mod activemq;
 mod audit;
 mod bridge;
+mod bridges;
 #[path = "../contract/mod.rs"]
 mod contract;
 mod crash;
@@ -22,6 +23,7 @@ mod port;
 mod pressure;
 mod proxy;
 mod python;
+mod quarantine;
 mod rabbitmq;
 mod services;
 mod slurm;

@@ -106,7 +106,7 @@ async fn activemq_keeps_the_contract() {
     check_contract(Arc::new(ActiveMq::new(Setup::default()).await)).await;
 }
 
-fn options(port: u16) -> Options {
+pub fn options(port: u16) -> Options {
     Options {
         login: Login::Password { user: "guest".to_owned(), password: Password::new("guest") },
         prefix: "zocalo".to_owned(),
@@ -197,14 +197,14 @@ async fn activemq_without_a_scheduler_delays_all_the_same() {
 }
 
 /// A facility on ActiveMQ, set up as Zocalo's documentation has it.
-struct Facility {
-    node: Node,
+pub struct Facility {
+    pub node: Node,
     directory: TempDir,
-    transport: Stomp,
+    pub transport: Stomp,
 }
 
 impl Facility {
-    async fn new(setup: Setup) -> Self {
+    pub async fn new(setup: Setup) -> Self {
         let node = Node::start(setup).await;
         let directory = tempfile::tempdir().expect("a directory");
         let here = directory.path().display();
@@ -229,7 +229,7 @@ impl Facility {
         Self { node, directory, transport }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
@@ -249,23 +249,23 @@ impl Facility {
         command
     }
 
-    fn ours(&self, arguments: &[&str]) -> Command {
+    pub fn ours(&self, arguments: &[&str]) -> Command {
         self.command(env!("CARGO_BIN_EXE_zrecipe"), arguments)
     }
 
-    fn theirs(&self, name: &str, arguments: &[&str]) -> Command {
+    pub fn theirs(&self, name: &str, arguments: &[&str]) -> Command {
         self.command(program(name), arguments)
     }
 
     /// What one of our commands prints, and its exit code.
-    async fn says(&self, arguments: &[&str]) -> (String, i32) {
+    pub async fn says(&self, arguments: &[&str]) -> (String, i32) {
         let output = within("a command", self.ours(arguments).output()).await.expect("starts");
         let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         (text, output.status.code().unwrap_or(-1))
     }
 
     /// Waits until somebody consumes from a queue.
-    async fn served(&self, name: &str) {
+    pub async fn served(&self, name: &str) {
         eventually(&format!("a consumer of {name}"), async || {
             let output = self.ours(&["queues", "--json"]).output().await.expect("starts");
             let Ok(document) = serde_json::from_slice::<serde_json::Value>(&output.stdout) else { return false };

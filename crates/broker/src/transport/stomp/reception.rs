@@ -326,8 +326,8 @@ impl Reception {
         };
         let is_poison = received.returns > limit && !is_dead_letter_queue(queue);
         let counted = if is_poison {
-            let reason =
-                format!("it came back {} times, because the consumers that had it were lost", received.returns);
+            let (count, times) = (received.returns, received.times_of_returns());
+            let reason = format!("it came back {count} times, because the consumers that had it were lost{times}");
             let reason = Reason::new(Code::ConsumerDied, reason);
             wire::dead_letter(prefix, queue, received, body, Cause::DeliveryLimit, &reason)
         } else {
@@ -385,8 +385,7 @@ impl Reception {
             let (received, frame) = (&held.received, &held.frame);
             let (retries, returns, due) = (received.retries, received.returns, received.due);
             let (delay, returned) = (Duration::ZERO, received.returned.as_deref());
-            let copy =
-                Copy { frame, body: &body, destination: &destination, delay, due, retries, returns, returned };
+            let copy = Copy { frame, body: &body, destination: &destination, delay, due, retries, returns, returned };
             let copy = copy.send(&common.options.prefix, &received.id, received.has_own_id);
             let _ = transact(&held.link, vec![copy], Some(held.acknowledgement())).await;
         });

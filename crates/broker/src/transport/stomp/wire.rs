@@ -253,6 +253,14 @@ pub(super) fn received(prefix: &str, frame: &Frame) -> Received {
 }
 
 impl Received {
+    /// When the message came back, for people: `: at …, …`; empty if that is not known.
+    pub(super) fn times_of_returns(&self) -> String {
+        let times = self.returned.iter().flat_map(|times| times.split(','));
+        let times = times.filter_map(|millis| jiff::Timestamp::from_millisecond(millis.parse().ok()?).ok());
+        let times: Vec<String> = times.map(|time| format!("{time:.0}")).collect();
+        if times.is_empty() { String::new() } else { format!(": at {}", times.join(", ")) }
+    }
+
     /// Counts that the message came back just now.
     pub(super) fn count_return(&mut self) {
         self.returns = self.returns.saturating_add(1);

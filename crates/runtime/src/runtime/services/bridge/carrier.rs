@@ -251,10 +251,7 @@ impl Carrier {
         headers.insert(BRIDGED.to_owned(), Value::from(places));
         let destination = self.to.destination.clone();
         let properties = delivery.properties.clone();
-        Outgoing {
-            properties,
-            ..Outgoing::new(delivery.id.clone(), destination, headers, delivery.body.clone())
-        }
+        Outgoing { properties, ..Outgoing::new(delivery.id.clone(), destination, headers, delivery.body.clone()) }
     }
 
     /// The place to which the message would be carried once more.

@@ -1,5 +1,6 @@
 //! The pairs of a bridge: from where to where.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -22,10 +23,9 @@ pub(super) struct Bridging {
 }
 
 /// An example of pairs.
-fn example() -> serde_json::Value {
-    serde_json::json!([
-        { "from": { "environment": "old", "queue": "images" }, "to": { "environment": "new", "queue": "images" } },
-    ])
+fn example() -> [BTreeMap<&'static str, BTreeMap<&'static str, &'static str>>; 1] {
+    let place = |environment| BTreeMap::from([("environment", environment), ("queue", "images")]);
+    [BTreeMap::from([("from", place("old")), ("to", place("new"))])]
 }
 
 /// From where to where.
@@ -84,10 +84,7 @@ impl Bridging {
     ///
     /// # Errors
     /// There are none, a place is incomplete, two pairs carry messages in a circle, or a broker cannot be addressed.
-    pub(super) fn pairs(
-        &self,
-        broker: impl Fn(&Place) -> Result<Arc<dyn Endpoint>, Why>,
-    ) -> Result<Vec<Ends>, Why> {
+    pub(super) fn pairs(&self, broker: impl Fn(&Place) -> Result<Arc<dyn Endpoint>, Why>) -> Result<Vec<Ends>, Why> {
         if self.pairs.is_empty() {
             return Err(Why::new("the bridge has no pairs").hint(
                 "write in zrecipe.toml: `[[bridge.pairs]]`, `from = { environment = \"old\", queue = \"images\" }`, \

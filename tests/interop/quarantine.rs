@@ -1,0 +1,96 @@
+//! Messages that kill their consumers on ActiveMQ, which counts no deliveries: `zrecipe service -s Schlockmeister`.
+
+use std::process::Stdio;
+
+use tokio::process::Child;
+use zrecipe::transport::stomp::Stomp;
+use zrecipe::transport::{Outgoing, Transport as _};
+use zrecipe::value::{Object, Value};
+
+use crate::activemq::Setup;
+use crate::contract::{death, deaths, message, next, nothing_else_comes, queue, subscribe};
+use crate::services::ends;
+use crate::stomp::{Facility, options};
+use crate::wait::eventually;
+
+/// A Python service that dies of the messages it gets, without a word to the broker; it notes each in a file.
+const VICTIM: &str = r#"
+import os, sys, time
+from workflows.transport.stomp_transport import StompTransport
+port, queue, notes = sys.argv[1:]
+StompTransport.config = {"--stomp-host": "127.0.0.1", "--stomp-port": port, "--stomp-user": "guest",
+                         "--stomp-pass": "guest", "--stomp-prfx": "zocalo"}
+transport = StompTransport()
+transport.connect()
+def die(header, message):
+    with open(notes, "a") as file:
+        file.write(header["zrecipe-id"] + "\n")
+    if header["zrecipe-id"] != "good":
+        os._exit(9)
+    transport.ack(header)
+transport.subscribe(queue, die, acknowledgement=True, disable_mangling=True, prefetch_count=1)
+time.sleep(600)
+"#;
+
+fn victim(facility: &Facility) -> Child {
+    let notes = facility.path("notes").display().to_string();
+    let port = facility.node.port.to_string();
+    let mut command = facility.theirs("python", &["-c", VICTIM, &port, "images", &notes]);
+    command.stderr(Stdio::null()).spawn().expect("starts")
+}
+
+/// What no parser reads kills a Python service again and again, until Schlockmeister takes it away; neither its own death nor
+/// that of the broker makes it forget a return.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn poison_of_python_services_is_quarantined() {
+    let mut facility = Facility::new(Setup::default()).await;
+    std::fs::write(facility.path("work/zrecipe.toml"), "[schlockmeister]\nmax-returns = 4\n").expect("write");
+    let guard = |facility: &Facility| facility.ours(&["service", "-s", "Schlockmeister"]).spawn().expect("starts");
+    let mut service = guard(&facility);
+    let headers = Object::from_iter([("workflows-recipe".to_owned(), Value::from("True"))]);
+    let poison = Outgoing { body: b"\xff\0{".to_vec(), headers, ..message("poison", queue("images")) };
+    facility.transport.send(vec![poison]).await.expect("send");
+    facility.transport.send(vec![message("good", queue("images"))]).await.expect("send");
+    // Whoever guards must be there before the first death.
+    facility.served("images").await;
+    let deaths_noted = |facility: &Facility| {
+        let notes = std::fs::read_to_string(facility.path("notes")).unwrap_or_default();
+        notes.lines().filter(|line| *line == "poison").count()
+    };
+    for death in 1..=5 {
+        let mut python = victim(&facility);
+        eventually(&format!("death {death}"), async || deaths_noted(&facility) == death).await;
+        python.wait().await.expect("wait");
+        match death {
+            2 => {
+                service.kill().await.expect("it is killed");
+                service = guard(&facility);
+            }
+            4 => facility.node.restart().await,
+            _ => {}
+        }
+    }
+    let watcher = Stomp::connect(options(facility.node.port)).await.expect("connect");
+    let mut letters = subscribe(&watcher, queue("dlq.images"), 1).await;
+    let letter = next(&mut letters).await;
+    assert_eq!((letter.id.as_str(), letter.body.as_slice()), ("poison", b"\xff\0{".as_slice()));
+    assert_eq!(deaths(&letter.headers), death("delivery_limit", "images"));
+    let reason = letter.headers.get("zrecipe-reason").and_then(Value::as_str).unwrap_or_default();
+    assert!(reason.starts_with("it came back 5 times, because the consumers that had it were lost: at 20"), "{reason}");
+    drop(letters);
+    // The good one is dealt with, and was no dead letter.
+    let mut python = victim(&facility);
+    let notes = || std::fs::read_to_string(facility.path("notes")).unwrap_or_default();
+    eventually("the good message", async || notes().lines().any(|line| line == "good")).await;
+    assert_eq!(deaths_noted(&facility), 5);
+    python.kill().await.expect("it is killed");
+    let mut rest = subscribe(&watcher, queue("images"), 1).await;
+    nothing_else_comes(&watcher, queue("images"), &mut rest).await;
+    drop(rest);
+    let (text, code) = facility.says(&["dlq", "show", "images"]).await;
+    assert!(code == 0 && text.contains("it came back 5 times"), "{text}");
+    ends("zrecipe shutdown", &mut facility.ours(&["shutdown", "-s", "Schlockmeister"]).spawn().expect("starts")).await;
+    ends("the service", &mut service).await;
+    watcher.close().await.expect("close");
+    facility.transport.close().await.expect("close");
+}
