@@ -51,23 +51,36 @@ async fn poison_of_python_services_is_quarantined() {
     let poison = Outgoing { body: b"\xff\0{".to_vec(), headers, ..message("poison", queue("images")) };
     facility.transport.send(vec![poison]).await.expect("send");
     facility.transport.send(vec![message("good", queue("images"))]).await.expect("send");
-    // Whoever guards must be there before the first death.
-    facility.served("images").await;
     let deaths_noted = |facility: &Facility| {
         let notes = std::fs::read_to_string(facility.path("notes")).unwrap_or_default();
         notes.lines().filter(|line| *line == "poison").count()
     };
-    for death in 1..=5 {
+    // Whoever guards a queue does not serve it.
+    eventually("the guard", async || {
+        let (text, _) = facility.says(&["status", "--wait", "2"]).await;
+        text.contains("Schlockmeister")
+    })
+    .await;
+    let (text, _) = facility.says(&["queues", "images", "--json"]).await;
+    assert!(text.contains(r#""consumers": 0"#) || text.contains(r#""consumers":0"#), "{text}");
+    for death in 1..=5_u32 {
         let mut python = victim(&facility);
-        eventually(&format!("death {death}"), async || deaths_noted(&facility) == death).await;
+        eventually(&format!("death {death}"), async || deaths_noted(&facility) == death as usize).await;
         python.wait().await.expect("wait");
-        match death {
-            2 => {
-                service.kill().await.expect("it is killed");
-                service = guard(&facility);
-            }
-            4 => facility.node.restart().await,
-            _ => {}
+        if death == 2 {
+            service.kill().await.expect("it is killed");
+            service = guard(&facility);
+        }
+        if death == 5 {
+            break;
+        }
+        eventually(&format!("the count of death {death}"), async || {
+            let waiting = facility.transport.browse("images", 10).await.ok().flatten().unwrap_or_default();
+            waiting.iter().any(|stored| stored.id == "poison" && stored.deliveries == death)
+        })
+        .await;
+        if death == 4 {
+            facility.node.restart().await;
         }
     }
     let watcher = Stomp::connect(options(facility.node.port)).await.expect("connect");

@@ -44,6 +44,8 @@ pub const ID: &str = "zrecipe-id";
 pub const JSON: &str = "zrecipe-json";
 /// Number of times that a message came back because its consumer was lost, on a broker that does not count them.
 pub const RETURNS: &str = "zrecipe-returns";
+/// Selector of messages that came back, by which Schlockmeister subscribes (ActiveMQ).
+pub const CAME_BACK: &str = "JMSXDeliveryCount > 1";
 /// When a message came back because its consumer was lost: times in milliseconds since 1970, separated by commas, on a broker
 /// that does not count returns.
 pub const RETURNED: &str = "zrecipe-returned";

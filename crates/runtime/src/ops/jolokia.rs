@@ -9,6 +9,7 @@ use base64::Engine as _;
 use crate::http::{Client, Method};
 use crate::ops::checkup::Finding;
 use crate::ops::management::{Error, Queue};
+use zrecipe_broker::message::headers::CAME_BACK;
 use zrecipe_language::site::Plugins;
 use zrecipe_language::value::Value;
 
@@ -87,6 +88,13 @@ impl Jolokia {
         let mut queues: Vec<Queue> =
             beans.as_object().into_iter().flatten().filter_map(|(_, bean)| read(bean)).collect();
         queues.sort_by(|a, b| a.name.cmp(&b.name));
+        if queues.iter().any(|queue| queue.consumers > Some(0)) {
+            const CONSUMERS: &str =
+                "read/org.apache.activemq:type=Broker,brokerName=*,endpoint=Consumer,*/DestinationName,Selector";
+            let (beans, _) = self.get(CONSUMERS).await?;
+            let beans: Vec<&Value> = beans.as_object().into_iter().flatten().map(|(_, bean)| bean).collect();
+            leave_out_guards(&mut queues, &beans);
+        }
         Ok(queues)
     }
 
@@ -150,6 +158,19 @@ fn read(bean: &Value) -> Option<Queue> {
     })
 }
 
+/// Leaves out the consumers that deal with no message: Schlockmeister is subscribed to all queues, and would hide those that
+/// nobody serves.
+fn leave_out_guards(queues: &mut [Queue], consumers: &[&Value]) {
+    let text = |bean: &Value, name: &str| bean.get(name).and_then(Value::as_str).map(str::to_owned);
+    let guards = consumers.iter().filter(|bean| text(bean, "Selector").as_deref() == Some(CAME_BACK));
+    for guarded in guards.filter_map(|bean| text(bean, "DestinationName")) {
+        let Some(prefix) = guarded.strip_suffix('>') else { continue };
+        for queue in queues.iter_mut().filter(|queue| queue.name.starts_with(prefix)) {
+            queue.consumers = queue.consumers.map(|count| count.saturating_sub(1).max(0));
+        }
+    }
+}
+
 /// Version and limits of a broker.
 fn broker(bean: &Value) -> Vec<Finding> {
     let number = |name: &str| bean.get(name).and_then(Value::as_i64).unwrap_or(0);
@@ -193,6 +214,17 @@ mod tests {
         assert_eq!((found.name.as_str(), found.messages, found.ready), ("zocalo.q", 5, 3));
         assert_eq!((found.unacknowledged, found.consumers, found.is_current), (Some(2), Some(1), true));
         assert_eq!(read(r#"{"Name": "q"}"#), None);
+    }
+
+    #[test]
+    fn who_only_guards_a_queue_does_not_serve_it() {
+        let bean = |text: &str| read_value(text.as_bytes()).expect("JSON");
+        let guard = bean(r#"{"DestinationName": "zocalo.>", "Selector": "JMSXDeliveryCount > 1"}"#);
+        let service = bean(r#"{"DestinationName": "zocalo.q", "Selector": null}"#);
+        let queue = |name: &str, consumers| Queue { name: name.to_owned(), consumers, ..Queue::default() };
+        let mut queues = [queue("zocalo.q", Some(2)), queue("zocalo.r", Some(1)), queue("other.q", Some(1))];
+        leave_out_guards(&mut queues, &[&guard, &service]);
+        assert_eq!(queues.map(|queue| queue.consumers), [Some(1), Some(0), Some(1)]);
     }
 
     #[test]

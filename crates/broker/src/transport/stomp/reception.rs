@@ -21,7 +21,7 @@ use super::transaction::transact;
 use super::wire::{self, Copy, Received};
 use crate::backoff::Backoff;
 use crate::holdings::{self, Holdings};
-use crate::message::headers::DESTINATION;
+use crate::message::headers::{CAME_BACK, DESTINATION};
 use crate::message::{Cause, Code, Destination, Reason, is_dead_letter_queue};
 use crate::transport::{Delivery, Error, Outage, Subscription};
 
@@ -96,9 +96,6 @@ pub(super) enum Mode {
         limit: u32,
     },
 }
-
-/// Messages that came back, as the broker selects them.
-const CAME_BACK: &str = "JMSXDeliveryCount > 1";
 
 /// A subscription that is being served.
 pub(super) struct Reception {

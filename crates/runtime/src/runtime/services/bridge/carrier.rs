@@ -14,7 +14,7 @@ use zrecipe_broker::backoff::Backoff;
 use zrecipe_broker::message::headers::BRIDGED;
 use zrecipe_broker::message::{Code, bridged_headers, is_dead_letter_queue, message_id};
 use zrecipe_broker::transport::{
-    Delivery, Destination, Error, Outgoing, Reason, Settlement, Subscription, Transport, Verdict,
+    Creation, Delivery, Destination, Error, Outgoing, Reason, Settlement, Subscription, Transport, Verdict,
 };
 use zrecipe_language::value::Value;
 
@@ -116,8 +116,10 @@ impl Carrier {
         let to = self.to.endpoint.connect("zrecipe Bridge").await?;
         if let Destination::Queue(queue) = &self.to.destination {
             to.prepare(std::slice::from_ref(queue)).await?;
-            // A queue that is missing is no reason to take messages.
-            to.waiting(queue).await?;
+            // While a queue is missing, no messages are taken for it.
+            if self.to.endpoint.entry().capabilities.creation == Creation::Declared {
+                to.waiting(queue).await?;
+            }
         }
         let from = self.from.endpoint.connect("zrecipe Bridge").await?;
         if let Destination::Queue(queue) = &self.from.destination {

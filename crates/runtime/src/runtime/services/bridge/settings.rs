@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 
 use crate::runtime::why::Why;
@@ -18,8 +18,26 @@ pub(super) struct Bridging {
     /// Pairs of places: messages of `from` are carried to `to`. A place is a `queue` or a `topic`, of the site environment
     /// `environment`, or of the embedded broker in the directory `state`; without either, of the environment that the
     /// service works in.
-    #[schemars(example = example())]
+    #[schemars(schema_with = "pairs", example = example())]
     pub(super) pairs: Vec<Pair>,
+}
+
+/// The schema of pairs.
+fn pairs(_: &mut SchemaGenerator) -> Schema {
+    let place = json_schema!({
+        "type": "object",
+        "propertyNames": { "enum": ["environment", "state", "queue", "topic"] },
+        "additionalProperties": { "type": "string", "minLength": 1 },
+    });
+    json_schema!({
+        "type": "array",
+        "items": {
+            "type": "object",
+            "propertyNames": { "enum": ["from", "to"] },
+            "required": ["from", "to"],
+            "additionalProperties": place,
+        },
+    })
 }
 
 /// An example of pairs.
@@ -29,9 +47,8 @@ fn example() -> [BTreeMap<&'static str, BTreeMap<&'static str, &'static str>>; 1
 }
 
 /// From where to where.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[schemars(inline)]
 pub(super) struct Pair {
     /// Where messages are taken from.
     pub(super) from: Place,
@@ -40,9 +57,8 @@ pub(super) struct Pair {
 }
 
 /// A queue or a topic of a broker.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-#[schemars(inline)]
 pub(super) struct Place {
     /// Environment of the site configuration whose broker it is.
     pub(super) environment: Option<String>,
