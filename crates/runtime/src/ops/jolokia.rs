@@ -162,7 +162,8 @@ fn read(bean: &Value) -> Option<Queue> {
 /// nobody serves.
 fn leave_out_guards(queues: &mut [Queue], consumers: &[&Value]) {
     let text = |bean: &Value, name: &str| bean.get(name).and_then(Value::as_str).map(str::to_owned);
-    let guards = consumers.iter().filter(|bean| text(bean, "Selector").as_deref() == Some(CAME_BACK));
+    // The broker puts `convert_string_expressions:` before the selectors of STOMP.
+    let guards = consumers.iter().filter(|bean| text(bean, "Selector").is_some_and(|text| text.ends_with(CAME_BACK)));
     for guarded in guards.filter_map(|bean| text(bean, "DestinationName")) {
         let Some(prefix) = guarded.strip_suffix('>') else { continue };
         for queue in queues.iter_mut().filter(|queue| queue.name.starts_with(prefix)) {
@@ -219,7 +220,8 @@ mod tests {
     #[test]
     fn who_only_guards_a_queue_does_not_serve_it() {
         let bean = |text: &str| read_value(text.as_bytes()).expect("JSON");
-        let guard = bean(r#"{"DestinationName": "zocalo.>", "Selector": "JMSXDeliveryCount > 1"}"#);
+        let guard =
+            bean(r#"{"DestinationName": "zocalo.>", "Selector": "convert_string_expressions:JMSXDeliveryCount > 1"}"#);
         let service = bean(r#"{"DestinationName": "zocalo.q", "Selector": null}"#);
         let queue = |name: &str, consumers| Queue { name: name.to_owned(), consumers, ..Queue::default() };
         let mut queues = [queue("zocalo.q", Some(2)), queue("zocalo.r", Some(1)), queue("other.q", Some(1))];
