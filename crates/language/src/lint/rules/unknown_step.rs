@@ -1,6 +1,7 @@
 //! Links and starts that name a step that is not there.
 
 use std::cell::OnceCell;
+use std::collections::{HashMap, HashSet};
 
 use crate::diagnostic::{Diagnostic, Sink};
 use crate::lint::Context;
@@ -33,7 +34,7 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
         return;
     }
     let recipe = cx.recipe;
-    let steps = OnceCell::new();
+    let known = Known::default();
     for step in recipe.steps() {
         for link in recipe.links(step) {
             let from = || match (link.role, link.channel) {
@@ -43,15 +44,15 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
                 }
                 (Role::Output, None) => format!("`output` of step `{}`", recipe.name(step)),
             };
-            sink.extend(unknown(cx, &steps, from, link.node, link.target));
+            sink.extend(unknown(cx, &known, from, link.node, link.target));
         }
     }
     let entries = recipe.start().into_iter().flat_map(|start| &start.entries);
     for (node, target, _) in entries.filter_map(|entry| entry.pair) {
-        sink.extend(unknown(cx, &steps, || "`start`".to_owned(), node, target));
+        sink.extend(unknown(cx, &known, || "`start`".to_owned(), node, target));
     }
     for &(node, target) in recipe.error().into_iter().flat_map(|error| &error.targets) {
-        sink.extend(unknown(cx, &steps, || "the recipe's `error`".to_owned(), node, target));
+        sink.extend(unknown(cx, &known, || "the recipe's `error`".to_owned(), node, target));
     }
 }
 
@@ -69,41 +70,65 @@ fn steps_in_words(cx: &Context<'_>) -> String {
     }
 }
 
-/// Where there is a step of this number inside of another one, in words.
-fn nested(cx: &Context<'_>, id: i64) -> Option<String> {
-    let number = id.to_string();
-    let is_it = |object: NodeRef<'_>| {
-        let step = object.get(&number).filter(|step| step.kind() == Kind::Object)?;
-        ["queue", "topic", "service"].into_iter().any(|key| step.get(key).is_some()).then_some(())
-    };
-    let holds = |step: &&Step| {
-        let value = cx.node(step.value);
-        is_it(value).is_some() || value.members().any(|member| is_it(member.value).is_some())
-    };
-    let step = cx.recipe.steps().iter().find(holds)?;
-    Some(format!("step `{id}` stands inside step `{}`; close that one before it", cx.recipe.name(step)))
+/// What is asked once for every link that leads nowhere, and known after the first.
+#[derive(Default)]
+struct Known<'a> {
+    /// The steps that there are, in words.
+    in_words: OnceCell<String>,
+    /// Steps inside of others: the number, and the step that it stands in.
+    nested: OnceCell<HashMap<i64, &'a Step>>,
+    /// Numbers that stand in quotes anywhere in the text.
+    quoted: OnceCell<HashSet<i64>>,
 }
 
-fn unknown(
-    cx: &Context<'_>,
-    steps: &OnceCell<String>,
+/// What looks like a step inside of another one, or inside of a member of it.
+fn nested<'a>(cx: &Context<'a>) -> HashMap<i64, &'a Step> {
+    let mut found = HashMap::new();
+    let is_step = |value: NodeRef<'_>| {
+        value.kind() == Kind::Object && ["queue", "topic", "service"].iter().any(|key| value.get(key).is_some())
+    };
+    for step in cx.recipe.steps() {
+        let value = cx.node(step.value);
+        for object in std::iter::once(value).chain(value.members().map(|member| member.value)) {
+            for member in object.members().filter(|member| is_step(member.value)) {
+                if let Some(id) = number(&member.key.text()) {
+                    found.entry(id).or_insert(step);
+                }
+            }
+        }
+    }
+    found
+}
+
+/// The number that a text is, as links write it.
+fn number(text: &str) -> Option<i64> {
+    text.parse().ok().filter(|id: &i64| id.to_string() == text)
+}
+
+fn unknown<'a>(
+    cx: &Context<'a>,
+    known: &Known<'a>,
     from: impl Fn() -> String,
     node: NodeId,
     target: Target,
 ) -> Option<Diagnostic> {
     let Target::Step(id) = target else { return None };
     // In a broken text the step may have ended up in another one.
-    let may_be_lost = || cx.is_broken() && cx.tree.source().text().contains(&format!("\"{id}\""));
+    let quoted = || cx.tree.source().text().split('"').filter_map(number).collect();
+    let may_be_lost = || cx.is_broken() && known.quoted.get_or_init(quoted).contains(&id);
     if cx.recipe.step(id).is_some() || may_be_lost() {
         return None;
     }
-    let nested = nested(cx, id);
-    let help = nested.as_ref().unwrap_or_else(|| steps.get_or_init(|| steps_in_words(cx)));
+    let nested = known.nested.get_or_init(|| nested(cx)).get(&id);
+    let help = match nested {
+        Some(step) => format!("step `{id}` stands inside step `{}`; close that one before it", cx.recipe.name(step)),
+        None => known.in_words.get_or_init(|| steps_in_words(cx)).clone(),
+    };
     let (node, from) = (cx.node(node), from());
     Some(
         RULE.at(node.span(), format!("{from} goes to step `{id}`, which does not exist"))
             .label("no such step")
-            .help(help.clone())
+            .help(help)
             .refused(),
     )
 }
