@@ -134,6 +134,34 @@ fn a_function_that_an_entry_point_names_is_a_variant() {
     assert_eq!(contract["variants"][0]["others"], "ignore", "other packages may have more of them");
 }
 
+/// The contract of the service on this queue.
+fn on(queue: &str) -> serde_json::Value {
+    let (drafts, _) = extract("beamline");
+    let found = drafts.into_iter().find(|draft| draft.queues().any(|own| own == queue));
+    found.unwrap_or_else(|| panic!("{queue} is not found")).contract
+}
+
+#[test]
+fn a_payload_that_is_looked_into_only_if_it_is_an_object_may_be_anything() {
+    let contract = on("gallery.hang");
+    assert_eq!(keys(&contract, "/payload/properties"), ["gallery-status", "seen"]);
+    assert!(contract.pointer("/payload/type").is_none(), "{contract:#}");
+    assert_eq!(contract["parameters"]["properties"]["room"]["type"], "string");
+}
+
+#[test]
+fn a_type_without_which_the_message_is_refused_is_the_type() {
+    let contract = on("gallery.list");
+    assert_eq!(contract["parameters"]["properties"]["pictures"]["type"], "array");
+}
+
+#[test]
+fn an_instance_of_a_model_is_true_and_what_may_be_nothing_is_not() {
+    let contract = on("gallery.frame");
+    assert_eq!(texts(&contract, "/payload/required"), ["picture-number"]);
+    assert_eq!(contract["payload"]["type"], "object");
+}
+
 #[test]
 fn wrappers_take_job_parameters() {
     let contract = of("reduce");

@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 
-use ruff_python_ast::{CmpOp, ExceptHandler, Expr, Pattern, Stmt, StmtIf, StmtTry, UnaryOp};
+use ruff_python_ast::{CmpOp, ExceptHandler, Expr, ExprCall, Pattern, Stmt, StmtIf, StmtTry, UnaryOp};
 
-use super::facts::{Choice, Evidence, Root, Segment, Selector};
+use super::calls::OF_TEXT;
+use super::facts::{Choice, Evidence, Root, Segment, Selector, Use};
 use super::flow::Walk;
 use super::models::constant;
 use super::reads::{How, same};
@@ -197,6 +198,9 @@ impl<'a> Walk<'_, 'a> {
     pub fn demote(&mut self, arms: &[Arm<'a>], ends: &[End], reads: &[std::ops::Range<usize>]) {
         let alive: Vec<usize> = (0..arms.len()).filter(|at| ends[*at] != End::Failed).collect();
         for (at, range) in reads.iter().enumerate() {
+            if alive.iter().any(|other| *other != at) {
+                self.facts.reads[range.clone()].iter_mut().for_each(|read| read.mapping = false);
+            }
             if arms[at].choice.is_some() && ends[at] != End::Failed {
                 continue;
             }
@@ -253,8 +257,8 @@ impl<'a> Walk<'_, 'a> {
             *end == End::Next && catches_missing(handler.type_.as_deref())
         });
         if is_caught {
-            for index in range {
-                self.facts.reads[index].required = false;
+            for read in &mut self.facts.reads[range] {
+                (read.required, read.mapping) = (false, false);
             }
         }
         if end != End::Next {
@@ -354,8 +358,41 @@ impl<'a> Walk<'_, 'a> {
                     _ => {}
                 }
             }
+            // `if not x.isnumeric(): …nack(…)`.
+            Expr::Call(call)
+                if !when
+                    && let Expr::Attribute(method) = &*call.func
+                    && OF_TEXT.contains(&method.attr.as_str()) =>
+            {
+                if let Expr::Name(_) = &*method.value {
+                    let value = self.eval(&method.value);
+                    self.insist(&value, Use::Text);
+                }
+            }
+            Expr::Call(call) if !when && call.arguments.len() == 2 => self.insist_on_type(call),
             other if !when => self.force(other),
             _ => {}
+        }
+    }
+
+    /// `isinstance(x, list)`, of which the opposite is refused.
+    fn insist_on_type(&mut self, call: &'a ExprCall) {
+        let ([value, kinds], Expr::Name(function)) = (&call.arguments.args[..], &*call.func) else { return };
+        let names: Vec<&str> = match kinds {
+            Expr::Tuple(kinds) => kinds.elts.iter().map(name_of).collect(),
+            kind => vec![name_of(kind)],
+        };
+        let kind = match names[..] {
+            ["list" | "tuple"] | ["list", "tuple"] | ["tuple", "list"] => Use::Array,
+            ["dict"] => Use::Object,
+            ["str"] => Use::Text,
+            ["int"] => Use::Integer,
+            ["float"] | ["int", "float"] | ["float", "int"] => Use::Number,
+            _ => return,
+        };
+        if function.id == "isinstance" && matches!(value, Expr::Name(_)) {
+            let value = self.eval(value);
+            self.insist(&value, kind);
         }
     }
 
@@ -382,6 +419,14 @@ impl<'a> Walk<'_, 'a> {
             let at = at.clone();
             self.read(&at, text, How::Index, key);
         }
+    }
+}
+
+/// A name, if it is one.
+fn name_of(expression: &Expr) -> &str {
+    match expression {
+        Expr::Name(name) => &name.id,
+        _ => "",
     }
 }
 

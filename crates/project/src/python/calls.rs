@@ -11,7 +11,7 @@ use super::source::Def;
 use super::values::{Abs, At, Code, Dict, Given};
 
 /// Methods that only text has.
-const OF_TEXT: [&str; 22] = [
+pub(super) const OF_TEXT: [&str; 37] = [
     "startswith",
     "endswith",
     "split",
@@ -33,7 +33,22 @@ const OF_TEXT: [&str; 22] = [
     "removeprefix",
     "removesuffix",
     "isdigit",
+    "isnumeric",
+    "isdecimal",
+    "isalpha",
+    "isalnum",
+    "isspace",
+    "isupper",
+    "islower",
+    "istitle",
+    "isidentifier",
+    "isascii",
+    "zfill",
+    "ljust",
+    "rjust",
+    "swapcase",
     "casefold",
+    "format",
 ];
 
 /// Functions that learn nothing of a mapping's keys.
@@ -207,7 +222,7 @@ impl<'a> Walk<'_, 'a> {
         call: &'a ExprCall,
     ) -> Abs<'a> {
         let is_environment = at.places.iter().all(|place| place.root == Root::Environment);
-        let copy = || Abs::at(At { model: None, ..(**at).clone() });
+        let copy = || Abs::at(At { model: None, instance: false, ..(**at).clone() });
         match name {
             "get" | "pop" | "setdefault" => {
                 if !at.is_whole() {

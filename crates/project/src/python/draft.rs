@@ -131,7 +131,17 @@ pub fn contract(facts: &Facts) -> Draft {
     if let Some(schema) = common.main.whole(&input) {
         contract.insert(main.to_owned(), schema);
     }
-    if let Some(schema) = common.payload.whole(&[]) {
+    if let Some(mut schema) = common.payload.whole(&[]) {
+        // `if isinstance(message, dict): …`: whatever else it is, is not read.
+        let is_mapping = facts.reads.iter().any(|read| {
+            read.mapping && read.choices.is_empty() && read.places.iter().all(|place| place.root == Root::Payload)
+        });
+        if let Value::Object(schema) = &mut schema
+            && !is_mapping
+            && !schema.contains_key("required")
+        {
+            schema.remove("type");
+        }
         contract.insert("payload".to_owned(), schema);
     }
     let variants = variants(facts, &common, cases);

@@ -214,6 +214,7 @@ impl<'a> Walk<'_, 'a> {
                 {
                     let mut inner = at.inner(&Segment::Key(field.key.clone()));
                     inner.model = field.model;
+                    inner.instance = at.instance && field.is_instance();
                     return Abs::at(inner);
                 }
                 if at.namespace {
@@ -424,7 +425,10 @@ impl<'a> Walk<'_, 'a> {
                             && other.places.iter().any(|place| read.places.iter().any(|own| same(own, place)))
                     })
                 });
-                self.facts.reads[index].required &= is_in_all;
+                let is_only = ranges.len() == 1;
+                let read = &mut self.facts.reads[index];
+                read.required &= is_in_all;
+                read.mapping &= is_only;
             }
         }
         values.into_iter().reduce(|one, other| self.join(one, other)).unwrap_or(Abs::Unknown)

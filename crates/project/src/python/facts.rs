@@ -117,12 +117,16 @@ pub struct Read {
     pub places: Vec<Place>,
     /// Whether the service cannot succeed without it.
     pub required: bool,
+    /// Whether the service cannot succeed where the mapping that it is read from is none.
+    pub mapping: bool,
     /// What counts in its absence.
     pub default: Option<Value>,
     /// The JSON Schema that a model states.
     pub schema: Option<Value>,
     /// What is done with the value, and whether always.
     pub uses: Vec<(Use, bool)>,
+    /// The type without which the message is refused: `if not isinstance(x, list): …nack(…)`.
+    pub insisted: Option<Use>,
     /// The choices under which it is read, the outermost first.
     pub choices: Vec<Choice>,
     /// Where.

@@ -380,7 +380,13 @@ impl<'a> Walk<'_, 'a> {
                 self.note(&inner.places, required, field.default.clone(), schema, field.evidence.clone());
             }
         }
-        Abs::at(At { model: Some(class), reads: Vec::new(), optional: false, ..at.clone() })
+        Abs::at(At {
+            model: Some(class),
+            instance: kind == Some(Kind::Checked),
+            reads: Vec::new(),
+            optional: false,
+            ..at.clone()
+        })
     }
 
     /// The docstring's first line.

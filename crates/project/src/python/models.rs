@@ -26,6 +26,21 @@ pub(super) struct Field<'a> {
     pub evidence: Evidence,
 }
 
+impl Field<'_> {
+    /// Whether its value may be `None`.
+    fn holds_nothing(&self) -> bool {
+        let is_null = |schema: &Value| schema.get("type").is_some_and(|kind| kind == "null");
+        let parts = self.schema.get("anyOf").and_then(Value::as_array);
+        self.default.as_ref().is_some_and(Value::is_null) || parts.is_some_and(|parts| parts.iter().any(is_null))
+    }
+
+    /// Whether its value is an instance of its model, whatever the input.
+    pub fn is_instance(&self) -> bool {
+        let is_object = self.schema.get("type").is_some_and(|kind| kind == "object");
+        self.model.is_some() && is_object && (self.required || self.default.is_some()) && !self.holds_nothing()
+    }
+}
+
 /// What a model does with keys that are none of its fields.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Extra {

@@ -19,6 +19,8 @@ pub(super) struct Node {
     /// Whether several models disagree about its type.
     mixed: bool,
     uses: BTreeSet<Use>,
+    /// The types without which a message is refused.
+    insisted: BTreeSet<Use>,
     pub from: BTreeSet<String>,
     pub evidence: Vec<Evidence>,
     pub keys: IndexMap<String, Node>,
@@ -58,6 +60,7 @@ impl Node {
             }
         }
         node.uses.extend(read.uses.iter().filter(|(_, certain)| *certain).map(|(shown, _)| *shown));
+        node.insisted.extend(read.insisted);
         node.from.extend(from);
         if !node.evidence.contains(&read.evidence) && node.evidence.len() < MAX_EVIDENCE {
             node.evidence.push(read.evidence.clone());
@@ -66,8 +69,8 @@ impl Node {
 
     /// The type that all uses agree on.
     fn shown_type(&self) -> Option<&'static str> {
-        let types: BTreeSet<&str> = self
-            .uses
+        let shown = if self.insisted.is_empty() { &self.uses } else { &self.insisted };
+        let types: BTreeSet<&str> = shown
             .iter()
             .filter_map(|shown| match shown {
                 Use::Integer => Some("integer"),
@@ -80,7 +83,7 @@ impl Node {
             .collect();
         let types: Vec<&str> = types.into_iter().collect();
         match types[..] {
-            _ if self.uses.contains(&Use::Any) => None,
+            _ if shown.contains(&Use::Any) => None,
             // Whatever is a whole number is a number.
             ["integer", "number"] => Some("integer"),
             ["object"] => Some("object"),

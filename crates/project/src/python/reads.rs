@@ -53,6 +53,17 @@ impl<'a> Walk<'_, 'a> {
         }
     }
 
+    /// Notes that a value of another type is refused.
+    pub fn insist(&mut self, value: &Abs<'a>, kind: Use) {
+        let Abs::At(at) = value else { return };
+        for index in &at.reads {
+            let read = &mut self.facts.reads[*index];
+            if self.certain && self.depth == 0 && read.choices == self.choices {
+                read.insisted = Some(kind);
+            }
+        }
+    }
+
     /// Notes that a key is read.
     pub fn read(&mut self, at: &At<'a>, key: &str, how: How<'a>, part: &impl Ranged) -> Abs<'a> {
         let segment = Segment::Key(key.to_owned());
@@ -94,6 +105,12 @@ impl<'a> Walk<'_, 'a> {
         };
         inner.reads = vec![self.facts.reads.len()];
         self.note(&inner.places, required, default, None, self.evidence(part));
+        // Text can be searched for a key.
+        if matches!(how, How::Member)
+            && let Some(read) = self.facts.reads.last_mut()
+        {
+            read.mapping = false;
+        }
         Abs::at(inner)
     }
 
@@ -107,7 +124,17 @@ impl<'a> Walk<'_, 'a> {
         evidence: Evidence,
     ) {
         let choices = self.choices.clone();
-        let read = Read { places: places.to_vec(), required, default, schema, uses: Vec::new(), choices, evidence };
+        let read = Read {
+            places: places.to_vec(),
+            required,
+            mapping: self.certain,
+            default,
+            schema,
+            uses: Vec::new(),
+            insisted: None,
+            choices,
+            evidence,
+        };
         self.facts.reads.push(read);
     }
 

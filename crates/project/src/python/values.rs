@@ -20,6 +20,8 @@ pub(super) struct At<'a> {
     pub optional: bool,
     /// The model that it was checked by.
     pub model: Option<Class<'a>>,
+    /// Whether it is an instance of that model, which is true in a condition.
+    pub instance: bool,
     /// Whether its keys are attributes.
     pub namespace: bool,
     /// Keys that the service itself adds: a literal.
@@ -148,6 +150,7 @@ impl<'a> Abs<'a> {
             Self::Wrapper | Self::This | Self::Transport | Self::Class(_) | Self::Function(_) => Some(true),
             Self::Nothing => Some(false),
             Self::Json(value) => value.as_bool(),
+            Self::At(at) if at.instance => Some(true),
             _ => None,
         }
     }
