@@ -517,7 +517,10 @@ fn coerce(node: NodeRef<'_>, rest: &[Segment], view: &View, types: &[JsonType]) 
             let number = reads_as_number(text);
             match number {
                 Some(number) if wants(JsonType::Number) => return Some(Value::Number(number)),
-                Some(number) if wants(JsonType::Integer) && number.as_f64().fract() == 0.0 => {
+                // Of whole numbers it takes no exponent.
+                Some(number)
+                    if wants(JsonType::Integer) && number.as_f64().fract() == 0.0 && !text.contains(['e', 'E']) =>
+                {
                     return Some(Value::Number(number));
                 }
                 _ => {}
