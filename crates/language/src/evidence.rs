@@ -19,5 +19,5 @@ mod near;
 mod set;
 
 pub use self::compare::{About, Finding, Reason, shortened};
-pub use self::facts::{Facts, Form, Output, OwnKey, Parameter, Placeholder, StepFacts};
+pub use self::facts::{Facts, Form, Output, OwnKey, Parameter, Placeholder, Shape, StepFacts};
 pub use self::set::{Custom, Set};

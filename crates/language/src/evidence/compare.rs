@@ -9,7 +9,7 @@ use std::cell::OnceCell;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::facts::{Facts, Key, is_name};
+use super::facts::{Facts, Key, Shape, is_name};
 use super::near::is_near;
 use super::set::{Custom, Group, Set, Table, count, place};
 
@@ -49,6 +49,8 @@ pub enum About {
     Misplaced(usize),
     /// The value of a parameter.
     Value(usize),
+    /// The type of the value of a parameter, and that which others have.
+    Shape(usize, Shape),
     /// The values of two parameters, which have changed places.
     ExchangedValues(usize, usize),
     /// The name in a placeholder.

@@ -74,6 +74,8 @@ pub struct Parameter {
     pub(super) value: Key,
     /// What its value is.
     pub form: Form,
+    /// What type its value has, if that is known.
+    pub shape: Option<Shape>,
     /// Its name in the text.
     pub key: NodeId,
     /// Its value in the text.
@@ -93,6 +95,59 @@ pub enum Form {
     Other,
     /// A list or an object.
     Whole,
+}
+
+/// The type of a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// Text, with or without placeholders.
+    Text = 1,
+    /// A number.
+    Number,
+    /// `true` or `false`.
+    Boolean,
+    /// A list.
+    List,
+    /// An object.
+    Object,
+}
+
+impl Shape {
+    const ALL: [Self; 5] = [Self::Text, Self::Number, Self::Boolean, Self::List, Self::Object];
+
+    /// The shape of a value: nothing for `null`, which stands for any, and for what a parameter replaces as a whole.
+    fn of(value: NodeRef<'_>, template: Option<&TemplateUse>) -> Option<Self> {
+        let is_replaced = || template.is_some_and(|used| used.template.as_ref().is_ok_and(|found| found.replace));
+        match value.kind() {
+            Kind::String => (!is_replaced()).then_some(Self::Text),
+            Kind::Number => Some(Self::Number),
+            Kind::Bool => Some(Self::Boolean),
+            Kind::Array => Some(Self::List),
+            Kind::Object => Some(Self::Object),
+            _ => None,
+        }
+    }
+
+    /// What stands for it in a set.
+    pub(super) fn key(self) -> Key {
+        self as Key
+    }
+
+    /// The shape behind what stands for it.
+    pub(super) fn behind(key: Key) -> Option<Self> {
+        Self::ALL.into_iter().find(|shape| shape.key() == key)
+    }
+
+    /// What to call it in a message.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Number => "a number",
+            Self::Boolean => "`true` or `false`",
+            Self::List => "a list",
+            Self::Object => "an object",
+        }
+    }
 }
 
 /// A key of a step that is not zocalo's.
@@ -213,9 +268,10 @@ impl Facts {
                 },
                 _ => Form::Other,
             };
+            let shape = Shape::of(member.value, template.copied());
             let value = if form == Form::Whole { 0 } else { names.key(member.value.text()) };
             let (key, node) = (member.key.id(), member.value.id());
-            self.parameters.push(Parameter { step: step_index, name: names.key(name), value, form, key, node });
+            self.parameters.push(Parameter { step: step_index, name: names.key(name), value, form, shape, key, node });
         }
         own.for_each(|used| add_placeholder(self, names, used));
     }
@@ -247,7 +303,9 @@ impl Facts {
             self.outputs.iter().map(essence).eq(other.outputs.iter().map(essence))
         };
         let same_parameters = || {
-            let essence = |parameter: &Parameter| (parameter.step, parameter.name, parameter.value, parameter.form);
+            let essence = |parameter: &Parameter| {
+                (parameter.step, parameter.name, parameter.value, parameter.form, parameter.shape)
+            };
             self.parameters.iter().map(essence).eq(other.parameters.iter().map(essence))
         };
         let same_placeholders = || {

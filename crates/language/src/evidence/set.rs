@@ -40,6 +40,8 @@ pub(super) enum Table {
     Values,
     /// Values of a parameter of any step.
     AnyValues,
+    /// Types of the values of a parameter of a kind of step.
+    Shapes,
     /// Kinds of steps that a channel feeds.
     Fed,
     /// Parameters of a kind of step that a channel feeds.
@@ -159,6 +161,9 @@ fn each(facts: &Facts, take: &mut dyn FnMut(Key, Key)) {
         take(place(T::Parameters, [step.kind, 0, 0]), parameter.name);
         if step.feed != 0 {
             take(place(T::FedParameters, [step.feed, step.kind, 0]), parameter.name);
+        }
+        if let Some(shape) = parameter.shape {
+            take(place(T::Shapes, [step.kind, parameter.name, 0]), shape.key());
         }
         if parameter.form == Form::Whole {
             continue;

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::{About, Comparison, OFTEN, Others, Reason, SURE, placeholder_in};
-use crate::evidence::facts::{Form, Key, key};
+use crate::evidence::facts::{Form, Key, Shape, is_name, key};
 use crate::evidence::set::Table;
 
 impl<'a> Comparison<'a> {
@@ -13,7 +13,7 @@ impl<'a> Comparison<'a> {
         for (index, parameter) in facts.parameters.iter().enumerate() {
             let step = facts.steps[parameter.step as usize];
             let is_told = self.told.contains(&parameter.node.index()) || exchanged.contains(&index);
-            if step.id == 0 || parameter.value == 0 || is_told {
+            if step.id == 0 || is_told || self.compare_shape(index) || parameter.value == 0 {
                 continue;
             }
             if let Some(partner) = self.exchanged(index) {
@@ -52,6 +52,33 @@ impl<'a> Comparison<'a> {
                 values.is_some_and(|(name, _)| name == parameter.value)
             })
             .map(|(at, _)| at)
+    }
+
+    /// Compares the type of a value; whether there is a finding. Text may be a number, a flag or a list in another
+    /// notation, and one thing may stand for a list of it: these are left alone.
+    fn compare_shape(&mut self, index: usize) -> bool {
+        let facts = self.facts;
+        let parameter = facts.parameters[index];
+        let step = facts.steps[parameter.step as usize];
+        let Some(shape) = parameter.shape else { return false };
+        let Some(others) = self.others(Table::Shapes, [step.kind, parameter.name, 0], shape.key()) else {
+            return false;
+        };
+        let Some(best) = others.agreed(SURE) else { return false };
+        let Some(usual) = Shape::behind(best.0) else { return false };
+        let is_wrong = match (shape, usual) {
+            (Shape::Object, _) | (_, Shape::Object) => shape != usual,
+            (Shape::List, Shape::Number | Shape::Boolean) => true,
+            (Shape::Text, Shape::Number) => {
+                let text = self.text(parameter.value);
+                parameter.form == Form::Text && !text.contains(|c: char| c.is_ascii_digit()) && !text.is_empty()
+            }
+            _ => false,
+        };
+        if is_wrong {
+            self.report(About::Shape(index, usual), Reason::Agreement, best, others);
+        }
+        is_wrong
     }
 
     fn compare_value(&mut self, index: usize) {
@@ -129,5 +156,12 @@ impl<'a> Comparison<'a> {
 fn differs_in_braces(text: &str, usual: &str) -> bool {
     let letters = |text: &str| text.chars().filter(|c| !"{}$ ".contains(*c)).collect::<String>();
     let is_near = text.len().abs_diff(usual.len()) <= 16 && text != usual;
-    is_near && usual.contains('{') && letters(text) == letters(usual)
+    let is_bracketed = || bracketed(text).is_some_and(|name| placeholder_in(usual) == Some(name));
+    is_near && usual.contains('{') && (letters(text) == letters(usual) || is_bracketed())
+}
+
+/// The name in a text that is one name in brackets of another kind than those of placeholders: `[visit]`, `<visit>`.
+fn bracketed(text: &str) -> Option<&str> {
+    let pairs = [("[", "]"), ("(", ")"), ("<", ">"), ("%(", ")s"), ("%", "%")];
+    pairs.iter().find_map(|(open, close)| text.strip_prefix(open)?.strip_suffix(close)).filter(|name| is_name(name))
 }

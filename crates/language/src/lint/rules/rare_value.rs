@@ -12,6 +12,7 @@ declare_rule! {
     /// Steps of one kind often have the same value for a parameter: the name of a command, or the placeholder of that
     /// name. A value that occurs once is probably a mistake if it is a slip of the finger away from the usual one, if
     /// two parameters have each other's values, or if all steps that are fed by the same channel agree on another value.
+    /// The same is said of a type: an object where all others give text, a word where they give numbers.
     ///
     /// # Example
     /// Five other recipes give the command `multipart_message`:
@@ -53,6 +54,19 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
                     _ => "steps of the kind give",
                 };
                 sink.report(meant(RULE.at(value.span(), message), finding, value, what));
+            }
+            About::Shape(index, usual) => {
+                let parameter = &facts.parameters[index];
+                let (Some(step), Some(shape)) = (cx.step_at(parameter.step), parameter.shape) else { continue };
+                let (key, value) = (cx.node(parameter.key), cx.node(parameter.node));
+                let message = format!(
+                    "parameter {} of step `{}` is {}, and that of no other step is",
+                    shown(key),
+                    cx.recipe.name(step),
+                    shape.name()
+                );
+                let help = format!("{} steps of the kind give {}", finding.counts(), usual.name());
+                sink.report(RULE.at(value.span(), message).help(help));
             }
             About::ExchangedValues(first, second) => {
                 let (first, second) = (&facts.parameters[first], &facts.parameters[second]);
