@@ -134,6 +134,21 @@ pub fn structure(source: Arc<Source>, kind: Option<DocumentKind>) -> Compilation
     compile(source, Options { rules: &[], kind, ..Options::default() })
 }
 
+/// What a recipe says that can be compared with others, without more than that takes; nothing if it is no recipe, or
+/// if zrecipe panics at it.
+pub fn recipe_facts(source: Arc<Source>) -> Option<Facts> {
+    let read = || {
+        let tree = Arc::new(syntax::parse(source));
+        if DocumentKind::of(&tree) != DocumentKind::Recipe {
+            return None;
+        }
+        let recipe = lower(tree);
+        let templates = lint::templates(&recipe);
+        Some(Facts::of(&recipe, &templates))
+    };
+    guarded(read).ok().flatten()
+}
+
 /// Checks a document by itself: with the built-in contracts and without a project.
 pub fn alone(source: Arc<Source>, kind: Option<DocumentKind>) -> Compilation {
     compile(source, Options { kind, ..Options::default() })

@@ -11,7 +11,7 @@ use crate::judge::{CheckOptions, Used};
 use crate::known::Found;
 use crate::paths::plain;
 use crate::project::{Project, each_in_order, is_damaged, is_meant, is_reported};
-use zrecipe_language::compile::{Compilation, structure};
+use zrecipe_language::compile::{Compilation, recipe_facts};
 use zrecipe_language::diagnostic::Diagnostic;
 use zrecipe_language::document::DocumentKind;
 use zrecipe_language::evidence::{Facts, Set};
@@ -123,7 +123,7 @@ impl Batch<'_> {
     /// Checks every document by itself, and counts what they have in common. What a document has come to is kept, as
     /// long as there is room: then most need no second check.
     fn each_alone(&self, inputs: &[Input], memory: Option<&Memory>) -> (Set, Vec<Option<Alone>>) {
-        /// Bytes of text.
+        /// Bytes of facts, and of the texts of what has findings.
         const MAX_KEPT: usize = 32 << 20;
         // What is fixed is not kept.
         let room = AtomicUsize::new(if self.fixes.is_some() { 0 } else { MAX_KEPT });
@@ -137,13 +137,14 @@ impl Batch<'_> {
             }
             if room.load(Ordering::Relaxed) == 0 {
                 let source = input.read(self.project.settings.max_bytes()).ok()?;
-                return Some((structure(Arc::new(source), None).facts(), None));
+                return Some((recipe_facts(Arc::new(source)).unwrap_or_default(), None));
             }
             let (before, fixed) = self.one(input, None).ok()?;
             let facts = fixed.compilation.facts();
-            let size = before.text().len();
+            let checked = self.checked(before, fixed).lighter();
+            let size = checked.before.text().len() + size_of_facts(&facts);
             let _ = room.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |room| Some(room.saturating_sub(size)));
-            Some((facts, Some((Arc::new(self.checked(before, fixed).lighter()), stamp))))
+            Some((facts, Some((Arc::new(checked), stamp))))
         };
         // A panic comes once more when the file is checked, and is told then.
         let work = |input: &Input| guarded(|| work(input)).ok().flatten();
@@ -162,7 +163,7 @@ impl Batch<'_> {
         if alone.iter().any(is_recipe) {
             let checked: HashSet<PathBuf> =
                 inputs.iter().filter_map(|input| input.path.as_deref().map(plain)).collect();
-            self.project.evidence(&checked).iter().for_each(|facts| set.add(facts));
+            self.project.evidence(&checked, |facts| set.add(&facts));
         }
         (set, alone)
     }
@@ -209,6 +210,15 @@ impl Batch<'_> {
             used,
         }
     }
+}
+
+/// About how many bytes facts take without their names.
+fn size_of_facts(facts: &Facts) -> usize {
+    size_of_val(&*facts.steps)
+        + size_of_val(&*facts.outputs)
+        + size_of_val(&*facts.parameters)
+        + size_of_val(&*facts.own_keys)
+        + size_of_val(&*facts.placeholders)
 }
 
 impl Checked {

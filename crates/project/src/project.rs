@@ -386,9 +386,9 @@ impl Project {
 
     /// What the recipes in the recipe directories of the project say, without those of these absolute paths: recipes
     /// that are checked are compared with them.
-    pub fn evidence(&self, checked: &HashSet<PathBuf>) -> Vec<Facts> {
+    pub fn evidence(&self, checked: &HashSet<PathBuf>, take: impl FnMut(Facts)) {
         let directories = self.library().map(|library| library.directories).unwrap_or_default();
-        evidence::read(&directories, &self.settings.selection, checked, self.settings.max_bytes())
+        evidence::read(&directories, &self.settings.selection, checked, self.settings.max_bytes(), take);
     }
 
     /// The files that configurations name.
