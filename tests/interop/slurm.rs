@@ -230,11 +230,11 @@ async fn jobs_are_submitted_by_the_rest_api() {
     let late = Job { mark: "zrecipe:late".to_owned(), ..job.clone() };
     let hasty = rest(&format!("url: 'unix:{}', api_version: v0.0.38", slurm.path("rest").display()));
     let failed = hasty.patient(Duration::from_secs(10)).submit(&late).await;
-    assert!(matches!(failed, Err(Fault::World(_))), "{failed:?}");
+    assert!(matches!(failed, Err(Fault::World(_) | Fault::Held(_))), "{failed:?}");
     slurm.signal(Signal::CONT);
     eventually("the late job is known", async || matches!(scheduler.find(&late.mark, None).await, Ok(Some(_)))).await;
     let absent = rest("url: 'unix:/absent', api_version: v0.0.38").submit(&job).await;
-    assert!(matches!(&absent, Err(Fault::World(reason)) if reason.contains("unix:/absent")), "{absent:?}");
+    assert!(matches!(&absent, Err(Fault::Held(found)) if found.reason.contains("unix:/absent")), "{absent:?}");
 }
 
 /// An embedded broker with the queues of a cluster, and the service on it.
@@ -422,10 +422,12 @@ async fn later_versions_of_the_api_are_spoken() {
         let scheduler = server(&token.to_string_lossy());
         // One that never answers need not be waited for.
         let scheduler = if name == "slow" { scheduler.patient(Duration::from_secs(1)) } else { scheduler };
-        let ((Err(Fault::Job(reason)), true) | (Err(Fault::World(reason)), false)) =
-            (scheduler.submit(&Job { name: name.to_owned(), ..job.clone() }).await, is_of_job)
-        else {
-            panic!("{name} is nobody's fault")
+        let submitted = scheduler.submit(&Job { name: name.to_owned(), ..job.clone() }).await;
+        let reason = match submitted {
+            Err(Fault::Job(reason)) if is_of_job => reason,
+            Err(Fault::World(reason)) if !is_of_job => reason,
+            Err(Fault::Held(obstacle)) if !is_of_job => obstacle.reason,
+            other => panic!("{name} is nobody's fault: {other:?}"),
         };
         assert!(reason.contains(part) && !reason.contains(TOKEN), "{name}: {reason}");
     }

@@ -286,7 +286,7 @@ async fn what_cannot_be_sent_waits(desk: &Desk, transport: &dyn Transport) {
         ("go -e stranger -n -r channels", "the user or the password is wrong"),
         ("go -e strangers -n -r a", "the user or the password is wrong"),
         ("go -e lost -n -r a", "there is none"),
-        ("service -e strangers -s Dispatcher", "`username`, `password` and `vhost`"),
+        ("service -e strangers -s Dispatcher", "`username` and `password` are settings"),
         ("run -e stranger channels", "the user or the password is wrong"),
         ("pickup -e alone", "no directory"),
         // What every dispatcher would refuse is not worth sending.
