@@ -236,7 +236,7 @@ async fn what_keeps_reports_is_said_at_once_and_by_its_name() {
     place.write("rw.json", &WRAPPER.replace("\"out\"", "\"gone\""));
     let mut child = command("no-such-program", "600").spawn().expect("starts");
     let errors = std::io::BufReader::new(child.stderr.take().expect("is piped"));
-    let wanted = "error: cannot run `no-such-program`: No such file or directory (os error 2)";
+    let wanted = "error: cannot run `no-such-program`: No such file or directory";
     let mut lines = std::io::BufRead::lines(errors).map_while(Result::ok);
     assert!(lines.any(|line| line == wanted));
     child.kill().expect("it lingers");

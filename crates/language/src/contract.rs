@@ -30,13 +30,11 @@ pub const SCHEMA: &str = include_str!("../../../schemas/contract.schema.json");
 
 /// The contracts that are built in, by the names of their files.
 pub const BUILT_IN: &[(&str, &str)] = &[
-    ("bridge.json", include_str!("../contracts/bridge.json")),
     ("cluster.json", include_str!("../contracts/cluster.json")),
     ("dispatcher.json", include_str!("../contracts/dispatcher.json")),
     ("jsonlines.json", include_str!("../contracts/jsonlines.json")),
     ("mailer.json", include_str!("../contracts/mailer.json")),
     ("runner.json", include_str!("../contracts/runner.json")),
-    ("schlockmeister.json", include_str!("../contracts/schlockmeister.json")),
 ];
 
 /// A part of a step that a service takes its parameters from.
