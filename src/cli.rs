@@ -156,6 +156,7 @@ macro_rules! commands {
 
             /// The commands there are.
             #[derive(Debug, clap::Subcommand)]
+            #[allow(clippy::large_enum_variant, reason = "a process has one")]
             pub enum Command {
                 $($($(#[cfg(feature = $feature)])?
                 #[allow(missing_docs, reason = "the help page is the documentation of `Args`")]

@@ -64,6 +64,8 @@ async fn the_books_of_a_site_balance_and_name_what_is_missing() {
     let options = BasicGetOptions { no_ack: true };
     let got = facility.channel.basic_get("runner.submission".into(), options).await.expect("get").expect("a message");
     let id = got.properties.message_id().as_ref().expect("an ID").to_string();
+    // One that was accepted a moment ago may still be on its way.
+    eventually("the missing message is named", async || balance(&facility).await.0 == Some(1)).await;
     let (code, books, said) = balance(&facility).await;
     assert_eq!(code, Some(1), "{said}");
     let missing = &books["total"]["missing"];
@@ -74,6 +76,8 @@ async fn the_books_of_a_site_balance_and_name_what_is_missing() {
     // And then all.
     let purge = facility.channel.queue_purge("runner.submission".into(), QueuePurgeOptions::default());
     assert_eq!(purge.await.expect("purged"), 2);
+    let count = |books: &Value| books["total"]["missing"].as_array().map(Vec::len);
+    eventually("all are missing", async || count(&balance(&facility).await.1) == Some(3)).await;
     let (code, books, said) = balance(&facility).await;
     assert_eq!((code, books["total"]["missing"].as_array().map(Vec::len)), (Some(1), Some(3)), "{said}");
     dispatcher.kill().await.expect("it is killed");

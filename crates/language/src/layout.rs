@@ -1,8 +1,8 @@
 //! Layout of diagrams: boxes in layers from top to bottom, each below what it follows from, with places of their own
 //! for labels and for arrows that pass a layer.
 //!
-//! The stages are those of Sugiyama, Tagawa and Toda (1981). [`layers`] assigns boxes to layers, [`order`] sorts each
-//! layer so that few arrows cross, [`place`] gives everything its place. Between two layers of boxes lies a layer of
+//! The stages are those of Sugiyama, Tagawa and Toda (1981). `layers` assigns boxes to layers, `order` sorts each
+//! layer so that few arrows cross, `place` gives everything its place. Between two layers of boxes lies a layer of
 //! labels. An arrow crosses a layer vertically, at a place where nothing else is, and moves sideways only between
 //! layers. So no arrow passes under a foreign box or label, and two arrows cross only where their order changes.
 

@@ -13,7 +13,7 @@ use super::{Census, QueueInfo, Record, Stored};
 use crate::transport::{Deliveries, Delivery, Error, Outgoing, Settlement, Subscription, Transport, Waiting};
 use zrecipe_language::value::Value;
 
-/// One namespace of a [`Broker`]. Clones are the same handle.
+/// One namespace of a broker. Clones are the same handle.
 #[derive(Debug)]
 pub struct Embedded {
     /// Dropped before `shared`, so that the subscriptions end first.
