@@ -227,7 +227,7 @@ impl Campaign {
                 self.facility.node.control(&["set_vm_memory_high_watermark", "absolute", "512MiB"]);
             }
             Fault::DiskAlarm => {
-                self.facility.node.control(&["set_disk_free_limit", "1000TB"]);
+                self.facility.node.control(&["set_disk_free_limit", "900GB"]);
                 self.send(pause).await;
                 self.facility.node.control(&["set_disk_free_limit", "50MB"]);
             }

@@ -396,7 +396,7 @@ async fn activemq_is_operated() {
     assert_eq!(bodies, [b"\"bad\"".to_vec(), b"good".to_vec()]);
     // And the other way round: ours writes a file, and theirs sends the letter back.
     for got in &back {
-        let verdict = if got.body == b"bad" { reject("still none") } else { accept(vec![]) };
+        let verdict = if got.body == b"good" { accept(vec![]) } else { reject("still none") };
         transport.settle(got, verdict).await.expect("settle");
     }
     let (text, code) = facility.says(&["dlq", "purge", "q", "--location", "ours"]).await;

@@ -17,7 +17,7 @@ use jiff::{Timestamp, Zoned};
 use uuid::Uuid;
 
 pub use self::reading::{Copies, Fate, Look, Seen, let_go, look, ready};
-use zrecipe_broker::message::headers::{DEATHS, MESSAGE_ID, ORIGIN};
+use zrecipe_broker::message::headers::{DEATHS, DESTINATION, MESSAGE_ID, ORIGIN};
 use zrecipe_broker::message::{
     Death, Destination, Outgoing, RECIPE_HEADER, Reason, is_recipe, message_id, reinjected_headers, text_headers,
 };
@@ -112,6 +112,8 @@ impl Letter {
         // Python's tools send a letter of ActiveMQ back to this.
         if let Some(origin) = self.properties.get(ORIGIN) {
             header.insert(ORIGIN.to_owned(), origin.clone());
+            // Python's tool wants to see it, too.
+            header.insert(DESTINATION.to_owned(), origin.clone());
         }
         if is_recipe(&self.headers) {
             // `True` is what Python's reader wants to see when it comes from a file.
