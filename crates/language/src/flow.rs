@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::contract::{Channel, Choice, Contract, Mapping, Part, Under};
 use crate::graph::Graph;
 use crate::recipe::{Link, Recipe, Role, Step};
-use crate::schema::{Schema, SchemaValue, resolve_reference};
+use crate::schema::{Schema, SchemaValue, required_names, resolve_reference};
 use crate::syntax::{Kind, NodeId, NodeRef};
 
 /// The channels on which every program in a job may report, as `zocalo.wrapper` has them.
@@ -330,13 +330,7 @@ fn add_keys<'a>(found: &mut Delivery<'a>, schema: &'a Schema) {
     if !is_object {
         return;
     }
-    let required: Vec<&str> = object
-        .get("required")
-        .and_then(SchemaValue::as_array)
-        .into_iter()
-        .flatten()
-        .filter_map(SchemaValue::as_str)
-        .collect();
+    let required: Vec<&str> = required_names(schema).collect();
     let properties = object.get("properties").and_then(SchemaValue::as_object);
     for name in properties.into_iter().flat_map(|properties| properties.keys()) {
         found.keys.insert(Cow::Borrowed(name), required.contains(&name.as_str()));

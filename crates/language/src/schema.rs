@@ -275,8 +275,7 @@ impl Schema {
 
     /// The names at the top that must be there.
     pub fn required(&self) -> impl Iterator<Item = &str> {
-        let required = resolve_reference(&self.root, &self.root).get("required").and_then(SchemaValue::as_array);
-        required.into_iter().flatten().filter_map(SchemaValue::as_str)
+        required_names(resolve_reference(&self.root, &self.root))
     }
 
     /// Whether names that it does not list are refused at the top.
@@ -384,6 +383,11 @@ fn write_null(schema: &mut SchemaValue) {
         }
         _ => {}
     }
+}
+
+/// The names of `required` of a schema that is no reference.
+pub fn required_names(schema: &SchemaValue) -> impl Iterator<Item = &str> {
+    schema.get("required").and_then(SchemaValue::as_array).into_iter().flatten().filter_map(SchemaValue::as_str)
 }
 
 /// The schema that a `$ref` within the document leads to.

@@ -6,7 +6,7 @@ use super::parameters::is_narrowed;
 use super::{Affected, Change, Sign, Subject, listed};
 use crate::contract::{Channel, Contract, Contracts, Part, Unknown, evidence_of};
 use crate::infer::Type;
-use crate::schema::{Schema, SchemaValue, resolve_reference};
+use crate::schema::{Schema, SchemaValue, required_names, resolve_reference};
 
 /// The changes of one service.
 #[derive(Debug)]
@@ -222,13 +222,7 @@ fn collect(
     all: &mut BTreeMap<String, Input>,
 ) {
     let schema = resolve_reference(root, schema);
-    let required: Vec<&str> = schema
-        .get("required")
-        .and_then(SchemaValue::as_array)
-        .into_iter()
-        .flatten()
-        .filter_map(SchemaValue::as_str)
-        .collect();
+    let required: Vec<&str> = required_names(schema).collect();
     let Some(properties) = schema.get("properties").and_then(SchemaValue::as_object) else { return };
     for (key, property) in properties {
         let inner = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use crate::recipe::LONGEST_DELAY;
-use crate::schema::{Pattern, SchemaValue, reads_as_boolean, reads_as_number, resolve_reference, to_schema_value};
+use crate::schema::{
+    Pattern, SchemaValue, reads_as_boolean, reads_as_number, required_names, resolve_reference, to_schema_value,
+};
 use crate::template::{Access, Piece, Template};
 use crate::value::Value;
 
@@ -569,8 +571,7 @@ pub(super) fn of_schema(root: &SchemaValue, schema: &SchemaValue, depth: usize) 
     }
     found.limit(object);
     if found.kinds & OBJECT != 0 {
-        let required = object.get("required").and_then(SchemaValue::as_array).into_iter().flatten();
-        for name in required.filter_map(SchemaValue::as_str) {
+        for name in required_names(schema) {
             let property = object.get("properties").and_then(|properties| properties.get(name));
             let property = property.map_or_else(Type::any, |property| of_schema(root, property, depth + 1));
             found.keys.insert(name.to_owned(), property);
