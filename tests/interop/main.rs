@@ -20,6 +20,7 @@ mod operator;
 mod outage;
 #[path = "../shared/port.rs"]
 mod port;
+mod power;
 mod pressure;
 mod proxy;
 mod python;
