@@ -5,9 +5,13 @@
 //! crates behind one module; and files within a folder free of circles. Comments and texts are left out of the
 //! reading; paths that begin with `crate`, `super`, `self` or the name of a crate are resolved.
 
+mod reading;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Command;
+
+use self::reading::{module, paths, words};
 
 /// Crates of the workspace: the name in code, and the folder.
 const CRATES: [(&str, &str); 5] = [
@@ -100,160 +104,12 @@ const FENCES: &[(&[&str], &str, &[&str], &str)] = &[
     ),
 ];
 
-/// The code of a file as words, with `::` as one word; comments, texts and characters are left out.
-fn words(code: &str) -> Vec<String> {
-    let characters: Vec<char> = code.chars().collect();
-    let at = |place: usize| characters.get(place).copied().unwrap_or('\0');
-    let is_word = |character: char| character.is_alphanumeric() || character == '_';
-    let (mut words, mut place) = (Vec::new(), 0);
-    while place < characters.len() {
-        match (at(place), at(place + 1)) {
-            ('/', '/') => {
-                while place < characters.len() && at(place) != '\n' {
-                    place += 1;
-                }
-            }
-            ('/', '*') => {
-                while place < characters.len() && !(at(place) == '*' && at(place + 1) == '/') {
-                    place += 1;
-                }
-                place += 2;
-            }
-            ('r', '"' | '#') => {
-                let hashes = (place + 1..).take_while(|&place| at(place) == '#').count();
-                if at(place + 1 + hashes) != '"' {
-                    place += 1;
-                    continue;
-                }
-                place += 2 + hashes;
-                let closes = |place: usize| at(place) == '"' && (1..=hashes).all(|more| at(place + more) == '#');
-                while place < characters.len() && !closes(place) {
-                    place += 1;
-                }
-                place += 1 + hashes;
-            }
-            ('"', _) => {
-                place += 1;
-                while place < characters.len() && at(place) != '"' {
-                    place += if at(place) == '\\' { 2 } else { 1 };
-                }
-                place += 1;
-            }
-            ('\'', '\\') => {
-                place += 3;
-                while place < characters.len() && at(place) != '\'' {
-                    place += 1;
-                }
-                place += 1;
-            }
-            ('\'', _) if at(place + 2) == '\'' => place += 3,
-            (':', ':') => {
-                words.push("::".to_owned());
-                place += 2;
-            }
-            (first, _) if is_word(first) => {
-                let end = (place..).find(|&place| !is_word(at(place))).unwrap_or(place + 1);
-                words.push(characters[place..end].iter().collect());
-                place = end;
-            }
-            (other, _) => {
-                if !other.is_whitespace() {
-                    words.push(other.to_string());
-                }
-                place += 1;
-            }
-        }
-    }
-    words
-}
-
 /// A source file: its crate's name in code, its path below the crate's folder, and its text.
 #[derive(Debug, Clone)]
 struct File {
     krate: &'static str,
     path: String,
     code: String,
-}
-
-/// The module of a file: `lint/rules/cycle.rs` is `lint`, `rules`, `cycle`.
-fn module(path: &str) -> Vec<String> {
-    let stem = path.trim_end_matches(".rs");
-    if matches!(stem, "lib" | "main") { Vec::new() } else { stem.split('/').map(str::to_owned).collect() }
-}
-
-/// The modules and items of the workspace that a file names: the crate, and the path from its root.
-fn paths(file: &File, words: &[String]) -> Vec<(String, Vec<String>)> {
-    let mut own = module(&file.path);
-    let mut found = Vec::new();
-    // At which depth of braces each module within the file ends.
-    let (mut depth, mut within) = (0i32, Vec::new());
-    for (place, word) in words.iter().enumerate() {
-        match word.as_str() {
-            "{" => depth += 1,
-            "}" => {
-                depth -= 1;
-                if within.last() == Some(&depth) {
-                    within.pop();
-                    own.pop();
-                }
-            }
-            "mod" if words.get(place + 2).is_some_and(|next| next == "{") => {
-                within.push(depth);
-                own.push(words[place + 1].clone());
-            }
-            _ => {}
-        }
-        let leads_on = words.get(place + 1).is_some_and(|next| next == "::");
-        if !leads_on || (place > 0 && words[place - 1] == "::") {
-            continue;
-        }
-        let (krate, base) = match word.as_str() {
-            "crate" => (file.krate, Vec::new()),
-            "self" => (file.krate, own.clone()),
-            "super" => (file.krate, own[..own.len().saturating_sub(1)].to_vec()),
-            other => match CRATES.iter().find(|(name, _)| *name == other) {
-                Some((name, _)) => (*name, Vec::new()),
-                None => continue,
-            },
-        };
-        let mut paths = Vec::new();
-        follow(words, place + 2, base, &mut paths);
-        found.extend(paths.into_iter().map(|path| (krate.to_owned(), path)));
-    }
-    found
-}
-
-/// Reads the rest of a path at `place`, and every path of a list in braces; returns where it ends.
-fn follow(words: &[String], mut place: usize, mut path: Vec<String>, paths: &mut Vec<Vec<String>>) -> usize {
-    loop {
-        match words.get(place).map(String::as_str) {
-            Some("super") => {
-                path.pop();
-            }
-            Some("{") => {
-                place += 1;
-                while words.get(place).is_some_and(|word| word != "}") {
-                    place = follow(words, place, path.clone(), paths);
-                    while words.get(place).is_some_and(|word| word != "," && word != "}") {
-                        place += 1;
-                    }
-                    place += usize::from(words.get(place).is_some_and(|word| word == ","));
-                }
-                return place + 1;
-            }
-            Some(word) if word == "*" || word.starts_with(|first: char| first.is_alphabetic() || first == '_') => {
-                path.push(word.to_owned());
-            }
-            _ => break,
-        }
-        place += 1;
-        if words.get(place).is_none_or(|word| word != "::") {
-            break;
-        }
-        place += 1;
-    }
-    paths.push(path);
-    place
 }
 
 /// Whether a file is one of these files or lies in one of these folders.
@@ -489,13 +345,24 @@ const MAX_LINES: usize = 600;
 /// Files that may have more lines: parsers, which are read as a whole.
 const PARSERS: [(&str, &str); 2] = [("zrecipe_language", "syntax/json.rs"), ("zrecipe_language", "syntax/yaml.rs")];
 
+/// Folders of tests, benches and examples, whose files are short as well.
+const AROUND: [&str; 3] = ["tests", "benches", "examples"];
+
 #[test]
 fn files_are_short() {
-    let files = files();
-    let is_long = |file: &&File| file.code.lines().count() > MAX_LINES;
-    let long: BTreeSet<(&str, &str)> = files.iter().filter(is_long).map(|file| (file.krate, &*file.path)).collect();
-    for file in &long {
-        assert!(PARSERS.contains(file), "{file:?} has more than {MAX_LINES} lines: split it by meaning");
+    let mut files: Vec<(String, String)> =
+        files().into_iter().map(|file| (format!("{}/{}", file.krate, file.path), file.code)).collect();
+    for folder in AROUND {
+        source_files(&root().join(folder), &format!("{folder}/"), &mut files);
+    }
+    assert!(files.iter().any(|(path, _)| path == "tests/it/layers.rs"), "the tests are read as well");
+    for (path, code) in files {
+        let is_parser = PARSERS.iter().any(|(krate, file)| path == format!("{krate}/{file}"));
+        let lines = code.lines().count();
+        assert!(
+            is_parser || lines <= MAX_LINES,
+            "{path} has {lines} lines, more than {MAX_LINES}: split it by meaning"
+        );
     }
 }
 
