@@ -136,6 +136,12 @@ const MUTATIONS: &[Tried<Broken>] = &[
     }),
     ("scalar-error", |recipe| vec![with(recipe, "error", json!(1), "1")]),
     ("self-referencing-start", |recipe| vec![with(recipe, "start", json!([["start", []]]), "\"start\"")]),
+    ("shell-operator", |recipe| {
+        each_step(recipe, ">>", |step| {
+            step.insert("queue".to_owned(), json!("runner.submission"));
+            step.insert("parameters".to_owned(), json!({"workingdir": ".", "commands": ["date >> zz"]}));
+        })
+    }),
     ("syntax-error", |recipe| textual(recipe, "\"queue\":", "\"queue\"", "")),
     ("too-deep", |recipe| {
         let deep = format!("{}{}", "[".repeat(600), "]".repeat(600));

@@ -1,5 +1,6 @@
 //! What a rule is, what it sees, and the runner. Each rule is one file in `lint/rules/`.
 
+mod commands;
 mod context;
 mod levels;
 mod violations;
@@ -366,6 +367,7 @@ rules! {
     scalar_error,
     self_referencing_start,
     shadowed_block,
+    shell_operator,
     syntax_error,
     too_deep,
     transient_exchange,

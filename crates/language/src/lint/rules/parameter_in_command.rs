@@ -1,12 +1,12 @@
 //! Parameters that become part of a command.
 
-use crate::contract::Contracts;
 use crate::diagnostic::{Diagnostic, Level, Sink};
 use crate::infer::Type;
 use crate::lint::Context;
+use crate::lint::commands::{Reader, commands};
 use crate::recipe::Step;
 use crate::schema::{Schema, SchemaValue, pattern_is_made_of};
-use crate::syntax::{Kind, NodeRef};
+use crate::syntax::NodeRef;
 use crate::template::{Field, Piece, Template};
 use crate::value::Value;
 
@@ -54,45 +54,17 @@ const MOST_FIELDS: usize = 50;
 /// How many of them are pointed at beside the first.
 const MOST_LABELS: usize = 5;
 
-/// Who reads a command.
-#[derive(Clone, Copy, PartialEq)]
-enum Reader {
-    /// A shell.
-    Shell,
-    /// The Runner, which splits it at spaces and needs no shell.
-    Runner,
-    /// A service of which that is not known.
-    Unknown,
-}
-
 fn check(cx: &Context<'_>, sink: &mut Sink) {
     if cx.templates.is_empty() {
         return;
     }
     for step in cx.recipe.steps() {
-        let Some(parameters) = step.parameters.map(|node| cx.node(node)) else { continue };
-        let script = parameters.get("cluster").and_then(|cluster| cluster.get("commands"));
-        for (reader, commands) in [(own_reader(cx, step), parameters.get("commands")), (Reader::Shell, script)] {
-            for command in commands.into_iter().flat_map(lines) {
-                if let Some(diagnostic) = judge(cx, step, reader, command) {
-                    sink.report(diagnostic);
-                }
+        for (reader, command) in commands(cx, step) {
+            if let Some(diagnostic) = judge(cx, step, reader, command) {
+                sink.report(diagnostic);
             }
         }
     }
-}
-
-/// Who reads `commands` among the parameters of a step.
-fn own_reader(cx: &Context<'_>, step: &Step) -> Reader {
-    let queue = cx.recipe.text(step.queue);
-    let contract = queue.and_then(|queue| Contracts::built_in().of_queue(&queue));
-    if contract.is_some_and(|contract| contract.name() == "Runner") { Reader::Runner } else { Reader::Unknown }
-}
-
-/// The commands that are text; a list of arguments is safe.
-fn lines(commands: NodeRef<'_>) -> impl Iterator<Item = NodeRef<'_>> {
-    let single = (commands.kind() == Kind::String).then_some(commands);
-    single.into_iter().chain(commands.items()).filter(|command| command.kind() == Kind::String)
 }
 
 /// What there is to say about a command, once for all that is put into it.
