@@ -123,6 +123,11 @@ impl Basis {
         settings.selection.takes(path) && (settings.kind_of(path).is_some() || is_ours())
     }
 
+    /// Whether the settings say what kind a file has.
+    pub fn gives_kind(&self, path: &Path) -> bool {
+        self.project.settings.kind_of(path).is_some()
+    }
+
     /// Reads a document for its structure.
     fn reading(&self, path: &Path, source: Arc<Source>) -> Arc<Reading> {
         self.project.reading(source, CheckOptions { path: Some(path), ..CheckOptions::default() })

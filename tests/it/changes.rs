@@ -233,3 +233,26 @@ fn what_cannot_be_compared_is_said_with_the_way_out() {
     let text = stderr(&output.expect("the program starts"));
     assert!(text.contains("error: cannot start `git`: No such file") && text.contains("install git"), "{text}");
 }
+
+/// `[[files]]` may call files with any ending recipes, and no command may then pass over them.
+#[test]
+fn recipes_with_another_ending_are_read_by_every_command() {
+    let settings = "recipe-directories = [\"r\"]\n[[files]]\npaths = [\"**/*.recipe\"]\nkind = \"recipe\"\n";
+    let others: Vec<String> = (0..6).map(|number| format!("r/{number}.recipe")).collect();
+    let usual = r#"{"1": {"queue": "archiver", "service": "Archiver"}, "start": [[1, []]]}"#;
+    let odd = r#"{"1": {"queue": "archivr", "service": "Archiver"}, "start": [[1, []]]}"#;
+    let mut files: Vec<(&str, &str)> = others.iter().map(|name| (&**name, usual)).collect();
+    files.extend([("zrecipe.toml", settings), ("r/odd.recipe", odd)]);
+    let repository = Repository::new(&files);
+
+    let alone = repository.run(&["check", "r/odd.recipe"]);
+    assert!(stderr(&alone).contains("[rare-queue]") || stdout(&alone).contains("[rare-queue]"), "{alone:?}");
+
+    let since = repository.run(&["check", "--since", "HEAD", "."]);
+    let said = stdout(&since) + &stderr(&since);
+    assert!(said.contains("nothing found") && !said.contains("rare-queue"), "nothing has changed: {said}");
+
+    repository.write(&[("r/odd.recipe", usual)]);
+    let diff = repository.run(&["diff", "HEAD", "."]);
+    assert!(stdout(&diff).contains("compared 7 recipes: 2 changes"), "{}{}", stdout(&diff), stderr(&diff));
+}

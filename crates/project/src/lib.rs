@@ -11,6 +11,7 @@
 //! | [`durable`] | the writer of files: whole or not at all, and safe |
 //! | [`paths`] | paths as text: absolute, without `.` and `..` |
 //! | [`pattern`] | patterns with wildcards |
+//! | [`endings`] | names of files that may be ours |
 //! | [`python`] | services and wrappers in Python source: facts for contracts |
 //! | [`selection`] | files of directories to read: `include` and `exclude` |
 //! | [`settings`] | `zrecipe.toml` |
@@ -28,6 +29,7 @@ pub mod batch;
 pub mod callers;
 pub mod comparison;
 pub mod durable;
+pub mod endings;
 pub mod files;
 pub mod judge;
 pub mod known;

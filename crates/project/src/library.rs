@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::endings;
 use crate::pattern::{Pattern, has_wildcard};
 use crate::platform::{self, Identity};
 use crate::regular::{self, Content};
@@ -275,8 +276,7 @@ impl Shelf {
 /// Whether a user means a file and not the name of a recipe.
 pub fn is_path(recipe: &str) -> bool {
     let path = Path::new(recipe);
-    let ending = path.extension().is_some_and(|ending| ["json", "yml", "yaml"].iter().any(|known| ending == *known));
-    recipe.contains(['/', '\\']) || ending || regular::is_file(path)
+    recipe.contains(['/', '\\']) || endings::is_document(path) || regular::is_file(path)
 }
 
 /// Letters, digits, `.`, `_` and `-`, in parts with `/` between; no part `.` or `..`.

@@ -10,6 +10,7 @@ use std::sync::{Arc, OnceLock, mpsc};
 
 pub use ours::{is_damaged, is_meant, is_ours, is_reported};
 
+use crate::endings;
 use crate::known::{self, Known};
 use crate::library::{self, Disk, Library};
 use crate::paths::plain;
@@ -388,7 +389,7 @@ impl Project {
     /// that are checked are compared with them.
     pub fn evidence(&self, checked: &HashSet<PathBuf>, take: impl FnMut(Facts)) {
         let directories = self.library().map(|library| library.directories).unwrap_or_default();
-        evidence::read(&directories, &self.settings.selection, checked, self.settings.max_bytes(), take);
+        evidence::read(&directories, &self.settings, checked, take);
     }
 
     /// The files that configurations name.
@@ -480,9 +481,8 @@ pub fn walk(directory: &Path, selection: &Selection, is_named: impl Fn(&Path) ->
             }
         };
         let is_file = entry.file_type().is_some_and(|kind| kind.is_file());
-        let ends = |ending: &str| entry.path().extension().is_some_and(|found| found == ending);
-        let is_settings = entry.file_name() == settings::FILE_NAME;
-        let may_be_ours = is_settings || ["json", "yml", "yaml", "ini"].into_iter().any(ends) || is_named(entry.path());
+        let may_be_ours =
+            entry.file_name() == settings::FILE_NAME || endings::is_checked(entry.path()) || is_named(entry.path());
         if is_file && may_be_ours && selection.takes(entry.path()) {
             found.files.push(entry.into_path());
         }

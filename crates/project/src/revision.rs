@@ -63,8 +63,8 @@ pub enum Error {
 const MAX_BYTES: u64 = 64 << 20;
 
 impl Checkout {
-    /// The files of a revision of the repository that `here` is in. Of each file `is_wanted` decides by its path from
-    /// the top level.
+    /// The files of a revision of the repository that `here` is in. Of each file `is_wanted` decides by its path in
+    /// the working tree.
     ///
     /// # Errors
     /// Git or the revision is not there, or its files cannot be read.
@@ -126,7 +126,7 @@ impl Checkout {
         let listed = git(&self.top, "ls-tree", &["-r", "-z", "--long", "--full-tree", &self.commit])?;
         let listed = listed.map_err(|reason| Error::Failed { command: "ls-tree", reason })?;
         let entries = listed.split(|&byte| byte == 0).filter_map(Entry::read);
-        let entries: Vec<Entry<'_>> = entries.filter(|entry| is_wanted(&entry.path)).collect();
+        let entries: Vec<Entry<'_>> = entries.filter(|entry| is_wanted(&self.top.join(&entry.path))).collect();
         let mut child = command(&self.top, "cat-file", &["--batch"]);
         let mut child = child.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
         let child = child.as_mut().map_err(|error| Error::NoGit(io::Error::new(error.kind(), error.to_string())))?;

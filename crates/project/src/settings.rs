@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use toml::Spanned;
 
+use crate::endings;
 use crate::paths::plain;
 use crate::pattern::Pattern;
 use crate::selection::Selection;
@@ -286,6 +287,11 @@ impl Settings {
         let path = self.relative(path);
         let said = self.kinds.iter().rev().find(|(paths, _)| paths.iter().any(|glob| glob.is_match(&path)));
         said.map(|&(_, kind)| kind)
+    }
+
+    /// Whether what is found in a document may depend on a file, by its name: also one that `[[files]]` names.
+    pub fn may_read(&self, path: &Path) -> bool {
+        endings::matters(path) || self.kind_of(path).is_some()
     }
 
     /// The rules of the site, and which of them are about a file.

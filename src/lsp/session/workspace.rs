@@ -9,6 +9,7 @@ use gen_lsp_types as lsp;
 
 use super::Session;
 use crate::lsp::folder::{Basis, File, Folder};
+use zrecipe_project::endings;
 use zrecipe_project::project::{Given, is_ignored, is_within, walk};
 use zrecipe_project::selection::Selection;
 use zrecipe_project::settings;
@@ -198,14 +199,14 @@ impl Session {
             let is_in = |known: &&Path| known.starts_with(path);
             if path.is_dir() {
                 if self.is_ours(path) {
-                    files.extend(walk(path, &Selection::default(), |_| false).files);
+                    files.extend(walk(path, &Selection::default(), |path| self.gives_kind(path)).files);
                 } else {
                     let named = self.folders.iter().flat_map(|folder| folder.basis.named());
                     let open = self.documents.values().map(|document| document.path.as_path());
                     files.extend(named.filter(|named| is_in(&named.as_path())));
                     files.extend(known().chain(open).filter(is_in).map(Path::to_owned));
                 }
-            } else if Self::is_relevant(path) {
+            } else if Self::is_relevant(path) || self.gives_kind(path) {
                 files.insert(path.clone());
             } else if above.get_or_init(|| directories_of(known())).contains(path.as_path()) {
                 files.extend(known().filter(is_in).map(Path::to_owned));
@@ -214,10 +215,14 @@ impl Session {
         files.into_iter().collect()
     }
 
+    /// Whether the settings of a folder say what kind a file has.
+    fn gives_kind(&self, path: &Path) -> bool {
+        self.folders.iter().any(|folder| folder.basis.gives_kind(path))
+    }
+
     /// Whether files of this name are any of our business.
     pub fn is_relevant(path: &Path) -> bool {
-        let ends = |ending: &str| path.extension().is_some_and(|found| found == ending);
-        ["json", "yml", "yaml", "ini", "toml", "py"].into_iter().any(ends)
+        endings::matters(path)
     }
 
     /// What is known of the open documents may not be all any more.

@@ -86,8 +86,11 @@ impl State {
     /// # Errors
     /// There is no such revision, or the path is not in it.
     pub fn of_revision(name: &str, revision: &str, path: &Path, here: &Path, given: &Given) -> Result<Self, Error> {
-        let checkout =
-            Checkout::new(path.ancestors().find(|part| part.exists()).unwrap_or(here), revision, &is_wanted)?;
+        let directory = path.ancestors().find(|part| part.exists()).unwrap_or(here);
+        // The settings of that revision are not known before it is there.
+        let today = Settings::find(&plain(directory)).unwrap_or_default();
+        let is_wanted = |path: &Path| is_script(path) || today.may_read(path);
+        let checkout = Checkout::new(directory, revision, &is_wanted)?;
         let inside = checkout.inside(path).filter(|inside| inside.exists());
         let inside = inside.ok_or_else(|| Error::Unreadable {
             name: name.to_owned(),
@@ -115,7 +118,9 @@ impl State {
             |(path, reason): (PathBuf, String)| Error::Unreadable { name: path.display().to_string(), reason };
         let files = match is_file {
             true => vec![path.clone()],
-            false => project::walk(&path, &project.settings.selection, |_| false).complete().map_err(unreadable)?,
+            false => project::walk(&path, &project.settings.selection, |path| project.settings.kind_of(path).is_some())
+                .complete()
+                .map_err(unreadable)?,
         };
         // Whatever services a directory holds are part of the state.
         if !is_file && project.settings.python.is_empty() && project.settings.contracts.is_empty() {
@@ -221,11 +226,11 @@ impl State {
     }
 }
 
-/// Whether a file of a revision can matter.
-fn is_wanted(path: &Path) -> bool {
+/// Whether a file of a revision can be a script, which may start recipes.
+fn is_script(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
-    python::is_source(&name) || matches!(ending, "json" | "yml" | "yaml" | "toml" | "ini" | "sh" | "bash" | "csh" | "")
+    python::is_source(&name) || matches!(ending, "sh" | "bash" | "csh" | "")
 }
 
 /// A file as messages call it: from the working directory on, if it is below.

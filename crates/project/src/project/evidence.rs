@@ -6,10 +6,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{each_in_order, walk};
+use crate::endings;
 use crate::library;
 use crate::paths::plain;
 use crate::selection::Selection;
+use crate::settings::Settings;
 use zrecipe_language::compile::recipe_facts;
+use zrecipe_language::document::DocumentKind;
 use zrecipe_language::evidence::Facts;
 
 /// How many recipes are read: those of a large site say no more.
@@ -21,19 +24,21 @@ const MAX_BYTES: u64 = 8 << 20;
 /// that cannot be read are skipped: nobody asked for them.
 pub(super) fn read(
     directories: &[PathBuf],
-    selection: &Selection,
+    settings: &Settings,
     checked: &HashSet<PathBuf>,
-    max_bytes: u64,
     mut take: impl FnMut(Facts),
 ) {
     if checked.len() >= MAX_RECIPES {
         return;
     }
-    let files = directories.iter().flat_map(|directory| walk(directory, &Selection::default(), |_| false).files);
-    let is_recipe =
-        |path: &PathBuf| path.extension().is_some_and(|end| ["json", "yml", "yaml"].iter().any(|known| end == *known));
+    let is_named = |path: &Path| settings.kind_of(path) == Some(DocumentKind::Recipe);
+    let files = directories.iter().flat_map(|directory| walk(directory, &Selection::default(), is_named).files);
+    let is_recipe = |path: &Path| match settings.kind_of(path) {
+        Some(kind) => kind == DocumentKind::Recipe,
+        None => endings::is_document(path),
+    };
     // The settings name these directories, so that `include` does not matter.
-    let files = files.filter(|path| is_recipe(path) && !selection.is_excluded(path)).map(|path| plain(&path));
+    let files = files.filter(|path| is_recipe(path) && !settings.selection.is_excluded(path)).map(|path| plain(&path));
     let beside: HashSet<&Path> = checked.iter().filter_map(|path| path.parent()).collect();
     let is_apart = |path: &Path| !path.parent().is_some_and(|directory| beside.contains(directory));
     let paths: BTreeSet<(bool, PathBuf)> =
@@ -50,7 +55,7 @@ pub(super) fn read(
     let paths: Vec<PathBuf> = paths.into_iter().map(|(_, path)| path).take(MAX_RECIPES).filter(has_room).collect();
     let Ok(()) = each_in_order(
         &paths,
-        |path| facts(path, max_bytes),
+        |path| facts(path, settings.max_bytes()),
         |_, facts| {
             facts.into_iter().for_each(&mut take);
             Ok::<(), Infallible>(())

@@ -25,7 +25,8 @@ use zrecipe_project::revision::{self, Checkout};
 /// Git is not installed, this is not a repository, or there is no such revision.
 pub(super) fn findings_at(revision: &str, args: &Args, session: &Session) -> Result<Known, Error> {
     let here = std::env::current_dir()?.canonicalize()?;
-    let checkout = Checkout::at_base(&here, revision, &is_read).map_err(|error| refused(&error, revision))?;
+    let may_read = |path: &Path| session.settings.may_read(path);
+    let checkout = Checkout::at_base(&here, revision, &may_read).map_err(|error| refused(&error, revision))?;
     let then = Then { here, checkout };
     let mut known = Known::of(Baseline::default(), then.checkout.directory());
     if then.directory().is_dir() {
@@ -47,14 +48,6 @@ fn refused(error: &revision::Error, revision: &str) -> Error {
             Error::new(format!("cannot read the files of `{revision}`: {error}"))
         }
     }
-}
-
-/// Whether a check may read a file.
-fn is_read(path: &Path) -> bool {
-    const ENDINGS: [&str; 6] = ["json", "yml", "yaml", "ini", "toml", "py"];
-    let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
-    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    ENDINGS.contains(&ending) || [".gitignore", ".ignore"].contains(&name)
 }
 
 /// The working directory, and the working tree of another time.
