@@ -204,6 +204,11 @@ pub fn interrupted() -> Error {
     Error::new("interrupted").hint("the messages are in their queue")
 }
 
+/// Why a letter died, without secrets: whoever rejected it may have put any text there.
+pub fn reason(letter: &Letter) -> String {
+    secret::hidden_text(&letter.reason())
+}
+
 /// The step that a message is for.
 pub fn step_text(letter: &Letter) -> String {
     step_of(letter).unwrap_or_else(no_step)

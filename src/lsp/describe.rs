@@ -41,11 +41,11 @@ pub fn name(view: &View, name: &Name) -> Option<String> {
     Some(match name {
         Name::Step(id) => step(view, recipe.step(*id)?),
         Name::Queue(queue) => self::queue(view, queue),
-        Name::Topic(topic) => format!("topic `{topic}`"),
+        Name::Topic(topic) => format!("topic `{}`", secret::hidden_text(topic)),
         Name::Exchange(exchange) => {
             let kind = view.basis.project.usable_topology().and_then(|topology| topology.exchange(exchange));
             let kind = kind.map_or(String::new(), |found| format!(" ({})", found.kind));
-            format!("exchange `{exchange}`{kind}")
+            format!("exchange `{}`{kind}", secret::hidden_text(exchange))
         }
         Name::Service(service) => match view.basis.contracts().of_service(service) {
             Some(contract) => of_contract(contract),
@@ -59,8 +59,10 @@ pub fn name(view: &View, name: &Name) -> Option<String> {
             let (owner, found) = site.block(block)?;
             let content = owner.content(found)?;
             let plugin = zrecipe_language::site::plugin_of(content)?;
-            // Only the names of settings: their values may be secret.
-            let keys: Vec<String> = content.members().map(|member| format!("`{}`", member.key.text())).collect();
+            // Only the names of settings: their values may be secret, and YAML may take a piece of one for a name.
+            let secrets = secret::find(content.tree());
+            let keys = content.members().map(|member| member.key).filter(|key| !secret::covers(&secrets, key.span()));
+            let keys: Vec<String> = keys.map(|key| format!("`{}`", key.text())).collect();
             format!("plugin block `{block}` for `{plugin}`\n\n{}", keys.join(", "))
         }
         Name::Environment(environment) => {
@@ -91,7 +93,7 @@ fn step(view: &View, step: &Step) -> String {
     let mut out = format!("**step {}**", title(recipe, step));
     for (what, node) in [("queue", step.queue), ("topic", step.topic), ("exchange", step.exchange)] {
         if let Some(text) = recipe.text(node) {
-            let _ = write!(out, "  \n{what} `{text}`");
+            let _ = write!(out, "  \n{what} `{}`", secret::hidden_text(&text));
         }
     }
     let contract = view.basis.contracts().of_step(recipe, step);
@@ -126,7 +128,7 @@ fn step(view: &View, step: &Step) -> String {
 }
 
 fn queue(view: &View, queue: &str) -> String {
-    let mut out = format!("queue `{queue}`");
+    let mut out = format!("queue `{}`", secret::hidden_text(queue));
     if let Some(contract) = view.basis.contracts().of_queue(queue) {
         let _ = write!(out, " of {}", of_contract(contract));
     }

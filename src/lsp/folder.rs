@@ -1,6 +1,6 @@
 //! A folder of the workspace: its project, what its files say that others are held against, and the names in them.
 
-use crate::lsp::title::title;
+use crate::lsp::title::words;
 use std::collections::{BTreeSet, HashMap};
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
@@ -160,7 +160,7 @@ impl Basis {
         found.dedup();
         let recipe = &compilation.recipe;
         let steps = recipe.steps().iter().filter(|_| kind == Some(DocumentKind::Recipe));
-        let steps = steps.map(|step| (step.id, title(recipe, step))).collect();
+        let steps = steps.map(|step| (step.id, words(recipe, step))).collect();
         Some(File { facts: compilation.facts(), contradicted: None, names: found.into(), steps, kind, said: None })
     }
 

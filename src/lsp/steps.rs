@@ -6,6 +6,7 @@ use gen_lsp_types as lsp;
 use super::view::View;
 use zrecipe_language::graph::Edge;
 use zrecipe_language::recipe::Step;
+use zrecipe_language::secret;
 use zrecipe_language::source::Span;
 
 /// A step.
@@ -16,7 +17,7 @@ pub fn item(view: &View, step: &Step) -> lsp::CallHierarchyItem {
         name: title(recipe, step),
         kind: lsp::SymbolKind::Class,
         tags: None,
-        detail: recipe.text(step.queue).map(|queue| queue.into_owned()),
+        detail: recipe.text(step.queue).map(|queue| secret::hidden_text(&queue)),
         uri: view.uri.clone(),
         range: view.range(Span { start: key.start, end: value.end.max(key.end) }),
         selection_range: view.range(key),

@@ -50,6 +50,7 @@ mod rules_page;
 mod run;
 mod runner;
 mod schemas;
+mod secret_doors;
 mod secrets;
 mod service;
 mod settings_mutations;

@@ -11,12 +11,12 @@ use zrecipe::syntax::json::read_value;
 use zrecipe::value::Value;
 
 /// The secret. Of a part of it the rest could be guessed, so that no part of it is shown either.
-const CANARY: &str = "kanarienvogel";
+pub const CANARY: &str = "kanarienvogel";
 /// The same, as a number.
-const NUMBER: &str = "8675309421";
+pub const NUMBER: &str = "8675309421";
 
 /// Documents, and something that a report must say about each, so that there is something to leak.
-const DOCUMENTS: &[(&str, &str, &str)] = &[
+pub const DOCUMENTS: &[(&str, &str, &str)] = &[
     (
         "right.yml",
         "version: 1\nrabbit: {plugin: pika, password: CANARY, mode: 0755}\nenvironments: {default: [rabbit]}\n",
@@ -207,7 +207,7 @@ fn no_secret_is_in_debug_output() {
 }
 
 /// A message with secrets in every place in which messages of a site have been seen to hold them.
-const MESSAGE: &str = r#"{
+pub const MESSAGE: &str = r#"{
   "header": {"authorization": "Bearer CANARY", "cookie": "session=CANARY; theme=x", "x-api-key": "CANARY"},
   "message": {"parameters": {
     "password": "CANARY", "passwd": "CANARY", "secret": "CANARY", "token": "CANARY", "user_token": "CANARY",
@@ -220,7 +220,7 @@ const MESSAGE: &str = r#"{
 }"#;
 
 /// Texts with a secret in them by its form, or beside a name or an option.
-const SHAPES: &[&str] = &[
+pub const SHAPES: &[&str] = &[
     "mysql -h db -u me -pCANARY ispyb",
     "mysqldump --password=CANARY db",
     "tool --password CANARY run",
@@ -265,7 +265,7 @@ const SHAPES: &[&str] = &[
 
 /// Tokens of known forms: nothing beside them tells that they are secret. Made up; the parts are joined here so that
 /// no scanner takes them for real ones.
-const TOKENS: &[(&str, &str)] = &[
+pub const TOKENS: &[(&str, &str)] = &[
     ("AKIA", "IOSFODNN7EXAMPLE"),
     ("ghp_", "16C7e42F292c6912E7710c838347Ae178B4a"),
     ("github_pat_", "11AAAAAAA0aaaaaaaaaaaa_bbbbbbbbbbbbbbbb"),

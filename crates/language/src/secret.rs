@@ -168,6 +168,7 @@ pub fn find(tree: &Tree) -> Vec<Span> {
         Notation::Json => {}
     }
     found.extend(text::secrets(text));
+    tree.nodes().filter(|node| node.kind() == Kind::Array).for_each(|list| listed(list, &mentions, &mut found));
     found.sort();
     // What is said beside a secret may well be the one before it.
     let beside = |comment: &&Span| {
@@ -248,6 +249,34 @@ fn hidden_items(name: &str, items: Vec<Value>) -> Value {
         Value::String(replaced(item, &all))
     });
     Value::Array(shown.collect())
+}
+
+/// The secrets in a list of texts that are the words of one command, or a name and its value, as [`hidden_items`] hides
+/// them.
+fn listed(list: NodeRef<'_>, mentions: &[usize], found: &mut Vec<Span>) {
+    let items: Vec<NodeRef<'_>> = list.items().collect();
+    let is_text = |item: &NodeRef<'_>| item.kind() == Kind::String;
+    if items.len() < 2 || !any_within(mentions, list.span().range()) || !items.iter().all(is_text) {
+        return;
+    }
+    let texts: Vec<_> = items.iter().map(|item| item.text()).collect();
+    if let [first, _] = texts.as_slice()
+        && is_secret(first)
+    {
+        return found.push(items[1].span());
+    }
+    let joined = texts.join(" ");
+    let secrets = text::secrets(&joined);
+    let mut start = 0;
+    for (item, text) in items.iter().zip(&texts) {
+        let end = start + text.len();
+        let is_within = |span: &Span| (span.start as usize) < end && start < span.end as usize;
+        for secret in secrets.iter().filter(|span| is_within(span)) {
+            let part = (secret.start as usize).max(start) - start..(secret.end as usize).min(end) - start;
+            found.push(item.text_span(part));
+        }
+        start = end + 1;
+    }
 }
 
 /// A text without the secrets in it.

@@ -110,8 +110,9 @@ fn text(run: &Run, reports: &[Report], outstanding: &[(String, Option<i64>)]) ->
         if let Some(reason) = &report.reason {
             let _ = writeln!(text, "    {}", secret::hidden_text(reason));
         }
-        // What the program said, line by line.
-        for line in report.detail.get("output").and_then(Value::as_str).unwrap_or_default().trim_end().lines() {
+        // What the program said, line by line. A secret may have several lines, so it is looked up in the whole.
+        let output = report.detail.get("output").and_then(Value::as_str).unwrap_or_default();
+        for line in secret::hidden_text(output).trim_end().lines() {
             let _ = writeln!(text, "    | {}", plain(line));
         }
         for output in report.outputs.as_array().unwrap_or_default() {

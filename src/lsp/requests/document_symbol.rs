@@ -7,6 +7,7 @@ use crate::lsp::client::{Client, Error};
 use crate::lsp::session::Session;
 use crate::lsp::view::View;
 use zrecipe_language::report::printable;
+use zrecipe_language::secret;
 use zrecipe_language::source::Span;
 use zrecipe_language::syntax::{Kind, Member};
 
@@ -29,17 +30,20 @@ pub fn run(
     let view = session.view(&params.text_document.uri)?;
     // Parts of parts of parts nobody looks for in an outline.
     const LEVELS: usize = 3;
-    let members = view.compilation.tree.root().members();
-    let symbols = members.filter_map(|member| symbol(&view, member, LEVELS)).collect();
+    let tree = &view.compilation.tree;
+    let secrets = secret::find(tree);
+    let symbols = tree.root().members().filter_map(|member| symbol(&view, &secrets, member, LEVELS)).collect();
     Ok(Some(lsp::DocumentSymbolResponse::DocumentSymbolList(symbols)))
 }
 
-fn symbol(view: &View, member: Member<'_>, levels: usize) -> Option<lsp::DocumentSymbol> {
+fn symbol(view: &View, secrets: &[Span], member: Member<'_>, levels: usize) -> Option<lsp::DocumentSymbol> {
     let recipe = &view.compilation.recipe;
     let step = recipe.steps().binary_search_by_key(&member.key.id(), |step| step.key).ok();
     let step = step.map(|place| &recipe.steps()[place]);
     let key = member.key.text();
-    let name = step.map_or_else(|| printable(&key, 80), |step| title(recipe, step));
+    // What YAML takes for a key may be the rest of a password.
+    let key = if secret::covers(secrets, member.key.span()) { secret::MASK.to_owned() } else { printable(&key, 80) };
+    let name = step.map_or(key, |step| title(recipe, step));
     let detail = step.and_then(|step| recipe.text(step.queue).or_else(|| recipe.text(step.topic)));
     let kind = match (step, member.value.kind()) {
         (Some(_), _) => lsp::SymbolKind::Class,
@@ -52,13 +56,13 @@ fn symbol(view: &View, member: Member<'_>, levels: usize) -> Option<lsp::Documen
     };
     let children = (levels > 1).then(|| {
         let members = member.value.members();
-        members.filter_map(|member| symbol(view, member, levels - 1)).collect::<Vec<_>>()
+        members.filter_map(|member| symbol(view, secrets, member, levels - 1)).collect::<Vec<_>>()
     });
     let span = Span { start: member.key.span().start, end: member.value.span().end.max(member.key.span().end) };
     #[expect(deprecated, reason = "the field has to be there")]
     (!name.is_empty()).then(|| lsp::DocumentSymbol {
         name,
-        detail: detail.map(|detail| printable(&detail, 80)),
+        detail: detail.map(|detail| printable(&secret::hidden_text(&detail), 80)),
         kind,
         tags: None,
         deprecated: None,

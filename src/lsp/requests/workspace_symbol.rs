@@ -8,6 +8,7 @@ use crate::lsp::client::{Client, Error};
 use crate::lsp::session::Session;
 use crate::lsp::title::title;
 use zrecipe_language::names::Name;
+use zrecipe_language::secret;
 
 /// The request.
 pub use gen_lsp_types::WorkspaceSymbolRequest as Method;
@@ -57,7 +58,7 @@ pub fn run(
             location: lsp::WorkspaceSymbolLocation::Location(view.location(found.span)),
             data: None,
             base_symbol_information: lsp::BaseSymbolInformation {
-                name: name.text(),
+                name: secret::hidden_text(&name.text()),
                 kind: kind(&name),
                 tags: None,
                 container_name: Some(name.kind().to_owned()),

@@ -383,3 +383,29 @@ fn pages_of_rules_are_documents() {
         assert!(editor.try_ask("workspace/textDocumentContent", json!({ "uri": uri })).is_err(), "{uri}");
     }
 }
+
+/// Findings, outlines and hovers at all places of documents with secrets.
+#[test]
+fn nothing_that_is_told_of_a_document_is_a_secret() {
+    let mut editor = Editor::new(&[]);
+    for (name, text, _) in crate::secrets::DOCUMENTS {
+        let text = text.replace("CANARY", crate::secrets::CANARY).replace("NUMBER", crate::secrets::NUMBER);
+        editor.open(name, &text);
+        let mut told = vec![editor.findings(name)];
+        let document = json!({ "uri": editor.uri(name) });
+        for method in ["textDocument/documentSymbol", "textDocument/codeLens", "textDocument/documentLink"] {
+            told.push(editor.ask(method, json!({ "textDocument": document })));
+        }
+        told.push(editor.ask("workspace/symbol", json!({ "query": "" })));
+        for (at, _) in text.char_indices().step_by(4) {
+            for method in ["textDocument/hover", "textDocument/prepareCallHierarchy"] {
+                told.push(editor.at(method, name, &position(&text, at)));
+            }
+        }
+        for told in told {
+            let told = told.to_string();
+            let secrets = [crate::secrets::CANARY, "kanar", "vogel", crate::secrets::NUMBER];
+            assert!(!secrets.iter().any(|secret| told.contains(secret)), "{name}: {told}");
+        }
+    }
+}

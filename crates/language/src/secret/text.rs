@@ -213,7 +213,7 @@ fn credentials(text: &str, scheme: Range<usize>) -> Option<Range<usize>> {
     }
     let is_basic = text[scheme.clone()].eq_ignore_ascii_case("basic");
     let is_encoded = || value.ends_with('=') || value[1..].bytes().any(|byte| byte.is_ascii_uppercase());
-    let is_all = text.trim() == &text[scheme.start..end];
+    let is_all = is_alone(text, scheme.start..end);
     let is_mixed = value.bytes().any(|byte| byte.is_ascii_digit()) && value.len() >= 8;
     let is_secret = if is_basic {
         is_encoded() || is_mixed
@@ -223,6 +223,14 @@ fn credentials(text: &str, scheme: Range<usize>) -> Option<Range<usize>> {
         is_mixed && (is_all || value.len() >= 16)
     };
     is_secret.then_some(start..end)
+}
+
+/// Whether a part of a text is a value of its own: all of it, all between quotes, or all behind a key.
+fn is_alone(text: &str, part: Range<usize>) -> bool {
+    let before = text[..part.start].trim_end_matches(' ');
+    let after = text[part.end..].trim_start_matches(' ');
+    let begins = before.is_empty() || before.ends_with(['"', '\'', '\n', ':', '=']);
+    begins && (after.is_empty() || after.starts_with(['"', '\'', '\\', '\r', '\n', ',', '}', ']']))
 }
 
 /// What stands between the first and the last line of a private key, or to the end of the text.

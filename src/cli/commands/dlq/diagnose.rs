@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use super::{Look, one_line};
-use crate::cli::letters::{Found, NONE};
+use crate::cli::letters::{Found, NONE, reason};
 use crate::cli::{Error, Session, plain, print, say};
+use zrecipe_language::secret;
 use zrecipe_language::value::Value;
 use zrecipe_runtime::ops::prospects::{Prospects, prospects};
 
@@ -32,12 +33,12 @@ pub(super) fn diagnose(args: &Look, session: &Session) -> Result<(), Error> {
         results.push(Value::from([
             ("place", Value::from(place.as_str())),
             ("id", letter.id.clone().map_or(Value::Null, Value::from)),
-            ("reason", Value::from(letter.reason())),
+            ("reason", Value::from(reason(letter))),
             ("helps", Value::Bool(prospects.helps)),
-            ("why", Value::from(prospects.why.as_str())),
+            ("why", Value::from(secret::hidden_text(&prospects.why))),
             ("help", Value::from(help.as_str())),
         ]));
-        let key = (letter.reason(), prospects, help);
+        let key = (reason(letter), prospects, help);
         let number = *known.entry(key.clone()).or_insert_with(|| {
             groups.push((key, Vec::new()));
             groups.len() - 1
@@ -55,7 +56,12 @@ pub(super) fn diagnose(args: &Look, session: &Session) -> Result<(), Error> {
     for ((reason, prospects, help), group) in groups {
         let verdict = if prospects.helps { "sending it back can help" } else { "sending it back does not help" };
         text.push_str(&members(&group));
-        let _ = writeln!(text, "  died: {}\n  {verdict}: {}", plain(&one_line(&reason)), plain(&prospects.why));
+        let _ = writeln!(
+            text,
+            "  died: {}\n  {verdict}: {}",
+            plain(&one_line(&reason)),
+            plain(&secret::hidden_text(&prospects.why))
+        );
         let _ = writeln!(text, "  help: {}", plain(&help));
     }
     print(&text)?;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Look, one_line};
-use crate::cli::letters::{Found, NONE, no_step, step_of};
+use crate::cli::letters::{Found, NONE, no_step, reason, step_of};
 use crate::cli::table::align;
 use crate::cli::{Error, Session, print, say};
 use zrecipe_language::value::Value;
@@ -13,7 +13,7 @@ pub(super) fn list(args: &Look, session: &Session) -> Result<(), Error> {
     let found = args.letters.find(session)?;
     for (place, letter) in found.letters {
         let queue = letter.queue.clone().unwrap_or(place);
-        *groups.entry((queue, step_of(&letter), letter.reason())).or_default() += 1;
+        *groups.entry((queue, step_of(&letter), reason(&letter))).or_default() += 1;
     }
     if args.json {
         let groups = groups.into_iter().map(|((queue, step, reason), count)| {

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::Look;
-use crate::cli::letters::{Found, NONE, name, parts, shown, step_text};
+use crate::cli::letters::{Found, NONE, name, parts, reason, shown, step_text};
 use crate::cli::{Error, Session, plain, print, say};
 use zrecipe_language::value::Value;
 
@@ -21,7 +21,7 @@ pub(super) fn show(args: &Look, session: &Session) -> Result<(), Error> {
     for ((place, letter), shown) in letters.iter().zip(shown) {
         let death = letter.death();
         let _ = writeln!(text, "{}: {}", plain(place), name(letter));
-        let _ = writeln!(text, "  reason  {}", plain(&letter.reason()));
+        let _ = writeln!(text, "  reason  {}", plain(&reason(letter)));
         let _ = writeln!(text, "  died in {}", plain(death.queue.as_deref().unwrap_or("an unknown queue")));
         let _ = writeln!(text, "  step    {}", plain(&step_text(letter)));
         text.push_str(&parts(&shown));
