@@ -6,6 +6,7 @@ use std::sync::Arc;
 use zrecipe::compile::{Compilation, Options, compile};
 use zrecipe::contract::Contracts;
 use zrecipe::infer::{self, Need};
+use zrecipe::lint::{REFUSING, Rule};
 use zrecipe::source::Source;
 use zrecipe::syntax::json::read_value;
 use zrecipe::template;
@@ -22,11 +23,12 @@ struct Case {
 }
 
 impl Case {
-    fn compile(&self) -> Compilation {
+    /// The recipe with the text as a parameter, judged by these rules.
+    fn compile(&self, rules: &[&'static Rule]) -> Compilation {
         let text = Value::from(self.text.as_str()).to_json();
         let recipe = format!(r#"{{"1": {{"queue": "q", "parameters": {{"x": {text}}}}}, "start": [[1, []]]}}"#);
         let source = Arc::new(Source::from_text("recipe", recipe));
-        compile(source, Options { parameters: Some(&self.parameters), ..Options::default() })
+        compile(source, Options { rules, parameters: Some(&self.parameters), ..Options::default() })
     }
 }
 
@@ -53,7 +55,7 @@ fn cases() -> Vec<Case> {
             });
         }
     }
-    assert!(cases.len() > 15_000, "{} cases", cases.len());
+    assert!(cases.len() > 60_000, "{} cases", cases.len());
     cases
 }
 
@@ -93,7 +95,7 @@ fn check_refuses_what_the_reference_rejects() {
     let cases = cases();
     let judged = cases.iter().filter(|case| !is_malformed_on_purpose(case));
     let wrong = judged.filter_map(|case| {
-        let compilation = case.compile();
+        let compilation = case.compile(REFUSING);
         let rules: Vec<&str> = compilation.refusals().map(|found| found.rule).collect();
         let verb = if case.expected.is_some() { "accepts" } else { "rejects" };
         (case.expected.is_some() != rules.is_empty())
@@ -110,7 +112,7 @@ fn check_refuses_what_the_reference_rejects() {
 fn inferred_types_hold_what_the_reference_takes() {
     let cases = cases();
     let wrong = cases.iter().filter_map(|case| {
-        let compilation = case.compile();
+        let compilation = case.compile(&[]);
         let parameters = infer::infer(&compilation.recipe, &compilation.templates, Contracts::built_in());
         let parameter = parameters.iter().find(|parameter| parameter.name == "v")?;
         match (case.parameters.get("v"), &case.expected) {

@@ -347,7 +347,11 @@ impl Field {
                 let reason = format!("there is no `{}`: the keys of an object are text, not {index}", self.path_text());
                 return self.fail(reason);
             }
-            (Found::Undefined, Some(_)) => Cow::Owned(Value::String(format!("{{{}}}", self.path_text()))),
+            (Found::Undefined, Some(conversion)) => {
+                let text = format!("{{{}}}", self.path_text());
+                let is_ascii = conversion == Conversion::Ascii;
+                Cow::Owned(Value::String(if is_ascii { python::escaped(&text) } else { text }))
+            }
             (Found::Undefined, None) if spec.is_empty() => {
                 let _ = write!(out, "{{{}}}", self.path_text());
                 return Ok(());

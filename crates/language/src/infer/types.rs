@@ -159,8 +159,10 @@ impl Type {
                 self.kinds & INTEGER != 0 && number.as_i64().map_or(self.range == (i64::MIN, i64::MAX), bounds)
             }
             Value::Number(number) => {
+                // The outermost bounds are none: floating-point numbers go far beyond them.
                 let (least, greatest) = self.range;
-                self.kinds & FRACTION != 0 && (least as f64..=greatest as f64).contains(&number.as_f64())
+                let is_enough = least == i64::MIN || least as f64 <= number.as_f64();
+                self.kinds & FRACTION != 0 && is_enough && (greatest == i64::MAX || number.as_f64() <= greatest as f64)
             }
             Value::String(text) => {
                 self.kinds & TEXT != 0 && self.reading.suits(text) && text.chars().count() >= self.length

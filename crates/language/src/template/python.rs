@@ -69,6 +69,20 @@ pub fn ascii(value: &Value) -> String {
     represent(value, true, usize::MAX)
 }
 
+/// A text as it stands in what `ascii` returns of an object whose representation it is.
+pub fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for character in text.chars() {
+        let _ = match character {
+            ..'\u{80}' => write!(out, "{character}"),
+            ..'\u{100}' => write!(out, "\\x{:02x}", u32::from(character)),
+            ..'\u{10000}' => write!(out, "\\u{:04x}", u32::from(character)),
+            _ => write!(out, "\\U{:08x}", u32::from(character)),
+        };
+    }
+    out
+}
+
 /// Python's `pprint.pformat(value)`, except that long strings stay in one piece.
 pub fn pformat(value: &Value) -> String {
     let mut out = String::new();

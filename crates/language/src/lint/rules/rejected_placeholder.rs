@@ -36,9 +36,11 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
     }
     for (node, template) in cx.parsed_templates() {
         let fields = template.fields();
-        // `partial-replace` has said it already; or `foreign-braces`.
+        // `partial-replace` has said it already; or `foreign-braces`. `ambiguous-replace` says what such a string becomes,
+        // which is nothing where the parameter lacks what the path leads to.
         let foreign = |field: &Field| field.is_foreign() && field.needs_definition() && !cx.is_given(&field.name);
-        let is_said = |field: &Field| field.name.to_ascii_uppercase().starts_with("$REPLACE") || foreign(field);
+        let partial = |field: &Field| !template.replace && field.name.to_ascii_uppercase().starts_with("$REPLACE");
+        let is_said = |field: &Field| partial(field) || foreign(field);
         if fields.iter().any(|field| is_said(field)) {
             continue;
         }
