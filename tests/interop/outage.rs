@@ -184,10 +184,12 @@ async fn a_broker_without_memory_is_told(node: &Node, home: &TempDir) {
     let line = service.says("metrics and health at http://").await;
     let address = line.rsplit("http://").next().expect("an address").to_owned();
     tells(&address, "/readyz", "200", &[]).await;
+    tells(&address, "/metrics", "200", &["zrecipe_blocked 0\n"]).await;
     node.control(&["set_vm_memory_high_watermark", "0.000001"]);
     let line = service.says("blocked by ").await;
     assert!(line.contains("low on memory"), "{line}");
     tells(&address, "/readyz", "503", &["blocked by ", "low on memory"]).await;
+    tells(&address, "/metrics", "200", &["zrecipe_connected 1\n", "zrecipe_blocked 1\n"]).await;
 
     std::fs::create_dir(home.path().join("kept")).expect("a directory");
     let site = std::fs::read_to_string(home.path().join("site.yml")).expect("reads");

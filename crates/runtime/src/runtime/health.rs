@@ -87,6 +87,7 @@ impl Broker {
                         metrics.disconnected();
                     }
                 }
+                metrics.blocked(matches!(now, Connection::Blocked { .. }));
                 before = now;
             }
             if self.connection.changed().await.is_err() {

@@ -52,6 +52,7 @@ pub struct Metrics {
     /// What holds up which message of a service.
     held: Mutex<HashMap<(String, String), HeldUp>>,
     connected: Gauge,
+    blocked: Gauge,
     reconnections: Counter,
     lost_spans: Counter,
     duplicates: Counter,
@@ -66,7 +67,8 @@ impl Metrics {
         let (acknowledged, refused, sent) = (Family::default(), Family::default(), Family::default());
         let (outcomes, redelivered, abandoned) = (Family::default(), Family::default(), Family::default());
         let active = Family::default();
-        let (connected, reconnections, lost_spans) = (Gauge::default(), Counter::default(), Counter::default());
+        let (connected, blocked) = (Gauge::default(), Gauge::default());
+        let (reconnections, lost_spans) = (Counter::default(), Counter::default());
         let duplicates = Counter::default();
         registry.register_with_unit(
             "workflows_callback_processing_time",
@@ -85,6 +87,7 @@ impl Metrics {
         registry.register("zrecipe_held_up", "Messages held up by something else", held_up.clone());
         registry.register("zrecipe_held_up_attempts", "Attempts that failed for it; they do not count", waits.clone());
         registry.register("zrecipe_connected", "Whether the broker is connected", connected.clone());
+        registry.register("zrecipe_blocked", "Whether the broker is connected and takes no messages", blocked.clone());
         registry.register("zrecipe_reconnections", "Lost connections that were made again", reconnections.clone());
         registry.register("zrecipe_lost_spans", "Spans that the collector of traces did not take", lost_spans.clone());
         let about = "Messages dropped because one with the same id was accepted before";
@@ -103,6 +106,7 @@ impl Metrics {
             waits,
             held: Mutex::default(),
             connected,
+            blocked,
             reconnections,
             lost_spans,
             duplicates,
@@ -172,6 +176,11 @@ impl Metrics {
     /// It is not.
     pub fn disconnected(&self) {
         self.connected.set(0);
+    }
+
+    /// Whether it is there, and takes no messages.
+    pub fn blocked(&self, is_blocked: bool) {
+        self.blocked.set(i64::from(is_blocked));
     }
 
     /// Counts the duplicates that a connection drops, until it is closed.
