@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use zrecipe::bind::bind;
-use zrecipe::compile::{Options, compile};
+use zrecipe::compile::{Options, alone, compile};
+use zrecipe::document::DocumentKind;
 use zrecipe::message::{Envelope, Request};
 use zrecipe::source::Source;
 use zrecipe::syntax::json::read_value;
 use zrecipe::syntax::{Tree, json, toml, yaml};
 use zrecipe::transport::stomp::frame::{Decoder, Frame};
 use zrecipe::value::{Object, Value};
-use zrecipe::{secret, template};
+use zrecipe::{python, secret, template};
 
 /// Every span lies in the text and on character boundaries, and so do the secrets; masking keeps the length.
 fn is_sound(tree: &Tree) {
@@ -92,6 +93,33 @@ pub fn expand(bytes: &[u8]) {
     if !compilation.is_refused() {
         let recipe = bind([&compilation], &parameters);
         let _ = Envelope::start(recipe, Object::new(), "fuzz");
+    }
+}
+
+/// A document of any kind, with all that is checked of it: site, broker and user configurations, contracts, settings,
+/// requests, parameters.
+pub fn document(bytes: &[u8]) {
+    let kind = DocumentKind::ALL[bytes.len() % DocumentKind::ALL.len()];
+    let name = match kind {
+        DocumentKind::Settings => "zrecipe.toml",
+        DocumentKind::Users => "a.ini",
+        _ if bytes.first() == Some(&b'{') => "a.json",
+        _ => "a.yml",
+    };
+    for kind in [Some(kind), None] {
+        let compilation = alone(source(name, bytes), kind);
+        let internal = compilation.diagnostics.iter().find(|found| found.rule == "internal");
+        assert!(internal.is_none(), "{kind:?}: {internal:?}");
+    }
+}
+
+/// Python source of services, and the contracts that are made of it.
+pub fn python(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes).into_owned();
+    let file = python::File { path: "site/services/a.py".to_owned(), name: "a.py".to_owned(), text };
+    let (drafts, _) = python::contracts(&[file]);
+    for draft in &drafts {
+        assert!(read_value(draft.text().as_bytes()).is_ok(), "a contract is JSON: {}", draft.text());
     }
 }
 

@@ -22,6 +22,16 @@ const SEEDS: &[&str] = &[
     "Content-Length: 46\r\n\r\n{\"jsonrpc\": \"2.0\", \"id\": 1, \"method\": \"shutdown\"}",
     "SEND\ndestination:/queue/a\\cb\ncontent-length:3\n\na\0b\0\n\r\nMESSAGE\r\nk:v\r\n\r\nbody\0CONNECTED\nversion:1.2\n\n\0",
     "[a.b]\nx = \"\\u00e9\"\ntoken = 'y' # c\n[[c]]\nd = 1979-05-27T07:32:00Z\n",
+    "contracts = [\"c/*.json\"]\n[rules]\nwrong-queue = \"allow\"\n[[overrides]]\nfiles = [\"a/**\"]\n[parameters]\ndcid = { type = \"integer\" }\n",
+    "vhosts: [{name: z}]\npolicies: [{name: p, vhost: z, pattern: '^a(b|c)', definition: {delivery-limit: 5}}]\nexchanges: []\ngroups:\n- {names: [a, b], vhost: z, settings: {queues: {type: quorum, dead-letter-routing-key-pattern: 'dlq.{name}'}}}\n",
+    r#"{"names": ["A"], "queues": ["a.*"], "input": ["payload", "parameters"], "parameters": {"type": "object", "required": ["x"], "properties": {"x": {"type": ["string", "null"], "pattern": "^a+$", "format": "date"}}}, "channels": {"out": {"default": true}}, "variants": [{"by": "x", "cases": {"b": {}}}]}"#,
+    "[rabbitmq]\nusername = me\npassword = a%b\ntags = administrator\n; comment\n",
+];
+
+/// Python that states what a service wants.
+const PYTHON: &[&str] = &[
+    "from workflows.services.common_service import CommonService\nimport workflows.recipe\n\nclass A(CommonService):\n    _service_name = 'A'\n\n    def initializing(self):\n        workflows.recipe.wrap_subscribe(self._transport, 'a', self.take, acknowledgement=True)\n\n    def take(self, rw, header, message):\n        p = rw.recipe_step['parameters']\n        if not isinstance(message, dict) or 'file' not in message:\n            self._transport.nack(header)\n            return\n        for key in ('x', 'y'):\n            p.get(key, 1)\n        rw.send_to('out', {'file': message['file'], 'n': int(p['n'])})\n",
+    "import pydantic\nfrom typing import Literal, Optional\n\nclass M(pydantic.BaseModel):\n    a: int = pydantic.Field(gt=0)\n    b: Optional[Literal['x', 'y']] = None\n\n    @pydantic.field_validator('a', mode='before')\n    @classmethod\n    def parse(cls, v):\n        return v\n\nclass W(zocalo.wrapper.BaseWrapper):\n    def run(self):\n        m = M(**self.recwrap.recipe_step['job_parameters'])\n        self.recwrap.send_to('done', {'recipes': ['r'], 'parameters': {'ispyb_dcid': m.a}})\n",
 ];
 
 /// Pieces that parsers trip over.
@@ -50,9 +60,10 @@ impl Random {
 }
 
 /// The input of a seed.
-fn input(seed: u64) -> Vec<u8> {
+fn input(name: &str, seed: u64) -> Vec<u8> {
     let mut random = Random(seed);
-    let mut bytes = SEEDS[random.below(SEEDS.len())].as_bytes().to_vec();
+    let texts = if name == "python" { PYTHON } else { SEEDS };
+    let mut bytes = texts[random.below(texts.len())].as_bytes().to_vec();
     if random.below(4) == 0 {
         bytes.truncate(random.below(12));
     }
@@ -78,17 +89,22 @@ fn input(seed: u64) -> Vec<u8> {
 }
 
 fn run(name: &str, target: Target) {
+    run_often(name, target, 100_000);
+}
+
+/// What is more than a parser takes longer for each input.
+fn run_often(name: &str, target: Target, runs: u64) {
     if let Ok(again) = std::env::var("ZRECIPE_FUZZ") {
         if let Some(seed) = again.strip_prefix(name).and_then(|rest| rest.strip_prefix(':')) {
-            let bytes = input(seed.parse().expect("a seed is a number"));
+            let bytes = input(name, seed.parse().expect("a seed is a number"));
             let _ = writeln!(std::io::stdout(), "{:?}", String::from_utf8_lossy(&bytes));
             target(&bytes);
         }
         return;
     }
-    let runs = std::env::var("ZRECIPE_FUZZ_RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(100_000);
+    let runs = std::env::var("ZRECIPE_FUZZ_RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(runs);
     let failed: Vec<String> = (0..runs)
-        .filter(|&seed| catch_unwind(AssertUnwindSafe(|| target(&input(seed)))).is_err())
+        .filter(|&seed| catch_unwind(AssertUnwindSafe(|| target(&input(name, seed)))).is_err())
         .take(5)
         .map(|seed| format!("ZRECIPE_FUZZ={name}:{seed} cargo test --test it fuzz::{name}"))
         .collect();
@@ -133,6 +149,16 @@ fn secret() {
 #[test]
 fn stomp() {
     run("stomp", targets::stomp);
+}
+
+#[test]
+fn document() {
+    run_often("document", targets::document, 25_000);
+}
+
+#[test]
+fn python() {
+    run_often("python", targets::python, 25_000);
 }
 
 #[test]
