@@ -481,3 +481,24 @@ async fn programs_that_stay_decide_about_requests() {
     service.signal(Signal::TERM);
     service.ends(0);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_instance_holds_as_many_messages_as_it_is_told() {
+    let place = Place::new().await;
+    assert!(Command::new("mkfifo").arg(place.path("gate")).status().expect("runs").success());
+    let here = Value::from(place.path("").to_string_lossy().into_owned()).to_json();
+    for number in 0..5 {
+        let recipe = format!(
+            r#"{{"1": {{"queue": "runner.submission", "parameters":
+                {{"workingdir": {here}, "commands": ["touch begun-{number}", "cat gate"]}}}}, "start": [[1, []]]}}"#
+        );
+        let recipe = zrecipe::syntax::json::read_value(recipe.as_bytes()).expect("JSON");
+        let message = Envelope::start(recipe, Object::new(), &number.to_string()).expect("starts").remove(0);
+        place.space.send(vec![message]).await.expect("sends");
+    }
+    let _service = place.service(&["service", "-s", "Runner", "--prefetch", "3"]);
+    let begun = || (0..5).filter(|number| place.path(&format!("begun-{number}")).exists()).count();
+    wait_until_ok("three commands", || if begun() == 3 { Ok(()) } else { Err(format!("{} have begun", begun())) });
+    let census = place.space.census().await.expect("counts");
+    assert_eq!((census.held, census.ready), (3, 2));
+}
