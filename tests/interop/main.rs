@@ -17,6 +17,7 @@ mod letters;
 mod looks;
 mod mail;
 mod operator;
+mod order;
 mod outage;
 #[path = "../shared/port.rs"]
 mod port;
