@@ -1,6 +1,7 @@
 //! Secrets of messages at every door through which messages are shown: queues, dead letters, runs, logs and snippets.
 //! What is masked is the same everywhere; `secrets` and `recall` test what that is.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
 use serde_json::json;
@@ -101,6 +102,13 @@ async fn messages_of_queues_and_dead_letters_are_shown_without_secrets() {
             (&["dlq", "reinject", "--dry-run", "--json", "DLQ"], 0),
         ],
     );
+    let days = std::fs::read_dir(place.path("DLQ")).expect("reads").map(|day| day.expect("reads").path());
+    let files: Vec<_> = days.flat_map(|day| std::fs::read_dir(day).expect("reads")).collect();
+    assert_eq!(files.len(), count + bodies.len());
+    for file in files {
+        let mode = file.expect("reads").metadata().expect("reads").permissions().mode();
+        assert_eq!(mode & 0o077, 0, "others may read a letter");
+    }
 }
 
 /// The shapes that are secret within a sentence as well. A scheme of `Authorization` without its header is told from
