@@ -400,43 +400,6 @@ async fn shell(place: &Place, line: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn newcomers_can_paste() {
-    let page = include_str!("../../docs/services.md");
-    let (section, _) = page.split_once("\n## In Python\n").expect("an end");
-    let place = Place::new().await;
-    let mut blocks = section.split("```").skip(1).step_by(2);
-    let mut played = 0;
-    for block in &mut blocks {
-        if let Some(commands) = block.strip_prefix("sh\n") {
-            shell(&place, commands).await;
-            played += 1;
-        } else if let Some(session) = block.strip_prefix("console\n") {
-            for part in session.split("$ ").skip(1) {
-                let (command, expected) = part.split_once('\n').expect("lines");
-                let printed = shell(&place, command).await;
-                if !command.starts_with("zrecipe run") {
-                    assert_eq!(printed, expected, "{command}");
-                }
-                played += 1;
-            }
-        }
-    }
-    assert!(played > 3, "the section is played");
-    // What another page says about services without a site.
-    let commands: Vec<&str> =
-        include_str!("../../docs/run.md").lines().filter_map(|line| line.strip_prefix("$ ")).collect();
-    let command = |begin: &str| *commands.iter().find(|command| command.starts_with(begin)).expect("is there");
-    place.space.declare("processing_recipe").await.expect("declares");
-    let report = place.path("elsewhere").display().to_string();
-    shell(&place, &command("echo '{\"header\"").replace("/tmp/report", &report)).await;
-    shell(&place, command("zrecipe dlq reinject -d processing_recipe request.json")).await;
-    let mut service = place.service(&["service", "-s", "Dispatcher", "-s", "Count", "-s", "Report"]);
-    let line = service.says("service=\"Report\" step=2");
-    assert!(line.contains("outcome=\"done\""), "{line}");
-    assert!(std::fs::read_to_string(&report).expect("a report").ends_with(" lines\n"));
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn examples_run() {
     let place = Place::new().await;
     let examples = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/services");

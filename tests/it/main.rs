@@ -33,6 +33,7 @@ mod lsp;
 mod mistakes;
 mod mutations;
 mod options;
+mod pages;
 mod placeholders;
 #[path = "../shared/port.rs"]
 mod port;
@@ -43,6 +44,7 @@ mod published;
 mod queues;
 mod readme;
 mod recall;
+mod reference_pages;
 mod report;
 mod report_formats;
 mod rules;
