@@ -96,7 +96,7 @@ fn rules_url() -> Option<&'static str> {
     let find = || {
         let given = std::env::var("ZRECIPE_RULES_URL").ok().filter(|url| !url.is_empty());
         let published =
-            || Some(env!("CARGO_PKG_HOMEPAGE")).filter(|url| !url.is_empty()).map(|url| format!("{url}/rules#"));
+            || Some(env!("CARGO_PKG_HOMEPAGE")).filter(|url| !url.is_empty()).map(|url| format!("{url}/rules/"));
         // It becomes part of an escape sequence.
         given.or_else(published).filter(|url| url.chars().all(|character| character.is_ascii_graphic()))
     };
