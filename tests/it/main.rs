@@ -6,6 +6,7 @@ mod campaign;
 mod changes;
 mod cli;
 mod cluster;
+mod command_pages;
 mod commands;
 mod conformance;
 #[path = "../contract/mod.rs"]
