@@ -6,6 +6,8 @@ use std::process::{Command, Output};
 use serde_json::Value;
 use tempfile::TempDir;
 
+mod site;
+
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -263,14 +265,18 @@ fn configurations_of_other_editors_start_the_server() {
     assert_eq!(crate_of_zed["lib"]["crate-type"], serde_json::json!(["cdylib"]));
 }
 
-/// The HTML drawing in Chromium: click, zoom, search, keyboard, dark, phone, 500 steps, no request, axe.
-#[test]
-fn drawings_in_a_browser() {
-    let chromium = ["chromium", "chromium-browser", "google-chrome"].iter().find_map(|name| {
+/// The browser.
+fn chromium() -> PathBuf {
+    let found = ["chromium", "chromium-browser", "google-chrome"].iter().find_map(|name| {
         let path = std::env::var_os("PATH").unwrap_or_default();
         std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file())
     });
-    let chromium = chromium.expect("Chromium is missing: tests/editors/setup installs it");
+    found.expect("Chromium is missing: tests/editors/setup installs it")
+}
+
+/// The HTML drawing in Chromium: click, zoom, search, keyboard, dark, phone, 500 steps, no request, axe.
+#[test]
+fn drawings_in_a_browser() {
     let folder = workspace(&[]);
     let script = root().join("tests/editors/drawing.mjs");
     let output = run(
@@ -279,7 +285,7 @@ fn drawings_in_a_browser() {
         folder.path(),
         &[
             ("ZRECIPE", Path::new(env!("CARGO_BIN_EXE_zrecipe"))),
-            ("CHROMIUM", &chromium),
+            ("CHROMIUM", &chromium()),
             ("PACKAGES", &installed("browser")),
         ],
     );
