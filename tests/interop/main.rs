@@ -19,6 +19,7 @@ mod mail;
 mod operator;
 mod order;
 mod outage;
+mod page;
 #[path = "../shared/port.rs"]
 mod port;
 mod power;

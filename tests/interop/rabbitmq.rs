@@ -1,5 +1,6 @@
 //! Starts nodes of RabbitMQ on free ports, with data of their own, and ends them with the test however it ends.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -183,21 +184,36 @@ impl Node {
 
     /// Runs `rabbitmqctl`; its output.
     pub fn control(&self, arguments: &[&str]) -> String {
-        self.control_with(arguments, Stdio::null())
-    }
-
-    /// The same with something to read.
-    pub fn control_with(&self, arguments: &[&str], input: Stdio) -> String {
         let output = Command::new(program("rabbitmqctl"))
             .args(["--node", &self.name])
             .args(arguments)
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
-            .stdin(input)
+            .stdin(Stdio::null())
             .output()
             .expect("rabbitmqctl runs");
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "rabbitmqctl {arguments:?}: {said}");
         String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// Writes programs for those who read a page: `rabbitmqctl` and `rabbitmq-plugins` of this node, a `sudo` that changes no
+    /// user, and an `apt-get` that installs nothing.
+    pub fn write_programs(&self, folder: &Path) {
+        let variables: String =
+            self.environment.iter().map(|(name, value)| format!("export {name}='{value}'\n")).collect();
+        let own = |tool: &str| format!("{variables}exec {} --node {} \"$@\"\n", program(tool), self.name);
+        let programs = [
+            ("sudo", "exec \"$@\"\n".to_owned()),
+            ("apt-get", String::new()),
+            ("rabbitmqctl", own("rabbitmqctl")),
+            ("rabbitmq-plugins", own("rabbitmq-plugins")),
+        ];
+        std::fs::create_dir_all(folder).expect("a folder");
+        for (name, script) in programs {
+            let path = folder.join(name);
+            std::fs::write(&path, format!("#!/bin/sh\n{script}")).expect("write");
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("can be run");
+        }
     }
 
     /// How often the node has refused a user something, by its log.

@@ -20,7 +20,6 @@ use crate::contract::{Stage as _, accept, message, next, queue, subscribe, topic
 use crate::port::Port;
 use crate::python::{Python, directory_of_scripts, program};
 use crate::stage::Rabbit;
-use crate::wait::eventually;
 
 /// The password, which nothing ever shows.
 const CANARY: &str = "kanarienvogel";
@@ -214,7 +213,6 @@ pub async fn requests_are_sent(stage: &Rabbit, transport: &dyn Transport) {
     nothing_is_lost(stage, &desk, transport, &channel).await;
     connections_are_encrypted(&desk, transport).await;
     runs_are_followed(&desk, transport).await;
-    newcomers_can_paste(stage).await;
     channel.queue_purge("out".into(), QueuePurgeOptions::default()).await.expect("purge");
     a_request_runs(stage, &desk, transport).await;
     channel.queue_delete(REQUESTS.into(), QueueDeleteOptions::default()).await.expect("delete");
@@ -325,40 +323,6 @@ async fn nothing_is_lost(stage: &Rabbit, desk: &Desk, transport: &dyn Transport,
     declare(channel).await;
     desk.expect("pickup", 0, "sent").await;
     take(transport, 1).await;
-}
-
-/// What `docs/rabbitmq.md` tells newcomers to paste, between `<<'END'` and `END`.
-fn of_readme(file: &str) -> String {
-    let readme = include_str!("../../docs/rabbitmq.md");
-    let (_, text) = readme.split_once(&format!("cat >{file} <<")).expect("the page has it");
-    let (_, text) = text.split_once('\n').expect("lines");
-    text.split_once("\nEND\n").expect("an end").0.to_owned() + "\n"
-}
-
-/// The page about RabbitMQ works as it is pasted, but for the port.
-async fn newcomers_can_paste(stage: &Rabbit) {
-    let desk = Desk::new(stage);
-    let home = desk.directory.path();
-    let write = |name: &str, text: String| std::fs::write(home.join(name), text).expect("write");
-    write("definitions.json", of_readme("definitions.json"));
-    let site = of_readme("site.yml").replace("$PWD", &home.to_string_lossy()).replace("change-me", CANARY);
-    write("site.yml", site.replace("5672", &stage.node.port.to_string()));
-    write("recipes/greet.json", of_readme("recipes/greet.json"));
-    let definitions = std::fs::File::open(home.join("definitions.json")).expect("open");
-    stage.node.control_with(&["import_definitions"], definitions.into());
-    stage.node.control(&["set_permissions", "-p", "zocalo", "zocalo", ".*", ".*", ".*"]);
-    desk.expect("check site.yml recipes/greet.json", 0, "").await;
-    let command = ["service", "-s", "Dispatcher", "-s", "Runner", "-e", "default"];
-    let ours = Path::new(env!("CARGO_BIN_EXE_zrecipe"));
-    let mut services = desk.command(ours, &command).stderr(Stdio::null()).spawn().expect("it starts");
-    desk.expect("go --dry-run -n -r greet -s workingdir=.", 0, "would submit greet").await;
-    let workingdir = home.display();
-    let id = desk.expect(&format!("go -n -r greet -s workingdir={workingdir}"), 0, "submitted greet").await;
-    assert_eq!(id.len(), 36);
-    let written = async || std::fs::read_to_string(home.join("hello.txt")).is_ok_and(|text| text == "hello\n");
-    eventually("the end of the run", written).await;
-    kill_process(pid(&services), Signal::TERM).expect("it is ours");
-    assert!(within("the end", services.wait()).await.expect("wait").success());
 }
 
 async fn connections_are_encrypted(desk: &Desk, transport: &dyn Transport) {
