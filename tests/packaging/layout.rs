@@ -116,6 +116,9 @@ fn every_file_names_the_version_of_the_program() {
         ("ci/pre-commit-mirror/pyproject.toml", format!("\"zrecipe=={}\"", version())),
         ("ci/pre-commit-mirror/README.md", format!("rev: v{}\n", version())),
         ("ci/gitlab/zrecipe.yml", format!("ref: v{}\n", version())),
+        ("docs/ci.md", format!("rev: v{}\n", version())),
+        ("docs/install.md", format!("IMAGE:{} check", version())),
+        ("docs/upgrades.md", format!("zrecipe=={}`", version())),
         ("Cargo.toml", format!("version = {quoted}")),
     ] {
         assert!(read(&root().join(file)).contains(&words), "{file} lacks `{words}`");
