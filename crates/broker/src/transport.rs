@@ -330,6 +330,9 @@ pub struct QueueInfo {
     pub outgoing: f64,
 }
 
+/// The last part of the name of a queue that is only sent to by attempts; nothing is ever in it for long.
+pub const PROBE: &str = "zrecipe.probe";
+
 /// Whether a transport has its broker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Connection {

@@ -11,16 +11,20 @@
 //! - The broker does not count deliveries: see `reception` for how returns are counted.
 //!
 //! Submodules: `options` (where and who), `frame` (the codec), `wire` (messages as frames), `link` (one connection), `keeper`
-//! (the next one), `transaction`, `reception` (a subscription), `browse` (reading without taking), `faults` (what the broker's
-//! refusals mean).
+//! (the next one), `transaction`, `group` (several settlements in one), `settling` (with a time limit), `reception` (a subscription), `quarantine` (what came back),
+//! `browse` (reading without taking), `booking` (what the books are told), `faults` (what the broker's refusals mean).
 
+mod booking;
 mod browse;
 mod faults;
 pub mod frame;
+mod group;
 mod keeper;
 mod link;
 mod options;
+mod quarantine;
 mod reception;
+mod settling;
 mod transaction;
 mod wire;
 
@@ -30,24 +34,22 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 
-use self::frame::Frame;
+use self::group::Group;
 use self::keeper::Keeper;
-use self::link::{Link, Refusal};
+use self::link::Refusal;
 pub use self::options::{Options, TRANSPORT};
 use self::reception::{Common, Held, Mode, Reception};
-use self::transaction::transact;
-use self::wire::Copy;
 use super::{
-    Connection, Deliveries, Delivery, Destination, Error, Outage, Outgoing, Settlement, Stored, Subscription,
-    Transport, Verdict, Waiting,
+    Connection, Deliveries, Delivery, Destination, Error, Outage, Outgoing, PROBE, Settlement, Stored,
+    Subscription, Transport, Verdict, Waiting,
 };
 use crate::holdings::Holdings;
-use crate::message::{Cause, Code, Reason};
+use zrecipe_language::value::Object;
 
-/// After this time without an answer the broker is taken to be short of memory or disk.
-const SILENCE: Duration = Duration::from_secs(5);
+/// How long the broker may take to answer a question.
+const ANSWER: Duration = Duration::from_secs(2);
 
 /// How many messages that came back are under way at a time.
 const QUARANTINED: u16 = 100;
@@ -60,6 +62,8 @@ pub struct Stomp {
 
 struct Shared {
     common: Arc<Common>,
+    /// What is to be done on the connection.
+    group: Mutex<Option<Group>>,
     /// One task for each subscription.
     receptions: Mutex<JoinSet<()>>,
 }
@@ -78,9 +82,9 @@ impl Stomp {
     pub async fn connect(options: Options) -> Result<Self, Error> {
         let options = Arc::new(options);
         let keeper = Keeper::start(options.clone()).await?;
-        let holdings = Holdings::new(options.remember_ids, None);
+        let holdings = Holdings::new(options.remember_ids, options.clerk.clone());
         let common = Arc::new(Common { options, keeper, holdings });
-        Ok(Self { shared: Arc::new(Shared { common, receptions: Mutex::default() }) })
+        Ok(Self { shared: Arc::new(Shared { common, group: Mutex::default(), receptions: Mutex::default() }) })
     }
 
     fn keeper(&self) -> &Keeper {
@@ -97,134 +101,6 @@ impl Stomp {
 
     fn deadline(&self) -> Instant {
         Instant::now() + self.shared.common.options.patience
-    }
-
-    /// Sends messages and waits until the broker has them, on this connection or the next.
-    async fn publish(&self, frames: Vec<Frame>, destination: &str) -> Result<(), Error> {
-        let deadline = self.deadline();
-        loop {
-            let link = self.keeper().link(deadline).await?;
-            match self.transact(&link, frames.clone(), None, destination, deadline).await {
-                Err(Error::NotHeld) => {}
-                done => return done,
-            }
-            if Instant::now() >= deadline {
-                let reason = self.keeper().obstacle();
-                return Err(Error::Unconfirmed { destination: destination.to_owned(), reason });
-            }
-        }
-    }
-
-    /// As [`transact`], with a time limit. A connection that is lost meanwhile is [`Error::NotHeld`].
-    async fn transact(
-        &self,
-        link: &Link,
-        frames: Vec<Frame>,
-        acknowledgement: Option<Frame>,
-        destination: &str,
-        deadline: Instant,
-    ) -> Result<(), Error> {
-        let mut work = std::pin::pin!(transact(link, frames, acknowledgement));
-        let patience = deadline.saturating_duration_since(Instant::now());
-        let answer = match timeout(SILENCE.min(patience), &mut work).await {
-            Ok(answer) => answer,
-            Err(_) => {
-                self.keeper().blocked(SILENCE.as_secs());
-                let rest = deadline.saturating_duration_since(Instant::now());
-                match timeout(rest, work).await {
-                    Ok(answer) => answer,
-                    Err(_) => {
-                        let reason = self.keeper().obstacle();
-                        // What the broker makes of half a transaction must not stay open.
-                        link.close("the connection is closed: the broker has not confirmed a message in time");
-                        return Err(Error::Unconfirmed { destination: wire::shown(destination), reason });
-                    }
-                }
-            }
-        };
-        self.keeper().answered();
-        answer.map_err(|refusal| match refusal {
-            Refusal::Lost => Error::NotHeld,
-            Refusal::Refused(reason) => {
-                let is_full = faults::is_full(&reason);
-                Error::Refused { destination: wire::shown(destination), reason, is_full }
-            }
-        })
-    }
-
-    async fn conclude(&self, held: &Held, delivery: &Delivery, settlement: Settlement) -> Result<(), Error> {
-        let (prefix, holdings) = (self.prefix(), &self.shared.common.holdings);
-        let again: Vec<String> = {
-            // Sent back to where it was, with its own id, it is not the same message once more.
-            let again = settlement.outputs.iter().filter(|output| output.id == delivery.id);
-            again.map(|output| output.destination.name().to_owned()).collect()
-        };
-        let first = settlement.outputs.first().map_or(delivery.source.name(), |output| output.destination.name());
-        let destination = first.to_owned();
-        let mut frames: Vec<Frame> =
-            settlement.outputs.iter().map(|output| wire::send(prefix, output)).collect::<Result<_, _>>()?;
-        let Destination::Queue(queue) = &delivery.source else {
-            return self.conclude_copy(held, delivery, settlement.verdict, frames, &destination).await;
-        };
-        let received = &held.received;
-        let copy = |delay, retries| {
-            let (frame, body, destination) = (&held.frame, delivery.body.as_slice(), &delivery.source);
-            let (returns, returned) = (received.returns, received.returned.as_deref());
-            let copy = Copy { frame, body, destination, delay, due: None, retries, returns, returned };
-            copy.send(prefix, &delivery.id, received.has_own_id)
-        };
-        let letter = |cause, reason: &Reason| wire::dead_letter(prefix, queue, received, &delivery.body, cause, reason);
-        match &settlement.verdict {
-            // Handed out twice before it was accepted once: what it led to is on its way.
-            Verdict::Accept if holdings.has_accepted(queue, &delivery.id) => frames.clear(),
-            Verdict::Accept => {}
-            Verdict::Retry { after, .. } if received.retries < self.shared.common.options.delivery_limit => {
-                frames.push(copy(*after, received.retries + 1));
-            }
-            Verdict::Retry { reason, .. } => {
-                let reason = Reason::new(Code::RetriesExhausted, reason.as_str());
-                frames.push(letter(Cause::DeliveryLimit, &reason)?);
-            }
-            Verdict::DeadLetter { reason } => frames.push(letter(Cause::Rejected, reason)?),
-            Verdict::Requeue { after } => frames.push(copy(*after, received.retries)),
-            Verdict::Release => frames.push(copy(Duration::ZERO, received.retries)),
-        }
-        self.transact(&held.link, frames, Some(held.acknowledgement()), &destination, self.deadline()).await?;
-        if settlement.verdict == Verdict::Accept {
-            again.iter().for_each(|queue| holdings.sent_again(queue, &delivery.id));
-            if !again.contains(queue) {
-                holdings.accepted(queue, &delivery.id);
-            }
-        }
-        Ok(())
-    }
-
-    /// Settles a copy of a broadcast. One that is to come again is kept here: the broker has no queue of ours.
-    async fn conclude_copy(
-        &self,
-        held: &Held,
-        delivery: &Delivery,
-        verdict: Verdict,
-        frames: Vec<Frame>,
-        destination: &str,
-    ) -> Result<(), Error> {
-        let after = match verdict {
-            Verdict::Accept | Verdict::DeadLetter { .. } => None,
-            Verdict::Release => Some(Duration::ZERO),
-            Verdict::Retry { after, .. } | Verdict::Requeue { after } => Some(after),
-        };
-        let acknowledgement = after.is_none().then(|| held.acknowledgement());
-        self.transact(&held.link, frames, acknowledgement, destination, self.deadline()).await?;
-        if let Some(after) = after {
-            let (again, delivery) = (held.again.clone(), Delivery { came_before: true, ..delivery.clone() });
-            tokio::spawn(async move {
-                sleep(after).await;
-                if let Some(again) = again.upgrade() {
-                    let _ = again.send(delivery).await;
-                }
-            });
-        }
-        Ok(())
     }
 }
 
@@ -247,15 +123,38 @@ impl Transport for Stomp {
         let Some(first) = messages.first() else { return Ok(()) };
         let destination = first.destination.name().to_owned();
         let frames = messages.iter().map(|message| wire::send(self.prefix(), message)).collect::<Result<_, _>>()?;
-        self.publish(frames, &destination).await
+        let entries = self.shared.common.entries(&messages);
+        self.publish(frames, &destination).await?;
+        self.shared.common.enter_accepted(&entries);
+        Ok(())
+    }
+
+    /// As for all transports, but nothing is left behind: a queue comes into being when it is sent to.
+    async fn try_send(&self, patience: Duration) -> Result<(), Error> {
+        self.check_open()?;
+        let queue = Destination::Queue(PROBE.to_owned());
+        let message = Outgoing::new(PROBE.to_owned(), queue, Object::new(), Vec::new());
+        let frame = wire::send(self.prefix(), &message)?;
+        let link = self.keeper().link(self.deadline()).await?;
+        match timeout(patience + ANSWER, transaction::try_send(&link, frame)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(Refusal::Refused(reason))) if faults::is_full(&reason) => Err(Error::Blocked(reason)),
+            Ok(Err(refusal)) => Err(self.explain(refusal, PROBE)),
+            Err(_) => {
+                let reason = self.keeper().obstacle().unwrap_or_else(|| {
+                    "the broker does not confirm a message: its memory or its store may be full".to_owned()
+                });
+                Err(Error::Blocked(reason))
+            }
+        }
     }
 
     async fn settle(&self, delivery: &Delivery, settlement: Settlement) -> Result<(), Error> {
         let holdings = &self.shared.common.holdings;
         let is_kept = matches!(delivery.source, Destination::Topic(_))
             && matches!(settlement.verdict, Verdict::Release | Verdict::Retry { .. } | Verdict::Requeue { .. });
-        let held = holdings.take(delivery.tag).ok_or(Error::NotHeld)?;
-        let settled = self.conclude(&held, delivery, settlement).await;
+        let mut held = holdings.take(delivery.tag).ok_or(Error::NotHeld)?;
+        let settled = self.conclude(&mut held, delivery, settlement).await;
         if settled.is_err() || is_kept {
             holdings.put_back(delivery.tag, held);
         }
@@ -278,7 +177,11 @@ impl Transport for Stomp {
         self.check_open()?;
         let link = self.keeper().link(self.deadline()).await?;
         let purged = browse::purge(&link, self.prefix(), queue).await;
-        purged.map_err(|refusal| self.explain(refusal, queue))
+        let count = purged.map_err(|refusal| self.explain(refusal, queue))?;
+        if let Some(clerk) = &self.shared.common.options.clerk {
+            clerk.purged(queue);
+        }
+        Ok(count)
     }
 
     async fn browse(&self, queue: &str, most: usize) -> Result<Option<Vec<Stored>>, Error> {
@@ -304,6 +207,7 @@ impl Transport for Stomp {
             std::mem::take(&mut *self.shared.receptions.lock().unwrap_or_else(PoisonError::into_inner));
         while receptions.join_next().await.is_some() {}
         keeper.close();
+        self.shared.common.flush_books().await;
         Ok(())
     }
 }

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use uuid::Uuid;
 
 use super::frame::Frame;
-use super::link::{Link, connect};
+use super::link::{Link, Refusal, connect};
 use super::options::Options;
 use crate::backoff::Backoff;
 use crate::failure::{Failure, Outage};
@@ -19,6 +19,8 @@ use crate::transport::{Connection, Error, Open};
 const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(15));
 /// A connection that ends sooner has come to nothing, and the next one is not made at once.
 const SHORT: Duration = Duration::from_secs(2);
+/// After this time without an answer the broker is taken to be short of memory or disk.
+const SILENCE: Duration = Duration::from_secs(5);
 /// How long the broker may take to answer to our farewell.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -141,14 +143,42 @@ impl Keeper {
         self.tell_up();
     }
 
+    /// The outcome of work on a connection that waits for answers of the broker. While none comes for a while, the broker
+    /// is told to be blocked: at a limit of its memory or store ActiveMQ does not answer, and reads nothing more.
+    pub(super) async fn answer(&self, work: impl Future<Output = Result<(), Refusal>>) -> Result<(), Refusal> {
+        let answer = self.unless_silent(work).await;
+        // What is lost is told by whoever keeps the connection.
+        if !matches!(answer, Err(Refusal::Lost)) {
+            self.answered();
+        }
+        answer
+    }
+
+    /// The same for whoever tells that the broker answers.
+    pub(super) async fn unless_silent(&self, work: impl Future<Output = Result<(), Refusal>>) -> Result<(), Refusal> {
+        let mut work = std::pin::pin!(work);
+        match timeout(SILENCE, &mut work).await {
+            Ok(answer) => answer,
+            Err(_) => {
+                self.silent();
+                work.await
+            }
+        }
+    }
+
     /// The broker has not answered for a while.
-    pub(super) fn blocked(&self, seconds: u64) {
+    pub(super) fn silent(&self) {
+        let seconds = SILENCE.as_secs();
+        self.blocked(format!(
+            "the broker has not confirmed a message for {seconds} s: its memory or its store may be full"
+        ));
+    }
+
+    /// The broker takes nothing now.
+    pub(super) fn blocked(&self, reason: String) {
         self.told.send_if_modified(|told| {
             let is_up = matches!(told, Connection::Up);
             if is_up {
-                let reason = format!(
-                    "the broker has not confirmed a message for {seconds} s: its memory or its store may be full"
-                );
                 *told = Connection::Blocked { reason, since: SystemTime::now() };
             }
             is_up

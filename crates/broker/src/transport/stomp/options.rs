@@ -7,6 +7,7 @@ use async_trait::async_trait;
 
 use super::{Stomp, wire};
 use crate::address::{Fault, Host, Login, Password, Settings, Tls, Url};
+use crate::books::Clerk;
 use crate::failure::{Denial, Failure, Outage};
 use crate::message::bounds::{DELIVERY_LIMIT, RETURN_LIMIT};
 use crate::transport::{Capabilities, Creation, Endpoint, Entry, Environment, Error, Node, Transport};
@@ -66,6 +67,8 @@ pub struct Options {
     pub return_limit: u32,
     /// How long the ids of accepted messages are remembered, to drop the same message delivered again.
     pub remember_ids: Duration,
+    /// Who keeps books of what becomes of messages.
+    pub clerk: Option<Arc<dyn Clerk>>,
 }
 
 /// The ports of ActiveMQ's connectors for STOMP, in clear text and with TLS.
@@ -86,6 +89,7 @@ impl Options {
             delivery_limit: DELIVERY_LIMIT,
             return_limit: RETURN_LIMIT,
             remember_ids: Duration::from_secs(60 * 60),
+            clerk: None,
         }
     }
 
@@ -180,6 +184,10 @@ impl Endpoint for Options {
             endpoint: Arc::new(Self { hosts: vec![host.clone()], ..self.clone() }),
         };
         self.hosts.iter().map(node).collect()
+    }
+
+    fn with_clerk(&self, clerk: Arc<dyn Clerk>) -> Option<Arc<dyn Endpoint>> {
+        Some(Arc::new(Self { clerk: Some(clerk), ..self.clone() }))
     }
 
     async fn connect(&self, who: &str) -> Result<Arc<dyn Transport>, Error> {

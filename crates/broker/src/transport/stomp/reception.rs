@@ -17,12 +17,13 @@ use super::frame::Frame;
 use super::keeper::{Keeper, jitter};
 use super::link::{Link, Refusal};
 use super::options::Options;
+use super::settling::Pending;
 use super::transaction::transact;
 use super::wire::{self, Copy, Received};
 use crate::backoff::Backoff;
 use crate::holdings::{self, Holdings};
 use crate::message::headers::{CAME_BACK, DESTINATION};
-use crate::message::{Cause, Code, Destination, Reason, is_dead_letter_queue};
+use crate::message::{Destination, is_dead_letter_queue};
 use crate::transport::{Delivery, Error, Outage, Subscription};
 
 /// How long we wait before we subscribe again: at first, and at most.
@@ -47,6 +48,10 @@ pub(super) struct Held {
     pub(super) received: Received,
     /// Where a copy of a broadcast is handed out once more.
     pub(super) again: mpsc::WeakSender<Delivery>,
+    /// The ID by which the books know it; none: they do not.
+    pub(super) booked: Option<String>,
+    /// A settlement that the broker has not answered yet.
+    pub(super) pending: Option<Pending>,
 }
 
 impl Held {
@@ -65,9 +70,8 @@ impl holdings::Held for Held {
         self.link.is_up()
     }
 
-    // No books are kept of ActiveMQ.
     fn booked(&self) -> Option<&str> {
-        None
+        self.booked.as_deref()
     }
 
     fn acknowledge(self) {
@@ -89,8 +93,8 @@ pub(super) enum Mode {
     Counted,
     /// They are handed out at once, in their places.
     Uncounted,
-    /// Only they are taken, of all queues and before other consumers. Each return is counted; a message with more than
-    /// `limit` becomes a dead letter, and is handed out settled.
+    /// Only they are taken, of all queues and before other consumers. A message with more than `limit` returns that count
+    /// becomes a dead letter, and is handed out settled.
     Quarantine {
         /// Maximum returns.
         limit: u32,
@@ -102,16 +106,16 @@ pub(super) struct Reception {
     mode: Mode,
     number: u64,
     subscription: Subscription,
-    sender: mpsc::Sender<Delivery>,
+    pub(super) sender: mpsc::Sender<Delivery>,
     stops: mpsc::Receiver<oneshot::Sender<Vec<Delivery>>>,
-    common: Arc<Common>,
+    pub(super) common: Arc<Common>,
 }
 
 /// A subscription on one connection.
 pub(super) struct Opened {
-    link: Arc<Link>,
+    pub(super) link: Arc<Link>,
     id: String,
-    frames: mpsc::UnboundedReceiver<Frame>,
+    pub(super) frames: mpsc::UnboundedReceiver<Frame>,
 }
 
 /// Why the messages of one connection ended.
@@ -221,6 +225,14 @@ impl Reception {
 
     async fn pump(&mut self, opened: &mut Opened) -> End {
         let keeper = self.common.keeper.clone();
+        if let Mode::Quarantine { limit } = self.mode {
+            return tokio::select! {
+                biased;
+                () = self.sender.closed() => End::Unwanted,
+                () = keeper.over() => End::Unwanted,
+                () = self.quarantine(limit, opened) => End::Lost,
+            };
+        }
         loop {
             let frame = tokio::select! {
                 biased;
@@ -240,34 +252,25 @@ impl Reception {
         }
     }
 
-    /// Holds what was delivered; nothing if it is dealt with.
-    async fn receive(&self, link: &Arc<Link>, mut frame: Frame) -> Option<Delivery> {
-        let common = &self.common;
-        let source = match (&self.mode, frame.get(DESTINATION)) {
-            // It is subscribed to all queues.
-            (Mode::Quarantine { .. }, Some(address)) => {
-                &Destination::Queue(wire::queue(&common.options.prefix, address))
-            }
-            _ => &self.subscription.source,
-        };
-        let mut received = wire::received(&common.options.prefix, &frame);
+    /// What a frame delivers, with its body apart.
+    pub(super) fn held(&self, link: &Arc<Link>, mut frame: Frame, source: Destination) -> (Held, Vec<u8>) {
+        let mut received = wire::received(&self.common.options.prefix, &frame);
         let body = std::mem::take(&mut frame.body);
         if received.id.is_empty() {
             received.id = Uuid::new_v4().to_string();
         }
         let ack = frame.get("ack").unwrap_or_default().to_owned();
-        let mut held = Held {
-            subscription: self.number,
-            source: source.clone(),
-            link: link.clone(),
-            ack,
-            frame,
-            received,
-            again: self.sender.downgrade(),
-        };
-        if let (Mode::Quarantine { .. }, Destination::Queue(queue)) = (&self.mode, source) {
-            return self.quarantine(queue, held, body).await;
-        }
+        let (subscription, again) = (self.number, self.sender.downgrade());
+        let link = link.clone();
+        let held = Held { subscription, source, link, ack, frame, received, again, booked: None, pending: None };
+        (held, body)
+    }
+
+    /// Holds what was delivered; nothing if it is dealt with.
+    async fn receive(&self, link: &Arc<Link>, frame: Frame) -> Option<Delivery> {
+        let common = &self.common;
+        let source = &self.subscription.source;
+        let (mut held, body) = self.held(link, frame, source.clone());
         if let Destination::Queue(queue) = source {
             if common.holdings.has_accepted(queue, &held.received.id) {
                 // The same message once more: it is dealt with.
@@ -279,7 +282,12 @@ impl Reception {
             let is_counted = matches!(self.mode, Mode::Counted) && !is_dead_letter_queue(queue);
             if held.received.is_redelivered && is_counted {
                 held.received.count_return();
-                self.count_return(queue, &held, &body).await;
+                let limit = common.options.return_limit;
+                tokio::select! {
+                    _ = self.count_return(queue, limit, &held, &body) => {}
+                    // It comes again.
+                    () = common.keeper.over() => {}
+                }
                 return None;
             }
             if let Some(early) = held.received.due.and_then(|due| due.duration_since(SystemTime::now()).ok())
@@ -307,65 +315,9 @@ impl Reception {
             came_before: deliveries > 1,
             sent: received.sent,
         };
+        held.booked = common.holdings.book(source, &held.received.id, held.received.has_own_id);
         let tag = common.holdings.hold(held);
         Some(Delivery { tag, ..delivery })
-    }
-
-    /// Sends a message that came back once more, with the count of its returns, or as a dead letter. What the broker does
-    /// not take now comes again with the next connection.
-    ///
-    /// Returns whether it is a dead letter now.
-    async fn count_return(&self, queue: &str, held: &Held, body: &[u8]) -> bool {
-        let (prefix, received) = (&self.common.options.prefix, &held.received);
-        let limit = match self.mode {
-            Mode::Quarantine { limit } => limit,
-            Mode::Counted | Mode::Uncounted => self.common.options.return_limit,
-        };
-        let is_poison = received.returns > limit && !is_dead_letter_queue(queue);
-        let counted = if is_poison {
-            let (count, times) = (received.returns, received.times_of_returns());
-            let reason = format!("it came back {count} times, because the consumers that had it were lost{times}");
-            let reason = Reason::new(Code::ConsumerDied, reason);
-            wire::dead_letter(prefix, queue, received, body, Cause::DeliveryLimit, &reason)
-        } else {
-            let destination = &held.source;
-            let (retries, returns, returned) = (received.retries, received.returns, received.returned.as_deref());
-            let (frame, due) = (&held.frame, received.due);
-            let copy = Copy { frame, body, destination, delay: Duration::ZERO, due, retries, returns, returned };
-            Ok(copy.send(prefix, &received.id, received.has_own_id))
-        };
-        let counted = match counted {
-            Ok(frame) => transact(&held.link, vec![frame], Some(held.acknowledgement())).await,
-            Err(error) => Err(Refusal::Refused(error.to_string())),
-        };
-        if let Err(Refusal::Refused(reason)) = &counted {
-            tracing::warn!("a return of message {} to queue {queue} cannot be counted: {reason}", received.id);
-            held.link.close("the connection is closed: the broker does not let us count a message that came back");
-        }
-        is_poison && counted.is_ok()
-    }
-
-    /// Counts the return of a message that no consumer is to have before; the message, if it is a dead letter now.
-    async fn quarantine(&self, queue: &str, mut held: Held, body: Vec<u8>) -> Option<Delivery> {
-        if held.received.is_redelivered && !is_dead_letter_queue(queue) {
-            held.received.count_return();
-        }
-        let is_poison = self.count_return(queue, &held, &body).await;
-        let received = held.received;
-        is_poison.then(|| Delivery {
-            tag: 0,
-            id: received.id,
-            has_own_id: received.has_own_id,
-            source: held.source,
-            properties: received.properties,
-            headers: received.headers,
-            body,
-            deliveries: received.returns,
-            retries: received.retries,
-            returns: received.returns,
-            came_before: true,
-            sent: received.sent,
-        })
     }
 
     /// Sends a message that the broker has not delayed to the end of its queue a little later.
@@ -384,7 +336,8 @@ impl Reception {
             let (delay, returned) = (Duration::ZERO, received.returned.as_deref());
             let copy = Copy { frame, body: &body, destination: &destination, delay, due, retries, returns, returned };
             let copy = copy.send(&common.options.prefix, &received.id, received.has_own_id);
-            let _ = transact(&held.link, vec![copy], Some(held.acknowledgement())).await;
+            let work = transact(&held.link, vec![copy], vec![held.acknowledgement()], || false);
+            let _ = common.keeper.answer(work).await;
         });
     }
 
