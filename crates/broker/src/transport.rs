@@ -330,6 +330,26 @@ pub struct QueueInfo {
     pub outgoing: f64,
 }
 
+/// Where the broker itself puts messages that consumers reject or that expire.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadLetters {
+    /// Where.
+    pub place: Place,
+    /// Empty queues, by the broker's own names, that exist because this was tried.
+    pub left_behind: Vec<String>,
+}
+
+/// The queue of the broker's own dead letters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// The dead-letter queue of the message's queue.
+    OfItsQueue,
+    /// One for all queues, by the broker's own name.
+    Shared(String),
+    /// None of these.
+    Nowhere,
+}
+
 /// The last part of the name of a queue that is only sent to by attempts; nothing is ever in it for long.
 pub const PROBE: &str = "zrecipe.probe";
 
@@ -428,6 +448,15 @@ pub trait Transport: Send + Sync + 'static {
                 }
             },
         }
+    }
+
+    /// Where the broker itself puts messages that consumers reject, tried with one that reaches nobody; nothing where the
+    /// definitions of queues tell.
+    ///
+    /// # Errors
+    /// The message cannot be sent, or not be taken.
+    async fn find_dead_letters(&self) -> Result<Option<DeadLetters>, Error> {
+        Ok(None)
     }
 
     /// Settles a delivery.

@@ -24,11 +24,14 @@ use zrecipe_runtime::runtime::status::TOPIC;
 /// Looks at: the connection to each host, with TLS and login; the permissions of the user; the queues that the recipes
 /// and the contracts of the project need; the topics of services; delays; queues that hold messages and have no
 /// consumers; dead letters; versions; the broker's clock; disk and memory. Of the embedded broker: its directory, the
-/// space there, and whether its database is whole. Changes nothing, and sends no message that any queue gets.
+/// space there, and whether its database is whole. Changes nothing, and sends no message that any service gets.
 ///
 /// Most of it is asked by RabbitMQ's management API, which a block of plugin `rabbitmqapi` in the site names; its user
 /// needs the tag `monitoring`, and to see permissions `administrator`. Where nobody may see them, it is tried whether the
 /// user of `pika` can listen to topics and send.
+///
+/// ActiveMQ is asked by Jolokia, which a block of plugin `jmx` names. Where ActiveMQ puts rejected messages is tried with
+/// one in the queue `zrecipe.probe`; it is removed again.
 ///
 /// Exit codes: 0 all is well, 1 something is wrong, 2 could not look.
 #[derive(Debug, clap::Args)]
@@ -142,14 +145,15 @@ async fn remote(environment: &Environment, needs: &Needs, found: &mut Vec<Findin
             Err(error) => found.push(Finding::error("connection", error.to_string(), endpoint.remedy(&error))),
         }
     }
-    match environment.management() {
-        Ok(management) => {
-            if let Err(error) = by_api(&*management, environment, open.as_deref(), needs, found).await {
+    let management = environment.management();
+    match management {
+        Ok(ref management) => {
+            if let Err(error) = by_api(&**management, environment, open.as_deref(), needs, found).await {
                 let said = Error::from(error);
                 found.push(Finding::error("management", said.message(), said.hints().join("; ")));
             }
         }
-        Err(error) => {
+        Err(ref error) => {
             found.push(Finding::warning("management", error.message(), error.hints().join("; ")));
             // What is there can be asked without it.
             for (queue, who) in needs {
@@ -166,7 +170,30 @@ async fn remote(environment: &Environment, needs: &Needs, found: &mut Vec<Findin
         if !found.iter().any(|it| it.about == "permissions") {
             try_rights(&**endpoint, &*broker, found).await;
         }
+        // One that takes nothing tells nothing, either.
+        if !found.iter().any(|it| it.about == "broker") {
+            try_rejecting(&**endpoint, &*broker, management.ok().as_deref(), found).await;
+        }
         let _ = broker.close().await;
+    }
+}
+
+/// Tries where rejected messages go, where nothing else tells it.
+async fn try_rejecting(
+    endpoint: &dyn Endpoint,
+    broker: &dyn Transport,
+    management: Option<&dyn Api>,
+    found: &mut Vec<Finding>,
+) {
+    match broker.find_dead_letters().await {
+        Ok(None) => {}
+        Ok(Some(letters)) => {
+            found.push(checkup::dead_letters(&letters.place));
+            if let Some(management) = management {
+                management.remove_empty(&letters.left_behind).await;
+            }
+        }
+        Err(error) => found.push(Finding::warning("dead letters", error.to_string(), endpoint.remedy(&error))),
     }
 }
 

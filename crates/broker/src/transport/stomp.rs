@@ -12,7 +12,7 @@
 //!
 //! Submodules: `options` (where and who), `frame` (the codec), `wire` (messages as frames), `link` (one connection), `keeper`
 //! (the next one), `transaction`, `group` (several settlements in one), `settling` (with a time limit), `reception` (a subscription), `quarantine` (what came back),
-//! `browse` (reading without taking), `booking` (what the books are told), `faults` (what the broker's refusals mean).
+//! `browse` (reading without taking), `probe` (where rejected messages go), `booking` (what the books are told), `faults` (what the broker's refusals mean).
 
 mod booking;
 mod browse;
@@ -22,6 +22,7 @@ mod group;
 mod keeper;
 mod link;
 mod options;
+mod probe;
 mod quarantine;
 mod reception;
 mod settling;
@@ -42,7 +43,7 @@ use self::link::Refusal;
 pub use self::options::{Options, TRANSPORT};
 use self::reception::{Common, Held, Mode, Reception};
 use super::{
-    Connection, Deliveries, Delivery, Destination, Error, Outage, Outgoing, PROBE, Settlement, Stored,
+    Connection, DeadLetters, Deliveries, Delivery, Destination, Error, Outage, Outgoing, PROBE, Settlement, Stored,
     Subscription, Transport, Verdict, Waiting,
 };
 use crate::holdings::Holdings;
@@ -146,6 +147,17 @@ impl Transport for Stomp {
                 });
                 Err(Error::Blocked(reason))
             }
+        }
+    }
+
+    async fn find_dead_letters(&self) -> Result<Option<DeadLetters>, Error> {
+        self.check_open()?;
+        let link = self.keeper().link(self.deadline()).await?;
+        let found = timeout(self.shared.common.options.patience, probe::dead_letters(&link, self.prefix())).await;
+        match found {
+            Ok(Ok(found)) => Ok(Some(found)),
+            Ok(Err(refusal)) => Err(self.explain(refusal, PROBE)),
+            Err(_) => Err(self.unconfirmed(PROBE)),
         }
     }
 

@@ -41,6 +41,9 @@ pub trait Api: Send + Sync {
     /// # Errors
     /// There is no answer.
     async fn examine(&self, subject: &Subject<'_>) -> Result<Vec<Finding>, Error>;
+
+    /// Removes queues, by the broker's own names, that are empty and that nobody uses, where the API can do that.
+    async fn remove_empty(&self, _names: &[String]) {}
 }
 
 /// An API that a plugin names, if the site has the plugin. The namespace is that of the transport.
@@ -93,6 +96,10 @@ impl Api for Jolokia {
 
     async fn examine(&self, _subject: &Subject<'_>) -> Result<Vec<Finding>, Error> {
         self.examine().await
+    }
+
+    async fn remove_empty(&self, names: &[String]) {
+        self.remove_empty(names).await;
     }
 }
 

@@ -7,6 +7,7 @@ use crate::ops::management::Queue;
 use crate::runtime::instance::COMMANDS;
 use crate::runtime::status::TOPIC;
 use zrecipe_broker::message::{REQUEST_QUEUE, is_dead_letter_queue};
+use zrecipe_broker::transport::Place;
 use zrecipe_language::topology::{DELAYED, Pattern};
 use zrecipe_language::value::Value;
 
@@ -76,6 +77,31 @@ const STATISTICS: &str = " (statistics, 5 s old or older)";
 
 /// Queues, and who needs each.
 pub type Needs = BTreeMap<String, String>;
+
+/// How a broker of ActiveMQ keeps the dead letters of each queue apart.
+pub const OWN_DEAD_LETTERS: &str = "give each queue its own, in `<policyEntries>` of ActiveMQ's configuration: \
+    `<policyEntry queue=\"&gt;\"><deadLetterStrategy><individualDeadLetterStrategy queuePrefix=\"DLQ.\" \
+    useQueueForQueueMessages=\"true\"/></deadLetterStrategy></policyEntry>`";
+
+/// Where the broker puts what consumers reject and what expires.
+pub fn dead_letters(place: &Place) -> Finding {
+    match place {
+        Place::OfItsQueue => Finding::fine("dead letters", "each queue has its own for messages that are rejected"),
+        Place::Shared(name) => Finding::warning(
+            "dead letters",
+            format!(
+                "a message that a consumer rejects, such as a Python service, goes to the shared queue `{name}`, which \
+                 `zrecipe dlq` does not list by queue; so do messages that expire"
+            ),
+            OWN_DEAD_LETTERS,
+        ),
+        Place::Nowhere => Finding::warning(
+            "dead letters",
+            "a message that a consumer rejects, such as a Python service, came to no dead-letter queue",
+            OWN_DEAD_LETTERS,
+        ),
+    }
+}
 
 /// A queue that is not there.
 pub fn missing(queue: &str, who: &str) -> Finding {

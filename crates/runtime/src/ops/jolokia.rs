@@ -7,9 +7,10 @@ use std::time::SystemTime;
 use base64::Engine as _;
 
 use crate::http::{Client, Method};
-use crate::ops::checkup::Finding;
+use crate::ops::checkup::{self, Finding};
 use crate::ops::management::{Error, Queue};
 use zrecipe_broker::message::headers::CAME_BACK;
+use zrecipe_broker::transport::PROBE;
 use zrecipe_language::site::Plugins;
 use zrecipe_language::value::Value;
 
@@ -87,6 +88,8 @@ impl Jolokia {
         let (beans, _) = self.get(QUEUES).await?;
         let mut queues: Vec<Queue> =
             beans.as_object().into_iter().flatten().filter_map(|(_, bean)| read(bean)).collect();
+        // It is there because something was tried.
+        queues.retain(|queue| queue.messages > 0 || !queue.name.ends_with(PROBE));
         queues.sort_by(|a, b| a.name.cmp(&b.name));
         if queues.iter().any(|queue| queue.consumers > Some(0)) {
             const CONSUMERS: &str =
@@ -98,13 +101,31 @@ impl Jolokia {
         Ok(queues)
     }
 
+    /// Removes queues, by the broker's own names, that have neither messages nor consumers. What cannot be removed stays.
+    pub async fn remove_empty(&self, names: &[String]) {
+        const BROKERS: &str = "search/org.apache.activemq:type=Broker,brokerName=*";
+        let Ok((brokers, _)) = self.get(BROKERS).await else { return };
+        for broker in brokers.as_array().unwrap_or_default().iter().filter_map(Value::as_str) {
+            for name in names {
+                let sizes =
+                    format!("read/{broker},destinationType=Queue,destinationName={name}/QueueSize,ConsumerCount");
+                let Ok((bean, _)) = self.get(&sizes).await else { continue };
+                let is_zero = |name: &str| bean.get(name).and_then(Value::as_i64) == Some(0);
+                if is_zero("QueueSize") && is_zero("ConsumerCount") {
+                    let _ = self.get(&format!("exec/{broker}/removeQueue(java.lang.String)/{name}")).await;
+                }
+            }
+        }
+    }
+
     /// What is wrong with the broker itself.
     ///
     /// # Errors
     /// There is no answer.
     pub async fn examine(&self) -> Result<Vec<Finding>, Error> {
         const BROKER: &str = "read/org.apache.activemq:type=Broker,brokerName=*/\
-                              BrokerVersion,MemoryPercentUsage,StorePercentUsage,TempPercentUsage,JobSchedulerStorePercentUsage";
+                              BrokerVersion,MemoryPercentUsage,StorePercentUsage,TempPercentUsage,JobSchedulerStorePercentUsage,\
+                              MemoryLimit,StoreLimit,TempLimit,JobSchedulerStoreLimit";
         let (beans, time) = self.get(BROKER).await?;
         let (scheduler, _) = self.get("search/org.apache.activemq:service=JobScheduler,*").await?;
         let mut found = Vec::new();
@@ -135,9 +156,10 @@ impl Jolokia {
         if count > 0 {
             found.push(Finding::warning(
                 "dead letters",
-                format!("{count} dead letters are in the shared queue `ActiveMQ.DLQ`, which says nothing of their queues"),
-                "give each queue its own: `<policyEntry queue=\"&gt;\"><deadLetterStrategy><individualDeadLetterStrategy \
-                 queuePrefix=\"DLQ.\" useQueueForQueueMessages=\"true\"/></deadLetterStrategy></policyEntry>`",
+                format!(
+                    "{count} dead letters are in the shared queue `ActiveMQ.DLQ`, which says nothing of their queues"
+                ),
+                checkup::OWN_DEAD_LETTERS,
             ));
         }
         Ok(found)
@@ -179,16 +201,21 @@ fn broker(bean: &Value) -> Vec<Finding> {
     let mut found =
         vec![Finding::fine("versions", format!("ActiveMQ {version}, zrecipe {}", env!("CARGO_PKG_VERSION")))];
     let limits = [
-        ("memory", "MemoryPercentUsage", "memoryUsage"),
-        ("store", "StorePercentUsage", "storeUsage"),
-        ("temporary store", "TempPercentUsage", "tempUsage"),
-        ("scheduler's store", "JobSchedulerStorePercentUsage", "jobSchedulerUsage"),
+        ("memory", "Memory", "memoryUsage"),
+        ("store", "Store", "storeUsage"),
+        ("temporary store", "Temp", "tempUsage"),
+        ("scheduler's store", "JobSchedulerStore", "jobSchedulerUsage"),
     ];
-    let full: Vec<_> = limits.iter().filter(|(_, name, _)| number(name) >= MUCH).collect();
+    let used = |name: &str| number(&format!("{name}PercentUsage"));
+    let size = |name: &str| format!("{} MB", number(&format!("{name}Limit")) >> 20);
+    let full: Vec<_> = limits.iter().filter(|(_, name, _)| used(name) >= MUCH).collect();
     for (what, name, setting) in &full {
-        let used = number(name);
-        let text = format!("{used} % of the {what} are used; at 100 % senders wait without an error");
-        let help = format!("consume or purge messages (`zrecipe queues`), or raise `{setting}` of `systemUsage`");
+        let (used, size) = (used(name), size(name));
+        let text = format!("{used} % of the {what} ({size}) are used; at 100 % senders wait without an error");
+        let help = format!(
+            "consume or purge messages (`zrecipe queues`), or raise the limit: \
+             `<{setting}><{setting} limit=\"… mb\"/></{setting}>` in `<systemUsage><systemUsage …>`"
+        );
         found.push(if used >= 100 {
             Finding::error("limits", text, help)
         } else {
@@ -196,7 +223,8 @@ fn broker(bean: &Value) -> Vec<Finding> {
         });
     }
     if full.is_empty() {
-        found.push(Finding::fine("limits", format!("less than {MUCH} % of each are used")));
+        let sizes: Vec<String> = limits.iter().map(|(what, name, _)| format!("{what} {}", size(name))).collect();
+        found.push(Finding::fine("limits", format!("less than {MUCH} % of each are used: {}", sizes.join(", "))));
     }
     found
 }
