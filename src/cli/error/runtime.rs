@@ -67,24 +67,9 @@ impl From<run::Error> for Error {
 impl From<management::Error> for Error {
     fn from(error: management::Error) -> Self {
         let said = Self::new(error.to_string());
-        if error.is_forbidden() {
-            return said.hint(
-                "`username` and `password` of plugin `rabbitmqapi` name a user with the tag `administrator`, or \
-                 `monitoring` to look only, and with permissions in the virtual host",
-            );
+        match error.remedy() {
+            Some(remedy) => said.hint(remedy),
+            None => said,
         }
-        if error.is_missing() {
-            return said.hint(
-                "`vhost` of plugin `pika` or `rabbitmqapi` names a virtual host that is not there, or `base_url` another \
-                 place; `rabbitmqctl list_vhosts` names those that there are",
-            );
-        }
-        if error.is_silence() {
-            return said.hint(
-                "see whether the broker runs and has the plug-in `rabbitmq_management` (`rabbitmq-plugins list`), and \
-                 `base_url` of plugin `rabbitmqapi`",
-            );
-        }
-        said
     }
 }

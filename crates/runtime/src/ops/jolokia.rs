@@ -8,7 +8,7 @@ use base64::Engine as _;
 
 use crate::http::{Client, Method};
 use crate::ops::checkup::{self, Finding};
-use crate::ops::management::{Error, Queue};
+use crate::ops::management::{Error, Queue, Remedies};
 use zrecipe_broker::message::headers::CAME_BACK;
 use zrecipe_broker::transport::PROBE;
 use zrecipe_language::site::Plugins;
@@ -16,6 +16,13 @@ use zrecipe_language::value::Value;
 
 /// Above this percentage of a limit of the broker somebody should look.
 const MUCH: i64 = 80;
+
+static REMEDIES: Remedies = Remedies {
+    forbidden: "`username` and `password` of plugin `jmx` name a user of ActiveMQ's web console, as in `users.properties`",
+    missing: "`base_url` of plugin `jmx` names the path of Jolokia, which is `api/jolokia` where ActiveMQ serves it itself",
+    silence: "see whether ActiveMQ runs with its web console, whose log says `ActiveMQ Jolokia REST API available at …`, \
+              and `host`, `port` and `base_url` of plugin `jmx`",
+};
 
 /// The API of a broker.
 pub struct Jolokia {
@@ -42,7 +49,8 @@ impl Jolokia {
             text("base_url").trim_matches('/')
         );
         let client = Client::new(&base).map_err(|_| {
-            Error::new("its address", "`host`, `port` and `base_url` of plugin `jmx` are no URL".to_owned(), None)
+            let reason = "`host`, `port` and `base_url` of plugin `jmx` are no URL".to_owned();
+            Error::new("its address", reason, None).with_remedies(&REMEDIES)
         })?;
         let login = format!("{}:{}", text("username"), text("password"));
         let login = format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(login));
@@ -57,7 +65,7 @@ impl Jolokia {
     /// What there is at a path below the address: the value, and when it was given by the broker's clock in seconds since
     /// 1970. Null where there is no such bean.
     async fn get(&self, path: &str) -> Result<(Value, i64), Error> {
-        let wrong = |reason: String, status| Error::new(self.client.base(), reason, status);
+        let wrong = |reason: String, status| Error::new(self.client.base(), reason, status).with_remedies(&REMEDIES);
         let login = [("authorization", self.login.clone())];
         let answer = self.client.ask(Method::GET, path, &login, None).await;
         let answer = answer.map_err(|error| wrong(error.reason, None))?;

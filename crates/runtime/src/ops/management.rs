@@ -27,12 +27,45 @@ pub struct Error {
     place: String,
     reason: String,
     status: Option<StatusCode>,
+    remedies: &'static Remedies,
 }
+
+/// What to do about errors of an API.
+#[derive(Debug)]
+pub(crate) struct Remedies {
+    pub(crate) forbidden: &'static str,
+    pub(crate) missing: &'static str,
+    pub(crate) silence: &'static str,
+}
+
+static RABBITMQ: Remedies = Remedies {
+    forbidden: "`username` and `password` of plugin `rabbitmqapi` name a user with the tag `administrator`, or \
+                `monitoring` to look only, and with permissions in the virtual host",
+    missing: "`vhost` of plugin `pika` or `rabbitmqapi` names a virtual host that is not there, or `base_url` another \
+              place; `rabbitmqctl list_vhosts` names those that there are",
+    silence: "see whether the broker runs and has the plug-in `rabbitmq_management` (`rabbitmq-plugins list`), and \
+              `base_url` of plugin `rabbitmqapi`",
+};
 
 impl Error {
     /// An error of the API at a place.
     pub(crate) fn new(place: &str, reason: String, status: Option<StatusCode>) -> Self {
-        Self { place: place.to_owned(), reason, status }
+        Self { place: place.to_owned(), reason, status, remedies: &RABBITMQ }
+    }
+
+    /// The same with the remedies of another API.
+    pub(crate) fn with_remedies(self, remedies: &'static Remedies) -> Self {
+        Self { remedies, ..self }
+    }
+
+    /// What to do about it.
+    pub fn remedy(&self) -> Option<&'static str> {
+        match () {
+            () if self.is_forbidden() => Some(self.remedies.forbidden),
+            () if self.is_missing() => Some(self.remedies.missing),
+            () if self.is_silence() => Some(self.remedies.silence),
+            () => None,
+        }
     }
 
     /// Whether there is no such thing.
@@ -179,13 +212,10 @@ impl Management {
         let base = text("base_url").unwrap_or_default();
         let client = |base: &str| Client::new(base).ok().filter(|_| base.starts_with("http"));
         let clients = base.split(',').map(|base| client(base.trim())).collect::<Option<Vec<Client>>>();
-        let clients = clients.ok_or_else(|| Error {
-            place: "its address".to_owned(),
-            reason:
-                "`base_url` of plugin `rabbitmqapi` is no URL such as `http://host:15672/api`, nor some with commas \
-                     between them"
-                    .to_owned(),
-            status: None,
+        let clients = clients.ok_or_else(|| {
+            let reason = "`base_url` of plugin `rabbitmqapi` is no URL such as `http://host:15672/api`, nor some with commas \
+                          between them";
+            Error::new("its address", reason.to_owned(), None)
         })?;
         let login = format!("{}:{}", text("username").unwrap_or_default(), text("password").unwrap_or_default());
         let login = format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(login));
@@ -255,9 +285,9 @@ impl Management {
             }
             let (place, reason) =
                 lost.into_iter().map(|error| (error.place, error.reason)).unzip::<_, _, Vec<_>, Vec<_>>();
-            return Err(Error { place: place.join(", "), reason: reason.join("; "), status: None });
+            return Err(Error::new(&place.join(", "), reason.join("; "), None));
         };
-        let wrong = |reason: String, status| Error { place: client.base().to_owned(), reason, status };
+        let wrong = |reason: String, status| Error::new(client.base(), reason, status);
         let status = answer.status();
         if !answer.is_success() {
             let said = answer.value().ok().and_then(|said| Some(said.get("reason")?.as_str()?.to_owned()));
