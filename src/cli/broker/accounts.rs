@@ -10,7 +10,7 @@ use super::{Environment, say_only_read};
 use crate::cli::error::Error;
 use crate::cli::terminal::say;
 use zrecipe_broker::books::Account;
-use zrecipe_broker::transport;
+use zrecipe_broker::transport::{self, Transport, Waiting};
 use zrecipe_runtime::books::{Counts, Ledger};
 use zrecipe_runtime::runtime::run::Runs;
 
@@ -49,16 +49,7 @@ impl Environment {
         let balance = loop {
             let ledger =
                 Ledger::read_all(directories).map_err(|error| Error::new(format!("cannot read the books: {error}")))?;
-            let queues = ledger.queues();
-            let counted = transport.waiting_in(&queues).await;
-            let mut counts = Counts::new();
-            for (queue, counted) in queues.into_iter().zip(counted) {
-                match counted {
-                    Ok(waiting) => _ = counts.insert(queue, waiting),
-                    Err(transport::Error::NoSuchQueue(_)) => {}
-                    Err(error) => return Err(error.into()),
-                }
-            }
+            let counts = self.count(&*transport, ledger.queues()).await?;
             let mut balance = ledger.balance(&counts);
             let found = balance.missing();
             let still: HashSet<String> = match &missing {
@@ -81,5 +72,27 @@ impl Environment {
             say(&format!("note: the queues hold {} messages that are in no book", balance.foreign));
         }
         Ok(balance.accounts.into_values().collect())
+    }
+
+    /// What waits in these queues, exactly: as the management API counts it, where that is exact, or the transport.
+    async fn count(&self, transport: &dyn Transport, queues: Vec<String>) -> Result<Counts, Error> {
+        let mut counts = Counts::new();
+        if self.capabilities().is_exact {
+            for queue in self.queues().await? {
+                let messages = u64::try_from(queue.ready).unwrap_or_default();
+                let consumers = queue.consumers.and_then(|count| u64::try_from(count).ok());
+                counts.insert(queue.name, Waiting { messages, consumers });
+            }
+            return Ok(counts);
+        }
+        let counted = transport.waiting_in(&queues).await;
+        for (queue, counted) in queues.into_iter().zip(counted) {
+            match counted {
+                Ok(waiting) => _ = counts.insert(queue, waiting),
+                Err(transport::Error::NoSuchQueue(_)) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(counts)
     }
 }
