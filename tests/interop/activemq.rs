@@ -60,11 +60,13 @@ pub struct Setup {
     pub syncs: bool,
     /// Limit of the store in MB.
     pub store: u32,
+    /// Whether a message that does not fit into the store is refused; else its sender waits.
+    pub refuses: bool,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { scheduler: true, individual: true, syncs: true, store: 256 }
+        Self { scheduler: true, individual: true, syncs: true, store: 256, refuses: false }
     }
 }
 
@@ -103,6 +105,20 @@ impl Node {
     /// Ends the node as a power failure would, and starts it again with what it has on its disk.
     pub async fn restart(&mut self) {
         self.kill();
+        self.run().await;
+    }
+
+    /// Ends the node in order; it keeps its ports.
+    pub fn stop(&mut self) {
+        use std::io::Write as _;
+        if let Some(mut keeper) = self.keeper.take() {
+            let _ = keeper.stdin.take().map(|mut how| how.write_all(b"stop\n"));
+            let _ = keeper.wait();
+        }
+    }
+
+    /// Starts it again with what it has on its disk.
+    pub async fn start_again(&mut self) {
         self.run().await;
     }
 
@@ -162,7 +178,8 @@ impl Node {
                 stream.read_exact(&mut begin).await.ok()?;
                 (begin == *b"CONNECTED").then_some(())
             };
-            if tokio::time::timeout(Duration::from_secs(5), answer).await == Ok(Some(())) {
+            let api = TcpStream::connect(("127.0.0.1", self.api_port));
+            if tokio::time::timeout(Duration::from_secs(5), answer).await == Ok(Some(())) && api.await.is_ok() {
                 return;
             }
             let said = || std::fs::read_to_string(&out).unwrap_or_default();
@@ -184,7 +201,8 @@ impl Drop for Node {
 }
 
 fn configuration(setup: Setup) -> String {
-    let Setup { scheduler, individual, syncs, store } = setup;
+    let Setup { scheduler, individual, syncs, store, refuses } = setup;
+    let refusing = if refuses { r#" sendFailIfNoSpaceAfterTimeout="500""# } else { "" };
     let strategy = if individual {
         r#"<deadLetterStrategy><individualDeadLetterStrategy queuePrefix="DLQ." useQueueForQueueMessages="true"/></deadLetterStrategy>"#
     } else {
@@ -198,12 +216,14 @@ http://activemq.apache.org/schema/core http://activemq.apache.org/schema/core/ac
 <broker xmlns="http://activemq.apache.org/schema/core" brokerName="localhost" dataDirectory="${{activemq.data}}" useJmx="true"
  schedulerSupport="{scheduler}">
 <managementContext><managementContext createConnector="false"/></managementContext>
-<persistenceAdapter><kahaDB directory="${{activemq.data}}/kahadb" journalMaxFileLength="4mb" enableJournalDiskSyncs="{syncs}"/></persistenceAdapter>
+<persistenceAdapter><kahaDB directory="${{activemq.data}}/kahadb" journalMaxFileLength="1mb" checkpointInterval="200"
+ cleanupInterval="400" enableJournalDiskSyncs="{syncs}"/></persistenceAdapter>
 <destinationPolicy><policyMap><policyEntries><policyEntry queue="&gt;" expireMessagesPeriod="500">{strategy}</policyEntry>
 </policyEntries></policyMap></destinationPolicy>
 <plugins><simpleAuthenticationPlugin><users><authenticationUser username="guest" password="guest" groups="users"/>
+<authenticationUser username="user" password="12345" groups="users"/>
 <authenticationUser username="monitor" password="monitor" groups="users"/></users></simpleAuthenticationPlugin></plugins>
-<systemUsage><systemUsage><memoryUsage><memoryUsage limit="64 mb"/></memoryUsage><storeUsage><storeUsage limit="{store} mb"/></storeUsage>
+<systemUsage><systemUsage{refusing}><memoryUsage><memoryUsage limit="64 mb"/></memoryUsage><storeUsage><storeUsage limit="{store} mb"/></storeUsage>
 <tempUsage><tempUsage limit="64 mb"/></tempUsage><jobSchedulerUsage><jobSchedulerUsage limit="64 mb"/></jobSchedulerUsage>
 </systemUsage></systemUsage>
 <transportConnectors><transportConnector name="stomp" uri="stomp://127.0.0.1:${{amq.stomp}}"/></transportConnectors></broker>{JETTY}</beans>

@@ -5,6 +5,7 @@
 
 mod activemq;
 mod audit;
+mod bare;
 mod bridge;
 mod bridges;
 #[path = "../contract/mod.rs"]
@@ -33,6 +34,7 @@ mod slurm;
 mod soak;
 mod stage;
 mod stomp;
+mod stomp_crash;
 mod submit;
 mod terminal;
 mod tls;
