@@ -35,6 +35,7 @@ mod soak;
 mod stage;
 mod stomp;
 mod stomp_crash;
+mod stomp_full;
 mod submit;
 mod terminal;
 mod tls;

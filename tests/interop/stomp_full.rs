@@ -1,0 +1,189 @@
+//! A store of ActiveMQ that is full: senders and services are held up, nothing is lost or counted, and whoever asks hears it.
+
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use zrecipe::message::Envelope;
+use zrecipe::syntax::json::read_value;
+use zrecipe::transport::stomp::{Options, Stomp};
+use zrecipe::transport::{Connection, Error, Outgoing, Transport};
+use zrecipe::value::{Object, Value};
+
+use crate::activemq::Setup;
+use crate::contract::{accept, message, next, nothing_else_comes, queue, subscribe, within};
+use crate::outage::get;
+use crate::port::Port;
+use crate::services::ends;
+use crate::stomp::{Facility, options};
+use crate::wait::eventually;
+
+/// A limit of the store that is soon reached, in MB.
+const STORE: u32 = 8;
+/// Where the messages are that fill it.
+const JUNK: &str = "junk";
+
+/// Fills the store; whoever does it is held up itself, so it has a connection of its own.
+pub async fn fill(port: u16) {
+    let patience = Duration::from_secs(2);
+    let transport = Stomp::connect(Options { patience, ..options(port) }).await.expect("connect");
+    for n in 0..2_000 {
+        let body = vec![b'x'; 100_000];
+        match transport.send(vec![Outgoing { body, ..message(&format!("junk-{n}"), queue(JUNK)) }]).await {
+            Ok(()) => {}
+            Err(Error::Unconfirmed { .. } | Error::Refused { is_full: true, .. }) => return,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    panic!("the store is never full");
+}
+
+/// Makes room again.
+pub async fn empty(port: u16) {
+    let transport = Stomp::connect(options(port)).await.expect("connect");
+    transport.purge(JUNK).await.expect("purges");
+    transport.close().await.expect("close");
+}
+
+/// A settlement that is held up is done once, whatever patience there is: the connection stays, and nothing is counted.
+async fn is_settled_once(refuses: bool) {
+    let facility = Facility::new(Setup { store: STORE, refuses, ..Setup::default() }).await;
+    let port = facility.node.port;
+    let sender = &facility.transport;
+    sender.send(vec![message("first", queue("in"))]).await.expect("send");
+    let patience = Duration::from_secs(1);
+    let worker = Stomp::connect(Options { patience, ..options(port) }).await.expect("connect");
+    let mut deliveries = subscribe(&worker, queue("in"), 1).await;
+    let got = next(&mut deliveries).await;
+    fill(port).await;
+    let outputs = || vec![message("a", queue("out")), message("b", queue("out"))];
+    for _ in 0..3 {
+        let held_up = worker.settle(&got, accept(outputs())).await.expect_err("there is no room");
+        match held_up {
+            Error::Unconfirmed { .. } => {
+                assert!(matches!(&*worker.connection().borrow(), Connection::Blocked { .. }));
+            }
+            Error::Refused { is_full, .. } => assert!(is_full && refuses),
+            other => panic!("{other}"),
+        }
+    }
+    empty(port).await;
+    eventually("it is settled", async || worker.settle(&got, accept(outputs())).await.is_ok()).await;
+    eventually("the connection is up", async || *worker.connection().borrow() == Connection::Up).await;
+    let mut out = subscribe(sender, queue("out"), 1).await;
+    for id in ["a", "b"] {
+        let got = next(&mut out).await;
+        assert_eq!((got.id.as_str(), got.deliveries), (id, 1));
+        sender.settle(&got, accept(vec![])).await.expect("settle");
+    }
+    nothing_else_comes(sender, queue("out"), &mut out).await;
+    nothing_else_comes(&worker, queue("in"), &mut deliveries).await;
+    worker.close().await.expect("close");
+    facility.transport.close().await.expect("close");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn activemq_that_waits_at_its_limit_holds_up_a_settlement() {
+    is_settled_once(false).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn activemq_that_refuses_at_its_limit_holds_up_a_settlement() {
+    is_settled_once(true).await;
+}
+
+/// What comes back to a broker without room is handed out when there is room, and counted once; nobody waits for the end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn activemq_without_room_counts_a_return_later() {
+    let facility = Facility::new(Setup { store: STORE, refuses: true, ..Setup::default() }).await;
+    let port = facility.node.port;
+    facility.transport.send(vec![message("first", queue("in"))]).await.expect("send");
+    let victim = Stomp::connect(options(port)).await.expect("connect");
+    let mut deliveries = subscribe(&victim, queue("in"), 1).await;
+    next(&mut deliveries).await;
+    fill(port).await;
+    drop((deliveries, victim));
+    let heir = Stomp::connect(options(port)).await.expect("connect");
+    let mut deliveries = subscribe(&heir, queue("in"), 1).await;
+    let mut connection = heir.connection();
+    let blocked = connection.wait_for(|now| matches!(now, Connection::Blocked { .. }));
+    within("the obstacle", blocked).await.expect("lives");
+    let quitter = Stomp::connect(options(port)).await.expect("connect");
+    within("an end", quitter.close()).await.expect("close");
+    empty(port).await;
+    let got = next(&mut deliveries).await;
+    assert_eq!((got.id.as_str(), got.deliveries), ("first", 2));
+    heir.settle(&got, accept(vec![])).await.expect("settle");
+    within("the end", heir.close()).await.expect("close");
+    facility.transport.close().await.expect("close");
+}
+
+/// Requests for a command each; what they lead to goes to queue `mark`.
+fn requests(count: usize, side: &str) -> Vec<Outgoing> {
+    let request = |n: usize| {
+        let recipe = json!({
+            "1": {"queue": "runner.submission", "output": 2,
+                  "parameters": {"workingdir": "/tmp", "commands": [["sh", "-c", format!("echo {n} >>{side}")]]}},
+            "2": {"queue": "mark"},
+            "start": [[1, n]],
+        });
+        let recipe = read_value(recipe.to_string().as_bytes()).expect("JSON");
+        let environment = Object::from_iter([("ID".to_owned(), Value::from(format!("full-{n}")))]);
+        Envelope::start(recipe, environment, &format!("full-{n}")).expect("starts").remove(0)
+    };
+    (0..count).map(request).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_store_of_activemq_is_told_and_loses_nothing() {
+    const COUNT: usize = 12;
+    let facility = Facility::new(Setup { store: STORE, ..Setup::default() }).await;
+    let port = facility.node.port;
+    let side = facility.path("side.txt").display().to_string();
+    facility.transport.send(requests(COUNT, &side)).await.expect("send");
+    fill(port).await;
+    let http = Port::reserved();
+    let address = format!("127.0.0.1:{}", http.number());
+    let mut service = facility.ours(&["service", "-s", "Runner", "--http", &address]);
+    let mut service = service.stderr(std::process::Stdio::piped()).spawn().expect("starts");
+    let mut log = BufReader::new(service.stderr.take().expect("its log")).lines();
+    let mut said = async |what: &str| loop {
+        let line = within(what, log.next_line()).await.expect("text").expect("it lives");
+        if line.contains(what) {
+            return line;
+        }
+    };
+    let line = said("blocked by ").await;
+    assert!(line.contains("its memory or its store may be full; waiting"), "{line}");
+    let (status, text) = get(&address, "/readyz").await;
+    assert!(status == "503" && text.contains("blocked by ") && text.contains("store may be full"), "{status} {text}");
+    // Commands that send are told, and keep what they have.
+    let (text, code) = facility.says(&["doctor"]).await;
+    assert!(code == 1 && text.contains("% of the store (8 MB) are used"), "{text}");
+    assert!(text.contains("its memory or its store may be full") && text.contains("systemUsage"), "{text}");
+    let (text, code) = facility.says(&["status", "--wait", "1"]).await;
+    assert!(code == 2 && text.contains("services: unknown") && text.contains("store may be full"), "{code}: {text}");
+    std::fs::write(facility.path("r.json"), r#"{"1": {"queue": "mark"}, "start": [[1, 1]]}"#).expect("writes");
+    let recipe = facility.path("r.json").display().to_string();
+    let (text, code) = facility.says(&["go", "-n", "-f", &recipe]).await;
+    assert!(code == 0 && text.contains("store may be full") && text.contains("`zrecipe pickup` sends it"), "{text}");
+    let done = std::fs::read_to_string(&side).unwrap_or_default().lines().count();
+    assert!(done <= 1, "no further work is begun: {done}");
+
+    empty(port).await;
+    said("is no longer blocked").await;
+    let waiting = async |queue: &str| facility.transport.waiting(queue).await.map_or(0, |found| found.messages);
+    eventually("all get through", async || waiting("mark").await == COUNT as u64).await;
+    let ready = async || get(&address, "/readyz").await.0 == "200";
+    eventually("it is ready again", ready).await;
+    let text = std::fs::read_to_string(&side).expect("is there");
+    let mut lines: Vec<usize> = text.lines().filter_map(|line| line.parse().ok()).collect();
+    lines.sort_unstable();
+    assert_eq!(lines, (0..COUNT).collect::<Vec<_>>(), "every command once");
+    assert_eq!((waiting("dlq.runner.submission").await, waiting("runner.submission").await), (0, 0));
+    let (text, code) = facility.says(&["pickup"]).await;
+    assert!(code == 0 && text.contains("sent "), "{text}");
+    ends("zrecipe shutdown", &mut facility.ours(&["shutdown", "-s", "Runner"]).spawn().expect("starts")).await;
+    ends("the service", &mut service).await;
+    facility.transport.close().await.expect("close");
+}
