@@ -12,6 +12,7 @@ mod bridges;
 mod contract;
 mod crash;
 mod fixes;
+mod ground;
 mod hung;
 mod kills;
 mod letters;

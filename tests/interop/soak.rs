@@ -13,17 +13,18 @@ use serde_json::json;
 use tokio::process::Child;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
-use zrecipe::address::Host;
 use zrecipe::message::Envelope;
 use zrecipe::syntax::json::read_value;
-use zrecipe::transport::amqp::{Amqp, Options};
 use zrecipe::transport::{Error, Outgoing, Transport};
 use zrecipe::value::{Object, Value};
 
+use crate::activemq::Setup;
 use crate::audit::{balance, total};
 use crate::contract::{accept, queue, subscribe};
-use crate::proxy::{Point, Proxy};
+use crate::ground::{Ground, Shortage};
+use crate::proxy::Proxy;
 use crate::services::Facility;
+use crate::stomp;
 use crate::wait::{PATIENCE, eventually};
 
 /// Numbers that follow from a seed.
@@ -54,18 +55,20 @@ enum Fault {
     Kill,
     /// Nothing comes through between the services and the broker; then the connection is cut.
     Partition,
-    /// The next step's queue takes no more.
-    FullQueue,
-    /// The broker is low on memory.
-    MemoryAlarm,
-    /// The broker is low on space on its disk.
-    DiskAlarm,
+    /// The broker is short of something.
+    Short(Shortage),
     /// The broker dies, and is started again.
     BrokerDeath,
 }
 
-const FAULTS: [Fault; 6] =
-    [Fault::Kill, Fault::Partition, Fault::FullQueue, Fault::MemoryAlarm, Fault::DiskAlarm, Fault::BrokerDeath];
+impl Fault {
+    /// Those that a broker can have.
+    fn all(ground: &dyn Ground) -> Vec<Self> {
+        let mut faults = vec![Self::Kill, Self::Partition, Self::BrokerDeath];
+        faults.extend(ground.shortages().iter().copied().map(Self::Short));
+        faults
+    }
+}
 
 /// Requests in each of the three parts of a fault: before, during, after.
 const REQUESTS: usize = 15;
@@ -78,9 +81,9 @@ struct Times {
 }
 
 struct Campaign {
-    facility: Facility,
+    ground: Box<dyn Ground>,
     proxy: Proxy,
-    sender: Amqp,
+    sender: Arc<dyn Transport>,
     service: Child,
     times: Arc<Mutex<Times>>,
     answered: watch::Receiver<usize>,
@@ -88,21 +91,19 @@ struct Campaign {
     count: usize,
 }
 
-fn options(port: u16) -> Options {
-    let host = Host { name: "127.0.0.1".to_owned(), port };
-    Options { heartbeat: Duration::from_secs(5), ..Options::new(vec![host]) }
-}
+/// How long a message may take until it is confirmed.
+const CONFIRMED: Duration = Duration::from_secs(60);
 
-fn serve(facility: &Facility) -> Child {
-    let mut command = facility.ours(&["service", "-s", "Runner", "--restart"]);
+fn serve(ground: &dyn Ground) -> Child {
+    let mut command = ground.ours(&["service", "-s", "Runner", "--restart"]);
     // It goes by the proxy.
-    command.env("ZOCALO_CONFIG", facility.path("by-proxy.yml"));
+    command.env("ZOCALO_CONFIG", ground.path("by-proxy.yml"));
     command.stderr(Stdio::null()).spawn().expect("starts")
 }
 
 /// Takes the answers, as long as it is to take any.
 async fn take(
-    consumer: Amqp,
+    consumer: Arc<dyn Transport>,
     times: Arc<Mutex<Times>>,
     count: watch::Sender<usize>,
     mut taking: watch::Receiver<bool>,
@@ -111,7 +112,7 @@ async fn take(
         if taking.wait_for(|taking| *taking).await.is_err() {
             return;
         }
-        let mut out = subscribe(&consumer, queue("out"), 50).await;
+        let mut out = subscribe(&*consumer, queue("out"), 50).await;
         loop {
             let delivery = tokio::select! {
                 delivery = out.next() => delivery,
@@ -133,26 +134,23 @@ async fn take(
 }
 
 impl Campaign {
-    async fn new() -> Self {
-        let facility = Facility::new().await;
-        let proxy = Proxy::with_fault(facility.node.port, Point::Elsewhere, false).await;
-        let site = std::fs::read_to_string(facility.path("site.yml")).expect("is there");
-        let by_proxy = site.replace(&format!("port: {},", facility.node.port), &format!("port: {},", proxy.port));
-        std::fs::write(facility.path("by-proxy.yml"), by_proxy).expect("written");
-        let service = serve(&facility);
-        facility.served("runner.submission").await;
-        let sender = Amqp::connect(options(facility.node.port)).await.expect("connect");
-        let consumer = Amqp::connect(options(facility.node.port)).await.expect("connect");
+    async fn new(ground: Box<dyn Ground>) -> Self {
+        let proxy = ground.proxy().await;
+        ground.site_by(&proxy);
+        let service = serve(&*ground);
+        ground.served("runner.submission").await;
+        let sender = ground.connect(CONFIRMED).await;
+        let consumer = ground.connect(CONFIRMED).await;
         let (count, answered) = watch::channel(0);
         let (is_taking, taking) = watch::channel(true);
         let times = Arc::<Mutex<Times>>::default();
         tokio::spawn(take(consumer, Arc::clone(&times), count, taking));
-        Self { facility, proxy, sender, service, times, answered, is_taking, count: 0 }
+        Self { ground, proxy, sender, service, times, answered, is_taking, count: 0 }
     }
 
     /// Sends requests, each until it is confirmed, as far as the broker takes any within a moment.
     async fn send(&mut self, pause: Duration) {
-        let side = self.facility.path("side.txt").display().to_string();
+        let side = self.ground.path("side.txt").display().to_string();
         for _ in 0..REQUESTS {
             let n = self.count;
             self.count += 1;
@@ -203,7 +201,7 @@ impl Campaign {
                 sleep(Duration::from_millis(random.below(300))).await;
                 self.service.kill().await.expect("it is killed");
                 self.send(pause).await;
-                self.service = serve(&self.facility);
+                self.service = serve(&*self.ground);
             }
             Fault::Partition => {
                 self.proxy.block();
@@ -212,28 +210,16 @@ impl Campaign {
                 self.proxy.open(false);
                 self.proxy.open(true);
             }
-            Fault::FullQueue => {
-                self.is_taking.send_replace(false);
-                let limit = json!({"max-length": 3, "overflow": "reject-publish"}).to_string();
-                let policy = ["set_policy", "--apply-to", "queues", "full", "^out$", &limit];
-                self.facility.node.control(&policy);
+            Fault::Short(shortage) => {
+                self.is_taking.send_replace(shortage != Shortage::FullQueue);
+                self.ground.begin(shortage).await;
                 self.send(pause).await;
-                self.facility.node.control(&["clear_policy", "full"]);
+                self.ground.end(shortage).await;
                 self.is_taking.send_replace(true);
-            }
-            Fault::MemoryAlarm => {
-                self.facility.node.control(&["set_vm_memory_high_watermark", "absolute", "1"]);
-                self.send(pause).await;
-                self.facility.node.control(&["set_vm_memory_high_watermark", "absolute", "512MiB"]);
-            }
-            Fault::DiskAlarm => {
-                self.facility.node.control(&["set_disk_free_limit", "900GB"]);
-                self.send(pause).await;
-                self.facility.node.control(&["set_disk_free_limit", "50MB"]);
             }
             Fault::BrokerDeath => {
                 self.send(pause).await;
-                self.facility.node.restart().await;
+                self.ground.restart().await;
             }
         }
     }
@@ -251,7 +237,7 @@ impl Campaign {
 
     /// How often commands ran beyond once.
     fn repeats(&self) -> usize {
-        let text = std::fs::read_to_string(self.facility.path("side.txt")).unwrap_or_default();
+        let text = std::fs::read_to_string(self.ground.path("side.txt")).unwrap_or_default();
         let mut lines: BTreeMap<&str, usize> = BTreeMap::new();
         text.lines().for_each(|line| *lines.entry(line).or_default() += 1);
         assert_eq!(lines.len(), self.count, "every command has run");
@@ -259,18 +245,27 @@ impl Campaign {
     }
 }
 
-#[expect(clippy::print_stdout, reason = "figures for whoever plays it")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_request_gets_through_every_kind_of_fault() {
+    soak(Box::new(Facility::new().await)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_request_gets_through_every_kind_of_fault_on_activemq() {
+    soak(Box::new(stomp::Facility::new(Setup { store: 8, ..Setup::default() }).await)).await;
+}
+
+#[expect(clippy::print_stdout, reason = "figures for whoever plays it")]
+async fn soak(ground: Box<dyn Ground>) {
     let seed = seed();
     let rounds = if is_soak() { 20 } else { 1 };
     println!("ZRECIPE_SEED={seed}: {rounds} rounds; times in ms, p50 and p99");
-    println!("{:<12} {:>13} {:>13} {:>13} {:>8}", "fault", "before", "during", "after", "repeats");
+    println!("{:<16} {:>13} {:>13} {:>13} {:>8}", "fault", "before", "during", "after", "repeats");
     let mut random = Random(seed);
-    let mut campaign = Campaign::new().await;
+    let mut campaign = Campaign::new(ground).await;
     let mut repeats = 0;
     for _ in 0..rounds {
-        let mut faults = FAULTS.to_vec();
+        let mut faults = Fault::all(&*campaign.ground);
         while !faults.is_empty() {
             let fault = faults.swap_remove(usize::try_from(random.below(faults.len() as u64)).expect("few"));
             let begin = campaign.count;
@@ -283,7 +278,7 @@ async fn every_request_gets_through_every_kind_of_fault() {
             let again = campaign.repeats() - repeats;
             repeats += again;
             let part = |n: usize| campaign.percentiles(begin + n * REQUESTS, begin + (n + 1) * REQUESTS);
-            println!("{:<12} {} {} {} {again:>8}", format!("{fault:?}"), part(0), part(1), part(2));
+            println!("{:<16} {} {} {} {again:>8}", format!("{fault:?}"), part(0), part(1), part(2));
             // Only who is killed may have left a command without its result.
             assert!(again <= usize::from(fault == Fault::Kill), "{fault:?}: commands ran again: {again}");
             at_rest(&campaign).await;
@@ -297,7 +292,7 @@ async fn every_request_gets_through_every_kind_of_fault() {
 /// All is settled: accepted = finished + dead + queued, and nothing is dead.
 async fn at_rest(campaign: &Campaign) {
     eventually("balanced books", async || {
-        let (code, books, said) = balance(&campaign.facility).await;
+        let (code, books, said) = balance(&*campaign.ground).await;
         assert_ne!(code, Some(2), "{said}");
         let [accepted, finished, dead, queued, running] = total(&books);
         code == Some(0) && running == 0 && dead == 0 && queued == 0 && accepted == finished
