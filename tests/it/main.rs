@@ -60,6 +60,7 @@ mod settings_mutations;
 mod site;
 mod site_mutations;
 mod site_rules;
+mod stomp;
 mod suite;
 mod suite_yaml;
 mod transport;
