@@ -8,6 +8,7 @@ mod audit;
 mod bare;
 mod bridge;
 mod bridges;
+mod campaign;
 #[path = "../contract/mod.rs"]
 mod contract;
 mod crash;

@@ -25,7 +25,7 @@ transport.connect()
 def die(header, message):
     with open(notes, "a") as file:
         file.write(header["zrecipe-id"] + "\n")
-    if header["zrecipe-id"] != "good":
+    if not header["zrecipe-id"].startswith("good"):
         os._exit(9)
     transport.ack(header)
 transport.subscribe(queue, die, acknowledgement=True, disable_mangling=True, prefetch_count=1)
@@ -105,5 +105,60 @@ async fn poison_of_python_services_is_quarantined() {
     ends("zrecipe shutdown", &mut facility.ours(&["shutdown", "-s", "Schlockmeister"]).spawn().expect("starts")).await;
     ends("the service", &mut service).await;
     watcher.close().await.expect("close");
+    facility.transport.close().await.expect("close");
+}
+
+/// A Python service has prefetched all that waits when a message kills it: that message is condemned, and none behind it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waits_behind_poison_is_dealt_with() {
+    const COUNT: usize = 150;
+    let facility = Facility::new(Setup::default()).await;
+    std::fs::write(facility.path("work/zrecipe.toml"), "[schlockmeister]\nmax-returns = 2\n").expect("write");
+    let ids: Vec<String> = (0..COUNT).map(|n| format!("good-{n}")).collect();
+    let mut messages: Vec<Outgoing> = ids.iter().map(|id| message(id, queue("images"))).collect();
+    messages.insert(5, message("poison", queue("images")));
+    facility.transport.send(messages).await.expect("send");
+    let mut service = facility.ours(&["service", "-s", "Schlockmeister"]).spawn().expect("starts");
+    let notes = || std::fs::read_to_string(facility.path("notes")).unwrap_or_default();
+    let poisoned = || notes().lines().filter(|line| *line == "poison").count();
+    // Acknowledgements that the broker has not read at a death are lost, so a message just before the poison may be counted
+    // once; it is dealt with next time.
+    let letters = async || {
+        let letters = facility.transport.browse("dlq.images", 400).await.expect("browses").expect("can be browsed");
+        letters.into_iter().map(|letter| letter.id).collect::<Vec<_>>()
+    };
+    let mut deaths = 0;
+    while letters().await.is_empty() {
+        deaths += 1;
+        assert!(deaths <= 10, "the poison is not condemned");
+        let mut python = victim(&facility);
+        eventually(&format!("death {deaths}"), async || poisoned() == deaths || !letters().await.is_empty()).await;
+        if poisoned() < deaths {
+            deaths -= 1;
+            python.kill().await.expect("it is killed");
+            break;
+        }
+        python.wait().await.expect("wait");
+        eventually("the count of the death", async || {
+            let waiting = facility.transport.browse("images", 400).await.ok().flatten().unwrap_or_default();
+            let is_counted = waiting.iter().any(|stored| stored.deliveries > 0);
+            is_counted || !letters().await.is_empty()
+        })
+        .await;
+    }
+    let mut python = victim(&facility);
+    eventually("all that was behind it", async || {
+        let notes = notes();
+        ids.iter().all(|id| notes.lines().any(|line| line == id))
+    })
+    .await;
+    eventually("an empty queue", async || {
+        facility.transport.browse("images", 400).await.ok().flatten().is_some_and(|found| found.is_empty())
+    })
+    .await;
+    python.kill().await.expect("it is killed");
+    assert_eq!((letters().await, poisoned()), (vec!["poison".to_owned()], deaths));
+    ends("zrecipe shutdown", &mut facility.ours(&["shutdown", "-s", "Schlockmeister"]).spawn().expect("starts")).await;
+    ends("the service", &mut service).await;
     facility.transport.close().await.expect("close");
 }
