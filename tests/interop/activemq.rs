@@ -161,6 +161,8 @@ impl Node {
         command.args(["-jar", "/usr/share/activemq/bin/activemq.jar", "start"]);
         command.arg(format!("xbean:file:{home}/conf/activemq.xml")).env("OUT", format!("{home}/out"));
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        // What the one before has said is not that of this one.
+        let _ = std::fs::remove_file(self.directory.path().join("out"));
         self.keeper = Some(command.spawn().expect("bash starts"));
         self.wait().await;
     }

@@ -38,6 +38,7 @@ mod stage;
 mod stomp;
 mod stomp_crash;
 mod stomp_full;
+mod stomp_operator;
 mod submit;
 mod terminal;
 mod tls;
