@@ -117,6 +117,17 @@ impl Node {
         }
     }
 
+    /// Sets the limit of its store, in bytes.
+    pub async fn limit_store(&self, bytes: u64) {
+        let path = "/api/jolokia/write/org.apache.activemq:type=Broker,brokerName=localhost/StoreLimit";
+        let mut stream = TcpStream::connect(("127.0.0.1", self.api_port)).await.expect("connects");
+        let request = format!("GET {path}/{bytes} HTTP/1.0\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.expect("asks");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.expect("answers");
+        assert!(answer.contains("\"status\":200"), "{answer}");
+    }
+
     /// Starts it again with what it has on its disk.
     pub async fn start_again(&mut self) {
         self.run().await;

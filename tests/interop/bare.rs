@@ -204,8 +204,8 @@ async fn relay(client: TcpStream, server: TcpStream, point: Point, reaches: &wat
                 let receipt = receipt.lock().unwrap_or_else(PoisonError::into_inner);
                 receipt.is_some() && frame.get("receipt-id") == receipt.as_deref()
             };
-            let is_over = *reaches.borrow();
-            if !is_over && !(is_it && matches!(point, Point::Answered(_))) {
+            let is_kept_back = *reaches.borrow() || is_it && matches!(point, Point::Answered(_));
+            if !is_kept_back {
                 to_client.write_all(&frame.encode()).await?;
             }
             if is_it && matches!(point, Point::Answered(_) | Point::Told(_)) {

@@ -252,7 +252,7 @@ async fn every_request_gets_through_every_kind_of_fault() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_request_gets_through_every_kind_of_fault_on_activemq() {
-    soak(Box::new(stomp::Facility::new(Setup { store: 8, ..Setup::default() }).await)).await;
+    soak(Box::new(stomp::Facility::new(Setup::default()).await)).await;
 }
 
 #[expect(clippy::print_stdout, reason = "figures for whoever plays it")]
