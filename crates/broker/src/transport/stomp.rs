@@ -11,8 +11,9 @@
 //! - The broker does not count deliveries: see `reception` for how returns are counted.
 //!
 //! Submodules: `options` (where and who), `frame` (the codec), `wire` (messages as frames), `link` (one connection), `keeper`
-//! (the next one), `transaction`, `group` (several settlements in one), `settling` (with a time limit), `reception` (a subscription), `quarantine` (what came back),
-//! `browse` (reading without taking), `probe` (where rejected messages go), `booking` (what the books are told), `faults` (what the broker's refusals mean).
+//! (the next one), `transaction`, `group` (several settlements in one), `settling` (with a time limit), `pending` (not
+//! answered), `reception` (a subscription), `quarantine` (what came back), `browse` (reading without taking), `probe` (where
+//! rejected messages go), `booking` (what the books are told), `faults` (what the broker's refusals mean).
 
 mod booking;
 mod browse;
@@ -22,6 +23,7 @@ mod group;
 mod keeper;
 mod link;
 mod options;
+mod pending;
 mod probe;
 mod quarantine;
 mod reception;

@@ -17,7 +17,7 @@ use super::frame::Frame;
 use super::keeper::{Keeper, jitter};
 use super::link::{Link, Refusal};
 use super::options::Options;
-use super::settling::Pending;
+use super::pending::Pending;
 use super::transaction::transact;
 use super::wire::{self, Copy, Received};
 use crate::backoff::Backoff;

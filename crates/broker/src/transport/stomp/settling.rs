@@ -15,10 +15,10 @@ use super::faults;
 use super::frame::Frame;
 use super::group::{Group, Request};
 use super::link::{Link, Refusal};
+use super::pending::{Consequence, Pending};
 use super::reception::Held;
 use super::wire::{self, Copy};
 use super::{Shared, Stomp};
-use crate::books::Fate;
 use crate::message::{Cause, Code, Reason};
 use crate::transport::{Delivery, Destination, Error, Settlement, Verdict};
 
@@ -26,21 +26,6 @@ use crate::transport::{Delivery, Destination, Error, Settlement, Verdict};
 struct Unanswered {
     answer: oneshot::Receiver<Result<(), Refusal>>,
     given_up: Arc<AtomicBool>,
-}
-
-/// A settlement that is under way.
-pub(super) struct Pending {
-    answer: oneshot::Receiver<Result<(), Refusal>>,
-    destination: String,
-    consequence: Consequence,
-}
-
-/// What follows when a settlement is confirmed.
-struct Consequence {
-    /// What the books say then.
-    fate: Option<Fate>,
-    /// For a message that is accepted, the queues that it was sent to again.
-    accepted: Option<Vec<String>>,
 }
 
 impl Shared {
