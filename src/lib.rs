@@ -59,7 +59,7 @@ pub use zrecipe_broker::{books, message};
 pub use zrecipe_language::{
     baseline, bind, change, compile, contract, diagnostic, diff, document, draw, evidence, fix, flow, format, graph,
     guard, infer, lint, lower, names, recipe, report, schema, secret, site, site_rules, source, suppress, syntax,
-    template, topology, value,
+    template, topology, value, work,
 };
 pub use zrecipe_project::{callers, comparison, judge, library, project, python, regular, revision, settings};
 #[cfg(feature = "runtime")]

@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use crate::source::Span;
 use crate::value::Object;
 
+pub use crate::nearest::nearest;
+
 /// How much a finding matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Level {
@@ -187,6 +189,17 @@ impl Sink {
         }
     }
 
+    /// The known name nearest to a misspelt one, as long as findings of the rule are kept: nobody reads it in others.
+    pub fn nearest<'n>(
+        &self,
+        rule: &'static str,
+        name: &str,
+        known: impl IntoIterator<Item = &'n str>,
+    ) -> Option<&'n str> {
+        let is_kept = self.counts.get(rule).is_none_or(|&count| count < Self::MOST);
+        is_kept.then(|| nearest(name, known)).flatten()
+    }
+
     /// Takes a finding if there is one.
     pub fn extend(&mut self, diagnostics: impl IntoIterator<Item = Diagnostic>) {
         diagnostics.into_iter().for_each(|diagnostic| self.report(diagnostic));
@@ -203,24 +216,6 @@ impl Sink {
         self.kept.dedup();
         (self.kept, dropped)
     }
-}
-
-/// The known name nearest to a misspelt one, if it is near enough to be meant.
-pub fn nearest<'n>(name: &str, known: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
-    let length = name.chars().count();
-    let most = (length / 3).clamp(1, 3);
-    let distance = |known: &str| strsim::damerau_levenshtein(&name.to_lowercase(), &known.to_lowercase());
-    known
-        .into_iter()
-        // A distance is never less than the difference in length, and takes long to find out for long names.
-        .filter(|known| known.chars().count().abs_diff(length) <= most)
-        .map(|known| (distance(known), known))
-        // Of one or two letters, one that differs makes another name.
-        .filter(|&(distance, known)| {
-            distance == 0 || distance <= most && length.max(known.chars().count()) >= distance + 2
-        })
-        .min()
-        .map(|(_, known)| known)
 }
 
 /// How many there are of something: `1 step`, `2 steps`.

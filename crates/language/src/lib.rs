@@ -21,9 +21,11 @@
 //!
 //! | module | contents |
 //! |---|---|
+//! | [`work`] | counted work, for tests of growing cost |
 //! | [`guard`] | runs a pass so that a panic is a value |
 //! | [`source`] | text of a document, byte spans, lines and columns |
 //! | [`value`] | JSON values: key order kept, numbers as written |
+//! | [`nearest`] | "did you mean": the known name that a misspelt one is nearest to |
 //! | [`diagnostic`] | findings, their labels and fixes |
 //! | [`syntax`] | one spanned tree for JSON, YAML and TOML |
 //! | [`secret`] | passwords and tokens, and how text is shown without them |
@@ -79,6 +81,7 @@ pub mod layout;
 pub mod lint;
 pub mod lower;
 pub mod names;
+pub mod nearest;
 pub mod picture;
 pub mod recipe;
 pub mod report;
@@ -92,3 +95,4 @@ pub mod syntax;
 pub mod template;
 pub mod topology;
 pub mod value;
+pub mod work;

@@ -72,8 +72,8 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
         let is_rival = |policy: &&Policy| {
             policy.priority == first.priority
                 && policy.name.node != first.name.node
-                && policy.applies_to(queue)
                 && policy.definition != first.definition
+                && policy.applies_to(queue)
         };
         let Some(second) = topology.policies.iter().find(is_rival) else { continue };
         if !seen.insert((first.name.node, second.name.node)) {

@@ -56,7 +56,7 @@ fn check_bindings(cx: &Context<'_>, topology: &Topology, sink: &mut Sink) {
         let message = format!("the binding leads to queue `{name}`, which is not declared in virtual host `{vhost}`");
         let diagnostic = RULE.at(cx.node(binding.destination.node).span(), message);
         let here = topology.queues.iter().filter(|queue| queue.vhost.text == vhost);
-        let meant = nearest(name, here.map(|queue| queue.name.text.as_str()));
+        let meant = sink.nearest(RULE.name, name, here.map(|queue| queue.name.text.as_str()));
         sink.report(if topology.exchange_in(vhost, name).is_some() {
             diagnostic.help("there is an exchange of this name: add `destination_type: e`")
         } else if let Some(queue) = topology.queue(name) {

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use crate::diagnostic::{Sink, nearest};
+use crate::diagnostic::Sink;
 use crate::lint::Context;
 
 declare_rule! {
@@ -55,7 +55,7 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
             continue;
         }
         let diagnostic = RULE.at(cx.node(vhost.node).span(), format!("virtual host `{name}` is not declared"));
-        sink.report(match nearest(name, declared.iter().copied()) {
+        sink.report(match sink.nearest(RULE.name, name, declared.iter().copied()) {
             Some(meant) => diagnostic.help(format!("did you mean `{meant}`?")),
             None => diagnostic.help("list it under `vhosts`, which describes all virtual hosts but `/`"),
         });

@@ -1,7 +1,7 @@
 //! Environments that name plugin blocks which there are not.
 
 use crate::diagnostic::Sink;
-use crate::lint::{Context, nearest, respelled};
+use crate::lint::{Context, respelled};
 use crate::site::{RESERVED, Site};
 
 declare_rule! {
@@ -44,7 +44,7 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
             let found = RULE
                 .at(span, format!("environment `{}` names `{name}`, and there is no such block", environment.name))
                 .refused();
-            sink.report(match nearest(name, known.iter().copied()) {
+            sink.report(match sink.nearest(RULE.name, name, known.iter().copied()) {
                 Some(meant) => found.help(format!("did you mean `{meant}`?")).unsafe_fix(
                     format!("write `{meant}`"),
                     span,

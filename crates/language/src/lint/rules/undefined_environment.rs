@@ -1,7 +1,7 @@
 //! Environments that are names for environments which there are not.
 
 use crate::diagnostic::Sink;
-use crate::lint::{Context, nearest, respelled};
+use crate::lint::{Context, respelled};
 
 declare_rule! {
     /// A name stands for an environment that does not exist.
@@ -52,7 +52,7 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
             )
         } else {
             let others = known.iter().copied().filter(|known| known != name);
-            match nearest(alias, others) {
+            match sink.nearest(RULE.name, alias, others) {
                 Some(meant) => found.help(format!("did you mean `{meant}`?")).unsafe_fix(
                     format!("write `{meant}`"),
                     value.span(),

@@ -1,7 +1,7 @@
 //! Handlers, formatters and filters that are named and nowhere defined.
 
 use crate::diagnostic::Sink;
-use crate::lint::{Context, nearest, respelled};
+use crate::lint::{Context, respelled};
 use crate::site::logging_uses;
 use crate::syntax::NodeRef;
 
@@ -61,7 +61,7 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
             }
             let (span, kind) = (used.name.span(), used.part.trim_end_matches('s'));
             let found = RULE.at(span, format!("there is no {kind} `{name}` in {}", block.called()));
-            sink.report(match nearest(&name, defined.iter().map(|name| &**name)) {
+            sink.report(match sink.nearest(RULE.name, &name, defined.iter().map(|name| &**name)) {
                 Some(meant) => found.help(format!("did you mean `{meant}`?")).unsafe_fix(
                     format!("write `{meant}`"),
                     span,

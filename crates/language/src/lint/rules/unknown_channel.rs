@@ -1,8 +1,10 @@
 //! Channels that the service does not have.
 
+use std::collections::HashSet;
+
 use crate::diagnostic::Sink;
 use crate::flow::Sends;
-use crate::lint::{Context, nearest, renamed};
+use crate::lint::{Context, renamed};
 use crate::recipe::Role;
 
 declare_rule! {
@@ -44,11 +46,15 @@ declare_rule! {
     "unknown-channel", Error
 }
 
+/// Maximum number of channels that a finding lists.
+const MAX_SHOWN: usize = 20;
+
 fn check(cx: &Context<'_>, sink: &mut Sink) {
     for step in cx.recipe.steps() {
         let Some(sends) = Sends::of(cx.recipe, step, &cx.under(step)).filter(|sends| !sends.is_open) else { continue };
         let service = cx.name_of(sends.contract);
         let known: Vec<&str> = sends.channels.iter().map(|channel| channel.name.as_str()).collect();
+        let all: HashSet<&str> = known.iter().chain(&sends.names).copied().collect();
         let mut last = None;
         for link in cx.recipe.links(step).iter().filter(|link| link.role == Role::Output) {
             let name = cx.recipe.name(step);
@@ -65,7 +71,7 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
             }
             let key = cx.node(channel);
             let text = key.text();
-            if key.has_braces() || sends.channel(&text).is_some() || sends.names.contains(&&*text) {
+            if key.has_braces() || all.contains(&*text) {
                 continue;
             }
             let message = format!(
@@ -73,7 +79,7 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
                 cx.show(key)
             );
             let diagnostic = RULE.at(key.span(), message);
-            let diagnostic = match nearest(&text, known.iter().copied()) {
+            let diagnostic = match sink.nearest(RULE.name, &text, known.iter().copied()) {
                 Some(meant) => diagnostic.help(format!("did you mean `{meant}`?")).unsafe_fix(
                     format!("rename it to `{meant}`"),
                     key.span(),
@@ -81,8 +87,12 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
                 ),
                 None if known.is_empty() => diagnostic.help("it sends nothing"),
                 None => {
-                    let known: Vec<String> = known.iter().map(|name| format!("`{name}`")).collect();
-                    diagnostic.help(format!("it sends on {}", known.join(", ")))
+                    let shown: Vec<String> = known.iter().take(MAX_SHOWN).map(|name| format!("`{name}`")).collect();
+                    let more = match known.len() - shown.len() {
+                        0 => String::new(),
+                        more => format!(" and {more} more"),
+                    };
+                    diagnostic.help(format!("it sends on {}{more}", shown.join(", ")))
                 }
             };
             sink.report(cx.advise(diagnostic, sends.contract));

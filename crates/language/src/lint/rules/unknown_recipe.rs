@@ -2,7 +2,7 @@
 
 use crate::diagnostic::Sink;
 use crate::document::DocumentKind;
-use crate::lint::{Context, nearest};
+use crate::lint::Context;
 use crate::syntax::{Kind, NodeRef};
 
 declare_rule! {
@@ -39,7 +39,7 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
             continue;
         }
         let diagnostic = RULE.at(name.span(), format!("there is no recipe `{text}`"));
-        sink.report(match nearest(&text, known.iter().map(String::as_str)) {
+        sink.report(match sink.nearest(RULE.name, &text, known.iter().map(String::as_str)) {
             Some(meant) => diagnostic.help(format!("did you mean `{meant}`?")),
             None => diagnostic.help("no recipe directory has a file of this name"),
         });

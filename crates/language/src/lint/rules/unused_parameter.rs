@@ -46,13 +46,13 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
     let given = cx.tree.root();
     // What the settings declare may be for the dispatcher as well.
     let is_known = |name: &str| DISPATCHERS.contains(&name) || used.contains(name) || cx.is_given(name);
+    let absent: Vec<&str> = used.iter().map(String::as_str).filter(|used| given.get(used).is_none()).collect();
     for key in given.members().map(|member| member.key) {
         let name = key.text();
         if is_known(&name) {
             continue;
         }
-        let absent = used.iter().map(String::as_str).filter(|used| given.get(used).is_none());
-        let help = match nearest(&name, absent) {
+        let help = match nearest(&name, absent.iter().copied()) {
             Some(meant) => format!("did you mean `{meant}`?"),
             // A filter may read it.
             None if cx.filters => continue,
