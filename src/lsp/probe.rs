@@ -47,7 +47,7 @@ impl Probe {
         }
         let is_alone = |key: NodeRef<'_>| {
             let around = self.place().around;
-            let value = around.members().find(|member| member.key.id() == key.id()).map(|member| member.value.kind());
+            let value = around.member_around(key.id()).map(|member| member.value.kind());
             value.is_none_or(|kind| matches!(kind, Kind::Null | Kind::Missing))
         };
         mistakes.next().is_none() && (!self.is_key || self.place().text.is_some_and(is_alone))

@@ -178,10 +178,9 @@ fn obstacle(view: &View, name: &Name, found: &Occurrence) -> Option<String> {
 fn has_sibling(view: &View, found: &Occurrence, text: &str) -> bool {
     let mut at = view.compilation.tree.root();
     loop {
-        let Some(member) = at.members().find(|member| member.key.id() == found.node || member.value.holds(found.node))
-        else {
-            match at.items().find(|item| item.holds(found.node)) {
-                Some(item) => at = item,
+        let Some(member) = at.member_around(found.node) else {
+            match at.item_around(found.node) {
+                Some((_, item)) => at = item,
                 None => return false,
             }
             continue;

@@ -47,10 +47,7 @@ pub fn place(recipe: &Recipe, span: Span, secrets: &[Span]) -> String {
         match node.kind() {
             Kind::Object => {
                 // Of repeated keys, only the last may be a step; each is a place of its own.
-                let holds = |member: &crate::syntax::Member<'_>| {
-                    member.key.span().start <= span.start && span.start < member.value.span().end.max(1)
-                };
-                let Some(member) = node.members().find(holds) else { return path };
+                let Some(member) = node.member_over(span.start) else { return path };
                 match destination(recipe, member.key) {
                     Some(name) => path.push_str(&name),
                     None if secret::covers(secrets, member.key.span()) => path.push_str(secret::MASK),
@@ -62,8 +59,7 @@ pub fn place(recipe: &Recipe, span: Span, secrets: &[Span]) -> String {
                 node = member.value;
             }
             Kind::Array => {
-                let holds = |item: &NodeRef<'_>| item.span().start <= span.start && span.start < item.span().end;
-                let Some(item) = node.items().find(holds) else { return path };
+                let Some(item) = node.item_over(span.start) else { return path };
                 node = item;
             }
             _ => return path,

@@ -19,8 +19,15 @@ pub fn lower(tree: Arc<Tree>) -> Recipe {
         error: None,
         other_keys: Vec::new(),
         repeated: Vec::new(),
+        dropped: Vec::new(),
         shadowed: find_shadowed(tree.root()),
     };
+    for member in &recipe.shadowed {
+        let last = recipe.dropped.last();
+        if !last.is_some_and(|&(_, value)| tree.node(value).holds(member.key)) {
+            recipe.dropped.push((member.key, member.value));
+        }
+    }
     let members: Vec<Member<'_>> = tree.root().members().collect();
     let shadowed = shadowed(&members);
     for (index, member) in members.iter().enumerate() {
@@ -94,6 +101,7 @@ fn find_shadowed(root: NodeRef<'_>) -> Vec<Shadowed> {
             }
         }
     }
+    found.sort_by_key(|shadowed| shadowed.key);
     found
 }
 

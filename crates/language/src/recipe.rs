@@ -45,6 +45,8 @@ pub struct Recipe {
     pub(crate) other_keys: Vec<NodeId>,
     pub(crate) repeated: Vec<Repeated>,
     pub(crate) shadowed: Vec<Shadowed>,
+    /// Keys and values of those that are in no other one, in order.
+    pub(crate) dropped: Vec<(NodeId, NodeId)>,
 }
 
 /// One step.
@@ -246,9 +248,15 @@ impl Recipe {
 
     /// Whether readers drop a node because it stands in a member that a later one replaces.
     pub fn is_dropped(&self, node: NodeRef<'_>) -> bool {
-        let span = node.span();
-        let holds = |outer: Span| outer.start <= span.start && span.end <= outer.end;
-        self.shadowed.iter().any(|member| holds(self.span(member.value)) || member.key == node.id())
+        let after = self.dropped.partition_point(|&(key, _)| key <= node.id());
+        let last = after.checked_sub(1).map(|last| self.dropped[last]);
+        last.is_some_and(|(key, value)| key == node.id() || self.node(value).holds(node.id()))
+    }
+
+    /// The shadowed keys in a part of the document.
+    pub fn shadowed_in(&self, part: NodeRef<'_>) -> impl Iterator<Item = NodeId> {
+        let first = self.shadowed.partition_point(|member| member.key < part.id());
+        self.shadowed[first..].iter().map(|member| member.key).take_while(move |&key| part.holds(key))
     }
 
     /// How to name a step to the user: its key as written.

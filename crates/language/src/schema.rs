@@ -273,6 +273,11 @@ impl Schema {
         properties.into_iter().flatten().map(|(name, schema)| (name.as_str(), schema))
     }
 
+    /// What the schema says about the property of this name at the top.
+    pub fn property(&self, name: &str) -> Option<&SchemaValue> {
+        resolve_reference(&self.root, &self.root).get("properties")?.get(name)
+    }
+
     /// The names at the top that must be there.
     pub fn required(&self) -> impl Iterator<Item = &str> {
         required_names(resolve_reference(&self.root, &self.root))
@@ -285,7 +290,7 @@ impl Schema {
 
     /// What the schema says in words about a property at the top.
     pub fn description(&self, name: &str) -> Option<&str> {
-        let (_, schema) = self.properties().find(|&(known, _)| known == name)?;
+        let schema = self.property(name)?;
         resolve_reference(&self.root, schema).get("description").or_else(|| schema.get("description"))?.as_str()
     }
 
@@ -304,14 +309,14 @@ impl Schema {
             LeafKind::Missing(_) if filled.is_none() && (templated_keys() || holds_missing(node)) => None,
             LeafKind::Missing(name) => Some(vec![violation(&path, Problem::Missing(name))]),
             LeafKind::Unknown(names) => {
-                let known = self.known_names(&leaf.schema_path);
+                let absent = self.known_names(&leaf.schema_path).into_iter().filter(|known| node.get(known).is_none());
+                let absent: Vec<&str> = absent.collect();
                 let unknown = names.into_iter().filter_map(|name| {
-                    let key = node.members().map(|member| member.key).filter(|key| key.is(&name)).last();
+                    let key = node.member(&name).map(|member| member.key);
                     if key.is_some_and(NodeRef::has_braces) {
                         return None;
                     }
-                    let absent = known.iter().copied().filter(|known| node.get(known).is_none());
-                    let meant = nearest(&name, absent).map(str::to_owned);
+                    let meant = nearest(&name, absent.iter().copied()).map(str::to_owned);
                     let top = top.clone().or_else(|| Some(name.clone()));
                     let problem = Problem::Unknown { name, key: key.map(NodeRef::id), meant };
                     Some(Violation { top, ..violation(&path, problem) })
@@ -450,7 +455,7 @@ fn resolve<'t, 'p>(root: NodeRef<'t>, path: &'p [Segment], view: &View) -> (Node
         }
         let next = match segment {
             Segment::Key(key) => node.get(key),
-            Segment::Index(index) => node.items().nth(*index),
+            Segment::Index(index) => node.item(*index),
         };
         match next {
             Some(next) => node = next,

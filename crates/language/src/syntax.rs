@@ -8,15 +8,17 @@
 
 pub mod json;
 pub mod toml;
+mod wide;
 pub mod yaml;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::guard::Panic;
 use crate::source::{Source, Span};
 use crate::value::{Number, Object, Value};
+use wide::Wide;
 
 /// How many levels of arrays and objects a document may have.
 pub const MAX_DEPTH: usize = 512;
@@ -245,6 +247,7 @@ pub struct Tree {
     problems: Vec<Problem>,
     comments: Vec<Span>,
     messages: Vec<Box<str>>,
+    wide: OnceLock<Wide>,
 }
 
 /// Without the texts, which may be secrets.
@@ -261,7 +264,7 @@ impl Tree {
         let spelling = Spelling::Plain;
         let root = Node { kind: Kind::Object, spelling, open: true, braces: false, start: 0, end, next: 1 };
         let (problems, comments, messages) = (Vec::new(), Vec::new(), Vec::new());
-        Self { source, nodes: vec![root], texts: HashMap::new(), problems, comments, messages }
+        Self { source, nodes: vec![root], texts: HashMap::new(), problems, comments, messages, wide: OnceLock::new() }
     }
 
     /// The tree of a text that could not be read because of a panic: a missing value.
@@ -344,6 +347,7 @@ pub struct Member<'t> {
 
 impl<'t> NodeRef<'t> {
     fn node(self) -> &'t Node {
+        crate::work::count();
         &self.tree.nodes[self.id as usize]
     }
 
@@ -509,11 +513,6 @@ impl<'t> NodeRef<'t> {
                 Member { key, value }
             })
         })
-    }
-
-    /// The value of the last member with this key, as JSON readers take it.
-    pub fn get(self, key: &str) -> Option<NodeRef<'t>> {
-        self.members().filter(|member| member.key.is(key)).last().map(|member| member.value)
     }
 
     /// This node and everything in it, in document order.

@@ -408,11 +408,11 @@ fn pointer(view: &View, span: Span) -> String {
 fn key_of(outer: NodeRef<'_>, node: NodeRef<'_>) -> Option<String> {
     let (mut at, mut name) = (outer, None);
     while at.id() != node.id() {
-        if let Some(member) = at.members().find(|member| member.value.holds(node.id())) {
+        if let Some(member) = at.member_around(node.id()) {
             name = Some(member.key.text().into_owned());
             at = member.value;
         } else {
-            at = at.items().find(|item| item.holds(node.id()))?;
+            at = at.item_around(node.id())?.1;
         }
     }
     name

@@ -260,7 +260,7 @@ impl<'t> Reader<'t> {
             Err(Flaw { path, message }) => {
                 let at = path.iter().try_fold(node, |at, segment| match segment {
                     Segment::Key(key) => at.get(key),
-                    Segment::Index(index) => at.items().nth(*index),
+                    Segment::Index(index) => at.item(*index),
                 });
                 self.faults.push(Fault { span: at.unwrap_or(node).head(), message, help: None, is_missing: false });
                 None

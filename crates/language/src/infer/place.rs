@@ -323,16 +323,12 @@ impl<'r> Place<'r> {
 
 /// The path from a node to one inside of it; whether that is a value, and not a key.
 fn follow(from: NodeRef<'_>, to: NodeRef<'_>, path: &mut Vec<Segment>) -> bool {
-    let target = to.span();
-    let holds = |outer: NodeRef<'_>| outer.span().start <= target.start && target.end <= outer.span().end;
     let mut at = from;
     while at.id() != to.id() {
         let next = match at.kind() {
-            Kind::Array => {
-                at.items().enumerate().find(|(_, item)| holds(*item)).map(|(index, item)| (Segment::Index(index), item))
-            }
+            Kind::Array => at.item_around(to.id()).map(|(index, item)| (Segment::Index(index), item)),
             Kind::Object => {
-                let member = at.members().find(|member| holds(member.value));
+                let member = at.member_around(to.id()).filter(|member| member.key.id() != to.id());
                 member.map(|member| (Segment::Key(member.key.text().into_owned()), member.value))
             }
             _ => None,

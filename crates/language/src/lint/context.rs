@@ -231,7 +231,7 @@ impl<'a> Context<'a> {
                 view.values.insert(used.node, value);
             }
         }
-        view.dropped.extend(self.recipe.shadowed().iter().map(|shadowed| shadowed.key));
+        view.dropped.extend(self.recipe.shadowed_in(part));
         view
     }
 
@@ -253,7 +253,7 @@ impl<'a> Context<'a> {
 
     /// Whether a top-level key is `start` with a slip of the finger: its value could be that of `start`.
     pub fn is_misspelt_start(&self, key: NodeRef<'_>) -> bool {
-        let value = || self.tree.root().members().find(|member| member.key.id() == key.id()).map(|member| member.value);
+        let value = || self.tree.root().member_around(key.id()).map(|member| member.value);
         nearest(&key.text(), ["start"]).is_some() && value().is_some_and(|value| value.kind() == Kind::Array)
     }
 

@@ -12,7 +12,10 @@ use crate::diagnostic::{Level, nearest};
 use crate::flow::Presence;
 use crate::recipe::Step;
 use crate::schema::{Problem, Schema, SchemaValue, Segment, Unfit, View, Violation, path_text, resolve_reference};
-use crate::syntax::{Kind, NodeRef};
+use crate::syntax::{Kind, NodeId, NodeRef};
+
+/// Maximum number of unknown keys of an object for which parts of names are compared.
+const MAX_MEANT: usize = 100;
 
 /// Something about the parameters of a step that its service does not take.
 #[derive(Debug)]
@@ -44,7 +47,9 @@ pub(super) fn find<'a>(cx: &Context<'a>) -> Vec<StepViolation<'a>> {
             let Some(contract) = under.of(part) else { continue };
             let checked = Checked { cx, index, part, contract, value: part_of(cx, step, part) };
             if contract.schema(part).is_some() || part == own_part(contract) && !contract.variants.is_empty() {
-                checked.run(&mut found);
+                let mut of_part = Vec::new();
+                checked.run(&mut of_part);
+                found.append(&mut of_part);
             }
         }
     }
@@ -203,7 +208,7 @@ impl<'a> Checked<'_, 'a> {
             _ => violation.top.clone(),
         };
         let property = key.zip(schema).and_then(|(key, schema)| {
-            let (_, property) = schema.properties().find(|(name, _)| *name == key)?;
+            let property = schema.property(&key)?;
             let description = schema.description(&key).map(str::to_owned);
             Some((description, evidence_of(property), is_read_from(Some(property), "payload")))
         });
@@ -235,7 +240,7 @@ impl<'a> Checked<'_, 'a> {
         if !path.is_empty() {
             return false;
         }
-        let property = schema.properties().find(|(known, _)| *known == name).map(|(_, property)| property);
+        let property = schema.property(name);
         if !is_read_from(property, self.part.key()) && !is_read_from(property, "payload") {
             return false;
         }
@@ -275,27 +280,35 @@ impl<'a> Checked<'_, 'a> {
         if schemas.is_empty() || node.kind() != Kind::Object {
             return;
         }
-        for member in node.members().filter(|member| !member.key.has_braces() && !self.cx.recipe.is_dropped(member.key))
-        {
-            let name = member.key.text();
-            if known.has(&name) || self.contract.is_deprecated(&name) {
-                continue;
-            }
-            // Where a schema rules other keys out it has been said.
-            let is_said = found.iter().any(|found| {
-                matches!(found.violation.problem, Problem::Unknown { key: Some(key), .. } if key == member.key.id())
-            });
-            if is_said {
-                continue;
-            }
-            let absent: Vec<&str> = known.names.iter().copied().filter(|known| node.get(known).is_none()).collect();
+        // Where a schema rules other keys out it has been said.
+        let said = found.iter().filter_map(|found| match found.violation.problem {
+            Problem::Unknown { key, .. } => key,
+            _ => None,
+        });
+        let said: HashSet<NodeId> = said.collect();
+        let keys = node.members().map(|member| member.key).filter(|key| !key.has_braces());
+        let is_unknown = |key: &NodeRef<'_>| {
+            let name = key.text();
+            !known.has(&name) && !self.contract.is_deprecated(&name)
+        };
+        let mut unknown = keys
+            .filter(|key| is_unknown(key) && !said.contains(&key.id()) && !self.cx.recipe.is_dropped(*key))
+            .peekable();
+        if unknown.peek().is_none() {
+            return;
+        }
+        let absent: Vec<&str> = known.names.iter().copied().filter(|known| node.get(known).is_none()).collect();
+        for (count, key) in unknown.enumerate() {
+            let name = key.text();
+            let absent = absent.iter().copied();
+            // Of many, the first are shown.
             let meant = match certain {
-                Some(_) => meant_for(&name, absent),
-                None => nearest(&name, absent),
+                Some(_) if count < MAX_MEANT => meant_for(&name, absent),
+                _ => nearest(&name, absent),
             };
             let Some(level) = certain.or(meant.map(|_| Level::Warning)) else { continue };
             let meant = meant.map(str::to_owned);
-            let problem = Problem::Unknown { name: name.clone().into_owned(), key: Some(member.key.id()), meant };
+            let problem = Problem::Unknown { name: name.clone().into_owned(), key: Some(key.id()), meant };
             let violation = Violation { node: node.id(), path: String::new(), top: Some(name.into_owned()), problem };
             found.push(self.found(violation, None, path, level));
         }
@@ -391,7 +404,7 @@ fn path_of(outer: NodeRef<'_>, inner: NodeRef<'_>) -> Vec<Segment> {
     let mut path = Vec::new();
     let mut at = outer;
     while at.id() != inner.id() {
-        let Some(member) = at.members().find(|member| member.value.holds(inner.id())) else { break };
+        let Some(member) = at.member_around(inner.id()).filter(|member| member.key.id() != inner.id()) else { break };
         path.push(Segment::Key(member.key.text().into_owned()));
         at = member.value;
     }

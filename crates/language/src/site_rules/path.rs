@@ -109,7 +109,7 @@ fn follow<'t>(part: &Part, from: Selected<'t>) -> Vec<Selected<'t>> {
     match part {
         // Of a repeated key the last counts.
         Part::Key(name) => {
-            let member = from.node.members().filter(|member| member.key.is(name)).last();
+            let member = from.node.member(name);
             member.map(|member| Selected { node: member.value, key: Some(member.key), ..from }).into_iter().collect()
         }
         Part::Each => {

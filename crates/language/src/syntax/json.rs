@@ -6,7 +6,7 @@
 //! problem: where the parser has lost its way, it is quiet up to the end of the line.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::{Kind, MAX_DEPTH, Node, Problem, ProblemKind, Spelling, Tree};
 use crate::source::{Source, Span};
@@ -41,7 +41,15 @@ pub fn parse(source: Arc<Source>) -> Tree {
     problems.sort_by_key(|problem| problem.span);
     // What follows a string that ended too late is read twice.
     problems.dedup();
-    Tree { source, nodes, texts: HashMap::new(), problems, comments: Vec::new(), messages: Vec::new() }
+    Tree {
+        source,
+        nodes,
+        texts: HashMap::new(),
+        problems,
+        comments: Vec::new(),
+        messages: Vec::new(),
+        wide: OnceLock::new(),
+    }
 }
 
 /// Reads a message as Python's `json.loads` would: strict JSON, and `NaN`, `Infinity` and unpaired surrogates.
@@ -49,6 +57,14 @@ pub fn parse(source: Arc<Source>) -> Tree {
 /// # Errors
 /// The first problem with its byte offset, in words that follow "it is".
 pub fn read_value(bytes: &[u8]) -> Result<Value, String> {
+    Ok(read_tree(bytes)?.root().to_value())
+}
+
+/// The tree of JSON as Python's `json` reads it.
+///
+/// # Errors
+/// As [`read_value`].
+pub fn read_tree(bytes: &[u8]) -> Result<Tree, String> {
     let source = Arc::new(Source::from_bytes("message", bytes.to_vec()));
     if let Some(place) = source.undecodable().first() {
         return Err(format!("not UTF-8 at byte {}", place.start));
@@ -57,12 +73,13 @@ pub fn read_value(bytes: &[u8]) -> Result<Value, String> {
         return Err("not JSON: it begins with a byte order mark".to_owned());
     }
     let tree = parse(source);
-    match tree.mistakes().next() {
+    let mistake = tree.mistakes().next().cloned();
+    match mistake {
         Some(problem) if problem.kind == ProblemKind::TooDeep => {
             Err(format!("nested more than {MAX_DEPTH} levels deep, from byte {} on", problem.span.start))
         }
         Some(problem) => Err(format!("not JSON, from byte {} on", problem.span.start)),
-        None => Ok(tree.root().to_value()),
+        None => Ok(tree),
     }
 }
 

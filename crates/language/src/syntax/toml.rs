@@ -1,7 +1,7 @@
 //! TOML to [`Tree`]: settings files. The library reads on after mistakes; its own words say what is wrong.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -22,7 +22,7 @@ pub fn parse(source: Arc<Source>) -> Tree {
     let mut writer = Writer { text: source.text(), nodes: Vec::new(), texts: HashMap::new() };
     writer.table(table.get_ref(), Span::new(0, source.text().len()));
     let Writer { nodes, texts, .. } = writer;
-    Tree { source, nodes, texts, problems, comments: Vec::new(), messages }
+    Tree { source, nodes, texts, problems, comments: Vec::new(), messages, wide: OnceLock::new() }
 }
 
 struct Writer<'t> {

@@ -8,7 +8,7 @@ mod scalar;
 
 use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use libyaml_safer::{Error, Event, EventData, Mark, Parser, ScalarStyle};
 
@@ -72,7 +72,7 @@ pub fn parse(source: Arc<Source>) -> Tree {
     problems.sort_by_key(|problem| problem.span);
     problems.dedup();
     let comments = comments(source.text(), &composed.parts);
-    Tree { source, nodes, texts, problems, comments, messages: Vec::new() }
+    Tree { source, nodes, texts, problems, comments, messages: Vec::new(), wide: OnceLock::new() }
 }
 
 /// A span of whole characters of the text.

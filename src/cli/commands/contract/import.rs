@@ -226,7 +226,7 @@ fn widen(schema: &mut Value) {
 fn of_flaw(tree: &Tree, flaw: &Flaw) -> Error {
     let node = flaw.path.iter().try_fold(tree.root(), |node, segment| match segment {
         Segment::Key(key) => node.get(key),
-        Segment::Index(index) => node.items().nth(*index),
+        Segment::Index(index) => node.item(*index),
     });
     let node = node.unwrap_or(tree.root());
     let (place, at) = (tree.source().place(node.span().start), path_text(&flaw.path));
