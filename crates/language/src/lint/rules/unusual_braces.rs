@@ -79,12 +79,13 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
                 .then(|| (name, field.span.start - 1..field.span.end, "with the `$` before it"))
         });
         let mut places: Vec<_> = places.collect();
-        for name in names.keys() {
-            let doubled = format!("{{{{{name}}}}}");
-            let found =
-                text.match_indices(&doubled).map(|(at, _)| (*name, at..at + doubled.len(), "with single braces"));
-            places.extend(found.filter(|(_, range, _)| !text[..range.start].ends_with('{')));
-        }
+        places.extend(text.match_indices("{{").filter(|(at, _)| !text[..*at].ends_with('{')).filter_map(|(at, _)| {
+            let inside = &text[at + 2..];
+            let name = &inside[..inside.find(|c: char| !c.is_ascii_alphanumeric() && c != '_')?];
+            let is_doubled = inside[name.len()..].starts_with("}}");
+            let (name, _) = names.get_key_value(name).filter(|_| is_doubled)?;
+            Some((*name, at..at + name.len() + 4, "with single braces"))
+        }));
         for (name, range, why) in places {
             let span = node.text_span(range.clone());
             let message = format!("`{}` stays as it is, {why}", shortened(&text[range]));
