@@ -3,7 +3,9 @@
 //! In a recipe the place of a comment carries them: `"2": ["zrecipe: allow(two-destinations) both are read"]` before
 //! the step `"2"`. In YAML it is a comment at the end of the line, or above the entry that it is about. In the settings a JSON pointer names the place. A suppression that silences nothing is reported.
 
+use std::borrow::Cow;
 use std::cell::Cell;
+use std::collections::HashMap;
 use std::ops::Range;
 
 use crate::diagnostic::Diagnostic;
@@ -11,7 +13,7 @@ use crate::lint::{RULES, Rule, nearest, rule, rules};
 use crate::recipe::Recipe;
 use crate::site_rules::Chosen;
 use crate::source::Span;
-use crate::syntax::{Kind, NodeRef, Tree};
+use crate::syntax::{Kind, Member, NodeId, NodeRef, Tree};
 
 /// What begins a suppression in a comment.
 const MARK: &str = "zrecipe:";
@@ -75,30 +77,42 @@ pub fn apply(
 ) -> (Vec<Diagnostic>, Vec<Diagnostic>) {
     let mut suppressions = in_comments(recipe);
     suppressions.extend(in_yaml(recipe.tree()));
-    suppressions.extend(pointed.iter().map(|pointed| from_settings(recipe, pointed)));
+    let mut pointers = Pointers::new(recipe.tree());
+    suppressions.extend(pointed.iter().map(|pointed| from_settings(&mut pointers, pointed)));
     if suppressions.is_empty() {
         return (found, Vec::new());
     }
-    let silenced = |diagnostic: &Diagnostic| {
-        let mut silenced = false;
-        for suppression in &suppressions {
-            let start = diagnostic.primary.span.start;
-            let scope = suppression.scope;
-            let inside = scope.start <= start && start < scope.end.max(scope.start.saturating_add(1));
-            if inside && suppression.rule == diagnostic.rule {
-                suppression.used.set(true);
-                silenced = true;
-            }
-        }
-        silenced
-    };
-    let (quiet, mut told): (Vec<_>, Vec<_>) = found.into_iter().partition(silenced);
+    let mut is_silenced = silenced(&suppressions, &found).into_iter();
+    let (quiet, mut told): (Vec<_>, Vec<_>) = found.into_iter().partition(|_| is_silenced.next() == Some(true));
     let own = &rules::unused_suppression::RULE;
     if ran.iter().any(|rule| rule.name == own.name) {
         told.extend(suppressions.iter().filter_map(|suppression| complain(own, suppression, ran, site_rules)));
         told.sort_by_key(|diagnostic| diagnostic.primary.span);
     }
     (told, quiet)
+}
+
+/// Which findings are silenced, found in one walk through the document.
+fn silenced(suppressions: &[Suppression], found: &[Diagnostic]) -> Vec<bool> {
+    let mut to_come: Vec<&Suppression> = suppressions.iter().collect();
+    to_come.sort_by_key(|suppression| suppression.scope.start);
+    let mut to_come = to_come.into_iter().peekable();
+    let mut in_order: Vec<usize> = (0..found.len()).collect();
+    in_order.sort_by_key(|&place| found[place].primary.span.start);
+    // By rule, those whose scope has begun.
+    let mut open: HashMap<&str, Vec<&Suppression>> = HashMap::new();
+    let mut silenced = vec![false; found.len()];
+    for place in in_order {
+        let start = found[place].primary.span.start;
+        while let Some(suppression) = to_come.next_if(|suppression| suppression.scope.start <= start) {
+            open.entry(&suppression.rule).or_default().push(suppression);
+        }
+        let Some(open) = open.get_mut(found[place].rule) else { continue };
+        open.retain(|suppression| start < suppression.scope.end.max(suppression.scope.start.saturating_add(1)));
+        open.iter().for_each(|suppression| suppression.used.set(true));
+        silenced[place] = !open.is_empty();
+    }
+    silenced
 }
 
 fn complain(
@@ -155,7 +169,9 @@ pub fn written(recipe: &Recipe) -> Vec<(String, Span)> {
 fn in_comments(recipe: &Recipe) -> Vec<Suppression> {
     let mut found = Vec::new();
     for repeated in recipe.repeated().iter().filter(|repeated| repeated.comment) {
-        let Some(step) = recipe.steps().iter().find(|step| step.key == repeated.last) else { continue };
+        // Steps lie in the order of their keys.
+        let Ok(place) = recipe.steps().binary_search_by_key(&repeated.last, |step| step.key) else { continue };
+        let step = &recipe.steps()[place];
         let scope = Span { start: recipe.span(step.key).start, end: recipe.span(step.value).end };
         let comment = recipe.node(repeated.value);
         let single = (comment.kind() == Kind::String).then_some(comment);
@@ -170,11 +186,16 @@ fn in_comments(recipe: &Recipe) -> Vec<Suppression> {
 fn in_yaml(tree: &Tree) -> Vec<Suppression> {
     let source = tree.source();
     let mut found = Vec::new();
+    let mut entries = None;
     for &comment in tree.comments().iter().filter(|&&comment| source.slice(comment).contains(MARK)) {
         let start = comment.start as usize;
         let line = source.text()[..start].rfind('\n').map_or(0, |at| at + 1);
         let is_alone = source.text()[line..start].trim().is_empty();
-        let Some(scope) = (if is_alone { below(tree, comment.end) } else { Some(Span::new(line, start)) }) else {
+        let Some(scope) = (if is_alone {
+            below(entries.get_or_insert_with(|| entries_of(tree)), comment.end)
+        } else {
+            Some(Span::new(line, start))
+        }) else {
             continue;
         };
         let place = |range: Range<usize>| Span::new(start + range.start, start + range.end);
@@ -183,13 +204,20 @@ fn in_yaml(tree: &Tree) -> Vec<Suppression> {
     found
 }
 
-/// The entry that begins next: a member with its value, or an item.
-fn below(tree: &Tree, at: u32) -> Option<Span> {
+/// The entries of a document in the order of the text, outer ones first: members with their values, and items.
+fn entries_of(tree: &Tree) -> Vec<Span> {
     let entries = tree.nodes().flat_map(|node| {
         let members = node.members().map(|member| Span { end: member.value.span().end, ..member.key.span() });
         members.chain(node.items().map(NodeRef::span))
     });
-    entries.filter(|entry| entry.start >= at).min_by_key(|entry| (entry.start, std::cmp::Reverse(entry.end)))
+    let mut entries: Vec<Span> = entries.collect();
+    entries.sort_unstable_by_key(|entry| (entry.start, std::cmp::Reverse(entry.end)));
+    entries
+}
+
+/// The entry that begins next.
+fn below(entries: &[Span], at: u32) -> Option<Span> {
+    entries.get(entries.partition_point(|entry| entry.start < at)).copied()
 }
 
 fn in_text(text: &str, scope: Span, span: impl Fn(Range<usize>) -> Span) -> Vec<Suppression> {
@@ -224,30 +252,46 @@ fn in_text(text: &str, scope: Span, span: impl Fn(Range<usize>) -> Span) -> Vec<
 /// The scope of what is nowhere in the document.
 const NOWHERE: Span = Span { start: u32::MAX, end: u32::MAX };
 
-fn from_settings(recipe: &Recipe, pointed: &Pointed) -> Suppression {
-    let scope = resolve(recipe.tree().root(), &pointed.pointer).unwrap_or(NOWHERE);
+fn from_settings(pointers: &mut Pointers<'_>, pointed: &Pointed) -> Suppression {
+    let scope = pointers.resolve(&pointed.pointer).unwrap_or(NOWHERE);
     let written = Written::InSettings(pointed.is_exact.then(|| pointed.pointer.clone()));
     Suppression { rule: pointed.rule.clone(), scope, written, used: Cell::new(false) }
 }
 
-/// The place that a JSON pointer names: a value together with its key.
-fn resolve(root: NodeRef<'_>, pointer: &str) -> Option<Span> {
-    let mut node = root;
-    let mut span = root.span();
-    for part in pointer.split('/').skip(1) {
-        let part = part.replace("~1", "/").replace("~0", "~");
-        match node.kind() {
-            Kind::Object => {
-                let member = node.members().filter(|member| member.key.is(&part)).last()?;
-                span = Span { start: member.key.span().start, end: member.value.span().end };
-                node = member.value;
-            }
-            Kind::Array => {
-                node = node.items().nth(part.parse().ok()?)?;
-                span = node.span();
-            }
-            _ => return None,
-        }
+/// What JSON pointers lead through; many of them lead through the same objects.
+struct Pointers<'t> {
+    root: NodeRef<'t>,
+    members: HashMap<NodeId, HashMap<Cow<'t, str>, Member<'t>>>,
+    items: HashMap<NodeId, Vec<NodeRef<'t>>>,
+}
+
+impl<'t> Pointers<'t> {
+    fn new(tree: &'t Tree) -> Self {
+        Self { root: tree.root(), members: HashMap::new(), items: HashMap::new() }
     }
-    Some(span)
+
+    /// The place that a JSON pointer names: a value together with its key.
+    fn resolve(&mut self, pointer: &str) -> Option<Span> {
+        let mut node = self.root;
+        let mut span = node.span();
+        for part in pointer.split('/').skip(1) {
+            let part = part.replace("~1", "/").replace("~0", "~");
+            match node.kind() {
+                Kind::Object => {
+                    // Of several with one name, the last.
+                    let named = || node.members().map(|member| (member.key.text(), member)).collect();
+                    let member = *self.members.entry(node.id()).or_insert_with(named).get(&*part)?;
+                    span = Span { start: member.key.span().start, end: member.value.span().end };
+                    node = member.value;
+                }
+                Kind::Array => {
+                    let items = self.items.entry(node.id()).or_insert_with(|| node.items().collect());
+                    node = *items.get(part.parse::<usize>().ok()?)?;
+                    span = node.span();
+                }
+                _ => return None,
+            }
+        }
+        Some(span)
+    }
 }
