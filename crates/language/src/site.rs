@@ -115,6 +115,10 @@ pub struct Site {
     whole: Option<Box<Site>>,
     /// The environments of all files, and what each is a name for.
     aliases: OnceLock<HashMap<String, Option<String>>>,
+    /// The places of the blocks of this file.
+    places: OnceLock<HashMap<String, usize>>,
+    /// Where values are written that stand elsewhere in the document, too, and the nodes there.
+    copies: OnceLock<Vec<(Span, NodeId)>>,
 }
 
 /// A plugin block.
@@ -284,10 +288,17 @@ impl Site {
 
     /// The block of this name: included files come before the including one, later ones before earlier ones.
     pub fn block(&self, name: &str) -> Option<(&Site, &Block)> {
-        self.files()
-            .into_iter()
-            .rev()
-            .find_map(|site| Some((site, site.blocks.iter().find(|block| block.name == name)?)))
+        if let Some(whole) = &self.whole {
+            return whole.block(name);
+        }
+        let included = self.includes.iter().rev().filter_map(|include| include.site.as_deref());
+        included.into_iter().find_map(|site| site.block(name)).or_else(|| {
+            let places = self.places.get_or_init(|| {
+                // Of several with one name, the first.
+                self.blocks.iter().enumerate().rev().map(|(place, block)| (block.name.clone(), place)).collect()
+            });
+            Some((self, &self.blocks[*places.get(name)?]))
+        })
     }
 
     /// What a block of this configuration says; nothing when it is in a file that is not known.
@@ -301,10 +312,25 @@ impl Site {
 
     /// Whether something else in the document takes from this value, by an alias or `<<`.
     pub fn is_copied(&self, value: NodeId) -> bool {
+        let copies = self.copies.get_or_init(|| {
+            // What is copied is written before the place that it is copied to.
+            let mut end = 0;
+            let mut copies: Vec<(Span, NodeId)> = Vec::new();
+            for node in self.tree.nodes() {
+                let span = node.span();
+                if span.start <= end && span.start < span.end {
+                    copies.push((span, node.id()));
+                }
+                end = end.max(span.start);
+            }
+            copies.sort_unstable();
+            copies
+        });
         let value = self.node(value);
         let Span { start, end } = value.span();
-        let inside = |span: Span| start <= span.start && span.end <= end && span.start < span.end;
-        self.tree.nodes().any(|node| inside(node.span()) && !value.holds(node.id()))
+        let from = copies.partition_point(|(span, _)| span.start < start);
+        let mut inside = copies[from..].iter().take_while(|(span, _)| span.start < end);
+        inside.any(|(span, id)| span.end <= end && !value.holds(*id))
     }
 
     /// The names of all environments, each once, in the order of the text.
@@ -362,13 +388,8 @@ impl Site {
                 names.extend(group.blocks.iter().map(|(name, _)| name.as_str()));
             }
         }
-        let mut names: Vec<&str> = Vec::new();
-        for name in groups.into_values().flatten() {
-            if !names.contains(&name) {
-                names.push(name);
-            }
-        }
-        Ok(names)
+        let mut seen = HashSet::new();
+        Ok(groups.into_values().flatten().filter(|name| seen.insert(*name)).collect())
     }
 
     /// The blocks of an environment in the order of their activation.
@@ -407,12 +428,20 @@ impl Site {
                 if plugin != "storage" {
                     settings.clear();
                 }
-                for member in block.members().filter(|member| !member.key.is("plugin")) {
-                    let name = member.key.text().into_owned();
-                    settings.retain(|setting| setting.name != name);
-                    settings.push(Setting { name, node: member.value, block: active.name });
-                }
+                let members = block.members().filter(|member| !member.key.is("plugin"));
+                settings.extend(members.map(|member| Setting {
+                    name: member.key.text().into_owned(),
+                    node: member.value,
+                    block: active.name,
+                }));
             }
+        }
+        // Of several with one name the last counts, and stands where it is.
+        for (_, settings) in &mut plugins {
+            let mut seen = HashSet::new();
+            let is_last: Vec<bool> = settings.iter().rev().map(|setting| seen.insert(&*setting.name)).collect();
+            let mut is_last = is_last.into_iter().rev();
+            settings.retain(|_| is_last.next() == Some(true));
         }
         Ok(plugins)
     }

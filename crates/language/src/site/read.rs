@@ -24,6 +24,8 @@ impl Site {
             recipe_directories: Vec::new(),
             whole: None,
             aliases: OnceLock::new(),
+            places: OnceLock::new(),
+            copies: OnceLock::new(),
             tree: Arc::clone(&tree),
         };
         let mut last: HashMap<String, usize> = HashMap::new();
