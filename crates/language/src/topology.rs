@@ -288,8 +288,15 @@ impl Word {
 }
 
 impl Topology {
-    /// Adds what another file describes. Places in files do not mean anything afterwards.
-    pub fn add(&mut self, other: Topology) {
+    /// What several files describe together. Places in files do not mean anything afterwards.
+    pub fn of_files(files: impl IntoIterator<Item = Topology>) -> Self {
+        let mut all = Self::default();
+        files.into_iter().for_each(|file| all.add(file));
+        all.settle();
+        all
+    }
+
+    fn add(&mut self, other: Topology) {
         let groups = self.groups.len();
         let moved = |group: Option<usize>| group.map(|group| groups + group);
         self.vhosts.extend(other.vhosts);
@@ -301,7 +308,6 @@ impl Topology {
         self.bindings.extend(bindings.map(|binding| Binding { group: moved(binding.group), ..binding }));
         self.queues.extend(other.queues.into_iter().map(|queue| Queue { group: groups + queue.group, ..queue }));
         self.groups.extend(other.groups);
-        self.settle();
     }
 
     /// Finds what belongs together once everything is there.
@@ -318,16 +324,21 @@ impl Topology {
         self.binding_places = places(&self.bindings, |binding| &binding.source);
         let policies = &self.policies;
         // Of several with the greatest priority, the first.
-        let greatest = |applies: &dyn Fn(&Policy) -> bool| {
+        let greatest = |applies: &mut dyn FnMut(&Policy) -> bool| {
             let found = policies.iter().enumerate().rev().filter(|(_, policy)| applies(policy));
             found.max_by_key(|(_, policy)| policy.priority).map(|(place, _)| place)
         };
         for queue in &mut self.queues {
-            queue.policy = greatest(&|policy| policy.applies_to(queue));
-            queue.is_sure = policies.iter().all(|policy| policy.matches_queue(queue).is_some());
+            let mut is_sure = true;
+            queue.policy = greatest(&mut |policy| {
+                let matches = policy.matches_queue(queue);
+                is_sure &= matches.is_some();
+                matches == Some(true) && policy.unsupported(queue.kind()).next().is_none()
+            });
+            queue.is_sure = is_sure;
         }
         for exchange in &mut self.exchanges {
-            exchange.policy = greatest(&|policy| policy.matches_exchange(exchange) == Some(true));
+            exchange.policy = greatest(&mut |policy| policy.matches_exchange(exchange) == Some(true));
         }
     }
 

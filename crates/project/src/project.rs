@@ -265,7 +265,7 @@ impl Project {
         if paths.is_empty() {
             return Ok(None);
         }
-        let mut found = Topology::default();
+        let mut found = Vec::new();
         for pattern in paths {
             for path in library::matching(pattern)? {
                 let is_broker = |tree: &Tree| {
@@ -275,7 +275,7 @@ impl Project {
                 let unsaved =
                     self.given.unsaved.get(&path).map(|source| zrecipe_language::syntax::parse(Arc::clone(source)));
                 if let Some(tree) = unsaved.filter(is_broker) {
-                    found.add(topology::read(&tree));
+                    found.push(topology::read(&tree));
                     continue;
                 }
                 let name = path.to_string_lossy();
@@ -291,10 +291,10 @@ impl Project {
                     let (name, why) = (name.into_owned(), fault.message.clone());
                     return Err(Error::NotTheBroker { name, why, kind: kind.name() });
                 }
-                found.add(topology::read(&tree));
+                found.push(topology::read(&tree));
             }
         }
-        Ok(Some(self.topology.get_or_init(|| found)))
+        Ok(Some(self.topology.get_or_init(|| Topology::of_files(found))))
     }
 
     /// The contracts of the services: those that the settings name and that can be used, and the built-in ones; and
