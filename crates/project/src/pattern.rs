@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+use globset::{Candidate, Glob, GlobBuilder, GlobSet, GlobSetBuilder};
 
 /// Maximum length of a pattern, in bytes.
 const MAX_LENGTH: usize = 4096;
@@ -18,7 +18,16 @@ pub fn has_wildcard(text: &str) -> bool {
 /// A pattern: `*`, `?`, `[abc]`, `{one,two}`, and `**` for any directories.
 #[derive(Debug, Clone)]
 pub struct Pattern {
+    glob: Glob,
     set: GlobSet,
+}
+
+/// Many patterns, each with what it stands for: to find those that match costs little more than to ask one of them.
+#[derive(Debug, Clone)]
+pub struct Patterns<T> {
+    /// Each with the place of its first pattern.
+    sets: Vec<(usize, GlobSet)>,
+    values: Vec<T>,
 }
 
 impl Pattern {
@@ -55,13 +64,68 @@ impl Pattern {
         }
         let glob = GlobBuilder::new(text).literal_separator(is_path).build().map_err(|error| error.to_string())?;
         // `compile_matcher` panics where the pattern becomes too large; a set says so.
-        let set = GlobSetBuilder::new().add(glob).build();
-        Ok(Self { set: set.map_err(|error| format!("the pattern is too complex: {}", error.kind()))? })
+        let set = GlobSetBuilder::new().add(glob.clone()).build();
+        let set = set.map_err(|error| format!("the pattern is too complex: {}", error.kind()))?;
+        Ok(Self { glob, set })
     }
 
     /// Whether a path or a name matches.
     pub fn is_match(&self, path: impl AsRef<Path>) -> bool {
         self.set.is_match(path)
+    }
+}
+
+impl<T> Default for Patterns<T> {
+    fn default() -> Self {
+        Self { sets: Vec::new(), values: Vec::new() }
+    }
+}
+
+impl<T> FromIterator<(Pattern, T)> for Patterns<T> {
+    fn from_iter<I: IntoIterator<Item = (Pattern, T)>>(patterns: I) -> Self {
+        let (patterns, values): (Vec<Pattern>, Vec<T>) = patterns.into_iter().unzip();
+        let mut sets = Vec::new();
+        add_sets(&patterns, 0, &mut sets);
+        Self { sets, values }
+    }
+}
+
+/// Adds one set of all patterns, or several if one would be too large.
+fn add_sets(patterns: &[Pattern], first: usize, sets: &mut Vec<(usize, GlobSet)>) {
+    if let [only] = patterns {
+        sets.push((first, only.set.clone()));
+        return;
+    }
+    let mut builder = GlobSetBuilder::new();
+    patterns.iter().for_each(|pattern| _ = builder.add(pattern.glob.clone()));
+    match builder.build() {
+        Ok(set) => sets.push((first, set)),
+        Err(_) => {
+            let (front, back) = patterns.split_at(patterns.len() / 2);
+            add_sets(front, first, sets);
+            add_sets(back, first + front.len(), sets);
+        }
+    }
+}
+
+impl<T> Patterns<T> {
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
+    /// What the patterns that match stand for, in their order.
+    pub fn matches(&self, path: impl AsRef<Path>) -> impl DoubleEndedIterator<Item = &T> {
+        let path = Candidate::new(path.as_ref());
+        let places = |(first, set): &(usize, GlobSet)| {
+            let mut places = set.matches_candidate(&path);
+            places.iter_mut().for_each(|place| *place += first);
+            places
+        };
+        let mut found: Vec<usize> = self.sets.iter().flat_map(places).collect();
+        found.sort_unstable();
+        found.dedup();
+        found.into_iter().map(|place| &self.values[place])
     }
 }
 
@@ -89,5 +153,20 @@ mod tests {
         assert!(Pattern::of_path("[").is_err());
         assert!(Pattern::of_path(&nested(250)).is_err_and(|why| why.contains("32 levels")));
         assert!(Pattern::of_path(&nested(200_000)).is_err_and(|why| why.contains("4096")));
+    }
+
+    #[test]
+    fn many_patterns_match_as_each_by_itself() {
+        let texts = ["a.json", "*.json", "b/*.json", "a.json", "{a,b}.json", "b/**", "[ab].json", "c"];
+        let pattern = |text: &&str| Pattern::of_path(text).expect("is one");
+        let all: Patterns<usize> = texts.iter().map(pattern).zip(0..).collect();
+        for path in ["a.json", "b.json", "b/a.json", "b/c/a.json", "c", "d"] {
+            let single = (0..texts.len()).filter(|&place| pattern(&texts[place]).is_match(path));
+            assert!(all.matches(path).copied().eq(single), "{path}");
+        }
+        // What is too large for one set makes several.
+        let complex = (0..40).map(|number| format!("{}{number}", "[^a]".repeat(250)));
+        let all: Patterns<usize> = complex.map(|text| Pattern::of_path(&text).expect("is one")).zip(0..).collect();
+        assert!(all.matches("b".repeat(250) + "17").eq([&17]), "of {} sets", all.sets.len());
     }
 }

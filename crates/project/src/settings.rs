@@ -13,7 +13,7 @@ use toml::Spanned;
 
 use crate::endings;
 use crate::paths::plain;
-use crate::pattern::Pattern;
+use crate::pattern::{Pattern, Patterns};
 use crate::selection::Selection;
 use zrecipe_language::compile;
 use zrecipe_language::contract::{BuiltIn, Declared};
@@ -72,9 +72,11 @@ pub struct Settings {
     /// The directory of the settings file, which paths are relative to.
     base: PathBuf,
     levels: Levels,
-    overrides: Vec<(Vec<Pattern>, Levels)>,
-    suppressions: Vec<(Pattern, Pointed)>,
-    kinds: Vec<(Vec<Pattern>, DocumentKind)>,
+    /// By the pattern, the place of what is decided.
+    overrides: Patterns<usize>,
+    decided: Vec<Levels>,
+    suppressions: Patterns<Pointed>,
+    kinds: Patterns<DocumentKind>,
     site_rules: Vec<site_rules::Rule>,
     /// Whether programs of the site read requests before the dispatcher does.
     pub has_filters: bool,
@@ -198,18 +200,25 @@ impl Settings {
     fn read(written: Written, base: PathBuf) -> Result<Self, Problem> {
         let site_rules = site_rules::read(written.site_rules)?;
         let own: Vec<&'static str> = site_rules.iter().map(|(_, rule)| rule.name).collect();
-        let overrides = written.overrides.iter().map(|written| {
-            let paths = written.paths.iter().map(glob).collect::<Result<_, Problem>>()?;
-            Ok((paths, levels(&written.rules, &own)?))
-        });
-        let kinds = written.files.iter().map(|written| {
+        let mut overrides = Vec::new();
+        let mut decided = Vec::new();
+        for written in &written.overrides {
+            for path in &written.paths {
+                overrides.push((glob(path)?, decided.len()));
+            }
+            decided.push(levels(&written.rules, &own)?);
+        }
+        let mut kinds = Vec::new();
+        for written in &written.files {
             let name = written.kind.get_ref();
             let kind = DocumentKind::parse(name).ok_or_else(|| {
                 let known = DocumentKind::ALL.map(DocumentKind::name).join("`, `");
                 (written.kind.span().start, format!("`{name}` is none of the kinds `{known}`"))
             })?;
-            Ok((written.paths.iter().map(glob).collect::<Result<_, Problem>>()?, kind))
-        });
+            for path in &written.paths {
+                kinds.push((glob(path)?, kind));
+            }
+        }
         let suppressions = written.suppress.iter().map(|written| {
             let name = written.rule.get_ref();
             let decided = Levels::default().decide_among(name, Choice::Allow, &own);
@@ -235,11 +244,12 @@ impl Settings {
             contracts: contracts.files.iter().map(|path| base.join(path)).collect(),
             site: written.site.map(|path| base.join(path)),
             broker: written.broker.iter().map(|path| base.join(path)).collect(),
-            kinds: kinds.collect::<Result<_, Problem>>()?,
+            kinds: kinds.into_iter().collect(),
             declared: Arc::new(declared.collect::<Result<Declared, Problem>>()?),
             text: Text::default(),
             levels: levels(&written.rules, &own)?,
-            overrides: overrides.collect::<Result<_, Problem>>()?,
+            overrides: overrides.into_iter().collect(),
+            decided,
             suppressions: suppressions.collect::<Result<_, Problem>>()?,
             site_rules,
             has_filters: !written.dispatcher.filters.is_empty(),
@@ -285,8 +295,7 @@ impl Settings {
             return None;
         }
         let path = self.relative(path);
-        let said = self.kinds.iter().rev().find(|(paths, _)| paths.iter().any(|glob| glob.is_match(&path)));
-        said.map(|&(_, kind)| kind)
+        self.kinds.matches(&path).next_back().copied()
     }
 
     /// Whether what is found in a document may depend on a file, by its name: also one that `[[files]]` names.
@@ -321,13 +330,8 @@ impl Settings {
             return (levels, Vec::new());
         }
         let path = self.relative(path);
-        for (paths, others) in &self.overrides {
-            if paths.iter().any(|glob| glob.is_match(&path)) {
-                levels.extend(others);
-            }
-        }
-        let suppressions = self.suppressions.iter().filter(|(glob, _)| glob.is_match(&path));
-        (levels, suppressions.map(|(_, pointed)| pointed.clone()).collect())
+        self.overrides.matches(&path).for_each(|&place| levels.extend(&self.decided[place]));
+        (levels, self.suppressions.matches(&path).cloned().collect())
     }
 }
 
