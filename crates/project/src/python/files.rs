@@ -1,6 +1,6 @@
 //! Reading Python projects from disk.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
@@ -45,19 +45,21 @@ pub fn contracts(path: &Path) -> Result<Texts, String> {
 /// A path cannot be read; in words.
 pub fn read(paths: &[PathBuf]) -> Result<Vec<File>, String> {
     let mut files = Vec::new();
+    let mut seen = HashSet::new();
     for path in paths {
         if path.is_dir() {
-            read_directory(path, &mut files)?;
+            read_directory(path, &mut files, &mut seen)?;
         } else {
             let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
             let name = path.to_string_lossy().into_owned();
+            seen.insert(name.clone());
             files.push(File { path: name.clone(), name, text });
         }
     }
     Ok(files)
 }
 
-fn read_directory(root: &Path, files: &mut Vec<File>) -> Result<(), String> {
+fn read_directory(root: &Path, files: &mut Vec<File>, seen: &mut HashSet<String>) -> Result<(), String> {
     let entries = ignore::WalkBuilder::new(root)
         .sort_by_file_name(std::ffi::OsStr::cmp)
         .filter_entry(|entry| {
@@ -78,7 +80,7 @@ fn read_directory(root: &Path, files: &mut Vec<File>) -> Result<(), String> {
         }
         states_entry_points |= entry.depth() == 1 && is_project(&name);
         let shown = entry.path().strip_prefix(root).unwrap_or(entry.path()).to_path_buf();
-        add(entry.path(), &shown, files)?;
+        add(entry.path(), &shown, files, seen)?;
     }
     // In `src/package` the entry points are stated above.
     let whole = std::path::absolute(root).map_err(|error| format!("{}: {error}", root.display()))?;
@@ -91,7 +93,7 @@ fn read_directory(root: &Path, files: &mut Vec<File>) -> Result<(), String> {
             .collect();
         for path in &found {
             let name = PathBuf::from(path.file_name().unwrap_or_default());
-            add(path, &name, files)?;
+            add(path, &name, files, seen)?;
         }
         if !found.is_empty() || directory.join(".git").exists() {
             break;
@@ -104,7 +106,7 @@ fn is_project(name: &str) -> bool {
     matches!(name, "pyproject.toml" | "setup.cfg" | "setup.py")
 }
 
-fn add(path: &Path, shown: &Path, files: &mut Vec<File>) -> Result<(), String> {
+fn add(path: &Path, shown: &Path, files: &mut Vec<File>, seen: &mut HashSet<String>) -> Result<(), String> {
     let failed = |error: std::io::Error| format!("{}: {error}", path.display());
     if std::fs::metadata(path).map_err(failed)?.len() > MAX_BYTES {
         return Ok(());
@@ -112,7 +114,7 @@ fn add(path: &Path, shown: &Path, files: &mut Vec<File>) -> Result<(), String> {
     let bytes = std::fs::read(path).map_err(failed)?;
     let text = String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
     let (path, name) = (path.to_string_lossy().into_owned(), shown.to_string_lossy().into_owned());
-    if !files.iter().any(|file| file.path == path) {
+    if seen.insert(path.clone()) {
         files.push(File { path, name, text });
     }
     Ok(())
