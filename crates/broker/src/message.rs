@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `outgoing` | a message on its way to a broker |
 //! | `output` | what services send, and where it goes |
+//! | `bound_recipe` | its bound recipe, which leaves as the text that came |
 //! | `envelope` | the recipe message: reading, writing, following a link |
 //! | `request` | the processing request |
 //! | `headers` | names of headers, and which of them are bookkeeping |
@@ -17,6 +18,7 @@
 //! | `reason` | why a message is dead-lettered: code and text |
 //! | `death` | header `x-death` |
 
+mod bound_recipe;
 pub mod bounds;
 pub mod death;
 mod envelope;
@@ -28,8 +30,9 @@ mod reason;
 mod request;
 pub mod text_headers;
 
+pub use self::bound_recipe::{BoundRecipe, sanitise};
 pub use self::death::{Cause, Death, record_death};
-pub use self::envelope::{Envelope, Error, SendError, check_destinations, read_body, sanitise};
+pub use self::envelope::{Envelope, Error, SendError, check_destinations, read_body};
 pub use self::headers::{RECIPE_HEADER, bridged_headers, fresh_headers, is_recipe, reinjected_headers};
 pub use self::names::{DELAY_PREFIX, dead_letter_queue, is_dead_letter_queue, is_delay, source_of_dead_letters};
 pub use self::outgoing::{Destination, Outgoing, RecipeStep, message_id};

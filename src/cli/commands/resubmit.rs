@@ -173,7 +173,7 @@ fn messages(recipe: &Value, id: &str, inputs: Vec<Input>) -> Result<Vec<(i64, Ou
     let message = |input: Input| {
         let environment = Object::from_iter([("ID".to_owned(), Value::from(id))]);
         let Input { step, payload, path } = input;
-        let envelope = Envelope { recipe: recipe.clone(), pointer: step, path, environment, payload };
+        let envelope = Envelope { recipe: recipe.clone().into(), pointer: step, path, environment, payload };
         let (destination, exchange) =
             envelope.place().ok_or_else(|| Error::new(format!("step {step} has no queue")))?;
         let message = Outgoing {

@@ -1,7 +1,9 @@
 //! The recipe message: the bound recipe, the pointer to the step that is to deal with it, and what the previous step sent.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::bound_recipe::BoundRecipe;
 use super::death::{Cause, record_death};
 use super::headers::{RECIPE_HEADER, is_recipe};
 use super::names::dead_letter_queue;
@@ -9,7 +11,8 @@ use super::outgoing::{Destination, Outgoing, RecipeStep, message_id};
 use super::output::{Output, Way};
 use super::reason::{Code, Reason};
 use zrecipe_language::recipe::step_number;
-use zrecipe_language::syntax::json::read_value;
+use zrecipe_language::syntax::json::{read_tree, read_value};
+use zrecipe_language::syntax::{Kind, NodeRef};
 use zrecipe_language::template::python;
 use zrecipe_language::value::{Object, Value};
 
@@ -17,7 +20,7 @@ use zrecipe_language::value::{Object, Value};
 #[derive(Debug, Clone, PartialEq)]
 pub struct Envelope {
     /// The bound recipe.
-    pub recipe: Value,
+    pub recipe: BoundRecipe,
     /// The step that is to deal with the message.
     pub pointer: i64,
     /// The steps it came through.
@@ -123,19 +126,23 @@ impl Envelope {
         if !is_recipe(headers) {
             return Err(Error::NotARecipe);
         }
-        let mut object = match read_value(body).map_err(Error::NotJson)? {
-            Value::Object(object) => object,
-            other => return Err(Error::NotAnObject(other.describe())),
-        };
-        let mut take = |part: &str| object.swap_remove(part);
+        let tree = Arc::new(read_tree(body).map_err(Error::NotJson)?);
+        let root = tree.root();
+        // An object with half a character in a key is a value that is kept as text.
+        let is_unusual = root.kind() != Kind::Object || root.members().any(|member| member.key.raw().contains("\\u"));
+        if is_unusual {
+            let value = root.to_value();
+            if !matches!(value, Value::Object(_)) {
+                return Err(Error::NotAnObject(value.describe()));
+            }
+        }
+        let take = |part: &str| root.get(part).map(NodeRef::to_value);
         let malformed = |part, found: Option<&Value>| {
             let found = found.map_or("missing".to_owned(), |found| found.describe().to_owned());
             Error::Malformed { part, found }
         };
-        let recipe = match take("recipe") {
-            Some(recipe @ Value::Object(_)) => sanitise(recipe),
-            other => return Err(malformed("recipe", other.as_ref())),
-        };
+        let recipe = root.get("recipe").and_then(|recipe| BoundRecipe::of(&tree, recipe.id()));
+        let recipe = recipe.ok_or_else(|| malformed("recipe", take("recipe").as_ref()))?;
         let pointer = take("recipe-pointer");
         let pointer = match &pointer {
             // Python reads it with `int()`, so text will do.
@@ -162,7 +169,7 @@ impl Envelope {
         };
         let payload = take("payload").unwrap_or_default();
         let envelope = Self { recipe, pointer, path, environment, payload };
-        match envelope.find(pointer) {
+        match envelope.recipe.step(pointer) {
             Some(Value::Object(_)) => {}
             Some(other) => return Err(malformed("recipe", Some(other))),
             None => return Err(Error::NoSuchStep(pointer)),
@@ -176,7 +183,12 @@ impl Envelope {
         if self.path.iter().any(|step| step_number(step) == Some(self.pointer)) {
             return Err(Error::Circle(self.pointer));
         }
-        let (length, steps) = (self.path.len(), steps(&self.recipe).count());
+        let length = self.path.len();
+        // To count the steps takes longer than the path ever is.
+        if length == 0 {
+            return Ok(());
+        }
+        let steps = self.recipe.len();
         if length > steps { Err(Error::LongPath { length, steps }) } else { Ok(()) }
     }
 
@@ -199,14 +211,10 @@ impl Envelope {
         RecipeStep { recipe_id: self.id().map(str::to_owned), step }
     }
 
-    fn find(&self, number: i64) -> Option<&Value> {
-        self.recipe.get(&number.to_string())
-    }
-
     /// The step that is to deal with the message.
     pub fn step(&self) -> &Object {
         static EMPTY: std::sync::OnceLock<Object> = std::sync::OnceLock::new();
-        self.find(self.pointer).and_then(Value::as_object).unwrap_or_else(|| EMPTY.get_or_init(Object::new))
+        self.recipe.step(self.pointer).and_then(Value::as_object).unwrap_or_else(|| EMPTY.get_or_init(Object::new))
     }
 
     /// Where the message belongs: the queue of its step, or else the topic; and the exchange, if the step names one.
@@ -319,6 +327,7 @@ impl Envelope {
     pub fn start(recipe: Value, environment: Object, parent: &str) -> Result<Vec<Outgoing>, SendError> {
         let text = recipe.to_json();
         let start: Vec<Value> = recipe.get("start").and_then(Value::as_array).unwrap_or_default().to_vec();
+        let recipe = BoundRecipe::from(recipe);
         let envelope = Self { recipe, pointer: 0, path: Vec::new(), environment, payload: Value::Null };
         let mut messages = Vec::new();
         for (ordinal, entry) in start.iter().enumerate() {
@@ -332,7 +341,7 @@ impl Envelope {
     }
 
     fn resolve(&self, target: &Value, from: &str) -> Result<i64, SendError> {
-        let number = step_number(target).filter(|&number| matches!(self.find(number), Some(Value::Object(_))));
+        let number = step_number(target).filter(|&number| self.recipe.has_step(number));
         number.ok_or_else(|| SendError::NoSuchStep { from: from.to_owned(), to: target.to_json() })
     }
 
@@ -347,7 +356,7 @@ impl Envelope {
         body: String,
         delay: Option<Duration>,
     ) -> Result<(), SendError> {
-        let Some(Value::Object(step)) = self.find(number) else { return Ok(()) };
+        let Some(step) = self.recipe.destination_of(number) else { return Ok(()) };
         let delay = match (delay, step.get("transport-delay")) {
             (Some(delay), _) => Some(delay),
             (None, None) => None,
@@ -356,26 +365,28 @@ impl Envelope {
             }
         };
         let exchange = step.get("exchange").map(python::str);
-        if !has_destination(step) {
-            return Err(SendError::NoDestination(number));
-        }
         let mut headers = headers.clone();
         headers.insert(RECIPE_HEADER.to_owned(), Value::Bool(true));
-        for (kind, key) in [(Destination::Queue as fn(String) -> _, "queue"), (Destination::Topic, "topic")] {
-            if let Some(place) = step.get(key).filter(|place| place.is_truthy()) {
-                messages.push(Outgoing {
-                    exchange: exchange.clone(),
-                    delay,
-                    recipe_step: Some(self.step_of_run(number)),
-                    ..Outgoing::new(
-                        message_id(parent, &format!("{name} {key}")),
-                        kind(python::str(place)),
-                        headers.clone(),
-                        body.clone().into_bytes(),
-                    )
-                });
-            }
-        }
+        let ways = [(Destination::Queue as fn(String) -> _, "queue"), (Destination::Topic, "topic")];
+        let places = ways.iter().filter_map(|(kind, key)| {
+            let place = step.get(*key).filter(|place| place.is_truthy())?;
+            Some((*key, kind(python::str(place))))
+        });
+        let mut places: Vec<(&str, Destination)> = places.collect();
+        let Some(last) = places.pop() else { return Err(SendError::NoDestination(number)) };
+        let message = |(key, destination), body: String| Outgoing {
+            exchange: exchange.clone(),
+            delay,
+            recipe_step: Some(self.step_of_run(number)),
+            ..Outgoing::new(
+                message_id(parent, &format!("{name} {key}")),
+                destination,
+                headers.clone(),
+                body.into_bytes(),
+            )
+        };
+        messages.extend(places.into_iter().map(|place| message(place, body.clone())));
+        messages.push(message(last, body));
         Ok(())
     }
 }
@@ -414,21 +425,6 @@ pub fn check_destinations(recipe: &Value) -> Result<(), SendError> {
         Some(number) => Err(SendError::NoDestination(number)),
         None => Ok(()),
     }
-}
-
-/// The recipe as a receiver holds it, and as the reference sends it with a request: a single unnamed output as a list.
-pub fn sanitise(mut recipe: Value) -> Value {
-    if let Value::Object(object) = &mut recipe {
-        for (_, step) in object.iter_mut() {
-            if let Value::Object(step) = step
-                && let Some(output) = step.get_mut("output")
-                && !matches!(output, Value::Array(_) | Value::Object(_))
-            {
-                *output = Value::Array(vec![std::mem::take(output)]);
-            }
-        }
-    }
-    recipe
 }
 
 fn body(recipe: &str, pointer: i64, path: &[Value], environment: &Object, payload: &Value) -> String {

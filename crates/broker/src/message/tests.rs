@@ -89,7 +89,7 @@ fn nothing_is_sent_to_a_step_without_a_destination() {
     let recipe = recipe.expect("JSON");
     assert_eq!(Envelope::start(recipe.clone(), Object::new(), "id"), Err(SendError::NoDestination(2)));
     let (environment, payload) = (Object::new(), Value::Null);
-    let envelope = Envelope { recipe, pointer: 1, path: Vec::new(), environment, payload };
+    let envelope = Envelope { recipe: recipe.into(), pointer: 1, path: Vec::new(), environment, payload };
     let output = Output::new(None, Value::Null);
     assert_eq!(envelope.advance("id", &[output], None), Err(SendError::NoDestination(2)));
 }
@@ -121,4 +121,54 @@ fn requests_are_what_the_contract_says() {
     ] {
         assert_eq!(Request::read(body.as_bytes()).err().as_deref(), fault, "{body}");
     }
+}
+
+fn recipe_message(recipe: &str, pointer: i64) -> Envelope {
+    let body = format!(
+        r#"{{"recipe": {recipe}, "recipe-pointer": {pointer}, "recipe-path": [], "environment": {{"ID": "i"}}, "payload": [1]}}"#
+    );
+    let headers = Object::from_iter([(RECIPE_HEADER.to_owned(), Value::Bool(true))]);
+    Envelope::read(&headers, body.as_bytes()).expect("is a message")
+}
+
+/// The recipe leaves a service as the text that came, whatever its layout, order and numbers; what a receiver would change
+/// is changed.
+#[test]
+fn a_recipe_travels_as_its_text() {
+    let odd = "{ \"2\": {\"queue\": \"b\", \"x\": 1.50e+3},\n \"1\" : {\"queue\": \"a\", \"output\": [2], \"é\": NaN}, \"start\": [[1, []]] }";
+    let single = r#"{"1": {"queue": "a", "output": 2}, "2": {"queue": "b"}, "start": [[1, []]]}"#;
+    let half = r#"{"1": {"queue": "a", "output": [2], "x": "\ud800"}, "2": {"queue": "b"}, "start": [[1, []]]}"#;
+    for (recipe, expected) in [
+        (odd, odd.to_owned()),
+        (single, r#"{"1":{"queue":"a","output":[2]},"2":{"queue":"b"},"start":[[1,[]]]}"#.to_owned()),
+        (half, half.replace(": ", ":").replace(", ", ",")),
+    ] {
+        let envelope = recipe_message(recipe, 1);
+        assert_eq!(envelope.recipe.to_json(), expected);
+        assert!(!envelope.recipe.to_line().contains('\n'));
+        let sent = envelope.advance("id", &[Output::new(None, Value::from("p"))], None).expect("is sent").remove(0);
+        assert_eq!(sent.destination, Destination::Queue("b".to_owned()));
+        let next = Envelope::read(&sent.headers, &sent.body).expect("is a message");
+        assert_eq!((next.pointer, &next.path, &next.payload), (2, &vec![Value::from(1)], &Value::from("p")));
+        assert_eq!((next.recipe.to_json(), &next.recipe), (expected.as_str().into(), &envelope.recipe));
+        assert_eq!(next.step().get("queue"), Some(&Value::from("b")));
+    }
+}
+
+/// Of repeated steps the last counts, as for a receiver in Python; others are of no interest to a hop.
+#[test]
+fn only_the_steps_of_a_hop_are_read() {
+    let many: String =
+        (3..100).map(|step| format!(r#""{step}": {{"queue": "q{step}", "output": [[{step}]]}}, "#)).collect();
+    let recipe =
+        format!(r#"{{"1": {{"queue": "old"}}, {many}"1": {{"queue": "a", "output": [99, 7]}}, "start": [[1, []]]}}"#);
+    let envelope = recipe_message(&recipe, 1);
+    assert_eq!(envelope.place(), Some((Destination::Queue("a".to_owned()), None)));
+    let sent = envelope.advance("id", &[Output::new(None, Value::Null)], None).expect("is sent");
+    let to: Vec<&Destination> = sent.iter().map(|message| &message.destination).collect();
+    assert_eq!(to, [&Destination::Queue("q99".to_owned()), &Destination::Queue("q7".to_owned())]);
+    // Half a hop is none: a link to nowhere is found before anything is sent.
+    let lost = recipe_message(r#"{"1": {"queue": "a", "output": [2, 3]}, "2": {"queue": "b"}, "start": [[1, []]]}"#, 1);
+    let error = lost.advance("id", &[Output::new(None, Value::Null)], None).expect_err("leads nowhere");
+    assert_eq!(error.to_string(), "step `1` links to 3, which is not a step");
 }

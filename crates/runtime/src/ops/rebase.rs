@@ -219,11 +219,12 @@ impl<'v> Steps<'v> {
 /// # Errors
 /// The new recipe has no step, or more than one, that is the one that the message is for.
 pub fn rebase(envelope: &Envelope, onto: &Value) -> Result<Envelope, String> {
-    let (old, new) = (Steps::new(&envelope.recipe), Steps::new(onto));
+    let recipe = envelope.recipe.to_value();
+    let (old, new) = (Steps::new(&recipe), Steps::new(onto));
     let pointer = old.counterpart(envelope.pointer, &new)?;
     let path = envelope.path.iter().filter_map(|step| old.counterpart(step_number(step)?, &new).ok());
     let path = path.map(Value::from).collect();
-    Ok(Envelope { recipe: onto.clone(), pointer, path, ..envelope.clone() })
+    Ok(Envelope { recipe: onto.clone().into(), pointer, path, ..envelope.clone() })
 }
 
 #[cfg(test)]
@@ -316,7 +317,7 @@ mod tests {
         ] {
             let recipe = |text: &str| read_value(text.as_bytes()).expect("JSON");
             let envelope = Envelope {
-                recipe: recipe(old),
+                recipe: recipe(old).into(),
                 pointer,
                 path: vec![Value::from(1)],
                 environment: Object::new(),

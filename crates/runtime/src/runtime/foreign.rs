@@ -153,7 +153,7 @@ impl Foreign {
                     ("payload", envelope.payload.clone()),
                 ];
                 let more = vec![
-                    ("recipe", envelope.recipe.clone()),
+                    ("recipe", Value::Raw(envelope.recipe.to_line().into())),
                     ("pointer", Value::from(envelope.pointer)),
                     ("path", Value::Array(envelope.path.clone())),
                 ];

@@ -57,7 +57,7 @@ impl Handover {
     pub fn write(&self, envelope: &Envelope, roots: &Roots) -> Result<(), Error> {
         for (_, content, path) in &self.files {
             let (text, privacy) = match content {
-                Content::Recipe => (envelope.recipe.to_json_pretty(), Privacy::Usual),
+                Content::Recipe => (envelope.recipe.to_value().to_json_pretty(), Privacy::Usual),
                 Content::Environment => {
                     (Value::Object(envelope.environment.clone()).to_json_pretty(), Privacy::Private)
                 }

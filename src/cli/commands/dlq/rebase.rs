@@ -206,12 +206,13 @@ impl<'s> Corrected<'s> {
                 self.bound.entry(id).or_insert(recipe).clone()
             }
         }?;
-        if recipe == old.recipe {
+        let before = old.recipe.to_value();
+        if recipe == before {
             return Err("it carries this recipe already; `zrecipe dlq reinject` sends it back".to_owned());
         }
         let new = rebase(&old, &recipe)?;
         let colour = !self.args.json && self.session.style(io::stdout().is_terminal()).colour;
-        *diff = difference_of_values(&self.args.onto, &old.recipe, &recipe, colour);
+        *diff = difference_of_values(&self.args.onto, &before, &recipe, colour);
         let (destination, exchange) =
             new.place().ok_or_else(|| format!("step {} of the new recipe has no queue", new.pointer))?;
         let headers = reinjected_headers(&letter.headers);
