@@ -237,7 +237,7 @@ async fn what_is_held_for_long_goes_back_uncounted(facility: &Facility) {
     let (events, mut heard) = mpsc::unbounded_channel();
     let (stop, stopped) = watch::channel(false);
     let millis = Duration::from_millis;
-    let pauses = Pauses { first: millis(20), maximum: millis(100), hold: millis(200) };
+    let pauses = Pauses { first: millis(20), maximum: millis(100), hold: millis(200), ..Pauses::default() };
     let served: Arc<dyn Service> = service.clone();
     let host = Host::new(Arc::new(facility.transport.clone()), vec![served], 1, events, stopped)
         .with_journal(Some(journal))

@@ -77,7 +77,7 @@ async fn exhaustion_counts_no_attempts_and_keeps_the_order() {
         let (events, mut heard) = mpsc::unbounded_channel();
         let (stop, stopped) = watch::channel(false);
         let millis = Duration::from_millis;
-        let pauses = Pauses { first: millis(1), maximum: millis(4), hold: millis(60_000) };
+        let pauses = Pauses { first: millis(1), maximum: millis(4), hold: millis(60_000), ..Pauses::default() };
         let served: Arc<dyn Service> = service.clone();
         let host = Host::new(Arc::new(place.space.clone()), vec![served], 10, events, stopped).with_pauses(pauses);
         let queues = ["in".to_owned()];

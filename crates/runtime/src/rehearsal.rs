@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use self::real::Real;
+use crate::runtime::pressure::Pauses;
 use crate::runtime::run::destinations;
 use crate::runtime::{Host, Job, Outcome, Service, StepResult};
 use zrecipe_broker::message::{Destination, Envelope, Output, Reason};
@@ -165,7 +166,9 @@ pub async fn play(
         services.push(Arc::new(Real { service, scenario: scenario.clone(), record }));
     }
     services.push(Arc::new(stub));
-    let host = Host::new(Arc::new(space.clone()), services, 16, events, ended);
+    // Nobody waits for what does not happen.
+    let pauses = Pauses { crash: Duration::from_millis(1), ..Pauses::default() };
+    let host = Host::new(Arc::new(space.clone()), services, 16, events, ended).with_pauses(pauses);
     let over = async {
         loop {
             let census = space.census().await?;

@@ -344,7 +344,7 @@ impl Consumer {
         let (service, copy) = (Arc::clone(&self.service), job.clone());
         let handling = async move { turn.begin(service.handle(&copy)).await }.in_current_span();
         let mut task = AbortOnDrop::new(handling, self.service.may_block());
-        let after = Duration::from_secs(1);
+        let after = self.pressure.after_crash();
         match (&mut task.task).await {
             Ok(Some(outcome)) => outcome,
             Ok(None) => Outcome::Later { reason: format!("service {} was stopped", self.service.name()), after },

@@ -29,12 +29,14 @@ pub struct Pauses {
     /// How long a delivery is held before it goes back to its queue, uncounted. Brokers take a delivery away that is
     /// held for too long (RabbitMQ after 30 minutes), and count that.
     pub hold: Duration,
+    /// The pause before a message comes back to a service that panicked.
+    pub crash: Duration,
 }
 
 impl Default for Pauses {
     fn default() -> Self {
         let seconds = Duration::from_secs;
-        Self { first: seconds(1), maximum: seconds(30), hold: seconds(600) }
+        Self { first: seconds(1), maximum: seconds(30), hold: seconds(600), crash: seconds(1) }
     }
 }
 
@@ -140,6 +142,11 @@ impl Pressure {
     pub async fn cleared(&self) {
         // The sender lives as long as this.
         let _ = self.held.subscribe().wait_for(BTreeMap::is_empty).await;
+    }
+
+    /// The pause before a message comes back to a service that panicked.
+    pub fn after_crash(&self) -> Duration {
+        self.pauses.crash
     }
 
     /// How long a delivery is held before it goes back to its queue.
@@ -283,7 +290,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn pauses_grow_and_a_message_that_gets_through_ends_them() {
         let second = Duration::from_secs(1);
-        let pauses = Pauses { first: second, maximum: 8 * second, hold: 600 * second };
+        let pauses = Pauses { first: second, maximum: 8 * second, hold: 600 * second, ..Pauses::default() };
         let pressure = Pressure::new(pauses);
         let (events, mut heard) = mpsc::unbounded_channel();
         let connection = watch::Sender::new(Connection::Up);
