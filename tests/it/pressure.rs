@@ -156,3 +156,75 @@ async fn mails_wait_for_their_server_in_order() {
     let census = place.space.census().await.expect("counts");
     assert_eq!((census.dead, census.ready + census.delayed + census.held), (0, 0));
 }
+
+/// Counts how many messages it deals with at a time.
+#[derive(Default)]
+struct Crowd {
+    now: AtomicUsize,
+    most: AtomicUsize,
+    done: AtomicUsize,
+}
+
+#[async_trait]
+impl Service for Crowd {
+    fn name(&self) -> &str {
+        "Crowd"
+    }
+
+    fn serves(&self, queue: &str) -> bool {
+        queue == "in"
+    }
+
+    fn prefetch(&self) -> u16 {
+        100
+    }
+
+    fn takes_plain_messages(&self) -> bool {
+        true
+    }
+
+    async fn handle(&self, _: &Job) -> Outcome {
+        let now = self.now.fetch_add(1, Ordering::SeqCst) + 1;
+        self.most.fetch_max(now, Ordering::SeqCst);
+        // Others begin meanwhile, as far as they may.
+        for _ in 0..200 {
+            tokio::task::yield_now().await;
+        }
+        self.now.fetch_sub(1, Ordering::SeqCst);
+        self.done.fetch_add(1, Ordering::SeqCst);
+        Outcome::done(Vec::new())
+    }
+}
+
+/// What is dealt with at a time is limited by its size, not only by its number.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn large_messages_are_dealt_with_one_by_one() {
+    const COUNT: usize = 12;
+    // Bytes of a message, and how many at a time may be begun.
+    for (bytes, allowed) in [(100, COUNT), (40_000, 2), (1_000_000, 1)] {
+        let place = Place::new().await;
+        place.space.declare("in").await.expect("declares");
+        let body = format!("\"{}\"", "x".repeat(bytes)).into_bytes();
+        let message = |n: usize| {
+            Outgoing::new(format!("m{n:02}"), Destination::Queue("in".to_owned()), Object::new(), body.clone())
+        };
+        place.space.send((0..COUNT).map(message).collect()).await.expect("sends");
+        let service = Arc::new(Crowd::default());
+        let (events, _heard) = mpsc::unbounded_channel();
+        let (stop, stopped) = watch::channel(false);
+        let served: Arc<dyn Service> = service.clone();
+        let host =
+            Host::new(Arc::new(place.space.clone()), vec![served], COUNT, events, stopped).with_max_bytes(100_000);
+        let queues = ["in".to_owned()];
+        let serving = async { host.serve(&queues).await.expect("serves") };
+        let watching = async {
+            let service = Arc::clone(&service);
+            let all = move || wait_until("all are done", || service.done.load(Ordering::SeqCst) == COUNT);
+            tokio::task::spawn_blocking(all).await.expect("all are done");
+            stop.send(true).expect("it serves");
+        };
+        tokio::join!(serving, watching);
+        let most = service.most.load(Ordering::SeqCst);
+        assert!((1..=allowed).contains(&most), "{most} messages of {bytes} bytes at a time");
+    }
+}

@@ -5,7 +5,7 @@ mod settlement;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tracing::Instrument as _;
 
@@ -27,11 +27,33 @@ pub(super) struct Consumer {
     pub(super) service: Arc<dyn Service>,
     pub(super) events: mpsc::UnboundedSender<Event>,
     pub(super) places: Arc<Semaphore>,
+    pub(super) room: Room,
     pub(super) tracing: Option<Arc<Tracing>>,
     pub(super) stop: watch::Receiver<bool>,
     pub(super) kept: Kept,
     pub(super) pressure: Pressure,
     pub(super) order: Order,
+}
+
+/// Room for the bodies of messages.
+#[derive(Clone)]
+pub(super) struct Room {
+    free: Arc<Semaphore>,
+    /// In KiB.
+    size: u32,
+}
+
+impl Room {
+    /// The room of which all is free still.
+    pub(super) fn of(free: &Arc<Semaphore>) -> Self {
+        Self { free: Arc::clone(free), size: u32::try_from(free.available_permits()).unwrap_or(u32::MAX) }
+    }
+
+    /// Waits for room for a body. A small one takes none.
+    async fn take(&self, bytes: usize) -> Option<SemaphorePermit<'_>> {
+        let needed = u32::try_from(bytes >> 10).unwrap_or(u32::MAX).min(self.size);
+        self.free.acquire_many(needed).await.ok()
+    }
 }
 
 /// How one attempt to settle a message ended.
@@ -90,6 +112,7 @@ impl Consumer {
         let has_waited = !self.pressure.is_clear();
         turn.reached().await;
         let Ok(_place) = self.places.acquire().await else { return Ok(()) };
+        let Some(_room) = self.room.take(delivery.body.len()).await else { return Ok(()) };
         let has_waited = has_waited || !self.pressure.is_clear();
         tokio::select! {
             () = self.pressure.cleared() => {}

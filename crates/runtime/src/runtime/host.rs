@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 
-use super::consumer::Consumer;
+use super::consumer::{Consumer, Room};
 use super::journal::Journal;
 use super::kept::Kept;
 use super::order::Order;
@@ -16,6 +16,10 @@ use crate::telemetry::traces::Tracing;
 use zrecipe_broker::message::Destination;
 use zrecipe_broker::transport::{Error, Subscription, Transport};
 
+/// Maximum size of all messages that are dealt with at a time, in bytes: what is made of a message is several times as
+/// large.
+const MAX_BYTES: usize = 128 << 20;
+
 /// Services on a transport.
 pub struct Host {
     transport: Arc<dyn Transport>,
@@ -23,6 +27,8 @@ pub struct Host {
     events: mpsc::UnboundedSender<Event>,
     /// How many messages are dealt with at a time, over all queues.
     places: Arc<Semaphore>,
+    /// KiB of bodies that are dealt with at a time, over all queues.
+    room: Arc<Semaphore>,
     stop: watch::Receiver<bool>,
     tracing: Option<Arc<Tracing>>,
     kept: Kept,
@@ -41,8 +47,16 @@ impl Host {
         stop: watch::Receiver<bool>,
     ) -> Self {
         let places = Arc::new(Semaphore::new(places.max(1)));
+        let room = Arc::new(Semaphore::new(MAX_BYTES >> 10));
         let (kept, pauses) = (Kept::default(), Pauses::default());
-        Self { transport, services, events, places, stop, tracing: None, kept, pauses, prefetch: None }
+        Self { transport, services, events, places, room, stop, tracing: None, kept, pauses, prefetch: None }
+    }
+
+    /// Deals with messages of at most so many bytes together; one that is larger is dealt with alone.
+    #[must_use]
+    pub fn with_max_bytes(mut self, bytes: usize) -> Self {
+        self.room = Arc::new(Semaphore::new((bytes >> 10).max(1)));
+        self
     }
 
     /// Keeps outcomes that are not confirmed in a journal, so that the work on a message is not repeated when it is
@@ -114,6 +128,7 @@ impl Host {
                 service: Arc::clone(service),
                 events: self.events.clone(),
                 places: Arc::clone(&self.places),
+                room: Room::of(&self.room),
                 tracing: self.tracing.clone(),
                 stop: self.stop.clone(),
                 kept: self.kept.clone(),
