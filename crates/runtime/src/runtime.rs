@@ -14,6 +14,7 @@ mod host;
 pub mod instance;
 pub mod journal;
 mod kept;
+mod lines;
 pub mod metrics;
 pub mod order;
 mod outcome;

@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use tracing::Instrument as _;
 
 use super::kept::Kept;
+use super::lines::LINES;
 use super::order::{Order, Turn};
 use super::outcome::{Event, Outcome};
 use super::pressure::{Hold, Next, Obstacle, Pressure, stopped};
@@ -230,7 +231,12 @@ impl Consumer {
         }
         match &reason {
             Some(reason) => tracing::warn!(outcome, sent, took = ?took, "{reason}"),
-            None => tracing::info!(outcome, sent, took = ?took, "settled"),
+            // A line for each of thousands of messages a second would fill the disk; `/metrics` counts all.
+            None => match LINES.take() {
+                Some(0) => tracing::info!(outcome, sent, took = ?took, "settled"),
+                Some(unlogged) => tracing::info!(outcome, sent, took = ?took, unlogged, "settled"),
+                None => tracing::debug!(outcome, sent, took = ?took, "settled"),
+            },
         }
         let attempt = deliveries;
         let settled = Event::Settled { id, service: name, step, outcome, reason, sent, took, attempt, retry_after };
