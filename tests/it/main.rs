@@ -23,6 +23,7 @@ mod fix;
 mod fmt;
 mod foreign;
 mod fuzz;
+mod growth;
 mod hostile;
 mod judge;
 mod kinds;
