@@ -2,6 +2,37 @@
 //!
 //! Results go to standard output, everything else to standard error. Exit codes: 0 clean, 1 findings or a failed
 //! run, 2 could not do it; a closed pipe is 0.
+//!
+//! | file | contents |
+//! |---|---|
+//! | `absent` | commands that this build does not have |
+//! | `answers` | answers of a run, for `go --wait` |
+//! | `arguments` | options that several commands have |
+//! | `bridged` | services that are Python classes |
+//! | `broker` | which broker a command works with |
+//! | `causes` | what to do about a broker that cannot be used |
+//! | `checks` | documents checked as the project and the command line ask, and their findings shown |
+//! | `confirm` | asking before something is done that cannot be taken back |
+//! | `error` | what stops a command |
+//! | `executor` | work that waits for brokers and programs, until it is done or somebody interrupts it |
+//! | `files` | files that are written back whole, and suggestions for names of files that do not exist |
+//! | `follow` | what services say while a run is at work |
+//! | `help` | the help page of the program, and suggestions for commands and options of other programs |
+//! | `impact` | how changes and those whom they affect are shown |
+//! | `letters` | options and lines of the commands for dead letters |
+//! | `logbook` | runs of a site, from its dispatcher's logbook |
+//! | `outages` | outages of a broker, reported while a command waits for it |
+//! | `output` | results on standard output, whole even if the reader has gone |
+//! | `overview` | what an operator sees of a broker at one glance |
+//! | `progress` | working on a run in the foreground: its services, its lines, how it ends |
+//! | `screen` | the screen of `monitor` |
+//! | `session` | settings, project and options of one command |
+//! | `submit` | A request on its way to the dispatcher of a site |
+//! | `table` | rows in columns, and times, for people |
+//! | `target` | where results go: standard output, or the file of `-o` |
+//! | `terminal` | what the terminal can do: colours, width, links |
+//! | `time` | times of day |
+//! | `watch` | waiting for changes in files |
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -4,6 +4,30 @@
 //! One thread holds the state and takes the client's messages in their order, so that an answer is about the text that
 //! the client had when it asked. Findings are told when no message waits. Folders are scanned, and files watched, by
 //! other threads, which send what they find.
+//!
+//! | file | contents |
+//! |---|---|
+//! | `client` | what the client can do, and what it is sent |
+//! | `convert` | places and findings as the protocol has them |
+//! | `describe` | what there is to say about a name, in Markdown |
+//! | `fault` | A panic ends one answer, never the server |
+//! | `findings` | findings of a document as the client gets them |
+//! | `folder` | a folder of the workspace: its project, its files and what they say together |
+//! | `forms` | what the form of a document allows in a place, read from its published schema |
+//! | `inbox` | messages of the client in their order, and which of them were cancelled |
+//! | `initialize` | what a client says of itself when it connects, and what the server offers to every client |
+//! | `parent` | the process of the client, whose end is ours |
+//! | `place` | where in a document a cursor stands |
+//! | `probe` | what stands where something is being written in YAML: the document as it is once a word stands there |
+//! | `renaming` | which names can be changed, to what, and how a name is written in place of another |
+//! | `server` | the loop of the server |
+//! | `session` | what the server knows between two messages |
+//! | `stdio` | the client at the standard streams |
+//! | `steps` | steps as the protocol has them in a hierarchy |
+//! | `title` | titles of steps in lenses, outlines and hints |
+//! | `tokens` | the words of a document that mean something, as the protocol colours them |
+//! | `view` | everything that is known about one document between two changes of it |
+//! | `wire` | messages on a stream: framing, and limits on their size |
 
 use std::collections::HashSet;
 

@@ -339,6 +339,25 @@ fn the_tables_list_the_modules() {
     }
 }
 
+/// Number of modules in a folder from which on its head has a table of them.
+const MANY: usize = 8;
+
+/// A newcomer finds a behaviour from the head of its folder: the table there says what each file is for.
+#[test]
+fn large_folders_have_a_table_of_their_files() {
+    for file in files().iter().filter(|file| !matches!(&*file.path, "lib.rs" | "main.rs")) {
+        let declares = |line: &str| {
+            let name = line.trim_start_matches("pub(super) ").trim_start_matches("pub ").strip_prefix("mod ")?;
+            Some(name.strip_suffix(';')?.to_owned()).filter(|name| name != "tests")
+        };
+        let modules: BTreeSet<String> = file.code.lines().filter_map(declares).collect();
+        let row = |line: &str| Some(line.strip_prefix("//! | `")?.split_once('`')?.0.to_owned());
+        let listed: BTreeSet<String> = file.code.lines().filter_map(row).collect();
+        let is_listed = modules.len() < MANY || modules == listed;
+        assert!(is_listed, "{}/{}: the table and the modules: {listed:?}, {modules:?}", file.krate, file.path);
+    }
+}
+
 /// Maximum number of lines of a source file.
 const MAX_LINES: usize = 600;
 

@@ -109,7 +109,13 @@ fn recipe_message(queue: &str) -> String {
         ("1", Value::from([("queue", Value::from(queue))])),
         ("start", Value::Array(vec![Value::Array(vec![Value::from(1), Value::Array(vec![])])])),
     ]);
-    let envelope = Envelope { recipe: recipe.into(), pointer: 1, path: Vec::new(), environment: Object::new(), payload: Value::Null };
+    let envelope = Envelope {
+        recipe: recipe.into(),
+        pointer: 1,
+        path: Vec::new(),
+        environment: Object::new(),
+        payload: Value::Null,
+    };
     envelope.write()
 }
 

@@ -4,6 +4,29 @@
 //! which it was read; [`contracts`] makes contracts of them. What cannot be known is left open.
 //!
 //! The parser and its syntax tree are ruff's, which are internal crates; no other module may use them.
+//!
+//! | file | contents |
+//! |---|---|
+//! | `branches` | the walk through branches |
+//! | `callers` | Python code that starts recipes: requests in scripts and classes |
+//! | `calls` | the walk through calls |
+//! | `draft` | contracts drafted from facts, in the form that `schemas/contract.schema.json` describes |
+//! | `drift` | what differs between a contract in a file and the one that the source gives today |
+//! | `entry_points` | entry points of packages |
+//! | `expressions` | the walk through expressions |
+//! | `facts` | facts about services, each with the place at which it was read |
+//! | `files` | reading Python projects from disk |
+//! | `flow` | the walk through the statements of a service |
+//! | `functions` | the walk into functions, methods and models |
+//! | `mappings` | mappings and lists during the walk |
+//! | `models` | pydantic models and dataclasses: their fields, defaults and aliases |
+//! | `nodes` | keys that are read, as the JSON Schema of the mapping that they are read from |
+//! | `reads` | what the walk notes: keys that are read, messages that are sent |
+//! | `schemas` | annotations of types as JSON Schemas |
+//! | `sends` | what a service subscribes to and sends |
+//! | `services` | which classes are services and wrappers, and the walk through each |
+//! | `source` | Python source files as syntax trees, and what their names stand for across files |
+//! | `values` | what an expression can be during the walk through a service's code |
 
 mod branches;
 pub mod callers;

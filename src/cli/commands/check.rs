@@ -1,4 +1,16 @@
 //! `zrecipe check`: everything that can be said about recipes before they run.
+//!
+//! | file | contents |
+//! |---|---|
+//! | `allow` | `--add-allow`: allow what is found now in the settings |
+//! | `baseline` | what becomes of known findings |
+//! | `outcome` | what a check shows and writes, file by file, and how it ends |
+//! | `output` | the names that files have in a report |
+//! | `resolved` | `--show-settings`: the settings that hold for a file |
+//! | `since` | `--since REV`: only findings that a change brought |
+//! | `statistics` | `--statistics`: findings per rule |
+//! | `unusable` | what files are checked against and cannot be used |
+//! | `watch` | `--watch`: check again when files change |
 
 mod allow;
 mod baseline;

@@ -15,6 +15,22 @@
 //! Submodules: `address` (where and who), `booking` (what the books are told), `link` (the connection), `questions` (what is
 //! asked about queues), `sending` and `publisher`, `settling`, `delays`, `faults` (what errors mean), `consumer` and its
 //! `receipts`, `standing` (what is told of the connection), `wire` (the messages).
+//!
+//! | file | contents |
+//! |---|---|
+//! | `address` | where RabbitMQ is: hosts, login, virtual host; and what it can do |
+//! | `booking` | what the books are told |
+//! | `consumer` | receives the messages of one subscription, on as many connections as it takes |
+//! | `delays` | queues where messages wait for their time |
+//! | `faults` | what errors of the client library and of RabbitMQ mean |
+//! | `link` | the connection: who opens it again, and after how long |
+//! | `publisher` | sends messages and waits until the broker has confirmed them |
+//! | `questions` | what is asked about queues |
+//! | `receipts` | acknowledgements of deliveries on one channel |
+//! | `sending` | addresses messages, makes sure that they reach somebody, and hands them to the publisher |
+//! | `settling` | how a delivery ends |
+//! | `standing` | the state of the connection for health checks, and what keeps it down |
+//! | `wire` | our messages as AMQP knows them and back |
 
 mod address;
 mod booking;

@@ -11,6 +11,18 @@
 //! transactions there have been), `shared` (what all handles of a process have in common), `namespace` (the transport),
 //! `endpoint` (how it is found), `broker` (the open file), `looking` (reading without taking part).
 //! Beside `zrecipe.db` lie SQLite's `-wal` and `-shm`, `zrecipe.db.lock` and the directory `zrecipe.db.d`.
+//!
+//! | file | contents |
+//! |---|---|
+//! | `broker` | the open broker file |
+//! | `endpoint` | how the embedded broker is found |
+//! | `looking` | looking into a broker file |
+//! | `mark` | how many transactions the database has seen, to notice one that is older than its files |
+//! | `namespace` | one namespace of a broker file |
+//! | `peers` | the files beside the database: lock, bell, mark |
+//! | `shared` | what all handles of a process on one broker file have in common |
+//! | `sql` | the tables of the database and every statement on them |
+//! | `writer` | the one thread of a process that writes |
 
 mod broker;
 mod endpoint;

@@ -14,6 +14,24 @@
 //! (the next one), `transaction`, `group` (several settlements in one), `settling` (with a time limit), `pending` (not
 //! answered), `reception` (a subscription), `quarantine` (what came back), `browse` (reading without taking), `probe` (where
 //! rejected messages go), `booking` (what the books are told), `faults` (what the broker's refusals mean).
+//!
+//! | file | contents |
+//! |---|---|
+//! | `booking` | what the books are told |
+//! | `browse` | reading a queue without taking its messages, and emptying it |
+//! | `faults` | what refusals of ActiveMQ and errors of a connection to it mean |
+//! | `frame` | frames of STOMP 1.2: encoding, and decoding of a stream that arrives in pieces |
+//! | `group` | transactions of several settlements |
+//! | `keeper` | the state of the connection: who opens it again, and after how long |
+//! | `link` | one connection: frames, heart-beats, TLS |
+//! | `options` | where ActiveMQ is: hosts, login, prefix; and what it can do |
+//! | `pending` | A settlement that the broker has not answered in time |
+//! | `probe` | what the broker does with a message that a consumer rejects, tried with one of ours |
+//! | `quarantine` | messages that came back because their consumer was lost |
+//! | `reception` | receives the messages of one subscription, on as many connections as it takes |
+//! | `settling` | sending messages and settling deliveries, with a time limit |
+//! | `transaction` | frames that count together or not at all |
+//! | `wire` | messages as frames |
 
 mod booking;
 mod browse;

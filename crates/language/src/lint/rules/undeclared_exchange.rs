@@ -94,7 +94,8 @@ fn check_steps(cx: &Context<'_>, topology: &Topology, sink: &mut Sink) {
             }
             let message = format!("{what} `{name}` of step `{}` is not declared for the broker", cx.recipe.name(step));
             let diagnostic = RULE.at(node.span(), message);
-            let meant = sink.nearest(RULE.name, &name, topology.exchanges.iter().map(|exchange| exchange.name.text.as_str()));
+            let meant =
+                sink.nearest(RULE.name, &name, topology.exchanges.iter().map(|exchange| exchange.name.text.as_str()));
             sink.report(match meant {
                 _ if what == "topic" && topology.queue(&name).is_some() => {
                     diagnostic.help("it is a queue: write `queue` in the place of `topic`")
