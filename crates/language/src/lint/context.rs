@@ -329,6 +329,16 @@ impl<'a> Context<'a> {
         self.document.site().filter(|site| !self.is_broken() && site.is_complete())
     }
 
+    /// How to show a name in a message: without its quotes, unless the spelling shows what is wrong with it.
+    pub fn show_name(&self, node: NodeRef<'_>) -> String {
+        let text = node.text();
+        let is_plain = !text.is_empty() && text.trim() == text && !text.contains(|c: char| c == '`' || c.is_control());
+        match node.kind() {
+            Kind::String if is_plain && text.chars().count() <= 60 => format!("`{text}`"),
+            _ => self.show(node),
+        }
+    }
+
     /// How to name a node's content in a message: short scalars as written, anything else by what it is.
     pub fn show(&self, node: NodeRef<'_>) -> String {
         let raw = node.raw();

@@ -50,7 +50,7 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
         let (name, what) = (cx.recipe.name(step), if one.wrapper { "programs" } else { "services" });
         let message = format!(
             "queue {} has contracts of several {what}, {} and {} among them, and step `{name}` names none of them",
-            cx.show(queue),
+            cx.show_name(queue),
             one.name(),
             other.name()
         );

@@ -44,12 +44,11 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
         let Some(queue) = step.queue.map(|queue| cx.node(queue)) else { continue };
         let name = cx.recipe.name(step);
         let diagnostic = match finding.reason {
-            Reason::OtherKind => {
-                RULE.at(queue.span(), format!("queue {} of step `{name}` is the name of a service", cx.show(queue)))
-            }
+            Reason::OtherKind => RULE
+                .at(queue.span(), format!("queue {} of step `{name}` is the name of a service", cx.show_name(queue))),
             Reason::Agreement if !is_declared(cx, step) => {
-                let service = step.service.map(|service| cx.show(cx.node(service))).unwrap_or_default();
-                RULE.at(queue.span(), format!("service {service} of step `{name}` is on queue {}", cx.show(queue)))
+                let service = step.service.map(|service| cx.show_name(cx.node(service))).unwrap_or_default();
+                RULE.at(queue.span(), format!("service {service} of step `{name}` is on queue {}", cx.show_name(queue)))
                     .label("in no other step")
                     .level(if is_variant(&queue.text(), finding.meant()) { Level::Note } else { RULE.level })
             }

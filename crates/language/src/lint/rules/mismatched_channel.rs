@@ -47,7 +47,7 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
         let purpose = |step: &Step| shortened(&cx.recipe.purpose(step).unwrap_or_default());
         let (name, here_name) = (cx.recipe.name(from), cx.recipe.name(here));
         let channel = match output.name {
-            Some(channel) => format!("channel {}", cx.show(cx.node(channel))),
+            Some(channel) => format!("channel {}", cx.show_name(cx.node(channel))),
             None => "the output".to_owned(),
         };
         let message = format!("{channel} of step `{name}` goes to step `{}` ({})", cx.recipe.name(to), purpose(to));

@@ -40,7 +40,7 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
         }
         let message = format!(
             "no other step on the same queue has a channel {}, as step `{}` has",
-            cx.show(name),
+            cx.show_name(name),
             cx.recipe.name(step)
         );
         let what = match finding.reason {

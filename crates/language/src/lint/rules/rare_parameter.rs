@@ -38,11 +38,11 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
                 "step `{}` gives {} as {}, and no other step on the same queue does",
                 cx.recipe.name(step),
                 cx.show(cx.node(parameter.node)),
-                cx.show(key)
+                cx.show_name(key)
             ),
             _ => format!(
                 "no other step on the same queue has a parameter {}, as step `{}` has",
-                cx.show(key),
+                cx.show_name(key),
                 cx.recipe.name(step)
             ),
         };

@@ -32,7 +32,7 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
         let (About::Queue(index), Reason::Near | Reason::Name) = (finding.about, finding.reason) else { continue };
         let Some(step) = cx.step_at(index) else { continue };
         let Some(queue) = step.queue.map(|queue| cx.node(queue)) else { continue };
-        let message = format!("queue {} of step `{}` is used nowhere else", cx.show(queue), cx.recipe.name(step));
+        let message = format!("queue {} of step `{}` is used nowhere else", cx.show_name(queue), cx.recipe.name(step));
         let diagnostic = RULE.at(queue.span(), message);
         sink.report(match finding.reason {
             Reason::Name => {

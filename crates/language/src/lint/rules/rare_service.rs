@@ -32,7 +32,8 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
         let About::Service(index) = finding.about else { continue };
         let Some(step) = cx.step_at(index) else { continue };
         let Some(service) = step.service.map(|service| cx.node(service)) else { continue };
-        let message = format!("service {} of step `{}` is named nowhere else", cx.show(service), cx.recipe.name(step));
+        let message =
+            format!("service {} of step `{}` is named nowhere else", cx.show_name(service), cx.recipe.name(step));
         sink.report(meant(RULE.at(service.span(), message), finding, service, "steps name"));
     }
 }

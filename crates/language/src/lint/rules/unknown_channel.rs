@@ -76,7 +76,7 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
             }
             let message = format!(
                 "{service} has no channel {}, so this output of step `{name}` never gets anything",
-                cx.show(key)
+                cx.show_name(key)
             );
             let diagnostic = RULE.at(key.span(), message);
             let diagnostic = match sink.nearest(RULE.name, &text, known.iter().copied()) {

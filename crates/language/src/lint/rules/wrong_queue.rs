@@ -82,7 +82,7 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
         if is_job || cx.contracts.all_of_service(&service.text()).any(is_elsewhere) {
             continue;
         }
-        let message = format!("{} does not listen on queue {}", cx.name_of(contract), cx.show(queue));
+        let message = format!("{} does not listen on queue {}", cx.name_of(contract), cx.show_name(queue));
         let mut diagnostic = RULE.at(queue.span(), message).also(service.span(), "the service that is meant");
         let listens: Vec<String> = contract.queues.iter().map(|queue| format!("`{queue}`")).collect();
         diagnostic = match cx.contracts.of_queue(&queue.text()) {
