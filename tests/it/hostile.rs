@@ -121,7 +121,8 @@ async fn no_value_runs_or_writes_what_it_should_not() {
         }
     }
     let before = files(&place.path("out"));
-    let mut service = place.service(&["service", "-s", "Runner", "-s", "JSONLines", "-s", "Cluster"]);
+    // With `-v` each message has a line, however many there are in a second.
+    let mut service = place.service(&["service", "-v", "-s", "Runner", "-s", "JSONLines", "-s", "Cluster"]);
     let mut settled = 0;
     while settled < sent {
         let line = service.says("outcome=");
