@@ -59,8 +59,8 @@ fn check(name: &str, text: String) -> Compilation {
     compile(source(name, text), Options::default())
 }
 
-fn each(count: usize, mut item: impl FnMut(usize) -> String) -> String {
-    (0..count).map(|place| item(place)).collect::<Vec<_>>().join(",")
+fn each(count: usize, item: impl FnMut(usize) -> String) -> String {
+    (0..count).map(item).collect::<Vec<_>>().join(",")
 }
 
 /// A recipe of a chain of steps, of which each has a placeholder of its own.
