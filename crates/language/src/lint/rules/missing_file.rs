@@ -70,7 +70,8 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
 
 /// The finding for a file or directory that a checked directory holds and that cannot be read.
 pub fn unreadable(reason: &str) -> Diagnostic {
-    RULE.at(Span::empty(0), reason).help("make it readable, or leave it out")
+    RULE.at(Span::empty(0), reason)
+        .help("make it readable, or list it in `exclude` of zrecipe.toml; `max-file-size` there raises the limit")
 }
 
 /// The files and directories that the settings name.
