@@ -3,6 +3,7 @@
 //! Every accepted message is finished, a dead letter, in a queue, with a service, or removed by an operator. One that is
 //! none of these is missing: it was taken away without the runtime.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::message::{Destination, Outgoing, RecipeStep};
@@ -130,5 +131,17 @@ impl Entry {
         let Destination::Queue(queue) = &message.destination else { return None };
         let (id, queue) = (message.id.clone(), queue.clone());
         Some(Self { id, queue, step: RecipeStep::of(message), delay: message.delay.unwrap_or_default() })
+    }
+}
+
+/// The entries of messages that are about to be sent; none if nobody keeps books.
+pub fn entries(clerk: Option<&Arc<dyn Clerk>>, messages: &[Outgoing]) -> Vec<Entry> {
+    clerk.map(|_| messages.iter().filter_map(Entry::of).collect()).unwrap_or_default()
+}
+
+/// Records messages that the broker has accepted.
+pub fn enter_accepted(clerk: Option<&Arc<dyn Clerk>>, entries: &[Entry]) {
+    if let Some(clerk) = clerk.filter(|_| !entries.is_empty()) {
+        clerk.accepted(entries);
     }
 }

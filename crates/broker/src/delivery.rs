@@ -4,7 +4,8 @@ use std::time::{Duration, SystemTime};
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::message::{Destination, Outgoing, Reason};
+use crate::books::Fate;
+use crate::message::{Destination, Outgoing, Reason, is_dead_letter_queue};
 use zrecipe_language::value::{Object, Value};
 
 /// A message that a broker has handed to a consumer and that waits to be settled.
@@ -95,6 +96,19 @@ impl Settlement {
     /// The end of a delivery that led to nothing.
     pub fn of(verdict: Verdict) -> Self {
         Self { verdict, outputs: Vec::new(), note: None }
+    }
+
+    /// The record of the settled message in the accounts. `is_last` states that no retry is left: a message that is to be
+    /// retried is dead-lettered then.
+    pub fn fate(&self, source: &Destination, is_last: bool) -> Fate {
+        match &self.verdict {
+            Verdict::Accept if is_dead_letter_queue(source.name()) => Fate::Removed,
+            Verdict::Accept => Fate::Finished,
+            Verdict::DeadLetter { .. } => Fate::Dead,
+            Verdict::Retry { .. } if is_last => Fate::Dead,
+            Verdict::Retry { after, .. } | Verdict::Requeue { after } => Fate::Again { after: *after },
+            Verdict::Release => Fate::Again { after: Duration::ZERO },
+        }
     }
 }
 

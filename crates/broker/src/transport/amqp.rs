@@ -12,14 +12,14 @@
 //! - A retry counts towards our limit, a crash towards the queue's. A release counts there too before RabbitMQ 4.3.
 //!   Copies of broadcasts die with us: they are never dead letters, and a retry of one is not counted.
 //!
-//! Submodules: `address` (where and who), `booking` (what the books are told), `link` (the connection), `questions` (what is
+//! Submodules: `address` (where and who), `booking` (records of messages for the accounts), `link` (the connection), `questions` (what is
 //! asked about queues), `sending` and `publisher`, `settling`, `delays`, `faults` (what errors mean), `consumer` and its
 //! `receipts`, `standing` (what is told of the connection), `wire` (the messages).
 //!
 //! | file | contents |
 //! |---|---|
 //! | `address` | where RabbitMQ is: hosts, login, virtual host; and what it can do |
-//! | `booking` | what the books are told |
+//! | `booking` | records of messages for the accounts |
 //! | `consumer` | receives the messages of one subscription, on as many connections as it takes |
 //! | `delays` | queues where messages wait for their time |
 //! | `faults` | what errors of the client library and of RabbitMQ mean |
@@ -68,6 +68,7 @@ use self::wire::{Parcel, short, shown};
 use super::{
     Connection, Deliveries, Delivery, Destination, Error, Outgoing, Settlement, Subscription, Transport, Waiting,
 };
+use crate::books;
 use crate::holdings::Holdings;
 
 /// Time after which a temporary queue without a consumer is deleted, in milliseconds.
@@ -183,10 +184,10 @@ impl Transport for Amqp {
     async fn send(&self, messages: Vec<Outgoing>) -> Result<(), Error> {
         self.shared.check_open()?;
         let deadline = Instant::now() + self.shared.options.patience;
-        let entries = self.shared.entries(&messages);
+        let entries = books::entries(self.shared.options.clerk.as_ref(), &messages);
         let parcels = self.shared.address(messages, deadline).await?;
         self.shared.publish(parcels, deadline).await?;
-        self.shared.enter_accepted(&entries);
+        books::enter_accepted(self.shared.options.clerk.as_ref(), &entries);
         Ok(())
     }
 

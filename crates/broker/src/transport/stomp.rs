@@ -13,11 +13,11 @@
 //! Submodules: `options` (where and who), `frame` (the codec), `wire` (messages as frames), `link` (one connection), `keeper`
 //! (the next one), `transaction`, `group` (several settlements in one), `settling` (with a time limit), `pending` (not
 //! answered), `reception` (a subscription), `quarantine` (what came back), `browse` (reading without taking), `probe` (where
-//! rejected messages go), `booking` (what the books are told), `faults` (what the broker's refusals mean).
+//! rejected messages go), `booking` (records of messages for the accounts), `faults` (what the broker's refusals mean).
 //!
 //! | file | contents |
 //! |---|---|
-//! | `booking` | what the books are told |
+//! | `booking` | records of messages for the accounts |
 //! | `browse` | reading a queue without taking its messages, and emptying it |
 //! | `faults` | what refusals of ActiveMQ and errors of a connection to it mean |
 //! | `frame` | frames of STOMP 1.2: encoding, and decoding of a stream that arrives in pieces |
@@ -66,6 +66,7 @@ use super::{
     Connection, DeadLetters, Deliveries, Delivery, Destination, Error, Outage, Outgoing, PROBE, Settlement, Stored,
     Subscription, Transport, Verdict, Waiting,
 };
+use crate::books;
 use crate::holdings::Holdings;
 use zrecipe_language::value::Object;
 
@@ -144,9 +145,9 @@ impl Transport for Stomp {
         let Some(first) = messages.first() else { return Ok(()) };
         let destination = first.destination.name().to_owned();
         let frames = messages.iter().map(|message| wire::send(self.prefix(), message)).collect::<Result<_, _>>()?;
-        let entries = self.shared.common.entries(&messages);
+        let entries = books::entries(self.shared.common.options.clerk.as_ref(), &messages);
         self.publish(frames, &destination).await?;
-        self.shared.common.enter_accepted(&entries);
+        books::enter_accepted(self.shared.common.options.clerk.as_ref(), &entries);
         Ok(())
     }
 
