@@ -6,6 +6,8 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use async_trait::async_trait;
+
 use crate::message::{Destination, Outgoing, RecipeStep};
 
 /// The messages of one run; those without a recipe, such as requests, have an account of their own.
@@ -98,7 +100,8 @@ pub enum Fate {
 }
 
 /// Keeps books of what becomes of the messages of a connection. Calls come in the middle of the work on messages: they
-/// neither wait nor fail.
+/// never fail, and only [`Clerk::keep`] waits.
+#[async_trait]
 pub trait Clerk: Send + Sync + std::fmt::Debug {
     /// A service of this process takes messages from a queue.
     fn served(&self, queue: &str);
@@ -109,8 +112,8 @@ pub trait Clerk: Send + Sync + std::fmt::Debug {
     /// A message was delivered, and is held.
     fn received(&self, queue: &str, id: &str);
 
-    /// A message is about to be settled with what it led to.
-    fn settling(&self, id: &str, outputs: &[Entry]);
+    /// A message is about to be settled: what is to become of it, and what it led to.
+    fn settling(&self, id: &str, fate: Fate, outputs: &[Entry]);
 
     /// A message is settled.
     fn settled(&self, id: &str, fate: Fate);
@@ -121,8 +124,9 @@ pub trait Clerk: Send + Sync + std::fmt::Debug {
     /// A message is no longer held: the connection is gone, and it is delivered again unless it was settled.
     fn lost(&self, id: &str);
 
-    /// Waits, for a moment at most, until everything is written. For a process that ends.
-    fn flush(&self);
+    /// Waits until everything entered so far outlives this process, for a moment at most. Before the broker is asked to
+    /// settle, and before a sender is told that its messages are accepted: what is killed then is still in the books.
+    async fn keep(&self);
 }
 
 impl Entry {
@@ -140,8 +144,9 @@ pub fn entries(clerk: Option<&Arc<dyn Clerk>>, messages: &[Outgoing]) -> Vec<Ent
 }
 
 /// Records messages that the broker has accepted.
-pub fn enter_accepted(clerk: Option<&Arc<dyn Clerk>>, entries: &[Entry]) {
+pub async fn enter_accepted(clerk: Option<&Arc<dyn Clerk>>, entries: &[Entry]) {
     if let Some(clerk) = clerk.filter(|_| !entries.is_empty()) {
         clerk.accepted(entries);
+        clerk.keep().await;
     }
 }

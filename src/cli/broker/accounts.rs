@@ -47,7 +47,7 @@ impl Environment {
         let mut missing: Option<HashSet<String>> = None;
         let mut looks = 0;
         let balance = loop {
-            let ledger =
+            let mut ledger =
                 Ledger::read_all(directories).map_err(|error| Error::new(format!("cannot read the books: {error}")))?;
             let counts = self.count(&*transport, ledger.queues()).await?;
             let mut balance = ledger.balance(&counts);

@@ -187,13 +187,13 @@ impl Transport for Amqp {
         let entries = books::entries(self.shared.options.clerk.as_ref(), &messages);
         let parcels = self.shared.address(messages, deadline).await?;
         self.shared.publish(parcels, deadline).await?;
-        books::enter_accepted(self.shared.options.clerk.as_ref(), &entries);
+        books::enter_accepted(self.shared.options.clerk.as_ref(), &entries).await;
         Ok(())
     }
 
     async fn settle(&self, delivery: &Delivery, settlement: Settlement) -> Result<(), Error> {
         let held = self.shared.holdings.take(delivery.tag).ok_or(Error::NotHeld)?;
-        let booking = self.shared.begin_to_settle(&held, delivery, &settlement);
+        let booking = self.shared.begin_to_settle(&held, delivery, &settlement).await;
         let settled = self.shared.conclude(&held, delivery, settlement).await;
         match settled {
             Ok(()) => {
@@ -301,9 +301,8 @@ impl Transport for Amqp {
         let mut receptions = std::mem::take(&mut *shared.receptions.lock().unwrap_or_else(PoisonError::into_inner));
         while receptions.join_next().await.is_some() {}
         shared.states.send_replace(State::Closed);
-        if let Some(clerk) = shared.options.clerk.clone() {
-            // It waits for the disk.
-            let _ = tokio::task::spawn_blocking(move || clerk.flush()).await;
+        if let Some(clerk) = &shared.options.clerk {
+            clerk.keep().await;
         }
         Ok(())
     }

@@ -147,7 +147,7 @@ impl Transport for Stomp {
         let frames = messages.iter().map(|message| wire::send(self.prefix(), message)).collect::<Result<_, _>>()?;
         let entries = books::entries(self.shared.common.options.clerk.as_ref(), &messages);
         self.publish(frames, &destination).await?;
-        books::enter_accepted(self.shared.common.options.clerk.as_ref(), &entries);
+        books::enter_accepted(self.shared.common.options.clerk.as_ref(), &entries).await;
         Ok(())
     }
 
@@ -240,7 +240,7 @@ impl Transport for Stomp {
             std::mem::take(&mut *self.shared.receptions.lock().unwrap_or_else(PoisonError::into_inner));
         while receptions.join_next().await.is_some() {}
         keeper.close();
-        self.shared.common.flush_books().await;
+        self.shared.common.keep_books().await;
         Ok(())
     }
 }

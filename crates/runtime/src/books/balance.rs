@@ -27,14 +27,16 @@ pub struct Balance {
 }
 
 impl Ledger {
-    /// The queues that have to be counted: those of messages that wait, and their dead letters.
+    /// The queues that have to be counted: those of messages that wait, and their dead letters; and those of what the
+    /// messages lead to of which nobody knows whether they are settled.
     pub fn queues(&self) -> Vec<String> {
-        let mut queues: Vec<String> = self
-            .items
-            .values()
-            .filter(|item| matches!(item.state, State::Queued { .. } | State::Unsure | State::Dead))
-            .flat_map(|item| [item.queue.clone(), dead_letter_queue(&item.queue)])
-            .collect();
+        let waiting = self.items.values().filter(|item| matches!(item.state, State::Queued { .. } | State::Dead));
+        let unsure = self.items.values().filter(|item| item.state == State::Unsure);
+        let places = waiting.map(|item| item.queue.as_str()).chain(unsure.flat_map(|item| {
+            let outputs = item.outputs.iter().filter_map(|output| output.as_array()?.get(1)?.as_str());
+            outputs.chain([item.queue.as_str()])
+        }));
+        let mut queues: Vec<String> = places.flat_map(|queue| [queue.to_owned(), dead_letter_queue(queue)]).collect();
         queues.sort();
         queues.dedup();
         queues
@@ -42,7 +44,23 @@ impl Ledger {
 
     /// The books as of now, with these counts. Missing messages may have been on their way: only those that are missing
     /// time and again are.
-    pub fn balance(&self, counts: &Counts) -> Balance {
+    pub fn balance(&mut self, counts: &Counts) -> Balance {
+        loop {
+            let (balance, settled) = self.weigh(counts);
+            if settled.is_empty() {
+                return balance;
+            }
+            // What they lead to is somewhere too.
+            for id in settled {
+                let at = self.items.get(&id).map_or(0, |item| item.updated);
+                self.finish(&id, State::Finished, at);
+            }
+        }
+    }
+
+    /// The books with these counts; and the messages whose holder died while it settled them and which are settled by
+    /// the counts, if they lead to others.
+    fn weigh(&self, counts: &Counts) -> (Balance, Vec<String>) {
         let mut balance = Balance::default();
         for (recipe, ended) in &self.ended {
             let account = balance.account(recipe);
@@ -51,7 +69,9 @@ impl Ledger {
             account.accepted += ended.finished + ended.removed;
         }
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let now = i64::try_from(now.saturating_sub(MARGIN).as_micros()).unwrap_or(i64::MAX);
+        let micros = |time: Duration| i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
+        let (expected, now) = (micros(now.saturating_sub(MARGIN)), micros(now));
+        let mut settled = Vec::new();
         let mut places: BTreeMap<&str, Place<'_>> = BTreeMap::new();
         for (id, item) in &self.items {
             let account = balance.account(&item.recipe_id);
@@ -60,7 +80,10 @@ impl Ledger {
                 State::Finished => account.finished += 1,
                 State::Removed => account.removed += 1,
                 State::Running => account.running += 1,
-                State::Queued { due } if due > now => account.queued += 1,
+                State::Queued { due } if due > expected => {
+                    account.queued += 1;
+                    places.entry(&item.queue).or_default().arriving += u64::from(due <= now);
+                }
                 State::Queued { .. } => places.entry(&item.queue).or_default().queued.push((id, item)),
                 State::Unsure => places.entry(&item.queue).or_default().unsure.push((id, item)),
                 State::Dead => places.entry(&item.queue).or_default().dead.push((id, item)),
@@ -71,23 +94,25 @@ impl Ledger {
             // A consumer without books, such as a Python service, takes messages as well.
             let consumers = counts.get(queue).and_then(|waiting| waiting.consumers).unwrap_or_default();
             let is_ours = self.served.get(queue).is_some_and(|&live| consumers <= live);
-            place.settle(count(queue), count(&dead_letter_queue(queue)), is_ours, &mut balance);
+            settled.extend(place.settle(count(queue), count(&dead_letter_queue(queue)), is_ours, &mut balance));
         }
-        balance
+        (balance, settled)
     }
 }
 
 /// The messages of one queue.
 #[derive(Default)]
 struct Place<'l> {
+    /// How many may be in the queue already, or not yet.
+    arriving: u64,
     queued: Vec<(&'l String, &'l Item)>,
     unsure: Vec<(&'l String, &'l Item)>,
     dead: Vec<(&'l String, &'l Item)>,
 }
 
 impl Place<'_> {
-    /// Shares the messages out, with so many in the queue and so many dead letters.
-    fn settle(mut self, mut ready: u64, letters: u64, is_ours: bool, balance: &mut Balance) {
+    /// Shares the messages out: `ready` are in the queue, `letters` are dead letters. Returns what [`Ledger::weigh`] does.
+    fn settle(mut self, mut ready: u64, letters: u64, is_ours: bool, balance: &mut Balance) -> Vec<String> {
         for list in [&mut self.queued, &mut self.unsure, &mut self.dead] {
             // The newest first: they are there if any is.
             list.sort_by_key(|(id, item)| (std::cmp::Reverse(item.accepted), *id));
@@ -116,18 +141,27 @@ impl Place<'_> {
                 account.finished += 1;
             }
         }
-        for (_, item) in &self.unsure {
+        // The letters that are left are those that were about to be.
+        self.unsure.sort_by_key(|(_, item)| !item.was_to_die());
+        let mut settled = Vec::new();
+        for (id, item) in &self.unsure {
             let account = balance.account(&item.recipe_id);
-            if take(&mut ready) {
+            if item.was_to_die() && take(&mut letters) {
+                account.dead += 1;
+            } else if take(&mut ready) {
                 account.queued += 1;
             } else if take(&mut letters) {
                 account.dead += 1;
             } else {
                 // It has not come again, so the broker has its acknowledgement.
                 account.finished += 1;
+                if item.leads_on() {
+                    settled.push((*id).clone());
+                }
             }
         }
-        balance.foreign += ready;
+        balance.foreign += ready.saturating_sub(self.arriving);
+        settled
     }
 }
 

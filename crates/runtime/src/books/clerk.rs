@@ -4,11 +4,14 @@ use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use async_trait::async_trait;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::ledger;
@@ -25,35 +28,43 @@ const MAX_BYTES: u64 = 16 << 20;
 /// How long the writer waits after a failure before it tries again.
 const PAUSE: Duration = Duration::from_secs(5);
 
-/// How long a process that ends waits for the books.
-const FAREWELL: Duration = Duration::from_secs(2);
+/// How long anybody waits for the books. Once this has passed, nobody waits until they are written again.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Keeps books in a directory. It and a file in it are made when there is something to write.
 pub fn open(directory: &Path) -> Arc<dyn Clerk> {
     let (orders, waiting) = sync_channel(MAX_WAITING);
-    let lost = Arc::new(AtomicU64::new(0));
+    let state = Arc::new(State::default());
     let writer =
-        Writer { directory: directory.to_owned(), volume: None, lost: Arc::clone(&lost), told: 0, failed: false };
+        Writer { directory: directory.to_owned(), volume: None, state: Arc::clone(&state), told: 0, failed: false };
     let thread = thread::Builder::new().name("zrecipe-books".to_owned()).spawn(move || writer.run(&waiting));
     if let Err(error) = thread {
         tracing::warn!("no books are kept: {error}");
     }
-    Arc::new(Book { orders, lost })
+    Arc::new(Book { orders, state })
+}
+
+/// What the writer and those who enter something know of each other.
+#[derive(Debug, Default)]
+struct State {
+    /// Lines that are not in the books.
+    lost: AtomicU64,
+    /// Whether the disk does not keep up, or refuses: then nobody waits for it.
+    is_behind: AtomicBool,
 }
 
 /// The books of this process.
 #[derive(Debug)]
 struct Book {
     orders: SyncSender<Order>,
-    /// Lines that are not in the books.
-    lost: Arc<AtomicU64>,
+    state: Arc<State>,
 }
 
 /// What the writer is to do.
 enum Order {
     Write(String),
     /// Tell when all before this is written.
-    Flush(SyncSender<()>),
+    Flush(oneshot::Sender<()>),
 }
 
 impl Book {
@@ -66,7 +77,9 @@ impl Book {
         match self.orders.try_send(Order::Write(line)) {
             Ok(()) => {}
             // The disk does not keep up. That is no reason to let messages wait.
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => _ = self.lost.fetch_add(1, Ordering::Relaxed),
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
+                self.state.lost.fetch_add(1, Ordering::Relaxed);
+            }
         }
     }
 }
@@ -84,6 +97,7 @@ fn entry(entry: &Entry) -> Value {
     ])
 }
 
+#[async_trait]
 impl Clerk for Book {
     fn served(&self, queue: &str) {
         self.enter("served", [Value::from(queue)]);
@@ -97,14 +111,15 @@ impl Clerk for Book {
         self.enter("received", [Value::from(id), Value::from(queue)]);
     }
 
-    fn settling(&self, id: &str, outputs: &[Entry]) {
-        self.enter("settling", std::iter::once(Value::from(id)).chain(outputs.iter().map(entry)));
+    fn settling(&self, id: &str, fate: Fate, outputs: &[Entry]) {
+        let dead = (fate == Fate::Dead).then(|| Value::from(ledger::DEAD));
+        self.enter("settling", std::iter::once(Value::from(id)).chain(outputs.iter().map(entry)).chain(dead));
     }
 
     fn settled(&self, id: &str, fate: Fate) {
         let (name, delay) = match fate {
             Fate::Finished => ("finished", Duration::ZERO),
-            Fate::Dead => ("dead", Duration::ZERO),
+            Fate::Dead => (ledger::DEAD, Duration::ZERO),
             Fate::Removed => ("removed", Duration::ZERO),
             Fate::Again { after } => ("again", after),
         };
@@ -120,10 +135,15 @@ impl Clerk for Book {
         self.enter("lost", [Value::from(id)]);
     }
 
-    fn flush(&self) {
-        let (reply, done) = sync_channel(1);
-        if self.orders.try_send(Order::Flush(reply)).is_ok() {
-            let _ = done.recv_timeout(FAREWELL);
+    /// What is written outlives the process, though not the machine: the file is not synchronized.
+    async fn keep(&self) {
+        if self.state.is_behind.load(Ordering::Relaxed) {
+            return;
+        }
+        let (reply, done) = oneshot::channel();
+        let is_asked = self.orders.try_send(Order::Flush(reply)).is_ok();
+        if !is_asked || timeout(PATIENCE, done).await.is_err() {
+            self.state.is_behind.store(true, Ordering::Relaxed);
         }
     }
 }
@@ -160,7 +180,7 @@ impl Volume {
 struct Writer {
     directory: PathBuf,
     volume: Option<Volume>,
-    lost: Arc<AtomicU64>,
+    state: Arc<State>,
     /// How many lines were said to be lost.
     told: u64,
     failed: bool,
@@ -173,14 +193,11 @@ impl Writer {
         const MAX_AT_ONCE: usize = 64 << 10;
         let mut text = String::new();
         while let Ok(order) = waiting.recv() {
-            let (mut next, mut flushed) = (Some(order), None);
+            let (mut next, mut waiting_for) = (Some(order), Vec::new());
             loop {
                 match next.take() {
                     Some(Order::Write(line)) => text.push_str(&line),
-                    Some(Order::Flush(reply)) => {
-                        flushed = Some(reply);
-                        break;
-                    }
+                    Some(Order::Flush(reply)) => waiting_for.push(reply),
                     None => break,
                 }
                 if text.len() < MAX_AT_ONCE {
@@ -190,14 +207,14 @@ impl Writer {
             if !text.is_empty() {
                 self.write(&mut text);
             }
-            if let Some(reply) = flushed {
-                let _ = reply.try_send(());
+            for reply in waiting_for {
+                let _ = reply.send(());
             }
         }
     }
 
     fn write(&mut self, text: &mut String) {
-        let lost = self.lost.load(Ordering::Relaxed);
+        let lost = self.state.lost.load(Ordering::Relaxed);
         if lost > self.told {
             tracing::warn!("{} lines are not in the books in {}", lost - self.told, self.directory.display());
             self.told = lost;
@@ -208,13 +225,15 @@ impl Writer {
                 if std::mem::take(&mut self.failed) {
                     tracing::info!("the books in {} are kept again", self.directory.display());
                 }
+                self.state.is_behind.store(false, Ordering::Relaxed);
                 text.clear();
             }
             Err(error) => {
+                self.state.is_behind.store(true, Ordering::Relaxed);
                 if !std::mem::replace(&mut self.failed, true) {
                     tracing::warn!("the books in {} cannot be kept: {error}", self.directory.display());
                 }
-                self.lost.fetch_add(text.lines().count() as u64, Ordering::Relaxed);
+                self.state.lost.fetch_add(text.lines().count() as u64, Ordering::Relaxed);
                 // What was written of it in part must not spoil the next line.
                 "\n".clone_into(text);
                 thread::sleep(PAUSE);

@@ -16,6 +16,8 @@ use zrecipe_project::{durable, regular};
 
 /// The ending of the files of processes.
 pub(super) const ENDING: &str = "log";
+/// The kind of the line of a message that has become a dead letter. It also ends the line of one that is about to.
+pub(super) const DEAD: &str = "dead";
 /// What was summed up.
 const SUMMARY: &str = "summary.json";
 /// Whoever sums up holds a lock on it.
@@ -48,10 +50,12 @@ pub struct Item {
     is_letter: bool,
     /// Whether whoever holds it has begun to settle it.
     is_settling: bool,
-    /// When something happened to it last, in microseconds since 1970.
-    updated: i64,
-    /// What it leads to, if it is settled: ID, queue, recipe ID, step, delay.
-    outputs: Vec<Value>,
+    /// When something happened to it last, in microseconds since 1970; 0 if nothing has since it was sent. The line of
+    /// its sender says when the broker's confirmation came, which may be later than the lines of its receiver.
+    pub(super) updated: i64,
+    /// What it leads to, if it is settled: ID, queue, recipe ID, step, delay. The last is [`DEAD`] instead, if it is to
+    /// become a dead letter.
+    pub(super) outputs: Vec<Value>,
 }
 
 /// Where a message is, as far as the books say.
@@ -208,7 +212,7 @@ impl Ledger {
             let state = match state.as_str().unwrap_or_default() {
                 "queued" => State::Queued { due: due.as_i64().unwrap_or_default() },
                 "running" => State::Running,
-                "dead" => State::Dead,
+                DEAD => State::Dead,
                 "finished" => State::Finished,
                 "removed" => State::Removed,
                 _ => State::Unsure,
@@ -272,7 +276,8 @@ impl Ledger {
             "accepted" => return rest.iter().for_each(|entry| self.accept(entry, at)),
             "purged" => {
                 let (queue, are_letters) = place(id);
-                let items = self.items.values_mut().filter(|item| item.queue == queue && item.updated <= at);
+                let items = self.items.values_mut();
+                let items = items.filter(|item| item.queue == queue && item.updated.max(item.accepted) <= at);
                 for item in items.filter(|item| item.is_waiting(are_letters)) {
                     (item.state, item.updated) = (State::Removed, at);
                 }
@@ -286,6 +291,10 @@ impl Ledger {
             }
             _ => {}
         }
+        // It was delivered to another process before this one knew that its own connection was gone.
+        if kind == "lost" && holders.get(id).is_some_and(|&holder| holder != file) {
+            return;
+        }
         // What is summed up may be newer than what is read now.
         let Some(item) = self.items.get_mut(id).filter(|item| item.updated <= at) else { return };
         item.updated = at;
@@ -296,15 +305,17 @@ impl Ledger {
                 item.outputs.clear();
             }
             "settling" => {
+                // Whoever settles it holds it, even if its delivery was read as older than something else.
+                holders.insert(id.to_owned(), file);
                 item.outputs = rest.get(1..).unwrap_or_default().to_vec();
-                item.is_settling = true;
+                (item.state, item.is_settling) = (State::Running, true);
             }
-            "finished" | "dead" | "removed" | "again" => {
+            "finished" | DEAD | "removed" | "again" => {
                 holders.remove(id);
                 let delay = rest.get(1).and_then(Value::as_i64).unwrap_or_default();
                 let state = match kind.as_str() {
                     "finished" => State::Finished,
-                    "dead" => State::Dead,
+                    DEAD => State::Dead,
                     "removed" => State::Removed,
                     _ if item.is_letter => State::Dead,
                     _ => State::Queued { due: at.saturating_add(delay) },
@@ -325,20 +336,21 @@ impl Ledger {
         let (queue, is_letter) = place(queue);
         let due = at.saturating_add(delay.as_i64().unwrap_or_default());
         let state = if is_letter { State::Dead } else { State::Queued { due } };
-        let new = || Item { queue: queue.clone(), accepted: at, updated: at, state, ..Item::default() };
+        let new = || Item { queue: queue.clone(), accepted: at, state, ..Item::default() };
         let item = self.items.entry(id.to_owned()).or_insert_with(new);
         // Its receiver may have been quicker than its sender.
-        item.is_sent = true;
+        let was_sent = std::mem::replace(&mut item.is_sent, true);
         item.recipe_id = item.recipe_id.take().or_else(|| recipe.as_str().map(str::to_owned));
         item.step = item.step.or_else(|| step.as_i64());
         // What had come to an end begins anew.
-        if matches!(item.state, State::Dead | State::Removed) && item.updated <= at {
+        let is_anew = item.state == State::Removed || item.state == State::Dead && was_sent;
+        if is_anew && item.updated <= at {
             (item.state, item.queue, item.updated) = (state, queue, at);
         }
     }
 
     /// A message is settled.
-    fn finish(&mut self, id: &str, state: State, at: i64) {
+    pub(super) fn finish(&mut self, id: &str, state: State, at: i64) {
         let Some(item) = self.items.get_mut(id) else { return };
         (item.state, item.updated, item.is_settling) = (state, at, false);
         let outputs = std::mem::take(&mut item.outputs);
@@ -404,7 +416,7 @@ impl Ledger {
             let (state, due) = match item.state {
                 State::Queued { due } => ("queued", due),
                 State::Running => ("running", 0),
-                State::Dead => ("dead", 0),
+                State::Dead => (DEAD, 0),
                 State::Unsure => ("unsure", 0),
                 State::Finished => ("finished", 0),
                 State::Removed => ("removed", 0),
@@ -441,6 +453,16 @@ fn place(queue: &str) -> (String, bool) {
 }
 
 impl Item {
+    /// Whether whoever was settling it was about to make a dead letter of it.
+    pub(super) fn was_to_die(&self) -> bool {
+        self.outputs.last().and_then(Value::as_str) == Some(DEAD)
+    }
+
+    /// Whether it leads to other messages, if it is settled.
+    pub(super) fn leads_on(&self) -> bool {
+        self.outputs.iter().any(|output| output.as_array().is_some())
+    }
+
     /// Whether it waits in its queue, or among the dead letters.
     fn is_waiting(&self, as_letter: bool) -> bool {
         match self.state {

@@ -18,7 +18,7 @@ impl Shared {
     }
 
     /// Enters that a message is about to be settled; who keeps the books, and what becomes of the message.
-    pub(super) fn begin_to_settle(
+    pub(super) async fn begin_to_settle(
         &self,
         held: &Held,
         delivery: &Delivery,
@@ -26,7 +26,8 @@ impl Shared {
     ) -> Option<(Arc<dyn Clerk>, Fate)> {
         let clerk = self.options.clerk.clone().filter(|_| held.booked.is_some())?;
         let fate = settlement.fate(&delivery.source, wire::retries(&held.properties) >= self.options.delivery_limit);
-        clerk.settling(&delivery.id, &books::entries(Some(&clerk), &settlement.outputs));
+        clerk.settling(&delivery.id, fate, &books::entries(Some(&clerk), &settlement.outputs));
+        clerk.keep().await;
         Some((clerk, fate))
     }
 }

@@ -13,10 +13,16 @@ impl Common {
     }
 
     /// Enters that a message is about to be settled; what becomes of it.
-    pub(super) fn begin_to_settle(&self, held: &Held, delivery: &Delivery, settlement: &Settlement) -> Option<Fate> {
+    pub(super) async fn begin_to_settle(
+        &self,
+        held: &Held,
+        delivery: &Delivery,
+        settlement: &Settlement,
+    ) -> Option<Fate> {
         let clerk = self.options.clerk.as_ref().filter(|_| held.booked.is_some())?;
         let fate = settlement.fate(&delivery.source, held.received.retries >= self.options.delivery_limit);
-        clerk.settling(&delivery.id, &books::entries(Some(clerk), &settlement.outputs));
+        clerk.settling(&delivery.id, fate, &books::entries(Some(clerk), &settlement.outputs));
+        clerk.keep().await;
         Some(fate)
     }
 
@@ -28,10 +34,9 @@ impl Common {
     }
 
     /// Waits until the books are written, for a moment at most.
-    pub(super) async fn flush_books(&self) {
-        if let Some(clerk) = self.options.clerk.clone() {
-            // It waits for the disk.
-            let _ = tokio::task::spawn_blocking(move || clerk.flush()).await;
+    pub(super) async fn keep_books(&self) {
+        if let Some(clerk) = &self.options.clerk {
+            clerk.keep().await;
         }
     }
 }

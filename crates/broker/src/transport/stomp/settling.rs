@@ -128,7 +128,7 @@ impl Stomp {
                 }
             }
         }
-        let fate = self.shared.common.begin_to_settle(held, delivery, &settlement);
+        let fate = self.shared.common.begin_to_settle(held, delivery, &settlement).await;
         let first = settlement.outputs.first().map_or(delivery.source.name(), |output| output.destination.name());
         let destination = first.to_owned();
         let accepted = (settlement.verdict == Verdict::Accept).then(|| {
