@@ -514,6 +514,11 @@ pub trait Transport: Send + Sync + 'static {
         Err(Error::Unsendable { destination: queue.to_owned(), reason })
     }
 
+    /// How many subscriptions the connection can hold at most; none: nothing limits them, or nobody knows.
+    fn max_subscriptions(&self) -> Option<usize> {
+        None
+    }
+
     /// How the connection is, and what becomes of it. One that cannot be lost is always up.
     fn connection(&self) -> watch::Receiver<Connection> {
         watch::channel(Connection::Up).1

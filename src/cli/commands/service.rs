@@ -286,6 +286,14 @@ async fn serve(args: &Args, environment: &Environment, services: Served, journal
         transport = connecting => transport?,
         () = signalled() => return Ok(()),
     };
+    let wanted: usize = instances.iter().map(Instance::subscriptions).sum();
+    if let Some(most) = transport.max_subscriptions().filter(|&most| wanted > most) {
+        transport.close().await?;
+        return Err(too_many(format!(
+            "{} instances take {wanted} channels, and a connection has {most}",
+            instances.len()
+        )));
+    }
     for _ in 0..args.instances {
         environment.enter_served(services.iter().flat_map(|(_, queues)| queues));
     }
@@ -382,12 +390,17 @@ fn describe(error: transport::Error) -> Error {
     let error = Error::from(error);
     match (is_queue, is_full) {
         (true, _) => error.hint("queues are made when the broker is set up; `--restart` waits for them"),
-        (_, true) => error
-            .hint("an instance takes a channel for each of its queues and one for commands")
-            .hint("RabbitMQ allows 2047 for a connection, or what its setting `channel_max` says")
-            .hint("start several processes, with fewer `--instances` each"),
+        (_, true) => too_many(error.message().to_owned()),
         _ => error,
     }
+}
+
+/// A connection has fewer channels than the instances take.
+fn too_many(message: String) -> Error {
+    Error::new(message)
+        .hint("an instance takes a channel for each of its queues and one for commands")
+        .hint("RabbitMQ allows 2047 for a connection, or what its setting `channel_max` says")
+        .hint("start several processes, with fewer `--instances` each")
 }
 
 /// Connects; patiently if the user wants it.

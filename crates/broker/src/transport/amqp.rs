@@ -279,6 +279,14 @@ impl Transport for Amqp {
         Ok(u64::from(count))
     }
 
+    /// Each subscription has a channel of its own.
+    fn max_subscriptions(&self) -> Option<usize> {
+        match &*self.shared.states.borrow() {
+            State::Up(link) => Some(link.max_channels().into()),
+            State::Down(_) | State::Closing(_) | State::Closed => None,
+        }
+    }
+
     fn connection(&self) -> watch::Receiver<Connection> {
         self.shared.standing.watch()
     }

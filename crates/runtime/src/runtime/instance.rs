@@ -57,6 +57,11 @@ impl Instance {
         }
     }
 
+    /// How many subscriptions it makes: one for each queue, and one for commands.
+    pub fn subscriptions(&self) -> usize {
+        self.queues.len() + 1
+    }
+
     /// Makes spans of what it does.
     #[must_use]
     pub fn traced(mut self, tracing: Option<Arc<Tracing>>) -> Self {

@@ -52,6 +52,11 @@ impl Link {
         self.connection.create_channel().await
     }
 
+    /// How many channels the broker allows for a connection.
+    pub(super) fn max_channels(&self) -> u16 {
+        self.connection.configuration().channel_max()
+    }
+
     /// Whether the broker takes nothing from us, and the library therefore sends nothing.
     pub(super) fn is_blocked(&self) -> bool {
         self.connection.status().blocked()
