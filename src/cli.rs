@@ -1,7 +1,7 @@
 //! The command line: what all commands share. Each command is one file in `cli/commands/`.
 //!
-//! Results go to standard output, everything else to standard error. Exit codes: 0 clean, 1 findings or a failed
-//! run, 2 could not do it; a closed pipe is 0.
+//! Results go to standard output, everything else to standard error. Exit codes: 0 success, 1 findings or a failed
+//! run, 2 a usage error, or an input, file or broker could not be used; a closed pipe is 0.
 //!
 //! | file | contents |
 //! |---|---|
@@ -95,7 +95,7 @@ pub use terminal::{plain, plain_lines, say, say_error};
 
 /// Compiler, linter and runtime for Zocalo recipes.
 ///
-/// Exit codes: 0 clean, 1 findings or a failed run, 2 could not do it.
+/// Exit codes: 0 success, 1 findings or a failed run, 2 a usage error, or an input, file or broker could not be used.
 #[derive(Debug, Parser)]
 #[command(name = "zrecipe", version, max_term_width = 100)]
 struct Cli {

@@ -21,25 +21,25 @@ use zrecipe_project::settings::Settings;
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Global options")]
 pub struct Common {
-    /// Look recipes up by name in this directory first (repeatable).
+    /// Search this directory first when looking up recipes by name (repeatable).
     #[arg(long, value_name = "DIR", global = true)]
     pub recipe_dir: Vec<PathBuf>,
-    /// Hold recipes against this site configuration.
+    /// Check recipes against this site configuration.
     #[arg(long, value_name = "FILE", global = true, env = "ZOCALO_CONFIG")]
     pub site: Option<PathBuf>,
-    /// Hold recipes against this broker configuration (repeatable).
+    /// Check recipes against this broker configuration (repeatable).
     #[arg(long, value_name = "FILE", global = true)]
     pub broker: Vec<PathBuf>,
-    /// Keep runs and the embedded broker in this directory.
+    /// Directory for runs and the embedded broker.
     #[arg(long, value_name = "DIR", global = true, env = "ZRECIPE_STATE")]
     pub state: Option<PathBuf>,
-    /// When to use colour: `auto` is on a terminal, unless NO_COLOR is set.
+    /// When to use colour; `auto` uses colour on a terminal, unless NO_COLOR is set.
     #[arg(long, value_name = "WHEN", default_value = "auto", global = true)]
     pub color: ColorChoice,
-    /// Print results and errors only.
+    /// Print only results and errors.
     #[arg(short, long, global = true)]
     pub quiet: bool,
-    /// Print details: skipped files, requests; services log more (repeatable).
+    /// Print details such as skipped files and requests; services log more (repeatable).
     #[arg(short, long, action = clap::ArgAction::Count, conflicts_with = "quiet", global = true)]
     pub verbose: u8,
 }
@@ -96,13 +96,13 @@ impl Common {
 /// What to make of rules.
 #[derive(Debug, Args)]
 pub struct LevelArgs {
-    /// Say nothing of a rule's findings (repeatable); `all`, `notes`, `warnings` and `errors` name many.
+    /// Hide the findings of a rule (repeatable); `all`, `notes`, `warnings` and `errors` select groups of rules.
     #[arg(long, value_name = "RULE")]
     allow: Vec<String>,
-    /// Make a rule's findings warnings (repeatable).
+    /// Report the findings of a rule as warnings (repeatable).
     #[arg(long, value_name = "RULE")]
     warn: Vec<String>,
-    /// Make a rule's findings errors, which fail the command (repeatable): `--deny warnings`.
+    /// Report the findings of a rule as errors, which fail the command (repeatable), for example `--deny warnings`.
     #[arg(long, value_name = "RULE")]
     deny: Vec<String>,
 }
@@ -133,13 +133,13 @@ impl LevelArgs {
 /// The parameters to put into recipes.
 #[derive(Debug, Args)]
 pub struct ParameterArgs {
-    /// Set a parameter to a text, as Zocalo's `-s` does (repeatable).
+    /// Set a parameter to a text value, like Zocalo's `-s` (repeatable).
     #[arg(short = 'p', long = "param", value_name = "KEY=VALUE")]
     param: Vec<String>,
     /// Set a parameter to a JSON value (repeatable).
     #[arg(long, value_name = "KEY=JSON")]
     param_json: Vec<String>,
-    /// Take parameters from a file with a JSON object (repeatable).
+    /// Read parameters from a file that contains a JSON object (repeatable).
     #[arg(long, value_name = "FILE")]
     pub params: Vec<PathBuf>,
 }

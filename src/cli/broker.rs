@@ -26,7 +26,7 @@ pub mod runs;
 /// The environment that a command works in.
 #[derive(Debug, Default, clap::Args)]
 pub struct EnvironmentArgs {
-    /// The environment of the site (repeatable); without it ZOCALO_DEFAULT_ENV or `default`.
+    /// Environment of the site (repeatable); defaults to ZOCALO_DEFAULT_ENV, then `default`.
     #[arg(short = 'e', long = "environment", value_name = "ENV")]
     pub environments: Vec<String>,
 }

@@ -15,7 +15,7 @@ use zrecipe_language::syntax::json::read_value;
 use zrecipe_language::value::Value;
 use zrecipe_runtime::runtime::status::TOPIC;
 
-/// How many messages may be on their way.
+/// Maximum number of unacknowledged status messages.
 const PREFETCH: u16 = 200;
 
 /// Listens to services from now on; nothing if they do not say how they are on this broker.

@@ -26,15 +26,15 @@ use zrecipe_runtime::ops::management::Queue;
 /// Which dead letters are looked at.
 #[derive(Debug, clap::Args)]
 pub struct LookArgs {
-    /// Queues, with `dlq.` or without, or files; without, all queues of dead letters.
+    /// Queues, with or without the prefix `dlq.`, or files; defaults to all dead-letter queues.
     #[arg(value_name = "QUEUE|FILE")]
     places: Vec<String>,
     #[command(flatten)]
     pub(super) environment: EnvironmentArgs,
-    /// Look at so many letters of a queue at most.
+    /// Maximum number of letters to read from each queue.
     #[arg(long, value_name = "N", default_value_t = 1000)]
     limit: usize,
-    /// Wait so many seconds for another letter after the last one; without it, stop when as many have come as the broker
+    /// Seconds to wait for another letter after the last one; by default, stop after as many letters as the broker
     /// counts.
     #[arg(long, value_name = "SECONDS")]
     wait: Option<f64>,

@@ -10,7 +10,7 @@ use zrecipe_project::durable::NewFile;
 /// The option that writes results to a file.
 #[derive(Debug, Default, clap::Args)]
 pub struct OutputArgs {
-    /// Write the result to this file, which appears when it is whole.
+    /// Write the result to this file; the file appears only when it is complete.
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
 }

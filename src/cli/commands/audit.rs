@@ -4,7 +4,7 @@ mod balance;
 
 use crate::cli::{Error, Session};
 
-/// Account for messages: whether every accepted one is somewhere
+/// Account for every message that the broker accepted
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]

@@ -13,10 +13,10 @@ mod plan;
 use crate::cli::absent::Absent;
 use crate::cli::{Error, Session};
 
-/// Bring a broker to what a configuration describes, and see before what that changes
+/// Compare a broker with a configuration, and apply the configuration
 ///
-/// The configuration is the file that `zocalo.configure_rabbitmq` takes. `plan` shows what it describes, `diff` what
-/// the broker has otherwise, and `apply` changes the broker.
+/// The configuration is a file for `zocalo.configure_rabbitmq`. `plan` shows what the file describes, `diff` shows how
+/// the broker differs from it, and `apply` changes the broker.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]

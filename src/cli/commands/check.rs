@@ -36,71 +36,70 @@ use zrecipe_project::judge::CheckOptions;
 use zrecipe_project::paths::plain;
 use zrecipe_project::selection::Selection;
 
-/// Check recipes and configurations: every problem at once, at its place, with a way out
+/// Check recipes and configurations, and report findings with locations and fixes
 ///
-/// Contracts, site and broker configurations, plugin blocks, requests and zrecipe.toml are checked as well.
+/// It also checks contracts, site and broker configurations, plugin blocks, requests and zrecipe.toml.
 ///
-/// Exit code 0: nothing at error level. 1: something is, or `--diff` has something to show. 2: a file could not be
-/// read or written.
+/// Exit codes: 0 no errors found, 1 errors found, or `--diff` shows changes, 2 a file could not be read or written.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Files, directories or patterns such as `recipes/**/*.json`; `-` reads standard input.
     #[arg(value_name = "PATH", default_value = ".")]
     paths: Vec<String>,
-    /// What to call standard input in messages.
+    /// File name to show in messages for standard input.
     #[arg(long, value_name = "NAME", default_value = "<stdin>")]
     stdin_filename: String,
-    /// What the files are; without it, their content says it.
+    /// Kind of the files; detected from their content by default.
     #[arg(long, value_name = "KIND", value_parser = DocumentKind::ALL.map(DocumentKind::name))]
     kind: Option<String>,
-    /// How to write findings.
+    /// Output format of findings.
     #[arg(long, value_name = "FORMAT", default_value = "human", value_parser = FORMATS.iter().map(|f| f.name).collect::<Vec<_>>())]
     format: String,
-    /// Apply the safe fixes and report what is left; standard input is written to standard output.
+    /// Apply safe fixes and report the remaining findings; with standard input, write the result to standard output.
     #[arg(long)]
     fix: bool,
-    /// Apply the fixes that ask to be looked at as well, or with `--diff` show them.
+    /// Also apply unsafe fixes, which need a review, or show them with `--diff`.
     #[arg(long)]
     unsafe_fixes: bool,
-    /// Show what the fixes would change, and write and report nothing.
+    /// Show the changes that fixes would make, without writing files or reporting findings.
     #[arg(long, conflicts_with_all = ["output", "statistics", "write_baseline"])]
     diff: bool,
-    /// Write the report to this file, which appears when it is whole.
+    /// Write the report to this file; the file appears only when it is complete.
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Say how many findings of each rule there are, and how many of them have a fix.
+    /// Print the number of findings of each rule, and how many have a fix.
     #[arg(long)]
     statistics: bool,
     #[command(flatten)]
     parameters: ParameterArgs,
     #[command(flatten)]
     levels: LevelArgs,
-    /// Hide the findings that are known in this file; without it, `baseline` of zrecipe.toml.
+    /// Hide findings recorded in this baseline file; defaults to `baseline` of zrecipe.toml.
     #[arg(long, value_name = "FILE", conflicts_with = "write_baseline", help_heading = "Old findings")]
     baseline: Option<PathBuf>,
-    /// Write the findings to a baseline file; entries of files that are not checked stay.
+    /// Write the findings to a baseline file; entries of files that are not checked are kept.
     #[arg(long, value_name = "FILE", help_heading = "Old findings")]
     write_baseline: Option<PathBuf>,
-    /// Remove findings that no longer occur from the baseline; nothing is added.
+    /// Remove findings that no longer occur from the baseline, without adding any.
     #[arg(long, conflicts_with_all = ["write_baseline", "fix", "unsafe_fixes", "diff", "add_allow"], help_heading = "Old findings")]
     prune: bool,
-    /// Show only findings that came after this git revision, or after its common ancestor with HEAD.
+    /// Show only findings added since this git revision, or since its common ancestor with HEAD.
     ///
-    /// Both states are checked whole, each with its own settings, contracts and neighbours, so that a finding counts in
-    /// whatever file it is.
+    /// Both states are checked completely, each with its own settings, contracts and other files, so a new finding is
+    /// shown in whichever file it is.
     #[arg(long, value_name = "REV", conflicts_with_all = ["baseline", "write_baseline", "prune", "watch", "fix", "unsafe_fixes", "diff"], help_heading = "Old findings")]
     since: Option<String>,
-    /// Suppress each finding where it is: in a comment, or in zrecipe.toml.
+    /// Suppress each finding with a comment in the file, or with an entry in zrecipe.toml.
     #[arg(long, conflicts_with_all = ["write_baseline", "watch", "fix", "unsafe_fixes", "diff"], help_heading = "Old findings")]
     add_allow: bool,
-    /// Leave out files and directories that match this pattern, as in `.gitignore` (repeatable); `exclude` of
-    /// zrecipe.toml holds as well.
+    /// Exclude files and directories that match this pattern, with the syntax of `.gitignore` (repeatable); added to
+    /// `exclude` of zrecipe.toml.
     #[arg(long, value_name = "PATTERN")]
     exclude: Vec<String>,
-    /// Apply `exclude` to files that are named, too, as hooks name them.
+    /// Apply `exclude` also to files given as arguments, for use in commit hooks.
     #[arg(long)]
     force_exclude: bool,
-    /// End with exit code 0 even if there are errors.
+    /// Exit with code 0 even if there are errors.
     #[arg(long)]
     exit_zero: bool,
     /// Print the resolved settings and check nothing.

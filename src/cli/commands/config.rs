@@ -4,7 +4,7 @@ mod show;
 
 use crate::cli::{Error, Session};
 
-/// Show what a site configuration comes to
+/// Show the resolved site configuration of an environment
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]

@@ -12,10 +12,10 @@ use zrecipe_language::value::Value;
 use zrecipe_project::python::files;
 use zrecipe_project::python::{Draft, Finding};
 
-/// Draft the contract of a service: from source, a model or recipes
+/// Draft the contract of a service from source code, a model or recipes
 ///
-/// A contract says what a service promises: the queues it listens on, JSON Schemas of its parameters and its input,
-/// and the channels on which it sends. `contracts = ["contracts/*.json"]` in zrecipe.toml puts contracts in force.
+/// A contract describes the interface of a service: the queues that it consumes, JSON Schemas of its parameters and its
+/// input, and its output channels. To activate contracts, set `contracts = ["contracts/*.json"]` in zrecipe.toml.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]

@@ -10,25 +10,25 @@ use zrecipe_project::revision;
 
 /// Compare two states of recipes and services by their meaning
 ///
-/// A state is a file, a directory, a git revision (`main`, `HEAD~1`: the working directory in it) or `REVISION:PATH`.
-/// Steps are matched by what they do, not by their numbers; layout and the order of keys do not count. `!` marks a
-/// breaking change, with those whom it affects: recipes, running requests, and callers in Python code, shell scripts
-/// and request files.
+/// A state is a file, a directory, a git revision (`main`, `HEAD~1`: the working directory in that revision) or
+/// `REVISION:PATH`. Steps are matched by their function, not by their numbers. Layout and the order of keys are
+/// ignored. `!` marks a breaking change and lists what it affects: recipes, running requests, and callers in Python
+/// code, shell scripts and request files.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The older state.
     #[arg(value_name = "OLD")]
     old: String,
-    /// The newer state; the working tree unless given.
+    /// The newer state; defaults to the working tree.
     #[arg(value_name = "NEW")]
     new: Option<String>,
-    /// Search these directories and files, too, for programs that start recipes (repeatable).
+    /// Also search these directories and files for programs that start recipes (repeatable).
     #[arg(long = "callers", value_name = "PATH")]
     callers: Vec<PathBuf>,
-    /// How to write the changes.
+    /// Output format of the changes.
     #[arg(long, value_name = "FORMAT", default_value = "text", value_parser = FORMATS)]
     format: String,
-    /// End with 1 if there is a change; with `=breaking` only if one breaks something.
+    /// Exit with code 1 if there is a change; with `=breaking`, only if a change breaks something.
     #[arg(long, value_name = "WHEN", num_args = 0..=1, require_equals = true, default_missing_value = "any")]
     exit_code: Option<ExitCode>,
     #[command(flatten)]

@@ -11,11 +11,11 @@ mod show;
 use crate::cli::letters::LookArgs;
 use crate::cli::{Error, Session};
 
-/// See dead letters, keep them in files, and send them back
+/// List, save, diagnose and reinject dead letters
 ///
-/// A dead letter is a message that nobody could deal with. It lies in `dlq.<queue>` with the reason. Nothing here loses
-/// one: a letter leaves its queue when its file is safe on disk, and a file is removed when the broker has confirmed
-/// its message. Files of the Python tools are taken, and they take ours.
+/// A dead letter is a message that no service could process. It is kept in `dlq.<queue>` with the reason. These
+/// commands never lose a letter: a letter leaves its queue only when its file is safely on disk, and a file is removed
+/// only when the broker has confirmed its message. The files are compatible with those of the Python tools.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -24,78 +24,85 @@ pub struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// Count the dead letters by queue, reason and recipe step.
+    /// Count dead letters by queue, reason and recipe step.
     ///
-    /// They stay where they are. On RabbitMQ looking is a delivery, and the letters come back to their queue when it is
-    /// over; Ctrl-C and SIGTERM let them go in the same way. They are `redelivered` then. One that has come back twice is
-    /// replaced by a copy at the end of the queue, so that the queue's delivery limit does not drop it. SIGKILL counts as
-    /// a delivery of the letters that were held. At most `--limit` letters of each queue are looked at; a note, and `more`
-    /// in JSON, says when there are more.
+    /// The letters stay in their queues. On RabbitMQ, reading is a delivery: the letters are requeued afterwards, also
+    /// after Ctrl-C and SIGTERM, and are then marked `redelivered`. A letter that was redelivered twice is replaced by
+    /// a copy at the end of the queue, so that the delivery limit of the queue does not drop it. After SIGKILL, the
+    /// letters that were held have one more delivery. At most `--limit` letters of each queue are read; a note, and
+    /// `more` in JSON, shows whether there are more.
     ///
-    /// Exit codes: 0 it was looked, whether or not there are any (`zrecipe dlq check` tells), 2 could not look.
+    /// Exit codes: 0 the queues were read, even if there are letters (see `zrecipe dlq check`), 2 a queue or file could
+    /// not be read.
     #[command(after_help = "\
-Columns: how many letters, their queue (or file), the recipe step that they died at, and why.
-Next:  zrecipe dlq diagnose QUEUE     whether sending them back can help, and what to do
-       zrecipe dlq show QUEUE         what they hold")]
+Columns: number of letters, their queue (or file), the recipe step at which they failed, and the reason.
+Next:  zrecipe dlq diagnose QUEUE     whether reinjecting them can help, and what to do
+       zrecipe dlq show QUEUE         their content")]
     List(Look),
-    /// Show what dead letters hold, without passwords.
+    /// Show the content of dead letters, without passwords.
     ///
-    /// They stay where they are; on RabbitMQ looking is a delivery (see `zrecipe dlq list --help`).
+    /// The letters stay in their queues. On RabbitMQ, reading is a delivery (see `zrecipe dlq list --help`).
     ///
-    /// Exit codes: 0 it was looked, 2 could not look.
+    /// Exit codes: 0 the queues were read, 2 a queue or file could not be read.
     #[command(after_help = "\
 Examples:  zrecipe dlq show images --limit 1      the first letter of dlq.images
-           zrecipe dlq show DLQ/2026-11-24        what `purge` has put into files")]
+           zrecipe dlq show DLQ/2026-11-24        files written by `purge`")]
     Show(Look),
-    /// Count the dead letters of each queue; exit code 1 when there are any.
+    /// Count the dead letters of each queue, and exit with code 1 if there are any.
     ///
-    /// Letters that another tool holds at this moment count, too, where RabbitMQ's management API says how many they are
-    /// (a block of plugin `rabbitmqapi` in the environment). It also says which queues there are: without it, name them.
-    /// Letters of runs on this machine do not count: `zrecipe runs` does, and a note says so.
+    /// Letters that another tool currently holds are included if RabbitMQ's management API reports them (a block of the
+    /// plugin `rabbitmqapi` in the environment). The API also lists the queues; without it, name them. Letters of runs
+    /// on this machine are not included: a note refers to `zrecipe runs`, which counts them.
     ///
-    /// Exit codes: 0 there are none, 1 there are some, 2 could not look.
-    #[command(after_help = "Columns: how many letters, and their queue. Next: `zrecipe dlq diagnose QUEUE`.")]
+    /// Exit codes: 0 no dead letters, 1 dead letters, 2 a queue could not be read.
+    #[command(after_help = "Columns: number of letters, and their queue. Next: `zrecipe dlq diagnose QUEUE`.")]
     Check(check::Check),
-    /// Move dead letters to files, and print the paths.
+    /// Move dead letters to files, and print their paths.
     ///
-    /// No file is written over, and a letter leaves its queue when its file is safe on disk. When this is stopped, the same
-    /// command goes on: a letter that has its file already gets no second one. `zrecipe dlq reinject -r DIR` is the way back.
+    /// Existing files are never overwritten, and a letter leaves its queue only when its file is safely on disk. After
+    /// an interruption, run the same command again: a letter that already has a file does not get a second one.
+    /// `zrecipe dlq reinject -r DIR` sends the letters back.
     ///
-    /// On RabbitMQ SIGKILL counts as a delivery of the few letters that were under way. One that has come back twice is
-    /// replaced by a copy before its file is written, so that the queue's delivery limit does not drop it.
+    /// On RabbitMQ, after SIGKILL the few letters that were being moved have one more delivery. A letter that was
+    /// redelivered twice is replaced by a copy before its file is written, so that the delivery limit of the queue does
+    /// not drop it.
     Purge(purge::Purge),
-    /// Send the letters in files back to where they died.
+    /// Send letters from files back to their original queues.
     ///
-    /// Paths also come from standard input, as `purge` prints them. Ctrl-C waits for the letter that is on its way.
+    /// Paths are also read from standard input, in the format that `purge` prints. Ctrl-C waits until the current
+    /// letter is confirmed.
     ///
-    /// When the tool is killed in that moment, nobody knows whether the broker has the letter. The same command with
-    /// `--remove` then looks for it in the queue where it belongs, and does not send what it finds. It can look only where
-    /// nobody takes messages from, since what is not there any more may have been taken, and only with the management API
-    /// (plugin `rabbitmqapi`). Else it sends the letter again, so that it is not lost, with the same id, and says so at the
-    /// end: services of zrecipe take it once, those of Python twice. The same goes for a broker that dies in that moment.
+    /// If the command or the broker is killed during a send, it is unknown whether the broker has the letter. Run the
+    /// same command again with `--remove`: it searches the destination queue for the letter and skips the letter if it
+    /// is there. This requires the management API (plugin `rabbitmqapi`) and a queue without consumers, because a
+    /// consumer may already have taken the letter. Otherwise the letter is sent again with the same id, so that it is
+    /// not lost, and it is listed at the end. Services of zrecipe process it once, Python services twice.
     ///
-    /// Exit codes: 0 all went back, or nothing was piped in; 1 some did not, and are in their files; 2 could not do it.
+    /// Exit codes: 0 all letters were sent, or there was no input; 1 some were not sent and are still in their files; 2
+    /// a file or the broker could not be used.
     Reinject(reinject::Reinject),
-    /// Say why letters died, whether sending them back can help, and what to do.
+    /// Show why letters were dead-lettered, whether reinjecting them can help, and what to do.
     ///
-    /// Each is held against its recipe and the contract of its service as they are now. Letters that are alike are told
-    /// together. They stay where they are; on RabbitMQ looking is a delivery (see `zrecipe dlq list --help`).
+    /// Each letter is checked against the current versions of its recipe and of the contract of its service. Similar
+    /// letters are reported together. The letters stay in their queues. On RabbitMQ, reading is a delivery (see
+    /// `zrecipe dlq list --help`).
     ///
-    /// Exit codes: 0 it was looked, 2 could not look.
+    /// Exit codes: 0 the queues were read, 2 a queue or file could not be read.
     #[command(after_help = "\
-Examples:  zrecipe dlq diagnose             all queues of dead letters
-           zrecipe dlq diagnose images      those of one
-           zrecipe dlq diagnose DLQ         files, as `purge` writes them")]
+Examples:  zrecipe dlq diagnose             all dead-letter queues
+           zrecipe dlq diagnose images      one queue
+           zrecipe dlq diagnose DLQ         files written by `purge`")]
     Diagnose(Look),
-    /// Put a corrected recipe into letters that carry a broken one, and send them on.
+    /// Replace the recipe in dead letters with a corrected one, and send them.
     ///
-    /// Each goes to the step of the new recipe that is the one it died at: the step is known by its service and queue,
-    /// by the way to it from the start, and by its parameters, and not by its number alone. What is not unique, or what
-    /// these do not agree about, is refused and stays. The change is shown first. A letter leaves its queue when the broker has confirmed the new message.
+    /// Each letter is sent to the step of the new recipe that corresponds to the step at which it failed. Steps are
+    /// matched by service and queue, by their path from the start, and by their parameters, not only by number. If the
+    /// match is ambiguous, the letter is skipped and stays in its queue. The change is shown first. A letter leaves its
+    /// queue only when the broker has confirmed the new message.
     ///
-    /// The recipe's parameters come from the dispatcher's logbook (`zocalo.dispatcher.logbook_location` of the site) by
-    /// the letter's recipe ID, and from `-p`. A recipe without placeholders, as `zrecipe show ID --json` has it under
-    /// `recipe`, needs none.
+    /// The parameters of the recipe come from `-p` and from the dispatcher's logbook
+    /// (`zocalo.dispatcher.logbook_location` of the site), by the recipe ID of the letter. A recipe without
+    /// placeholders needs none, for example `recipe` in the output of `zrecipe show ID --json`.
     Rebase(rebase::Args),
 }
 

@@ -19,21 +19,21 @@ use zrecipe_runtime::ops::management::refresh;
 use zrecipe_runtime::runtime::run::{INTERRUPTED, Runs, destinations};
 use zrecipe_runtime::runtime::status::TOPIC;
 
-/// Find out what is wrong with the broker, with a remedy for each finding
+/// Diagnose problems of the broker, and suggest a fix for each
 ///
-/// Looks at: the connection to each host, with TLS and login; the permissions of the user; the queues that the recipes
-/// and the contracts of the project need; the topics of services; delays; queues that hold messages and have no
-/// consumers; dead letters; versions; the broker's clock; disk and memory. Of the embedded broker: its directory, the
-/// space there, and whether its database is whole. Changes nothing, and sends no message that any service gets.
+/// Checks the connection to each host with TLS and login; the permissions of the user; the queues that recipes and
+/// contracts of the project need; the topics of services; delays; queues that hold messages but have no consumers; dead
+/// letters; versions; the broker's clock; disk and memory. For the embedded broker it checks the directory, the free
+/// disk space and the integrity of the database. It changes nothing and sends no message to any service.
 ///
-/// Most of it is asked by RabbitMQ's management API, which a block of plugin `rabbitmqapi` in the site names; its user
-/// needs the tag `monitoring`, and to see permissions `administrator`. Where nobody may see them, it is tried whether the
-/// user of `pika` can listen to topics and send.
+/// Most checks use RabbitMQ's management API, configured by a block of the plugin `rabbitmqapi` in the site. Its user
+/// needs the tag `monitoring`, and `administrator` to read permissions. Without that tag, the command tests whether the
+/// user of `pika` can subscribe to topics and publish.
 ///
-/// ActiveMQ is asked by Jolokia, which a block of plugin `jmx` names. Where ActiveMQ puts rejected messages is tried with
-/// one in the queue `zrecipe.probe`; it is removed again.
+/// ActiveMQ is queried through Jolokia, configured by a block of the plugin `jmx`. To find the queue for rejected
+/// messages, the command rejects a message in the queue `zrecipe.probe` and then removes it.
 ///
-/// Exit codes: 0 all is well, 1 something is wrong, 2 could not look.
+/// Exit codes: 0 no problems, 1 problems found, 2 the broker could not be checked.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]

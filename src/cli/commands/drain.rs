@@ -11,35 +11,34 @@ use zrecipe_broker::transport::Transport;
 use zrecipe_language::value::Value;
 use zrecipe_runtime::ops::drain::{Move, Plan, drain};
 
-/// Move the messages of a queue to another one, or with `.` to where their recipes say
+/// Move messages from one queue to another, or with `.` to the queues in their recipes
 ///
-/// One at a time: the next is taken when the broker has confirmed the one before, which leaves its queue only then.
-/// So nothing is lost however this ends: what Ctrl-C, a signal or a crash interrupts is still in one of the two queues.
-/// On RabbitMQ a crash at the wrong moment can leave one message in both, with the same id; services of zrecipe take it
-/// once.
+/// Messages are moved one at a time: each leaves its queue only when the broker has confirmed it in the other queue. No
+/// message is lost if the command is interrupted by Ctrl-C, a signal or a crash. On RabbitMQ, a crash can leave one
+/// message in both queues, with the same id; services of zrecipe process it once.
 ///
-/// With `.` a message goes to the queue of the recipe step that it is for. One that carries no recipe, or whose queue is
-/// not there, stays where it is, and the reason is said; the exit code is 1 then.
+/// With `.`, each message is sent to the queue of its recipe step. A message that has no recipe, or whose queue does
+/// not exist, stays in its queue. The command then prints the reason and exits with code 1.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The queue to empty.
+    /// Source queue.
     #[arg(value_name = "SRC")]
     source: String,
-    /// The queue to fill; `.` is the one of each message's recipe step.
+    /// Destination queue; `.` selects the queue of each message's recipe step.
     #[arg(value_name = "DEST")]
     destination: String,
     #[command(flatten)]
     environment: EnvironmentArgs,
-    /// Move so many messages a second at most; without it, as fast as they are confirmed.
+    /// Maximum number of messages per second; by default, as fast as they are confirmed.
     #[arg(long, value_name = "N", conflicts_with = "wait")]
     rate: Option<f64>,
-    /// How many seconds to wait between messages.
+    /// Seconds to wait between messages.
     #[arg(short, long, value_name = "SECONDS", default_value_t = 0.0)]
     wait: f64,
-    /// Move so many messages at most.
+    /// Maximum number of messages to move.
     #[arg(short = 'n', long, value_name = "N")]
     limit: Option<usize>,
-    /// Stop when none has come for so many seconds; 0 is never.
+    /// Stop after this many seconds without a message; 0 waits forever.
     #[arg(long, value_name = "SECONDS", default_value_t = 1.0)]
     stop: f64,
     /// Print JSON.

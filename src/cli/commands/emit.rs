@@ -8,17 +8,17 @@ use zrecipe_language::value::{Object, Value};
 use zrecipe_project::judge::CheckOptions;
 use zrecipe_project::library::is_path;
 
-/// Print the messages that would be sent, one JSON object a line
+/// Print the messages that a dispatcher would send, one JSON object per line
 ///
-/// Each line has `queue` or `topic`, `headers` and `body`, and `exchange` and `delay` (seconds) where they are set.
-/// Files travel with the request and come before recipes that it names, whatever the order here, as with the Python
-/// tools. Refuses what a dispatcher would refuse: then nothing is printed and the exit code is 1.
+/// Each line has `queue` or `topic`, `headers` and `body`, and `exchange` and `delay` (seconds) if they are set. As in
+/// the Python tools, recipe files are part of the request and come before recipes given by name, in any order of the
+/// arguments. If a dispatcher would reject the request, nothing is printed and the exit code is 1.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Paths or names of recipes.
     #[arg(required = true, value_name = "RECIPE")]
     recipes: Vec<String>,
-    /// The processing request, or the first messages that a dispatcher makes of it.
+    /// Print the processing request, or the first messages that a dispatcher creates from it.
     #[arg(long = "as", value_name = "WHAT", default_value = "messages", value_parser = ["request", "messages"])]
     what: String,
     #[command(flatten)]

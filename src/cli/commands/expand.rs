@@ -5,9 +5,9 @@ use crate::cli::{Error, ParameterArgs, Session, with_guid};
 use zrecipe_language::bind::bind;
 use zrecipe_project::judge::CheckOptions;
 
-/// Print the bound recipe as JSON: parameters put in, several recipes merged
+/// Print the bound recipe as JSON: parameters substituted, several recipes merged
 ///
-/// Refuses what a dispatcher would refuse: then nothing is printed and the exit code is 1.
+/// If a dispatcher would reject the recipe, nothing is printed and the exit code is 1.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Paths or names of recipes; several are merged in this order.

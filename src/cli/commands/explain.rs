@@ -5,10 +5,10 @@ use std::fmt::Write as _;
 use crate::cli::{Error, Session, print};
 use zrecipe_language::lint::{RULES, SITE_PREFIX, nearest, rule};
 
-/// Explain a rule: why it is there, an example, and what to write instead
+/// Explain a rule: its purpose, an example, and how to fix a finding
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The rule's name, as it stands in brackets behind a finding; without one all rules are listed.
+    /// Name of the rule, as shown in brackets after a finding; without it, list all rules.
     #[arg(value_name = "RULE")]
     rule: Option<String>,
 }

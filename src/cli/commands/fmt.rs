@@ -13,28 +13,28 @@ use zrecipe_language::source::Source;
 use zrecipe_project::files::{Input, gather};
 use zrecipe_project::project::{each_in_order, is_meant, is_ours};
 
-/// Write recipes in the one canonical layout; what they say stays the same
+/// Format recipes in the canonical layout, without changing their meaning
 ///
-/// Two spaces a level; lists on one line where they fit in 100 columns; the order of keys, comments, the spelling of
-/// numbers and texts, and the kind of line end stay as they are. A file with syntax errors is left alone.
+/// Indentation is two spaces. Lists that fit into 100 columns are written on one line. The order of keys, comments, the
+/// spelling of numbers and text, and line endings do not change. Files with syntax errors are skipped.
 ///
-/// Exit code 0: done. 1: with `--check` or `--diff`, a file would change. 2: a file could not be read, laid out or
+/// Exit codes: 0 success, 1 a file would change (with `--check` or `--diff`), 2 a file could not be read, formatted or
 /// written.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Files, directories or patterns such as `recipes/**/*.json`; `-` formats standard input to standard output.
     #[arg(value_name = "PATH", default_value = ".")]
     paths: Vec<String>,
-    /// What to call standard input in messages.
+    /// File name to show in messages for standard input.
     #[arg(long, value_name = "NAME", default_value = "<stdin>")]
     stdin_filename: String,
-    /// List the files that would change, and write nothing.
+    /// List the files that would change, without writing them.
     #[arg(long)]
     check: bool,
-    /// Show what would change, and write nothing.
+    /// Show what would change, without writing files.
     #[arg(long)]
     diff: bool,
-    /// Number the steps 1, 2, 3, … along the links and put them in that order; numbers in texts stay.
+    /// Renumber the steps 1, 2, 3, … along the links and sort them; numbers in text values do not change.
     #[arg(long)]
     renumber: bool,
 }

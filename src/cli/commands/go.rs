@@ -19,33 +19,33 @@ use zrecipe_runtime::ops::drop_files;
 
 /// Submit recipes to the dispatcher of a site
 ///
-/// The options are those of `zocalo.go`. Recipes are checked first, and one with errors is not sent. Prints the recipe
-/// ID of the run when the broker has confirmed the request, and not before.
+/// The options are those of `zocalo.go`. Recipes are checked first; a recipe with errors is not sent. The recipe ID of
+/// the run is printed when the broker has confirmed the request.
 ///
-/// If the broker cannot be reached the request is kept in a directory of the site (`zocalo.go.fallback_location`), and
-/// `zrecipe pickup` sends it later; that is no failure. Without such a directory, and if the broker does not let us in or
-/// does not take the request, the exit code is 2.
+/// If the broker is unavailable, the request is saved in a directory of the site (`zocalo.go.fallback_location`), and
+/// `zrecipe pickup` sends it later; this is not a failure. If there is no such directory, or if the broker rejects the
+/// login or the request, the exit code is 2.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The ID of the data collection, or with -p of the reprocessing task.
+    /// ID of the data collection, or with -p of the reprocessing task.
     #[arg(value_name = "ID", value_parser = number)]
     id: Option<i64>,
-    /// The name of a recipe (repeatable).
+    /// Name of a recipe (repeatable).
     #[arg(short, long = "recipe", value_name = "RECIPE")]
     recipes: Vec<String>,
-    /// A file with a recipe, which travels with the request and comes before those with names.
+    /// File with a recipe, which is sent in the request and comes before recipes given by name.
     #[arg(short, long, value_name = "FILE")]
     file: Option<String>,
-    /// Set a parameter to a text (repeatable).
+    /// Set a parameter to a text value (repeatable).
     #[arg(short, long = "set", value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// There is no data collection.
+    /// Submit without a data collection.
     #[arg(short, long, conflicts_with = "id")]
     no_dcid: bool,
-    /// The ID is that of a reprocessing task, which says by itself what to run.
+    /// The ID is that of a reprocessing task, which defines the recipes to run.
     #[arg(short = 'p', long, conflicts_with = "no_dcid")]
     reprocessing: bool,
-    /// The ID of a scaling by automatic processing, for recipes that come after it.
+    /// ID of a scaling result of automatic processing, for recipes that process it further.
     #[arg(
         short,
         long,
@@ -54,14 +54,14 @@ pub struct Args {
         conflicts_with_all = ["no_dcid", "reprocessing"],
     )]
     autoprocscalingid: Option<i64>,
-    /// Keep the request for `zrecipe pickup`, whether or not the broker can be reached.
+    /// Save the request for `zrecipe pickup`, even if the broker is available.
     #[arg(long)]
     drop: bool,
-    /// Check everything, look for the queue at the broker, and send nothing.
+    /// Check the request and whether the queue exists, without sending anything.
     #[arg(long)]
     dry_run: bool,
-    /// Wait for the payload that a step of this run receives, or that is sent on a channel of this run, and print it as a
-    /// line of JSON after the recipe ID. The recipe must be on this machine; it travels with the request.
+    /// Wait for a payload of this run, and print it as a line of JSON after the recipe ID: one that a step receives, or
+    /// that is sent on a channel. The recipe must be on this machine; it is sent in the request.
     #[arg(long, value_name = "CHANNEL|STEP", conflicts_with_all = ["drop", "dry_run", "reprocessing"])]
     wait: Option<String>,
     /// Maximum seconds for `--wait`.

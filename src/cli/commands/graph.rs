@@ -16,26 +16,28 @@ use zrecipe_project::judge::CheckOptions;
 
 /// Draw recipes
 ///
-/// Steps are labelled with service and queue, edges with their channel. `text` is for terminals, `html` is one file for
-/// browsers with zoom, search, findings and the details of steps, `svg` for documents, `mermaid` for Markdown pages.
+/// Steps are labelled with service and queue, links with their channel. `text` is for terminals. `html` is a single
+/// file for browsers with zoom, search, findings and details of steps. `svg` is for documents, `mermaid` for Markdown
+/// pages.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Paths or names of recipes; several are drawn side by side, and in HTML behind an index.
+    /// Paths or names of recipes; several are drawn side by side, in HTML with an index.
     #[arg(required_unless_present_any = ["diff", "run"], value_name = "RECIPE")]
     recipes: Vec<String>,
-    /// How to draw.
+    /// Output format.
     #[arg(long, value_name = "FORMAT", default_value = "mermaid", value_parser = FORMATS.iter().map(|f| f.name).collect::<Vec<_>>())]
     format: String,
-    /// Direction in which to draw; `text` is always drawn down.
+    /// Direction of the drawing; `text` is always drawn downwards.
     #[arg(long, value_name = "DIRECTION", default_value = "down")]
     direction: Towards,
-    /// Draw the one recipe that they are merged into when they run together.
+    /// Draw the recipe that results when the recipes are merged into one run.
     #[arg(long)]
     merge: bool,
-    /// Draw what changed between two states, as `zrecipe diff` compares them: added, removed, changed and rewired steps.
+    /// Draw the changes between two states, as in `zrecipe diff`: added, removed, changed and rewired steps.
     #[arg(long, num_args = 2, value_names = ["OLD", "NEW"], conflicts_with_all = ["recipes", "merge"])]
     diff: Option<Vec<String>>,
-    /// Draw a run on this machine, with the states, counts and times of its steps; the beginning of the ID is enough.
+    /// Draw a run on this machine with the states, counts and times of its steps; the first characters of the ID are
+    /// enough.
     #[arg(long, value_name = "ID", conflicts_with_all = ["recipes", "merge", "diff"])]
     run: Option<String>,
     #[command(flatten)]

@@ -17,10 +17,10 @@ use zrecipe_project::regular;
 /// only settings that name their directories, and the CI job. Existing files are never changed.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The directory; it is created if needed.
+    /// The directory, which is created if needed.
     #[arg(value_name = "DIR", default_value = ".")]
     directory: PathBuf,
-    /// CI system to add a job for; without it, GitHub if the directory has `.github`, else GitLab.
+    /// CI system to add a job for; defaults to GitHub if the directory has `.github`, otherwise GitLab.
     #[arg(long, value_name = "SYSTEM", value_parser = ["gitlab", "github", "none"])]
     ci: Option<String>,
 }

@@ -3,11 +3,11 @@
 use crate::cli::{Error, Session, say_error};
 use crate::lsp::{End, serve_stdio};
 
-/// Serve an editor over standard input and output (Language Server Protocol)
+/// Run the language server on standard input and output (Language Server Protocol)
 ///
-/// Editors start it themselves: `editors/` in the source has configurations. What the files of a workspace name counts
-/// only inside of the workspace, unless the editor says that it is trusted (`initializationOptions.trusted`); what
-/// `--site`, `--broker` and ZOCALO_CONFIG name always does.
+/// Editors start it; `editors/` in the source has configurations for them. Paths in the files of a workspace are
+/// followed only inside the workspace, unless the editor marks the workspace as trusted
+/// (`initializationOptions.trusted`). Paths from `--site`, `--broker` and ZOCALO_CONFIG are always followed.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Standard input and output are always used; editors like to say so.

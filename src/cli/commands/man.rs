@@ -7,10 +7,10 @@ use zrecipe_language::diagnostic::counted;
 
 /// Print a manual page, or write all of them to a directory
 ///
-/// `zrecipe man check | man -l -` shows the page of `check`.
+/// For example, `zrecipe man check | man -l -` shows the page of `check`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The command and its subcommand; without them, the page of the program.
+    /// The command and its subcommand; without them, the page of the program is printed.
     #[arg(value_name = "COMMAND", conflicts_with = "directory")]
     command: Vec<String>,
     /// Write the pages of all commands to this directory, for example `/usr/local/share/man/man1`.

@@ -25,19 +25,19 @@ const PAUSE: Duration = Duration::from_secs(2);
 /// How long a subscription that was lost may take to come back before the next attempt.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Watch services, queues, dead letters and runs on a screen, and stop services
+/// Watch services, queues, dead letters and runs in the terminal, and stop services
 ///
-/// Services appear when they say how they are, within six seconds; those of the Python packages as well as ours. One
-/// that says nothing for 20 seconds is shown as silent, and is gone after 90. It works over ssh, in any size of window,
-/// and without colours where NO_COLOR is set. Runs are the latest 20: those of this machine, or with a site those in the
-/// logbook of its dispatcher; `zrecipe show ID` shows one.
+/// Services appear when they broadcast their status, within six seconds; Python services are included. A service
+/// without a broadcast for 20 seconds is shown as silent, and is removed after 90. The display works over ssh, in
+/// windows of any size, and without colours if NO_COLOR is set. It shows the latest 20 runs: those of this machine, or
+/// with a site those in the logbook of its dispatcher. `zrecipe show ID` shows details of a run.
 ///
-/// What cannot be asked, as while the broker is away, is counted as `?`.
+/// Values that cannot be read, for example while the broker is unavailable, are shown as `?`.
 ///
-/// Keys: q quits; / filters all tables; tab goes to the next table; up and down (k, j) mark a row; s asks whether to
-/// stop the marked service, which then finishes what it has begun; esc drops the filter.
+/// Keys: q quits; / filters all tables; tab selects the next table; up and down (k, j) select a row; s asks for
+/// confirmation and stops the selected service, which finishes its current messages first; esc clears the filter.
 ///
-/// `zrecipe status` prints the same once.
+/// `zrecipe status` prints the same information once.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]

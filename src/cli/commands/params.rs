@@ -18,17 +18,17 @@ use zrecipe_language::syntax::NodeId;
 use zrecipe_language::value::Value;
 use zrecipe_project::judge::CheckOptions;
 
-/// List the parameters of recipes, what each must be, and where it is used
+/// List the parameters of recipes, with their types and uses
 ///
-/// The types follow from how a recipe uses its parameters and from the contracts of its services. A parameter that
-/// is not given stays as text, `{name}`, unless the table says otherwise. `--format schema` writes a JSON Schema of
-/// what `--params` takes.
+/// Types are inferred from how a recipe uses its parameters and from the contracts of its services. A parameter without
+/// a value remains as the text `{name}`, unless the table shows otherwise. `--format schema` writes a JSON Schema for
+/// the files of `--params`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Paths or names of recipes.
     #[arg(required = true, value_name = "RECIPE")]
     recipes: Vec<String>,
-    /// How to write them.
+    /// Output format.
     #[arg(long, value_name = "FORMAT", default_value = "table", value_parser = ["table", "json", "schema"])]
     format: String,
     #[command(flatten)]

@@ -14,26 +14,27 @@ use zrecipe_language::value::{Object, Value};
 use zrecipe_runtime::ops::dead_letters::{Fate, Letter, Look, look};
 use zrecipe_runtime::ops::management::Queue;
 
-/// Show the first messages of a queue, which stay there; passwords are left out
+/// Show the first messages of a queue without removing them; passwords are hidden
 ///
-/// The embedded broker is only read. RabbitMQ has no way to do that: the messages are delivered to us and go back, in a
-/// classic queue to their places, in a quorum queue perhaps to the end. They are marked `redelivered` from then on, and
-/// in a quorum queue before RabbitMQ 4.3 each look counts as one delivery. A message that has come back twice, or has used up half
-/// of the queue's delivery limit, is replaced by a copy at the end of the queue, with the count at nothing, so that it does not die of
-/// being looked at. Ctrl-C and SIGTERM let the messages go in the same way; after SIGKILL they have been delivered once more.
-/// What the limit is says the management API (a block of the plugin `rabbitmqapi`) or, where there is none,
-/// `--delivery-limit`. A queue with a limit of 0 is not looked into.
+/// On the embedded broker, messages are only read. RabbitMQ does not support that: messages are delivered to the
+/// command and requeued. In a classic queue they return to their positions, in a quorum queue possibly to the end. They
+/// are then marked `redelivered`, and in a quorum queue before RabbitMQ 4.3 each peek counts as one delivery. A message
+/// that was redelivered twice, or that has used half of the delivery limit of the queue, is replaced by a copy at the
+/// end of the queue with a count of 0, so that peeking never dead-letters it. After Ctrl-C and SIGTERM the messages are
+/// requeued in the same way; after SIGKILL they have one more delivery. The limit is read from the management API (a
+/// block of the plugin `rabbitmqapi`) or, without one, from `--delivery-limit`. The command does not peek into a queue
+/// with a limit of 0.
 ///
-/// Messages that services hold are not seen: `zrecipe queues` counts them as `unacked`.
+/// Messages that services currently hold are not shown; `zrecipe queues` counts them as `unacked`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The queue.
     #[arg(value_name = "QUEUE")]
     queue: String,
-    /// How many messages.
+    /// Number of messages to show.
     #[arg(short = 'n', long = "count", value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
     count: u16,
-    /// How often a message may come back to the queue before it dies, where no management API says it.
+    /// Delivery limit of the queue, if no management API is configured.
     #[arg(long, value_name = "N")]
     delivery_limit: Option<u32>,
     #[command(flatten)]

@@ -15,20 +15,20 @@ use zrecipe_language::secret::hidden;
 use zrecipe_language::value::Value;
 use zrecipe_runtime::ops::drop_files::{self, DropFile};
 
-/// Send the requests that were kept while the broker could not be reached, oldest first
+/// Send the requests that were saved while the broker was unavailable, oldest first
 ///
-/// They are in the directory that the site names (`zocalo.go.fallback_location`), where `zrecipe go` and `zocalo.go`
-/// leave them. A file is removed when the broker has confirmed its request. One that cannot be used is left where it
-/// is and named, and the others are sent; the exit code is then 1.
+/// Requests are read from the directory of the site (`zocalo.go.fallback_location`) in which `zrecipe go` and
+/// `zocalo.go` save them. Each file is removed when the broker has confirmed its request. A file that cannot be used is
+/// reported and skipped, the others are sent, and the exit code is 1.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Seconds to wait between requests.
     #[arg(short, long, value_name = "SECONDS", default_value_t = 2)]
     delay: u64,
-    /// Seconds to wait before the first one.
+    /// Seconds to wait before the first request.
     #[arg(short, long, value_name = "SECONDS", default_value_t = 0)]
     wait: u64,
-    /// Say what would be sent, look for the queue at the broker, and send nothing.
+    /// Print what would be sent and check whether the queue exists, without sending anything.
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]

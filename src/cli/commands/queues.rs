@@ -15,30 +15,31 @@ use zrecipe_language::value::Value;
 use zrecipe_project::pattern::{Pattern, has_wildcard};
 use zrecipe_runtime::ops::management::{Queue, STATISTICS_AGE};
 
-/// See what stands in the queues: how much, how fast, since when, who takes it
+/// Show queues with message counts, rates, ages and consumers
 ///
-/// The fullest come first. `ready` waits to be delivered, `unacked` is with a service now, `in/s` and `out/s` are what
-/// comes and what is dealt with in a second, `oldest` is how long the first message has been there, and `dead` is what
-/// lies in `dlq.<queue>`. What the broker does not say is `-`: RabbitMQ tells no age for quorum queues before version 4,
-/// and the embedded broker counts no consumers.
+/// Queues with most messages come first. `ready` counts messages that wait for delivery, and `unacked` those that a
+/// service currently holds. `in/s` and `out/s` are the rates of published and acknowledged messages per second.
+/// `oldest` is the age of the first message, and `dead` counts the messages in `dlq.<queue>`. `-` means that the broker
+/// does not provide the value: RabbitMQ before version 4 has no age for quorum queues, and the embedded broker does not
+/// count consumers.
 ///
-/// What to look for: `ready` grows and `consumers` is 0: the service is not running. `unacked` stands still and `out/s`
-/// is 0: the service hangs. `dead` is not 0: `zrecipe dlq diagnose` says why.
+/// If `ready` grows and `consumers` is 0, the service is not running. If `unacked` does not change and `out/s` is 0,
+/// the service hangs. If `dead` is not 0, run `zrecipe dlq diagnose`.
 ///
-/// On RabbitMQ `ready` and `consumers` are the broker's counts of this moment, queried over AMQP. All others are statistics
-/// of the management API, 5 s old or older. The environment names that API in a block of the plugin `rabbitmqapi`; without
-/// one, name the queues.
+/// On RabbitMQ, `ready` and `consumers` are current counts, queried over AMQP. All other values are statistics of the
+/// management API, at least 5 s old. The environment configures that API in a block of the plugin `rabbitmqapi`;
+/// without one, name the queues.
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct Args {
     #[command(subcommand)]
     command: Option<Command>,
-    /// Names or patterns such as `runner.*`; without, all queues but `amq.*`, which programs have for themselves.
+    /// Names or patterns such as `runner.*`; defaults to all queues except `amq.*`, which are private to programs.
     #[arg(value_name = "QUEUE")]
     queues: Vec<String>,
     #[command(flatten)]
     environment: EnvironmentArgs,
-    /// What comes first.
+    /// Sort order.
     #[arg(long, value_name = "BY", default_value = "messages")]
     sort: Sort,
     /// Print JSON.
@@ -48,13 +49,13 @@ pub struct Args {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Sort {
-    /// The fullest.
+    /// Most messages first.
     Messages,
-    /// The one with most dead letters.
+    /// Most dead letters first.
     Dead,
-    /// The one with the oldest message.
+    /// Oldest message first.
     Oldest,
-    /// The one to which most comes.
+    /// Highest rate of published messages first.
     Rate,
     /// By name.
     Name,

@@ -16,32 +16,32 @@ use zrecipe_language::value::{Object, Value};
 use zrecipe_project::judge;
 use zrecipe_runtime::runtime::run::{self, Report, Runs};
 
-/// Send a step of a run again, with the recipe as it was then, and what follows from it
+/// Run a step of a run again, and the steps that follow from it, with the same recipe
 ///
-/// Without `--step`, everything that the recipe starts with. A step gets what it was sent then: a run of this machine
-/// knows that, and works on it at once. With `-e`, or where there is no such run here, the run is looked up in the logbook
-/// of the site's dispatcher and the message is sent to the step's queue; the logbook knows what the first steps were sent,
-/// and for others `--payload` says it. Results go under the same recipe ID as before.
+/// Without `--step`, all start steps are sent. A step gets the same input as before, and results have the same recipe
+/// ID. The input of a run on this machine is recorded, and the step runs immediately. With `-e`, or if this machine has
+/// no such run, the run is looked up in the logbook of the site's dispatcher, and the message is sent to the queue of
+/// the step. The logbook contains only the input of start steps; for other steps, use `--payload`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The run's ID, or the beginning of it.
+    /// ID of the run, or its first characters.
     #[arg(value_name = "ID")]
     id: String,
     /// The step.
     #[arg(long, value_name = "N")]
     step: Option<i64>,
-    /// Send this to the step, as JSON, instead of what it was sent.
+    /// JSON payload to send to the step instead of the recorded one.
     #[arg(long, value_name = "JSON", requires = "step")]
     payload: Option<String>,
     #[command(flatten)]
     environment: EnvironmentArgs,
-    /// How many steps of a run of this machine run at a time; without it, as many as there are processors.
+    /// Maximum number of steps of a run on this machine that run in parallel; defaults to the number of processors.
     #[arg(short, long, value_name = "N")]
     jobs: Option<usize>,
-    /// Say what would be sent where, and send nothing.
+    /// Print what would be sent to which queue, without sending anything.
     #[arg(long)]
     dry_run: bool,
-    /// Print JSON: what was sent where.
+    /// Print JSON with the sent messages and their queues.
     #[arg(long)]
     json: bool,
 }

@@ -5,13 +5,13 @@ use crate::cli::progress::{default_places, work};
 use crate::cli::{Error, Session, say};
 use zrecipe_runtime::runtime::run::Runs;
 
-/// Go on with a run where it stopped, without repeating finished steps
+/// Resume an interrupted run without repeating finished steps
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The run's ID, or the beginning of it.
+    /// ID of the run, or its first characters.
     #[arg(value_name = "ID")]
     id: String,
-    /// How many steps run at a time; without it, as many as there are processors.
+    /// Maximum number of steps that run in parallel; defaults to the number of processors.
     #[arg(short, long, value_name = "N")]
     jobs: Option<usize>,
 }

@@ -19,14 +19,14 @@ use zrecipe_project::library::is_path;
 use zrecipe_runtime::runtime::run::{Plan, Runs, destinations};
 use zrecipe_runtime::runtime::services::SERVICES;
 
-/// Run a recipe to its end on this machine, or submit it
+/// Run a recipe on this machine, or submit it
 ///
-/// Checks the recipe, dispatches it, runs every step, and ends when nothing of the run is outstanding. Needs no
-/// broker: messages are kept in a file of the state directory. Exit code 1: a step failed, was stopped at its time
-/// limit or was dead-lettered, or an output went to a channel that the step does not have.
+/// Checks the recipe, dispatches it, runs every step, and exits when no message of the run is pending. No broker is
+/// needed: messages are stored in a file of the state directory. Exit code 1: a step failed, timed out or was
+/// dead-lettered, or a step sent output to a channel that it does not have.
 ///
-/// With -e the recipe is submitted to the dispatcher of a site: files travel with the request, names are looked up
-/// there. Prints the recipe ID when the broker has confirmed the request.
+/// With -e, the recipe is submitted to the dispatcher of a site. Recipe files are sent in the request, and recipe names
+/// are looked up by the dispatcher. The recipe ID is printed when the broker has confirmed the request.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Paths or names of recipes; several are merged into one run.
@@ -34,16 +34,16 @@ pub struct Args {
     recipes: Vec<String>,
     #[command(flatten)]
     parameters: ParameterArgs,
-    /// How many steps run at a time; without it, as many as there are processors.
+    /// Maximum number of steps that run in parallel; defaults to the number of processors.
     #[arg(short, long, value_name = "N")]
     jobs: Option<usize>,
-    /// Submit to the dispatcher of this environment of the site (repeatable: later ones come before earlier ones).
+    /// Submit to the dispatcher of this environment of the site (repeatable; later ones take precedence).
     #[arg(short = 'e', long = "environment", value_name = "ENV", conflicts_with = "jobs")]
     environments: Vec<String>,
-    /// With -e, show what services say of the run until Ctrl-C.
+    /// With -e, show status reports of services about the run until Ctrl-C.
     ///
-    /// Services of zrecipe say which run they work on. Those of Python do not: they are shown if a step of a recipe
-    /// has their name as its `service`, and marked.
+    /// Services of zrecipe report the run that they process. Python services do not: they are shown, and marked, if
+    /// their name is the `service` of a step in the recipe.
     #[arg(long, requires = "environments")]
     follow: bool,
 }

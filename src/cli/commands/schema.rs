@@ -22,8 +22,8 @@ schemas! {
 /// Print a JSON Schema, for editors and other tools
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// `recipe`, `contract`, `site`, `broker`, `settings`, `report`, `worker`, or the plugin of a site as `site/storage`;
-    /// without it all names are listed.
+    /// `recipe`, `contract`, `site`, `broker`, `settings`, `report`, `worker`, or a plugin of a site such as
+    /// `site/storage`; without it, list all names.
     #[arg(value_name = "NAME")]
     name: Option<String>,
     #[command(flatten)]

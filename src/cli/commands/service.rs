@@ -36,43 +36,47 @@ fn built_in() -> String {
     let names: Vec<&str> = services::SERVICES.iter().map(|entry| entry.name).collect();
     let names = names.join(", ");
     format!(
-        "The service to start: {names}, one whose contract says how it is run, or the entry point of a Python service (repeatable)"
+        "Service to start (repeatable): {names}, a service whose contract has `run`, or the entry point of a Python service"
     )
 }
 
-/// Take messages from a broker and let services deal with them
+/// Run services that consume messages from a broker
 ///
-/// Services stand beside those of the Python packages: same queues, same messages, same status broadcasts, same
-/// commands. SIGTERM or ctrl-c, or `zrecipe shutdown`, lets them finish what they have begun within `--grace`; a second
-/// signal stops at once. What was still under way then is delivered again. Without a site configuration they work on the embedded broker.
+/// Services run alongside those of the Python packages, with the same queues, messages, status broadcasts and commands.
+/// On SIGTERM, ctrl-c or `zrecipe shutdown`, they finish their current messages within `--grace`; a second signal stops
+/// them immediately. Unfinished messages are redelivered. Without a site configuration, services use the embedded
+/// broker.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[arg(short, long = "service", value_name = "NAME", required = true, help = built_in())]
     services: Vec<String>,
-    /// A contract beside those of zrecipe.toml (repeatable).
+    /// Additional contract, beside those of zrecipe.toml (repeatable).
     #[arg(long = "contract", value_name = "FILE")]
     contracts: Vec<std::path::PathBuf>,
     #[command(flatten)]
     environment: EnvironmentArgs,
-    /// How many instances of each service, each with its own identity.
+    /// Number of instances of each service, each with its own identity.
     #[arg(short = 'n', long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
     instances: u16,
-    /// Maximum messages of a queue that an instance holds and works on at a time; without it, what each service needs.
+    /// Maximum number of messages of a queue that an instance holds and processes at a time; the default depends on the
+    /// service.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     prefetch: Option<u16>,
-    /// Take messages from this queue instead of the service's own (repeatable).
+    /// Consume this queue instead of the service's own (repeatable).
     #[arg(long = "queue", value_name = "QUEUE")]
     queues: Vec<String>,
-    /// Go on trying when the broker or a queue is not there at the start.
+    /// Retry if the broker is unavailable or a queue does not exist at the start.
     #[arg(short, long)]
     restart: bool,
-    /// Call these instances something in their status.
+    /// Tag shown in the status of these instances.
     #[arg(long, value_name = "TAG")]
     tag: Option<String>,
-    /// Tell metrics (`/metrics`) and health (`/livez`, `/readyz`) over HTTP at this address, such as `localhost:9100`.
+    /// Serve metrics (`/metrics`) and health (`/livez`, `/readyz`) over HTTP at this address, for example
+    /// `localhost:9100`.
     #[arg(long, value_name = "HOST:PORT", value_parser = address)]
     http: Option<SocketAddr>,
-    /// Maximum seconds that work under way may take after SIGTERM; then it is stopped, and its messages are delivered again.
+    /// Maximum seconds to finish current messages after SIGTERM; then work is stopped, and its messages are
+    /// redelivered.
     #[arg(long, value_name = "SECONDS", default_value_t = 600)]
     grace: u32,
 }

@@ -17,14 +17,14 @@ use zrecipe_language::secret;
 use zrecipe_language::value::Value;
 use zrecipe_runtime::runtime::run::{self, Report, Run};
 
-/// Show a run: its steps, what each sent where, and what is outstanding; of a site's run, request and recipe
+/// Show a run: its steps, their outputs and pending messages; for a run of a site, its request and recipe
 ///
-/// A run of this machine is shown from its record. Where there is none, or with `-e`, the run is looked up in the
-/// logbook of the site's dispatcher (`zocalo.dispatcher.logbook_location`): who asked for what, the recipe with its
-/// parameters put in, and how it differs from what the recipe's file comes to today. Passwords are left out.
+/// A run on this machine is read from its journal. If there is none, or with `-e`, the run is looked up in the logbook
+/// of the site's dispatcher (`zocalo.dispatcher.logbook_location`). The logbook shows the request, the recipe with its
+/// parameters substituted, and the differences from the current recipe file. Passwords are masked.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The run's ID, or the beginning of it.
+    /// ID of the run, or its first characters.
     #[arg(value_name = "ID")]
     id: String,
     #[command(flatten)]

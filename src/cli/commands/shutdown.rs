@@ -12,21 +12,22 @@ use zrecipe_language::value::Value;
 use zrecipe_runtime::runtime::instance::COMMANDS;
 use zrecipe_runtime::runtime::status::{broadcast, hostname, reversed};
 
-/// Tell services to finish what they have begun and stop
+/// Stop services after they finish their current messages
 ///
-/// Services of the Python packages obey as well as ours. Success means that the broker has told everybody who listens;
-/// `zrecipe service` tells in its status when it has stopped.
+/// This works for services of zrecipe and of the Python packages. Exit code 0 means that the broker has delivered the
+/// request to all subscribers. `zrecipe service` reports in its status when it has stopped.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Instances, as they are called in their status: `uk.ac.diamond.ws123.4567`, or `ws123.4567` for one in our domain.
+    /// Instances, as shown in their status: `uk.ac.diamond.ws123.4567`, or `ws123.4567` for an instance in the local
+    /// domain.
     #[arg(value_name = "HOST", required_unless_present = "services")]
     hosts: Vec<String>,
-    /// All instances of this service (repeatable); `none` means those that have no service.
+    /// All instances of this service (repeatable); `none` selects instances without a service.
     #[arg(short, long = "service", value_name = "NAME")]
     services: Vec<String>,
     #[command(flatten)]
     environment: EnvironmentArgs,
-    /// Print JSON: who was told.
+    /// Print JSON with the addressed instances.
     #[arg(long)]
     json: bool,
 }

@@ -12,26 +12,28 @@ use crate::cli::{Error, Session, print, say, say_error};
 use zrecipe_broker::transport::{Settlement, Transport, Verdict};
 use zrecipe_runtime::ops::services::Services;
 
-/// Show services, queues, dead letters and runs at one glance
+/// Show services, queues, dead letters and runs
 ///
-/// Services tell how they are every six seconds, those of the Python packages as well as ours; this listens for a
-/// moment and prints what it has heard. A service that is not in the table does not run, or is not connected to this
-/// broker. `busy` is the part of the last ten seconds in which it was not idle. The queue of a service is that of its
-/// contract, because Python services do not tell theirs. Queues come from RabbitMQ's management API (plugin
-/// `rabbitmqapi` of the site) or from the embedded broker. Runs are the latest 20: those of this machine, or with a site
-/// those in the logbook of its dispatcher (`zocalo.dispatcher.logbook_location`), which knows no more than that they were
-/// dispatched; `zrecipe show ID` shows one.
+/// Services of zrecipe and of the Python packages broadcast their status every six seconds; the command waits for these
+/// broadcasts and prints them. A service that is not in the table is not running, or not connected to this broker.
+/// `busy` is the fraction of the last ten seconds in which a service was not idle. The queue of a service comes from
+/// its contract, because Python services do not report theirs. Queues come from RabbitMQ's management API (plugin
+/// `rabbitmqapi` of the site) or from the embedded broker.
 ///
-/// `zrecipe monitor` shows the same on a screen that stays; `zrecipe doctor` says what is wrong and what to do.
+/// The latest 20 runs are listed: those of this machine, or with a site those in the logbook of its dispatcher
+/// (`zocalo.dispatcher.logbook_location`). The logbook only records that a run was dispatched; `zrecipe show ID` shows
+/// details of a run.
 ///
-/// What could not be asked is said to be unknown, and is `null` in JSON: it is not nothing.
+/// `zrecipe monitor` shows the same continuously. `zrecipe doctor` shows problems and how to fix them.
 ///
-/// Exit codes: 0 all was asked, 2 something could not be.
+/// A value that could not be read is `unknown`, and `null` in JSON, never 0.
+///
+/// Exit codes: 0 all values were read, 2 some could not be read.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
     environment: EnvironmentArgs,
-    /// How many seconds to listen for services.
+    /// Seconds to wait for status broadcasts of services.
     #[arg(short, long, value_name = "SECONDS", default_value_t = 7.0)]
     wait: f64,
     /// Print JSON.

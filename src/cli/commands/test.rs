@@ -21,13 +21,14 @@ use zrecipe_runtime::rehearsal::{Act, Edge, First, Played, Scenario, edges, play
 use zrecipe_runtime::runtime::Service;
 use zrecipe_runtime::runtime::foreign::Foreign;
 
-/// Play a recipe with services that do what a script says
+/// Test a recipe with simulated services
 ///
-/// Runs on an embedded broker of its own; no service is started and no program run. Without a script each step sends
-/// something on each of its channels, then the same with every message delivered again, then with a crash in the middle
-/// of every step. A script, `NAME.test.yaml` beside the recipe, has cases of its own; what it has steps send is held
-/// against the contracts of their services. Shows which links of the recipe were
-/// exercised; exit code 1 when one was not, or when something came differently.
+/// Runs on a private embedded broker; no service is started and no program is run. Without
+/// a script, each step sends a message on each of its channels. The test is repeated with
+/// every message redelivered, and with a crash in the middle of every step. The script
+/// `NAME.test.yaml` beside the recipe defines further cases. Outputs in a script are checked
+/// against the contracts of their services. The command prints the links that were
+/// exercised, and exits with code 1 if a link was not exercised or a result differs.
 ///
 /// A script:
 ///
@@ -44,16 +45,16 @@ use zrecipe_runtime::runtime::foreign::Foreign;
 #[command(verbatim_doc_comment)]
 #[expect(rustdoc::broken_intra_doc_links, reason = "the help page shows YAML")]
 pub struct Args {
-    /// A path or the name of a recipe.
+    /// Path or name of a recipe.
     #[arg(value_name = "RECIPE")]
     recipe: String,
     #[command(flatten)]
     parameters: ParameterArgs,
-    /// The script; without it, the file beside the recipe, if there is one.
+    /// The script; defaults to `NAME.test.yaml` beside the recipe, if it exists.
     #[arg(long, value_name = "FILE")]
     script: Option<PathBuf>,
-    /// A service that plays its own part instead of a script: one whose contract says how it is run, or the entry point of a
-    /// Python service (repeatable).
+    /// Service to run instead of simulating it (repeatable): a service whose contract has `run`, or the entry point of
+    /// a Python service.
     #[arg(long = "service", value_name = "NAME")]
     services: Vec<String>,
     /// Print JSON.

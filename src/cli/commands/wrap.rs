@@ -20,28 +20,29 @@ use zrecipe_runtime::runtime::status::Status;
 use zrecipe_runtime::telemetry::Logging;
 use zrecipe_runtime::wrapper::{Ended, Record, Wrappers, read_file, report, run as run_program};
 
-/// Run a program on behalf of a recipe step and report its progress
+/// Run a program for a recipe step and report its progress
 ///
-/// Tells the status every three seconds, sends `starting`, then what the program says, then `success` or `failure`,
-/// then `completed`, and ends with the program's exit status. The program appends lines such as
-/// `{"channel": "updates", "payload": {"done": 10}}` to the file named by ZRECIPE_RESULTS; it finds the wrapper file in
-/// ZRECIPE_WRAPPER, the step as JSON in ZRECIPE_STEP and the recipe ID in ZRECIPE_RECIPE_ID. While the broker is away
-/// reports wait on disk. Signals are passed on.
+/// Broadcasts the status every three seconds. Sends `starting`, then the program's own reports, then `success` or
+/// `failure`, then `completed`, and exits with the program's exit status. To report, the program appends lines such as
+/// `{"channel": "updates", "payload": {"done": 10}}` to the file in ZRECIPE_RESULTS. ZRECIPE_WRAPPER is the wrapper
+/// file, ZRECIPE_STEP the step as JSON, and ZRECIPE_RECIPE_ID the recipe ID. While the broker is unavailable, reports
+/// are stored on disk. Signals are forwarded.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// What is wrapped, as shown in the status; without COMMAND, one of `[wrappers]` in zrecipe.toml, or an entry point of the group `zocalo.wrappers`.
+    /// Name shown in the status; without COMMAND, one of `[wrappers]` in zrecipe.toml, or an entry point of the group
+    /// `zocalo.wrappers`.
     #[arg(long, value_name = "NAME", required_unless_present = "reap")]
     wrap: Option<String>,
-    /// The file that says for which step of which recipe; without it nothing is reported but the status.
+    /// Wrapper file with the recipe and the step; without it, only the status is reported.
     #[arg(long, value_name = "FILE")]
     recipewrapper: Option<PathBuf>,
     #[command(flatten)]
     environment: EnvironmentArgs,
-    /// How many seconds to wait at the end for a broker that is away.
+    /// Seconds to wait at the end for a broker that is unavailable.
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     linger: u64,
-    /// Report what other wrappers could not: those that were killed, or whose broker stayed away. A program that still
-    /// runs without its wrapper is left alone.
+    /// Send pending reports of other wrappers that were killed or whose broker was unavailable. Programs that still run
+    /// without their wrapper are skipped.
     #[arg(long, conflicts_with_all = ["wrap", "recipewrapper", "command"])]
     reap: bool,
     /// The program and its arguments.

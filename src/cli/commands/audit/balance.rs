@@ -13,26 +13,28 @@ use zrecipe_runtime::books;
 
 /// Account for every message that the broker accepted, by recipe ID
 ///
-/// Every message that the broker accepted is finished, a dead letter, queued, held by a service, or was removed with a
-/// command such as `zrecipe dlq purge`. A message that is none of these is missing: it was taken away without zrecipe,
-/// for example by another program or by an edit of the database. Its queue and its recipe step are printed.
+/// Every message that the broker accepted is finished, dead-lettered, queued, held by a service, or was removed by a
+/// command such as `zrecipe dlq purge`. Any other message is missing: something other than zrecipe removed it, for
+/// example another program or an edit of the database. The command prints the queue and the recipe step of each missing
+/// message.
 ///
-/// The books of the embedded broker are in its database, and go back 7 days. With a site, services and commands keep books
-/// in their state directory (`books`), and the broker counts what waits. `--books DIR` adds the directory of services
-/// on another machine. A queue that also has a consumer without books, such as a Python service, hides what is missing.
+/// The embedded broker keeps its records in its database for 7 days. With a site, services and commands keep records in
+/// their state directory (`books`), and the broker reports its queue lengths. Use `--books DIR` to add the directory of
+/// services on another machine. If a queue also has a consumer without records, such as a Python service, missing
+/// messages cannot be detected there.
 ///
-/// Exit codes: 0 the books balance, 1 messages are missing, 2 could not look.
+/// Exit codes: 0 no message is missing, 1 messages are missing, 2 the broker or the records could not be read.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Columns: accepted = finished + dead + queued + running + removed + missing.
-Messages without a recipe, such as requests to the dispatcher, are counted at `-`.")]
+Messages without a recipe, such as requests to the dispatcher, are counted under `-`.")]
 pub struct Args {
     #[command(flatten)]
     environment: EnvironmentArgs,
-    /// List the recipe IDs that are finished as well.
+    /// List finished recipe IDs as well.
     #[arg(long)]
     all: bool,
-    /// Books of services with another state directory, beside those of this one (repeatable; with a site).
+    /// Additional state directory with records of services (repeatable; with a site).
     #[arg(long, value_name = "DIR")]
     books: Vec<PathBuf>,
     /// Print JSON.

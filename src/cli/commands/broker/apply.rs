@@ -3,20 +3,21 @@
 use super::compare::{Compared, compare_with};
 use crate::cli::{Error, Session};
 
-/// Change the broker to what the file describes, after showing the changes and asking
+/// Apply the configuration to the broker, after showing the changes and asking for confirmation
 ///
-/// First everything is made and changed, then what is too much is removed, so that no message is without a queue in
-/// between. A queue with messages or consumers is never removed unless that is said twice: `--recreate QUEUE` (or
-/// `--remove QUEUE` for one that the file does not describe) and `--discard-messages`. Applying twice changes nothing
-/// the second time, and after an interruption it can be called again.
+/// Objects are created and changed first, then superfluous ones are deleted, so no message is without a queue in
+/// between. A queue that holds messages or has consumers is deleted only with both `--recreate QUEUE` (or `--remove
+/// QUEUE` if the file does not describe it) and `--discard-messages`. Applying the same file again changes nothing.
+/// After an interruption, run the command again.
 ///
-/// Exit codes: 0 the broker is as described, 1 something was left as it is or refused, 2 could not do it.
+/// Exit codes: 0 the broker matches the file, 1 something was left unchanged or refused, 2 the broker or the file could
+/// not be used.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "At night: `zrecipe broker diff FILE` first. Lines with `!` say what stands in the way.")]
+#[command(after_help = "For scheduled jobs, run `zrecipe broker diff FILE` first. Lines with `!` describe obstacles.")]
 pub struct Args {
     #[command(flatten)]
     compared: Compared,
-    /// Do not ask. Without a terminal nothing is changed unless this is given.
+    /// Do not ask for confirmation. Required to make changes if there is no terminal.
     #[arg(short, long)]
     yes: bool,
 }

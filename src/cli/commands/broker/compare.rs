@@ -16,13 +16,13 @@ pub struct Compared {
     described: Described,
     #[command(flatten)]
     environment: EnvironmentArgs,
-    /// Make this queue or exchange anew where it cannot be changed (repeatable).
+    /// Delete and recreate this queue or exchange if it cannot be changed in place (repeatable).
     #[arg(long, value_name = "NAME")]
     recreate: Vec<String>,
-    /// Remove this queue, exchange or virtual host although it is in use (repeatable); needs `--discard-messages`.
+    /// Delete this queue, exchange or virtual host even if it is in use (repeatable); requires `--discard-messages`.
     #[arg(long, value_name = "NAME", requires = "discard_messages")]
     remove: Vec<String>,
-    /// Lose the messages of what `--recreate` and `--remove` name.
+    /// Discard the messages in the objects named by `--recreate` and `--remove`.
     #[arg(long)]
     discard_messages: bool,
     /// Print JSON.

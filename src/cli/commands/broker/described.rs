@@ -14,10 +14,10 @@ use zrecipe_project::library::{self, read};
 
 #[derive(Debug, clap::Args)]
 pub struct Described {
-    /// The configuration, as `zocalo.configure_rabbitmq` takes it.
+    /// The configuration file, in the format of `zocalo.configure_rabbitmq`.
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// Files with a user each, or directories with such files: `*.ini`.
+    /// Files that describe one user each, or directories with such `*.ini` files.
     #[arg(value_name = "USERS")]
     users: Vec<PathBuf>,
 }

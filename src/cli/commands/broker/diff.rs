@@ -3,16 +3,17 @@
 use super::compare::{Compared, compare_with};
 use crate::cli::{Error, Session};
 
-/// Show what `apply` would change; changes nothing
+/// Show what `apply` would change, without changing anything
 ///
-/// `+` is made, `~` changed, `±` removed and made anew, `-` removed, and `!` left as it is, with the reason and what
-/// to do. Policies, queues, exchanges and bindings that the broker has and the file does not describe are removed;
-/// users, virtual hosts and permissions only where any are given. What is temporary, `amq.*` and the virtual host
-/// `/` stay.
+/// `+` marks objects to create, `~` to change, `±` to delete and recreate, `-` to delete. `!` marks objects that stay
+/// unchanged, with the reason and what to do. Policies, queues, exchanges and bindings that the file does not describe
+/// are deleted. Users, virtual hosts and permissions are deleted only if the file describes any of their kind.
+/// Temporary objects, `amq.*` and the virtual host `/` are never deleted.
 ///
-/// The broker is asked by its management API, which a block of plugin `rabbitmqapi` in the site names.
+/// The command queries the broker through its management API, which the site configures in a block of the plugin
+/// `rabbitmqapi`.
 ///
-/// Exit codes: 0 no difference, 1 there is one, 2 could not tell.
+/// Exit codes: 0 no difference, 1 differences, 2 the broker or the file could not be read.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]

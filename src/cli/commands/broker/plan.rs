@@ -8,16 +8,16 @@ use zrecipe_language::topology::users::User;
 use zrecipe_language::topology::{Destination, Policy, Queue, Topology};
 use zrecipe_language::value::{Object, Value};
 
-/// Print everything that the broker would have: queues, exchanges, bindings, policies, users
+/// Print all objects that a configuration describes: queues, exchanges, bindings, policies, users
 ///
-/// Groups are written out, with the dead-letter queues that are made for them, and every policy says what it
-/// applies to. A configuration with errors is not printed: then they are, and the exit code is 1. Passwords are
-/// never shown.
+/// Groups are expanded, including the dead-letter queues created for them, and each policy is listed with the objects
+/// it applies to. If the configuration has errors, the errors are printed instead, and the exit code is 1. Passwords
+/// are never shown.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
     described: Described,
-    /// How to print it.
+    /// Output format.
     #[arg(long, value_name = "FORMAT", default_value = "table", value_parser = ["table", "json"])]
     format: String,
     /// The same as `--format json`.

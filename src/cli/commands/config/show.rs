@@ -10,15 +10,15 @@ use zrecipe_language::source::Unit;
 use zrecipe_language::syntax::NodeRef;
 use zrecipe_language::value::Value;
 
-/// Show the settings that hold in an environment, plugin by plugin, and where each comes from.
+/// Show the resolved settings of an environment by plugin, and the source of each setting.
 ///
 /// Passwords and tokens are masked.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The environment (repeatable: later ones come before earlier ones); without it ZOCALO_DEFAULT_ENV or `default`.
+    /// The environment (repeatable; later ones take precedence); defaults to ZOCALO_DEFAULT_ENV, then `default`.
     #[arg(short = 'e', long = "environment", value_name = "ENV")]
     environments: Vec<String>,
-    /// How to print it.
+    /// Output format.
     #[arg(long, value_name = "FORMAT", default_value = "table", value_parser = ["table", "json"])]
     format: String,
 }

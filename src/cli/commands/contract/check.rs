@@ -19,30 +19,30 @@ use zrecipe_project::python::{Draft, is_source};
 use zrecipe_project::revision::Checkout;
 use zrecipe_project::{library, project};
 
-/// Compare the contracts with the Python source of the services today
+/// Compare contracts with the current Python source of the services
 ///
-/// Prints what differs, with the line in the source, and ends with 1 if something does. `+` is what the source has and
-/// the contract does not, `-` the other way round, `~` what is different. Contracts of services that are not in the
+/// Prints the differences with their lines in the source, and exits with code 1 if there are any. `+` marks what only
+/// the source has, `-` what only the contract has, and `~` what differs. Contracts of services that are not in the
 /// source are skipped.
 ///
-/// With `--since REVISION` the source of a git revision is compared with the source today. `!` marks a change that
-/// breaks recipes, with the steps that break; the command ends with 1 if there is one. Recipes are those of
-/// `--recipes`, of `recipe-directories` in zrecipe.toml, or of the working directory.
+/// `--since REVISION` compares the source in a git revision with the current source. `!` marks a change that breaks
+/// recipes, with the affected steps; the exit code is then 1. Recipes come from `--recipes`, from `recipe-directories`
+/// in zrecipe.toml, or from the working directory.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Directories with Python packages, or single files; `python` of `[contracts]` in zrecipe.toml unless given.
+    /// Directories with Python packages, or single files; defaults to `python` of `[contracts]` in zrecipe.toml.
     #[arg(value_name = "PATH")]
     paths: Vec<PathBuf>,
-    /// Contracts to compare: files or patterns; those of zrecipe.toml unless given (repeatable).
+    /// Contracts to compare: files or patterns (repeatable); defaults to those of zrecipe.toml.
     #[arg(long = "contract", value_name = "FILE", conflicts_with = "since")]
     contracts: Vec<PathBuf>,
-    /// Compare with the source in this git revision, and show which recipes the changes break.
+    /// Compare with the source in this git revision, and show the recipes that the changes break.
     #[arg(long, value_name = "REVISION")]
     since: Option<String>,
     /// Recipes to check with `--since`: files or directories (repeatable).
     #[arg(long, value_name = "PATH", requires = "since")]
     recipes: Vec<PathBuf>,
-    /// How to write the changes since a revision.
+    /// Output format of the changes since a revision.
     #[arg(long, value_name = "FORMAT", default_value = "text", value_parser = FORMATS, requires = "since")]
     format: String,
 }

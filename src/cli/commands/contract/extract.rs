@@ -8,18 +8,18 @@ use zrecipe_language::diagnostic::counted;
 
 /// Draft the contracts of services and wrappers from their Python source
 ///
-/// Nothing is imported or run. Queues, names, parameters, channels and payloads are read from the code, each with the
-/// line on which it stands. What cannot be known is left open. Directories are searched for Python files and for the
-/// entry points of the package; tests are skipped.
+/// No code is imported or executed. Queues, names, parameters, channels and payloads are read from the source, each
+/// with its line. Anything that cannot be inferred is left out. Directories are searched for Python files and for the
+/// entry points of the package. Tests are skipped.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Directories with Python packages, or single files.
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
-    /// Write each contract into a file of its own in this directory, which is created if it does not exist.
+    /// Write each contract to a separate file in this directory, which is created if needed.
     #[arg(long, short, value_name = "DIR")]
     output: Option<PathBuf>,
-    /// Overwrite contracts that are different.
+    /// Overwrite existing contracts that differ.
     #[arg(long, requires = "output")]
     force: bool,
     /// Only the service or wrapper of this name or queue (repeatable).

@@ -12,35 +12,35 @@ use zrecipe_language::syntax::json::{self, read_value};
 use zrecipe_language::value::{Object, Value};
 use zrecipe_project::files::Input;
 
-/// Make a contract out of models of parameters: JSON Schemas, as pydantic's `model_json_schema()` writes them
+/// Create a contract from models of parameters: JSON Schemas, as written by pydantic's `model_json_schema()`
 ///
-/// A model is a file with a JSON Schema (`-` is standard input), a definition in one (`models.json#/$defs/Dimple`), or
-/// with `--python` a class (`package.module:Class`). A file of definitions alone, as `models_json_schema()` writes it,
-/// holds several models.
+/// A model is a file with a JSON Schema (`-` reads standard input), a definition in such a file
+/// (`models.json#/$defs/Dimple`), or with `--python` a class (`package.module:Class`). A file that contains only
+/// definitions, as written by `models_json_schema()`, provides several models.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The models; with `--variant` also `VALUE=MODEL`.
     #[arg(required = true, value_name = "MODEL")]
     models: Vec<String>,
-    /// The queue on which the service listens (repeatable).
+    /// Queue that the service consumes (repeatable).
     #[arg(long = "queue", value_name = "QUEUE", required = true)]
     queues: Vec<String>,
-    /// What recipes call the service; the schema's title unless given.
+    /// Name of the service in recipes; defaults to the title of the schema.
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
-    /// Take values as they are: text does not count as what it reads as.
+    /// Do not convert text values to the type of the parameter.
     #[arg(long)]
     strict: bool,
-    /// The service reads its payload and its parameters as one mapping; what both have counts from the payload.
+    /// The service merges its payload and its parameters; the payload takes precedence.
     #[arg(long)]
     merged: bool,
-    /// The service refuses parameters that the models do not have; without this they are warnings.
+    /// The service rejects parameters that the models do not define; by default they are warnings.
     #[arg(long)]
     closed: bool,
-    /// The parameter whose value chooses among several models.
+    /// Parameter whose value selects one of several models.
     #[arg(long, value_name = "PARAMETER")]
     variant: Option<String>,
-    /// Import classes by running this Python, which must be able to import them.
+    /// Import classes with this Python interpreter, which must have them installed.
     #[arg(long, value_name = "PROGRAM", num_args = 0..=1, default_missing_value = "python3", require_equals = true)]
     python: Option<String>,
 }

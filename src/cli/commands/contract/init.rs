@@ -16,15 +16,15 @@ use zrecipe_project::files::gather;
 use zrecipe_project::library;
 use zrecipe_project::pattern::has_wildcard;
 
-/// Draft the contract of the service on these queues from how recipes use it
+/// Draft the contract of the service on these queues from its use in recipes
 ///
-/// The draft is what is there, not what ought to be: look it through before it is put in force.
+/// The draft describes the current use, which may contain mistakes. Review it before you activate it.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Queues of one service.
     #[arg(required = true, value_name = "QUEUE")]
     queues: Vec<String>,
-    /// Recipes to look at: paths, names, patterns or directories; those in the recipe directories unless given (repeatable).
+    /// Recipes to read: paths, names, patterns or directories (repeatable); defaults to the recipe directories.
     #[arg(long = "from", value_name = "RECIPE")]
     from: Vec<String>,
 }

@@ -12,7 +12,7 @@ use zrecipe_runtime::ops::management::Queue;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Check {
-    /// Queues, with `dlq.` or without; without, all queues of dead letters.
+    /// Queues, with or without the prefix `dlq.`; defaults to all dead-letter queues.
     #[arg(value_name = "QUEUE")]
     queues: Vec<String>,
     #[command(flatten)]

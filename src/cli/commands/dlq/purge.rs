@@ -14,15 +14,15 @@ use zrecipe_runtime::ops::dead_letters::{Fate, Letter, Look, look, ready};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Purge {
-    /// Queues, with `dlq.` or without; without, all queues of dead letters.
+    /// Queues, with or without the prefix `dlq.`; defaults to all dead-letter queues.
     #[arg(value_name = "QUEUE")]
     queues: Vec<String>,
     #[command(flatten)]
     environment: EnvironmentArgs,
-    /// The directory for the files; without it `zocalo.dlq.purge_location` of the site, else `DLQ`.
+    /// Directory for the files; defaults to `zocalo.dlq.purge_location` of the site, then `DLQ`.
     #[arg(long, value_name = "DIR")]
     location: Option<PathBuf>,
-    /// Wait so many seconds for another letter after the last one; without it, stop when as many have come as the broker
+    /// Seconds to wait for another letter after the last one; by default, stop after as many letters as the broker
     /// counts.
     #[arg(long, value_name = "SECONDS")]
     wait: Option<f64>,

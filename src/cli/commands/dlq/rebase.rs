@@ -28,23 +28,23 @@ use zrecipe_runtime::runtime::LOGBOOK;
 /// What to put into which letters.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The corrected recipe: a file or a name.
+    /// File or name of the corrected recipe.
     #[arg(long, value_name = "RECIPE")]
     onto: String,
     #[command(flatten)]
     parameters: ParameterArgs,
-    /// Only letters of this run: a recipe ID or the beginning of one.
+    /// Only letters of this run: a recipe ID or its first characters.
     #[arg(long, value_name = "ID")]
     id: Option<String>,
     #[command(flatten)]
     letters: LookArgs,
-    /// Remove a file when the broker has confirmed its message.
+    /// Remove each file after the broker has confirmed its message.
     #[arg(short, long)]
     remove: bool,
-    /// Show the change, and do nothing.
+    /// Show the changes without applying them.
     #[arg(long)]
     dry_run: bool,
-    /// Do not ask.
+    /// Do not ask for confirmation.
     #[arg(long)]
     yes: bool,
     /// Print JSON.

@@ -28,19 +28,19 @@ pub(super) struct Reinject {
     files: Vec<PathBuf>,
     #[command(flatten)]
     environment: EnvironmentArgs,
-    /// Send them to this queue instead.
+    /// Send the letters to this queue instead.
     #[arg(short, long, value_name = "QUEUE")]
     destination: Option<String>,
-    /// Remove a file when the broker has confirmed its message.
+    /// Remove each file after the broker has confirmed its message.
     #[arg(short, long)]
     remove: bool,
-    /// How many seconds to wait between letters.
+    /// Seconds to wait between letters.
     #[arg(short, long, value_name = "SECONDS", default_value_t = 0.0)]
     wait: f64,
-    /// Send letters once more that the broker has taken before: each gets a new id.
+    /// Also send letters that the broker has already confirmed; each gets a new id.
     #[arg(long)]
     again: bool,
-    /// Say where each would go, after asking the broker whether its queue is there, and send nothing.
+    /// Print the destination of each letter and check that its queue exists, without sending anything.
     #[arg(long)]
     dry_run: bool,
     /// Print JSON.

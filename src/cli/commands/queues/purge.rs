@@ -7,11 +7,12 @@ use crate::cli::{Error, Session, print, say};
 use zrecipe_language::diagnostic::counted;
 use zrecipe_language::value::Value;
 
-/// Throw away what waits in queues, after asking.
+/// Delete the waiting messages of queues, after asking for confirmation.
 ///
-/// It is gone for good: `zrecipe drain QUEUE OTHER` puts it elsewhere instead, `zrecipe dlq purge` keeps dead letters
-/// in files, and `zrecipe peek` shows first what is in there. What services hold at the moment stays. Patterns are
-/// not taken: whoever throws away says what. Where there is no terminal to ask at, `--yes` is needed.
+/// Deleted messages cannot be recovered. To move them to another queue instead, use `zrecipe drain QUEUE OTHER`. To
+/// save dead letters to files, use `zrecipe dlq purge`. To see the messages first, use `zrecipe peek`. Messages that
+/// services currently hold are not deleted. Queues must be named in full; patterns are not accepted. Without a
+/// terminal, `--yes` is required.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The queues.
@@ -19,7 +20,7 @@ pub struct Args {
     queues: Vec<String>,
     #[command(flatten)]
     environment: EnvironmentArgs,
-    /// Do not ask.
+    /// Do not ask for confirmation.
     #[arg(long)]
     yes: bool,
     /// Print JSON.
