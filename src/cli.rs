@@ -113,7 +113,7 @@ fn tell_panic(panic: &std::panic::PanicHookInfo<'_>) {
         place.into_iter().for_each(guard::note);
     } else {
         let place = place.map_or_else(String::new, |place| format!(" ({place})"));
-        say_error(&format!("error: zrecipe itself has a fault{place}; please report it"));
+        say_error(&format!("error: internal error in zrecipe{place}; please report it"));
     }
 }
 

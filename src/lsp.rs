@@ -76,7 +76,7 @@ use session::Session;
 /// It does not speak the protocol; in words.
 pub fn serve(connection: &Connection, given: Given) -> Result<End, String> {
     let says = |answer: Response| {
-        connection.sender.send(answer.into()).map_err(|_| "the client does not listen any more".to_owned())
+        connection.sender.send(answer.into()).map_err(|_| "the client closed the connection".to_owned())
     };
     let (id, params): (_, lsp::InitializeParams) = loop {
         match connection.receiver.recv() {
@@ -97,7 +97,7 @@ pub fn serve(connection: &Connection, given: Given) -> Result<End, String> {
                 return Ok(End::Abrupt);
             }
             Ok(_) => {}
-            Err(_) => return Err("no editor speaks the Language Server Protocol here: nothing has come".to_owned()),
+            Err(_) => return Err("standard input closed before an `initialize` request".to_owned()),
         }
     };
     let client = client(&params.capabilities);

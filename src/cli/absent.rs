@@ -16,7 +16,9 @@ impl Absent {
     /// The error of a command of this name.
     pub fn refuse(&self, command: &str) -> Error {
         let _ = &self.arguments;
-        Error::new(format!("`{command}` is not in this build: it has the linter and the language server only"))
-            .hint("install the full program on Linux: `pip install zrecipe`, or build it with the feature `runtime`")
+        Error::new(format!(
+            "`{command}` is not available in this build, which contains only the linter and the language server"
+        ))
+        .hint("install the full program on Linux: `pip install zrecipe`, or build it with the feature `runtime`")
     }
 }

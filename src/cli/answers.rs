@@ -48,7 +48,7 @@ pub fn queue() -> String {
 pub fn tap(request: &mut Request, awaited: &Awaited, queue: &str, contracts: &Contracts) -> Result<(), Error> {
     let Some(Value::Object(recipe)) = &mut request.custom_recipe else {
         return Err(Error::new("`--wait` needs a recipe that is on this machine")
-            .hint("`-f FILE` takes it from a file; `--recipe-dir` names a directory of recipes"));
+            .hint("give a file with `-f FILE`, or a directory of recipes with `--recipe-dir`"));
     };
     let number = recipe.keys().filter_map(|key| key.parse::<i64>().ok()).max().unwrap_or(0) + 1;
     let found = match awaited {
@@ -57,10 +57,10 @@ pub fn tap(request: &mut Request, awaited: &Awaited, queue: &str, contracts: &Co
     };
     if !found {
         let what = match awaited {
-            Awaited::Step(step) => format!("nothing in the recipe leads to a step `{step}`"),
+            Awaited::Step(step) => format!("no link or start of the recipe leads to step `{step}`"),
             Awaited::Channel(channel) => format!("no step of the recipe has a channel `{channel}`"),
         };
-        return Err(Error::new(what).hint("`--wait` takes the number of a step, or the name of a channel"));
+        return Err(Error::new(what).hint("give `--wait` a step number or a channel name"));
     }
     recipe.insert(number.to_string(), Value::from([("queue", queue)]));
     Ok(())
@@ -194,12 +194,12 @@ impl Answers {
         let found = match limit {
             Some(limit) => timeout(limit, next).await.map_err(|_| {
                 Error::new(format!("no answer came within {} s", limit.as_secs_f64()))
-                    .hint("the run goes on; `zrecipe show ID` shows what became of it")
+                    .hint("the run continues; see its state with `zrecipe show ID`")
             })?,
             None => next.await,
         };
         let queue = &self.queue;
-        found?.ok_or_else(|| Error::new(format!("the broker has ended the subscription to `{queue}`")))
+        found?.ok_or_else(|| Error::new(format!("the broker cancelled the subscription to `{queue}`")))
     }
 }
 
@@ -234,7 +234,7 @@ mod tests {
                 r#"{"1":{"queue":"a","output":{"x":2,"y":[2,3,4]}},"2":{"queue":"b"},"3":{"queue":"c","output":2},"start":[[1,{"n":1}]],"4":{"queue":"q"}}"#,
             ),
             ("z", "no step of the recipe has a channel `z`"),
-            ("9", "nothing in the recipe leads to a step `9`"),
+            ("9", "no link or start of the recipe leads to step `9`"),
         ] {
             assert_eq!(tapped(RECIPE, awaited), expected, "{awaited}");
         }

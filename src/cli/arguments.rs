@@ -165,7 +165,8 @@ impl ParameterArgs {
             match read_value(source.text().as_bytes()) {
                 Ok(Value::Object(object)) => parameters.extend(object),
                 Ok(other) => {
-                    let message = format!("{} holds {}, not an object of parameters", path.display(), other.describe());
+                    let message =
+                        format!("{} contains {}, not an object of parameters", path.display(), other.describe());
                     return Err(Error::new(message).hint("write `{\"name\": value}`"));
                 }
                 Err(reason) => {
@@ -194,7 +195,7 @@ impl ParameterArgs {
             let (key, text) = split(setting, "--param-json key=JSON")?;
             let value = read_value(text.as_bytes()).map_err(|reason| {
                 Error::new(format!("the value of `{key}` is {reason}"))
-                    .hint("for a text use `--param`, or quote it twice")
+                    .hint("for a text value, use `--param`, or add JSON quotes inside the shell quotes")
             })?;
             parameters.insert(key.to_owned(), value);
         }

@@ -101,8 +101,8 @@ fn explain(name: &str, failure: Failure, python: &Interpreter) -> Error {
         None if python::missing_module(last).is_some() => Error::from(python.explain(last)),
         None if failure.is_of_system => Error::from(
             Why::new(format!("service `{name}`: the Python interpreter `{}` cannot be started", python.program()))
-                .hint("`interpreter` in `[python]` of zrecipe.toml names one, and so does ZRECIPE_PYTHON")
-                .hint("`python3 -m pip install zrecipe` installs the package that it needs"),
+                .hint("set `interpreter` in `[python]` of zrecipe.toml, or ZRECIPE_PYTHON")
+                .hint("install the required package: `python3 -m pip install zrecipe`"),
         ),
         None => Error::new(failure.reason),
     };

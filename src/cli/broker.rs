@@ -83,7 +83,8 @@ impl Session {
         }
         use etcetera::BaseStrategy as _;
         let strategy = etcetera::choose_base_strategy().map_err(|error| {
-            Error::new(format!("cannot tell where to keep runs: {error}")).hint("`--state DIR` names a directory")
+            Error::new(format!("cannot determine the state directory: {error}"))
+                .hint("name a directory with `--state DIR`")
         })?;
         let base = strategy.state_dir().unwrap_or_else(|| strategy.data_dir());
         Ok(base.join("zrecipe"))
@@ -97,7 +98,7 @@ impl Session {
         let endpoint = connection::of_site(site, environments)?;
         for path in connection::exposed(site, environments)? {
             let path = path.display();
-            say(&format!("warning: everyone on this machine can read the password or the key in {path}"));
+            say(&format!("warning: all users of this machine can read the password or key in {path}"));
             say_error(&format!("  help: `chmod o-r {path}`"));
         }
         Ok(endpoint)
@@ -272,5 +273,5 @@ impl Environment {
 
 /// Says that a state directory is only read.
 pub fn say_only_read(reason: &str) {
-    say(&format!("note: only reading, because nothing can be written: {reason}"));
+    say(&format!("note: read-only, because the state directory is not writable: {reason}"));
 }

@@ -8,9 +8,10 @@ pub fn hint(error: &Error) -> Option<&'static str> {
         Error::Denied {
             cause: Denial::Credentials | Denial::VirtualHost | Denial::ClearText | Denial::Other, ..
         } => Some(
-            "`username` and `password` are settings of the broker's plugin; `zrecipe doctor` says how to test them",
+            "check `username` and `password` in the settings of the broker's plugin; `zrecipe doctor` shows how to \
+             test them",
         ),
-        Error::NoSuchQueue(_) => Some("`zrecipe queues` lists all queues"),
+        Error::NoSuchQueue(_) => Some("list all queues with `zrecipe queues`"),
         _ => None,
     }
 }

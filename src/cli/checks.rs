@@ -152,9 +152,8 @@ impl Session {
             let hidden: Vec<_> = compilation.silenced.iter().filter(|found| found.refused).cloned().collect();
             if !hidden.is_empty() && !compilation.diagnostics.iter().any(|found| found.refused) {
                 self.show(&[FileReport { diagnostics: &hidden, dropped: 0, ..file_report(compilation) }]);
-                say(
-                    "note: the dispatcher refuses the recipe although the rule is allowed, suppressed or in the baseline",
-                );
+                say("note: the dispatcher rejects the recipe even if the rule is allowed, suppressed or in the \
+                     baseline");
             }
         }
         if is_refused { Err(Error::findings()) } else { Ok(()) }

@@ -13,7 +13,8 @@ pub fn confirm(question: &str, yes: bool) -> Result<(), Error> {
         return Ok(());
     }
     if !io::stdin().is_terminal() {
-        return Err(Error::new("nobody is there to be asked, so nothing was done").hint("`--yes` answers beforehand"));
+        return Err(Error::new("confirmation needed, but standard input is not a terminal; nothing was done")
+            .hint("use `--yes` to confirm"));
     }
     let _ = write!(io::stderr().lock(), "{question} Type `yes`: ");
     let mut answer = String::new();

@@ -124,12 +124,14 @@ impl From<library::Error> for Error {
                     searched.iter().map(|directory| format!("`{}`", directory.display())).collect();
                 places.dedup();
                 let places = places.join(", ");
-                said.hint(format!("looked in {places} and among the built-in recipes; a file is given by its path"))
+                said.hint(format!("searched {places} and the built-in recipes; for a file, give its path"))
             }
             library::Error::TooLarge { .. } => said.hint("the limit is `max-file-size` in zrecipe.toml"),
-            library::Error::BadName(_) => said.hint("a name has letters, digits and `._-`, in parts with `/` between"),
+            library::Error::BadName(_) => {
+                said.hint("use letters, digits and `._-` in a name, with `/` between its parts")
+            }
             library::Error::Site { .. } => {
-                said.hint("`--site`, ZOCALO_CONFIG or `site` in zrecipe.toml names this file")
+                said.hint("the file is named by `--site`, ZOCALO_CONFIG or `site` in zrecipe.toml")
             }
             library::Error::Unreadable { path, .. } => match whereabouts(&path) {
                 Some(hint) => said.hint(hint),
@@ -155,7 +157,7 @@ impl From<known::Error> for Error {
         match error {
             known::Error::Library(error) => error.into(),
             known::Error::Malformed { .. } => {
-                shown.hint("`zrecipe check --write-baseline FILE` writes a baseline; move this file away first")
+                shown.hint("move this file away, then write a baseline with `zrecipe check --write-baseline FILE`")
             }
         }
     }
@@ -177,10 +179,11 @@ impl From<project::Error> for Error {
         match error {
             project::Error::Library(error) => error.into(),
             project::Error::Known(error) => error.into(),
-            project::Error::Contract { name, .. } => said
-                .hint(format!("`contracts` in zrecipe.toml names it; `zrecipe check {name}` shows all that is wrong")),
+            project::Error::Contract { name, .. } => {
+                said.hint(format!("`contracts` in zrecipe.toml names it; run `zrecipe check {name}` to see all errors"))
+            }
             project::Error::BrokenBroker { name } => said.hint(format!(
-                "`--broker` or `broker` in zrecipe.toml names it; `zrecipe check {name}` says what is wrong"
+                "`--broker` or `broker` in zrecipe.toml names it; run `zrecipe check {name}` to see all errors"
             )),
             project::Error::NotTheBroker { .. } => said.hint("`--broker` or `broker` in zrecipe.toml names it"),
         }
@@ -196,6 +199,6 @@ pub fn of_fault(fault: Fault, site: &Site) -> Error {
             names => error.hint(format!("there are `{}`", names.join("`, `"))),
         },
         Fault::Circle(names) => error.hint(format!("`{}`", names.join("` → `"))),
-        Fault::NoBlock { .. } => error.hint("`zrecipe check` says more"),
+        Fault::NoBlock { .. } => error.hint("run `zrecipe check` for details"),
     }
 }

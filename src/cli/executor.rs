@@ -77,8 +77,8 @@ pub fn block_on_politely<T>(work: impl AsyncFnOnce(watch::Receiver<bool>) -> Res
         tokio::select! {
             biased;
             result = work(over) => result,
-            how = cut_off => Err(Error::new(format!("{how}, before the broker had taken everything back"))
-                .hint("messages that were held go back as they are, and that counts as a delivery")),
+            how = cut_off => Err(Error::new(format!("{how}, before the broker had requeued all messages"))
+                .hint("held messages are requeued unchanged, which counts as a delivery")),
         }
     };
     block_on_until(work, || *interrupted.borrow())

@@ -18,7 +18,7 @@ pub fn replace(path: &Path, before: &str, after: &str) -> Result<(), String> {
     let failed = |error: io::Error| match error.kind() {
         io::ErrorKind::PermissionDenied => cannot("permission denied"),
         io::ErrorKind::ReadOnlyFilesystem => cannot("the file system is read-only"),
-        io::ErrorKind::StorageFull => cannot("there is no space left"),
+        io::ErrorKind::StorageFull => cannot("no space left on device"),
         _ => cannot(&error.to_string()),
     };
     let target = path.canonicalize().map_err(failed)?;
@@ -36,7 +36,7 @@ pub fn replace(path: &Path, before: &str, after: &str) -> Result<(), String> {
     platform::copy_owner(new.as_file(), &metadata).map_err(failed)?;
     new.as_file().set_permissions(metadata.permissions()).map_err(failed)?;
     if regular::read_all(&target).map_err(failed)? != before.as_bytes() {
-        return Err(cannot("it has been changed meanwhile"));
+        return Err(cannot("it was changed in the meantime"));
     }
     new.replace().map_err(failed)
 }

@@ -36,7 +36,7 @@ pub async fn listen(broker: &dyn Transport) -> Result<Option<Deliveries>, transp
 /// # Errors
 /// The broker failed.
 pub async fn follow(broker: &dyn Transport, mut deliveries: Deliveries, run: Run) -> Result<(), Error> {
-    say(&format!("following run {}; Ctrl-C ends this, and not the run", run.id));
+    say(&format!("following run {}; Ctrl-C stops following, not the run", run.id));
     let mut run = run;
     let mut end = std::pin::pin!(interrupted());
     loop {
@@ -94,7 +94,7 @@ impl Run {
             // It was, and is done with it.
             _ if was_ours => "",
             Some(false) => return None,
-            None if is_named => "  (it does not say of which run)",
+            None if is_named => "  (its run is not reported)",
             None => return None,
         };
         let state = text("statustext").unwrap_or_else(|| "?".to_owned());
@@ -119,7 +119,7 @@ mod tests {
     fn services_are_heard_as_far_as_they_speak_of_the_run() {
         let services = ["find spots"].map(str::to_owned).into();
         let mut run = Run { id: "mine".to_owned(), services, said: BTreeMap::new() };
-        let mark = "  (it does not say of which run)";
+        let mark = "  (its run is not reported)";
         for (status, expected) in [
             (
                 r#"{"host": "h.1", "service": "Find Spots", "statustext": "idle"}"#,

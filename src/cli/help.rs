@@ -12,7 +12,7 @@ const EXAMPLES: [(&str, &str); 5] = [
     ("zrecipe check", "check everything below this directory"),
     ("zrecipe explain unknown-step", "explain a finding"),
     ("zrecipe graph recipe.json", "draw a recipe"),
-    ("zrecipe run example -p workingdir=.", "run a recipe to its end"),
+    ("zrecipe run example -p workingdir=.", "run a recipe on this machine"),
 ];
 
 /// Words of other programs, and what they are called here.
@@ -122,7 +122,7 @@ pub fn suggest(mut error: clap::Error) -> clap::Error {
                 .iter()
                 .any(|name| usage.contains(&format!("zrecipe {name}")));
             if has_parameters && matches!(typed.as_str(), "-s" | "--set") {
-                let tip = StyledStr::from("a parameter is set with `-p KEY=VALUE`");
+                let tip = StyledStr::from("set a parameter with `-p KEY=VALUE`");
                 error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip]));
                 error.remove(ContextKind::SuggestedArg);
                 error.remove(ContextKind::TrailingArg);

@@ -159,11 +159,11 @@ impl Found {
         let (queue, count) = (&heap.queue, pile.letters.len());
         self.letters.extend(pile.letters.into_iter().map(|letter| (queue.clone(), letter)));
         if let Some(whole) = pile.more {
-            say(&format!("note: {queue} holds {whole}, and {count} were looked at; `--limit {whole}` looks at all"));
+            say(&format!("note: {queue} holds {whole}, and {count} were read; use `--limit {whole}` to read all"));
             self.more.insert(queue.clone(), whole);
         }
         if pile.others > 0 {
-            say(&format!("note: {queue} has other consumers; letters that they hold are not seen"));
+            say(&format!("note: {queue} has other consumers; letters that they hold are not shown"));
         }
         self.queues.push((queue.clone(), pile.look_at));
     }
@@ -188,8 +188,8 @@ pub async fn refuse_while_blocked(environment: &Environment, heaps: &[Heap]) -> 
     match environment.obstacle().await? {
         None => Ok(()),
         Some(reason) => Err(Error::new(format!("cannot read `{}` now: {reason}", limited.queue))
-            .hint("a message that has come back too often needs a copy, or its queue drops it when it goes back")
-            .hint("`zrecipe dlq check` and `zrecipe queues` count messages without taking them")),
+            .hint("a message that was redelivered too often must be copied, or its queue drops it when it is requeued")
+            .hint("`zrecipe dlq check` and `zrecipe queues` count messages without reading them")),
     }
 }
 
@@ -258,11 +258,14 @@ pub async fn tell_of_runs(environment: &Environment) -> Result<(), Error> {
     let runs = environment.runs_with_letters().await?;
     for (id, count) in runs.iter().rev().take(MOST) {
         let letters = counted(*count, "dead letter");
-        say(&format!("note: run {id} has {letters} of its own: `zrecipe show {id}` says why they died, and"));
-        say(&format!("  `zrecipe resubmit {id} --step N` sends a step again"));
+        say(&format!("note: run {id} on this machine has {letters}: `zrecipe show {id}` shows the reasons, and"));
+        say(&format!("  `zrecipe resubmit {id} --step N` runs a step again"));
     }
     if runs.len() > MOST {
-        say(&format!("note: so have {} more: `zrecipe runs` lists them", counted(runs.len() - MOST, "run")));
+        say(&format!(
+            "note: other runs on this machine also have dead letters ({}): list them with `zrecipe runs`",
+            counted(runs.len() - MOST, "run")
+        ));
     }
     Ok(())
 }
@@ -272,7 +275,8 @@ pub async fn tell_of_runs(environment: &Environment) -> Result<(), Error> {
 /// # Errors
 /// It is none.
 pub fn seconds(seconds: f64) -> Result<Duration, Error> {
-    Duration::try_from_secs_f64(seconds).map_err(|_| Error::new(format!("`{seconds}` is no number of seconds")))
+    Duration::try_from_secs_f64(seconds)
+        .map_err(|_| Error::new(format!("`{seconds}` is not a valid number of seconds")))
 }
 
 /// A queue of dead letters that is looked into.

@@ -22,8 +22,8 @@ impl From<logbook::Error> for Error {
 /// The site names no logbook, or it has no such run.
 pub fn entry(environment: &Environment, id: &str) -> Result<Entry, Error> {
     let directory = environment.storage(LOGBOOK).ok_or_else(|| {
-        Error::new("the environment names no logbook of its dispatcher, which is where runs are looked up")
-            .hint(format!("`{LOGBOOK}` in a block of plugin `storage` names one"))
+        Error::new("the environment has no dispatcher logbook, in which runs are looked up")
+            .hint(format!("set `{LOGBOOK}` in a block of plugin `storage`"))
     })?;
     logbook::find(&directory, id).map_err(|error| {
         let is_missing = matches!(error, logbook::Error::NoSuchRun { .. });
@@ -31,8 +31,9 @@ pub fn entry(environment: &Environment, id: &str) -> Result<Entry, Error> {
         if !is_missing {
             return said;
         }
-        said.hint("`zrecipe go` and `run -e` print the ID; three characters of its beginning are enough")
-            .hint("a request that the dispatcher has refused is not in there: `zrecipe dlq show processing_recipe`")
+        said.hint("`zrecipe go` and `run -e` print the ID; its first three characters are enough").hint(
+            "a request that the dispatcher rejected is not in the logbook: see `zrecipe dlq show processing_recipe`",
+        )
     })
 }
 

@@ -37,10 +37,10 @@ fn news(before: &Connection, now: &Connection) -> Option<String> {
         return None;
     }
     Some(match (now, before) {
-        (Connection::Lost { reason, .. }, _) => format!("the broker is away, waiting for it: {reason}"),
+        (Connection::Lost { reason, .. }, _) => format!("the broker is unavailable, waiting for it: {reason}"),
         (Connection::Blocked { reason, .. }, _) => format!("waiting: {reason}"),
-        (Connection::Up, Connection::Blocked { .. }) => "the broker takes messages again".to_owned(),
-        (Connection::Up, _) => "the broker is back".to_owned(),
+        (Connection::Up, Connection::Blocked { .. }) => "the broker accepts messages again".to_owned(),
+        (Connection::Up, _) => "the broker is available again".to_owned(),
     })
 }
 
@@ -61,10 +61,10 @@ mod tests {
         assert_eq!(
             said,
             [
-                "the broker is away, waiting for it: it hung up",
-                "the broker is back",
+                "the broker is unavailable, waiting for it: it hung up",
+                "the broker is available again",
                 "waiting: no memory",
-                "the broker takes messages again"
+                "the broker accepts messages again"
             ]
         );
     }

@@ -138,8 +138,8 @@ pub fn tables(services: &[Instance], is_heard: bool, counts: &Counts, contracts:
     let mut queues = Table::new("queues", vec!["queue", "messages", "consumers"], queues.collect(), is_known);
     match counts.others().count() {
         0 => {}
-        1 => "the one queue that there is holds no message and has no consumer".clone_into(&mut queues.nothing),
-        all => queues.nothing = format!("none of {all} queues holds a message or has a consumer"),
+        1 => "the only queue holds no messages and has no consumers".clone_into(&mut queues.nothing),
+        all => queues.nothing = format!("none of {all} queues holds messages or has consumers"),
     }
     let letters = counts.letters().map(|queue| vec![queue.name.clone(), queue.messages.to_string()]);
     let cells = |(run, by): (&Run, Option<String>)| {
@@ -247,7 +247,7 @@ mod tests {
         let asked = |queues: Vec<Queue>| Counts { queues: Some(queues), runs: Some(Vec::new()), problems: Vec::new() };
         let unknown = ["services: unknown", "queues: unknown", "dead letters: unknown", "runs: unknown"];
         let none = ["no services", "no queues", "no dead letters", "no runs"];
-        let empty = ["no services", "none of 2 queues holds a message or has a consumer", "no dead letters", "no runs"];
+        let empty = ["no services", "none of 2 queues holds messages or has consumers", "no dead letters", "no runs"];
         for (is_heard, counts, said) in [
             (false, Counts::default(), unknown),
             (true, asked(Vec::new()), none),

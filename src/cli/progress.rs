@@ -160,7 +160,7 @@ pub async fn work_with(
             let reason = report.reason.as_deref().unwrap_or("no reason is known");
             say(&format!("{what}: attempt {attempt} of {all} failed: {reason}"));
         }
-        return Err(Error::new("interrupted").hint(format!("`zrecipe resume {id}` goes on where it stopped")));
+        return Err(Error::new("interrupted").hint(format!("resume it with `zrecipe resume {id}`")));
     }
     conclude(&reports)
 }

@@ -85,7 +85,7 @@ impl Screen {
                 if matches!(key.code, KeyCode::Char('y' | 'Y')) {
                     return Some(Wish::Shutdown(host));
                 }
-                self.said = format!("{service} on {host} goes on");
+                self.said = format!("{service} on {host} keeps running");
             }
             Mode::Filtering => {
                 self.mode = Mode::Filtering;
@@ -120,9 +120,11 @@ impl Screen {
             KeyCode::End => self.row = last,
             KeyCode::Char('s') if self.pane == 0 => match self.rows(0).get(self.row).map(|row| row.as_slice()) {
                 Some([service, host, ..]) => self.mode = Mode::Asking(host.clone(), service.clone()),
-                _ => "no service is marked".clone_into(&mut self.said),
+                _ => "no service is selected".clone_into(&mut self.said),
             },
-            KeyCode::Char('s') => "services are stopped in their own table: press tab".clone_into(&mut self.said),
+            KeyCode::Char('s') => {
+                "to stop a service, select it in the table of services: press tab".clone_into(&mut self.said)
+            }
             _ => {}
         }
         None
@@ -167,15 +169,17 @@ impl Screen {
         let text = match &self.mode {
             Mode::Asking(host, service) => {
                 let warning = if self.colour { Style::new().fg(Color::Red) } else { Style::new() };
-                let question = format!("stop {service} on {host}? It finishes what it has begun. y/n");
+                let question = format!("stop {service} on {host}? It finishes its current messages. y/n");
                 return Line::styled(question, warning.add_modifier(Modifier::BOLD));
             }
-            Mode::Filtering => format!("/{}_  enter keeps the filter, esc drops it", self.filter),
+            Mode::Filtering => format!("/{}_  enter keeps the filter, esc clears it", self.filter),
             Mode::Watching if !self.said.is_empty() => format!("{}  (esc: keys)", self.said),
-            Mode::Watching => "q quit  / filter  tab next table  up/down mark  s stop the marked service".to_owned(),
+            Mode::Watching => {
+                "q quit  / filter  tab next table  up/down select  s stop the selected service".to_owned()
+            }
         };
         let filter = match &self.mode {
-            Mode::Watching if !self.filter.is_empty() => format!("/{} (esc drops it)  ", self.filter),
+            Mode::Watching if !self.filter.is_empty() => format!("/{} (esc clears it)  ", self.filter),
             _ => String::new(),
         };
         Line::raw(filter + &text)
@@ -213,7 +217,7 @@ impl Screen {
         frame.render_stateful_widget(grid, area, &mut state);
         if rows.is_empty() {
             let nothing =
-                if self.filter.is_empty() { table.nothing.clone() } else { "none passes the filter".to_owned() };
+                if self.filter.is_empty() { table.nothing.clone() } else { "no row matches the filter".to_owned() };
             let [_, line] = Layout::vertical([Constraint::Length(1), Constraint::Fill(1)]).areas(area);
             frame.render_widget(Line::raw(nothing), line);
         }
@@ -314,9 +318,9 @@ mod tests {
         for (keys, shown, hidden) in [
             ("/ima", "images", "Runner"),
             ("\u{8}\u{8}\u{8}RUN", "Runner", "Dispatcher"),
-            ("\n", "/RUN (esc drops it)", "Dispatcher"),
-            ("/zzz", "none passes the filter", "Runner"),
-            ("\u{1b}", "Dispatcher", "none passes"),
+            ("\n", "/RUN (esc clears it)", "Dispatcher"),
+            ("/zzz", "no row matches the filter", "Runner"),
+            ("\u{1b}", "Dispatcher", "no row matches"),
         ] {
             assert_eq!(press(&mut screen, keys), None, "{keys}");
             let drawn = drawn(&screen, 130, 24);
@@ -330,12 +334,12 @@ mod tests {
             ("s", "stop Dispatcher on a.1?", None),
             ("js", "stop Runner on b.2?", None),
             ("jjjs", "stop Runner on b.2?", None),
-            ("sn", "Dispatcher on a.1 goes on", None),
-            ("s\n", "Dispatcher on a.1 goes on", None),
+            ("sn", "Dispatcher on a.1 keeps running", None),
+            ("s\n", "Dispatcher on a.1 keeps running", None),
             ("jsy", "q quit", Some(Wish::Shutdown("b.2".to_owned()))),
             ("/run\nsy", "", Some(Wish::Shutdown("b.2".to_owned()))),
-            ("/none\ns", "no service is marked", None),
-            ("\ts", "services are stopped in their own table", None),
+            ("/none\ns", "no service is selected", None),
+            ("\ts", "to stop a service, select it in the table of services", None),
             ("q", "", Some(Wish::Quit)),
         ] {
             let mut screen = screen();

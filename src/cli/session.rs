@@ -47,7 +47,7 @@ impl Session {
     pub fn settled(&self) -> Result<(), (Error, &Path)> {
         self.project.unsettled().map_or(Ok(()), |error| {
             let shown = error.help().into_iter().fold(Error::new(error.to_string()), Error::hint);
-            let hint = format!("`zrecipe check {}` shows all that is wrong", error.path().display());
+            let hint = format!("run `zrecipe check {}` to see all errors", error.path().display());
             Err((shown.hint(hint), error.path()))
         })
     }
@@ -58,7 +58,7 @@ impl Session {
     /// None is named, or it cannot be used.
     pub fn site(&self) -> Result<Site, Error> {
         let path = self.site_path().ok_or_else(|| {
-            Error::new("no site configuration is given").hint("`--site FILE` or ZOCALO_CONFIG names one")
+            Error::new("no site configuration is given").hint("name one with `--site FILE` or ZOCALO_CONFIG")
         })?;
         Ok(library::site(path, self.settings.max_bytes())?)
     }
@@ -73,7 +73,7 @@ impl Session {
             Some(environment) => vec![environment],
             None => {
                 let fault = Fault::NoEnvironment("default".to_owned());
-                return Err(of_fault(fault, site).hint("`-e ENV` chooses one"));
+                return Err(of_fault(fault, site).hint("choose one with `-e ENV`"));
             }
         };
         let names: Vec<&str> = chosen.iter().map(String::as_str).collect();
@@ -115,7 +115,7 @@ impl Session {
     /// It cannot be used.
     pub fn contract(&self, path: &Path) -> Result<Arc<Contract>, Error> {
         let contract = self.read_contract(path).map_err(|contract| {
-            Error::new(&contract.why).hint(format!("`zrecipe check {}` shows all that is wrong", contract.name))
+            Error::new(&contract.why).hint(format!("run `zrecipe check {}` to see all errors", contract.name))
         });
         contract.map(Arc::new)
     }

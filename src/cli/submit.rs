@@ -66,8 +66,8 @@ impl<'s> Target<'s> {
         let directory = self.session.storage(&self.site, &self.names(), "zocalo.go.fallback_location")?;
         directory.ok_or_else(|| {
             let names = self.names().join("`, `");
-            Error::new(format!("the environment `{names}` has no directory for requests that wait"))
-                .hint("`zocalo.go.fallback_location` in a block of plugin `storage` names one")
+            Error::new(format!("the environment `{names}` has no directory for saved requests"))
+                .hint("set `zocalo.go.fallback_location` in a block of plugin `storage`")
         })
     }
 
@@ -115,8 +115,9 @@ impl<'s> Target<'s> {
             if !kept.is_empty() {
                 let kept: Vec<&str> = kept.into_iter().collect();
                 notes.push(format!(
-                    "note: not given for {}, and kept as text unless the site's dispatcher adds it: `{}`; `-s KEY=VALUE` \
-                     gives a parameter, `[parameters]` in zrecipe.toml says what the dispatcher adds",
+                    "note: not given for {}, and kept as text unless the site's dispatcher adds it: `{}`; give a \
+                     parameter with `-s KEY=VALUE`, or declare parameters of the dispatcher under `[parameters]` in \
+                     zrecipe.toml",
                     bound.source.name(),
                     kept.join("`, `"),
                 ));
@@ -145,7 +146,7 @@ impl<'s> Target<'s> {
         let custom_recipe = (!files.is_empty()).then(|| sanitise(merge(custom)));
         let request = Request { recipes: names.to_vec(), custom_recipe, parameters, rest: Object::new() };
         request.check().map_err(|reason| {
-            Error::new(format!("a dispatcher would refuse the request: {reason}")).hint("nothing was sent")
+            Error::new(format!("a dispatcher would reject the request: {reason}")).hint("nothing was sent")
         })?;
         Ok((request, compiled))
     }
@@ -211,7 +212,10 @@ pub fn refusal(error: transport::Error) -> Error {
     let is_unset = matches!(&error, transport::Error::NoSuchQueue(queue) if queue == REQUEST_QUEUE);
     let said = Error::from(error);
     if is_unset {
-        said.hint("the dispatcher waits there; whoever runs the broker declares it, and only then can it be sent")
+        said.hint(
+            "the dispatcher consumes this queue; the operator of the broker must declare it before requests can \
+             be sent",
+        )
     } else {
         said
     }

@@ -17,22 +17,22 @@ use zrecipe_language::value::Object;
 
 /// What the keys of a step are for.
 pub const STEP_KEYS: [(&str, &str); 10] = [
-    ("service", "The name of the service, for people and for documentation; messages go by `queue`."),
+    ("service", "The name of the service, for documentation; messages are routed by `queue`."),
     ("queue", "The queue that messages for this step are sent to."),
     ("topic", "The topic that messages for this step are published on: every subscriber gets them."),
-    ("parameters", "What the service is told with every message. Strings may have `{placeholders}`."),
-    ("job_parameters", "What a job is told that the service starts."),
+    ("parameters", "Parameters that the service receives with every message. Strings may contain `{placeholders}`."),
+    ("job_parameters", "Parameters of the job that the service starts."),
     ("output", "The steps that results go to: a number, a list of numbers, or channels with either."),
-    ("error", "Checked, and never followed: services do not send anything on it."),
+    ("error", "Checked, but never followed: no service sends messages to these steps."),
     ("transport-delay", "Seconds that the broker waits before it delivers a message for this step."),
     ("exchange", "The exchange that messages for this step go through."),
-    ("wrapper", "What a wrapped program is told."),
+    ("wrapper", "Parameters of the wrapped program."),
 ];
 
 /// What the keys of a recipe are for that are no steps.
 pub const RECIPE_KEYS: [(&str, &str); 2] = [
-    ("start", "Where messages begin: a list of pairs of a step and what the first message to it says."),
-    ("error", "The steps for what goes wrong. Checked, and never followed: services do not send anything there."),
+    ("start", "The start steps: a list of pairs of a step and the payload of its first message."),
+    ("error", "Steps for errors. Checked, but never followed: no service sends messages to these steps."),
 ];
 
 /// What there is to say about a name in a document.
@@ -236,7 +236,7 @@ pub fn of_parameter(contract: &Contract, schema: &Schema, name: &str) -> Option<
     }
     if let Some((_, successor)) = contract.deprecated.iter().find(|(old, _)| old == name) {
         let instead = successor.as_ref().map_or(String::new(), |new| format!("; use `{new}`"));
-        let _ = write!(out, "\n\nIt should not be used any more{instead}.");
+        let _ = write!(out, "\n\nIt is deprecated{instead}.");
     }
     Some(out)
 }

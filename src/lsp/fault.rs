@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// What is said when something has panicked; where, is on standard error.
-pub(super) const FAULT: &str = "zrecipe itself has a fault here; please report it";
+pub(super) const FAULT: &str = "internal error in zrecipe; please report it";
 
 /// Does something that may panic; nothing if it did. What it was about is then as it was, or will be made anew: no
 /// state is half changed for longer than it takes to put a value in its place.

@@ -24,7 +24,7 @@ pub fn renamable(view: &View, at: gen_lsp_types::Position) -> Result<&Occurrence
             Err(Error::Failed("the dispatcher adds `guid`, under this name".to_owned()))
         }
         Name::Environment(name) if name == "default" => {
-            Err(Error::Failed("`default` is the environment that counts when none is named".to_owned()))
+            Err(Error::Failed("`default` is the environment that is used when none is named".to_owned()))
         }
         name => match promised(view, name) {
             Some(service) => {
@@ -66,17 +66,17 @@ pub fn renamed(name: &Name, new: &str) -> Result<Name, Error> {
     if let Name::Step(_) = name {
         return match new.parse::<i64>() {
             Ok(id) if id > 0 && id.to_string() == new => Ok(Name::Step(id)),
-            _ => fails("is no number of a step: 1, 2, 3, …"),
+            _ => fails("is not a step number: 1, 2, 3, …"),
         };
     }
     if new.trim().is_empty() || new.contains(['{', '}', '\n']) {
-        return fails("is no name: it needs a letter, and has no braces");
+        return fails("is not a valid name: it needs a letter, and has no braces");
     }
     Ok(match name {
-        Name::Placeholder(_) if new == "guid" => return fails("is what the dispatcher adds to every request"),
+        Name::Placeholder(_) if new == "guid" => return fails("is added to every request by the dispatcher"),
         Name::Placeholder(_) => {
             if new.contains(['[', ']', ':', '!', '.', '$', ' ']) || new.starts_with(|c: char| c.is_ascii_digit()) {
-                return fails("is no name of a parameter: letters, digits and `_`");
+                return fails("is not a valid parameter name: use letters, digits and `_`");
             }
             Name::Placeholder(text)
         }

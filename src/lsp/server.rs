@@ -103,7 +103,7 @@ impl Server {
     /// Sends what waits to be sent.
     fn send(&mut self) -> Result<(), String> {
         let sent = self.session.outbox.drain(..).all(|message| self.out.send(message).is_ok());
-        if sent { Ok(()) } else { Err("the client does not listen any more".to_owned()) }
+        if sent { Ok(()) } else { Err("the client closed the connection".to_owned()) }
     }
 
     fn take(&mut self, message: Message) -> Option<End> {
@@ -129,7 +129,7 @@ impl Server {
         let (id, method) = (request.id.clone(), request.method.clone());
         let fails = |code: ErrorCode, message: String| Err(ResponseError { code: code as i32, message, data: None });
         let result = if self.leaving {
-            fails(ErrorCode::InvalidRequest, "the client has said that it leaves".to_owned())
+            fails(ErrorCode::InvalidRequest, "the client has sent `shutdown`".to_owned())
         } else if method == lsp::ShutdownRequest::METHOD.as_str() {
             self.leaving = true;
             Ok(serde_json::Value::Null)

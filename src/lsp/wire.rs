@@ -32,7 +32,7 @@ pub struct Malformed {
 impl Malformed {
     /// What the client is told.
     pub fn replies(self) -> Vec<Message> {
-        let message = format!("passed over a message of the editor: {}", self.why);
+        let message = format!("skipped a message of the editor: {}", self.why);
         let params = lsp::LogMessageParams { kind: lsp::MessageType::Error, message };
         let log = Notification::new(lsp::LogMessageNotification::METHOD.as_str().to_owned(), params);
         let answer = self.id.map(|id| Response::new_err(id, ErrorCode::InvalidRequest as i32, self.why));
@@ -49,7 +49,7 @@ pub fn hear(from: &mut impl BufRead) -> Result<Option<Heard>, String> {
     let mut body = Vec::new();
     let read = from.take(size).read_to_end(&mut body).map_err(|error| error.to_string())? as u64;
     if read < size {
-        return Err(format!("the editor went away in the middle of a message: {read} of {size} bytes have come"));
+        return Err(format!("the editor disconnected in the middle of a message: received {read} of {size} bytes"));
     }
     Ok(Some(message(&body)))
 }
@@ -66,7 +66,7 @@ fn size(from: &mut impl BufRead) -> Result<Option<u64>, String> {
         }
         if !line.ends_with(b"\n") {
             let long = read as u64 == LONGEST_LINE;
-            let why = if long { "the line does not end" } else { "the editor went away in the middle of it" };
+            let why = if long { "the line does not end" } else { "the editor disconnected in the middle of it" };
             return Err(format!("the header of a message cannot be read: {why}"));
         }
         let line = line.trim_ascii();
@@ -79,11 +79,11 @@ fn size(from: &mut impl BufRead) -> Result<Option<u64>, String> {
         };
         if name.eq_ignore_ascii_case(b"Content-Length") {
             let length = std::str::from_utf8(value).ok().and_then(|value| value.parse::<u64>().ok());
-            size = Some(length.ok_or("the header of a message cannot be read: `Content-Length` is no number")?);
+            size = Some(length.ok_or("the header of a message cannot be read: `Content-Length` is not a number")?);
         }
     }
     match size {
-        None => Err("the header of a message does not say how long it is: there is no `Content-Length`".to_owned()),
+        None => Err("the header of a message has no `Content-Length`".to_owned()),
         Some(size) if size > MOST => Err(format!("a message of {size} bytes is too large")),
         size => Ok(size),
     }
@@ -98,7 +98,7 @@ fn message(body: &[u8]) -> Heard {
             if memchr::memmem::find(body, b"\"id\"").is_some()
                 && value().is_ok_and(|value| value.get("id").is_some()) =>
         {
-            malformed(format!("the id of `{}` is none", note.method), None)
+            malformed(format!("the id of `{}` is not valid", note.method), None)
         }
         Ok(message) => Heard::Message(message),
         Err(_) => match value() {
@@ -165,8 +165,8 @@ mod tests {
             (b"{}", NEITHER),
             (br#"{"id":7}"#, NEITHER),
             (br#"{"id":7,"method":8}"#, "it is neither a request nor a notification nor an answer (7)"),
-            (br#"{"id":1.5,"method":"a"}"#, "the id of `a` is none"),
-            (br#"{"id":99999999999,"method":"a"}"#, "the id of `a` is none"),
+            (br#"{"id":1.5,"method":"a"}"#, "the id of `a` is not valid"),
+            (br#"{"id":99999999999,"method":"a"}"#, "the id of `a` is not valid"),
         ] {
             let mut stream = format!("Content-Length: {}\r\n\r\n", body.len()).into_bytes();
             stream.extend_from_slice(body);
@@ -184,21 +184,21 @@ mod tests {
             ("", None),
             (
                 "{\"method\":\"a\"}",
-                Some("the header of a message cannot be read: the editor went away in the middle of it"),
+                Some("the header of a message cannot be read: the editor disconnected in the middle of it"),
             ),
             ("{\"method\"=1}\r\n", Some("the header of a message cannot be read: there is a line without a colon")),
             (
                 "Content-Length: 1",
-                Some("the header of a message cannot be read: the editor went away in the middle of it"),
+                Some("the header of a message cannot be read: the editor disconnected in the middle of it"),
             ),
             (
                 "Content-Length: -1\r\n\r\n",
-                Some("the header of a message cannot be read: `Content-Length` is no number"),
+                Some("the header of a message cannot be read: `Content-Length` is not a number"),
             ),
-            ("\r\n", Some("the header of a message does not say how long it is: there is no `Content-Length`")),
+            ("\r\n", Some("the header of a message has no `Content-Length`")),
             (
                 "Content-Length: 9\r\n\r\n{",
-                Some("the editor went away in the middle of a message: 1 of 9 bytes have come"),
+                Some("the editor disconnected in the middle of a message: received 1 of 9 bytes"),
             ),
             ("Content-Length: 99999999999\r\n\r\n{", Some("a message of 99999999999 bytes is too large")),
         ] {

@@ -171,5 +171,5 @@ look read-only
     assert!(output.status.success(), "{said}\n{errors}");
     assert_eq!(said.matches("finished").count(), 2, "{said}");
     assert_eq!(said.matches("of good.json").count(), 2, "{said}");
-    assert!(errors.contains("note: only reading, because nothing can be written"), "{errors}");
+    assert!(errors.contains("note: read-only, because the state directory is not writable"), "{errors}");
 }

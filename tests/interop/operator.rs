@@ -211,7 +211,7 @@ async fn diseases_are_found(office: &Office) {
     office.comes_to("queues --site unsaid.yml", 0, &["images"]).await;
     office.comes_to("dlq check --site unsaid.yml", 1, &["dlq.images"]).await;
     office.write("other.yml", &site.replace(of_api, "password: guest,\n  vhost: /}"));
-    let other = ["plugin `rabbitmqapi` is about virtual host `/`, and `pika` about `zocalo`"];
+    let other = ["plugin `rabbitmqapi` uses virtual host `/`, but `pika` uses `zocalo`"];
     for arguments in ["queues", "dlq check", "dlq list"] {
         office.expect(&format!("{arguments} --site other.yml"), 2, &other).await;
     }
@@ -222,10 +222,11 @@ async fn diseases_are_found(office: &Office) {
     }
     office.node.control(&["set_permissions", "-p", "zocalo", "weak", "", "", ".*"]);
     office.write("weak.yml", &site.replace("username: guest, password: guest", "username: weak, password: weak"));
-    let refused = ["the user cannot listen to topics: this user may not do it", "the user cannot send to queues"];
+    let refused = ["the user cannot subscribe to topics: this user may not do it", "the user cannot publish to queues"];
     office.expect("doctor --site weak.yml", 1, &refused).await;
     office.node.control(&["set_permissions", "-p", "zocalo", "weak", ".*", ".*", "^(transient|amq)"]);
-    let unknown = ["warning  permissions   the user may listen to topics and send to queues; nobody can tell whether"];
+    let unknown =
+        ["warning  permissions   the user can subscribe to topics and publish to queues; whether it can consume"];
     office.expect("doctor --site weak.yml", 1, &unknown).await;
     office.node.control(&["delete_user", "weak"]);
     // Nobody could look, so nobody says that there is nothing.
@@ -352,7 +353,7 @@ async fn nothing_is_lost(office: &Office) {
         "no virtual host `nosuch`; 2 changes need it\n  help: `vhosts: [{name: nosuch}]` in the file",
     ];
     office.expect("broker diff lacking.yml", 1, &lacks).await;
-    let told = ["`--recreate imags` changes nothing", "`--remove late` changes nothing"];
+    let told = ["`--recreate imags` has no effect", "`--remove late` has no effect"];
     office.expect("broker diff changed.yml --recreate imags --remove late --discard-messages", 0, &told).await;
     let said = office.expect("broker apply --yes lacking.yml", 1, &[lacks[0], lacks[1], "1 of 1 changes made"]).await;
     assert!(!said.contains("404") && said.matches("rabbitmq_delayed").count() == 2, "{said}");

@@ -200,9 +200,9 @@ async fn a_broker_without_memory_is_told(node: &Node, home: &TempDir) {
     let go = Running::start(home, "go -n -f r.json --dry-run --site places.yml");
     let (said, code) = go.ends().await;
     let is_told = |said: &str| said.contains("waiting: ") && said.matches("low on memory").count() == 2;
-    assert!(is_told(&said) && said.contains("would keep the request") && code == Some(0), "{code:?}: {said}");
+    assert!(is_told(&said) && said.contains("would save the request") && code == Some(0), "{code:?}: {said}");
     let (said, code) = Running::start(home, "go -n -f r.json --site places.yml").ends().await;
-    assert!(is_told(&said) && said.contains("; `zrecipe pickup` sends it") && code == Some(0), "{code:?}: {said}");
+    assert!(is_told(&said) && said.contains("; send it with `zrecipe pickup`") && code == Some(0), "{code:?}: {said}");
     let (said, code) = Running::start(home, "pickup --site places.yml").ends().await;
     assert!(is_told(&said) && code == Some(2), "{code:?}: {said}");
 
@@ -213,7 +213,7 @@ async fn a_broker_without_memory_is_told(node: &Node, home: &TempDir) {
         "{code:?}: {said}"
     );
     let (said, code) = Running::start(home, "shutdown -s Dispatcher").ends().await;
-    assert!(is_told(&said) && said.contains("nobody was told") && code == Some(2), "{code:?}: {said}");
+    assert!(is_told(&said) && said.contains("no request was sent") && code == Some(2), "{code:?}: {said}");
 
     service.signal(Signal::TERM);
     let (said, code) = service.ends().await;
@@ -370,7 +370,7 @@ async fn an_outage_is_told_and_nobody_waits_for_a_broker_that_is_silent() {
     let (said, code) = service.ends().await;
     node.meet(Fate::Thaws);
     assert!(
-        said.contains("stopped at once") && !said.contains("did not answer") && code == Some(2),
+        said.contains("stopped immediately") && !said.contains("did not answer") && code == Some(2),
         "{code:?}: {said}"
     );
 }

@@ -218,7 +218,7 @@ async fn more_instances_than_a_connection_has_channels() {
     let output = within("the end of zrecipe", command.stderr(Stdio::piped()).output()).await.expect("starts");
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{said}");
-    assert!(said.contains("error: 1100 instances take 2200 channels, and a connection has 2047"), "{said}");
+    assert!(said.contains("error: 1100 instances need 2200 channels, and a connection has 2047"), "{said}");
     assert!(said.contains("help: start several processes, with fewer `--instances` each"), "{said}");
 }
 

@@ -166,7 +166,10 @@ async fn a_full_store_of_activemq_is_told_and_loses_nothing() {
     std::fs::write(facility.path("r.json"), r#"{"1": {"queue": "mark"}, "start": [[1, 1]]}"#).expect("writes");
     let recipe = facility.path("r.json").display().to_string();
     let (text, code) = facility.says(&["go", "-n", "-f", &recipe]).await;
-    assert!(code == 0 && text.contains("store may be full") && text.contains("`zrecipe pickup` sends it"), "{text}");
+    assert!(
+        code == 0 && text.contains("store may be full") && text.contains("send it with `zrecipe pickup`"),
+        "{text}"
+    );
     let done = std::fs::read_to_string(&side).unwrap_or_default().lines().count();
     assert!(done <= 1, "no further work is begun: {done}");
 

@@ -63,7 +63,7 @@ async fn every_command_works_on_activemq() {
     // `go` keeps a request while the broker is away, and `pickup` sends it.
     facility.node.stop();
     let text = facility.runs(&["go", "-n", "-r", "job", "-s", &place], 0).await;
-    assert!(text.contains("`zrecipe pickup` sends it"), "{text}");
+    assert!(text.contains("send it with `zrecipe pickup`"), "{text}");
     facility.node.start_again().await;
     let text = facility.runs(&["pickup"], 0).await;
     assert!(text.contains("sent "), "{text}");

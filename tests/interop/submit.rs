@@ -277,18 +277,18 @@ async fn what_cannot_be_sent_waits(desk: &Desk, transport: &dyn Transport) {
     let sent = take(transport, 1).await;
     assert_eq!(sent[0].id, waiting[0]);
     assert!(String::from_utf8_lossy(&sent[0].body).contains(&id));
-    desk.expect("go -e down --dry-run -n -r a", 0, "would keep").await;
+    desk.expect("go -e down --dry-run -n -r a", 0, "would save").await;
     assert!(desk.waiting().is_empty());
     for (arguments, said) in [
         ("go -e alone -n -r channels", "nobody listens there"),
         ("go -e stranger -n -r channels", "the user or the password is wrong"),
         ("go -e strangers -n -r a", "the user or the password is wrong"),
         ("go -e lost -n -r a", "there is none"),
-        ("service -e strangers -s Dispatcher", "`username` and `password` are settings"),
+        ("service -e strangers -s Dispatcher", "check `username` and `password` in the settings"),
         ("run -e stranger channels", "the user or the password is wrong"),
         ("pickup -e alone", "no directory"),
         // What every dispatcher would refuse is not worth sending.
-        ("go -n -r a -s guid=../../x", "would refuse the request: parameter `guid` has characters"),
+        ("go -n -r a -s guid=../../x", "would reject the request: parameter `guid` has characters"),
     ] {
         assert_eq!(desk.expect(arguments, 2, said).await, "", "{arguments}");
     }
@@ -317,7 +317,7 @@ async fn nothing_is_lost(stage: &Rabbit, desk: &Desk, transport: &dyn Transport,
     // How many fit depends on when the broker looks.
     while transport.send(vec![message("m", queue(REQUESTS))]).await.is_ok() {}
     assert_eq!(desk.expect("go -n -r a", 2, "the broker refused a message").await, "");
-    desk.expect("pickup", 1, "the broker does not take it").await;
+    desk.expect("pickup", 1, "the broker rejected it").await;
     assert_eq!(desk.waiting().len(), 1);
     channel.queue_delete(REQUESTS.into(), QueueDeleteOptions::default()).await.expect("delete");
     declare(channel).await;

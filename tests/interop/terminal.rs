@@ -62,21 +62,21 @@ impl Tmux {
             self.shows("service", "").await;
         }
         self.type_keys(&["/", "z", "z", "z"]);
-        self.shows("none passes the filter", services[0].0).await;
+        self.shows("no row matches the filter", services[0].0).await;
         for (name, mut service) in services {
             self.type_keys(&["Escape"]);
-            self.shows("q quit", "none passes").await;
+            self.shows("q quit", "no row matches").await;
             self.type_keys(&["/"]);
             self.type_keys(&["-l", name]);
             self.type_keys(&["Enter", "s"]);
             self.shows(&format!("stop {name} on "), "").await;
             self.type_keys(&["n"]);
-            self.shows(" goes on", "y/n").await;
+            self.shows(" keeps running", "y/n").await;
             assert!(service.try_wait().expect("its state").is_none(), "{name} has ended unasked");
             self.type_keys(&["s", "y"]);
             let status = within("the end of a service", service.wait()).await.expect("wait");
             assert!(status.success(), "{name}: {status}");
-            self.shows("none passes the filter", "").await;
+            self.shows("no row matches the filter", "").await;
             self.type_keys(&["Escape"]);
         }
         self.type_keys(&["q"]);

@@ -137,7 +137,7 @@ async fn what_a_job_finds_and_how_it_ends() {
             "has ended",
             "before\nelsewhere\n",
         ),
-        ("signal", r#"{"commands": "kill -KILL $$"}"#, "", "was ended by signal 9", "before\n"),
+        ("signal", r#"{"commands": "kill -KILL $$"}"#, "", "was killed by signal 9", "before\n"),
         ("limit", &limit, "", "was stopped at its time limit", "before\nbegun\n"),
         ("odd", r##"{"commands": "#!/no/such/shell"}"##, "", "cannot be started", ""),
     ];

@@ -49,7 +49,7 @@ async fn dead_letters_are_seen_kept_and_sent_back() {
         assert_eq!(groups, json!([group("no such file", 2), group("of\nno use", 1)]));
         for (limit, more, whole) in [("2", true, json!(3)), ("3", false, json!(null))] {
             let listed = run(&place, &["dlq", "list", "--json", "--wait", "0.2", "--limit", limit], 0);
-            assert_eq!(text(&listed.stderr).contains("dlq.out holds 3, and 2 were looked at"), more);
+            assert_eq!(text(&listed.stderr).contains("dlq.out holds 3, and 2 were read"), more);
             let first = &json(&listed)[0];
             assert_eq!((&first["more"], &first["in_queue"]), (&json!(more), &whole));
         }
@@ -83,7 +83,7 @@ async fn a_letter_whose_queue_is_gone_stays_in_its_file() {
     let place = Place::new().await;
     place.write("letter", r#"{"header": {"x-death": [{"queue": "nosuch", "reason": "rejected"}]}, "message": 0}"#);
     let output = run(&place, &["dlq", "reinject", "-r", "letter"], 1);
-    let told = "error: letter: there is no queue `nosuch`; `--destination QUEUE` sends it to another one\n";
+    let told = "error: letter: there is no queue `nosuch`; use `--destination QUEUE` to send it to another queue\n";
     assert_eq!(text(&output.stderr), told);
     assert!(place.path("letter").exists());
     assert_eq!(text(&run(&place, &["dlq", "reinject", "--dry-run", "letter"], 1).stderr), told);
@@ -93,7 +93,7 @@ async fn a_letter_whose_queue_is_gone_stays_in_its_file() {
     assert!(!place.path(".letter.sending").exists());
     place.write(".letter.sending", "");
     let sent = run(&place, &["dlq", "reinject", "-r", "letter", "./letter", "-d", "out", "--json"], 0);
-    assert!(text(&sent.stderr).contains("note: letter may have gone before"), "{}", text(&sent.stderr));
+    assert!(text(&sent.stderr).contains("note: letter may have been sent before"), "{}", text(&sent.stderr));
     let sent = json(&sent);
     assert_eq!((sent.as_array().map(Vec::len), &sent[0]["may_be_again"]), (Some(1), &json!(true)), "{sent}");
     assert!(!place.path("letter").exists() && !place.path(".letter.sending").exists());
@@ -359,11 +359,12 @@ async fn letters_that_are_alike_are_diagnosed_together_each_with_what_to_do() {
     drop(deliveries);
     let said = text(&run(&place, &["dlq", "diagnose", "--wait", "0.2"], 0).stdout);
     for expected in [
-        "dlq.out: 9 letters: m0, m1, m2 and 6 more\n  died: no image in it\n  sending it back does not help: its service \
+        "dlq.out: 9 letters: m0, m1, m2 and 6 more\n  died: no image in it\n  reinjecting it does not help: its \
+         service \
          has said that as it is it can never be dealt with\n  help: if the recipe is wrong: `zrecipe dlq rebase dlq.out --onto",
-        "dlq.out: gone\n  died: there is no queue `index`\n  sending it back can help: ",
+        "dlq.out: gone\n  died: there is no queue `index`\n  reinjecting it can help: ",
         "dlq.out: asked\n",
-        "dlq.out: raw\n  died: why\n  sending it back does not help: its body is ",
+        "dlq.out: raw\n  died: why\n  reinjecting it does not help: its body is ",
     ] {
         assert!(said.contains(expected), "{expected}\n{said}");
     }
@@ -436,7 +437,7 @@ async fn a_letter_that_was_sent_before_is_not_reported_as_sent() {
     assert_eq!(waiting().await, 1);
     let known = run(&place, &["dlq", "reinject", "-r", &file], 1);
     let said = text(&known.stderr);
-    assert!(said.contains("the broker has taken it before") && said.contains("--again"), "{said}");
+    assert!(said.contains("the broker has already confirmed it") && said.contains("--again"), "{said}");
     let told = json(&run(&place, &["dlq", "reinject", "-r", "--json", &file], 1));
     assert_eq!(told[0]["known"], json!(true), "{told}");
     assert!(std::path::Path::new(&file).exists(), "the file stays");

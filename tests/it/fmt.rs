@@ -122,7 +122,7 @@ fn files_are_formatted() {
     let place = Place::new(&[("messy.json", MESSY), ("neat.json", NEAT), ("other.json", "[1,\n2]")]);
     let said = place.run("fmt --check .", "");
     assert_eq!((&*said.out, said.code), ("messy.json\n", 1));
-    assert_eq!(said.err, "would change 1 file, left 1 as they are\npassed over 1 file that are no recipes\n");
+    assert_eq!(said.err, "would change 1 file, 1 unchanged\nskipped 1 file of other kinds\n");
     let said = place.run("fmt --diff messy.json neat.json", "");
     assert!(said.out.starts_with("--- messy.json\n+++ messy.json\n@@ ") && said.code == 1, "{}", said.out);
     assert_eq!(place.read("messy.json"), MESSY);

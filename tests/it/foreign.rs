@@ -351,7 +351,7 @@ async fn a_service_that_cannot_be_started_is_named() {
     service.signal(Signal::TERM);
     service.ends(0);
     let mut service = place.service(&["service", "-s", "Other", "--contract", "other.json"]);
-    service.says("the contract of service `Other` does not say how it is run");
+    service.says("the contract of service `Other` has no `run`");
     service.ends(2);
     let mut service = place.service(&["service", "-s", "Mnie"]);
     service.says("did you mean `Mine`?");

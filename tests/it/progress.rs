@@ -258,7 +258,7 @@ async fn what_is_under_way_ends_when_its_grace_is_over() {
     // Opening it waits for the command.
     let gate = std::fs::File::options().write(true).open(place.path("gate")).expect("opens");
     service.signal(Signal::TERM);
-    service.says("what was under way has not ended within 1 s");
+    service.says("current messages were not finished within 1 s");
     service.ends(2);
     drop(gate);
     let mut waiting = place.subscribe("runner.submission").await;
@@ -482,7 +482,7 @@ async fn a_database_without_its_log_or_with_damage_is_told() {
         String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
     };
     for (state, expected, unexpected) in [
-        ("whole", "database      it is whole", "were lost"),
+        ("whole", "database      it is intact", "were lost"),
         ("cut", "transactions of the database were lost, noticed 2", "is damaged"),
         ("damaged", "database      it is damaged: ", "were lost"),
     ] {

@@ -183,7 +183,7 @@ fn a_queue_without_a_service_is_reported_before_anything_starts() {
         }),
     );
     let ran = place.zrecipe(&["run", &recipe]).ends(2);
-    assert!(ran.stderr.contains("no service here listens on queue `images` of step `2`"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("no service consumes queue `images` of step `2`"), "{}", ran.stderr);
     assert!(ran.stderr.contains("r.json:1:"), "{}", ran.stderr);
     assert!(!place.path("started").exists());
     assert!(!place.zrecipe(&["runs"]).ends(0).stdout.contains("r.json"));
@@ -261,7 +261,7 @@ fn a_run_that_is_interrupted_says_how_to_go_on_and_leaves_no_process() {
     let busy = place.zrecipe(&["resume", "it"]).ends(2);
     assert!(busy.stderr.contains("being worked on by another process"), "{}", busy.stderr);
     terminate(&child);
-    let ran = Ran::from(child.wait_with_output().expect("ends")).ends(2).says("`zrecipe resume it` goes on");
+    let ran = Ran::from(child.wait_with_output().expect("ends")).ends(2).says("resume it with `zrecipe resume it`");
     assert!(ran.stderr.contains("interrupted"));
     wait_until("the program is gone", || sleeping() == 0);
     assert!(place.zrecipe(&["runs"]).stdout.contains("interrupted"));
@@ -378,7 +378,7 @@ fn a_step_is_sent_again_and_what_follows_from_it() {
     std::fs::remove_file(place.path("chain.json")).expect("is removed");
     std::fs::write(place.path("fine"), "").expect("is written");
     place.zrecipe(&["resubmit", "chain", "--step", "4"]).ends(2).says("the recipe has no step 4");
-    place.zrecipe(&["resubmit", "chain", "--step", "3"]).ends(2).says("nothing says what step 3 was sent");
+    place.zrecipe(&["resubmit", "chain", "--step", "3"]).ends(2).says("the input of step 3 was not recorded");
     let dry = place.zrecipe(&["resubmit", "ch", "--step", "2", "--dry-run", "--json"]).ends(0);
     let dry: Value = serde_json::from_str(&dry.stdout).expect("is JSON");
     assert_eq!((&dry[0]["step"], &dry[0]["destination"]), (&json!(2), &json!("runner.submission")));

@@ -346,7 +346,7 @@ async fn why_a_service_waits_for_its_broker_is_told() {
     let mut service = place.service(&arguments);
     let address =
         service.says("metrics and health at http://").rsplit("http://").next().expect("an address").to_owned();
-    let line = service.says("trying again in 5 s");
+    let line = service.says("retrying in 5 s");
     assert!(line.starts_with("20") && line.contains(" ERROR cannot open the broker at "), "{line}");
     // It is told after it is logged.
     wait_until_ok("why it waits", || {
@@ -375,7 +375,7 @@ async fn why_a_service_that_has_failed_waits_is_told() {
     wait_until_ok("why it waits", || {
         let (status, text) = get(&address.to_string(), "/readyz");
         assert_eq!(status, "503");
-        let told = "Dispatcher: error: the broker has ended the subscription; tried again at 20";
+        let told = "Dispatcher: error: the broker cancelled the subscription; tried again at 20";
         if text.starts_with(told) { Ok(()) } else { Err(text) }
     });
     stop.send(true).expect("is heard");
@@ -402,7 +402,7 @@ async fn what_is_under_way_is_finished_and_a_second_signal_does_not_wait() {
     let mut gate = std::fs::File::options().write(true).open(place.path("gate")).expect("opens");
     place.space.send(vec![recipe("true")]).await.expect("sends");
     service.signal(Signal::TERM);
-    service.says("finishing what is under way");
+    service.says("finishing current messages");
     gate.write_all(b"go on\n").expect("writes");
     drop(gate);
     service.ends(0);
@@ -415,7 +415,7 @@ async fn what_is_under_way_is_finished_and_a_second_signal_does_not_wait() {
     place.space.send(vec![Outgoing { id: "again".to_owned(), ..recipe("cat gate") }]).await.expect("sends");
     let gate = std::fs::File::options().write(true).open(place.path("gate")).expect("opens");
     service.signal(Signal::INT);
-    service.says("finishing what is under way");
+    service.says("finishing current messages");
     service.signal(Signal::INT);
     service.ends(2);
     drop(gate);

@@ -93,7 +93,7 @@ async fn the_exit_status_is_that_of_the_program() {
     let mut out = place.subscribe("out").await;
     for (script, code, reason) in [
         ("exit 3", 3, "`sh program` ended with exit status 3"),
-        ("kill -9 $$", 137, "{\"signal\":9,\"exit_status\":137,\"reason\":\"`sh program` was ended by signal 9\"}"),
+        ("kill -9 $$", 137, "{\"signal\":9,\"exit_status\":137,\"reason\":\"`sh program` was killed by signal 9\"}"),
     ] {
         let output = wrap(&place, script, &[]).output().expect("runs");
         assert_eq!(output.status.code(), Some(code), "{}", said(&output));
@@ -144,7 +144,7 @@ async fn a_wrapper_that_is_killed_is_noticed_and_its_program_left_alone() {
         assert_eq!(reap(), "nothing waits\n", "one that lives is left alone");
         child.kill().expect("it is ours");
         child.wait().expect("ends");
-        let running = "Phasing (é 1) still runs, though its wrapper was killed: left alone until it ends\n";
+        let running = "Phasing (é 1) is still running, although its wrapper was killed: skipped until it ends\n";
         assert_eq!((reap().as_str(), waiting(&place)), (running, 1));
         drop(gate);
         wait_until("the program ends", || place.path("done").exists());
@@ -182,7 +182,7 @@ async fn reports_wait_for_a_broker_that_is_away() {
     assert_eq!(waiting(&place), 1);
     // Here another broker will do.
     let output = place.command(&["wrap", "--reap"]).output().expect("runs");
-    assert!(said(&output).contains("had reports left: sent"), "{}", said(&output));
+    assert!(said(&output).contains("had pending reports: sent"), "{}", said(&output));
     let found = reports(&place, &mut out).await;
     assert!(found.len() == 3 && found[1].contains("\"exit_status\":4"), "{found:?}");
 }
@@ -197,7 +197,11 @@ async fn what_keeps_reports_is_said_at_once_and_by_its_name() {
     };
     let output = command("true", "0").output().expect("runs");
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
-    assert!(said(&output).contains("\nwarning: there is no queue `nowhere`; reports wait in "), "{}", said(&output));
+    assert!(
+        said(&output).contains("\nwarning: there is no queue `nowhere`; reports are stored in "),
+        "{}",
+        said(&output)
+    );
     // What waits for a queue that is not there keeps nothing else back.
     for place_of_another in ["0", "9"] {
         std::fs::create_dir(place.path(&format!("state/wrap/{place_of_another}"))).expect("makes");
@@ -216,7 +220,7 @@ async fn what_keeps_reports_is_said_at_once_and_by_its_name() {
         assert_eq!(output.status.code(), Some(2), "{}", said(&output));
         let said = said(&output);
         assert!(
-            said.contains("warning: x (é 1) has reports left: there is no queue `nowhere`; they wait in "),
+            said.contains("warning: x (é 1) has pending reports: there is no queue `nowhere`; they are stored in "),
             "{said}"
         );
         assert!(said.contains("state/wrap/broken cannot be read: "), "{said}");

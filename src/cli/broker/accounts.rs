@@ -27,7 +27,7 @@ impl Environment {
         let Some(directory) = self.directory() else {
             if self.clerk.is_none() {
                 let product = self.endpoint.entry().product;
-                return Err(Error::new(format!("no books are kept of messages on {product}")));
+                return Err(Error::new(format!("no message records are kept for {product}")));
             }
             return self.balance(books).await;
         };
@@ -47,8 +47,8 @@ impl Environment {
         let mut missing: Option<HashSet<String>> = None;
         let mut looks = 0;
         let balance = loop {
-            let mut ledger =
-                Ledger::read_all(directories).map_err(|error| Error::new(format!("cannot read the books: {error}")))?;
+            let mut ledger = Ledger::read_all(directories)
+                .map_err(|error| Error::new(format!("cannot read the message records: {error}")))?;
             let counts = self.count(&*transport, ledger.queues()).await?;
             let mut balance = ledger.balance(&counts);
             let found = balance.missing();
@@ -60,7 +60,10 @@ impl Environment {
             if still.is_empty() || looks == LOOKS {
                 balance.keep_missing(&still);
                 if ledger.has_gaps {
-                    say("warning: the books have gaps; the log of a service says when it could not keep them");
+                    say(
+                        "warning: the message records are incomplete; the logs of services show when they could not be \
+                         written",
+                    );
                 }
                 break balance;
             }
@@ -69,7 +72,7 @@ impl Environment {
         };
         transport.close().await?;
         if balance.foreign > 0 {
-            say(&format!("note: the queues hold {} messages that are in no book", balance.foreign));
+            say(&format!("note: the queues hold {} messages that are not in the message records", balance.foreign));
         }
         Ok(balance.accounts.into_values().collect())
     }

@@ -15,7 +15,7 @@ impl Environment {
     /// The site does not say where the management API is, or it does not answer.
     pub async fn queues(&self) -> Result<Vec<Queue>, Error> {
         if self.capabilities().management.is_some() {
-            let named = |error: Error| error.hint("a command that takes the names of queues can do without it");
+            let named = |error: Error| error.hint("or name the queues, to query them without it");
             let management = self.management().map_err(named)?;
             self.check_namespace(&*management)?;
             let mut queues = management.queues().await?;
@@ -45,7 +45,7 @@ impl Environment {
         match self.queues().await {
             Ok(queues) => Ok(Some(queues)),
             Err(error) => {
-                say(&format!("warning: {}; each named queue is queried by itself", error.message()));
+                say(&format!("warning: {}; querying each named queue separately", error.message()));
                 error.hints().iter().for_each(|hint| say_error(&format!("  help: {hint}")));
                 Ok(None)
             }
@@ -133,8 +133,8 @@ impl Environment {
         };
         let opened = apis::open(plugin, &self.plugins(), self.endpoint.namespace())?;
         opened.ok_or_else(|| {
-            Error::new(format!("the environment does not say where {}'s management API is", entry.product))
-                .hint(format!("add a block `{}` to it", apis::example(plugin)))
+            Error::new(format!("the environment has no block for {}'s management API", entry.product))
+                .hint(format!("add the block `{}` to it", apis::example(plugin)))
         })
     }
 
@@ -145,8 +145,8 @@ impl Environment {
         let entry = self.endpoint.entry();
         let (plugin, own_plugin) =
             (entry.capabilities.management.unwrap_or_default(), entry.plugin.unwrap_or_default());
-        let message = format!("plugin `{plugin}` is about virtual host `{other}`, and `{own_plugin}` about `{own}`");
-        Err(Error::new(message).hint(format!("without a `vhost`, `{plugin}` is about that of `{own_plugin}`")))
+        let message = format!("plugin `{plugin}` uses virtual host `{other}`, but `{own_plugin}` uses `{own}`");
+        Err(Error::new(message).hint(format!("without a `vhost`, `{plugin}` uses that of `{own_plugin}`")))
     }
 
     /// The management API, to declare queues, exchanges and users by.
@@ -157,17 +157,17 @@ impl Environment {
         if self.directory().is_some() {
             return Err(Error::new("no site configuration is given, and the embedded broker needs no configuration")
                 .hint(
-                    "`--site FILE` or ZOCALO_CONFIG names a site; the embedded broker makes queues as they are needed",
+                    "name a site with `--site FILE` or ZOCALO_CONFIG; the embedded broker creates queues as needed",
                 ));
         }
         if !self.capabilities().definitions {
             let product = self.endpoint.entry().product;
-            return Err(Error::new(format!("{product} is not configured by a broker configuration"))
-                .hint("it creates queues and topics as they are used; its own configuration file sets limits"));
+            return Err(Error::new(format!("{product} does not use a broker configuration"))
+                .hint("it creates queues and topics on first use; set limits in its own configuration file"));
         }
         match Management::of_site(&self.plugins(), self.endpoint.namespace())? {
             Some(management) => Ok(management),
-            None => Err(self.management().err().unwrap_or_else(|| Error::new("no management API is named"))),
+            None => Err(self.management().err().unwrap_or_else(|| Error::new("no management API is configured"))),
         }
     }
 }
@@ -190,8 +190,8 @@ pub fn worn(queue: &Queue) -> Result<u32, Error> {
     match queue.limit {
         None => Ok(u32::MAX),
         // Even a copy would come to us at once, and not be taken back.
-        Some(0) => Err(Error::new(format!("looking into `{}` would make its messages die", queue.name))
-            .hint("its delivery limit is 0, so that each is delivered once")),
+        Some(0) => Err(Error::new(format!("reading from `{}` would drop its messages", queue.name))
+            .hint("its delivery limit is 0, so each message is delivered only once")),
         Some(limit) => Ok((limit / 2).clamp(1, 2)),
     }
 }

@@ -80,7 +80,7 @@ pub fn loss(count: u64, noticed: SystemTime) -> String {
     let transactions = if count == 1 { "transaction" } else { "transactions" };
     let noticed = timestamp(noticed);
     format!(
-        "{count} {transactions} of the database were lost, noticed {noticed}: its write-ahead log was cut or is not the one \
-         that belongs to it, so runs and messages may be missing"
+        "{count} {transactions} of the database were lost, detected {noticed}: its write-ahead log is truncated or \
+         belongs to another database, so runs and messages may be missing"
     )
 }

@@ -91,7 +91,7 @@ fn needs(session: &Session, environment: &Environment, found: &mut Vec<Finding>)
     let mut needs = Needs::new();
     let library = environment.library(session);
     for name in library.own_names() {
-        let help = format!("`zrecipe check {name}` says what is wrong");
+        let help = format!("run `zrecipe check {name}` to see all errors");
         match session.compile_in(&library, std::slice::from_ref(&name), CheckOptions::default()) {
             Ok(compiled) => {
                 for compilation in compiled {
@@ -126,7 +126,7 @@ fn needs(session: &Session, environment: &Environment, found: &mut Vec<Finding>)
         }
         Err(error) => found.push(Finding::error("contracts", error.message(), error.hints().join("; "))),
     }
-    needs.entry(REQUEST_QUEUE.to_owned()).or_insert_with(|| "whoever asks for processing".to_owned());
+    needs.entry(REQUEST_QUEUE.to_owned()).or_insert_with(|| "every client that submits requests".to_owned());
     needs
 }
 
@@ -207,21 +207,21 @@ async fn try_rights(endpoint: &dyn Endpoint, broker: &dyn Transport, found: &mut
     let topic = Subscription { source: Destination::Topic(TOPIC.to_owned()), prefetch: 1 };
     match broker.subscribe(topic).await {
         Ok(_) | Err(transport::Error::NoSuchTopic(_)) => {}
-        Err(error) => refused.push(format!("the user cannot listen to topics: {}", reason(error))),
+        Err(error) => refused.push(format!("the user cannot subscribe to topics: {}", reason(error))),
     }
     match broker.try_send(Duration::ZERO).await {
         Ok(()) => {}
         Err(error @ transport::Error::Blocked(_)) => {
             found.push(Finding::error("broker", error.to_string(), endpoint.remedy(&error)));
         }
-        Err(error) => refused.push(format!("the user cannot send to queues: {}", reason(error))),
+        Err(error) => refused.push(format!("the user cannot publish to queues: {}", reason(error))),
     }
     let lacks_none = refused.is_empty();
     found.extend(refused.into_iter().map(|text| Finding::error("permissions", text, endpoint.entry().grant)));
-    let rest = if lacks_none { "the user may listen to topics and send to queues; " } else { "" };
+    let rest = if lacks_none { "the user can subscribe to topics and publish to queues; " } else { "" };
     found.push(Finding::warning(
         "permissions",
-        format!("{rest}nobody can tell whether it may take messages from the queues"),
+        format!("{rest}whether it can consume from the queues is unknown"),
         endpoint.entry().permissions,
     ));
 }
@@ -255,12 +255,12 @@ const LITTLE: u64 = 1 << 30;
 
 async fn local(environment: &Environment, directory: &Path, needs: &Needs, found: &mut Vec<Finding>) {
     let place = directory.display();
-    let other = "`--state DIR` or `state-directory` in zrecipe.toml names another directory";
+    let other = "use another directory with `--state DIR` or `state-directory` in zrecipe.toml";
     let writable = regular::create_private_dir(directory).and_then(|()| tempfile::tempfile_in(directory).map(drop));
     if let Err(error) = writable {
-        found.push(Finding::error("directory", format!("nothing can be written to {place}: {error}"), other));
+        found.push(Finding::error("directory", format!("{place} is not writable: {error}"), other));
     } else {
-        found.push(Finding::fine("directory", format!("{place} can be written to")));
+        found.push(Finding::fine("directory", format!("{place} is writable")));
     }
     match rustix::fs::statvfs(directory) {
         Ok(space) => {
@@ -273,7 +273,7 @@ async fn local(environment: &Environment, directory: &Path, needs: &Needs, found
             });
         }
         Err(error) => {
-            found.push(Finding::warning("disk", format!("nobody knows the space in {place}: {error}"), other))
+            found.push(Finding::warning("disk", format!("cannot determine the free space in {place}: {error}"), other))
         }
     }
     if let Err(error) = database(directory, found).await {
@@ -289,10 +289,10 @@ async fn local(environment: &Environment, directory: &Path, needs: &Needs, found
             let stopped: Vec<_> = runs.iter().flatten().filter(|run| run.state == INTERRUPTED).collect();
             for run in &stopped {
                 let text = format!("the run {} of {} was interrupted", run.id, run.title);
-                found.push(Finding::warning("runs", text, format!("`zrecipe resume {}` goes on with it", run.id)));
+                found.push(Finding::warning("runs", text, format!("resume it with `zrecipe resume {}`", run.id)));
             }
             if stopped.is_empty() {
-                found.push(Finding::fine("runs", "none is interrupted"));
+                found.push(Finding::fine("runs", "no run is interrupted"));
             }
         }
         Err(error) => found.push(Finding::error("runs", error.message(), other)),
@@ -309,14 +309,14 @@ async fn database(directory: &Path, found: &mut Vec<Finding>) -> Result<(), Erro
         Ok(damages) => damages,
         Err(error) => vec![error.to_string()],
     };
-    let help = "copy the directory away; `zrecipe runs` and `zrecipe dlq list` show what can still be read; another \
-                directory starts afresh: `--state DIR`";
+    let help = "back up the directory; `zrecipe runs` and `zrecipe dlq list` show what can still be read; start with \
+                another directory: `--state DIR`";
     match damages.as_slice() {
-        [] => found.push(Finding::fine("database", "it is whole")),
+        [] => found.push(Finding::fine("database", "it is intact")),
         damages => found.push(Finding::error("database", format!("it is damaged: {}", damages.join("; ")), help)),
     }
     if let Some((count, noticed)) = runs.losses().await? {
-        let help = "a copy of the directory needs all files whose names begin with `zrecipe.db`";
+        let help = "a backup of the directory needs all files whose names begin with `zrecipe.db`";
         found.push(Finding::warning("database", loss(count, noticed), help));
     }
     runs.close().await?;

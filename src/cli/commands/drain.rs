@@ -53,15 +53,16 @@ pub struct Args {
 pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
     let environment = args.environment.read(session)?;
     let seconds = |seconds: f64| {
-        Duration::try_from_secs_f64(seconds).map_err(|_| Error::new(format!("`{seconds}` is no number of seconds")))
+        Duration::try_from_secs_f64(seconds)
+            .map_err(|_| Error::new(format!("`{seconds}` is not a valid number of seconds")))
     };
     let pause = match args.rate {
         Some(rate) if rate > 0.0 => seconds(1.0 / rate)?,
-        Some(rate) => return Err(Error::new(format!("`{rate}` is no number of messages a second"))),
+        Some(rate) => return Err(Error::new(format!("`--rate` must be greater than 0, not `{rate}`"))),
         None => seconds(args.wait)?,
     };
     if args.source == args.destination {
-        return Err(Error::new("both are the same queue"));
+        return Err(Error::new("source and destination are the same queue"));
     }
     let mut plan = Plan {
         source: args.source.clone(),
@@ -85,13 +86,13 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
                     Move::To(destination) => {
                         moved += 1;
                         if !args.json && closed.is_ok() {
-                            closed = print(&(plain(&format!("{id} went to {destination}")) + "\n"));
+                            closed = print(&(plain(&format!("{id} moved to {destination}")) + "\n"));
                         }
                         ("destination", destination.name().to_owned())
                     }
                     Move::Stays(reason) => {
                         stayed += 1;
-                        say_error(&plain(&format!("error: {id} stays: {reason}")));
+                        say_error(&plain(&format!("error: {id} not moved: {reason}")));
                         ("error", reason.clone())
                     }
                 };
@@ -108,13 +109,14 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
         environment.with_broker("drain", pour).await
     });
     if ended.is_ok() || moved + stayed > 0 {
-        say(&format!("messages of {}: {moved} moved, {stayed} stay", args.source));
+        say(&format!("messages of {}: {moved} moved, {stayed} not moved", args.source));
     }
     if args.json {
         print(&(Value::Array(moves).to_json_pretty() + "\n"))?;
     }
     match ended? {
-        false => Err(Error::new("interrupted").hint("the rest is where it was; the same command goes on")),
+        false => Err(Error::new("interrupted")
+            .hint("the other messages are in their queue; run the same command again to continue")),
         true if stayed > 0 => Err(Error::findings()),
         true => closed,
     }

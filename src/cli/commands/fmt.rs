@@ -72,7 +72,7 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
                     let place = mistake.map_or(input.name.clone(), |mistake| source.place(mistake.span.start));
                     say_error(&format!("error: cannot format {place}: {reason}"));
                     if mistake.is_some() {
-                        say_error(&format!("  help: `zrecipe check {}` shows what is wrong", input.name));
+                        say_error(&format!("  help: run `zrecipe check {}` to see all errors", input.name));
                     }
                     return Ok(());
                 }
@@ -106,7 +106,7 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
                 Some(_) => {}
             }
             if before.has_byte_order_mark() {
-                say(&format!("note: {} begins with a byte order mark, which the layout leaves out", input.name));
+                say(&format!("note: {} begins with a byte order mark, which formatting removes", input.name));
             }
             *(if changes { &mut changed } else { &mut unchanged }) += 1;
             Ok(())
@@ -115,9 +115,9 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
     let only_stdin = inputs.iter().all(|input| input.path.is_none());
     if !only_stdin {
         let verb = if args.check || args.diff { "would change" } else { "formatted" };
-        say(&format!("{verb} {}, left {unchanged} as they are", counted(changed, "file")));
+        say(&format!("{verb} {}, {unchanged} unchanged", counted(changed, "file")));
         if passed_over > 0 {
-            say(&format!("passed over {} that are no recipes", counted(passed_over, "file")));
+            say(&format!("skipped {} of other kinds", counted(passed_over, "file")));
         }
     }
     match failed {

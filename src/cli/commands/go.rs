@@ -75,7 +75,7 @@ pub struct Args {
 
 /// An ID in the database of experiments.
 fn number(text: &str) -> Result<i64, &'static str> {
-    text.parse().ok().filter(|&id| id > 0).ok_or("an ID is a whole number from 1 on; `-r NAME` names a recipe")
+    text.parse().ok().filter(|&id| id > 0).ok_or("an ID is a whole number from 1; name a recipe with `-r NAME`")
 }
 
 /// Runs the command.
@@ -121,8 +121,10 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
         Err(error @ transport::Error::Unconfirmed { .. }) => {
             kept_instead(args, &target, &message, &id, error, drop_files::write_unconfirmed)?;
             if !args.dry_run {
-                say("the broker may have it all the same, and the file says so: a dispatcher that does not remember \
-                     the first one would run it twice, so look (`zrecipe queues`, `zrecipe show`) before you pick it up");
+                say(
+                    "the broker may already have the request, which the file records: check with `zrecipe queues` and \
+                     `zrecipe show` before `zrecipe pickup`, because a dispatcher could run the request twice",
+                );
             }
             Ok(())
         }
@@ -171,8 +173,9 @@ fn kept_instead(
     write: Write,
 ) -> Result<(), Error> {
     if target.fallback().is_err() {
-        return Err(refusal(error)
-            .hint("with `zocalo.go.fallback_location` in a block of plugin `storage` the request would be kept"));
+        return Err(
+            refusal(error).hint("set `zocalo.go.fallback_location` in a block of plugin `storage` to save requests")
+        );
     }
     say(&format!("warning: {error}"));
     keep(args, target, message, id, write)
@@ -186,11 +189,11 @@ fn keep(args: &Args, target: &Target<'_>, message: &Outgoing, id: &str, write: W
     let directory = target.fallback()?;
     if args.dry_run {
         drop_files::try_write(&directory)?;
-        say(&format!("would keep the request in {}", directory.display()));
+        say(&format!("would save the request in {}", directory.display()));
         return Ok(());
     }
     let path = write(&directory, message)?;
-    say(&format!("kept {} in {}; `zrecipe pickup` sends it", title(args), path.display()));
+    say(&format!("saved {} in {}; send it with `zrecipe pickup`", title(args), path.display()));
     print(&format!("{id}\n"))
 }
 
@@ -211,7 +214,7 @@ fn parameters(args: &Args) -> Result<Object, Error> {
         parameters.insert(key.to_owned(), Value::from(text));
     }
     if args.recipes.is_empty() && args.file.is_none() && !args.reprocessing {
-        return Err(Error::new("no recipe is given").hint("`-r NAME` names one, `-f FILE` takes it from a file"));
+        return Err(Error::new("no recipe is given").hint("name one with `-r NAME`, or give a file with `-f FILE`"));
     }
     match args.id {
         Some(id) => {

@@ -76,7 +76,7 @@ use progress::of_run;
 
 #[cfg(not(feature = "runtime"))]
 fn of_run(_: &str, _: &Session) -> Result<Diagram, Error> {
-    Err(Error::new("`graph --run` is not in this build").hint("build zrecipe with its default features"))
+    Err(Error::new("`graph --run` is not available in this build").hint("build zrecipe with its default features"))
 }
 
 /// The recipes that the arguments name.

@@ -69,7 +69,7 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
              results=$PWD/out.jsonl\n",
         );
     } else {
-        lines.push_str("  zrecipe check --write-baseline baseline.json    # if old findings are to stay\n");
+        lines.push_str("  zrecipe check --write-baseline baseline.json    # to accept existing findings\n");
     }
     print(&lines)
 }

@@ -52,7 +52,7 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
     let environment = args.environment.read(session)?;
     let contracts = session.contracts()?;
     if !(io::stdout().is_terminal() && io::stdin().is_terminal()) {
-        return Err(Error::new("there is no terminal to draw on").hint("`zrecipe status` prints the same once"));
+        return Err(Error::new("`zrecipe monitor` needs a terminal").hint("`zrecipe status` prints the same once"));
     }
     let screen = Screen::new(environment.place(), session.style(true).colour);
     block_on(async {
@@ -107,7 +107,7 @@ async fn watch(
                     Some(Wish::Shutdown(host)) => {
                         let command = Value::from([("command", "shutdown"), ("host", &host)]);
                         screen.said = match transport.send(vec![broadcast(COMMANDS, &command, None)]).await {
-                            Ok(()) => format!("told {host} to stop"),
+                            Ok(()) => format!("requested shutdown of {host}"),
                             Err(error) => format!("{host} was not told: {error}"),
                         };
                     }
@@ -115,7 +115,7 @@ async fn watch(
                 },
                 // A new size is drawn on at once.
                 Some(_) => {}
-                None => return Err(Error::new("the terminal is gone")),
+                None => return Err(Error::new("the terminal was closed")),
             },
             delivery = next(&mut deliveries) => match delivery {
                 Some(delivery) => {

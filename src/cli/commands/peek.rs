@@ -75,7 +75,7 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
         return print(&(Value::Array(seen.collect()).to_json_pretty() + "\n"));
     }
     if seen.is_empty() {
-        say(&format!("nothing waits in {}", args.queue));
+        say(&format!("no messages wait in {}", args.queue));
     }
     let mut text = String::new();
     for seen in &seen {
@@ -104,11 +104,12 @@ async fn see(args: &Args, environment: &Environment, over: &mut watch::Receiver<
         (Some(queue), _) => worn(&queue)?,
         (None, Some(limit)) => worn(&Queue { name: args.queue.clone(), limit: Some(limit), ..Queue::default() })?,
         (None, None) => {
-            let text = format!("nothing says how often a message may come back to `{}` before it dies", args.queue);
+            let text = format!("the delivery limit of `{}` is unknown", args.queue);
             return Err(Error::new(text)
-                .hint("add a block of the plugin `rabbitmqapi` to the environment, and the management API says it")
+                .hint("add a block of the plugin `rabbitmqapi` to the environment, to query the limit")
                 .hint(
-                    "`--delivery-limit N` says it: see `x-delivery-limit` among the queue's arguments, and its policy",
+                    "or give it with `--delivery-limit N`: see `x-delivery-limit` in the queue's arguments, and its \
+                     policy",
                 ));
         }
     };

@@ -79,7 +79,7 @@ async fn send(args: &Args, endpoint: &dyn Endpoint, files: Vec<DropFile>) -> Res
                 say(&format!("sent {what}"));
             }
             Err(transport::Error::Refused { reason, .. } | transport::Error::Unsendable { reason, .. }) => {
-                let reason = format!("the broker does not take it: {reason}");
+                let reason = format!("the broker rejected it: {reason}");
                 refused.push(drop_files::Error::Malformed { path: file.path, reason });
             }
             // What holds for one holds for all.
@@ -98,6 +98,6 @@ fn describe(file: &DropFile) -> String {
     let names: Vec<String> = custom.then(|| "a recipe of its own".to_owned()).into_iter().chain(names).collect();
     let host = file.headers.get(REQUEST_HOST).and_then(Value::as_str).unwrap_or("an unknown host");
     let what = if names.is_empty() { String::new() } else { format!(": {}", names.join(", ")) };
-    let again = if file.may_be_sent() { "; the broker may have it already" } else { "" };
+    let again = if file.may_be_sent() { "; the broker may already have it" } else { "" };
     format!("{} from {host}{what}{again}", file.path.display())
 }

@@ -140,7 +140,7 @@ fn list(args: &Args, session: &Session) -> Result<(), Error> {
     if !left.is_empty() {
         let more = if left.len() > FEW { format!(" and {} more", left.len() - FEW) } else { String::new() };
         let few = left.iter().take(FEW).map(String::as_str).collect::<Vec<_>>().join(", ");
-        say(&format!("note: no consumer takes the messages of {few}{more}"));
+        say(&format!("note: no consumers for {few}{more}"));
     }
     Ok(())
 }

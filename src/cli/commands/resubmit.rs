@@ -160,11 +160,14 @@ fn choose(step: Option<i64>, payload: Option<Value>, recipe: &Value, known: Vec<
             Ok(vec![Input { step, payload, path }])
         }
         (None, [_]) => Ok(all),
-        (None, []) => Err(Error::new(format!("nothing says what step {step} was sent"))
-            .hint("`--payload JSON` does; `[]` or `{}` does for a step that takes all from its parameters")
-            .hint("a message that died there still says it: `zrecipe dlq show`, and `dlq reinject` sends it again")),
-        (None, several) => Err(Error::new(format!("step {step} was sent {} different things", several.len()))
-            .hint("`zrecipe show ID` shows them; `--payload JSON` says which is meant")),
+        (None, []) => Err(Error::new(format!("the input of step {step} was not recorded"))
+            .hint("give it with `--payload JSON`; use `[]` or `{}` for a step that reads only its parameters")
+            .hint(
+                "a dead letter of the step contains it: see `zrecipe dlq show`, and resend it with `zrecipe dlq \
+                 reinject`",
+            )),
+        (None, several) => Err(Error::new(format!("step {step} received {} different inputs", several.len()))
+            .hint("list them with `zrecipe show ID`, and choose one with `--payload JSON`")),
     }
 }
 

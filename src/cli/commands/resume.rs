@@ -28,7 +28,7 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
         let run = runs.find(&args.id).await?;
         run.take().await?;
         let over = run.is_over().await?;
-        let state = if over { ", which has come to its end already" } else { "" };
+        let state = if over { ", which is already finished" } else { "" };
         say(&format!("run {} of {}{state}", run.plan.id, run.plan.title));
         work(session, &runs, &run, places).await
     })

@@ -108,7 +108,7 @@ fn submit(args: &Args, session: &Session, parameters: Object, id: &str) -> Resul
         match status {
             Some(status) => follow::follow(&*broker, status, follow::Run::new(id, &compiled)).await?,
             None if args.follow => {
-                say("note: no service has ever said how it is on this broker, so nothing is followed")
+                say("note: no service has broadcast its status on this broker, so the run cannot be followed")
             }
             None => {}
         }
@@ -165,14 +165,17 @@ fn all_served(compiled: &[Compilation], parameters: &Object, serves: impl Fn(&st
             let position = compilation.source.position(recipe.span(place).start, Unit::Char);
             let name = compilation.source.name();
             let place = format!("{name}:{}:{}", position.line, position.column);
-            lines.push(format!("{place}: no service here listens on queue `{queue}` of step `{number}`"));
+            lines.push(format!("{place}: no service consumes queue `{queue}` of step `{number}`"));
         }
     }
     if lines.is_empty() {
         return Ok(());
     }
     lines.iter().for_each(|line| say(line));
-    let message = "the recipe would not come to its end, so it was not started";
-    Err(Error::new(message)
-        .hint(format!("`zrecipe run` serves {}, the queues of contracts with `run`, and those of Python services whose entry point has the name of the step's `service`", built_in())))
+    let message = "the recipe was not started, because some steps have no service";
+    Err(Error::new(message).hint(format!(
+        "`zrecipe run` serves {}, the queues of contracts with `run`, and the queues of Python services whose entry \
+         point has the name of the step's `service`",
+        built_in()
+    )))
 }

@@ -48,7 +48,7 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
         return print(&(document.to_json_pretty() + "\n"));
     }
     if listed.is_empty() {
-        say("no runs yet: `zrecipe run RECIPE` makes one");
+        say("no runs yet; start one with `zrecipe run RECIPE`");
         return Ok(());
     }
     let mut rows = vec![["run", "recipes", "begun", "state", "outstanding", "dead"].map(str::to_owned)];

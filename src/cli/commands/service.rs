@@ -109,14 +109,12 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
 /// An address to listen at; a host may have a name.
 fn address(text: &str) -> Result<SocketAddr, String> {
     let Some((host, port)) = text.rsplit_once(':').filter(|(host, _)| !host.is_empty()) else {
-        return Err(
-            "it is a host and a port, such as `localhost:9100`, or `0.0.0.0:9100` for all of this machine".into()
-        );
+        return Err("give a host and a port, such as `localhost:9100`, or `0.0.0.0:9100` for all interfaces".into());
     };
     if port.parse::<u16>().is_err() {
-        return Err(format!("`{port}` is no port"));
+        return Err(format!("`{port}` is not a port number"));
     }
-    let found = text.to_socket_addrs().map_err(|error| format!("host `{host}` is not known: {error}"))?;
+    let found = text.to_socket_addrs().map_err(|error| format!("cannot resolve host `{host}`: {error}"))?;
     found.into_iter().next().ok_or_else(|| format!("host `{host}` has no address"))
 }
 
@@ -147,20 +145,22 @@ async fn services(args: &Args, session: &Session, environment: &Environment) -> 
             }
         };
         if served.iter().any(|(other, _)| other.name() == service.name()) {
-            return Err(Error::new(format!("service `{name}` is named twice")).hint("`--instances N` starts several"));
+            return Err(
+                Error::new(format!("service `{name}` is named twice")).hint("use `--instances N` to start several")
+            );
         }
         let queues: Vec<String> = match args.queues.as_slice() {
             [] => service.queues(),
             given => given.iter().filter(|queue| service.serves(queue)).cloned().collect(),
         };
         if queues.is_empty() && !(args.queues.is_empty() && service.works_without_queues()) {
-            let message = format!("service `{name}` takes messages from none of these queues");
-            return Err(Error::new(message).hint(format!("its own is `{}`", service.queues().join("`, `"))));
+            let message = format!("service `{name}` consumes none of these queues");
+            return Err(Error::new(message).hint(format!("it consumes `{}`", service.queues().join("`, `"))));
         }
         served.push((service, queues));
     }
     if let Some(queue) = args.queues.iter().find(|queue| served.iter().all(|(service, _)| !service.serves(queue))) {
-        return Err(Error::new(format!("none of these services takes messages from queue `{queue}`")));
+        return Err(Error::new(format!("none of these services consumes queue `{queue}`")));
     }
     Ok(served)
 }
@@ -209,15 +209,15 @@ async fn registered(
 fn unknown(name: &str, contracts: &[&Contracts]) -> Error {
     let all = || contracts.iter().copied();
     if all().any(|contracts| contracts.of_service(name).is_some()) {
-        return Error::new(format!("the contract of service `{name}` does not say how it is run"))
-            .hint("`run` in the contract says it: `\"run\": { \"command\": [\"python3\", \"service.py\"] }`");
+        return Error::new(format!("the contract of service `{name}` has no `run`"))
+            .hint("add the command to the contract: `\"run\": { \"command\": [\"python3\", \"service.py\"] }`");
     }
     let programs = all().flat_map(Contracts::programs).map(|contract| contract.name());
     let known: Vec<&str> = services::SERVICES.iter().map(|entry| entry.name).chain(programs).collect();
     let error = Error::new(format!("there is no service `{name}`"));
     match nearest(name, known.iter().copied()) {
         Some(meant) => error.hint(format!("did you mean `{meant}`?")),
-        None => error.hint(format!("the services are `{}`", known.join("`, `"))),
+        None => error.hint(format!("available services: `{}`", known.join("`, `"))),
     }
 }
 
@@ -248,8 +248,7 @@ async fn serve(args: &Args, environment: &Environment, services: Served, journal
     for (service, queues) in &services {
         let tracing = exports.as_ref().map(|exports| Tracing::new(exports, service.name()));
         let tracing = tracing.transpose().map_err(|reason| {
-            Error::new(format!("traces cannot be sent: {reason}"))
-                .hint("`endpoint` of plugin `opentelemetry` says where to")
+            Error::new(format!("traces cannot be sent: {reason}")).hint("set `endpoint` of plugin `opentelemetry`")
         })?;
         let tracing = tracing.map(Arc::new);
         traced.extend(tracing.clone());
@@ -294,7 +293,7 @@ async fn serve(args: &Args, environment: &Environment, services: Served, journal
     if let Some(most) = transport.max_subscriptions().filter(|&most| wanted > most) {
         transport.close().await?;
         return Err(too_many(format!(
-            "{} instances take {wanted} channels, and a connection has {most}",
+            "{} instances need {wanted} channels, and a connection has {most}",
             instances.len()
         )));
     }
@@ -306,7 +305,7 @@ async fn serve(args: &Args, environment: &Environment, services: Served, journal
     tokio::spawn(Arc::clone(&metrics).follow_duplicates(transport.duplicates()));
     let left = environment.tidy(&journal).await?;
     if left > 0 {
-        tracing::info!("removed {left} journal entries of messages that are not there any more");
+        tracing::info!("removed {left} journal entries of messages that no longer exist");
     }
     tokio::spawn(broker.get_or_init(|| connected).clone().follow(metrics));
     let mut running = JoinSet::new();
@@ -341,13 +340,13 @@ async fn serve(args: &Args, environment: &Environment, services: Served, journal
                 if signals > 1 {
                     return Err(stopped_at_once());
                 }
-                tracing::info!("finishing what is under way; a second signal stops at once");
+                tracing::info!("finishing current messages; a second signal stops immediately");
                 let _ = stop.send(true);
                 overdue.as_mut().reset(Instant::now() + grace);
             }
             () = &mut overdue => {
-                return Err(Error::new(format!("what was under way has not ended within {} s", grace.as_secs()))
-                    .hint("its messages are delivered again; `--grace` sets the time"));
+                return Err(Error::new(format!("current messages were not finished within {} s", grace.as_secs()))
+                    .hint("they are redelivered; set the time with `--grace`"));
             }
         }
     }
@@ -366,7 +365,7 @@ async fn serve(args: &Args, environment: &Environment, services: Served, journal
     loop {
         tokio::select! {
             () = &mut overdue => {
-                tracing::warn!("the broker or a service has not ended within {} s", FAREWELL.as_secs());
+                tracing::warn!("the broker or a service did not stop within {} s", FAREWELL.as_secs());
                 return ended;
             }
             left = &mut leaving => {
@@ -385,7 +384,7 @@ async fn serve(args: &Args, environment: &Environment, services: Served, journal
 }
 
 fn stopped_at_once() -> Error {
-    Error::new("stopped at once").hint("what was under way is delivered again")
+    Error::new("stopped immediately").hint("unfinished messages are redelivered")
 }
 
 fn describe(error: transport::Error) -> Error {
@@ -393,7 +392,7 @@ fn describe(error: transport::Error) -> Error {
     let is_full = error.is_out_of_channels();
     let error = Error::from(error);
     match (is_queue, is_full) {
-        (true, _) => error.hint("queues are made when the broker is set up; `--restart` waits for them"),
+        (true, _) => error.hint("queues are created when the broker is set up; use `--restart` to wait for them"),
         (_, true) => too_many(error.message().to_owned()),
         _ => error,
     }
@@ -402,8 +401,8 @@ fn describe(error: transport::Error) -> Error {
 /// A connection has fewer channels than the instances take.
 fn too_many(message: String) -> Error {
     Error::new(message)
-        .hint("an instance takes a channel for each of its queues and one for commands")
-        .hint("RabbitMQ allows 2047 for a connection, or what its setting `channel_max` says")
+        .hint("an instance needs one channel for each of its queues and one for commands")
+        .hint("RabbitMQ allows 2047 channels per connection, or the number in its setting `channel_max`")
         .hint("start several processes, with fewer `--instances` each")
 }
 
@@ -419,13 +418,13 @@ async fn connect(
     loop {
         match environment.connect(who, queues).await {
             Err(error) if args.restart => {
-                tracing::error!("{}; trying again in {} s", error.message(), PAUSE.as_secs());
+                tracing::error!("{}; retrying in {} s", error.message(), PAUSE.as_secs());
                 error.hints().iter().for_each(|hint| tracing::info!("help: {hint}"));
                 boards.iter().for_each(|board| board.wait(Status::New, error.message(), PAUSE));
                 tokio::time::sleep(PAUSE).await;
             }
             // Where something else has to be done first, that is said.
-            Err(error) if error.hints().is_empty() => return Err(error.hint("`--restart` waits for the broker")),
+            Err(error) if error.hints().is_empty() => return Err(error.hint("use `--restart` to wait for the broker")),
             connected => return connected,
         }
     }

@@ -89,14 +89,14 @@ fn show_entry(args: &Args, session: &Session) -> Result<(), Error> {
     }
     let who = |key: &str| entry.headers.get(key).and_then(Value::as_str).unwrap_or("?");
     let (user, host) = (who(REQUEST_USER), who(REQUEST_HOST));
-    let mut text = format!("run {} of {title}\nasked for by {user} at {host}\n", entry.id);
+    let mut text = format!("run {} of {title}\nrequested by {user} at {host}\n", entry.id);
     let _ = writeln!(text, "in the logbook: {}\n", entry.path.display());
     let _ = writeln!(text, "request, with all parameters:\n{}\n", request.to_json_pretty());
-    let _ = writeln!(text, "recipe, with the parameters put in:\n{}\n", recipe.to_json_pretty());
+    let _ = writeln!(text, "recipe, with parameters substituted:\n{}\n", recipe.to_json_pretty());
     match changed {
-        Ok(diff) if diff.is_empty() => text.push_str("today it would be the same\n"),
-        Ok(diff) => _ = write!(text, "today it would be another:\n{diff}"),
-        Err(reason) => _ = writeln!(text, "today it would not be dispatched: {reason}"),
+        Ok(diff) if diff.is_empty() => text.push_str("the current recipe file gives the same recipe\n"),
+        Ok(diff) => _ = write!(text, "the current recipe file gives a different recipe:\n{diff}"),
+        Err(reason) => _ = writeln!(text, "the current recipe file would be rejected: {reason}"),
     }
     print(&text)
 }
@@ -136,7 +136,7 @@ fn text(run: &Run, reports: &[Report], outstanding: &[(String, Option<i64>)]) ->
     }
     for (queue, step) in outstanding {
         let step = step.map_or(String::new(), |step| format!(" for step {step}"));
-        let _ = writeln!(text, "outstanding: a message{step} in queue {queue}");
+        let _ = writeln!(text, "pending: a message{step} in queue {queue}");
     }
     text
 }

@@ -43,25 +43,25 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
         let transport = environment.connect("shutdown", &[]).await?;
         let _outages = Outages::of(&*transport);
         if let Err(error @ transport::Error::Blocked(_)) = transport.try_send(SHORTAGE).await {
-            return Err(Error::from(error).hint("nobody was told; a signal to their processes stops services as well"));
+            return Err(Error::from(error).hint("no request was sent; services also stop on SIGTERM"));
         }
         for host in &args.hosts {
             let host = in_our_domain(host, &hostname());
             let command = Value::from([("command", "shutdown"), ("host", &host)]);
             transport.send(vec![broadcast(COMMANDS, &command, None)]).await?;
-            say(&format!("told {host} to stop"));
+            say(&format!("requested shutdown of {host}"));
             told.push(Value::from([("host", host)]));
         }
         for service in &args.services {
             let is_none = service.eq_ignore_ascii_case("none");
             if let Some(meant) = meant(service, session.contracts()?).filter(|_| !is_none) {
-                say(&format!("warning: zrecipe knows no service `{service}`; did you mean `{meant}`?"));
+                say(&format!("warning: unknown service `{service}`; did you mean `{meant}`?"));
             }
             let named = if is_none { Value::Null } else { Value::from(service.as_str()) };
             let command = Value::from([("command", Value::from("shutdown")), ("service", named)]);
             transport.send(vec![broadcast(COMMANDS, &command, None)]).await?;
             let whom = if is_none { "without a service".to_owned() } else { format!("of {service}") };
-            say(&format!("told all instances {whom} to stop"));
+            say(&format!("requested shutdown of all instances {whom}"));
             told.push(Value::from([("service", if is_none { Value::Null } else { Value::from(service.as_str()) })]));
         }
         Ok(transport.close().await?)

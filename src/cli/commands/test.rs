@@ -87,7 +87,7 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
         if let Some(step) = named.copied().find(|&step| compiled.iter().all(|found| found.recipe.step(step).is_none()))
         {
             let message =
-                format!("the case `{}` is about step `{step}`, which the recipe does not have", scenario.name);
+                format!("the case `{}` refers to step `{step}`, which the recipe does not have", scenario.name);
             return Err(Error::new(message));
         }
     }
@@ -136,7 +136,7 @@ async fn real(args: &Args, session: &Session) -> Result<Vec<Arc<dyn Service>>, E
         };
         let missing = || {
             Error::new(format!("there is no service `{name}` that can be started"))
-                .hint("a contract with `run` or an entry point of `workflows.services` makes one")
+                .hint("add a contract with `run`, or an entry point of `workflows.services`")
         };
         found.push(Arc::new(service.ok_or_else(missing)?));
     }
@@ -192,7 +192,7 @@ fn report(args: &Args, recipe: &Value, played: &[(String, Played)]) -> Result<()
 fn read(path: &Path) -> Result<(Object, Vec<Scenario>), Error> {
     let wrong = |reason: String| {
         Error::new(format!("cannot use the script {}: {reason}", path.display()))
-            .hint("`zrecipe test --help` shows what one looks like")
+            .hint("see `zrecipe test --help` for an example")
     };
     let source =
         zrecipe_project::library::read(path, &path.to_string_lossy(), zrecipe_language::source::Source::MAX_BYTES)?;
@@ -200,19 +200,19 @@ fn read(path: &Path) -> Result<(Object, Vec<Scenario>), Error> {
     if tree.is_broken() {
         let found = alone(Arc::clone(tree.source()), Some(DocumentKind::Parameters)).diagnostics.into_iter();
         let mut found = found.filter(|found| found.level == Level::Error);
-        let why = found.next().map_or("it is no YAML".to_owned(), |found| {
+        let why = found.next().map_or("it is not valid YAML".to_owned(), |found| {
             let at = tree.source().position(found.primary.span.start, Unit::Char);
             format!("line {}, column {}: {}", at.line, at.column, found.message)
         });
         return Err(wrong(why));
     }
-    let Value::Object(script) = tree.root().to_value() else { return Err(wrong("it is no mapping".to_owned())) };
+    let Value::Object(script) = tree.root().to_value() else { return Err(wrong("it is not a mapping".to_owned())) };
     only(&script, &["parameters", "cases"]).map_err(wrong)?;
     let parameters = script.get("parameters").map_or(Ok(Object::new()), |given| {
-        given.as_object().cloned().ok_or_else(|| wrong("`parameters` is no mapping".to_owned()))
+        given.as_object().cloned().ok_or_else(|| wrong("`parameters` is not a mapping".to_owned()))
     })?;
     let cases = match script.get("cases") {
-        Some(cases) => cases.as_array().ok_or_else(|| wrong("`cases` is no list".to_owned()))?,
+        Some(cases) => cases.as_array().ok_or_else(|| wrong("`cases` is not a list".to_owned()))?,
         None => &[],
     };
     let cases: Result<Vec<Scenario>, String> = cases
@@ -224,9 +224,9 @@ fn read(path: &Path) -> Result<(Object, Vec<Scenario>), Error> {
 }
 
 fn case(written: &Value) -> Result<Scenario, String> {
-    let written = written.as_object().ok_or("it is no mapping")?;
+    let written = written.as_object().ok_or("it is not a mapping")?;
     only(written, &["name", "steps", "reached", "not-reached", "payloads"])?;
-    let number = |key: &str| key.trim().parse::<i64>().map_err(|_| format!("`{key}` is no number of a step"));
+    let number = |key: &str| key.trim().parse::<i64>().map_err(|_| format!("`{key}` is not a step number"));
     let none = Object::new();
     let mapping = |key: &str| match written.get(key) {
         None => Ok(none.iter()),
@@ -236,9 +236,12 @@ fn case(written: &Value) -> Result<Scenario, String> {
     let list = |key: &str| -> Result<Vec<i64>, String> {
         let items = match written.get(key) {
             None => &[],
-            Some(items) => items.as_array().ok_or_else(|| format!("`{key}` is a list of step numbers"))?,
+            Some(items) => items.as_array().ok_or_else(|| format!("`{key}` must be a list of step numbers"))?,
         };
-        items.iter().map(|item| item.as_i64().ok_or_else(|| format!("`{key}` is a list of step numbers"))).collect()
+        items
+            .iter()
+            .map(|item| item.as_i64().ok_or_else(|| format!("`{key}` must be a list of step numbers")))
+            .collect()
     };
     let acts = mapping("steps")?.map(|(step, written)| {
         let act = act(written).map_err(|reason| format!("step {step}: {reason}"))?;
@@ -256,13 +259,13 @@ fn case(written: &Value) -> Result<Scenario, String> {
 }
 
 fn act(written: &Value) -> Result<Act, String> {
-    let written = written.as_object().ok_or("it is no mapping")?;
+    let written = written.as_object().ok_or("it is not a mapping")?;
     only(written, &["first", "refuse", "outputs"])?;
     let first = match written.get("first").map(|first| first.as_str()) {
         None => None,
         Some(Some("crash")) => Some(First::Crash),
         Some(Some("later")) => Some(First::Later),
-        Some(_) => return Err("`first` is `crash` or `later`".to_owned()),
+        Some(_) => return Err("`first` must be `crash` or `later`".to_owned()),
     };
     let outputs = written.get("outputs").map(|outputs| match outputs {
         Value::Object(channels) => Ok(channels
@@ -270,7 +273,7 @@ fn act(written: &Value) -> Result<Act, String> {
             // A channel without a name.
             .map(|(channel, payload)| (Some(channel.clone()).filter(|name| !name.is_empty()), payload.clone()))
             .collect()),
-        _ => Err("`outputs` are payloads by channel".to_owned()),
+        _ => Err("`outputs` must map channels to payloads".to_owned()),
     });
     let refuse = written.get("refuse").map(|reason| reason.as_str().unwrap_or("as the script says").to_owned());
     Ok(Act { first, refuse, outputs: outputs.transpose()? })

@@ -125,7 +125,7 @@ fn read(path: &Path) -> Result<Envelope, Error> {
             .hint("Runner writes the file with the parameter `recipewrapper`")
     })?;
     read_file(&text).map_err(|reason| {
-        Error::new(format!("{} is no recipe wrapper file: {reason}", path.display()))
+        Error::new(format!("{} is not a recipe wrapper file: {reason}", path.display()))
             .hint("Runner writes one with the parameter `recipewrapper`")
     })
 }
@@ -137,7 +137,8 @@ async fn wrap(
     environment: &Environment,
     directory: &Path,
 ) -> Result<u8, Error> {
-    let failed = |error: std::io::Error| Error::new(format!("cannot keep reports in {}: {error}", directory.display()));
+    let failed =
+        |error: std::io::Error| Error::new(format!("cannot store reports in {}: {error}", directory.display()));
     let mut step = tempfile::NamedTempFile::new()?;
     let mut files: Vec<(&str, PathBuf)> = Vec::new();
     if let (Some(envelope), Some(wrapper)) = (&envelope, &args.recipewrapper) {
@@ -169,7 +170,7 @@ async fn wrap(
                 let status = Value::from(i64::from(ended.code()));
                 let (how, signal) = match ended {
                     Ended::Exited(code) => (format!("ended with exit status {code}"), None),
-                    Ended::Signalled(signal) => (format!("was ended by signal {signal}"), Some(i64::from(*signal))),
+                    Ended::Signalled(signal) => (format!("was killed by signal {signal}"), Some(i64::from(*signal))),
                 };
                 let reason = Value::from(format!("`{}` {how}", command.join(" ")));
                 let signal = signal.map(|signal| ("signal", Value::from(signal)));
@@ -202,9 +203,9 @@ async fn wrap(
             record.remove().map_err(failed)?;
         }
     } else {
-        let reason = refusal.unwrap_or_else(|| "the broker stayed away".to_owned());
-        say(&format!("warning: {reason}; reports wait in {}", directory.display()));
-        say_error("  help: `zrecipe wrap --reap` sends them");
+        let reason = refusal.unwrap_or_else(|| "the broker remained unavailable".to_owned());
+        say(&format!("warning: {reason}; reports are stored in {}", directory.display()));
+        say_error("  help: send them with `zrecipe wrap --reap`");
     }
     Ok(ended?.code())
 }
@@ -214,7 +215,7 @@ async fn reap(environment: &Environment, directory: &Path) -> Result<(), Error> 
     let failed = |error: std::io::Error| Error::new(format!("cannot read {}: {error}", directory.display()));
     let (records, unreadable) = Record::abandoned(directory).map_err(failed)?;
     for (place, error) in &unreadable {
-        say(&format!("warning: what waits in {} cannot be read: {error}", place.display()));
+        say(&format!("warning: stored reports in {} cannot be read: {error}", place.display()));
     }
     let mut left = unreadable.len();
     if records.is_empty() {
@@ -230,7 +231,10 @@ async fn reap(environment: &Environment, directory: &Path) -> Result<(), Error> 
                 Err(Unreaped::Broker(error)) => return Err(error.into()),
                 // The others have nothing to do with it.
                 Err(Unreaped::Record(reason)) => {
-                    say(&format!("warning: {task} has reports left: {reason}; they wait in {}", place.display()));
+                    say(&format!(
+                        "warning: {task} has pending reports: {reason}; they are stored in {}",
+                        place.display()
+                    ));
                     left += 1;
                 }
             }
@@ -239,12 +243,9 @@ async fn reap(environment: &Environment, directory: &Path) -> Result<(), Error> 
     }
     match left {
         0 => Ok(()),
-        1 => {
-            Err(Error::new("the reports of one program were not sent")
-                .hint("the next `zrecipe wrap --reap` tries again"))
-        }
+        1 => Err(Error::new("the reports of one program were not sent").hint("retry with `zrecipe wrap --reap`")),
         _ => Err(Error::new(format!("the reports of {left} programs were not sent"))
-            .hint("the next `zrecipe wrap --reap` tries again")),
+            .hint("retry with `zrecipe wrap --reap`")),
     }
 }
 
@@ -260,7 +261,7 @@ enum Unreaped {
 async fn reap_one(record: Record, transport: &dyn Transport) -> Result<&'static str, Unreaped> {
     let failed = |error: std::io::Error| Unreaped::Record(error.to_string());
     if record.is_running().map_err(failed)? {
-        return Ok("still runs, though its wrapper was killed: left alone until it ends");
+        return Ok("is still running, although its wrapper was killed: skipped until it ends");
     }
     let was_killed = !record.is_completed();
     record.give_up().map_err(failed)?;
@@ -271,5 +272,5 @@ async fn reap_one(record: Record, transport: &dyn Transport) -> Result<&'static 
         error => Unreaped::Record(error.to_string()),
     })?;
     record.remove().map_err(failed)?;
-    Ok(if was_killed { "was killed: reported as a failure" } else { "had reports left: sent" })
+    Ok(if was_killed { "was killed: reported as a failure" } else { "had pending reports: sent" })
 }

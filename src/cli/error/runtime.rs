@@ -25,13 +25,13 @@ impl From<connection::Error> for Error {
         match error {
             connection::Error::Broker(AddressFault::ClearText { .. }) => {
                 said.hint("encrypt with `ssl: true` beside `host` (and usually port 5671)").hint(
-                    "`clear-text: true` beside `host` allows it, for networks where nobody listens; the Python packages \
-                     always do it, and pass over both settings",
+                    "or allow it with `clear-text: true` beside `host`, on trusted networks only; the Python packages \
+                     always use clear text, and ignore both settings",
                 )
             }
             connection::Error::NoBroker(_)
             | connection::Error::Broker(AddressFault::Setting { .. } | AddressFault::Incomplete(_)) => {
-                said.hint("`zrecipe config show -e ENV` shows what an environment comes to")
+                said.hint("show the resolved settings with `zrecipe config show -e ENV`")
             }
             connection::Error::Site(_) | connection::Error::Broker(_) => said,
         }
@@ -54,11 +54,12 @@ impl From<run::Error> for Error {
     fn from(error: run::Error) -> Self {
         let said = Self::new(error.to_string());
         match error {
-            run::Error::NoSuchRun(_) | run::Error::Ambiguous(_) => said.hint("`zrecipe runs` lists them"),
+            run::Error::NoSuchRun(_) | run::Error::Ambiguous(_) => said.hint("list them with `zrecipe runs`"),
             run::Error::Exists(id) => said.hint(format!(
-                "`zrecipe show {id}` shows it, `zrecipe resume {id}` goes on with it; leave `guid` out for a new ID"
+                "show it with `zrecipe show {id}`, resume it with `zrecipe resume {id}`, or leave out `guid` for a \
+                 new ID"
             )),
-            run::Error::Directory { .. } => said.hint("`--state DIR` names another one"),
+            run::Error::Directory { .. } => said.hint("use another one with `--state DIR`"),
             _ => said,
         }
     }

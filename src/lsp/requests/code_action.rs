@@ -123,7 +123,7 @@ impl Act<'_> {
     /// The fix of a finding.
     fn fix(&self, found: &Diagnostic) -> Option<lsp::CodeAction> {
         let fix = found.fix.as_ref()?;
-        let look = if fix.safe { "" } else { " (look at it)" };
+        let look = if fix.safe { "" } else { " (review)" };
         let action = self.for_finding(format!("{}{look}", fix.title), &fix.edits, found);
         Some(lsp::CodeAction { is_preferred: fix.safe.then_some(true), ..action })
     }
@@ -357,7 +357,7 @@ impl Act<'_> {
         };
         let edit = Edit { span: node.span(), replacement };
         let value = printable(&secret::hidden(&name, node.to_value()).to_json(), 60);
-        let title = format!("extract parameter `{name}`; `{value}` is to be given for it then");
+        let title = format!("extract parameter `{name}`; requests must then give `{value}` for it");
         Some(self.action(title, lsp::CodeActionKind::RefactorExtract, &[edit]))
     }
 

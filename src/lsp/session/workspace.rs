@@ -37,7 +37,7 @@ impl Session {
         if !outside.is_empty() {
             let paths: Vec<String> = outside.iter().map(|path| format!("`{}`", path.display())).collect();
             let message = format!(
-                "{} names {}, outside of the workspace, which does not count: much is not checked. Trust the workspace, \
+                "{} names {}, outside of the workspace, which is ignored: checks are incomplete. Trust the workspace, \
                  or set the option `trusted` of the server",
                 root.join(settings::FILE_NAME).display(),
                 paths.join(", ")

@@ -36,13 +36,13 @@ fn malformed_messages_are_told_of_and_passed_over() {
         ("{\"method\":\"textDo", "it is not JSON: EOF while parsing a string at line 1 column 17", None),
         ("[]", "it is neither a request nor a notification nor an answer", None),
         (r#"{"id":5,"method":[]}"#, "it is neither a request nor a notification nor an answer", Some(5)),
-        (r#"{"id":1e99,"method":"shutdown"}"#, "the id of `shutdown` is none", None),
+        (r#"{"id":1e99,"method":"shutdown"}"#, "the id of `shutdown` is not valid", None),
     ] {
         let (messages, error, code) = answered(&format!("{begin}{}{end}", framed(bad)));
         assert_eq!((error.as_str(), code), ("", Some(0)), "{bad}");
         let logged: Vec<&Value> = messages.iter().filter(|message| message["method"] == "window/logMessage").collect();
         assert_eq!(logged.len(), 1, "{bad}: {messages:?}");
-        assert_eq!(logged[0]["params"]["message"], format!("passed over a message of the editor: {why}"), "{bad}");
+        assert_eq!(logged[0]["params"]["message"], format!("skipped a message of the editor: {why}"), "{bad}");
         let mut answered: Vec<i64> = messages.iter().filter_map(|message| message["id"].as_i64()).collect();
         answered.sort_unstable();
         assert_eq!(answered, [1].into_iter().chain(answer).chain([9]).collect::<Vec<i64>>(), "{bad}");
@@ -76,7 +76,7 @@ fn a_stream_that_cannot_be_read_on_ends_with_a_reason() {
         ("", "", 1),
         (
             "Content-Length: 20\r\n\r\n{",
-            "error: the editor went away in the middle of a message: 1 of 20 bytes have come\n",
+            "error: the editor disconnected in the middle of a message: received 1 of 20 bytes\n",
             1,
         ),
         (
@@ -91,7 +91,7 @@ fn a_stream_that_cannot_be_read_on_ends_with_a_reason() {
     }
     // Nobody has begun.
     for (input, expected, code) in [
-        ("", "error: no editor speaks the Language Server Protocol here: nothing has come\n", 2),
+        ("", "error: standard input closed before an `initialize` request\n", 2),
         ("hello\n", "error: the header of a message cannot be read: there is a line without a colon\n", 1),
         (&framed(r#"{"jsonrpc":"2.0","method":"exit"}"#), "", 1),
     ] {

@@ -97,7 +97,7 @@ fn hovers_say_what_things_are() {
 fn hovers_say_what_keys_are_for() {
     let mut editor = workspace();
     for (number, (name, marked, expected)) in [
-        ("a.json", r#"{ "1": { "queue": "a" }, "st$0art": [[1, []]] }"#, "Where messages begin"),
+        ("a.json", r#"{ "1": { "queue": "a" }, "st$0art": [[1, []]] }"#, "The start steps"),
         ("a.json", r#"{ "1": { "queue": "a" }, "start": [[1, []]], "er$0ror": [1] }"#, "never followed"),
         ("c.json", r#"{ "names": ["A"], "que$0ues": ["a"] }"#, "queue"),
         ("site.yml", "version: 1\nbus:\n  plugin: pika\n  vh$0ost: h\n", "virtual host"),

@@ -291,7 +291,7 @@ impl Foreign {
                 self.failed(known, because(format!("ended with exit status {status}")), details("exit_status", status))
             }
             Ending::Signalled(signal) => {
-                self.failed(known, because(format!("was ended by signal {signal}")), details("signal", signal))
+                self.failed(known, because(format!("was killed by signal {signal}")), details("signal", signal))
             }
             Ending::Unstartable(reason) => {
                 let how = process::unstartable(&self.invocation.command, &self.invocation.directory, &reason);

@@ -155,7 +155,7 @@ impl Instance {
             let reason = match served {
                 Ok(()) if *stopped.borrow() => break Ok(()),
                 // The broker has ended the subscription: its queue was deleted, for example.
-                Ok(()) => "the broker has ended the subscription".to_owned(),
+                Ok(()) => "the broker cancelled the subscription".to_owned(),
                 Err(Error::Closed) => break Err(Error::Closed),
                 Err(error) if !has_begun && !self.patient => break Err(error),
                 Err(error) => error.to_string(),

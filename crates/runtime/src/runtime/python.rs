@@ -155,8 +155,8 @@ impl Interpreter {
 
     fn missing(&self, reason: &str) -> Why {
         Why::new(format!("the Python interpreter `{}` cannot be started: {reason}", self.program))
-            .hint(format!("`interpreter` in `[python]` of zrecipe.toml names one, and so does {VARIABLE}"))
-            .hint("`python3 -m pip install zrecipe` installs the package that it needs")
+            .hint(format!("set `interpreter` in `[python]` of zrecipe.toml, or {VARIABLE}"))
+            .hint("install the required package: `python3 -m pip install zrecipe`")
     }
 }
 

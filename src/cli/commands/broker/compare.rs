@@ -54,9 +54,7 @@ pub fn compare_with(args: &Compared, session: &Session, apply: Option<bool>) -> 
             };
             let known: Vec<&str> = found.iter().filter(may_be).map(|change| change.thing.name.as_str()).collect();
             for name in names.iter().filter(|name| !known.contains(&name.as_str())) {
-                say(&format!(
-                    "warning: `{option} {name}` changes nothing: there is nothing of this name to do that to"
-                ));
+                say(&format!("warning: `{option} {name}` has no effect: there is no such object to change"));
                 if let Some(meant) = nearest(name, known.iter().copied()) {
                     say_error(&format!("  help: did you mean `{meant}`?"));
                 }
@@ -101,11 +99,11 @@ fn tell(change: &Change) {
         (Progress::Failed(why), _) => {
             say_error(&format!("error: {what}: {why}"));
             if change.action == definitions::Action::Recreate {
-                say_error("  help: if it is gone now, applying again creates it");
+                say_error("  help: run `apply` again to create it if the deletion succeeded");
             }
         }
         (Progress::Made, _) if change.is_repair => {
-            say(&format!("note: {what} is as it was: something that stays needs it"));
+            say(&format!("note: {what} was restored: an object that stays needs it"));
         }
         (Progress::Planned, Some(_)) => say(&format!("note: {}", shown::line(change))),
         _ => {}

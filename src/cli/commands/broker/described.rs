@@ -63,7 +63,7 @@ fn read_users(paths: &[PathBuf], session: &Session) -> Result<(Vec<(User, String
         }
         let Some(user) = reading.user else { continue };
         if let Some((_, other)) = found.iter().find(|(known, _)| known.name == user.name) {
-            say(&format!("{name}: error: user `{}` is described in {other}, too", user.name));
+            say(&format!("{name}: error: user `{}` is also described in {other}", user.name));
             are_sound = false;
         }
         found.push((user, name));
@@ -80,7 +80,7 @@ fn know_all(users: &[(User, String)], topology: &Topology) -> bool {
     names.sort_unstable();
     names.dedup();
     for name in &names {
-        say_error(&format!("error: user `{name}` has permissions and is described in none of the files"));
+        say_error(&format!("error: user `{name}` has permissions, but no file describes this user"));
     }
     names.is_empty()
 }

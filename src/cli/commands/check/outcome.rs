@@ -146,7 +146,7 @@ impl<'c> Outcome<'c> {
         if input.found {
             say_verbose(line);
         } else {
-            say(&format!("{}; `--kind recipe` checks it all the same", line()));
+            say(&format!("{}; use `--kind recipe` to check it anyway", line()));
         }
         true
     }
@@ -290,6 +290,6 @@ fn say_undone(checked: &Checked) {
         say(&format!("{}: {} more not fixed", source.name(), counted(more, "finding")));
     }
     if checked.unfinished {
-        say(&format!("{}: there is more to fix; run it again", source.name()));
+        say(&format!("{}: more fixes are available; run the command again", source.name()));
     }
 }

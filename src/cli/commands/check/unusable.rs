@@ -16,7 +16,7 @@ pub(super) fn tell(session: &Session, inputs: &[Input]) -> Vec<Error> {
     let contracts = tell_unusable(session.usable_contracts().1, inputs);
     if contracts > 0 {
         let end = Error::new(format!("{} could not be used", counted(contracts, "contract")));
-        ends.push(end.hint("`contracts` in zrecipe.toml names what has to be a contract"));
+        ends.push(end.hint("`contracts` in zrecipe.toml may name only contracts"));
     }
     let (settings, broken) = match session.settled() {
         Ok(()) => (Ok(()), None),
@@ -67,7 +67,7 @@ fn tell_unusable(unusable: &[Unusable], inputs: &[Input]) -> usize {
     let told = unusable.iter().filter(|contract| !is_checked(contract));
     told.inspect(|contract| {
         say_error(&format!("error: {}", contract.why));
-        say_error(&format!("  help: `zrecipe check {}` shows all that is wrong with it", contract.name));
+        say_error(&format!("  help: run `zrecipe check {}` to see all errors", contract.name));
     })
     .count()
 }

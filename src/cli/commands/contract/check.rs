@@ -54,7 +54,7 @@ pub struct Args {
 pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
     let paths = if args.paths.is_empty() { &session.settings.python } else { &args.paths };
     if paths.is_empty() {
-        let error = Error::new("no Python source is named");
+        let error = Error::new("no Python source is given");
         return Err(error.hint("name directories on the command line, or as `python` of `[contracts]` in zrecipe.toml"));
     }
     if let Some(revision) = &args.since {
@@ -78,7 +78,7 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
         let tree = zrecipe_language::syntax::parse(Arc::new(source));
         if tree.is_broken() {
             return Err(Error::new(format!("{} cannot be read", path.display()))
-                .hint(format!("`zrecipe check {}` shows all that is wrong", path.display())));
+                .hint(format!("run `zrecipe check {}` to see all errors", path.display())));
         }
         let contract = tree.root().to_value();
         let Some(index) = found.iter().position(|draft| is_of(&contract, draft)) else {
@@ -94,11 +94,10 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
     }
     for (draft, _) in found.iter().zip(&seen).filter(|(_, seen)| !**seen) {
         let name = draft.names().next().unwrap_or_default();
-        report.push_str(&format!("{name}: the source has this {}, and no contract is for it\n", draft.kind()));
+        report.push_str(&format!("{name}: the source defines this {}, but no contract describes it\n", draft.kind()));
     }
     print(&report)?;
-    let beside =
-        if skipped == 0 { String::new() } else { format!(", skipped {skipped} that the source does not have") };
+    let beside = if skipped == 0 { String::new() } else { format!(", skipped {skipped} not in the source") };
     say(&format!("compared {} with the source{beside}", counted(compared, "contract")));
     if report.is_empty() { Ok(()) } else { Err(Error::findings()) }
 }

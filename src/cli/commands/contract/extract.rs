@@ -64,7 +64,7 @@ pub fn run(args: &Args) -> Result<(), Error> {
         let failed = |error: std::io::Error| Error::new(format!("cannot write {}: {error}", path.display()));
         // Who has completed a draft by hand does not lose it.
         if !args.force && path.exists() && std::fs::read_to_string(&path).map_err(failed)? != draft.text() {
-            let error = Error::new(format!("{} exists and is different", path.display()));
+            let error = Error::new(format!("{} exists and differs", path.display()));
             return Err(error.hint("`zrecipe contract check` shows the differences, `--force` overwrites the file"));
         }
         std::fs::write(&path, draft.text()).map_err(failed)?;

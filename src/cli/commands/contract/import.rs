@@ -91,8 +91,8 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
         None => match <[Model; 1]>::try_from(models) {
             Ok([only]) => import(only.schema, args).map_err(|flaw| Error::new(flaw.message))?,
             Err(models) => {
-                let error = Error::new(format!("there are {} models for one service", models.len()));
-                return Err(error.hint("`--variant PARAMETER` names the parameter that chooses among them"));
+                let error = Error::new(format!("{} models are given for one service", models.len()));
+                return Err(error.hint("name the parameter that selects one of them: `--variant PARAMETER`"));
             }
         },
     };
@@ -112,8 +112,10 @@ fn read_model(
         && model.split_once(':').is_some_and(|(module, name)| is_dotted(module) && is_dotted(name));
     let tree = if is_class {
         let Some(python) = &args.python else {
-            let error = Error::new(format!("`{model}` is a class, and no Python is named that can import it"));
-            return Err(error.hint("`--python` imports it with python3, `--python=PROGRAM` with another Python"));
+            let error = Error::new(format!("`{model}` is a class, but no Python interpreter is given to import it"));
+            return Err(
+                error.hint("use `--python` to import it with python3, or `--python=PROGRAM` for another interpreter")
+            );
         };
         let text = run_python(python, model)?;
         json::parse(Arc::new(zrecipe_language::source::Source::from_text(model, text)))
@@ -198,7 +200,7 @@ fn read_schema(tree: &Tree) -> Result<Value, Error> {
     let is_of_recipe = |key: &str| key == "start" || key.parse::<u32>().is_ok();
     if schema.as_object().is_some_and(|schema| schema.keys().any(|key| is_of_recipe(key))) {
         let error = Error::new(format!("{shown} is a recipe, not a JSON Schema"));
-        return Err(error.hint("`zrecipe contract init QUEUE --from RECIPE` drafts a contract from recipes"));
+        return Err(error.hint("draft a contract from recipes with `zrecipe contract init QUEUE --from RECIPE`"));
     }
     Ok(schema)
 }
@@ -300,8 +302,8 @@ fn variants(models: Vec<Model>, by: &str, args: &Args) -> Result<Value, Error> {
             (None, true) => match model.name.or(title) {
                 Some(name) => vec![name],
                 None => {
-                    let error = Error::new(format!("a model says for no value of `{by}` that it is meant"));
-                    return Err(error.hint("`VALUE=MODEL` names the value"));
+                    let error = Error::new(format!("a model has no value of `{by}` that selects it"));
+                    return Err(error.hint("give the value as `VALUE=MODEL`"));
                 }
             },
         };

@@ -158,7 +158,7 @@ fn draft(queues: &[String], from: &[String], session: &Session) -> Result<Value,
         };
         return Err(match nearest(queue, used.iter().map(String::as_str)) {
             Some(meant) => error.hint(format!("did you mean `{meant}`?")),
-            None => error.hint("`--from` says which recipes to look at: paths, names or patterns"),
+            None => error.hint("choose recipes with `--from`: paths, names or patterns"),
         });
     }
     say(&format!("drafted from {} in {}", counted(count, "step"), counted(compiled.len(), "recipe")));

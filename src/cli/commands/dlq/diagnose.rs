@@ -54,7 +54,7 @@ pub(super) fn diagnose(args: &Look, session: &Session) -> Result<(), Error> {
     }
     let mut text = String::new();
     for ((reason, prospects, help), group) in groups {
-        let verdict = if prospects.helps { "sending it back can help" } else { "sending it back does not help" };
+        let verdict = if prospects.helps { "reinjecting it can help" } else { "reinjecting it does not help" };
         text.push_str(&members(&group));
         let _ = writeln!(
             text,

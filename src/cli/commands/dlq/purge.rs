@@ -84,9 +84,8 @@ pub(super) fn purge(args: &Purge, session: &Session) -> Result<(), Error> {
                         say(&format!("{} of {queue} {are} in {}", counted(count, "dead letter"), location.display()));
                     }
                     if seen?.is_interrupted {
-                        return Err(
-                            Error::new("interrupted").hint("the rest is in its queues; the same command goes on")
-                        );
+                        return Err(Error::new("interrupted")
+                            .hint("the other letters are in their queues; run the same command again to continue"));
                     }
                 }
                 // A broker that has died forgets what it was told last.

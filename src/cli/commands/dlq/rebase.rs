@@ -76,7 +76,7 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
     let Found { mut letters, queues, .. } = args.letters.find(session)?;
     letters.retain(|(_, letter)| is_meant(letter));
     if letters.is_empty() {
-        say("there are no such dead letters");
+        say("no matching dead letters");
         return Ok(());
     }
     let mut corrected = Corrected::new(args, session, &environment)?;
@@ -88,7 +88,7 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
         print(&text(&changes))?;
     }
     for (change, reason) in changes.iter().filter_map(|change| Some((change, change.new.as_ref().err()?))) {
-        say_error(&plain(&format!("error: {}: {} stays: {reason}", change.place, name(&change.letter))));
+        say_error(&plain(&format!("error: {}: {} not rebased: {reason}", change.place, name(&change.letter))));
     }
     if ready > 0 && !args.dry_run {
         let go = if ready == 1 { "goes" } else { "go" };
@@ -100,7 +100,7 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
         say(&format!("{} went on with the recipe `{}`", counted(sent, "letter"), args.onto));
         if sent < ready {
             let gone = counted(ready - sent, "letter");
-            say(&format!("note: {gone} could not be found any more"));
+            say(&format!("note: {gone} not found in the queue"));
         }
     }
     if ready == changes.len() { Ok(()) } else { Err(Error::findings()) }
@@ -126,7 +126,7 @@ async fn send(
                 if !transport.offer(vec![message.clone()]).await?.is_empty() {
                     let id = &message.id;
                     say_error(&plain(&format!(
-                        "error: {}: the broker has taken it before, as {id}; it stays",
+                        "error: {}: the broker has already confirmed it, as {id}; it stays",
                         change.place
                     )));
                     continue;
@@ -208,7 +208,7 @@ impl<'s> Corrected<'s> {
         }?;
         let before = old.recipe.to_value();
         if recipe == before {
-            return Err("it carries this recipe already; `zrecipe dlq reinject` sends it back".to_owned());
+            return Err("it already has this recipe; send it back with `zrecipe dlq reinject`".to_owned());
         }
         let new = rebase(&old, &recipe)?;
         let colour = !self.args.json && self.session.style(io::stdout().is_terminal()).colour;
@@ -242,10 +242,10 @@ impl<'s> Corrected<'s> {
             &recipe,
             CheckOptions { parameters: Some(&parameters), ..CheckOptions::default() },
         );
-        let compiled = compiled.map_err(|_| "the new recipe cannot be read any more".to_owned())?;
+        let compiled = compiled.map_err(|_| "the new recipe can no longer be read".to_owned())?;
         for compilation in &compiled {
             if let Some(refusal) = compilation.refusals().next() {
-                return Err(format!("the new recipe is refused: {} [{}]", refusal.message, refusal.rule));
+                return Err(format!("the new recipe is rejected: {} [{}]", refusal.message, refusal.rule));
             }
             // As `params` has it: braces of a shell, say, stay as they are.
             let contracts = self.session.usable_contracts().0;
@@ -257,7 +257,7 @@ impl<'s> Corrected<'s> {
             if !unknown.is_empty() {
                 let names = unknown.join("`, `");
                 return Err(format!(
-                    "nothing says what `{names}` of the new recipe was for this run; `-p NAME=VALUE` does"
+                    "the value of `{names}` in the new recipe is unknown for this run; give it with `-p NAME=VALUE`"
                 ));
             }
         }

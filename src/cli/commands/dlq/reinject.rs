@@ -54,7 +54,7 @@ pub(super) fn send_back(args: &Reinject, session: &Session) -> Result<(), Error>
         let (named, is_any) = standard_input();
         // Whoever takes letters away and finds none prints nothing.
         if !is_any && is_piped() {
-            say("no file is named on standard input, so there is nothing to send back");
+            say("no file is named on standard input; nothing to send");
             return if args.json { print("[]\n") } else { Ok(()) };
         }
         files = named;
@@ -117,8 +117,8 @@ pub(super) fn send_back(args: &Reinject, session: &Session) -> Result<(), Error>
                 Ok(Sent { id, destination, is_known: true, .. }) => {
                     failed = true;
                     say_error(&plain(&format!(
-                        "error: {file}: not sent, because the broker has taken it before, as {id}; the file stays\n  \
-                         help: `--again` sends it once more"
+                        "error: {file}: not sent, because the broker has already confirmed it, as {id}; the file \
+                         stays\n  help: use `--again` to send it again"
                     )));
                     result.extend([
                         ("destination".to_owned(), Value::from(destination)),
@@ -137,7 +137,7 @@ pub(super) fn send_back(args: &Reinject, session: &Session) -> Result<(), Error>
                     }
                     if may_be_again {
                         again += 1;
-                        say(&plain(&format!("note: {file} may have gone before, with the same id {id}")));
+                        say(&plain(&format!("note: {file} may have been sent before, with the same id {id}")));
                     }
                     result.extend([
                         ("destination".to_owned(), Value::from(destination)),
@@ -162,15 +162,17 @@ pub(super) fn send_back(args: &Reinject, session: &Session) -> Result<(), Error>
     let put_back = environment.with_broker("dlq reinject", put_back);
     block_on_hurried(put_back, &hurried)?;
     if again > 0 && !args.dry_run {
-        say(&format!("note: {} may have gone twice; services of zrecipe take each once", counted(again, "letter")));
+        say(&format!(
+            "note: {} may have been sent twice; services of zrecipe process each once",
+            counted(again, "letter")
+        ));
     }
     if args.json {
         print(&(Value::Array(results).to_json_pretty() + "\n"))?;
     }
     if stopped {
-        return Err(
-            Error::new("interrupted").hint("the rest is in its files; with `--remove` the same command goes on")
-        );
+        return Err(Error::new("interrupted")
+            .hint("the other letters are in their files; run the same command with `--remove` to continue"));
     }
     if failed { Err(Error::findings()) } else { closed }
 }
@@ -284,7 +286,7 @@ async fn one_back(args: &Reinject, transport: &dyn Transport, path: &Path, is_th
     let mark = mark(path);
     let (id, mut may_be_again) = (message.id.clone(), !is_there && is_begun);
     let untold = |error: TransportError| match error {
-        TransportError::NoSuchQueue(_) => format!("{error}; `--destination QUEUE` sends it to another one"),
+        TransportError::NoSuchQueue(_) => format!("{error}; use `--destination QUEUE` to send it to another queue"),
         error => error.to_string(),
     };
     if args.dry_run {

@@ -43,7 +43,7 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
         let is_worth = waiting.iter().any(|(_, count)| *count > 0);
         let what: Vec<String> = waiting.iter().map(|(queue, count)| format!("{count} of `{queue}`")).collect();
         if is_worth {
-            let question = format!("Messages to throw away on {}: {}.", environment.place(), what.join(", "));
+            let question = format!("Messages to delete on {}: {}.", environment.place(), what.join(", "));
             if args.yes {
                 say(&question);
             }
@@ -54,7 +54,7 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
             let count = transport.purge(queue).await?;
             let are = if count == 1 { "is" } else { "are" };
             let gone = counted(count, "message");
-            say(&format!("{gone} of {queue} {are} gone"));
+            say(&format!("{gone} of {queue} {are} deleted"));
             purged.push((queue.clone(), Value::from(i64::try_from(count).unwrap_or(i64::MAX))));
         }
         transport.close().await?;

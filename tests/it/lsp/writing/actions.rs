@@ -229,7 +229,14 @@ fn values_become_parameters() {
         let found = actions(&mut editor, &name, json!({ "start": at, "end": at }), json!(["refactor"]));
         let (title, edits) = found.into_iter().next().expect("there is an action");
         assert!(title.starts_with("extract parameter"), "{title}");
-        assert!(title.contains(if number == 0 { "; `\"/é/x\"` is to be given" } else { "; `12` is" }), "{title}");
+        assert!(
+            title.contains(if number == 0 {
+                "; requests must then give `\"/é/x\"`"
+            } else {
+                "; requests must then give `12`"
+            }),
+            "{title}"
+        );
         assert_eq!(edited(&marked.replacen("$0", "", 1), &edits), after);
     }
 }

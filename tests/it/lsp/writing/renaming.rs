@@ -151,9 +151,9 @@ fn names_are_changed_where_they_are_written() {
             "cmds",
             "which is part of zrecipe",
         ),
-        ("version: 1\nenvironments:\n  def$0ault: []\n", "x", "`default` is the environment that counts"),
+        ("version: 1\nenvironments:\n  def$0ault: []\n", "x", "`default` is the environment that is used"),
         ("'1': { queue: a, parameters: { x: '{gu$0id}' } }\nstart: [[1, []]]\n", "id", "the dispatcher adds `guid`"),
-        ("'1': { queue: a, parameters: { x: '{nu$0m}' } }\nstart: [[1, []]]\n", "guid", "what the dispatcher adds"),
+        ("'1': { queue: a, parameters: { x: '{nu$0m}' } }\nstart: [[1, []]]\n", "guid", "added to every request by the dispatcher"),
     ]
     .into_iter()
     .enumerate()

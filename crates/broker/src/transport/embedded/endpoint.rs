@@ -99,6 +99,6 @@ impl Endpoint for Directory {
     }
 
     fn remedy(&self, _error: &Error) -> &'static str {
-        "`--state DIR` or `state-directory` in zrecipe.toml names another directory"
+        "use another directory with `--state DIR` or `state-directory` in zrecipe.toml"
     }
 }

@@ -63,7 +63,7 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
         let (Some(via), Some(defect)) = (via, site.defect()) else { continue };
         let name = site.tree().source().name();
         let found = refused(cx.tree.node(via).span(), format!("the included file `{name}` {defect}"));
-        sink.report(found.help(format!("`zrecipe check {name}` shows what is wrong with it")));
+        sink.report(found.help(format!("run `zrecipe check {name}` to see all errors")));
     }
 }
 

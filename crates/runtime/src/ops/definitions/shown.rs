@@ -214,7 +214,7 @@ pub fn json(change: &Change) -> Value {
         put("not_done", text(why));
     }
     if change.progress == Progress::Undone {
-        put("not_done", text("it was undone: something that stays needs it"));
+        put("not_done", text("it was undone: an object that stays needs it"));
     }
     put("is_repair", Value::Bool(change.is_repair));
     if let Some(hold) = &change.hold {

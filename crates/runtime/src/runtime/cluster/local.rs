@@ -277,7 +277,7 @@ impl Table {
             _ if how.get("stopped").is_some() => tracing::warn!("job {number} ({name}) was stopped at its time limit"),
             (Some(status), ..) if status == "0" => tracing::info!("job {number} ({name}) has ended"),
             (Some(status), ..) => tracing::warn!("job {number} ({name}) has ended with exit status {status}"),
-            (_, Some(signal), _) => tracing::warn!("job {number} ({name}) was ended by signal {signal}"),
+            (_, Some(signal), _) => tracing::warn!("job {number} ({name}) was killed by signal {signal}"),
             (.., Some(reason)) => tracing::warn!("job {number} ({name}) cannot be started: {reason}"),
             _ => tracing::warn!("job {number} ({name}) is lost: nobody knows how it ended"),
         }

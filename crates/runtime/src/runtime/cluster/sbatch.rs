@@ -163,7 +163,7 @@ fn failed(arguments: &[String], answer: &Answer) -> String {
         (Ending::TimedOut | Ending::Silent, _) => format!("`{name}` took too long"),
         (Ending::Exited(status), "") => format!("`{name}` ended with exit status {status}"),
         (Ending::Exited(_), complaint) => format!("`{name}`: {complaint}"),
-        (Ending::Signalled(signal), _) => format!("`{name}` was ended by signal {signal}"),
+        (Ending::Signalled(signal), _) => format!("`{name}` was killed by signal {signal}"),
         (Ending::Unstartable(reason), _) => format!("`{name}` cannot be started: {reason}"),
     }
 }

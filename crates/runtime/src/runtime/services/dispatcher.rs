@@ -487,7 +487,7 @@ fn unstartable(program: &[String], reason: &str) -> String {
 fn failed(program: &[String], answer: &Answer) -> String {
     let how = match &answer.ending {
         Ending::Exited(status) => format!("ended with exit status {status}"),
-        Ending::Signalled(signal) => format!("was ended by signal {signal}"),
+        Ending::Signalled(signal) => format!("was killed by signal {signal}"),
         Ending::TimedOut | Ending::Silent => "took too long".to_owned(),
         Ending::Unstartable(reason) => unstartable(program, reason),
     };
