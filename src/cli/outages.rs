@@ -54,8 +54,14 @@ mod tests {
     fn an_outage_is_told_once_and_its_end() {
         let lost = |reason: &str| Connection::Lost { reason: reason.to_owned(), since: SystemTime::UNIX_EPOCH };
         let blocked = Connection::Blocked { reason: "no memory".to_owned(), since: SystemTime::UNIX_EPOCH };
-        let states =
-            [Connection::Up, lost("it hung up"), lost("nobody listens there"), Connection::Up, blocked, Connection::Up];
+        let states = [
+            Connection::Up,
+            lost("it hung up"),
+            lost("connection refused: no broker listens there"),
+            Connection::Up,
+            blocked,
+            Connection::Up,
+        ];
         let pairs = std::iter::once(&Connection::Up).chain(&states).zip(&states);
         let said: Vec<String> = pairs.filter_map(|(before, now)| news(before, now)).collect();
         assert_eq!(

@@ -97,7 +97,7 @@ pub(super) async fn somewhere(stage: Arc<dyn Stage>, _transport: Arc<dyn Transpo
 
 pub(super) async fn refused(stage: Arc<dyn Stage>) {
     for (caller, said) in [
-        (Caller::Nowhere, "nobody listens there"),
+        (Caller::Nowhere, "connection refused: no broker listens there"),
         (Caller::Stranger, "the user or the password is wrong"),
         (Caller::Lost, "virtual host"),
     ] {

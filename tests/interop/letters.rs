@@ -168,7 +168,7 @@ async fn queues_are_seen_looked_into_and_drained() {
         transport.send(vec![sent]).await.expect("send");
     }
     let (moved, said) = run(&mut facility.ours(&["drain", "py", ".", "--json"]), 1).await;
-    assert!(said.contains("lost stays: there is no queue `nosuch`"), "{said}");
+    assert!(said.contains("lost not moved: there is no queue `nosuch`"), "{said}");
     assert_eq!(parsed(&moved).as_array().map(Vec::len), Some(3), "{moved}");
     let mut errors = subscribe(transport, queue("errors"), 1).await;
     let delivery = next(&mut errors).await;

@@ -286,7 +286,7 @@ async fn looks_at_a_broker_that_is_blocked_say_so_and_end() {
     facility.node.control(&["set_disk_free_limit", "900GB"]);
     for look in [&["dlq", "list", "py"][..], &["dlq", "list"], &["dlq", "show", "py"], &["peek", DEAD]] {
         let (_, said) = run(&mut facility.ours(look), 2).await;
-        assert!(said.contains("the broker takes no messages for now"), "{look:?}: {said}");
+        assert!(said.contains("the broker blocks publishing"), "{look:?}: {said}");
     }
     let (listed, _) = run(&mut facility.ours(&["queues", DEAD, "--json"]), 0).await;
     assert_eq!(parsed(&listed)["queues"][0]["ready"], 6, "{listed}");

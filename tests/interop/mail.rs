@@ -69,7 +69,8 @@ async fn mails_are_sent_as_the_reference_sends_them() {
         reasons.len() == 2
     })
     .await;
-    for part in ["does not take the mail: permanent error (550): no such mailbox", "has a malformed placeholder: `{`"] {
+    for part in ["does not accept the mail: permanent error (550): no such mailbox", "has a malformed placeholder: `{`"]
+    {
         assert!(reasons.iter().any(|reason| reason.contains(part)), "{part}: {reasons:?}");
     }
 }

@@ -182,13 +182,19 @@ async fn diseases_are_found(office: &Office) {
     for queue in ["nowhere", "processing_recipe", "runner.submission", "jsonlines"] {
         office.put(&format!("queues/zocalo/{queue}"), quorum).await;
     }
-    let fine = ["connection    127.0.0.1:", "topics", "permissions   user `guest` may do", "clock", "RabbitMQ 3."];
+    let fine = [
+        "connection    127.0.0.1:",
+        "topics",
+        "permissions   user `guest` has the permissions",
+        "clock",
+        "RabbitMQ 3.",
+    ];
     office.comes_to("doctor", 0, &fine).await;
     for queue in ["nowhere", "dlq.images"] {
         office.put_message(queue).await;
     }
     let waits = [
-        "1 message waits in `nowhere` and nobody consumes it",
+        "1 message waits in `nowhere` and no service consumes it",
         "1 dead letter in `dlq.images`",
         "zrecipe dlq diagnose",
     ];
@@ -202,8 +208,12 @@ async fn diseases_are_found(office: &Office) {
         .replace("password: guest, vhost: zocalo}\napi", &format!("password: {CANARY}, vhost: zocalo}}\napi"))
         .replace("rabbitmqapi,", "somethingelse,");
     office.write("wrong.yml", &wrong);
-    let wrong =
-        ["the user or the password is wrong", "nobody listens there", "rabbitmqctl authenticate_user", "api is"];
+    let wrong = [
+        "the user or the password is wrong",
+        "connection refused: no broker listens there",
+        "rabbitmqctl authenticate_user",
+        "api is",
+    ];
     office.expect("doctor --site wrong.yml", 1, &wrong[..3]).await;
     // The API is about the virtual host of `pika`, and not about the queues of another.
     let of_api = "password: guest,\n  vhost: zocalo}";
@@ -248,7 +258,7 @@ async fn diseases_are_found(office: &Office) {
     office.expect("dlq check images --site no-api.yml", 1, &["dlq.images"]).await;
     office.write("no-vhost.yml", &site.replace("vhost: zocalo}", "vhost: nosuch}"));
     let said =
-        ["404 Not Found", "help: `vhost` of plugin `pika` or `rabbitmqapi` names a virtual host that is not there"];
+        ["404 Not Found", "help: `vhost` of plugin `pika` or `rabbitmqapi` names a virtual host that does not exist"];
     office.expect("queues --site no-vhost.yml", 2, &said).await;
     office.expect("doctor --site no-vhost.yml", 1, &said[1..].iter().map(|said| &said[6..]).collect::<Vec<_>>()).await;
 }
@@ -350,7 +360,7 @@ async fn nothing_is_lost(office: &Office) {
     );
     let lacks = [
         "plug-in `rabbitmq_delayed_message_exchange` is not enabled; 2 changes need it\n  help: `rabbitmq-plugins enable",
-        "no virtual host `nosuch`; 2 changes need it\n  help: `vhosts: [{name: nosuch}]` in the file",
+        "no virtual host `nosuch`; 2 changes need it\n  help: add `vhosts: [{name: nosuch}]` to the file",
     ];
     office.expect("broker diff lacking.yml", 1, &lacks).await;
     let told = ["`--recreate imags` has no effect", "`--remove late` has no effect"];

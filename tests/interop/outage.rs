@@ -140,7 +140,7 @@ async fn nothing_is_kept_back(node: &Node, home: &TempDir) {
     transport.send(vec![request]).await.expect("sends");
     let mut service = Running::start(home, "service -s Dispatcher --site mute.yml");
     for _ in 0..2 {
-        let line = service.says("not settled, so it is delivered again").await;
+        let line = service.says("not settled, so it is redelivered").await;
         assert!(line.contains("this user may not do it"), "{line}");
     }
     service.signal(Signal::TERM);
@@ -155,7 +155,7 @@ async fn nothing_is_kept_back(node: &Node, home: &TempDir) {
 async fn a_status_that_nobody_takes_costs_nothing(node: &Node, home: &TempDir) {
     write_site_of(home, add_user(node, "shy", ["^amq.gen.*", "^(amq.gen.*|amq.default)$", ".*"]));
     let mut service = Running::start(home, "service -s Dispatcher --site shy.yml");
-    let line = service.says("the status cannot be told").await;
+    let line = service.says("the status cannot be broadcast").await;
     assert!(line.contains("this user may not do it") && line.contains("permission to write to it"), "{line}");
     let transport = connect(node).await;
     let letters = async || transport.waiting("dlq.processing_recipe").await.expect("is there").messages;
@@ -335,7 +335,7 @@ async fn an_outage_is_told_and_nobody_waits_for_a_broker_that_is_silent() {
 
     node.meet(Fate::Dies);
     let line = service.says("lost ").await;
-    assert!(line.contains(&place) && line.contains("; trying again"), "{line}");
+    assert!(line.contains(&place) && line.contains("; reconnecting"), "{line}");
     let text = tells(&address, "/readyz", "503", &[]).await;
     assert!(text.starts_with(&format!("not connected to {place}")), "{text}");
     tells(&address, "/metrics", "200", &["zrecipe_connected 0\n"]).await;

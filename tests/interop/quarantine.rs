@@ -61,7 +61,7 @@ async fn poison_of_python_services_is_quarantined() {
     })
     .await;
     let (text, _) = facility.says(&["doctor"]).await;
-    assert!(text.contains("1 message waits in `images` and nobody consumes it"), "{text}");
+    assert!(text.contains("1 message waits in `images` and no service consumes it"), "{text}");
     for death in 1..=5_u32 {
         let mut python = victim(&facility);
         eventually(&format!("death {death}"), async || deaths_noted(&facility) == death as usize).await;
@@ -88,7 +88,10 @@ async fn poison_of_python_services_is_quarantined() {
     assert_eq!((letter.id.as_str(), letter.body.as_slice()), ("poison", b"\xff\0{".as_slice()));
     assert_eq!(deaths(&letter.headers), death("delivery_limit", "images"));
     let reason = letter.headers.get("zrecipe-reason").and_then(Value::as_str).unwrap_or_default();
-    assert!(reason.starts_with("it came back 5 times, because the consumers that had it were lost: at 20"), "{reason}");
+    assert!(
+        reason.starts_with("it was redelivered 5 times, because the consumers that held it were lost: at 20"),
+        "{reason}"
+    );
     drop(letters);
     // Others are dealt with. The Python transport prefetches, so what waits behind poison comes back with it.
     facility.transport.send(vec![message("good", queue("images"))]).await.expect("send");
@@ -101,7 +104,7 @@ async fn poison_of_python_services_is_quarantined() {
     nothing_else_comes(&watcher, queue("images"), &mut rest).await;
     drop(rest);
     let (text, code) = facility.says(&["dlq", "show", "images"]).await;
-    assert!(code == 0 && text.contains("it came back 5 times"), "{text}");
+    assert!(code == 0 && text.contains("it was redelivered 5 times"), "{text}");
     ends("zrecipe shutdown", &mut facility.ours(&["shutdown", "-s", "Schlockmeister"]).spawn().expect("starts")).await;
     ends("the service", &mut service).await;
     watcher.close().await.expect("close");

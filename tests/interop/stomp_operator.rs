@@ -167,7 +167,7 @@ async fn doctor_names_what_activemq_lacks() {
         "ActiveMQ 5.",
         "the broker has no scheduler",
         "schedulerSupport=\"true\"",
-        "goes to the shared queue `ActiveMQ.DLQ`",
+        "go to the shared queue `ActiveMQ.DLQ`",
         "<individualDeadLetterStrategy queuePrefix=\"DLQ.\" useQueueForQueueMessages=\"true\"/>",
         "memory 64 MB, store 8 MB",
     ] {

@@ -266,10 +266,10 @@ async fn options_mean_the_same(desk: &Desk, transport: &dyn Transport) {
 
 /// A request is kept while the broker cannot be reached, and is the same when it is sent.
 async fn what_cannot_be_sent_waits(desk: &Desk, transport: &dyn Transport) {
-    let id = desk.expect("go -e down -n -r a", 0, "nobody listens there").await;
+    let id = desk.expect("go -e down -n -r a", 0, "connection refused: no broker listens there").await;
     let waiting = desk.waiting();
     assert_eq!(waiting.len(), 1);
-    desk.expect("pickup -e down", 2, "nobody listens there").await;
+    desk.expect("pickup -e down", 2, "connection refused: no broker listens there").await;
     desk.expect("pickup --dry-run", 0, "would send").await;
     assert_eq!(desk.waiting(), waiting);
     desk.expect("pickup", 0, "sent").await;
@@ -280,7 +280,7 @@ async fn what_cannot_be_sent_waits(desk: &Desk, transport: &dyn Transport) {
     desk.expect("go -e down --dry-run -n -r a", 0, "would save").await;
     assert!(desk.waiting().is_empty());
     for (arguments, said) in [
-        ("go -e alone -n -r channels", "nobody listens there"),
+        ("go -e alone -n -r channels", "connection refused: no broker listens there"),
         ("go -e stranger -n -r channels", "the user or the password is wrong"),
         ("go -e strangers -n -r a", "the user or the password is wrong"),
         ("go -e lost -n -r a", "there is none"),
@@ -288,7 +288,7 @@ async fn what_cannot_be_sent_waits(desk: &Desk, transport: &dyn Transport) {
         ("run -e stranger channels", "the user or the password is wrong"),
         ("pickup -e alone", "no directory"),
         // What every dispatcher would refuse is not worth sending.
-        ("go -n -r a -s guid=../../x", "would reject the request: parameter `guid` has characters"),
+        ("go -n -r a -s guid=../../x", "would reject the request: parameter `guid` has invalid characters"),
     ] {
         assert_eq!(desk.expect(arguments, 2, said).await, "", "{arguments}");
     }
@@ -330,7 +330,7 @@ async fn connections_are_encrypted(desk: &Desk, transport: &dyn Transport) {
         desk.expect(&format!("go -e {environment} -n -r a"), 0, "submitted").await;
         take(transport, 1).await;
     }
-    desk.expect("go -e suspicious -n -r a", 2, "`ca-file` names an authority").await;
+    desk.expect("go -e suspicious -n -r a", 2, "set `ca-file` to a trusted authority").await;
 }
 
 /// What services say of a run is shown until somebody has seen enough.

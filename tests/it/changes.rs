@@ -171,7 +171,7 @@ fn removed_and_renamed_recipes_break_their_callers() {
     );
     assert!(text.contains("scripts/go.sh:2: still names it"), "{text}");
     assert!(text.contains("recipes/other.json\n! - the recipe is removed"), "{text}");
-    assert!(text.contains("queue `a`\n  - no recipe sends to this queue any more"), "{text}");
+    assert!(text.contains("queue `a`\n  - no recipe sends to this queue now"), "{text}");
 }
 
 #[test]

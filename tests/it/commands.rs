@@ -173,7 +173,7 @@ async fn a_supervisor_that_is_killed_is_replaced() {
     wait_until("the command runs", || sleeping() == 1);
     kill(&second);
     wait_until("the command is gone", || sleeping() == 0);
-    shell.service.says("the process that looks after the command was killed");
+    shell.service.says("the process that supervises the command was killed");
     assert_eq!(shell.result().await, "again");
     let third = shell.says("echo $PPID").await;
     wait_until("it waits", || has_next(&third));

@@ -118,7 +118,7 @@ async fn letters_say_whether_sending_them_back_can_help() {
         let letter = found.as_array().expect("a list").iter().find(|letter| letter["id"] == id).expect("is there");
         (letter["helps"].as_bool().expect("says so"), letter["why"].as_str().expect("says why").to_owned())
     };
-    assert_eq!(helps("fine"), (true, "nothing that is known here speaks against it".to_owned()));
+    assert_eq!(helps("fine"), (true, "no obstacle is known".to_owned()));
     let (can, why) = helps("never");
     assert!(!can && why.contains("unresolved-destination"), "{why}");
     assert!(!helps("odd").0);
@@ -361,7 +361,7 @@ async fn letters_that_are_alike_are_diagnosed_together_each_with_what_to_do() {
     for expected in [
         "dlq.out: 9 letters: m0, m1, m2 and 6 more\n  died: no image in it\n  reinjecting it does not help: its \
          service \
-         has said that as it is it can never be dealt with\n  help: if the recipe is wrong: `zrecipe dlq rebase dlq.out --onto",
+         rejected it as impossible to process\n  help: if the recipe is wrong, use `zrecipe dlq rebase dlq.out --onto",
         "dlq.out: gone\n  died: there is no queue `index`\n  reinjecting it can help: ",
         "dlq.out: asked\n",
         "dlq.out: raw\n  died: why\n  reinjecting it does not help: its body is ",

@@ -135,7 +135,7 @@ async fn a_program_for_each_message() {
     ];
     assert_eq!(dead, expected.map(|(id, reason)| (id.to_owned(), reason.to_owned())));
     send("later", r#"{"n": 1}"#, "\"later\"").await;
-    service.says("cannot deal with it now");
+    service.says("cannot process it now");
     assert_eq!(result(&place, &mut out).await.1, Value::from("been"));
     service.signal(Signal::TERM);
     service.ends(0);
@@ -201,7 +201,7 @@ async fn a_worker_that_stays() {
     let place = site(&[("mine.json", WORKER), ("mine.py", LOOP)]).await;
     let mut out = place.subscribe("out").await;
     let mut service = place.service(&["service", "-s", "Mine"]);
-    service.says("this is no answer of worker `mine.py`: this is no answer");
+    service.says("invalid answer of worker `mine.py`: this is no answer");
     let send = async |payload: &str| {
         let message = message("mine", payload, r#"{"n": 1}"#, &format!("\"{payload}\""));
         place.space.send(vec![message]).await.expect("sends");
@@ -236,10 +236,10 @@ async fn a_worker_that_stays() {
     send("hangs").await;
     assert_eq!(reason(&result(&place, &mut out).await.1), "it was stopped after 5 s");
     send("dies").await;
-    service.says("worker `mine.py` ended with exit status 1: ran out of something; starting again");
+    service.says("worker `mine.py` ended with exit status 1: ran out of something; restarting");
     assert_eq!(result(&place, &mut out).await.1.to_json(), answer("dies"));
     place.write("services/deaf", "");
-    service.says("worker `mine.py` does not answer; starting again");
+    service.says("worker `mine.py` does not answer; restarting");
     send("after all").await;
     assert_eq!(result(&place, &mut out).await.1.to_json(), answer("after all"));
     service.signal(Signal::TERM);
@@ -304,7 +304,7 @@ async fn workers_answer_in_any_order() {
     send("3", "long").await;
     assert_eq!(result(&place, &mut out).await.1.as_str().map(str::len), Some(8 << 20));
     send("4", "endless").await;
-    service.says("worker `crowd.py` answers with a line of more than 64 MiB; starting again");
+    service.says("worker `crowd.py` answers with a line of more than 64 MiB; restarting");
     assert_eq!(result(&place, &mut out).await, ("4".to_owned(), Value::from("endless")));
     service.signal(Signal::TERM);
     service.ends(0);
@@ -365,7 +365,7 @@ async fn a_run_tells_at_once_that_a_worker_cannot_be_started() {
     place.write("recipes/mine.json", r#"{"1": {"queue": "mine"}, "start": [[1, []]]}"#);
     let mut run = place.service(&["run", "mine"]);
     let reason = "worker `mine.py` ended with exit status 1: RuntimeError: no licence";
-    run.says(&format!("warning: {reason}; it said:"));
+    run.says(&format!("warning: {reason}; its output:"));
     run.says("services/mine.py\", line 2, in begin");
     run.says("next attempt in ");
     run.says(&format!("step 1 was dead-lettered: {reason}"));
@@ -374,7 +374,7 @@ async fn a_run_tells_at_once_that_a_worker_cannot_be_started() {
     place.write("services/mine.json", &WORKER.replace("\"health\"", "\"start_limit\": 10, \"health\""));
     place.space.send(vec![message("mine", "one", "{}", "1")]).await.expect("sends");
     let mut service = place.service(&["service", "-s", "Mine"]);
-    service.says("; starting again in 0.4 s");
+    service.says("; restarting in 0.4 s");
     let line = service.says("outcome=\"retry\"");
     assert!(line.contains(reason), "{line}");
 }

@@ -138,9 +138,9 @@ async fn messages_go_where_their_recipes_say_and_the_others_stay() {
     let drained = run(&place, &["drain", "out", ".", "--json", "--stop", "0.2"], 1);
     let said = text(&drained.stderr);
     for reason in [
-        "plain-3 stays: the message has no header `workflows-recipe`",
-        "lost stays: there is no queue `nosuch`",
-        "here stays: it is where its recipe wants it",
+        "plain-3 not moved: the message has no header `workflows-recipe`",
+        "lost not moved: there is no queue `nosuch`",
+        "here not moved: it is already in the queue of its recipe step",
         "messages of out: 1 moved, 14 not moved",
     ] {
         assert!(said.contains(reason), "{said}");

@@ -259,7 +259,7 @@ fn a_run_that_is_interrupted_says_how_to_go_on_and_leaves_no_process() {
     let sleeping = || processes(&["sleep", &seconds]).len();
     wait_until("the second step runs", || sleeping() == 1);
     let busy = place.zrecipe(&["resume", "it"]).ends(2);
-    assert!(busy.stderr.contains("being worked on by another process"), "{}", busy.stderr);
+    assert!(busy.stderr.contains("in use by another process"), "{}", busy.stderr);
     terminate(&child);
     let ran = Ran::from(child.wait_with_output().expect("ends")).ends(2).says("resume it with `zrecipe resume it`");
     assert!(ran.stderr.contains("interrupted"));

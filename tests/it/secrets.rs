@@ -182,7 +182,9 @@ fn no_secret_is_ever_shown() {
         commands.push((vec!["check", "--format", "sarif", "wrong.ini"], Some("malformed-user")));
         commands.push((vec!["broker", "plan", "--format", format, "plan.yml", "wrong.ini"], Some("wrong.ini:4")));
     }
-    for (site, said) in [("address.yml", "`host` is the name"), ("nobody.yml", "nobody listens there")] {
+    for (site, said) in
+        [("address.yml", "`host` must be a host name"), ("nobody.yml", "connection refused: no broker listens there")]
+    {
         commands.push((vec!["run", "channels", "-e", "default", "--site", site], Some(said)));
     }
     for (arguments, said) in &commands {

@@ -69,7 +69,7 @@ printf '{"channel": "updates", "payload": "last"}' >> "$ZRECIPE_RESULTS"
     let output = wrap(&place, script, &[]).output().expect("runs");
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
     for odd in ["no report", "{\"channel\": \"cut", "{\"channel\": \"updates\", \"paylod\": 1}"] {
-        assert!(said(&output).contains(&format!("this is no report: {odd}; write")), "{}", said(&output));
+        assert!(said(&output).contains(&format!("this is not a report: {odd}; write")), "{}", said(&output));
     }
     let expected = [
         r#""Starting processing""#,

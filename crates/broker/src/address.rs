@@ -108,7 +108,7 @@ pub enum Fault {
     #[error("{0}")]
     Incomplete(String),
     /// The password would leave the machine in clear text.
-    #[error("{place}: the password would travel to {host} in clear text")]
+    #[error("{place}: the password would be sent to {host} in clear text")]
     ClearText {
         /// Where the host is named.
         place: String,
@@ -166,7 +166,7 @@ impl<'e> Settings<'e> {
     /// It is neither.
     pub fn switch(&self, name: &str) -> Result<bool, Fault> {
         let Some(node) = self.find(name) else { return Ok(false) };
-        node.as_bool().ok_or_else(|| wrong(node, format!("`{name}` is `true` or `false`")))
+        node.as_bool().ok_or_else(|| wrong(node, format!("`{name}` must be `true` or `false`")))
     }
 
     fn file(&self, name: &str) -> Result<Option<String>, Fault> {
@@ -186,7 +186,7 @@ impl<'e> Settings<'e> {
         if names.iter().any(|name| name.is_empty() || name.contains(|c: char| "/@".contains(c) || c.is_whitespace())) {
             return Err(wrong(
                 host,
-                "`host` is the name or address of a host, or several with commas between".to_owned(),
+                "`host` must be a host name or address, or several separated by commas".to_owned(),
             ));
         }
         let text = ports.as_str().map_or_else(|| ports.to_json(), str::to_owned);
@@ -195,7 +195,7 @@ impl<'e> Settings<'e> {
         let ports: Option<Vec<u16>> = text.split(',').map(read).collect();
         let ports = ports.ok_or_else(|| wrong(port, "a port is a number from 1 to 65535".to_owned()))?;
         if ports.len() != 1 && ports.len() != names.len() {
-            return Err(wrong(port, "there is neither one port for all hosts nor one for each".to_owned()));
+            return Err(wrong(port, "give one port for all hosts, or one for each host".to_owned()));
         }
         let ports = ports.iter().cycle();
         Ok(names.into_iter().zip(ports).map(|(name, &port)| Host { name: name.to_owned(), port }).collect())
@@ -240,7 +240,7 @@ impl<'e> Settings<'e> {
                 "certificate" if is_certified => true,
                 "certificate" => return Err(wrong(node, "there is no `certificate-file` with `ssl: true`".to_owned())),
                 "password" => false,
-                _ => return Err(wrong(node, "`login` is `password` or `certificate`".to_owned())),
+                _ => return Err(wrong(node, "`login` must be `password` or `certificate`".to_owned())),
             },
         };
         if by_certificate {
@@ -287,7 +287,7 @@ pub(crate) fn read_host(text: &str, port: u16) -> Result<Host, String> {
         None if given.is_empty() => port,
         given => given
             .and_then(|given| given.parse().ok())
-            .ok_or_else(|| format!("the port of host `{name}` is no number up to 65535"))?,
+            .ok_or_else(|| format!("the port of host `{name}` is not a number up to 65535"))?,
     };
     Ok(Host { name: name.to_owned(), port })
 }

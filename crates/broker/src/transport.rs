@@ -203,7 +203,7 @@ pub fn of_site(plugins: &Plugins<'_>, read: ReadFile<'_>) -> Result<Option<Arc<d
         let classes: Vec<&str> = TRANSPORTS.iter().filter_map(|entry| entry.class).collect();
         return Err(crate::address::wrong(
             node,
-            format!("`{}` is a transport that zrecipe does not have; it has `{}`", node.text(), classes.join("`, `")),
+            format!("unknown transport `{}`; available transports: `{}`", node.text(), classes.join("`, `")),
         ));
     }
     let is_meant = |entry: &&Entry| chosen.is_none_or(|node| entry.class == Some(&node.text()));
@@ -401,7 +401,7 @@ pub trait Transport: Send + Sync + 'static {
     /// # Errors
     /// The broker dead-letters such messages itself, or as for [`Transport::subscribe`].
     async fn quarantine(&self, _limit: u32) -> Result<Deliveries, Error> {
-        let reason = "the broker itself dead-letters messages that come back too often".to_owned();
+        let reason = "the broker itself dead-letters messages that are redelivered too often".to_owned();
         Err(Error::Unsendable { destination: "dead letters".to_owned(), reason })
     }
 

@@ -28,18 +28,18 @@ pub(crate) fn distrust(error: &io::Error) -> Option<(Denial, &'static str)> {
     Some(match tls_error(error)? {
         rustls::Error::InvalidCertificate(UnknownIssuer) => (
             Denial::Certificate,
-            "we do not trust whoever has issued its certificate: `ca-file` names an authority to trust",
+            "its certificate is issued by an unknown authority: set `ca-file` to a trusted authority",
         ),
         rustls::Error::InvalidCertificate(NotValidForName | NotValidForNameContext { .. }) => {
-            (Denial::Certificate, "its certificate is for another name: call the host as the certificate does")
+            (Denial::Certificate, "its certificate is for another host name: set `host` to the name in the certificate")
         }
         rustls::Error::InvalidCertificate(_) => (Denial::Certificate, "its certificate is not valid"),
         rustls::Error::AlertReceived(_) => (
             Denial::ClientCertificate,
-            "it does not accept our certificate, or wants one: `certificate-file` and `key-file` name it",
+            "it rejects the client certificate, or requires one: set `certificate-file` and `key-file`",
         ),
         rustls::Error::InvalidMessage(_) => {
-            (Denial::NoTls, "it does not speak TLS at this port: leave out `ssl`, or give the port for it")
+            (Denial::NoTls, "it does not speak TLS on this port: remove `ssl`, or set the TLS port")
         }
         _ => return None,
     })

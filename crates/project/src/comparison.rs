@@ -307,7 +307,7 @@ fn queues(olds: &[&Document], news: &[&Document]) -> Vec<Entry> {
     let (before, after) = (used(olds), used(news));
     let gone = before.into_iter().filter(|(queue, _)| !after.contains_key(queue) && !queue.contains('{'));
     let entries = gone.map(|(queue, recipes)| {
-        let mut change = plain(Sign::Removed, "no recipe sends to this queue any more");
+        let mut change = plain(Sign::Removed, "no recipe sends to this queue now");
         change.subject = Subject::Queue;
         change.name.clone_from(&queue);
         let victim = |recipe: String| Victim {

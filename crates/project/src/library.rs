@@ -381,7 +381,7 @@ pub fn site_in(source: Arc<Source>, path: &Path, files: &dyn Files) -> Result<Si
     let tree = Arc::new(yaml::parse(Arc::clone(&source)));
     if let Some(problem) = tree.mistakes().next() {
         let line = source.position(problem.span.start, Unit::Char).line;
-        let reason = format!("line {line} is not what YAML allows; run `zrecipe check` for details");
+        let reason = format!("invalid YAML at line {line}; run `zrecipe check` for details");
         return Err(Error::Site { path: path.to_owned(), reason });
     }
     match DocumentKind::of(&tree) {

@@ -104,7 +104,7 @@ pub enum Error {
         why: String,
     },
     /// The file is something else.
-    #[error("`{name}` is no broker configuration: {why}; it seems to be of kind {kind}")]
+    #[error("`{name}` is not a broker configuration: {why}; it seems to be of kind {kind}")]
     NotTheBroker {
         /// The file.
         name: String,

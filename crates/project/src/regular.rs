@@ -249,7 +249,7 @@ pub fn within<T: Send + 'static>(path: &Path, work: impl FnOnce() -> T + Send + 
     }))?;
     match result.recv_timeout(TIMEOUT) {
         Ok(value) => Ok(value),
-        Err(RecvTimeoutError::Disconnected) => Err(io::Error::other("the thread that read it has ended")),
+        Err(RecvTimeoutError::Disconnected) => Err(io::Error::other("the thread that reads it has ended")),
         Err(RecvTimeoutError::Timeout) => {
             // The end of the operation holds the same lock, so it has come or it will see the flag.
             let mut pool = pool();

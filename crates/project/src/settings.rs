@@ -213,7 +213,7 @@ impl Settings {
             let name = written.kind.get_ref();
             let kind = DocumentKind::parse(name).ok_or_else(|| {
                 let known = DocumentKind::ALL.map(DocumentKind::name).join("`, `");
-                (written.kind.span().start, format!("`{name}` is none of the kinds `{known}`"))
+                (written.kind.span().start, format!("`{name}` is not one of the kinds `{known}`"))
             })?;
             for path in &written.paths {
                 kinds.push((glob(path)?, kind));
@@ -226,7 +226,7 @@ impl Settings {
             let pointer = written.pointer.as_ref().map_or("", |pointer| pointer.get_ref());
             if !pointer.is_empty() && !pointer.starts_with('/') {
                 let at = written.pointer.as_ref().map_or(0, |pointer| pointer.span().start);
-                return Err((at, format!("`{pointer}` is no JSON pointer, which begins with `/`")));
+                return Err((at, format!("`{pointer}` is not a JSON pointer, which begins with `/`")));
             }
             let is_exact = !is_pattern(written.path.get_ref());
             Ok((glob(&written.path)?, Pointed { rule: name.clone(), pointer: pointer.to_owned(), is_exact }))
@@ -361,7 +361,7 @@ fn declared(name: &str, schema: &Spanned<serde_json::Value>) -> Result<Schema, P
     };
     Schema::new(value).map_err(|flaw| {
         let at = if flaw.path.is_empty() { String::new() } else { format!("{}: ", path_text(&flaw.path)) };
-        let message = format!("the type of the parameter `{name}` is no JSON Schema: {at}{}", flaw.message);
+        let message = format!("the type of the parameter `{name}` is not a JSON Schema: {at}{}", flaw.message);
         (schema.span().start, message)
     })
 }

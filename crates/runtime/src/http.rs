@@ -63,7 +63,7 @@ impl Client {
         let way = match base.strip_prefix("unix:") {
             Some(path) if path.starts_with('/') => Way::Socket(PathBuf::from(path)),
             _ if base.parse::<Uri>().is_err() || base.contains('@') || !base.starts_with("http") => {
-                return Err("it is no URL such as `http://host:80`".to_owned());
+                return Err("it is not a URL such as `http://host:80`".to_owned());
             }
             _ => {
                 let connector = HttpsConnectorBuilder::new().with_native_roots().map_err(|error| error.to_string())?;

@@ -248,7 +248,7 @@ impl Record {
             self.done
                 .iter()
                 .filter(|(_, times)| **times > 1)
-                .map(|(id, times)| format!("message {id} was dealt with {times} times")),
+                .map(|(id, times)| format!("message {id} was processed {times} times")),
         );
         let missing = scenario.reached.iter().filter(|step| !self.reached.contains(step));
         faults.extend(missing.map(|step| format!("step `{step}` was not reached")));

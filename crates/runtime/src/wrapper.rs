@@ -373,7 +373,7 @@ impl Record {
     pub fn give_up(&self) -> io::Result<()> {
         self.listen(true)?;
         if !self.is_completed() {
-            let reason = "the wrapper was killed; what became of the program is not known";
+            let reason = "the wrapper was killed; the result of the program is unknown";
             if !self.has_ended() {
                 self.add("failure", Value::from([("reason", reason)]))?;
             }
@@ -423,15 +423,15 @@ async fn bury(transport: &dyn Transport, envelope: &Envelope, id: String, failur
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let now = i64::try_from(now).unwrap_or(i64::MAX);
     let Some(letter) = envelope.dead_letter(id, &Reason::new(Code::Failed, failure), now) else {
-        tracing::error!("no step takes the failure of the program: {failure}");
+        tracing::error!("no step receives the failure of the program: {failure}");
         return Ok(());
     };
     let queue = letter.destination.name().to_owned();
     match transport.send(vec![letter]).await {
-        Ok(()) => tracing::warn!("no step takes the failure of the program; its message is in `{queue}`: {failure}"),
+        Ok(()) => tracing::warn!("no step receives the failure of the program; its message is in `{queue}`: {failure}"),
         // It will not be there tomorrow, either.
         Err(Error::NoSuchQueue(_)) => {
-            tracing::error!("no step takes the failure of the program, and there is no queue `{queue}`: {failure}");
+            tracing::error!("no step receives the failure of the program, and there is no queue `{queue}`: {failure}");
         }
         Err(error) => return Err(error),
     }
@@ -561,7 +561,7 @@ pub async fn run(record: &Record, command: &[String], files: &[(&str, &Path)]) -
 
 fn hear(record: &Record, is_over: bool) -> io::Result<()> {
     for line in record.listen(is_over)? {
-        tracing::warn!("this is no report: {line}; write `{{\"channel\": \"updates\", \"payload\": …}}`");
+        tracing::warn!("this is not a report: {line}; write `{{\"channel\": \"updates\", \"payload\": …}}`");
     }
     Ok(())
 }

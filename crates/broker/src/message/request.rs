@@ -30,12 +30,12 @@ impl Request {
     pub fn read(body: &[u8]) -> Result<Self, String> {
         if body.len() as u64 > Source::MAX_BYTES {
             let (length, most) = (body.len() >> 20, Source::MAX_BYTES >> 20);
-            return Err(format!("the request has {length} MiB, and {most} MiB is the most that is taken"));
+            return Err(format!("the request has {length} MiB; the maximum is {most} MiB"));
         }
         let body = read_value(body).map_err(|reason| format!("the request is {reason}"))?;
         // What follows from it is written to files and read by others, where it is no JSON.
         if let Some(place) = body.non_finite() {
-            return Err(format!("`{place}` of the request is not a finite number, which JSON cannot say"));
+            return Err(format!("`{place}` of the request is not a finite number, which JSON cannot represent"));
         }
         let contract = Contracts::built_in().of_queue(REQUEST_QUEUE);
         if let Some(reason) = contract.and_then(|contract| contract.payload_refusal(&body, "the request")) {
@@ -47,7 +47,7 @@ impl Request {
             Some(Value::Array(items)) => {
                 let names = items.iter().map(|item| item.as_str().map(str::to_owned));
                 // Half a character is text for the contract and part of no name.
-                names.collect::<Option<_>>().ok_or("`recipes` holds something that is not a name")?
+                names.collect::<Option<_>>().ok_or("`recipes` contains an item that is not a name")?
             }
             _ => Vec::new(),
         };
@@ -72,9 +72,7 @@ impl Request {
                 }
                 if !guid.chars().all(is_allowed) {
                     let allowed = "letters from A to Z, digits, `-`, `_` and `.`";
-                    return Err(format!(
-                        "parameter `guid` has characters that an ID cannot have; it can have {allowed}"
-                    ));
+                    return Err(format!("parameter `guid` has invalid characters; an ID can have {allowed}"));
                 }
                 Ok(Some(guid))
             }

@@ -106,16 +106,16 @@ fn requests_are_what_the_contract_says() {
         ("\u{feff}{}", Some("the request is not JSON: it begins with a byte order mark")),
         (
             r#"{"parameters": {"a": [1, NaN]}}"#,
-            Some("`parameters.a[1]` of the request is not a finite number, which JSON cannot say"),
+            Some("`parameters.a[1]` of the request is not a finite number, which JSON cannot represent"),
         ),
         (
             r#"{"custom_recipe": {"1": {"queue": "q", "x": -Infinity}, "start": [[1, []]]}}"#,
-            Some("`custom_recipe.1.x` of the request is not a finite number, which JSON cannot say"),
+            Some("`custom_recipe.1.x` of the request is not a finite number, which JSON cannot represent"),
         ),
         ("[]", Some("the request is a list, not an object")),
         (r#"{"recipes": "x"}"#, Some("`recipes` is the text `\"x\"`, not a list")),
         (r#"{"recipes": ["x", 1]}"#, Some("`recipes[1]` is `1`, not a string")),
-        (r#"{"recipes": ["\ud800"]}"#, Some("`recipes` holds something that is not a name")),
+        (r#"{"recipes": ["\ud800"]}"#, Some("`recipes` contains an item that is not a name")),
         (r#"{"parameters": null}"#, Some("`parameters` is null, not an object")),
         (&many, Some("`recipes` has more than 100 items")),
     ] {

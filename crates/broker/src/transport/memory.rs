@@ -276,7 +276,7 @@ impl Store {
             expired.extend(dead);
             *items = live;
         }
-        let reason = Reason::new(Code::Expired, "nobody took it in time");
+        let reason = Reason::new(Code::Expired, "it expired before a consumer took it");
         expired.into_iter().for_each(|item| self.bury(item, Cause::Expired, &reason));
         let numbers: Vec<u64> = self.readers.keys().copied().collect();
         for number in numbers {

@@ -79,7 +79,7 @@ pub fn services(
                     item.is_breaking = true;
                 }
                 None => {
-                    let mut found = item(super::plain(Sign::Changed, "recipes do not fit any more"), None, rest);
+                    let mut found = item(super::plain(Sign::Changed, "recipes no longer fit"), None, rest);
                     found.is_breaking = true;
                     items.push(found);
                 }

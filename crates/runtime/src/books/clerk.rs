@@ -39,7 +39,7 @@ pub fn open(directory: &Path) -> Arc<dyn Clerk> {
         Writer { directory: directory.to_owned(), volume: None, state: Arc::clone(&state), told: 0, failed: false };
     let thread = thread::Builder::new().name("zrecipe-books".to_owned()).spawn(move || writer.run(&waiting));
     if let Err(error) = thread {
-        tracing::warn!("no books are kept: {error}");
+        tracing::warn!("no message records are kept: {error}");
     }
     Arc::new(Book { orders, state })
 }
@@ -159,7 +159,7 @@ impl Volume {
         regular::create_private_dir(directory)?;
         // Whatever cannot be summed up now can be later.
         if let Err(error) = ledger::sum_up(directory) {
-            tracing::warn!("the books in {} cannot be summed up: {error}", directory.display());
+            tracing::warn!("cannot summarize the message records in {}: {error}", directory.display());
         }
         let lock = ledger::lock_file(directory)?;
         lock.lock()?;
@@ -216,14 +216,18 @@ impl Writer {
     fn write(&mut self, text: &mut String) {
         let lost = self.state.lost.load(Ordering::Relaxed);
         if lost > self.told {
-            tracing::warn!("{} lines are not in the books in {}", lost - self.told, self.directory.display());
+            tracing::warn!(
+                "{} lines are missing from the message records in {}",
+                lost - self.told,
+                self.directory.display()
+            );
             self.told = lost;
             text.push_str("[0,\"gap\"]\n");
         }
         match self.append(text) {
             Ok(()) => {
                 if std::mem::take(&mut self.failed) {
-                    tracing::info!("the books in {} are kept again", self.directory.display());
+                    tracing::info!("message records are written again in {}", self.directory.display());
                 }
                 self.state.is_behind.store(false, Ordering::Relaxed);
                 text.clear();
@@ -231,7 +235,7 @@ impl Writer {
             Err(error) => {
                 self.state.is_behind.store(true, Ordering::Relaxed);
                 if !std::mem::replace(&mut self.failed, true) {
-                    tracing::warn!("the books in {} cannot be kept: {error}", self.directory.display());
+                    tracing::warn!("cannot write message records in {}: {error}", self.directory.display());
                 }
                 self.state.lost.fetch_add(text.lines().count() as u64, Ordering::Relaxed);
                 // What was written of it in part must not spoil the next line.

@@ -90,14 +90,14 @@ pub fn dead_letters(place: &Place) -> Finding {
         Place::Shared(name) => Finding::warning(
             "dead letters",
             format!(
-                "a message that a consumer rejects, such as a Python service, goes to the shared queue `{name}`, which \
+                "messages that a consumer such as a Python service rejects go to the shared queue `{name}`, which \
                  `zrecipe dlq` does not list by queue; so do messages that expire"
             ),
             OWN_DEAD_LETTERS,
         ),
         Place::Nowhere => Finding::warning(
             "dead letters",
-            "a message that a consumer rejects, such as a Python service, came to no dead-letter queue",
+            "a message that a consumer such as a Python service rejects reaches no dead-letter queue",
             OWN_DEAD_LETTERS,
         ),
     }
@@ -105,8 +105,8 @@ pub fn dead_letters(place: &Place) -> Finding {
 
 /// A queue that is not there.
 pub fn missing(queue: &str, who: &str) -> Finding {
-    let help = "`zrecipe broker diff FILE` shows what of the broker's configuration is not there, `apply` makes it; or the \
-                name is misspelt: `zrecipe check --broker FILE`";
+    let help = "`zrecipe broker diff FILE` shows what is missing on the broker, `apply` creates it; if the name is \
+                misspelt, `zrecipe check --broker FILE` finds it";
     Finding::error("queues", format!("there is no queue `{queue}`, which {who} needs: its messages are refused"), help)
 }
 
@@ -124,9 +124,9 @@ pub fn queues(queues: &[Queue], needs: &Needs, may_be_missing: bool) -> Vec<Find
             let whose = if queue.name == REQUEST_QUEUE { "a dispatcher" } else { "its service" };
             let (wait, them) = if queue.messages == 1 { ("waits", "it") } else { ("wait", "them") };
             let count = messages(queue.messages);
-            let text = format!("{count} {wait} in `{}` and nobody consumes {them}{is_old}", queue.name);
+            let text = format!("{count} {wait} in `{}` and no service consumes {them}{is_old}", queue.name);
             let help =
-                format!("start {whose} (`zrecipe service`), or look at its log; `zrecipe status` shows who runs");
+                format!("start {whose} (`zrecipe service`), or check its log; `zrecipe status` shows running services");
             // Statistics alone do not make it an error.
             let finding = if queue.is_current { Finding::error } else { Finding::warning };
             found.push(finding("consumers", text, help));
@@ -141,7 +141,7 @@ pub fn queues(queues: &[Queue], needs: &Needs, may_be_missing: bool) -> Vec<Find
         let is_old = if queue.is_current { "" } else { STATISTICS };
         let count = messages(queue.messages).replace("message", "dead letter");
         let text = format!("{count} in `{}`{is_old}", queue.name);
-        let help = format!("`zrecipe dlq diagnose {}` says why, and whether sending them back can help", queue.name);
+        let help = format!("`zrecipe dlq diagnose {}` shows why, and whether reinjecting them can help", queue.name);
         found.push(Finding::warning("dead letters", text, help));
     }
     if dead.is_empty() {
@@ -150,10 +150,11 @@ pub fn queues(queues: &[Queue], needs: &Needs, may_be_missing: bool) -> Vec<Find
     let limited = queues.iter().filter(|queue| is_of_letters(queue));
     for (queue, limit) in limited.filter_map(|queue| Some((queue, queue.limit.filter(|limit| *limit < MOST_LOOKS)?))) {
         let text = format!(
-            "`{}` has a delivery limit of {limit}: a letter that is delivered more often, as to a tool that is killed, is gone",
+            "`{}` has a delivery limit of {limit}: a letter that is delivered more often, for example to a tool that \
+             is killed, is lost",
             queue.name
         );
-        let help = "leave queues of dead letters out of the policy that sets it: pattern `^(?!dlq\\.)`";
+        let help = "exclude dead-letter queues from the policy that sets it: pattern `^(?!dlq\\.)`";
         found.push(Finding::warning("dead letters", text, help));
     }
     found
@@ -171,13 +172,15 @@ pub fn exchanges(listed: &Value) -> Vec<Finding> {
         found.and_then(|exchange| exchange.get("type")?.as_str())
     };
     let mut found = Vec::new();
-    for (topic, lack) in [(TOPIC, "nobody sees how services are"), (COMMANDS, "services cannot be told to stop")] {
+    for (topic, lack) in
+        [(TOPIC, "services cannot broadcast their status"), (COMMANDS, "services cannot be told to stop")]
+    {
         match kind(topic) {
             Some("fanout") => {}
             Some(other) => found.push(Finding::error(
                 "topics",
                 format!("the exchange `{topic}` is of type `{other}`, so {lack}"),
-                "make it anew as `fanout`: a group with `broadcast: true` in the broker's configuration",
+                "recreate it as `fanout`: a group with `broadcast: true` in the broker's configuration",
             )),
             None => found.push(Finding::error(
                 "topics",
@@ -193,12 +196,14 @@ pub fn exchanges(listed: &Value) -> Vec<Finding> {
         Some("x-delayed-message") => Finding::fine("delays", format!("the plug-in's exchange `{DELAYED}` is there")),
         Some(other) => Finding::error(
             "delays",
-            format!("the exchange `{DELAYED}` is of type `{other}`: messages go on without their delay"),
-            "make it anew as `x-delayed-message` (plug-in `rabbitmq_delayed_message_exchange`), or remove it",
+            format!("the exchange `{DELAYED}` is of type `{other}`: messages are sent without their delay"),
+            "recreate it as `x-delayed-message` (plug-in `rabbitmq_delayed_message_exchange`), or delete it",
         ),
         None => {
-            let text =
-                format!("no exchange `{DELAYED}`: zrecipe delays with queues of its own, Python services cannot");
+            let text = format!(
+                "no exchange `{DELAYED}`: zrecipe delays messages with its own queues, Python services cannot \
+                 delay them"
+            );
             Finding::fine("delays", text)
         }
     });
@@ -214,26 +219,30 @@ pub fn nodes(listed: &Value) -> Vec<Finding> {
         let is = |key: &str| node.get(key).is_some_and(Value::is_truthy);
         let number = |key: &str| node.get(key).and_then(Value::as_i64);
         if node.get("running").is_some_and(|running| !running.is_truthy()) {
-            let text = format!("node `{name}` does not run");
+            let text = format!("node `{name}` is not running");
             found.push(Finding::error("nodes", text, "start it; queues whose leader it had may be without a majority"));
             continue;
         }
         if is("partitions") {
-            let help = "the nodes do not see each other: look at the network, then restart the smaller part";
+            let help = "the nodes cannot reach each other: check the network, then restart the smaller part";
             found.push(Finding::error("nodes", format!("node `{name}` is cut off from others"), help));
         }
-        let blocked = "so no message is taken";
+        let blocked = "so publishing is blocked";
         if is("mem_alarm") {
             let text = format!("node `{name}` is out of memory, {blocked}");
             found.push(Finding::error(
                 "memory",
                 text,
-                "let queues be consumed or drained (`zrecipe queues`), or raise `vm_memory_high_watermark`",
+                "consume or drain queues (`zrecipe queues`), or raise `vm_memory_high_watermark`",
             ));
         }
         if is("disk_free_alarm") {
             let text = format!("node `{name}` is out of disk, {blocked}");
-            found.push(Finding::error("disk", text, "free space on the broker's disk; until then nothing is taken"));
+            found.push(Finding::error(
+                "disk",
+                text,
+                "free space on the broker's disk; publishing is blocked until then",
+            ));
         } else if let (Some(free), Some(limit)) = (number("disk_free"), number("disk_free_limit"))
             && free < LITTLE_DISK.max(limit.saturating_mul(2))
         {
@@ -241,7 +250,7 @@ pub fn nodes(listed: &Value) -> Vec<Finding> {
             found.push(Finding::warning(
                 "disk",
                 text,
-                format!("free space soon: below {} MB it takes no messages", limit >> 20),
+                format!("free space soon: below {} MB it blocks publishing", limit >> 20),
             ));
         }
     }
@@ -261,7 +270,7 @@ pub fn version(overview: &Value) -> Finding {
     let text = format!("RabbitMQ {version}, zrecipe {}", env!("CARGO_PKG_VERSION"));
     if found < OLDEST {
         let help = format!("update RabbitMQ to {}.{} or later", OLDEST.0, OLDEST.1);
-        return Finding::error("versions", format!("{text}: no queue limits how often a message comes back"), help);
+        return Finding::error("versions", format!("{text}: queues have no delivery limit"), help);
     }
     Finding::fine("versions", text)
 }
@@ -273,10 +282,12 @@ pub fn clock(date: Option<&str>, now: SystemTime) -> Option<Finding> {
     // Its time is in whole seconds.
     let seconds = skew.as_secs();
     Some(if skew > MOST_SKEW {
-        let text = format!("the broker's clock is {seconds} s off ours: ages and time limits are wrong by as much");
-        Finding::warning("clock", text, "see to it that both machines keep time (`chronyc tracking`, `timedatectl`)")
+        let text = format!(
+            "the broker's clock differs by {seconds} s from this machine's: ages and time limits are wrong by as much"
+        );
+        Finding::warning("clock", text, "synchronize the clocks of both machines (`chronyc tracking`, `timedatectl`)")
     } else {
-        Finding::fine("clock", "as ours, to a few seconds")
+        Finding::fine("clock", "it agrees with this machine's within a few seconds")
     })
 }
 
@@ -289,22 +300,22 @@ pub fn permissions(rights: &Value, user: &str, needs: &Needs, grant: &str) -> Ve
         !pattern.is_empty() && Pattern::new(pattern).matches(name).unwrap_or(true)
     };
     let wanted = [
-        ("write", "amq.default", "send to queues"),
-        ("configure", "amq.gen-x", "listen to topics"),
-        ("write", "amq.gen-x", "listen to topics"),
-        ("read", "amq.gen-x", "listen to topics"),
+        ("write", "amq.default", "publish to queues"),
+        ("configure", "amq.gen-x", "subscribe to topics"),
+        ("write", "amq.gen-x", "subscribe to topics"),
+        ("read", "amq.gen-x", "subscribe to topics"),
         ("read", COMMANDS, "take commands"),
-        ("write", TOPIC, "tell how it is"),
+        ("write", TOPIC, "broadcast its status"),
     ];
     let lacks = wanted.iter().map(|(right, name, what)| (*right, *name, (*what).to_owned()));
-    let reads = needs.keys().map(|queue| ("read", queue.as_str(), format!("take messages from `{queue}`")));
+    let reads = needs.keys().map(|queue| ("read", queue.as_str(), format!("consume from `{queue}`")));
     let mut found: Vec<Finding> = Vec::new();
     for (right, name, what) in lacks.chain(reads).filter(|(right, name, _)| !matches(right, name)) {
         let text = format!("user `{user}` may not {what}: its right to {right} does not match `{name}`");
         found.push(Finding::warning("permissions", text, grant));
     }
     if found.is_empty() {
-        found.push(Finding::fine("permissions", format!("user `{user}` may do what services do")));
+        found.push(Finding::fine("permissions", format!("user `{user}` has the permissions that services need")));
     }
     found
 }
@@ -329,14 +340,14 @@ mod tests {
                 r#"{"running": true, "disk_free": 50000000000, "disk_free_limit": 50000000}"#,
                 "ok nodes: 1, without alarms",
             ),
-            (r#"{"running": false}"#, "error nodes: node `n` does not run"),
+            (r#"{"running": false}"#, "error nodes: node `n` is not running"),
             (
                 r#"{"running": true, "mem_alarm": true}"#,
-                "error memory: node `n` is out of memory, so no message is taken",
+                "error memory: node `n` is out of memory, so publishing is blocked",
             ),
             (
                 r#"{"running": true, "disk_free_alarm": true}"#,
-                "error disk: node `n` is out of disk, so no message is taken",
+                "error disk: node `n` is out of disk, so publishing is blocked",
             ),
             (
                 r#"{"running": true, "disk_free": 104857600, "disk_free_limit": 52428800}"#,
@@ -383,7 +394,10 @@ mod tests {
             ),
             (
                 vec![queue("images", 2, Some(0))],
-                vec!["error consumers: 2 messages wait in `images` and nobody consumes them", "ok dead letters: none"],
+                vec![
+                    "error consumers: 2 messages wait in `images` and no service consumes them",
+                    "ok dead letters: none",
+                ],
             ),
         ] {
             assert_eq!(shown(&queues(&listed, &needs, false)), expected);

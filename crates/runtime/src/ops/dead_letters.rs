@@ -164,7 +164,7 @@ impl Letter {
             zrecipe_project::regular::read_all(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
         let file = read_value(&text).map_err(|reason| malformed(&format!("it is {reason}")))?;
         let (Some(Value::Object(headers)), Some(message)) = (file.get("header"), file.get("message")) else {
-            return Err(malformed("it is no dead letter: one has `header` and `message`"));
+            return Err(malformed("it is not a dead letter: one has `header` and `message`"));
         };
         let own = |key: &str| file.get("zrecipe").and_then(|own| own.get(key));
         let text = |key: &str| own(key).and_then(Value::as_str).map(str::to_owned);
@@ -172,7 +172,7 @@ impl Letter {
         let body = match (own("bytes").and_then(Value::as_array), text("text")) {
             (Some(bytes), _) => {
                 let bytes = bytes.iter().map(byte).collect::<Option<Vec<u8>>>();
-                bytes.ok_or_else(|| malformed("`bytes` are numbers from 0 to 255"))?
+                bytes.ok_or_else(|| malformed("`bytes` must be numbers from 0 to 255"))?
             }
             (None, Some(text)) => text.into_bytes(),
             (None, None) => message.to_json().into_bytes(),
@@ -205,7 +205,7 @@ impl Letter {
     /// Its file does not say where it died.
     pub fn to_message(&self, id: String, destination: Option<&str>) -> Result<Outgoing, String> {
         let queue = destination.map(str::to_owned).or_else(|| self.death().queue);
-        let queue = queue.ok_or("it does not say in which queue it died; `--destination` says where it is to go")?;
+        let queue = queue.ok_or("its original queue is unknown; give one with `--destination`")?;
         let headers = reinjected_headers(&self.headers);
         Ok(Outgoing {
             properties: self.properties.clone(),

@@ -182,7 +182,7 @@ fn address(delivery: &Delivery, plan: &Plan) -> Result<Outgoing, String> {
         }
     };
     if destination == delivery.source {
-        return Err("it is where its recipe wants it".to_owned());
+        return Err("it is already in the queue of its recipe step".to_owned());
     }
     Ok(Outgoing {
         exchange,

@@ -154,7 +154,7 @@ fn read(path: &Path) -> Result<DropFile, Error> {
     let malformed = |reason: &str| Error::Malformed { path: path.to_owned(), reason: reason.to_owned() };
     let text = zrecipe_project::regular::read_all(path).map_err(failed)?;
     let document = read_value(&text).map_err(|reason| malformed(&reason))?;
-    let Value::Object(mut document) = document else { return Err(malformed("it is no drop file")) };
+    let Value::Object(mut document) = document else { return Err(malformed("it is not a drop file")) };
     match (document.shift_remove("headers"), document.shift_remove("message")) {
         (Some(Value::Object(headers)), Some(message)) => {
             let own = document.get("zrecipe").and_then(|own| own.get("id")?.as_str()).map(str::to_owned);

@@ -19,9 +19,10 @@ const MUCH: i64 = 80;
 
 static REMEDIES: Remedies = Remedies {
     forbidden: "`username` and `password` of plugin `jmx` name a user of ActiveMQ's web console, as in `users.properties`",
-    missing: "`base_url` of plugin `jmx` names the path of Jolokia, which is `api/jolokia` where ActiveMQ serves it itself",
-    silence: "see whether ActiveMQ runs with its web console, whose log says `ActiveMQ Jolokia REST API available at …`, \
-              and `host`, `port` and `base_url` of plugin `jmx`",
+    missing: "set `base_url` of plugin `jmx` to the path of Jolokia, which is `api/jolokia` in ActiveMQ's own web \
+              server",
+    silence: "check that ActiveMQ is running with its web console, whose log has `ActiveMQ Jolokia REST API available \
+              at …`, and check `host`, `port` and `base_url` of plugin `jmx`",
 };
 
 /// The API of a broker.
@@ -49,7 +50,7 @@ impl Jolokia {
             text("base_url").trim_matches('/')
         );
         let client = Client::new(&base).map_err(|_| {
-            let reason = "`host`, `port` and `base_url` of plugin `jmx` are no URL".to_owned();
+            let reason = "`host`, `port` and `base_url` of plugin `jmx` do not form a URL".to_owned();
             Error::new("its address", reason, None).with_remedies(&REMEDIES)
         })?;
         let login = format!("{}:{}", text("username"), text("password"));
@@ -144,18 +145,23 @@ impl Jolokia {
             Some([]) | None => Finding::error(
                 "delays",
                 "the broker has no scheduler: a delayed message is delivered at once, so retries do not wait",
-                "`schedulerSupport=\"true\"` on `<broker …>` in ActiveMQ's configuration, and restart it",
+                "set `schedulerSupport=\"true\"` on `<broker …>` in ActiveMQ's configuration, and restart it",
             ),
             Some(_) => Finding::fine("delays", "the broker has a scheduler"),
         });
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
         let skew = i64::try_from(now).unwrap_or(i64::MAX).saturating_sub(time).saturating_abs();
         found.push(if skew > 5 {
-            let text =
-                format!("the broker's clock is {skew} s off this one: expirations and ages are wrong by as much");
-            Finding::warning("clock", text, "see that both machines keep time (`chronyc tracking`, `timedatectl`)")
+            let text = format!(
+                "the broker's clock differs by {skew} s from this machine's: expirations and ages are wrong by as much"
+            );
+            Finding::warning(
+                "clock",
+                text,
+                "synchronize the clocks of both machines (`chronyc tracking`, `timedatectl`)",
+            )
         } else {
-            Finding::fine("clock", "as this one, to a few seconds")
+            Finding::fine("clock", "it agrees with this machine's within a few seconds")
         });
         let shared = self.get("read/org.apache.activemq:type=Broker,brokerName=*,destinationType=Queue,destinationName=ActiveMQ.DLQ/QueueSize");
         let (shared, _) = shared.await?;
@@ -165,7 +171,7 @@ impl Jolokia {
             found.push(Finding::warning(
                 "dead letters",
                 format!(
-                    "{count} dead letters are in the shared queue `ActiveMQ.DLQ`, which says nothing of their queues"
+                    "{count} dead letters are in the shared queue `ActiveMQ.DLQ`, which does not record their queues"
                 ),
                 checkup::OWN_DEAD_LETTERS,
             ));

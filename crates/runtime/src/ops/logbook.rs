@@ -60,7 +60,7 @@ pub enum Error {
         id: String,
     },
     /// It has several.
-    #[error("`{id}` is the beginning of more than one ID in the logbook: `{}`", found.join("`, `"))]
+    #[error("`{id}` matches more than one ID in the logbook: `{}`", found.join("`, `"))]
     Ambiguous {
         /// What was looked for.
         id: String,
@@ -171,7 +171,7 @@ fn read(path: &Path, id: &str) -> Result<Entry, Error> {
     let text = zrecipe_project::regular::read_text(path).map_err(|error| unreadable(error.to_string()))?;
     let part = |title: &str, next: Option<&str>| -> Result<Value, Error> {
         let heading = |title: &str| format!("{title}:\n");
-        let missing = |title: &str| unreadable(format!("it has no `{title}`, so it is no entry of a logbook"));
+        let missing = |title: &str| unreadable(format!("it has no `{title}`, so it is not an entry of a logbook"));
         let (_, part) = text.split_once(&heading(title)).ok_or_else(|| missing(title))?;
         let part = match next.map(|next| (next, part.split_once(&format!("\n{}", heading(next))))) {
             Some((next, None)) => return Err(missing(next)),
@@ -218,7 +218,7 @@ mod tests {
         }
         let ids = |most| {
             let listed = latest(directory.path(), most).expect("is read");
-            assert!(listed.iter().all(|entry| entry.title.contains("it is no entry of a logbook")), "{listed:?}");
+            assert!(listed.iter().all(|entry| entry.title.contains("it is not an entry of a logbook")), "{listed:?}");
             listed.into_iter().map(|entry| entry.id).collect::<Vec<_>>().join(" ")
         };
         assert_eq!([ids(0), ids(1), ids(3), ids(9)], ["", "aa-2", "aa-2 cc-5 aa-4", "aa-2 cc-5 aa-4 bb-3 aa-1"]);
@@ -254,11 +254,11 @@ mod tests {
             Some(&Value::from(3))
         );
         for (id, expected) in [
-            ("abc", "`abc` is the beginning of more than one ID in the logbook: `abc-1`, `abc-12`"),
+            ("abc", "`abc` matches more than one ID in the logbook: `abc-1`, `abc-12`"),
             ("ab", "has no run `ab`"),
             ("nosuch", "has no run `nosuch`"),
             ("../../x", "has no run `../../x`"),
-            ("abd", "it has no `Incoming message body`, so it is no entry of a logbook"),
+            ("abd", "it has no `Incoming message body`, so it is not an entry of a logbook"),
         ] {
             let said = find(directory.path(), id).expect_err(id).to_string();
             assert!(said.contains(expected), "{said}");

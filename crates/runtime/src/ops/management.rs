@@ -41,10 +41,10 @@ pub(crate) struct Remedies {
 static RABBITMQ: Remedies = Remedies {
     forbidden: "`username` and `password` of plugin `rabbitmqapi` name a user with the tag `administrator`, or \
                 `monitoring` to look only, and with permissions in the virtual host",
-    missing: "`vhost` of plugin `pika` or `rabbitmqapi` names a virtual host that is not there, or `base_url` another \
-              place; `rabbitmqctl list_vhosts` names those that there are",
-    silence: "see whether the broker runs and has the plug-in `rabbitmq_management` (`rabbitmq-plugins list`), and \
-              `base_url` of plugin `rabbitmqapi`",
+    missing: "`vhost` of plugin `pika` or `rabbitmqapi` names a virtual host that does not exist, or `base_url` is \
+              wrong; list virtual hosts with `rabbitmqctl list_vhosts`",
+    silence: "check that the broker is running with the plug-in `rabbitmq_management` (`rabbitmq-plugins list`), and \
+              check `base_url` of plugin `rabbitmqapi`",
 };
 
 impl Error {
@@ -213,8 +213,8 @@ impl Management {
         let client = |base: &str| Client::new(base).ok().filter(|_| base.starts_with("http"));
         let clients = base.split(',').map(|base| client(base.trim())).collect::<Option<Vec<Client>>>();
         let clients = clients.ok_or_else(|| {
-            let reason = "`base_url` of plugin `rabbitmqapi` is no URL such as `http://host:15672/api`, nor some with commas \
-                          between them";
+            let reason = "`base_url` of plugin `rabbitmqapi` is not a URL such as `http://host:15672/api`, or several \
+                          separated by commas";
             Error::new("its address", reason.to_owned(), None)
         })?;
         let login = format!("{}:{}", text("username").unwrap_or_default(), text("password").unwrap_or_default());

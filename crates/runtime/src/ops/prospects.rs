@@ -46,13 +46,13 @@ impl Remedy {
         let place = if is_queue { place } else { "FILE" };
         let rebase = format!("`zrecipe dlq rebase {place} --onto RECIPE`");
         match self {
-            Self::SendBack => format!("{back} sends it back"),
-            Self::Rebase => format!("{rebase} puts a corrected recipe into it and sends it on"),
-            Self::Ask => "`zrecipe go RECIPE` asks again, with a recipe that is right".to_owned(),
+            Self::SendBack => format!("send it back with {back}"),
+            Self::Rebase => format!("replace its recipe and send it with {rebase}"),
+            Self::Ask => "submit a corrected recipe with `zrecipe go RECIPE`".to_owned(),
             Self::Mend => {
-                format!("if the recipe is wrong: {rebase}; if something else is: mend it, and {back} sends it back")
+                format!("if the recipe is wrong, use {rebase}; otherwise fix the cause, and send it back with {back}")
             }
-            Self::Keep if is_queue => format!("`zrecipe dlq purge {place}` keeps it in a file"),
+            Self::Keep if is_queue => format!("save it to a file with `zrecipe dlq purge {place}`"),
             Self::Keep => "it is kept in its file".to_owned(),
         }
     }
@@ -67,7 +67,7 @@ pub fn prospects(letter: &Letter, library: &Library, project: &Project) -> Prosp
     let envelope = match Envelope::read(&letter.headers, &letter.body) {
         Ok(envelope) => Some(envelope),
         Err(zrecipe_broker::message::Error::NotARecipe) => None,
-        Err(error) => return cannot(format!("{error}, and no service can deal with that"), Remedy::Keep),
+        Err(error) => return cannot(format!("{error}, which no service can process"), Remedy::Keep),
     };
     if queue == REQUEST_QUEUE {
         let body =
@@ -99,23 +99,19 @@ pub fn prospects(letter: &Letter, library: &Library, project: &Project) -> Prosp
     if let (Some(envelope), Some(contract)) = (&envelope, contract)
         && let Some(reason) = contract.refusal(&envelope.parameters())
     {
-        return cannot(format!("service {} refuses it: {reason}", contract.name()), Remedy::Rebase);
+        return cannot(format!("service {} rejects it: {reason}", contract.name()), Remedy::Rebase);
     }
     // Services of zrecipe say why; the dispatcher's reasons have been looked at above.
     let reason = Reason::read(&letter.headers).filter(|_| queue != REQUEST_QUEUE);
     match (death.cause(), reason.map(|reason| reason.code)) {
-        (Some(Cause::DeliveryLimit), _) => {
-            can("a service failed on it again and again: it can help when the cause is mended")
-        }
-        (Some(Cause::Expired | Cause::MaxLength), _) => can("it was never looked at"),
-        (Some(Cause::Rejected), Some(Code::NoSuchQueue | Code::NoSuchTopic)) => {
-            can("it can help when that is there now")
-        }
+        (Some(Cause::DeliveryLimit), _) => can("all attempts of a service failed: it can help once the cause is fixed"),
+        (Some(Cause::Expired | Cause::MaxLength), _) => can("no service has processed it"),
+        (Some(Cause::Rejected), Some(Code::NoSuchQueue | Code::NoSuchTopic)) => can("it can help once that exists"),
         (Some(Cause::Rejected), Some(_)) => {
             let who =
                 contract.map_or_else(|| "its service".to_owned(), |contract| format!("service {}", contract.name()));
-            cannot(format!("{who} has said that as it is it can never be dealt with"), Remedy::Mend)
+            cannot(format!("{who} rejected it as impossible to process"), Remedy::Mend)
         }
-        _ => can("nothing that is known here speaks against it"),
+        _ => can("no obstacle is known"),
     }
 }

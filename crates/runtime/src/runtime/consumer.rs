@@ -217,7 +217,7 @@ impl Consumer {
                 return Ok(());
             }
             Err(error) => {
-                tracing::warn!("not settled, so it is delivered again: {error}");
+                tracing::warn!("not settled, so it is redelivered: {error}");
                 let _ = self.events.send(Event::Abandoned { id });
                 return Err(error);
             }

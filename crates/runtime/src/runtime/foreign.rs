@@ -188,7 +188,7 @@ impl Foreign {
         let Some(watcher) = &self.watcher else { return };
         if !said.is_empty() && !self.has_warned.swap(true, Ordering::Relaxed) {
             let lines = said.iter().map(|line| format!("\n  {line}"));
-            let _ = watcher.send(Event::Warning(format!("{reason}; it said:{}", lines.collect::<String>())));
+            let _ = watcher.send(Event::Warning(format!("{reason}; its output:{}", lines.collect::<String>())));
         }
     }
 
@@ -281,9 +281,7 @@ impl Foreign {
                 Outcome::Bad { reason: because("refused it".to_owned()).into() }
             }
             Ending::Exited(65) => Outcome::Bad { reason: log.last.clone().into() },
-            Ending::Exited(75) => {
-                Outcome::Later { reason: because("cannot deal with it now".to_owned()), after: RETRY }
-            }
+            Ending::Exited(75) => Outcome::Later { reason: because("cannot process it now".to_owned()), after: RETRY },
             Ending::Exited(126 | 127) => {
                 Outcome::Later { reason: because("cannot be started".to_owned()), after: RETRY }
             }

@@ -72,7 +72,7 @@ impl Broker {
                 match before {
                     Connection::Up => {}
                     Connection::Blocked { since, .. } => {
-                        tracing::info!("{place} is no longer blocked, it was for {} s", ago(since).as_secs());
+                        tracing::info!("{place} is no longer blocked, after {} s", ago(since).as_secs());
                     }
                     Connection::Lost { since, .. } => {
                         tracing::info!("connected again to {place} after {} s", ago(since).as_secs());
@@ -83,7 +83,7 @@ impl Broker {
                     Connection::Up => {}
                     Connection::Blocked { reason, .. } => tracing::warn!("blocked by {place}: {reason}; waiting"),
                     Connection::Lost { reason, .. } => {
-                        tracing::warn!("lost {place}: {reason}; trying again");
+                        tracing::warn!("lost {place}: {reason}; reconnecting");
                         metrics.disconnected();
                     }
                 }

@@ -165,7 +165,7 @@ impl Instance {
             }
             let pause = backoff.pause();
             self.board.wait(Status::Error, &reason, pause);
-            tracing::error!(service = name, "{reason}; starting again in {:.1} s", pause.as_secs_f64());
+            tracing::error!(service = name, "{reason}; restarting in {:.1} s", pause.as_secs_f64());
             tokio::select! {
                 () = sleep(pause) => {}
                 _ = stopped.wait_for(|stopped| *stopped) => break Ok(()),
@@ -209,7 +209,7 @@ async fn await_stop(
     tokio::select! {
         _ = stop.wait_for(|stop| *stop) => {}
         () = service.retired() => tracing::info!(service = identity.service, "the service ends itself"),
-        () = commanded(&identity, &*transport) => tracing::info!(service = identity.service, "told to shut down"),
+        () = commanded(&identity, &*transport) => tracing::info!(service = identity.service, "shutdown requested"),
     }
     board.set(Status::ShuttingDown);
     let _ = stopping.send(true);
@@ -236,7 +236,7 @@ async fn commanded(identity: &Identity, transport: &dyn Transport) {
             Err(Error::Closed) => std::future::pending().await,
             Err(error) if !is_told => {
                 is_told = true;
-                tracing::warn!(service = identity.service, "no commands can be taken: {error}");
+                tracing::warn!(service = identity.service, "cannot receive commands: {error}");
             }
             Err(_) => {}
         }

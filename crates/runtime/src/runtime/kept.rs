@@ -24,18 +24,14 @@ impl Kept {
     pub(super) fn keep(&self, id: &str, outcome: &Outcome) {
         let (Some(journal), Some(value)) = (&self.journal, write(outcome)) else { return };
         if let Err(error) = journal.entry(id).keep(&value) {
-            tracing::warn!("the outcome cannot be kept, so the work may be repeated: {error}");
+            tracing::warn!("cannot store the outcome, so the work may be repeated: {error}");
         }
     }
 
     /// The outcome that is kept of a message.
     pub(super) fn recall(&self, id: &str) -> Option<Outcome> {
         let value = self.journal.as_ref()?.entry(id).kept();
-        value
-            .inspect_err(|error| tracing::warn!("an outcome that was kept cannot be read: {error}"))
-            .ok()?
-            .as_ref()
-            .and_then(read)
+        value.inspect_err(|error| tracing::warn!("cannot read a stored outcome: {error}")).ok()?.as_ref().and_then(read)
     }
 
     /// Removes it.

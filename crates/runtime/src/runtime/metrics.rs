@@ -72,24 +72,32 @@ impl Metrics {
         let duplicates = Counter::default();
         registry.register_with_unit(
             "workflows_callback_processing_time",
-            "How long messages were dealt with",
+            "Processing time of messages",
             Unit::Seconds,
             processing.clone(),
         );
         registry.register("workflows_transport_ack", "Messages acknowledged", acknowledged.clone());
-        registry.register("workflows_transport_nack", "Messages refused or sent back", refused.clone());
+        registry.register("workflows_transport_nack", "Messages rejected or requeued", refused.clone());
         registry.register("workflows_transport_send", "Messages sent", sent.clone());
         registry.register("zrecipe_messages", "Messages settled, by outcome", outcomes.clone());
-        registry.register("zrecipe_redelivered", "Messages that had been delivered before", redelivered.clone());
-        registry.register("zrecipe_abandoned", "Messages that could not be settled and come again", abandoned.clone());
-        registry.register("zrecipe_messages_in_progress", "Messages that are dealt with now", active.clone());
+        registry.register("zrecipe_redelivered", "Messages that were redelivered", redelivered.clone());
+        registry.register(
+            "zrecipe_abandoned",
+            "Messages that could not be settled and are redelivered",
+            abandoned.clone(),
+        );
+        registry.register("zrecipe_messages_in_progress", "Messages that are being processed", active.clone());
         let (held_up, waits) = (Family::default(), Family::default());
         registry.register("zrecipe_held_up", "Messages held up by something else", held_up.clone());
-        registry.register("zrecipe_held_up_attempts", "Attempts that failed for it; they do not count", waits.clone());
+        registry.register(
+            "zrecipe_held_up_attempts",
+            "Attempts that failed because of it; they do not count",
+            waits.clone(),
+        );
         registry.register("zrecipe_connected", "Whether the broker is connected", connected.clone());
-        registry.register("zrecipe_blocked", "Whether the broker is connected and takes no messages", blocked.clone());
-        registry.register("zrecipe_reconnections", "Lost connections that were made again", reconnections.clone());
-        registry.register("zrecipe_lost_spans", "Spans that the collector of traces did not take", lost_spans.clone());
+        registry.register("zrecipe_blocked", "Whether the broker is connected but blocks publishing", blocked.clone());
+        registry.register("zrecipe_reconnections", "Lost connections that were restored", reconnections.clone());
+        registry.register("zrecipe_lost_spans", "Spans that the trace collector did not accept", lost_spans.clone());
         let about = "Messages dropped because one with the same id was accepted before";
         registry.register("zrecipe_duplicates", about, duplicates.clone());
         Arc::new(Self {

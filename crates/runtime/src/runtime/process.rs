@@ -330,7 +330,7 @@ async fn collect(from: OwnedFd, mut to: std::fs::File, most: u64, heard: &Mutex<
         left -= kept as u64;
         if kept < read && !is_cut {
             is_cut = true;
-            writeln!(to, "\n[zrecipe: the limit of {most} bytes is reached, what follows is left out]")?;
+            writeln!(to, "\n[zrecipe: the limit of {most} bytes is reached, further output is omitted]")?;
         }
     }
 }

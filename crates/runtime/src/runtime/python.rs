@@ -141,12 +141,12 @@ impl Interpreter {
         match missing_module(complaint) {
             Some(module) if module == "zrecipe" || module.starts_with("zrecipe.") => {
                 Why::new(format!("the Python interpreter `{program}` does not have the package `zrecipe`"))
-                    .hint(format!("`{program} -m pip install zrecipe` installs it"))
+                    .hint(format!("install it with `{program} -m pip install zrecipe`"))
             }
             Some(module) => {
                 let package = module.split('.').next().unwrap_or(module);
                 Why::new(format!("the Python interpreter `{program}` does not have the module `{module}`"))
-                    .hint(format!("`{program} -m pip install {package}` installs it, if the package has that name"))
+                    .hint(format!("install it with `{program} -m pip install {package}`, if the package has that name"))
             }
             None if complaint.is_empty() => Why::new(format!("the Python interpreter `{program}` failed")),
             None => Why::new(format!("the Python interpreter `{program}` failed: {complaint}")),

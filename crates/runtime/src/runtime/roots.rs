@@ -39,7 +39,7 @@ pub enum Error {
     #[error("{} is outside of the directories that services may write to", shortened(.0))]
     Outside(PathBuf),
     /// No file can ever have it: the message is at fault.
-    #[error("{} is no path that a file can have", shortened(.0))]
+    #[error("{} is not a valid path of a file", shortened(.0))]
     Impossible(PathBuf),
     /// Something stands there that cannot be written to: the message is at fault.
     #[error("cannot write to {}: {what}", shortened(path))]
@@ -82,7 +82,7 @@ fn in_the_way(path: &Path, source: io::Error) -> Error {
         }
         // ELOOP; `ErrorKind::FilesystemLoop` is not stable yet.
         _ if source.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => {
-            Error::NotAFile { path: path.to_owned(), what: "its links lead in a circle" }
+            Error::NotAFile { path: path.to_owned(), what: "its symbolic links form a loop" }
         }
         _ => Error::Unusable { path: path.to_owned(), source },
     }
@@ -136,7 +136,7 @@ impl Roots {
                 FileType::RegularFile => {}
                 FileType::Directory => return Err(wrong("it is a directory")),
                 // What it leads to is not there, or it has taken the place of what was there a moment ago.
-                FileType::Symlink => return Err(wrong("it is a link that leads nowhere")),
+                FileType::Symlink => return Err(wrong("it is a broken symbolic link")),
                 FileType::Fifo => return Err(wrong("it is a pipe")),
                 FileType::Socket => return Err(wrong("it is a socket")),
                 _ => return Err(wrong("it is a device")),
@@ -146,7 +146,7 @@ impl Roots {
         let file = File::from(opened.map_err(|error| unusable(error.into()))?);
         let found = file.metadata().map_err(unusable)?;
         if !found.is_file() {
-            return Err(wrong("it is no regular file"));
+            return Err(wrong("it is not a regular file"));
         }
         // Its other name may be anywhere; where there are no roots it may be anywhere as well.
         if !self.0.is_empty() && found.nlink() > 1 {
@@ -262,13 +262,13 @@ mod tests {
         let _socket = std::os::unix::net::UnixListener::bind(path("socket")).expect("binds");
         for (name, what) in [
             ("folder", "it is a directory"),
-            ("dangling", "it is a link that leads nowhere"),
+            ("dangling", "it is a broken symbolic link"),
             ("pipe", "it is a pipe"),
             ("socket", "it is a socket"),
             ("/dev/null", "it is a device"),
             ("/", "it is a directory"),
             ("file/inside", "a part of the path is not a directory"),
-            ("ring", "its links lead in a circle"),
+            ("ring", "its symbolic links form a loop"),
         ] {
             for error in [
                 Roots::default().append(&path(name)).expect_err("is refused"),

@@ -73,10 +73,10 @@ pub enum Error {
     #[error("there is no run `{0}`")]
     NoSuchRun(String),
     /// Several runs have IDs that begin so.
-    #[error("`{0}` is the beginning of more than one run's ID")]
+    #[error("`{0}` matches the IDs of more than one run")]
     Ambiguous(String),
     /// Another process is at it.
-    #[error("run `{0}` is being worked on by another process")]
+    #[error("run `{0}` is in use by another process")]
     Busy(String),
     /// The stored description cannot be read.
     #[error("the record of run `{0}` cannot be read")]

@@ -92,7 +92,7 @@ impl<'a> Answer<'a> {
     pub fn seconds(&self, key: &str) -> Result<Option<Duration>, String> {
         let seconds = |value: &Value| match value {
             Value::Number(number) => Duration::try_from_secs_f64(number.as_f64())
-                .map_err(|_| format!("`{key}` is {}, which is no time in seconds", number.as_str())),
+                .map_err(|_| format!("`{key}` is {}, which is not a time in seconds", number.as_str())),
             value => Err(mistaken(key, value, "a number of seconds")),
         };
         self.get(key).map(seconds).transpose()
@@ -213,8 +213,10 @@ pub fn unusable(worker: &str, fault: &str) -> String {
 /// Where the first one is, in words.
 pub fn finite(payload: &Value) -> Result<(), String> {
     match payload.non_finite() {
-        Some(place) if place.is_empty() => Err("`payload` is not a finite number, which JSON cannot say".to_owned()),
-        Some(place) => Err(format!("`{place}` in `payload` is not a finite number, which JSON cannot say")),
+        Some(place) if place.is_empty() => {
+            Err("`payload` is not a finite number, which JSON cannot represent".to_owned())
+        }
+        Some(place) => Err(format!("`{place}` in `payload` is not a finite number, which JSON cannot represent")),
         None => Ok(()),
     }
 }
@@ -259,11 +261,11 @@ mod tests {
             (r#"{"id": 1, "outputs": [{"channel": "x"}]}"#, "output 1: it has no `payload`"),
             (
                 r#"{"id": 1, "outputs": [{"payload": NaN}]}"#,
-                "output 1: `payload` is not a finite number, which JSON cannot say",
+                "output 1: `payload` is not a finite number, which JSON cannot represent",
             ),
             (
                 r#"{"id": 1, "outputs": [{"payload": {"a": [{"b": -Infinity}]}}]}"#,
-                "output 1: `a[0].b` in `payload` is not a finite number, which JSON cannot say",
+                "output 1: `a[0].b` in `payload` is not a finite number, which JSON cannot represent",
             ),
             (
                 r#"{"id": 1, "outputs": [{"channel": 1, "payload": 1}]}"#,
@@ -276,7 +278,7 @@ mod tests {
             (r#"{"id": 1, "bad": true}"#, "`bad` is a boolean, not a string"),
             (r#"{"id": 1, "bad": "x", "later": "y"}"#, "it has both `bad` and `later`"),
             (r#"{"id": 1, "later": "x", "after": "1"}"#, "`after` is a string, not a number of seconds"),
-            (r#"{"id": 1, "later": "x", "after": -1}"#, "`after` is -1, which is no time in seconds"),
+            (r#"{"id": 1, "later": "x", "after": -1}"#, "`after` is -1, which is not a time in seconds"),
         ] {
             let value = read_value(said.as_bytes()).expect("JSON");
             let read = || {

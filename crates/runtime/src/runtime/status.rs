@@ -296,7 +296,7 @@ impl Board {
                 due = Instant::now() + INTERVAL;
                 match transport.send(vec![self.message(&now)]).await {
                     Ok(()) if is_refused => {
-                        tracing::info!(service, "the status can be told again");
+                        tracing::info!(service, "the status is broadcast again");
                         is_refused = false;
                     }
                     Ok(()) => {}
@@ -304,15 +304,15 @@ impl Board {
                         if !is_refused {
                             tracing::warn!(
                                 service,
-                                "the status cannot be told, so `zrecipe status` and `zrecipe monitor` do not show it: \
-                                 {error}; exchange `{TOPIC}` must be there, and the user needs \
-                                 the permission to write to it"
+                                "the status cannot be broadcast, so `zrecipe status` and `zrecipe monitor` do not show \
+                                 it: {error}; exchange `{TOPIC}` must exist, and the user needs the permission to \
+                                 write to it"
                             );
                         }
                         is_refused = true;
                         due = Instant::now() + REFUSED_INTERVAL;
                     }
-                    Err(error) => tracing::debug!(service, "the status was not told: {error}"),
+                    Err(error) => tracing::debug!(service, "the status was not broadcast: {error}"),
                 }
             }
             if now.status == Status::Teardown {

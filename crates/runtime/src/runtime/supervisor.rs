@@ -195,7 +195,7 @@ fn see_to_the_end(command: Pid, watch: &Watch) -> io::Result<WaitStatus> {
                 watch.left_behind();
                 options = WaitOptions::empty();
             }
-            Err(_) => return ended.ok_or_else(|| io::Error::other("it is not known how the command ended")),
+            Err(_) => return ended.ok_or_else(|| io::Error::other("the exit status of the command is unknown")),
         }
     }
 }
@@ -205,7 +205,7 @@ fn ended(status: WaitStatus) -> io::Result<(&'static str, Value)> {
     match (status.exit_status(), status.terminating_signal()) {
         (Some(code), _) => Ok(("exited", Value::from(i64::from(code)))),
         (None, Some(signal)) => Ok(("signalled", Value::from(i64::from(signal)))),
-        (None, None) => Err(io::Error::other("it is not known how the command ended")),
+        (None, None) => Err(io::Error::other("the exit status of the command is unknown")),
     }
 }
 

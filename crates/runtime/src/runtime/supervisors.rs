@@ -180,7 +180,7 @@ impl Supervisor {
                 Ok(refusal.map_or(Ending::Exited(code), Ending::Unstartable))
             }
             (_, Some(signal)) if self.has_order => Ok(Ending::Signalled(signal)),
-            _ => Err(io::Error::other("the process that looks after the command was killed")),
+            _ => Err(io::Error::other("the process that supervises the command was killed")),
         }
     }
 

@@ -460,7 +460,7 @@ impl<'k> Worker<'k> {
                 self.answered = Some(pending.span);
             }
             None => {
-                self.log(&format!("this is no answer of worker `{}`: {}", self.plan.name(), reason(line)));
+                self.log(&format!("invalid answer of worker `{}`: {}", self.plan.name(), reason(line)));
             }
         }
     }

@@ -201,7 +201,7 @@ fn send(server: &Graylog, queue: &Queue, tell: impl Fn(News)) {
             is_last = queue.rest(backoff.pause());
         }
         match queue.sent() {
-            Some(0) if is_away => tell(Ok(format!("{server} takes log lines again, and was sent those that waited"))),
+            Some(0) if is_away => tell(Ok(format!("{server} accepts log lines again, and received the waiting ones"))),
             Some(lost @ 1..) => {
                 tell(Err(format!("{server} did not get {}: too many waited", counted(lost, "log line"))))
             }
@@ -480,7 +480,7 @@ mod tests {
         assert_eq!(take(&listener, 2), ["two\0", "three\0"]);
         assert_eq!(
             news.recv().expect("is told"),
-            Ok(format!("{server} takes log lines again, and was sent those that waited"))
+            Ok(format!("{server} accepts log lines again, and received the waiting ones"))
         );
         // What is too much is counted.
         drop(listener);

@@ -96,7 +96,7 @@ impl Exports {
                 *failing = Some(failing.unwrap_or_default() + spans);
                 (!was_failing).then(|| {
                     Err(format!(
-                        "traces are lost, because {} does not take them: {}",
+                        "traces are lost, because {} does not accept them: {}",
                         self.place,
                         printable(&error.to_string(), MOST_TOLD)
                     ))
@@ -275,7 +275,7 @@ environments: {python: [python], ours: [ours], other: [other]}
         let exports = Exports::new(collector, move |spans| _ = counter.fetch_add(spans, Relaxed));
         let failed = || Err(OTelSdkError::InternalFailure("no\nroute".to_owned()));
         let place = "http://•••@traces.example/v1/traces";
-        let gone = format!("traces are lost, because {place} does not take them: Operation failed: no␊route");
+        let gone = format!("traces are lost, because {place} does not accept them: Operation failed: no␊route");
         let again = format!("traces go to {place} again; 5 spans lost");
         for (spans, exported, expected) in [
             (1, Ok(()), None),

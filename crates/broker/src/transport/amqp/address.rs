@@ -93,18 +93,22 @@ impl Endpoint for Options {
                 ..
             }
             | Error::Unavailable { cause: Outage::HungUp, .. } => {
-                "`ca-file` in the site names the authority of the broker's certificate, and `host` the name in it"
+                "set `ca-file` in the site to the authority of the broker's certificate, and `host` to the name in it"
             }
             Error::Denied { cause: Denial::Credentials | Denial::ClearText, .. } => {
-                "`username` and `password` of plugin `pika` in the site; `rabbitmqctl authenticate_user USER` tests them"
+                "check `username` and `password` of plugin `pika` in the site; test them with `rabbitmqctl \
+                 authenticate_user USER`"
             }
             Error::Denied { cause: Denial::VirtualHost, .. } => {
-                "`vhost` of plugin `pika` in the site; `rabbitmqctl list_vhosts` names those that there are"
+                "check `vhost` of plugin `pika` in the site; list virtual hosts with `rabbitmqctl list_vhosts`"
             }
             Error::Blocked(_) => "`rabbitmqctl status` shows its alarms: free memory, or space on its disk",
             Error::Refused { .. } => "the user needs the permission to write to `amq.default`",
             Error::NoSuchQueue(_) => "queues are created when the broker is set up",
-            _ => "see whether the broker runs (`rabbitmqctl status` on its machine), and `host` and `port` in the site",
+            _ => {
+                "check that the broker is running (`rabbitmqctl status` on its machine), and check `host` and `port` \
+                 in the site"
+            }
         }
     }
 }
@@ -204,7 +208,7 @@ impl Options {
     pub(super) fn objection(&self, host: &Host) -> Option<Failure> {
         let is_clear = self.tls.is_none() && matches!(self.login, Login::Password { .. });
         if is_clear && !host.is_here() && !self.clear_text {
-            let reason = "the password would travel in clear text: use `amqps`, or allow clear text";
+            let reason = "the password would be sent in clear text: use `amqps`, or allow clear text";
             return Some(Failure::denied(Denial::ClearText, reason));
         }
         let is_certain = self.tls.as_ref().is_some_and(|tls| tls.certificate.is_some());

@@ -356,7 +356,8 @@ impl Reception {
         if left.is_err() {
             let (place, seconds, source) = (&self.place, patience.as_secs(), self.subscription.source.name());
             tracing::warn!(
-                "{place} did not answer within {seconds} s when we left `{source}`; what is not settled comes again"
+                "{place} did not answer within {seconds} s when the subscription to `{source}` ended; unsettled \
+                 messages are redelivered"
             );
         }
     }

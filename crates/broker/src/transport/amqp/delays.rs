@@ -39,7 +39,7 @@ impl Shared {
         };
         let link = self.link(deadline).await?;
         if !std::mem::replace(&mut self.waits(&link).is_barred, true) {
-            tracing::warn!("what is tried again is held meanwhile: {reason}");
+            tracing::warn!("messages to be retried are held in the meantime: {reason}");
         }
         let after = after.min(LONGEST_HOLD);
         sleep(after).await;
@@ -58,8 +58,8 @@ impl Shared {
         match self.answer(&link, deadline, self.prepare(&link, &parcel, delay)).await? {
             Err(error) if is_missing(&error) => Err(missing(&parcel)),
             Err(error) => Err(parcel.refused(format!(
-                "there is no place for it to wait: {}; without exchange `{DELAYED}` the user needs the permissions to \
-                 configure, write and read `{}.*`",
+                "there is no queue for delayed messages: {}; without exchange `{DELAYED}` the user needs the \
+                 permissions to configure, write and read `{}.*`",
                 explain(&error),
                 DELAY_PREFIX.replace('.', "\\."),
             ))),

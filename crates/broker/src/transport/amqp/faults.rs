@@ -65,15 +65,15 @@ pub(super) fn explain(error: &lapin::Error) -> String {
             _ => said.get_message().to_string(),
         },
         ErrorKind::IOError(error) => match error.kind() {
-            std::io::ErrorKind::ConnectionRefused => "nobody listens there".to_owned(),
+            std::io::ErrorKind::ConnectionRefused => "connection refused: no broker listens there".to_owned(),
             std::io::ErrorKind::ConnectionAborted => {
-                "the broker hung up while we introduced ourselves; it may want TLS (`ssl: true`) at this port"
+                "the broker closed the connection during the handshake; it may require TLS (`ssl: true`) on this port"
                     .to_owned()
             }
             _ => distrust(error).map_or_else(|| error.to_string(), |(_, why)| format!("{why} ({error})")),
         },
         ErrorKind::ParsingError(_) => {
-            "what answers there does not speak AMQP 0-9-1; it may want TLS (`ssl: true`) at this port".to_owned()
+            "the server does not speak AMQP 0-9-1; it may require TLS (`ssl: true`) on this port".to_owned()
         }
         _ => error.to_string(),
     }

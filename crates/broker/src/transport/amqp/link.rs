@@ -212,11 +212,11 @@ async fn attempt(options: &Options, host: &Host) -> Result<Connection, Failure> 
             if is_reset(&error) {
                 // The alert that would say so is lost with the connection more often than not.
                 failure.reason.push_str(match &options.tls {
-                    None => "; it may want TLS (`ssl: true`) at this port",
+                    None => "; it may require TLS (`ssl: true`) on this port",
                     Some(Tls { certificate: Some(_), .. }) => {
-                        "; it may not accept our certificate (`certificate-file`)"
+                        "; it may reject the client certificate (`certificate-file`)"
                     }
-                    Some(_) => "; it may want a certificate of ours (`certificate-file`)",
+                    Some(_) => "; it may require a client certificate (`certificate-file`)",
                 });
             }
             Err(failure)

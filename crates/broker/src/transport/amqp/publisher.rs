@@ -316,7 +316,7 @@ fn no_route(parcel: &Parcel) -> Error {
     match &parcel.destination {
         Destination::Queue(queue) if parcel.exchange.as_str().is_empty() => Error::NoSuchQueue(queue.clone()),
         Destination::Queue(name) | Destination::Topic(name) => {
-            unsendable(name, format!("exchange `{}` leads it to no queue", parcel.exchange))
+            unsendable(name, format!("unroutable: exchange `{}` routes it to no queue", parcel.exchange))
         }
     }
 }
@@ -325,7 +325,7 @@ fn no_route(parcel: &Parcel) -> Error {
 pub(super) fn missing(parcel: &Parcel) -> Error {
     match (&parcel.destination, parcel.exchange.as_str()) {
         // It is made again when the message is sent again.
-        (_, exchange) if is_delay(exchange) => parcel.refused("the place where it was to wait is gone"),
+        (_, exchange) if is_delay(exchange) => parcel.refused("the queue for delayed messages no longer exists"),
         (Destination::Queue(queue), "") => Error::NoSuchQueue(queue.clone()),
         (Destination::Topic(topic), exchange) if exchange == topic => Error::NoSuchTopic(topic.clone()),
         (Destination::Queue(name) | Destination::Topic(name), exchange) => {

@@ -26,7 +26,7 @@ struct Known {
 
 /// What is said of a broker that takes nothing because it is `low on memory`, as it says.
 fn refusal(reason: &str) -> String {
-    format!("the broker takes no messages for now, it says that it is {reason}")
+    format!("the broker blocks publishing: {reason}")
 }
 
 impl Standing {
@@ -111,8 +111,8 @@ mod tests {
         assert!(is_up());
         standing.lost("it hung up");
         let Connection::Lost { since, .. } = standing.watch().borrow().clone() else { panic!("it is lost") };
-        standing.lost("nobody listens there");
-        let reason = "nobody listens there".to_owned();
+        standing.lost("connection refused: no broker listens there");
+        let reason = "connection refused: no broker listens there".to_owned();
         assert_eq!(*standing.watch().borrow(), Connection::Lost { reason, since });
         standing.made(2);
         standing.subscribed(7, 2);

@@ -81,13 +81,13 @@ impl Broker {
 
 /// Opens everything and starts the writer thread; says what is wrong in words.
 fn open(path: &Path, options: Options) -> Result<Broker, String> {
-    let reach = |error: io::Error| format!("{error}; choose a place that can be written to with `--state DIR`");
+    let reach = |error: io::Error| format!("{error}; choose a writable directory with `--state DIR`");
     let path = std::path::absolute(path).map_err(reach)?;
     let existing = path.ancestors().skip(1).find(|directory| directory.is_dir()).unwrap_or(Path::new("/"));
     if let Some(system) = peers::network_file_system(existing).map_err(reach)? {
         return Err(format!(
-            "it lies on a network file system ({system}), where the locks of several processes cannot be relied on; \
-             choose a directory on a local disk with `--state DIR`"
+            "it is on a network file system ({system}), where file locks are not reliable; choose a directory on a \
+             local disk with `--state DIR`"
         ));
     }
     let places = Places::new(&path);

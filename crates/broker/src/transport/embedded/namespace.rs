@@ -93,7 +93,7 @@ impl Embedded {
             None => Ok(()),
             Some(parcel) => Err(Error::Unsendable {
                 destination: parcel.destination().to_owned(),
-                reason: format!("it has {} bytes, and {limit} are allowed", parcel.size()),
+                reason: format!("it has {} bytes, and the maximum is {limit}", parcel.size()),
             }),
         }
     }

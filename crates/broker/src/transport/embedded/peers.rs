@@ -99,7 +99,9 @@ impl Places {
             match file.try_lock_shared() {
                 Ok(()) => return Ok(Some(file)),
                 Err(TryLockError::WouldBlock) if begun.elapsed() < PATIENCE => thread::sleep(Duration::from_millis(5)),
-                Err(TryLockError::WouldBlock) => return Err(io::Error::other("another process writes without end")),
+                Err(TryLockError::WouldBlock) => {
+                    return Err(io::Error::other("timed out: another process holds the write lock"));
+                }
                 Err(TryLockError::Error(error)) => return Err(error),
             }
         }

@@ -49,7 +49,7 @@ pub(super) fn of_tls(error: &io::Error) -> Failure {
     match distrust(error) {
         Some((denial, why)) => Failure::denied(denial, format!("{why} ({error})")),
         None => {
-            let reason = format!("TLS failed: {error}; leave out `ssl`, or give the port for it");
+            let reason = format!("TLS failed: {error}; remove `ssl`, or set the TLS port");
             Failure::unavailable(outage(error), reason)
         }
     }

@@ -216,7 +216,7 @@ pub(super) async fn connect(options: &Options) -> Result<Arc<Link>, Failure> {
 async fn attempt(options: &Options, host: &Host) -> Result<Link, Failure> {
     let stream = TcpStream::connect((host.name.as_str(), host.port)).await.map_err(|error| match error.kind() {
         io::ErrorKind::ConnectionRefused => {
-            Failure::unavailable(Outage::Refused, "nobody listens there: connection refused")
+            Failure::unavailable(Outage::Refused, "connection refused: no broker listens there")
         }
         _ => Failure::unavailable(faults::outage(&error), error.to_string()),
     })?;
@@ -259,11 +259,11 @@ fn client_config(tls: &Tls) -> Result<ClientConfig, Failure> {
         None => Ok(builder.with_no_client_auth()),
         Some(own) => {
             let key = PrivateKeyDer::from_pem_slice(own.key.reveal().as_bytes())
-                .map_err(|error| of_own(format!("our key cannot be read: {error}")))?;
+                .map_err(|error| of_own(format!("the client key cannot be read: {error}")))?;
             let chain = certificates(&own.chain).map_err(of_own)?;
             builder
                 .with_client_auth_cert(chain, key)
-                .map_err(|error| of_own(format!("our certificate cannot be used: {error}")))
+                .map_err(|error| of_own(format!("the client certificate cannot be used: {error}")))
         }
     }
 }
@@ -288,7 +288,7 @@ where
     // An alert about our certificate may come only now.
     let broken = |error: io::Error| match distrust(&error) {
         Some(_) => faults::of_tls(&error),
-        None => Failure::unavailable(faults::outage(&error), format!("the connection broke off: {error}")),
+        None => Failure::unavailable(faults::outage(&error), format!("the connection was lost: {error}")),
     };
     writer.write_all(&frame.encode()).await.map_err(broken)?;
     writer.flush().await.map_err(broken)?;
@@ -296,14 +296,14 @@ where
     let mut chunk = vec![0; CHUNK];
     let connected = loop {
         if let Some(frame) = decoder.next_frame().map_err(|error| {
-            let reason = format!("what answers there does not speak STOMP: {error}; it may want TLS (`ssl: true`)");
+            let reason = format!("the server does not speak STOMP: {error}; it may require TLS (`ssl: true`)");
             Failure::denied(Denial::Protocol, reason)
         })? {
             break frame;
         }
         match reader.read(&mut chunk).await {
             Ok(0) => {
-                let reason = "the broker hung up while we logged in; it may want TLS (`ssl: true`)";
+                let reason = "the broker closed the connection during login; it may require TLS (`ssl: true`)";
                 return Err(Failure::unavailable(Outage::HungUp, reason));
             }
             Ok(count) => decoder.feed(chunk.get(..count).unwrap_or_default()),
@@ -414,11 +414,11 @@ async fn read_frames<R: AsyncRead + Unpin>(
         };
         tokio::select! {
             read = reader.read(&mut chunk) => match read {
-                Ok(0) => break "the connection is lost: the broker hung up".to_owned(),
+                Ok(0) => break "the connection is lost: the broker closed it".to_owned(),
                 Ok(count) => decoder.feed(chunk.get(..count).unwrap_or_default()),
                 Err(error) => break format!("the connection is lost: {error}"),
             },
-            () = silence => break "the connection is lost: no heart-beat came".to_owned(),
+            () = silence => break "the connection is lost: no heart-beat was received".to_owned(),
             _ = lost.wait_for(Option::is_some) => return,
         }
     };

@@ -140,7 +140,7 @@ impl Options {
     /// Why this may not be tried at `host`.
     pub(super) fn objection(&self, host: &Host) -> Option<Failure> {
         if self.tls.is_none() && self.has_password() && !host.is_here() && !self.clear_text {
-            let reason = "the password would travel in clear text: use `stomps`, or allow clear text";
+            let reason = "the password would be sent in clear text: use `stomps`, or allow clear text";
             return Some(Failure::denied(Denial::ClearText, reason));
         }
         None
@@ -201,14 +201,17 @@ impl Endpoint for Options {
                 ..
             }
             | Error::Unavailable { cause: Outage::HungUp, .. } => {
-                "`ca-file` in the site names the authority of the broker's certificate, and `host` the name in it"
+                "set `ca-file` in the site to the authority of the broker's certificate, and `host` to the name in it"
             }
-            Error::Denied { .. } => "`username` and `password` of plugin `stomp` in the site",
+            Error::Denied { .. } => "check `username` and `password` of plugin `stomp` in the site",
             Error::Blocked(_) => {
-                "see the limits of `systemUsage` in ActiveMQ's configuration, and consume or purge messages"
+                "check the limits of `systemUsage` in ActiveMQ's configuration, and consume or purge messages"
             }
             Error::Refused { .. } => TRANSPORT.grant,
-            _ => "see whether ActiveMQ runs with a `transportConnector` for STOMP, and `host` and `port` in the site",
+            _ => {
+                "check that ActiveMQ is running with a `transportConnector` for STOMP, and check `host` and `port` in \
+                 the site"
+            }
         }
     }
 }

@@ -106,7 +106,8 @@ impl Reception {
         let is_poison = received.returns > limit && !is_dead_letter_queue(queue);
         let counted = if is_poison {
             let (count, times) = (received.returns, received.times_of_returns());
-            let reason = format!("it came back {count} times, because the consumers that had it were lost{times}");
+            let reason =
+                format!("it was redelivered {count} times, because the consumers that held it were lost{times}");
             let reason = Reason::new(Code::ConsumerDied, reason);
             wire::dead_letter(prefix, queue, received, body, Cause::DeliveryLimit, &reason)
         } else {
@@ -135,8 +136,8 @@ impl Reception {
             Err(error) => Err(Refusal::Refused(error.to_string())),
         };
         if let Err(Refusal::Refused(reason)) = &counted {
-            tracing::warn!("a return of message {} to queue {queue} cannot be counted: {reason}", received.id);
-            held.link.close("the connection is closed: the broker does not let us count a message that came back");
+            tracing::warn!("a redelivery of message {} in queue {queue} cannot be counted: {reason}", received.id);
+            held.link.close("the connection is closed: the broker refuses the count of a redelivered message");
         }
         if is_poison && counted.is_ok() {
             self.common.enter_dead(held);

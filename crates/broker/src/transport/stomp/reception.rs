@@ -325,7 +325,7 @@ impl Reception {
         static IS_TOLD: AtomicBool = AtomicBool::new(false);
         if !IS_TOLD.swap(true, Ordering::Relaxed) {
             tracing::warn!(
-                "the broker has no scheduler: messages that are delayed go round in queue {queue} until they are due"
+                "the broker has no scheduler: delayed messages circulate in queue {queue} until they are due"
             );
         }
         let (common, destination) = (self.common.clone(), self.subscription.source.clone());

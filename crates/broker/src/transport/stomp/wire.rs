@@ -229,7 +229,7 @@ pub(super) fn received(prefix: &str, frame: &Frame) -> Received {
         let cause = frame.get(FAILURE_CAUSE).unwrap_or_default();
         let is_expired = frame.get(ORIGINAL_EXPIRATION).is_some_and(|at| at != "0") || cause.contains("xpired");
         let (kind, reason) = match (is_expired, cause) {
-            (true, _) => (Cause::Expired, Reason::new(Code::Expired, "nobody took it in time")),
+            (true, _) => (Cause::Expired, Reason::new(Code::Expired, "it expired before a consumer took it")),
             (false, "") => (Cause::Rejected, Reason::new(Code::Rejected, "a consumer rejected it")),
             (false, cause) => (Cause::Rejected, Reason::new(Code::Rejected, cause)),
         };

@@ -48,7 +48,7 @@ pub fn lack(lack: &Lack) -> [String; 2] {
 fn no_vhost(name: &str) -> [String; 2] {
     [
         format!("the broker has no virtual host `{name}`"),
-        format!("`vhosts: [{{name: {name}}}]` in the file describes it, or `rabbitmqctl add_vhost {name}` makes it"),
+        format!("add `vhosts: [{{name: {name}}}]` to the file, or run `rabbitmqctl add_vhost {name}`"),
     ]
 }
 
@@ -59,10 +59,10 @@ fn no_type(kind: &str) -> [String; 2] {
         let plug_in = "rabbitmq_delayed_message_exchange";
         return [
             format!("{why}: the plug-in `{plug_in}` is not enabled"),
-            format!("`rabbitmq-plugins enable {plug_in}` on each node, after its file is in the directory of plug-ins"),
+            format!("install its file, then run `rabbitmq-plugins enable {plug_in}` on each node"),
         ];
     }
-    [why, "`rabbitmq-plugins list` shows the plug-ins: one of them brings it, or its name is misspelt".to_owned()]
+    [why, "enable the plug-in that provides it (`rabbitmq-plugins list`), or correct its name".to_owned()]
 }
 
 /// Why a change is not made, and what to do about it.
@@ -78,7 +78,7 @@ fn remarks(change: &Change, hold: &Hold) -> [String; 2] {
         ],
         Hold::Immutable => [
             format!("{} {} cannot be changed", article(kind), kind.name()),
-            format!("apply with `--recreate {name}` when nobody publishes to it; its bindings are made again"),
+            format!("apply with `--recreate {name}` when no service publishes to it; its bindings are recreated"),
         ],
         Hold::InUse { messages, consumers } => {
             let count = |count: i64, what: &str| match count {
@@ -92,8 +92,8 @@ fn remarks(change: &Change, hold: &Hold) -> [String; 2] {
             [
                 format!("it has {}", held.join(" and ")),
                 format!(
-                    "move the messages away (`zrecipe drain`) and stop its services; or lose them with \
-                     `{option} {name} --discard-messages`"
+                    "move the messages away (`zrecipe drain`) and stop its services; or discard them with `{option} \
+                     {name} --discard-messages`"
                 ),
             ]
         }
@@ -103,7 +103,7 @@ fn remarks(change: &Change, hold: &Hold) -> [String; 2] {
                 _ if kind == Kind::Exchange => {
                     no_type(change.thing.settings.get("type").and_then(Value::as_str).unwrap_or("?"))
                 }
-                _ => ["its exchange cannot be made".to_owned(), "see what is said of the exchange".to_owned()],
+                _ => ["its exchange cannot be created".to_owned(), "see the finding for the exchange".to_owned()],
             };
             [why, help]
         }
@@ -116,7 +116,7 @@ fn remarks(change: &Change, hold: &Hold) -> [String; 2] {
             format!("apply again when `{queue}` can be removed or changed, or keep both in the file"),
         ],
         Hold::Own => [
-            "this is the user that the management API is asked as".to_owned(),
+            "the management API is queried as this user".to_owned(),
             "describe it in a file of a user, or name another user in plugin `rabbitmqapi`".to_owned(),
         ],
     }

@@ -279,7 +279,7 @@ impl Table {
             (Some(status), ..) => tracing::warn!("job {number} ({name}) has ended with exit status {status}"),
             (_, Some(signal), _) => tracing::warn!("job {number} ({name}) was killed by signal {signal}"),
             (.., Some(reason)) => tracing::warn!("job {number} ({name}) cannot be started: {reason}"),
-            _ => tracing::warn!("job {number} ({name}) is lost: nobody knows how it ended"),
+            _ => tracing::warn!("job {number} ({name}) is lost: its result is unknown"),
         }
         let past = self.past();
         if let Some(name) = directory.file_name() {

@@ -80,9 +80,7 @@ impl Scheduler for Sbatch {
                 let text = String::from_utf8_lossy(&answer.output).into_owned();
                 // `number` or `number;cluster`.
                 let number = text.trim().split(';').next().and_then(|number| number.parse().ok());
-                number.ok_or_else(|| {
-                    Fault::World(format!("`sbatch` does not say the number of the job: {}", text.trim()))
-                })
+                number.ok_or_else(|| Fault::World(format!("`sbatch` did not print a job number: {}", text.trim())))
             }
             Ending::Exited(_) => {
                 let complaint = answer.complaint.to_ascii_lowercase();

@@ -242,7 +242,7 @@ impl Scheduler for Slurmrestd {
         let is_of_job = |number: &i64| *number == UNREADABLE || (OF_JOB.contains(number) && !NOT_NOW.contains(number));
         let words = if words.is_empty() { format!("it answers {}", answer.status()) } else { words };
         if !numbers.is_empty() && numbers.iter().all(|number| is_of_job(number) || *number < 0) {
-            return Err(Fault::Job(format!("Slurm does not take the job: {words}")));
+            return Err(Fault::Job(format!("Slurm rejected the job: {words}")));
         }
         Err(Fault::World(server.wrong(&words)))
     }

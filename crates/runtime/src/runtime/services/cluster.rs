@@ -236,7 +236,7 @@ impl Order {
         let path = |name: &str| match parameters.get(name).and_then(Value::as_str) {
             // Slurm reads what comes after it in another way.
             Some(text) if text.contains(|c: char| c == '\\' || c.is_control()) => {
-                Err(format!("parameter `{name}` has a character that no path of a job can have"))
+                Err(format!("parameter `{name}` has a character that is not valid in a path of a job"))
             }
             text => Ok(text),
         };
@@ -333,7 +333,7 @@ fn days_of(text: &str) -> Option<jiff::SignedDuration> {
 
 /// A time as seconds; as hours and minutes, and seconds perhaps, after days perhaps; or as a duration of ISO 8601.
 fn time(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("parameter `cluster.time_limit` is `{text}`, which is no time");
+    let wrong = || format!("parameter `cluster.time_limit` is `{text}`, which is not a time");
     let number = |part: &str| part.trim().parse::<u64>().map_err(|_| wrong());
     if text.trim_start_matches('+').starts_with('P') {
         let span: jiff::SignedDuration = text.parse().or_else(|_| days_of(text).ok_or_else(wrong))?;

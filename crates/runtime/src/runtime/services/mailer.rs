@@ -63,7 +63,7 @@ pub(super) const SERVICE: BuiltIn = BuiltIn { name: "Mailer", in_runs: false, se
 
 fn make(surroundings: &Surroundings<'_>) -> Result<Arc<dyn Service>, Why> {
     let server = Server::of_site(&surroundings.plugins).ok_or_else(|| {
-        Why::new("the site does not say how to send mail").hint("plugin `smtp` has its `host` and `port`")
+        Why::new("the site configures no mail server").hint("add a block of plugin `smtp` with `host` and `port`")
     })?;
     Ok(Arc::new(Mailer::new(server, surroundings.journal.clone())))
 }
@@ -96,11 +96,11 @@ impl Mailer {
         }
         let from = parameters.get("from").and_then(Value::as_str).or(self.server.from.as_deref());
         let from = from.ok_or("neither the message nor the site names a sender")?;
-        let from: Mailbox = from.parse().map_err(|error| format!("sender `{from}` is no address: {error}"))?;
+        let from: Mailbox = from.parse().map_err(|error| format!("sender `{from}` is not a valid address: {error}"))?;
         let mut to = Vec::new();
         for text in parameters.get("recipients").map(recipients).unwrap_or_default() {
             let addresses: Mailboxes =
-                text.parse().map_err(|error| format!("recipient `{text}` is no address: {error}"))?;
+                text.parse().map_err(|error| format!("recipient `{text}` is not a valid address: {error}"))?;
             to.extend(addresses);
         }
         if to.is_empty() {
@@ -120,7 +120,7 @@ impl Mailer {
             mail = mail.to(mailbox);
         }
         let mail = mail.header(ContentType::TEXT_PLAIN).body(content);
-        mail.map(|mail| (mail, names)).map_err(|error| format!("this cannot be a mail: {error}"))
+        mail.map(|mail| (mail, names)).map_err(|error| format!("the mail cannot be created: {error}"))
     }
 
     async fn send(&self, mail: Message, job: &Job) -> Result<(), Outcome> {
@@ -129,7 +129,7 @@ impl Mailer {
             .timeout(Some(TIMEOUT))
             .build();
         server.send(mail).await.map(drop).map_err(|error| {
-            let reason = format!("{}:{} does not take the mail: {error}", self.server.host, self.server.port);
+            let reason = format!("{}:{} does not accept the mail: {error}", self.server.host, self.server.port);
             if error.is_permanent() {
                 Outcome::Bad { reason: reason.into() }
             } else if error.is_transient() || error.is_client() {
@@ -283,7 +283,7 @@ mod tests {
                 Ok("a@example.org b@example.org: {unknown} {} 7"),
             ),
             (r#"{"recipients": {"select": "i04", "i03": "a@example.org"}}"#, r#""x""#, Err("there are no recipients")),
-            (r#"{"recipients": "nobody"}"#, r#""x""#, Err("recipient `nobody` is no address")),
+            (r#"{"recipients": "nobody"}"#, r#""x""#, Err("recipient `nobody` is not a valid address")),
             (r#"{"recipients": "a@example.org\nBcc: b@example.org"}"#, r#""x""#, Err("recipient `a@example.org")),
             (r#"{"recipients": ["a@example.org"], "subject": "x\ny"}"#, r#""x""#, Err("parameter `subject` ")),
             (r#"{"recipients": "a@example.org", "from": "a b"}"#, r#""x""#, Err("sender `a b` is no address")),

@@ -200,7 +200,7 @@ impl Runner {
                     let signal = ("signal", Value::from(i64::from(number)));
                     match SIGNALS.iter().find(|(of_limit, ..)| *of_limit == number) {
                         Some((_, limit, what)) => {
-                            let reason = format!("`{shown}` was ended at the limit of {what}");
+                            let reason = format!("`{shown}` was killed at the limit of {what}");
                             let limit = ("limit", Value::from(*limit));
                             ("failure", Value::from([signal, limit, ("reason", reason.into())]))
                         }
@@ -316,9 +316,8 @@ impl Order {
         };
         let limit = match parameters.get("timeout") {
             None | Some(Value::Null) => Duration::from_secs(30),
-            Some(value) => {
-                seconds(value).ok_or_else(|| format!("parameter `timeout` is {}, which is no time", value.to_json()))?
-            }
+            Some(value) => seconds(value)
+                .ok_or_else(|| format!("parameter `timeout` is {}, which is not a time", value.to_json()))?,
         };
         let files = Handover::read(parameters, &directory)?;
         let output = text("output_file")?.map(|path| directory.join(path));

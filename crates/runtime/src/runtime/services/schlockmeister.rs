@@ -58,8 +58,10 @@ fn make(surroundings: &Surroundings<'_>) -> Result<Arc<dyn Service>, Why> {
     let entry = surroundings.broker(None)?.entry();
     if entry.capabilities.dead_letters_by_itself {
         let product = entry.product;
-        return Err(Why::new(format!("{NAME} is not needed: {product} itself dead-letters what comes back too often"))
-            .hint("a quorum queue of RabbitMQ has `delivery-limit`; `zrecipe doctor` reports queues without a limit"));
+        return Err(Why::new(format!(
+            "{NAME} is not needed: {product} itself dead-letters messages that are redelivered too often"
+        ))
+        .hint("a quorum queue of RabbitMQ has `delivery-limit`; `zrecipe doctor` reports queues without a limit"));
     }
     let limit = surroundings.settings.section::<Guarding>()?.max_returns;
     let (stop, _) = watch::channel(false);
@@ -117,7 +119,7 @@ async fn guard(transport: Arc<dyn Transport>, limit: u32, mut stop: watch::Recei
     loop {
         match transport.quarantine(limit).await {
             Ok(mut letters) => {
-                tracing::info!("messages that come back more than {limit} times are dead-lettered");
+                tracing::info!("messages that are redelivered more than {limit} times are dead-lettered");
                 backoff.reset();
                 loop {
                     let letter = tokio::select! {
@@ -130,13 +132,13 @@ async fn guard(transport: Arc<dyn Transport>, limit: u32, mut stop: watch::Recei
                         queue,
                         message_id = letter.id,
                         returns,
-                        "a message is dead-lettered to `{}`: it came back {returns} times",
+                        "a message is dead-lettered to `{}`: it was redelivered {returns} times",
                         dead_letter_queue(queue),
                     );
                 }
             }
             Err(Error::Closed) => return,
-            Err(error) => tracing::error!("messages that come back are not counted: {error}"),
+            Err(error) => tracing::error!("redelivered messages cannot be counted: {error}"),
         }
         tokio::select! {
             () = sleep(backoff.pause()) => {}

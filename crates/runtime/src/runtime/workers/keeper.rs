@@ -50,7 +50,7 @@ impl Keeper {
                 self.shared.standing.send_modify(|standing| standing.unwell = Some(failure));
             }
             let pause = backoff.pause();
-            tracing::error!("{reason}; starting again in {:.1} s", pause.as_secs_f64());
+            tracing::error!("{reason}; restarting in {:.1} s", pause.as_secs_f64());
             tokio::select! {
                 () = sleep(pause) => {}
                 () = stopped(&mut self.stop) => return,

@@ -17,7 +17,7 @@ impl Worker<'_> {
         let differs = self.shared.hello.borrow().as_ref().is_some_and(|first| first.queues != hello.queues);
         if differs {
             tracing::warn!(
-                "worker `{}` takes messages from other queues than before; the service must be started again for that",
+                "worker `{}` consumes other queues than before; restart the service to apply this",
                 self.plan.name()
             );
         }

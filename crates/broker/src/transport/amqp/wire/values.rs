@@ -93,7 +93,7 @@ pub(super) fn to_table(headers: &Object, said: &Object) -> Result<FieldTable, St
     let mut table = table(headers, &mut size)?;
     if size > MOST_HEADER_BYTES {
         return Err(format!(
-            "its headers have {size} bytes, and {MOST_HEADER_BYTES} fit; put large things in the body"
+            "its headers have {size} bytes, and the maximum is {MOST_HEADER_BYTES}; put large values in the body"
         ));
     }
     for (name, told) in said.get(HEADERS).and_then(Value::as_object).into_iter().flatten() {

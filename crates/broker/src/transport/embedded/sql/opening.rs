@@ -127,12 +127,12 @@ fn check_kind(connection: &Connection) -> Result<i64, String> {
     let tables: i64 =
         connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(explain)?;
     if tables > 0 && application != APPLICATION {
-        return Err("the file is a database of another program; choose another place with `--state DIR`".to_owned());
+        return Err("the file is a database of another program; choose another directory with `--state DIR`".to_owned());
     }
     if version > VERSION {
         return Err(format!(
-            "it was written by a newer zrecipe (schema {version}, this one knows {VERSION}); \
-             use that version or choose another place with `--state DIR`"
+            "it was written by a newer zrecipe (schema {version}, this version supports {VERSION}); use that version \
+             or choose another directory with `--state DIR`"
         ));
     }
     Ok(tables)
@@ -148,7 +148,7 @@ fn check(connection: &Connection) -> Result<(), String> {
             connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0)).map_err(explain)?;
         if mode != "wal" {
             return Err(
-                "SQLite cannot keep a write-ahead log there; choose another place with `--state DIR`".to_owned()
+                "SQLite cannot keep a write-ahead log there; choose another directory with `--state DIR`".to_owned()
             );
         }
     }
@@ -169,11 +169,13 @@ fn check(connection: &Connection) -> Result<(), String> {
 fn explain(error: &rusqlite::Error) -> String {
     match error.sqlite_error_code() {
         Some(ErrorCode::NotADatabase) => {
-            "the file is not a database; move it away or choose another place with `--state DIR`".to_owned()
+            "the file is not a database; move it away or choose another directory with `--state DIR`".to_owned()
         }
-        Some(ErrorCode::DatabaseCorrupt) => "the database is damaged; move it away to start afresh".to_owned(),
+        Some(ErrorCode::DatabaseCorrupt) => {
+            "the database is damaged; move it away to start with an empty one".to_owned()
+        }
         Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
-            format!("{error}; choose a place that can be written to with `--state DIR`")
+            format!("{error}; choose a writable directory with `--state DIR`")
         }
         _ => error.to_string(),
     }

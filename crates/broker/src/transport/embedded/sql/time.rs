@@ -69,7 +69,7 @@ impl Ledger {
                 self.touched.insert(message.namespace);
             } else {
                 self.record(&message, Conclusion::DeadLettered, Some(Cause::Expired.as_str()), None)?;
-                let reason = Reason::new(Code::Expired, "nobody took it in time");
+                let reason = Reason::new(Code::Expired, "it expired before a consumer took it");
                 self.bury(state, &message, (Cause::Expired, &reason))?;
             }
         }

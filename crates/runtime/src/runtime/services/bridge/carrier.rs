@@ -164,7 +164,7 @@ impl Carrier {
             if self.has_carried(&delivery) {
                 self.settle(at, delivery, Settlement::of(Verdict::Accept)).await;
             } else if let Some(place) = self.circle(&delivery) {
-                let reason = format!("bridges carry it in a circle: it has been in {place}");
+                let reason = format!("bridges form a loop: it has been in {place}");
                 let reason = Reason::new(Code::Unsendable, reason);
                 self.settle(at, delivery, Settlement::of(Verdict::DeadLetter { reason })).await;
             } else {
@@ -297,9 +297,9 @@ impl Carrier {
                 }
             }
             Err(error) => {
-                tracing::debug!("message {} is not acknowledged and comes again: {error}", delivery.id);
+                tracing::debug!("message {} is not acknowledged and is redelivered: {error}", delivery.id);
                 if let Err(error) = self.journal.entry(&id).keep(&Value::from("carried")) {
-                    tracing::warn!("it cannot be kept that message {} was carried: {error}", delivery.id);
+                    tracing::warn!("cannot record that message {} was forwarded: {error}", delivery.id);
                 }
                 self.carried.insert(id);
             }

@@ -129,7 +129,7 @@ impl Bridging {
             let mut at = 0;
             while let Some(key) = reached.get(at).copied() {
                 if *key == pair.from.key {
-                    let message = format!("[bridge]: pairs carry messages of {} in a circle", pair.from.destination);
+                    let message = format!("[bridge]: pairs forward messages of {} in a loop", pair.from.destination);
                     return Err(Why::new(message).hint("use another queue for each direction"));
                 }
                 let next = pairs.iter().filter(|other| other.from.key == *key).map(|other| &other.to.key);
@@ -167,7 +167,7 @@ mod tests {
         for (pairs, expected) in [
             (&[][..], "no pairs"),
             (&[("a/", "b/q")], "`from` of a pair needs either `queue` or `topic`"),
-            (&[("a/q", "a/q")], "queue `q` in a circle"),
+            (&[("a/q", "a/q")], "queue `q` in a loop"),
             (&[("a/q", "b/q"), ("b/q", "c/q"), ("c/q", "a/q")], "in a circle"),
             (&[("x/q", "a/q"), ("a/q", "b/q"), ("b/q", "a/q")], "in a circle"),
         ] {
