@@ -376,7 +376,7 @@ fn pages_of_rules_are_documents() {
     assert!(
         page["text"]
             .as_str()
-            .is_some_and(|text| text.starts_with("# cycle (error)\n\nSteps form a circle.\n\n## Why\n")),
+            .is_some_and(|text| text.starts_with("# cycle (error)\n\nSteps form a cycle.\n\n## Why\n")),
         "{page}"
     );
     for uri in ["zrecipe:rules/nothing.md", "file:///etc/passwd", "zrecipe:../x"] {

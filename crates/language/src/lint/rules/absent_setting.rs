@@ -7,8 +7,8 @@ declare_rule! {
     /// A plugin lacks a setting that its users need.
     ///
     /// # Why
-    /// Some settings may be left out, and what uses them then fails: the Mailer asks for `from` with every mail, even if a
-    /// recipe names a sender, and without `user_token` nothing can be asked of Slurm.
+    /// Some settings are optional, but a service fails without them. The Mailer needs `from` for every mail, even if a
+    /// recipe names a sender. Without `user_token`, all requests to Slurm fail.
     ///
     /// # Example
     /// ```yaml
@@ -25,7 +25,7 @@ declare_rule! {
     /// ```
     ///
     /// # When not to follow it
-    /// No service of the site uses the setting: no recipe sends mail, for example, and nothing asks Slurm.
+    /// No service of the site uses the setting: for example, no recipe sends mail, and no service uses Slurm.
     "absent-setting", Warning, about [Site, Plugin]
 }
 

@@ -6,11 +6,11 @@ use crate::diagnostic::Sink;
 use crate::lint::Context;
 
 declare_rule! {
-    /// Environments of the site are names for each other.
+    /// Environments of the site are aliases of each other.
     ///
     /// # Why
-    /// Environments that are names for each other lead to no blocks, and make the whole configuration invalid: no
-    /// service and no tool starts.
+    /// Environments that are aliases of each other lead to no plugin blocks, and make the whole configuration invalid:
+    /// no service and no tool starts.
     ///
     /// # Example
     /// ```yaml

@@ -7,11 +7,11 @@ use crate::lint::Context;
 use crate::value::write_string;
 
 declare_rule! {
-    /// A step does not say which service of its queue it means.
+    /// A step does not name one of the services on its queue.
     ///
     /// # Why
-    /// A step on a queue that several services share is checked only if it names its service. Without the name none of
-    /// their contracts is sure to hold.
+    /// A step on a queue that several services share is checked only if it names its service. Without the name, it is
+    /// unknown which contract applies.
     ///
     /// # Example
     /// With two contracts for one queue:

@@ -10,8 +10,8 @@ declare_rule! {
     /// Two policies of one priority match the same queue.
     ///
     /// # Why
-    /// Of all policies that match a queue one applies, that with the greatest `priority`; policies are never merged.
-    /// Of two with the same priority it is either: nobody can say which.
+    /// Of all policies that match a queue, only the one with the greatest `priority` applies; policies are never
+    /// merged. If two have the same priority, it is undefined which one applies.
     ///
     /// # Example
     /// ```yaml

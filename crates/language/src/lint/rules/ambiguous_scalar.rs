@@ -10,8 +10,8 @@ declare_rule! {
     /// YAML 1.1 reads a value differently from YAML 1.2.
     ///
     /// # Why
-    /// The Python services read YAML 1.1, where `on` is a boolean, `012` is ten and `12:30` is a number of seconds.
-    /// Editors and most other programs read YAML 1.2, and so do many people.
+    /// The Python services read YAML 1.1, in which `on` is a boolean, `012` is ten and `12:30` is a number of seconds.
+    /// Editors and most other programs read YAML 1.2.
     ///
     /// # Example
     /// ```yaml

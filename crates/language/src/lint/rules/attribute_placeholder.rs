@@ -8,8 +8,9 @@ declare_rule! {
     /// A placeholder reads an attribute of a Python object.
     ///
     /// # Why
-    /// In Python `{x.name}` reads an attribute of an object inside the interpreter. Parameters have none worth
-    /// reading, and through it a recipe could put passwords of the dispatcher into a message. zrecipe refuses it.
+    /// In Python, `{x.name}` reads an attribute of an object in the interpreter. Parameters have no useful attributes,
+    /// and a recipe could use them to put passwords of the dispatcher into a message. zrecipe rejects such
+    /// placeholders.
     ///
     /// # Example
     /// ```json

@@ -5,11 +5,11 @@ use crate::lint::Context;
 use crate::source::Span;
 
 declare_rule! {
-    /// An invisible mark stands before the text.
+    /// The file begins with a byte order mark.
     ///
     /// # Why
-    /// Some Windows editors put an invisible mark before the text. The Python services do not read a recipe that
-    /// begins with one; zrecipe does.
+    /// Some Windows editors put an invisible mark before the text. The Python services cannot read a recipe that begins
+    /// with one; zrecipe can.
     ///
     /// # Example
     /// ```json with-byte-order-mark

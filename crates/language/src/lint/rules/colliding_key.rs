@@ -13,8 +13,8 @@ declare_rule! {
     /// A placeholder makes two keys of an object equal.
     ///
     /// # Why
-    /// Placeholders work in keys, too. Two keys that become one lose a value, and a parameter that turns a key of
-    /// a step into `queue` or `output` would send messages where the recipe's author never meant them to go.
+    /// Placeholders are also substituted in keys. If two keys become equal, one value is lost. If a parameter turns a
+    /// key of a step into `queue` or `output`, messages go to a destination that the author did not intend.
     ///
     /// # Example
     /// With the parameter `name` = `"output"`:

@@ -7,8 +7,8 @@ declare_rule! {
     /// Two uses of a parameter ask for different types.
     ///
     /// # Why
-    /// A parameter has one value. Where one place takes an item out of it and another formats it as a number, or
-    /// the contracts of two services ask for different types, whatever is given is wrong in one of them.
+    /// A parameter has one value. If one place takes an item out of it and another formats it as a number, or if the
+    /// contracts of two services require different types, every value is wrong in one of the places.
     ///
     /// # Example
     /// ```json

@@ -12,7 +12,7 @@ declare_rule! {
     ///
     /// # Why
     /// Two steps with the same queue, parameters and outputs that receive the same messages do the same work twice, and
-    /// everything after them happens twice. Usually a step has been copied, and nothing in it changed.
+    /// so do all steps after them. Usually a step was copied and not changed.
     ///
     /// # Example
     /// ```json

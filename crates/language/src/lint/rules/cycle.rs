@@ -6,10 +6,10 @@ use crate::lint::Context;
 use crate::recipe::Role;
 
 declare_rule! {
-    /// Steps form a circle.
+    /// Steps form a cycle.
     ///
     /// # Why
-    /// A recipe must come to an end. Messages in a circle would go round for ever.
+    /// A recipe must terminate. Messages in a cycle would circulate for ever.
     ///
     /// # Example
     /// ```json
@@ -21,7 +21,7 @@ declare_rule! {
     /// ```
     ///
     /// # Instead
-    /// A service that needs several rounds sends itself a *checkpoint*; that needs no link.
+    /// A service that needs several rounds sends itself a *checkpoint*, which needs no link.
     /// ```json
     /// {
     ///   "1": { "queue": "images", "output": 2 },

@@ -8,8 +8,8 @@ declare_rule! {
     /// A binding names the default exchange.
     ///
     /// # Why
-    /// The default exchange, whose name is empty, leads to every queue under the queue's own name. RabbitMQ refuses
-    /// any other binding from it or to it.
+    /// The default exchange, whose name is empty, routes messages to every queue by the name of the queue. RabbitMQ
+    /// refuses any other binding from it or to it.
     ///
     /// # Example
     /// ```yaml

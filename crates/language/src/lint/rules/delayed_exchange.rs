@@ -7,8 +7,8 @@ declare_rule! {
     /// A step has a delay and an exchange; the exchange is not used.
     ///
     /// # Why
-    /// A delayed message is sent to the broker's exchange `delayed`, which passes it on to the queue. What the step
-    /// says under `exchange` is not looked at.
+    /// A delayed message is sent to the broker's exchange `delayed`, which routes it to the queue. The `exchange` of
+    /// the step is ignored.
     ///
     /// # Example
     /// ```json
@@ -21,7 +21,7 @@ declare_rule! {
     /// ```
     ///
     /// # When not to follow it
-    /// The exchange has been left in place for the time when the delay is removed.
+    /// The exchange is kept in the recipe for when the delay is removed.
     "delayed-exchange", Warning
 }
 

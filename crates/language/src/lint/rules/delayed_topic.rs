@@ -7,7 +7,7 @@ declare_rule! {
     /// A broadcast to a topic has a delay.
     ///
     /// # Why
-    /// Delays are for queues. The Python services crash when they are to send a broadcast to `topic` with a
+    /// Delays are for queues. The Python services crash if they have to send a broadcast to `topic` with a
     /// `transport-delay`.
     ///
     /// # Example

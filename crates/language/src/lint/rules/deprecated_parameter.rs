@@ -7,7 +7,8 @@ declare_rule! {
     /// A parameter is deprecated by the contract of its service.
     ///
     /// # Why
-    /// The contract of the service says that the parameter goes away, and what takes its place.
+    /// According to the contract of the service, the parameter will be removed. The contract also describes the
+    /// replacement.
     ///
     /// # Example
     /// With a contract that names `rotation` as the successor of `rot`:

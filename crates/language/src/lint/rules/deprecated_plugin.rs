@@ -13,9 +13,9 @@ declare_rule! {
     /// A block uses the deprecated plugin `graylog`.
     ///
     /// # Why
-    /// Zocalo announces the end of the plugin `graylog`: the plugin `logging` does the same, and says for each logger
-    /// what is sent. The fix keeps the server and the levels that services set by themselves. It is not offered where
-    /// an environment has another block for logging, as of two the later replaces the handlers of the earlier.
+    /// Zocalo has announced the removal of the plugin `graylog`. The plugin `logging` replaces it and configures each
+    /// logger. The fix keeps the server and the levels that services set themselves. There is no fix if an environment
+    /// has another block for logging, because the later block replaces the handlers of the earlier one.
     ///
     /// # Example
     /// ```yaml

@@ -12,9 +12,9 @@ declare_rule! {
     /// A queue, policy, exchange or host is declared twice.
     ///
     /// # Why
-    /// Zocalo refuses a configuration in which two groups name one queue, or two policies have one name, and applies
-    /// nothing of it. RabbitMQ refuses an exchange that is declared again as another one. Of two virtual hosts or two
-    /// permissions only the last counts.
+    /// Zocalo refuses a configuration in which two groups name the same queue, or two policies have the same name, and
+    /// applies none of it. RabbitMQ refuses an exchange that is declared again with other settings. Of two virtual
+    /// hosts or two permissions, only the last is used.
     ///
     /// # Example
     /// ```yaml

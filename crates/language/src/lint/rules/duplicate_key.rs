@@ -8,9 +8,8 @@ declare_rule! {
     /// An object has the same key twice; only the last counts.
     ///
     /// # Why
-    /// JSON readers keep the last of several values and drop the others without a word. The exception is house
-    /// style: the key of a step, of a part of it, or of `start`, with a string or a list of strings before the value
-    /// itself, is a comment.
+    /// JSON readers keep the last of several values and drop the others silently. There is one exception: the key of a
+    /// step, of a part of it, or of `start`, with a string or a list of strings before the value itself, is a comment.
     ///
     /// # Example
     /// ```json

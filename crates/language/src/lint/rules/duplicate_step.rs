@@ -9,7 +9,7 @@ declare_rule! {
     /// Two keys are the same step number.
     ///
     /// # Why
-    /// `"1"` and `"01"` are different keys and the same step: one definition is lost.
+    /// `"1"` and `"01"` are different keys for the same step: one definition is lost.
     ///
     /// # Example
     /// ```json rules=duplicate-step

@@ -7,7 +7,7 @@ declare_rule! {
     /// A policy has no settings.
     ///
     /// # Why
-    /// RabbitMQ refuses a policy without a setting, and Zocalo stops there.
+    /// RabbitMQ refuses a policy without settings, and Zocalo stops at this error.
     ///
     /// # Example
     /// ```yaml

@@ -8,7 +8,7 @@ declare_rule! {
     /// `start` names no step.
     ///
     /// # Why
-    /// `start` lists the steps that get the first messages. If it is empty nothing would ever happen.
+    /// `start` lists the steps that receive the first messages. If it is empty, no step ever runs.
     ///
     /// # Example
     /// ```json

@@ -8,7 +8,7 @@ declare_rule! {
     /// Files of the site configuration include each other.
     ///
     /// # Why
-    /// A configuration that includes itself, or files that include each other, cannot be read to the end.
+    /// If a configuration includes itself, or files include each other, reading never ends.
     ///
     /// # Example
     /// ```yaml

@@ -7,7 +7,7 @@ declare_rule! {
     /// A link leads to `start` or `error`.
     ///
     /// # Why
-    /// `start` and `error` are no steps and cannot receive a message.
+    /// `start` and `error` are not steps and cannot receive messages.
     ///
     /// # Example
     /// ```json rules=error-to-start

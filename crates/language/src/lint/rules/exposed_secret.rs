@@ -7,12 +7,12 @@ use crate::site::{Look, Site, secrets};
 use crate::syntax::NodeRef;
 
 declare_rule! {
-    /// Everyone on the machine can read a password.
+    /// All users of the machine can read a password.
     ///
     /// # Why
-    /// A plugin block stands in a file of its own so that only services can read its password: a file that everyone on
-    /// the machine may read gives it away. The site configuration itself must be readable by all who use Zocalo, so
-    /// a password of the environments `default` and `live` is better kept in a file of its own.
+    /// A plugin block can be in a separate file, so that only services can read its password. A file that all users of
+    /// the machine can read exposes the password. The site configuration itself must be readable by all users of
+    /// Zocalo, so put passwords of the environments `default` and `live` into a separate file.
     ///
     /// # Example
     /// ```yaml

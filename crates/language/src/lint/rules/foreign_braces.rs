@@ -7,10 +7,10 @@ declare_rule! {
     /// Braces of another language are read as a placeholder.
     ///
     /// # Why
-    /// Every string of a recipe goes through Python's `str.format`, commands and JSON in a text included.
-    /// `awk '{print $1}'` and `${HOME}` stay as they are, because no parameter has such a name. But `{"id": 1}` is
-    /// read as a name and a format, which rejects the request, and where there is a parameter `HOME`, it is put into
-    /// `${HOME}` before a shell sees it.
+    /// Every string of a recipe goes through Python's `str.format`, including commands and JSON in text. `awk '{print
+    /// $1}'` and `${HOME}` stay unchanged, because no parameter has such a name. But `{"id": 1}` is read as a name and
+    /// a format, which rejects the request. If there is a parameter `HOME`, its value replaces `{HOME}` in `${HOME}`
+    /// before a shell reads it.
     ///
     /// # Example
     /// ```json
@@ -23,7 +23,7 @@ declare_rule! {
     /// ```
     ///
     /// # When not to follow it
-    /// The text has been tried with all parameters that the recipe is given.
+    /// The text was tested with all parameters of the recipe.
     "foreign-braces", Warning
 }
 

@@ -9,11 +9,11 @@ declare_rule! {
     /// A step is on the queue of another service.
     ///
     /// # Why
-    /// The service's name is for people; the queue decides who gets the message. When a service is on one queue in all
-    /// other recipes, and the queue it is given here is that of another service, or of nobody, the message goes to the
-    /// wrong place.
+    /// The name of the service is documentation; the queue decides which service receives the message. If a service
+    /// uses one queue in all other recipes, and the queue here belongs to another service or to none, the message goes
+    /// to the wrong place.
     ///
-    /// Ignore the finding where an instance of the service listens on a queue of its own.
+    /// Ignore the finding if an instance of the service consumes its own queue.
     ///
     /// # Example
     /// In three other recipes `Images` is on `images`, and `Archiver` on `archiver`:

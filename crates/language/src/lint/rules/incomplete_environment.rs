@@ -8,9 +8,9 @@ declare_rule! {
     /// An environment of the site lacks a storage or a broker.
     ///
     /// # Why
-    /// In an environment without a block of `storage` the dispatcher stops at its start, and in one without a broker
-    /// services look for one on their own machine. An environment with neither may be there to be added to another one.
-    /// Only what the site has a block for elsewhere counts as missing.
+    /// In an environment without a block of `storage`, the dispatcher fails to start. In one without a broker, services
+    /// connect to a broker on their own machine. An environment with neither may be intended as an addition to another
+    /// one. A block counts as missing only if the site has such a block elsewhere.
     ///
     /// # Example
     /// ```yaml

@@ -10,8 +10,8 @@ declare_rule! {
     /// zrecipe itself failed while it checked the file.
     ///
     /// # Why
-    /// zrecipe has a bug that this file reveals: an internal error stopped the check of the file. All other files
-    /// are checked as usual. Please report the bug, with the place that the message names and with the file.
+    /// zrecipe has a bug: an internal error stopped the check of this file. All other files are checked as usual.
+    /// Please report the bug with the location in the message and with the file.
     ///
     /// # Example
     /// A file that zrecipe cannot read because of a bug:

@@ -7,8 +7,7 @@ declare_rule! {
     /// The file is not UTF-8.
     ///
     /// # Why
-    /// JSON is UTF-8. A file in another encoding is refused by the services or, worse, read with wrong characters
-    /// in file names.
+    /// JSON is UTF-8. Services reject a file in another encoding or, worse, read wrong characters in file names.
     ///
     /// # Example
     /// ```json in-latin-1

@@ -8,9 +8,9 @@ declare_rule! {
     /// A delivery limit applies to a dead-letter queue.
     ///
     /// # Why
-    /// A policy for all queues is one for their dead-letter queues, too. To look at a message in a quorum queue and put
-    /// it back counts as a delivery, whether the management page or a tool does it. When a dead letter has come back
-    /// more often than `delivery-limit` allows, RabbitMQ drops it: there is no queue for dead dead letters.
+    /// A policy for all queues also applies to their dead-letter queues. Reading and requeuing a message in a quorum
+    /// queue counts as a delivery, in the management page as well as in tools. If a dead letter is redelivered more
+    /// often than `delivery-limit` allows, RabbitMQ drops it, because a dead-letter queue has no dead-letter queue.
     ///
     /// # Example
     /// ```yaml
@@ -49,7 +49,7 @@ declare_rule! {
     /// ```
     ///
     /// # When not to follow it
-    /// Dead letters are classic queues, or nobody looks at them before they are sent again.
+    /// The dead-letter queues are classic queues, or dead letters are not read before they are reinjected.
     "limited-dead-letters", Warning, about [Broker]
 }
 

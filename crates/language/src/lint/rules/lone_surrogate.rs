@@ -8,8 +8,7 @@ declare_rule! {
     /// An escape is one half of a character.
     ///
     /// # Why
-    /// `\ud83d` alone is half of a character. Python carries it along until something writes it to a file or a log
-    /// and fails.
+    /// `\ud83d` alone is half of a character. Python accepts it, and fails later when it writes it to a file or a log.
     ///
     /// # Example
     /// ```json

@@ -7,9 +7,9 @@ declare_rule! {
     /// A queue drops messages without a dead letter.
     ///
     /// # Why
-    /// A policy can limit how long messages wait in a queue, and how many. What is beyond the limit becomes a dead
-    /// letter. Where there are none it is gone without a word: with a `message-ttl` of 0, everything that no service
-    /// is ready to take at once.
+    /// A policy can limit how long messages wait in a queue, and how many. Messages beyond the limit are dead-lettered.
+    /// If the queue has no dead letters, they are dropped silently: with a `message-ttl` of 0, all messages that no
+    /// service can take immediately.
     ///
     /// # Example
     /// The broker drops what waits in the queue `images`:

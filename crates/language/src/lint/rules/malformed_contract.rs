@@ -4,12 +4,12 @@ use crate::diagnostic::Sink;
 use crate::lint::Context;
 
 declare_rule! {
-    /// A contract does not have the form of contracts.
+    /// A contract has an invalid form.
     ///
     /// # Why
-    /// A contract says what a service promises: a file with its `names` and `queues`, and JSON Schemas of what it
-    /// takes and sends. What is misspelt in one is never checked in any recipe. The form of contracts is
-    /// described by `schemas/contract.schema.json`.
+    /// A contract describes the interface of a service: a file with its `names` and `queues`, and JSON Schemas of its
+    /// input and output. A misspelt key of a contract is never checked in any recipe. `schemas/contract.schema.json`
+    /// describes the form of contracts.
     ///
     /// # Example
     /// ```json

@@ -11,8 +11,8 @@ declare_rule! {
     /// A delay is not a number of seconds.
     ///
     /// # Why
-    /// `transport-delay` is the number of seconds by which a message to this step is delayed. Text is none, and
-    /// `{seconds}` always becomes text: for the value itself write `{$REPLACE:seconds}`.
+    /// `transport-delay` is the number of seconds by which a message to this step is delayed. Text is not a number, and
+    /// `{seconds}` always becomes text: for the value itself, write `{$REPLACE:seconds}`.
     ///
     /// # Example
     /// ```json

@@ -9,8 +9,8 @@ declare_rule! {
     /// A queue, topic or exchange is not a name.
     ///
     /// # Why
-    /// `queue`, `topic` and `exchange` are names. Anything else is turned into text, and the message goes to a
-    /// queue called `[7]` that nobody listens on, or nowhere.
+    /// `queue`, `topic` and `exchange` are names. Any other value is converted to text, and the message goes to a queue
+    /// such as `[7]` that no service consumes, or is lost.
     ///
     /// # Example
     /// ```json

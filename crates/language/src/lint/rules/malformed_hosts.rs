@@ -9,9 +9,9 @@ declare_rule! {
     /// Hosts and ports of the broker do not fit together.
     ///
     /// # Why
-    /// The plugin `pika` takes several hosts, separated by commas, and one port for all or one for each: with another
-    /// number of ports nothing connects. The text between the commas is taken as it stands, and a host whose name
-    /// begins with a space is never found.
+    /// The plugin `pika` takes several hosts, separated by commas, and either one port for all hosts or one for each.
+    /// With another number of ports, no connection is possible. Spaces are part of a host name, so a name that begins
+    /// with a space is never found.
     ///
     /// # Example
     /// ```yaml

@@ -9,8 +9,8 @@ declare_rule! {
     /// A link is not the number of a step.
     ///
     /// # Why
-    /// A link is the number of a step: `2`, a list of numbers, or an object that gives each channel a number or a
-    /// list of them. Keys are written `"2"`, links are not.
+    /// A link is the number of a step: `2`, a list of numbers, or an object that gives each channel a number or a list
+    /// of them. Keys are written `"2"`, but links are not.
     ///
     /// # Example
     /// ```json

@@ -21,7 +21,7 @@ declare_rule! {
     /// ```
     ///
     /// # When not to follow it
-    /// A service of the site reads a list or a text there; Python services of others do not.
+    /// A service of the site reads a list or a text there; other Python services do not.
     "malformed-parameters", Error
 }
 

@@ -6,12 +6,13 @@ use crate::syntax::NodeId;
 use crate::topology::Pattern;
 
 declare_rule! {
-    /// A pattern of the broker is no regular expression.
+    /// A pattern of the broker is not a regular expression.
     ///
     /// # Why
-    /// RabbitMQ refuses a policy or a permission whose pattern is no regular expression, and Zocalo stops there. A
-    /// pattern is searched for in the name: `.*` matches everything, `^xrc` what begins with `xrc`. The pattern of
-    /// dead-letter queues is a Python format string instead, in which `{name}` stands for the queue.
+    /// RabbitMQ refuses a policy or a permission whose pattern is not a regular expression, and Zocalo stops at this
+    /// error. A pattern is searched for in the name: `.*` matches everything, `^xrc` matches names that begin with
+    /// `xrc`. The pattern of dead-letter queues is a Python format string instead, in which `{name}` stands for the
+    /// queue.
     ///
     /// # Example
     /// ```yaml

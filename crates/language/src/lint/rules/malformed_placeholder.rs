@@ -5,11 +5,11 @@ use crate::lint::Context;
 use crate::template::{MAX_PATH, ParseErrorKind};
 
 declare_rule! {
-    /// A brace begins or ends no placeholder.
+    /// A brace does not belong to a placeholder.
     ///
     /// # Why
-    /// Every string of a recipe goes through Python's `str.format`. A brace that begins or ends no placeholder
-    /// rejects the whole request when parameters are put in.
+    /// Every string of a recipe goes through Python's `str.format`. If a brace does not begin or end a placeholder, the
+    /// whole request is rejected when parameters are substituted.
     ///
     /// # Example
     /// ```json

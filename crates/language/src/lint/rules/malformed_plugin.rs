@@ -14,8 +14,8 @@ declare_rule! {
     /// A plugin block has wrong settings.
     ///
     /// # Why
-    /// With settings that a plugin does not take no service starts; those of `logging`, and those in a file of their
-    /// own, show only when they are used. What each plugin takes is in `schemas/site/`.
+    /// If a plugin does not accept its settings, no service starts. Errors in `logging`, and in blocks in separate
+    /// files, appear only when they are used. `schemas/site/` describes the settings of each plugin.
     ///
     /// # Example
     /// ```yaml
@@ -32,7 +32,7 @@ declare_rule! {
     /// ```
     ///
     /// # When not to follow it
-    /// The site has a plugin of its own under the name of one of Zocalo's.
+    /// The site has its own plugin with the name of one of Zocalo's plugins.
     "malformed-plugin", Error, about [Site, Plugin]
 }
 

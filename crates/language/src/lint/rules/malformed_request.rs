@@ -6,11 +6,11 @@ use crate::lint::Context;
 use crate::syntax::{Kind, NodeRef};
 
 declare_rule! {
-    /// A request does not have the form of requests.
+    /// A request has an invalid form.
     ///
     /// # Why
-    /// A request asks for recipes by their names, in a list, and gives parameters, in an object. The dispatcher rejects
-    /// one that is of another form, or that asks for nothing: no recipe is run. What it takes is in its contract.
+    /// A request names recipes in a list, and gives parameters in an object. The dispatcher rejects a request of
+    /// another form, or without a recipe: no recipe runs. The contract of the dispatcher describes requests.
     ///
     /// # Example
     /// ```json

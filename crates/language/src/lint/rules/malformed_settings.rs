@@ -11,8 +11,8 @@ declare_rule! {
     /// `zrecipe.toml` has an error.
     ///
     /// # Why
-    /// `zrecipe.toml` says which rules hold, and where recipes, contracts and configurations are. While it cannot be
-    /// read no command works. Its form is described by `schemas/settings.schema.json`.
+    /// `zrecipe.toml` sets the levels of rules, and the locations of recipes, contracts and configurations. If it
+    /// cannot be read, no command works. `schemas/settings.schema.json` describes its form.
     ///
     /// # Example
     /// ```toml

@@ -10,9 +10,10 @@ declare_rule! {
     /// The site configuration has an error.
     ///
     /// # Why
-    /// One mistake in the form of the site configuration stops every service and every tool at its next start, and
-    /// Zocalo names only the first. The file has `version: 1`, `environments`, `include`, and plugin blocks: objects
-    /// with `plugin`, or the paths of files that hold one. An included file that cannot be read counts as a part of this one.
+    /// One error in the form of the site configuration stops every service and every tool at its next start, and Zocalo
+    /// reports only the first error. The file has `version: 1`, `environments`, `include`, and plugin blocks: objects
+    /// with `plugin`, or the paths of files that contain one. An included file that cannot be read is an error of this
+    /// file.
     ///
     /// # Example
     /// ```yaml

@@ -8,7 +8,7 @@ declare_rule! {
     /// A step is not an object.
     ///
     /// # Why
-    /// A step is an object that says at least where its messages go.
+    /// A step is an object that has at least a destination for its messages.
     ///
     /// # Example
     /// ```json

@@ -8,9 +8,9 @@ declare_rule! {
     /// The broker configuration has an error.
     ///
     /// # Why
-    /// Zocalo stops at the first part of a broker configuration that is missing or of the wrong type, when the parts
-    /// before it have been applied already: `policies`, `exchanges` and `groups` have to be there, if only as empty
-    /// lists. The form is described by `schemas/broker.schema.json`.
+    /// Zocalo stops at the first part of a broker configuration that is missing or has the wrong type, after it has
+    /// applied the parts before it. `policies`, `exchanges` and `groups` are required, even if they are empty lists.
+    /// `schemas/broker.schema.json` describes the form.
     ///
     /// # Example
     /// ```yaml

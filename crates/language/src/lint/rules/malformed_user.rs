@@ -7,8 +7,8 @@ declare_rule! {
     /// The file of a broker's user has an error.
     ///
     /// # Why
-    /// `zocalo.configure_rabbitmq` makes a user of every `.ini` file, and deletes all that no file describes. It stops
-    /// at the first file that it cannot read, when other users have been changed already.
+    /// `zocalo.configure_rabbitmq` creates a user for every `.ini` file, and deletes all users that no file describes.
+    /// It stops at the first file that it cannot read, after it has changed other users.
     ///
     /// # Example
     /// ```ini

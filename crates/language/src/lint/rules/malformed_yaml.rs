@@ -10,9 +10,9 @@ declare_rule! {
     /// YAML cannot be read.
     ///
     /// # Why
-    /// A configuration that cannot be read stops every service at its next start, and PyYAML shows the line that it
-    /// stumbles over, password included. zrecipe leaves out what a mistake spoils, and reads on: every mistake is
-    /// shown, and the rest is checked.
+    /// A configuration that cannot be read stops every service at its next start, and PyYAML prints the line with the
+    /// error, including passwords. zrecipe skips the parts affected by an error and reads on: every error is reported,
+    /// and the rest is checked.
     ///
     /// # Example
     /// ```yaml

@@ -9,8 +9,8 @@ declare_rule! {
     /// A channel goes to another queue than in all other recipes.
     ///
     /// # Why
-    /// Links are numbers, and a number is easily wrong by one. When the outputs of one name go to one queue in all
-    /// other recipes, and this recipe has a step on that queue, the odd one out is probably a mistake.
+    /// Links are numbers, and a number is easily off by one. If outputs with one name go to the same queue in all other
+    /// recipes, and this recipe has a step on that queue, a different link is probably a mistake.
     ///
     /// # Example
     /// Five other recipes send `thumbnail` to `images`:

@@ -13,9 +13,9 @@ declare_rule! {
     /// A payload does not fit the service that receives it.
     ///
     /// # Why
-    /// The contracts of two services say what one sends and what the other takes, and the two do not fit: a key is
-    /// missing, or of another type. The same holds for a payload in `start`. An empty list there is how recipes
-    /// write that there is none.
+    /// The contracts of two services describe what one sends and what the other accepts, and these do not match: a key
+    /// is missing, or has another type. The same applies to a payload in `start`. An empty list there means that there
+    /// is no payload.
     ///
     /// # Example
     /// ```json

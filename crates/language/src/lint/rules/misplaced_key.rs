@@ -10,9 +10,9 @@ declare_rule! {
     /// A key is in an object where nothing reads it.
     ///
     /// # Why
-    /// A brace or an indentation too many puts a key into another object, and nothing reads it there. This is reported
-    /// for a step or `start` inside of a step, for `output` inside of `parameters`, for a channel beside `output`, and for
-    /// a parameter beside `parameters` that other steps on the same queue have among their parameters.
+    /// An extra brace or indentation moves a key into another object, where nothing reads it. The rule reports a step
+    /// or `start` inside a step, `output` inside `parameters`, a channel beside `output`, and a key beside `parameters`
+    /// that is a parameter in other steps on the same queue.
     ///
     /// # Example
     /// ```json

@@ -8,11 +8,11 @@ use crate::syntax::NodeId;
 use crate::topology::{Queue, Topology, is_built_in};
 
 declare_rule! {
-    /// Nothing takes the dead letters of a queue.
+    /// No queue receives the dead letters of a queue.
     ///
     /// # Why
-    /// Messages that are rejected, that expire or that come back too often go to the dead-letter exchange with the
-    /// dead-letter routing key. Where no queue takes them RabbitMQ drops them without a word.
+    /// Messages that are rejected, that expire or that are redelivered too often go to the dead-letter exchange with
+    /// the dead-letter routing key. If no queue is bound for that key, RabbitMQ drops them silently.
     ///
     /// # Example
     /// ```yaml

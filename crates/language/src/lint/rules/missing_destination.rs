@@ -8,8 +8,8 @@ declare_rule! {
     /// A step has no queue and no topic.
     ///
     /// # Why
-    /// A message to a step without `queue` and `topic` goes nowhere. It is dropped without a trace, and so is
-    /// everything that would have come after it.
+    /// A message to a step without `queue` and `topic` has no destination. It is dropped silently, and the steps after
+    /// it never run.
     ///
     /// # Example
     /// ```json

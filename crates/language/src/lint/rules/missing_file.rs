@@ -12,10 +12,11 @@ declare_rule! {
     /// A file that the configuration names does not exist.
     ///
     /// # Why
-    /// A plugin block in a file of its own is read when it is activated, so services fail in one environment and run
-    /// in another. An included file is read at once. Against a file that `zrecipe.toml` names nothing can be held. A file that this user may not read is a note: credentials are
-    /// often for services only. So is one whose topmost directory is not on this machine. A file in a checked directory
-    /// that cannot be read is an error: what nobody reads is not checked.
+    /// A plugin block in a separate file is read when it is activated, so services fail in one environment and run in
+    /// another. An included file is read immediately. A missing file that `zrecipe.toml` names cannot be used for
+    /// checks. A file that this user may not read is a note, because credentials are often readable only by services. A
+    /// file whose topmost directory is not on this machine is also a note. A file in a checked directory that cannot be
+    /// read is an error, because it is not checked.
     ///
     /// # Example
     /// ```yaml missing=secrets/brokr.yml

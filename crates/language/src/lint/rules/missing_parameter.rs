@@ -8,9 +8,9 @@ declare_rule! {
     /// A step does not give a parameter that its service needs.
     ///
     /// # Why
-    /// The contract of the service says that it cannot work without the parameter. Many services read the parameters of
-    /// the step and the payload as one mapping. Then the parameter is reported only where it is certain that no payload
-    /// has it: `start` begins here without it, or every channel that leads here lacks it.
+    /// According to the contract, the service cannot work without the parameter. Many services read the parameters of
+    /// the step and the payload as one mapping. Then the parameter is reported only if no payload can contain it:
+    /// `start` begins here without it, or every channel that leads here lacks it.
     ///
     /// # Example
     /// ```json

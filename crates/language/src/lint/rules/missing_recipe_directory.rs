@@ -9,9 +9,9 @@ declare_rule! {
     /// The recipe directory of the site does not exist.
     ///
     /// # Why
-    /// The dispatcher looks up recipes by name in `zocalo.recipe_directory`. It starts without that directory, and
-    /// every request for a recipe then becomes a dead letter. The path is taken as it stands: `~` means nothing in it,
-    /// and a relative one begins wherever the dispatcher was started.
+    /// The dispatcher looks up recipes by name in `zocalo.recipe_directory`. It starts without that directory, and then
+    /// every request for a recipe is dead-lettered. The path is not expanded: `~` has no meaning, and a relative path
+    /// starts at the working directory of the dispatcher.
     ///
     /// # Example
     /// ```yaml missing=/site/recipies

@@ -7,7 +7,7 @@ declare_rule! {
     /// The recipe has no `start`.
     ///
     /// # Why
-    /// `start` lists the steps that get the first messages. Without it nothing would ever happen.
+    /// `start` lists the steps that receive the first messages. Without it, no step ever runs.
     ///
     /// # Example
     /// ```json

@@ -11,7 +11,7 @@ declare_rule! {
     /// A key of a step looks like a known one.
     ///
     /// # Why
-    /// A step may have keys of its own, so `"outptu"` is legal, and ignored.
+    /// A step may have additional keys, so `"outptu"` is legal, and ignored.
     ///
     /// # Example
     /// ```json

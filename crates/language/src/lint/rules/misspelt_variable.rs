@@ -9,8 +9,8 @@ declare_rule! {
     /// A command uses an unknown variable of recipe wrappers.
     ///
     /// # Why
-    /// The commands of a job find the recipe's files by four variables: RECIPEWRAP, RECIPEFILE, RECIPEENV and
-    /// RECIPEPOINTER. Another name is empty in the shell, and the program in the job gets no file.
+    /// The commands of a job find the files of the recipe in four variables: RECIPEWRAP, RECIPEFILE, RECIPEENV and
+    /// RECIPEPOINTER. Any other name is empty in the shell, and the program in the job gets no file.
     ///
     /// # Example
     /// ```json

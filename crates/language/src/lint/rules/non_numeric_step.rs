@@ -4,7 +4,7 @@ use crate::diagnostic::Sink;
 use crate::lint::{Context, nearest};
 
 declare_rule! {
-    /// A key of the recipe is no step number.
+    /// A key of the recipe is not a step number.
     ///
     /// # Why
     /// The keys of a recipe are step numbers from 1 up, `start` and `error`. The Python services crash on any

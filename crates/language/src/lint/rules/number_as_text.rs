@@ -9,8 +9,8 @@ declare_rule! {
     /// A setting is text where a number is needed.
     ///
     /// # Why
-    /// Zocalo accepts text that reads as a number, and hands it on as text. With the `port` of a Graylog server as
-    /// text no log message is sent over UDP, and with the `timeout` of OpenTelemetry as text no trace.
+    /// Zocalo accepts text that looks like a number, and passes it on as text. If the `port` of a Graylog server is
+    /// text, no log message is sent over UDP. If the `timeout` of OpenTelemetry is text, no trace is sent.
     ///
     /// # Example
     /// ```yaml

@@ -10,8 +10,8 @@ declare_rule! {
     /// A step omits a parameter that all others of its queue have.
     ///
     /// # Why
-    /// A parameter that every other step on the same queue gives, and this step does not, has probably been forgotten.
-    /// Where a contract says which parameters are required, `missing-parameter` reports them.
+    /// Every other step on the same queue gives the parameter, so it is probably missing here. If a contract defines
+    /// required parameters, `missing-parameter` reports them.
     ///
     /// # Example
     /// Five other recipes give `session_id` to the queue `feedback`:

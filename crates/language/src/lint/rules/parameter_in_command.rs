@@ -14,10 +14,10 @@ declare_rule! {
     /// A parameter becomes part of a command.
     ///
     /// # Why
-    /// What is put into a command becomes part of it. The Runner splits a command at spaces, so that a file name with
-    /// a space is two arguments. The commands of a cluster job are a shell script: with the value `a; rm -rf ~` for
-    /// `{file}` it does more than its author meant. Nothing is said about numbers, words from a list and values that
-    /// are known to be harmless, nor about a command that is given as a whole.
+    /// The value of the parameter becomes part of the command. The Runner splits a command at spaces, so a file name
+    /// with a space becomes two arguments. The commands of a cluster job are a shell script: with the value `a; rm -rf
+    /// ~` for `{file}`, the script deletes files. Numbers, words from a list, other values that are known to be
+    /// harmless, and commands that are given as a whole are not reported.
     ///
     /// # Example
     /// ```json

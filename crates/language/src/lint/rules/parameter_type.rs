@@ -15,9 +15,9 @@ declare_rule! {
     /// A parameter has another type than its service takes.
     ///
     /// # Why
-    /// The contract of the service says what its parameters must be, and this one is something else. A string with
-    /// placeholders is text, whatever is put in: for a list or an object write `{$REPLACE:name}`. When the
-    /// parameters are known, what becomes of the placeholders is checked, too.
+    /// According to the contract of the service, the parameter must have another type. A string with placeholders is
+    /// always text: for a list or an object, write `{$REPLACE:name}`. If the parameters are known, the values of
+    /// placeholders are checked as well.
     ///
     /// # Example
     /// ```json

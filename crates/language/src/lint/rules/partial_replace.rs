@@ -4,11 +4,11 @@ use crate::diagnostic::Sink;
 use crate::lint::Context;
 
 declare_rule! {
-    /// `$REPLACE` does not stand in a whole-string placeholder.
+    /// `$REPLACE` is not the whole string.
     ///
     /// # Why
-    /// A replacement must be the whole string, from its first character to its last. Anywhere else `$REPLACE` is
-    /// the name of a parameter that nobody has defined, and the message is rejected.
+    /// A replacement must be the whole string, from its first character to its last. Anywhere else, `$REPLACE` is the
+    /// name of an undefined parameter, and the message is rejected.
     ///
     /// # Example
     /// ```json

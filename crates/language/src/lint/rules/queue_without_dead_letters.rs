@@ -7,9 +7,9 @@ declare_rule! {
     /// A queue that the recipe uses has no dead letters.
     ///
     /// # Why
-    /// A message that a service rejects, or gives back too often (`delivery-limit`, for quorum queues), becomes a dead
-    /// letter, which people can read and send again. A queue without a place for dead letters drops it. Any service may
-    /// reject a message: Dispatcher, Runner and Mailer reject what they cannot read.
+    /// A message that a service rejects, or that is redelivered too often (`delivery-limit`, for quorum queues), is
+    /// dead-lettered, so that it can be read and sent again. A queue without a dead-letter queue drops it. Any service
+    /// may reject a message: Dispatcher, Runner and Mailer reject messages that they cannot read.
     ///
     /// # Example
     /// In the broker the queue `images` has no dead letters:

@@ -8,9 +8,9 @@ declare_rule! {
     /// A channel looks like one that other steps have.
     ///
     /// # Why
-    /// What a service sends on a channel that is not wired is dropped, and nobody hears of it. A channel that only one
-    /// step of a queue has and that is a slip of the finger away from one that many have is probably that slip. Where
-    /// a contract says which channels there are, `unknown-channel` speaks instead.
+    /// Messages on a channel that is not connected are dropped silently. If only one step of a queue uses a channel,
+    /// and its name is almost the same as that of a common channel, it is probably misspelt. If a contract lists the
+    /// channels, `unknown-channel` applies instead.
     ///
     /// # Example
     /// Five other recipes connect the channel `selected` of the queue `filter`:

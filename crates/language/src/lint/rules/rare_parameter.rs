@@ -8,8 +8,8 @@ declare_rule! {
     /// A parameter looks like one that other steps give.
     ///
     /// # Why
-    /// A service does not see a parameter whose name is misspelt, and takes its default instead. A name that occurs
-    /// once for a queue and is a slip of the finger away from one that many steps give is probably that slip.
+    /// A service ignores a parameter with a misspelt name, and uses its default instead. If a name occurs only once for
+    /// a queue, and is almost the same as that of a common parameter, it is probably misspelt.
     ///
     /// # Example
     /// Five other recipes give the parameter `pixel_size` to the queue `motion`:

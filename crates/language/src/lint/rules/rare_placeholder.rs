@@ -9,8 +9,8 @@ declare_rule! {
     /// A placeholder looks like one that is used several times.
     ///
     /// # Why
-    /// A placeholder whose name is misspelt stays as it is written, and the service receives the braces. A name that
-    /// occurs once and is a slip of the finger away from one that is used several times is probably that slip.
+    /// A placeholder with a misspelt name is not substituted, and the service receives the braces. If a name occurs
+    /// only once, and is almost the same as a common name, it is probably misspelt.
     ///
     /// # Example
     /// Five other recipes use the parameter `visit`:

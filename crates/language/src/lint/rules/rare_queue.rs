@@ -8,8 +8,8 @@ declare_rule! {
     /// A queue looks like one that other recipes use.
     ///
     /// # Why
-    /// A queue that no service listens on takes messages for ever and gives none back. A name that occurs once and is
-    /// a slip of the finger away from one that occurs in many recipes is probably that slip.
+    /// A queue without consumers collects messages for ever. If a name occurs only once, and is almost the same as a
+    /// name that occurs in many recipes, it is probably misspelt.
     ///
     /// # Example
     /// Five other recipes use the queue `ispyb_connector`:

@@ -8,8 +8,8 @@ declare_rule! {
     /// A service name looks like one that other steps have.
     ///
     /// # Why
-    /// The name of the service selects contracts, and the wrapper of a job. A name that occurs once and is a slip of the
-    /// finger away from one that other steps have is probably that slip.
+    /// The name of the service selects contracts, and the wrapper of a job. If a name occurs only once, and is almost
+    /// the same as the name in other steps, it is probably misspelt.
     ///
     /// # Example
     /// Five other recipes name the service `Images`:

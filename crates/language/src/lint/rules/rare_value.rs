@@ -9,10 +9,10 @@ declare_rule! {
     /// A value differs from the one that similar steps have.
     ///
     /// # Why
-    /// Steps of one kind often have the same value for a parameter: the name of a command, or the placeholder of that
-    /// name. A value that occurs once is probably a mistake if it is a slip of the finger away from the usual one, if
-    /// two parameters have each other's values, or if all steps that are fed by the same channel agree on another value.
-    /// The same is said of a type: an object where all others give text, a word where they give numbers.
+    /// Similar steps often have the same value for a parameter, such as the name of a command or a placeholder. A value
+    /// that occurs once is probably a mistake in three cases: it is almost the same as the usual value; two parameters
+    /// have swapped values; or all steps that the same channel feeds have another value. The same applies to a type,
+    /// such as an object if all others give text, or a word if they give numbers.
     ///
     /// # Example
     /// Five other recipes give the command `multipart_message`:

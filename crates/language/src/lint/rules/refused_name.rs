@@ -8,8 +8,8 @@ declare_rule! {
     /// RabbitMQ refuses a name.
     ///
     /// # Why
-    /// RabbitMQ keeps names that begin with `amq.` for itself and refuses to declare anything under one, and the empty
-    /// name is that of the default exchange. Names have at most 255 bytes.
+    /// RabbitMQ reserves names that begin with `amq.` and refuses to declare them. The empty name is that of the
+    /// default exchange. Names have at most 255 bytes.
     ///
     /// # Example
     /// ```yaml

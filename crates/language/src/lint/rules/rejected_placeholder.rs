@@ -9,8 +9,8 @@ declare_rule! {
     /// A placeholder does not suit the value of its parameter.
     ///
     /// # Why
-    /// An item that is not there, or a format that does not suit the value, rejects the whole request. A format that
-    /// suits no value at all is found without parameters, the rest when they are known.
+    /// If an item does not exist, or a format does not match the value, the whole request is rejected. Formats that
+    /// match no value are reported without parameters, other errors only when the parameters are known.
     ///
     /// # Example
     /// With the parameter `size` = `"large"`:

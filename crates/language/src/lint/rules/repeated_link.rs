@@ -10,7 +10,8 @@ declare_rule! {
     /// A link is listed twice.
     ///
     /// # Why
-    /// `[2, 2]` sends each message to step 2 twice. In `start` the same holds for one step with one payload.
+    /// `[2, 2]` sends each message to step 2 twice. The same applies to a repeated step with the same payload in
+    /// `start`.
     ///
     /// # Example
     /// ```json

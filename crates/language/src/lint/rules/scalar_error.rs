@@ -7,8 +7,8 @@ declare_rule! {
     /// The top-level `error` is a number, not a list.
     ///
     /// # Why
-    /// `"error": 2` says clearly enough what is meant, and the checker takes it for `[2]`. The Python services
-    /// crash on it, so the dispatcher does not send it out.
+    /// The meaning of `"error": 2` is clear, and Zocalo's validation reads it as `[2]`. But the Python services crash
+    /// on it, so the dispatcher does not send the recipe.
     ///
     /// # Example
     /// ```json rules=scalar-error

@@ -7,7 +7,7 @@ declare_rule! {
     /// `start` names itself.
     ///
     /// # Why
-    /// `start` is where messages begin. It is no step and cannot receive one.
+    /// `start` lists the first messages. It is not a step and cannot receive messages.
     ///
     /// # Example
     /// ```json

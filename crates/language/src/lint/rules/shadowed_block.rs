@@ -9,9 +9,9 @@ declare_rule! {
     /// A block of an environment replaces another one.
     ///
     /// # Why
-    /// Of two blocks of one plugin in an environment the one that is activated later counts, and replaces everything
-    /// the other says. That need not be the one further down: groups are activated in the order of their names, and
-    /// `plugins` at last. Blocks of `storage` and of the logging plugins add up, and are not reported.
+    /// If an environment has two blocks of the same plugin, the block that is activated later replaces all settings of
+    /// the other. That is not always the one further down: groups are activated in the order of their names, and
+    /// `plugins` last. Blocks of `storage` and of the logging plugins are merged, and not reported.
     ///
     /// # Example
     /// ```yaml

@@ -9,7 +9,7 @@ declare_rule! {
     ///
     /// # Why
     /// The Runner splits a command at spaces and starts it without a shell. An operator such as `>`, `|` or `&&` is
-    /// then one more argument: `echo done > log` prints `done > log`, writes no file, and succeeds.
+    /// then an ordinary argument: `echo done > log` prints `done > log`, writes no file, and succeeds.
     ///
     /// # Example
     /// ```json

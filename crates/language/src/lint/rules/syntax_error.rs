@@ -9,8 +9,8 @@ declare_rule! {
     /// The file is not valid JSON.
     ///
     /// # Why
-    /// A recipe is read by JSON parsers that stop at the first mistake. zrecipe reads on: every mistake is shown,
-    /// and everything that can be read is checked.
+    /// JSON parsers of services stop at the first error. zrecipe reads on: every error is reported, and all readable
+    /// parts are checked.
     ///
     /// # Example
     /// ```json

@@ -8,8 +8,8 @@ declare_rule! {
     /// The document has too many levels.
     ///
     /// # Why
-    /// Parsers recurse, and a document of a thousand levels crashes the Python services. zrecipe refuses what is
-    /// deeper than 512.
+    /// Parsers are recursive, and a document with a thousand levels crashes the Python services. zrecipe rejects
+    /// documents with more than 512 levels.
     ///
     /// # Example
     /// ```json 600-deep

@@ -7,9 +7,9 @@ declare_rule! {
     /// An exchange does not survive a restart of the broker.
     ///
     /// # Why
-    /// An exchange is durable only if `durable: true` says so. Any other is gone when the broker has been restarted,
-    /// and all its bindings with it, though the queues are still there. Until somebody applies the configuration
-    /// again, everything that is sent to the exchange fails or is lost.
+    /// An exchange is durable only with `durable: true`. Any other exchange and its bindings are lost when the broker
+    /// restarts, although the queues remain. Until the configuration is applied again, messages to the exchange fail or
+    /// are lost.
     ///
     /// # Example
     /// ```yaml

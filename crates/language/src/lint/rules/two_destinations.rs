@@ -8,7 +8,8 @@ declare_rule! {
     /// A step sends to a queue and to a topic.
     ///
     /// # Why
-    /// With both `queue` and `topic` every message is sent twice. That is possible, and rarely what was meant.
+    /// With both `queue` and `topic`, every message is sent twice. That is possible, but rarely intended. Two steps
+    /// make the intention clear.
     ///
     /// # Example
     /// ```json
@@ -26,7 +27,7 @@ declare_rule! {
     /// ```
     ///
     /// # When not to follow it
-    /// Both are read: the topic by a monitor, for example.
+    /// Both have consumers: for example, a monitor subscribes to the topic.
     "two-destinations", Warning
 }
 

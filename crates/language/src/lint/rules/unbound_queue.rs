@@ -9,8 +9,9 @@ declare_rule! {
     /// No binding leads from the exchange to the queue.
     ///
     /// # Why
-    /// A message with a `transport-delay` goes through the exchange `delayed`, one of a step with an `exchange` through
-    /// that one, and `queue` is then only its routing key. Where no binding takes it, it is lost.
+    /// A message with a `transport-delay` goes through the exchange `delayed`, and a message of a step with an
+    /// `exchange` through that exchange; `queue` is then only the routing key. Without a matching binding, the message
+    /// is lost.
     ///
     /// # Example
     /// In the broker the queue `images` is bound to the default exchange only:

@@ -11,11 +11,11 @@ declare_rule! {
     /// The failure channel of a step is not connected.
     ///
     /// # Why
-    /// The contract of the service has a channel for failures, and the step connects other channels by name but not this
-    /// one. A command that fails is then dead-lettered, and a program that crashes is tried again before it is dead-lettered:
-    /// the recipe stops at this step until somebody looks at the dead letters. A recipe that can go on without the
-    /// result, or that reports failures itself, connects the channel. A step that connects no channel by name leaves its
-    /// failures to the dead letters, and nothing is said about it.
+    /// The contract of the service has a channel for failures. The step connects other channels by name, but not this
+    /// one. A failed command is then dead-lettered, and a crashed program is retried before it is dead-lettered: the
+    /// recipe stops at this step until an operator handles the dead letters. Connect the channel if the recipe can
+    /// continue without the result, or reports failures itself. A step that connects no channel by name uses dead
+    /// letters for failures, and is not reported.
     ///
     /// # Example
     /// With a contract that has a channel for failures:
@@ -37,7 +37,7 @@ declare_rule! {
     /// ```
     ///
     /// # When not to follow it
-    /// Failed messages belong in the dead-letter queue, where people look at them.
+    /// Failed messages belong in the dead-letter queue, where operators handle them.
     "unconnected-failure", Note
 }
 

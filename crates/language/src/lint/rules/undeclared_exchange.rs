@@ -11,10 +11,10 @@ declare_rule! {
     /// An exchange is not declared.
     ///
     /// # Why
-    /// RabbitMQ refuses a binding from or to an exchange that does not exist, and Zocalo stops there. Dead letters and
-    /// undeliverable messages that are sent to one are dropped without a word. In a recipe a `topic` is an exchange, too:
-    /// a service that sends to one that is not there loses its connection. The default exchange and those named
-    /// `amq.…` are always there; `delayed`, through which messages with a `transport-delay` go, is not.
+    /// RabbitMQ refuses a binding from or to an exchange that does not exist, and Zocalo stops at this error. Dead
+    /// letters and unroutable messages that are sent to one are dropped silently. A `topic` in a recipe is also an
+    /// exchange: a service that publishes to one that does not exist loses its connection. The default exchange and
+    /// exchanges named `amq.…` always exist. `delayed`, which messages with a `transport-delay` use, does not.
     ///
     /// # Example
     /// ```yaml

@@ -9,9 +9,9 @@ declare_rule! {
     /// A queue is not declared.
     ///
     /// # Why
-    /// The broker has the queues that its configuration declares, and services do not declare theirs. A message to
-    /// any other comes back as undeliverable, and a binding to any other is refused. Queues with placeholders in their
-    /// names are made at run time, and so are many that begin with `transient.`: nothing is said about those.
+    /// The broker has the queues that its configuration declares, and services do not declare theirs. A message to any
+    /// other queue is unroutable, and RabbitMQ refuses a binding to it. Queues with placeholders in their names, and
+    /// many that begin with `transient.`, are created at run time; these are not reported.
     ///
     /// # Example
     /// The broker has the queue `images`:

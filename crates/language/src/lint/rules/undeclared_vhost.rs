@@ -9,9 +9,9 @@ declare_rule! {
     /// A virtual host is not declared.
     ///
     /// # Why
-    /// A file that lists virtual hosts describes all of them: Zocalo deletes every other one but `/`, with its queues
-    /// and their messages. What the file declares in a virtual host that it does not list cannot be created. A file
-    /// without the list leaves virtual hosts alone.
+    /// A file that lists virtual hosts describes all of them: Zocalo deletes every other one except `/`, with its
+    /// queues and their messages. Objects in a virtual host that the file does not list cannot be created. A file
+    /// without the list does not change virtual hosts.
     ///
     /// # Example
     /// ```yaml

@@ -8,9 +8,9 @@ declare_rule! {
     /// An environment names a block that does not exist.
     ///
     /// # Why
-    /// An environment that names a block which is nowhere makes the whole configuration invalid: no service and no
-    /// tool starts, in whichever environment. A file that the site configuration includes is held against all of it,
-    /// if `site` in `zrecipe.toml`, `--site` or `ZOCALO_CONFIG` says which configuration that is.
+    /// An environment that names a block that does not exist makes the whole configuration invalid: no service and no
+    /// tool starts, in any environment. A file that the site configuration includes is checked against the whole
+    /// configuration, if it is known from `site` in `zrecipe.toml`, `--site` or `ZOCALO_CONFIG`.
     ///
     /// # Example
     /// ```yaml
@@ -27,7 +27,7 @@ declare_rule! {
     /// ```
     ///
     /// # When not to follow it
-    /// The file is part of a site configuration that zrecipe does not know. Then `--site` names it.
+    /// The file is part of a site configuration that zrecipe does not know. Then name it with `--site`.
     "undefined-block", Error, about [Site]
 }
 

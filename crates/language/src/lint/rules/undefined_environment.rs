@@ -4,10 +4,11 @@ use crate::diagnostic::Sink;
 use crate::lint::{Context, respelled};
 
 declare_rule! {
-    /// A name stands for an environment that does not exist.
+    /// An alias names an environment that does not exist.
     ///
     /// # Why
-    /// A name for an environment that is nowhere makes the whole configuration invalid: no service and no tool starts.
+    /// An alias of an environment that does not exist makes the whole configuration invalid: no service and no tool
+    /// starts.
     ///
     /// # Example
     /// ```yaml
@@ -28,7 +29,7 @@ declare_rule! {
     /// ```
     ///
     /// # When not to follow it
-    /// The file is part of a site configuration that zrecipe does not know. Then `--site` names it.
+    /// The file is part of a site configuration that zrecipe does not know. Then name it with `--site`.
     "undefined-environment", Error, about [Site]
 }
 

@@ -9,9 +9,8 @@ declare_rule! {
     /// A logging configuration names an undefined part.
     ///
     /// # Why
-    /// A logging configuration that names a handler, formatter or filter which it does not define is refused when it
-    /// is activated: no service starts. A step of `verbose` with `incremental: false` has to define what it names
-    /// itself.
+    /// A logging configuration that names an undefined handler, formatter or filter is rejected when it is activated:
+    /// no service starts. A step of `verbose` with `incremental: false` must itself define the parts that it names.
     ///
     /// # Example
     /// ```yaml

@@ -8,9 +8,8 @@ declare_rule! {
     /// No value is given for a placeholder.
     ///
     /// # Why
-    /// A placeholder whose parameter is not given travels to the service as it is written. This is checked when
-    /// the parameters are known, and only for what looks like the name of a parameter: `awk '{print $1}'` and
-    /// `${HOME}` are meant as they are.
+    /// A placeholder without a value is sent to the service unchanged. This is checked when the parameters are known,
+    /// and only for names that look like parameters: `awk '{print $1}'` and `${HOME}` are intentional.
     ///
     /// # Example
     /// With the parameter `visit` and no other:

@@ -11,8 +11,8 @@ declare_rule! {
     /// No value is given for a replacement; it becomes null.
     ///
     /// # Why
-    /// A replacement whose parameter is not given becomes `null`, without a word. This is checked when the
-    /// parameters are known. Where the contract of the service takes no null, it is an error.
+    /// A replacement without a value becomes `null` silently. This is checked when the parameters are known. If the
+    /// contract of the service does not allow null, it is an error.
     ///
     /// # Example
     /// With the parameter `files` and no other:

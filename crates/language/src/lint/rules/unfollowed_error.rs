@@ -9,8 +9,8 @@ declare_rule! {
     /// Nothing is sent to a step that `error` names.
     ///
     /// # Why
-    /// `error`, in a step or in the recipe, is held to the rules for links, and no service reads it: when something
-    /// fails, nothing is sent there. A failure is passed on where a service has a channel for it.
+    /// `error`, in a step or in the recipe, is checked like other links, but no service reads it: after a failure, no
+    /// message is sent there. To handle failures, connect a failure channel of the service if it has one.
     ///
     /// # Example
     /// ```json
@@ -23,7 +23,7 @@ declare_rule! {
     /// ```
     ///
     /// # When not to follow it
-    /// `error` documents what people should do.
+    /// `error` documents the procedure for operators.
     "unfollowed-error", Note
 }
 

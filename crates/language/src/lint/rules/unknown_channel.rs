@@ -11,9 +11,9 @@ declare_rule! {
     /// A step uses a channel that its service does not have.
     ///
     /// # Why
-    /// The contract of the service lists the channels on which it sends. On any other nothing ever comes, and the
-    /// steps that are connected to it are never reached. In a job a program reports on behalf of the step, and sends on
-    /// channels of its own: only where there is a contract of the program are they known.
+    /// The contract of the service lists its output channels. No message is ever sent on other channels, and the steps
+    /// connected to them never run. In a job, a program reports for the step on its own channels, which are known only
+    /// from a contract of the program.
     ///
     /// # Example
     /// ```json

@@ -9,8 +9,8 @@ declare_rule! {
     /// A step gives a parameter that its service does not read.
     ///
     /// # Why
-    /// A misspelt parameter is refused by the service, or ignored, and the step runs without it. The key `unknown` of a
-    /// contract sets the level: `error`, `warning` or `ignore`. Where the service may read other parameters, only names
+    /// The service rejects or ignores a misspelt parameter, and the step runs without it. The key `unknown` of a
+    /// contract sets the level: `error`, `warning` or `ignore`. If the service may read other parameters, only names
     /// that look like a listed one are reported, as warnings.
     ///
     /// # Example
@@ -30,8 +30,8 @@ declare_rule! {
     /// ```
     ///
     /// # When not to follow it
-    /// The parameter is for people only. Where the contract does not list all that the service reads, correct the
-    /// contract.
+    /// The parameter is only documentation. If the contract does not list all parameters that the service reads,
+    /// correct the contract.
     "unknown-parameter", Error
 }
 

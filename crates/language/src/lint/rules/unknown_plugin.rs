@@ -6,11 +6,11 @@ use crate::site::plugins;
 use crate::syntax::NodeRef;
 
 declare_rule! {
-    /// A plugin is not known.
+    /// A plugin is unknown.
     ///
     /// # Why
-    /// A block of a plugin that is not installed is passed over with a warning in the log, and the settings in it have
-    /// no effect. Its settings cannot be checked, either.
+    /// A block of a plugin that is not installed is skipped with a warning in the log, and its settings have no effect.
+    /// zrecipe cannot check its settings, either.
     ///
     /// # Example
     /// ```yaml

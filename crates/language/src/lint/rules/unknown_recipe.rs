@@ -9,8 +9,8 @@ declare_rule! {
     /// A request names a recipe that does not exist.
     ///
     /// # Why
-    /// The dispatcher rejects a request that names a recipe which is not there: nothing of it is run. Requests are
-    /// files, and payloads that a recipe sends to the queue of the dispatcher.
+    /// The dispatcher rejects a request that names a recipe that does not exist: no recipe of the request runs.
+    /// Requests are files, and payloads that a recipe sends to the queue of the dispatcher.
     ///
     /// # Example
     /// ```json recipes=tomography,thumbnails
@@ -23,7 +23,7 @@ declare_rule! {
     /// ```
     ///
     /// # When not to follow it
-    /// The dispatcher looks recipes up in a directory that zrecipe does not know. `recipe-directories` names it.
+    /// The dispatcher looks up recipes in a directory that zrecipe does not know. Add it to `recipe-directories`.
     "unknown-recipe", Error, about [Recipe, Request]
 }
 

@@ -10,9 +10,8 @@ declare_rule! {
     /// A plugin does not know a setting.
     ///
     /// # Why
-    /// Plugins pass over settings that they do not know, so one that is misspelt has no effect, and nothing says so.
-    /// Blocks of `storage` hold whatever services of the site look up: only what looks like one of Zocalo's own keys
-    /// is reported there.
+    /// Plugins ignore unknown settings silently, so a misspelt setting has no effect. Blocks of `storage` may contain
+    /// any keys for services of the site: only keys that look like one of Zocalo's own are reported there.
     ///
     /// # Example
     /// ```yaml

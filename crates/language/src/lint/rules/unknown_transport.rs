@@ -5,11 +5,11 @@ use crate::lint::{Context, nearest, respelled};
 use crate::syntax::Kind;
 
 declare_rule! {
-    /// The default transport is not known.
+    /// The default transport is unknown.
     ///
     /// # Why
-    /// Services pass over a `zocalo.default_transport` that they do not know, and connect to another broker than was
-    /// meant. With an unknown `default` of the plugin `transport` nothing connects at all.
+    /// Services ignore an unknown `zocalo.default_transport`, and connect to the wrong broker. With an unknown
+    /// `default` of the plugin `transport`, no connection is possible.
     ///
     /// # Example
     /// ```yaml

@@ -8,9 +8,9 @@ declare_rule! {
     /// A policy matches no declared queue.
     ///
     /// # Why
-    /// A policy that matches none of the declared queues does nothing: the limit or the dead letters that somebody
-    /// wanted are not there. The pattern, `apply-to` and the virtual host all have to fit. Temporary queues come and
-    /// go with their consumers, so nothing is said of a pattern that matches `amq.…` or `transient.…`.
+    /// A policy that matches none of the declared queues has no effect: the intended limit or dead-letter exchange is
+    /// not set. The pattern, `apply-to` and the virtual host must all match. Temporary queues exist only with their
+    /// consumers, so patterns that match `amq.…` or `transient.…` are not reported.
     ///
     /// # Example
     /// ```yaml

@@ -8,8 +8,8 @@ declare_rule! {
     /// A placeholder in YAML has no quotes, and is an object.
     ///
     /// # Why
-    /// In YAML braces without quotes make an object: `file: {filename}` gives the service the object
-    /// `{"filename": null}`, not a text. An object of one key without a value is never anything else in a recipe.
+    /// In YAML, braces without quotes form an object: `file: {filename}` gives the service the object `{"filename":
+    /// null}`, not text. In a recipe, an object with one key and no value is always this mistake.
     ///
     /// # Example
     /// ```yaml
@@ -30,7 +30,7 @@ declare_rule! {
     /// ```
     ///
     /// # When not to follow it
-    /// Never: a service receives an object in the place of the text.
+    /// Never: the service receives an object instead of the text.
     "unquoted-placeholder", Error
 }
 

@@ -8,8 +8,8 @@ declare_rule! {
     /// Zocalo does not read a key of the broker configuration.
     ///
     /// # Why
-    /// Zocalo passes over keys that it does not know without a word: what they were to say is not said. Arguments of
-    /// queues other than those for dead letters cannot be given to a group; a policy can give most of them.
+    /// Zocalo ignores unknown keys silently, so they have no effect. A group cannot set arguments of queues other than
+    /// those for dead letters; a policy can set most of them.
     ///
     /// # Example
     /// ```yaml
@@ -42,7 +42,7 @@ declare_rule! {
     /// ```
     ///
     /// # When not to follow it
-    /// The key is for people, or for a program of the site.
+    /// The key is documentation, or for a program of the site.
     "unread-setting", Warning, about [Broker]
 }
 

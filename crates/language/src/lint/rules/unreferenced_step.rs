@@ -5,11 +5,10 @@ use crate::lint::Context;
 use crate::recipe::Target;
 
 declare_rule! {
-    /// Nothing leads to a step.
+    /// No link leads to a step.
     ///
     /// # Why
-    /// A step that neither `start` nor a link leads to never does anything. Most often a link was forgotten, or
-    /// given the wrong number.
+    /// A step that neither `start` nor a link leads to never runs. Usually a link is missing, or has the wrong number.
     ///
     /// # Example
     /// ```json

@@ -9,7 +9,7 @@ declare_rule! {
     /// No value is given for the name of a queue.
     ///
     /// # Why
-    /// An undefined placeholder stays as it is. In the name of a queue that means a message to a queue called
+    /// An undefined placeholder is not substituted. In the name of a queue, the message goes to a queue called
     /// `{name}`, which does not exist. This is checked when the parameters are known.
     ///
     /// # Example

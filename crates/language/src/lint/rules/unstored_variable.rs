@@ -9,9 +9,10 @@ declare_rule! {
     /// No earlier step stores a variable of the environment.
     ///
     /// # Why
-    /// In a parameter `$name` stands for a value of the recipe environment, if the service says so in its contract. An
-    /// earlier step has to store it there: with `store_result`, for example. A name that no earlier step stores makes the
-    /// service fail, or stays as it is written. Without a contract only names that look like a stored one are reported.
+    /// In a parameter, `$name` stands for a value of the recipe environment, if the contract of the service declares
+    /// this. An earlier step must store the value, for example with `store_result`. If no earlier step stores it, the
+    /// service fails, or uses the name as text. Without a contract, only names that look like a stored one are
+    /// reported.
     ///
     /// # Example
     /// With a contract that says that `$name` stands for a value, and that `store_result` stores one:

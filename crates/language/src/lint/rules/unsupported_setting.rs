@@ -8,10 +8,10 @@ declare_rule! {
     /// A queue's type does not know a setting.
     ///
     /// # Why
-    /// RabbitMQ refuses a stream with dead letters. A policy with one setting that a queue's type does not know is not
-    /// applied to that queue at all, whatever else it says: `delivery-limit` is for quorum queues, `message-ttl` is not
-    /// for streams, `max-age` is for streams only. A stream cannot have a single active consumer, so Zocalo leaves that
-    /// out.
+    /// RabbitMQ refuses a stream with dead letters. If a policy has one setting that the type of a queue does not
+    /// support, RabbitMQ does not apply the policy to that queue at all: `delivery-limit` is for quorum queues,
+    /// `message-ttl` is not for streams, `max-age` is for streams only. A stream cannot have a single active consumer,
+    /// so Zocalo omits that setting.
     ///
     /// # Example
     /// ```yaml

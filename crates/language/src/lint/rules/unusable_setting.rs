@@ -5,11 +5,11 @@ use crate::lint::{Context, respelled};
 use crate::syntax::{Kind, NodeRef};
 
 declare_rule! {
-    /// A setting has a value with which every request fails.
+    /// A setting makes every request fail.
     ///
     /// # Why
-    /// The API of RabbitMQ answers below `/api`, and that of Slurm below its version, `v0.0.40` for example. With another
-    /// `base_url` or `api_version` the configuration is read, and every request fails at run time.
+    /// The API of RabbitMQ is below `/api`, and that of Slurm below its version, for example `v0.0.40`. With another
+    /// `base_url` or `api_version`, the configuration is accepted, but every request fails at run time.
     ///
     /// # Example
     /// ```yaml
@@ -28,7 +28,7 @@ declare_rule! {
     /// ```
     ///
     /// # When not to follow it
-    /// A proxy in front of RabbitMQ has a path of its own.
+    /// A proxy in front of RabbitMQ has its own path.
     "unusable-setting", Error, about [Site, Plugin]
 }
 

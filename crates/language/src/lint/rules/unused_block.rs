@@ -10,8 +10,8 @@ declare_rule! {
     /// No environment names a block.
     ///
     /// # Why
-    /// A block has an effect only in environments that name it. One that none names is left over, or was forgotten
-    /// where it was to be used.
+    /// A block has an effect only in environments that name it. A block that no environment names is obsolete, or its
+    /// name is missing in an environment.
     ///
     /// # Example
     /// ```yaml

@@ -9,8 +9,8 @@ declare_rule! {
     /// No logger names a part of the logging configuration.
     ///
     /// # Why
-    /// A handler gets messages only from loggers that name it. One that none names is set up all the same, and its
-    /// file stays empty.
+    /// A handler receives messages only from loggers that name it. A handler that no logger names is still set up, and
+    /// its file stays empty.
     ///
     /// # Example
     /// ```yaml

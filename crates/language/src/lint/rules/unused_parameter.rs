@@ -7,9 +7,9 @@ declare_rule! {
     /// No recipe uses a given parameter.
     ///
     /// # Why
-    /// Nobody reads a parameter of which no recipe has a placeholder. If its name is misspelt, the placeholder that is
-    /// meant stays as it is. Parameters of the dispatcher, and those that a site declares, are not reported; where the
-    /// site has filters, which may read any, only names that look like another one are.
+    /// A parameter without a placeholder in any recipe has no effect. If its name is misspelt, the intended placeholder
+    /// is not substituted. Parameters of the dispatcher, and those that a site declares, are not reported. If the site
+    /// has filters, which may read any parameter, only names that look like another one are reported.
     ///
     /// # Example
     /// With a recipe that has `{visit}`:

@@ -6,10 +6,10 @@ use crate::lint::Context;
 use crate::site::Look;
 
 declare_rule! {
-    /// A suppression silences nothing.
+    /// A suppression has no effect.
     ///
     /// # Why
-    /// A suppression outlives the mistake that it was written for, and then hides the next one.
+    /// A suppression that remains after its finding is fixed hides the next finding.
     ///
     /// # Example
     /// ```json

@@ -12,8 +12,8 @@ declare_rule! {
     /// A name has braces that do not make a placeholder.
     ///
     /// # Why
-    /// Only `{name}` is a placeholder. `{ name }`, `{{name}}`, `[name]` and a name without braces stay as they are written,
-    /// and in `${name}` the `$` stays. Where the same name stands in plain braces elsewhere, those are probably meant.
+    /// Only `{name}` is a placeholder. `{ name }`, `{{name}}`, `[name]` and a name without braces are not substituted,
+    /// and in `${name}` the `$` remains. If the same name has plain braces elsewhere, those are probably intended.
     ///
     /// # Example
     /// ```json

@@ -10,8 +10,8 @@ declare_rule! {
     /// A step number is written in an unusual way.
     ///
     /// # Why
-    /// Python reads the keys `"01"`, `" 1 "`, `"+1"` and `"1_0"` as numbers. Links are numbers without such
-    /// decoration, so nobody who searches for the step finds it, and two spellings of one number lose a step.
+    /// Python reads the keys `"01"`, `" 1 "`, `"+1"` and `"1_0"` as numbers. Links are plain numbers, so a search for
+    /// the step does not find it, and two spellings of one number lose a step.
     ///
     /// # Example
     /// ```json

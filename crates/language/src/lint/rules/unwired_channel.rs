@@ -12,9 +12,9 @@ declare_rule! {
     /// A channel on which the service sends is not connected.
     ///
     /// # Why
-    /// The contract of the service says that it sends on this channel for every message, or the recipe has a step on a
-    /// queue of that name and the channel does not lead there. Messages on a channel that is not connected are dropped.
-    /// A step without any output whose default channel is not connected is the ordinary end of a chain.
+    /// According to the contract, the service sends on this channel for every message; or the recipe has a step on a
+    /// queue of that name, and the channel does not lead there. Messages on a channel that is not connected are
+    /// dropped. A step without outputs is the usual end of a chain, and is not reported for its default channel.
     ///
     /// # Example
     /// With a contract that says that `result` always fires:

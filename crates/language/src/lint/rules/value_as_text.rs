@@ -13,9 +13,9 @@ declare_rule! {
     /// A value becomes Python's text for it.
     ///
     /// # Why
-    /// `{name}` is filled in as text, as Python writes it: a list becomes `[1, 'two']`, `null` becomes `None`, and
-    /// `true` becomes `True`. A service that expects the value itself gets text. This is checked when the
-    /// parameters are known.
+    /// `{name}` is substituted as text in Python syntax: a list becomes `[1, 'two']`, `null` becomes `None`, and `true`
+    /// becomes `True`. A service that expects the value itself receives text. This is checked when the parameters are
+    /// known.
     ///
     /// # Example
     /// With the parameter `files` = `["a.h5", "b.h5"]`:
@@ -29,7 +29,7 @@ declare_rule! {
     /// ```
     ///
     /// # When not to follow it
-    /// The service reads that text: it takes `None` for a missing value, for example.
+    /// The service reads that text: for example, it treats `None` as a missing value.
     "value-as-text", Warning
 }
 

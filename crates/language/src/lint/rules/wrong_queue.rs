@@ -13,8 +13,8 @@ declare_rule! {
     /// The queue and the service of a step disagree.
     ///
     /// # Why
-    /// Messages go where `queue` says; `service` is for people. When the two disagree the message reaches another
-    /// service than the one that is meant, or none.
+    /// Messages go to `queue`; `service` is documentation. If they disagree, the message reaches another service than
+    /// the intended one, or none.
     ///
     /// # Example
     /// ```json
@@ -33,7 +33,7 @@ declare_rule! {
     /// ```
     ///
     /// # When not to follow it
-    /// The service runs under another name or on a further queue. A contract states both.
+    /// The service runs under another name or on an additional queue. A contract states both.
     "wrong-queue", Warning
 }
 
