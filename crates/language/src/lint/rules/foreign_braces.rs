@@ -7,10 +7,10 @@ declare_rule! {
     /// Braces of another language are read as a placeholder.
     ///
     /// # Why
-    /// Every string of a recipe goes through Python's `str.format`, including commands and JSON in text. `awk '{print
-    /// $1}'` and `${HOME}` stay unchanged, because no parameter has such a name. But `{"id": 1}` is read as a name and
-    /// a format, which rejects the request. If there is a parameter `HOME`, its value replaces `{HOME}` in `${HOME}`
-    /// before a shell reads it.
+    /// Every string of a recipe goes through Python's `str.format`, including commands and JSON in text.
+    /// `awk '{print $1}'` and `${HOME}` stay unchanged, because no parameter has such a name. But `{"id": 1}` is read
+    /// as a name and a format, which rejects the request. If there is a parameter `HOME`, its value replaces `{HOME}`
+    /// in `${HOME}` before a shell reads it.
     ///
     /// # Example
     /// ```json

@@ -15,9 +15,9 @@ declare_rule! {
     ///
     /// # Why
     /// The value of the parameter becomes part of the command. The Runner splits a command at spaces, so a file name
-    /// with a space becomes two arguments. The commands of a cluster job are a shell script: with the value `a; rm -rf
-    /// ~` for `{file}`, the script deletes files. Numbers, words from a list, other values that are known to be
-    /// harmless, and commands that are given as a whole are not reported.
+    /// with a space becomes two arguments. The commands of a cluster job are a shell script: with the value
+    /// `a; rm -rf ~` for `{file}`, the script deletes files. Numbers, words from a list, other values that are known to
+    /// be harmless, and commands that are given as a whole are not reported.
     ///
     /// # Example
     /// ```json

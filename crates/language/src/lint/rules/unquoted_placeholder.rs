@@ -8,8 +8,8 @@ declare_rule! {
     /// A placeholder in YAML has no quotes, and is an object.
     ///
     /// # Why
-    /// In YAML, braces without quotes form an object: `file: {filename}` gives the service the object `{"filename":
-    /// null}`, not text. In a recipe, an object with one key and no value is always this mistake.
+    /// In YAML, braces without quotes form an object: `file: {filename}` gives the service the object
+    /// `{"filename": null}`, not text. In a recipe, an object with one key and no value is always this mistake.
     ///
     /// # Example
     /// ```yaml
