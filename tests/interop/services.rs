@@ -284,7 +284,7 @@ async fn nothing_bad_is_lost(facility: &Facility, out: &mut Deliveries) {
         (plain(r#""hello""#), "not an object"),
         (plain("null"), "the request is null"),
         (plain("5"), "not an object"),
-        (plain("{broken"), "not JSON"),
+        (plain("{broken"), "not valid JSON"),
         (plain(r#"{"recipes": ["good"], "parameters": [1]}"#), "`parameters`"),
         (plain(r#"{"recipes": ["good"], "parameters": {"guid": 123}}"#), "`guid`"),
         (plain(r#"{"recipes": ["good"], "parameters": {"guid": ["x"]}}"#), "`guid`"),

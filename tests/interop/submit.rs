@@ -237,7 +237,7 @@ async fn options_mean_the_same(desk: &Desk, transport: &dyn Transport) {
 
     // Their files, sent by us; one of a third party is in the way.
     std::fs::write(desk.drop().join("cut"), "{\"headers\": {").expect("write");
-    desk.expect("pickup -d 0", 1, "cut: not JSON").await;
+    desk.expect("pickup -d 0", 1, "cut: not valid JSON").await;
     assert_eq!(desk.waiting(), ["cut"]);
     std::fs::remove_file(desk.drop().join("cut")).expect("remove");
     let sent: Vec<Value> = take(transport, rows.len()).await.iter().map(as_file).collect();

@@ -10,7 +10,7 @@ use serde_json::Value;
 const LEADS: [&str; 14] = [
     "help:",
     "fix:",
-    "fix, to be looked at:",
+    "suggested fix (review):",
     "tip:",
     "possible values:",
     "Usage:",

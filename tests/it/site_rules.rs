@@ -93,7 +93,10 @@ fn a_rule_can_be_suppressed_where_it_is_not_wanted() {
     let said: Vec<(&str, &str)> = found.diagnostics.iter().map(|found| (found.rule, found.message.as_str())).collect();
     assert_eq!(
         said,
-        [("unused-suppression", "there is no rule `site/nmaed` to allow"), ("site/named", "step 2 has no `service`")]
+        [
+            ("unused-suppression", "there is no rule `site/nmaed` to suppress"),
+            ("site/named", "step 2 has no `service`")
+        ]
     );
     assert_eq!(found.silenced.len(), 1);
 }

@@ -259,7 +259,7 @@ fn wrapper_files_are_read_as_others_write_them() {
             ),
         ),
         ("[]", Some("not an object")),
-        ("{", Some("not JSON")),
+        ("{", Some("not valid JSON")),
     ] {
         let read = zrecipe::wrapper::read_file(text.as_bytes());
         match expected {

@@ -176,7 +176,7 @@ mod tests {
         assert_eq!(findings, [finding("one"), finding("three")]);
         assert_eq!(entry.count(), 1, "`two` does not occur any more");
         assert_eq!(Baseline::parse("{}"), Err("is not a baseline of version 1".to_owned()));
-        assert_eq!(Baseline::parse("{,").map_err(|reason| reason.contains("is not JSON")), Err(true));
+        assert_eq!(Baseline::parse("{,").map_err(|reason| reason.contains("is not valid JSON")), Err(true));
     }
 
     #[test]

@@ -252,7 +252,7 @@ impl Contract {
     pub fn parse(name: &str, text: &str) -> Result<Self, String> {
         let tree = crate::syntax::parse(Arc::new(Source::from_text(name, text)));
         let reading = read(&tree);
-        let fault = reading.faults.first().map_or("it is no JSON", |fault| &fault.message);
+        let fault = reading.faults.first().map_or("it is not JSON", |fault| &fault.message);
         reading.contract.ok_or_else(|| format!("the contract {name} cannot be used: {fault}"))
     }
 

@@ -59,7 +59,7 @@ impl std::fmt::Display for Reason {
             Reason::NotUtf8 => "it is not UTF-8",
             Reason::TooLarge => "its layout would be too large",
             Reason::Refused => "its steps cannot be numbered, because the dispatcher refuses the recipe",
-            Reason::Repeated => "its steps cannot be numbered, because a key that is no comment is there twice",
+            Reason::Repeated => "its steps cannot be numbered, because a key that is not a comment is repeated",
             Reason::Links => "its steps cannot be numbered, because a link is not written as a whole number",
         })
     }

@@ -59,7 +59,7 @@ impl Rule {
         match &fault.help {
             Some(help) => diagnostic.help(help.clone()),
             None => match self.schema() {
-                Some(schema) => diagnostic.help(format!("`zrecipe schema {schema}` describes what may be here")),
+                Some(schema) => diagnostic.help(format!("see `zrecipe schema {schema}` for the valid form")),
                 None => diagnostic,
             },
         }

@@ -130,9 +130,9 @@ fn complain(
         Written::InSettings(Some(pointer)) => {
             let at = if pointer.is_empty() { "here".to_owned() } else { format!("at `{pointer}`") };
             let what = match suppression.scope == NOWHERE {
-                true => format!("{FILE_NAME} allows `{name}` {at}, and there is no such place"),
+                true => format!("{FILE_NAME} suppresses `{name}` {at}, which does not exist"),
                 false if has_run && !suppression.used.get() => {
-                    format!("{FILE_NAME} allows `{name}` {at}, where it finds nothing")
+                    format!("{FILE_NAME} suppresses `{name}` {at}, where it has no finding")
                 }
                 false => return None,
             };
@@ -142,10 +142,12 @@ fn complain(
         }
     };
     if name.is_empty() {
-        return Some(own.at(place, "this allows nothing").help("write `zrecipe: allow(RULE)` with the name of a rule"));
+        return Some(
+            own.at(place, "this suppresses nothing").help("write `zrecipe: allow(RULE)` with the name of a rule"),
+        );
     }
     if rule(name).is_none() && own_rule.is_none() {
-        let diagnostic = own.at(place, format!("there is no rule `{name}` to allow"));
+        let diagnostic = own.at(place, format!("there is no rule `{name}` to suppress"));
         let known = RULES.iter().map(|rule| rule.name).chain(site_rules.iter().map(|chosen| chosen.rule.name));
         return Some(match nearest(name, known) {
             Some(meant) => {
@@ -154,9 +156,8 @@ fn complain(
             None => diagnostic.help("`zrecipe explain` lists all rules"),
         });
     }
-    (has_run && !suppression.used.get()).then(|| {
-        own.at(place, format!("`{name}` finds nothing here that could be allowed")).help("remove the suppression")
-    })
+    (has_run && !suppression.used.get())
+        .then(|| own.at(place, format!("`{name}` has no finding here to suppress")).help("remove the suppression"))
 }
 
 /// The names of rules that are written in the suppressions of a document, and where.

@@ -10,12 +10,12 @@ use zrecipe_language::value::{Object, Value};
 #[test]
 fn requests_that_are_too_long_and_ids_that_name_no_file_are_refused() {
     let long = vec![b' '; Source::MAX_BYTES as usize + 1];
-    assert!(Request::read(&long).is_err_and(|reason| reason.contains("64 MiB is the most")));
+    assert!(Request::read(&long).is_err_and(|reason| reason.contains("the maximum is 64 MiB")));
     for (guid, expected) in [
         (Value::from("a-1_b.c"), Ok(Some("a-1_b.c"))),
         (Value::from(""), Ok(None)),
         (Value::Null, Ok(None)),
-        (Value::from("../../x"), Err("has characters that an ID cannot have")),
+        (Value::from("../../x"), Err("has invalid characters")),
         (Value::from("x".repeat(201)), Err("longer than 200")),
         (Value::from(1), Err("a number, not a string")),
     ] {
@@ -101,9 +101,9 @@ fn requests_are_what_the_contract_says() {
     for (body, fault) in [
         (r#"{"recipes": ["x"], "parameters": {"a": "{b"}, "more": 1}"#, None),
         (r#"{"custom_recipe": null}"#, None),
-        (&deep, Some("the request is nested more than 512 levels deep, from byte 512 on")),
-        ("", Some("the request is not JSON, from byte 0 on")),
-        ("\u{feff}{}", Some("the request is not JSON: it begins with a byte order mark")),
+        (&deep, Some("the request is nested more than 512 levels deep (byte 512)")),
+        ("", Some("the request is not valid JSON (byte 0)")),
+        ("\u{feff}{}", Some("the request is not valid JSON: it begins with a byte order mark")),
         (
             r#"{"parameters": {"a": [1, NaN]}}"#,
             Some("`parameters.a[1]` of the request is not a finite number, which JSON cannot represent"),

@@ -54,8 +54,8 @@ pub fn contracts(old: &Contracts, new: &Contracts) -> Vec<ContractDifference> {
     for (index, contract) in olds.iter().enumerate().filter(|(index, _)| !partner.contains(&Some(*index))) {
         let text = format!("the service `{}` is removed", contract.name());
         let change = Change::new(Sign::Removed, Subject::Service, contract.name(), text)
-            .breaking(Affected::Recipes, "nothing consumes what they send to it")
-            .breaking(Affected::RunningRequests, "nothing consumes what they send to it");
+            .breaking(Affected::Recipes, "messages that they send to it are not consumed")
+            .breaking(Affected::RunningRequests, "messages that they send to it are not consumed");
         found.push(difference_of(olds[index], vec![change]));
     }
     for (later, earlier) in news.iter().zip(&partner) {
@@ -111,9 +111,9 @@ fn names(subject: Subject, noun: &str, old: &[String], new: &[String], changes: 
         let change = Change::new(Sign::Removed, subject, &**name, text);
         changes.push(match subject {
             Subject::Queue => change
-                .breaking(Affected::Recipes, format!("nothing consumes queue `{name}` any more"))
+                .breaking(Affected::Recipes, format!("queue `{name}` no longer has consumers"))
                 .breaking(Affected::RunningRequests, format!("their messages stay in queue `{name}`")),
-            _ => change.breaking(Affected::Recipes, format!("no service is called `{name}` any more")),
+            _ => change.breaking(Affected::Recipes, format!("no service is called `{name}` now")),
         });
     }
     for name in new.iter().filter(|name| !old.contains(name)) {
@@ -303,8 +303,8 @@ fn variants(old: &Contract, new: &Contract, changes: &mut Vec<Change>) {
                 let text = format!("`{}`: value `{value}` is removed", later.by);
                 changes.push(
                     Change::new(Sign::Removed, Subject::Input, &*later.by, text)
-                        .breaking(Affected::Recipes, format!("the service does not know `{value}` any more"))
-                        .breaking(Affected::RunningRequests, format!("the service does not know `{value}` any more")),
+                        .breaking(Affected::Recipes, format!("the service no longer knows `{value}`"))
+                        .breaking(Affected::RunningRequests, format!("the service no longer knows `{value}`")),
                 );
                 continue;
             };

@@ -122,7 +122,7 @@ impl<'t> Reader<'t> {
                 && !properties.is_empty()
                 && !properties.contains(&successor.split('.').next().unwrap_or_default())
             {
-                let message = format!("the successor `{successor}` is none of the parameters");
+                let message = format!("the successor `{successor}` is not one of the parameters");
                 self.faults.push(Fault { span: member.value.span(), message, help: None, is_missing: false });
             }
             deprecated.push((member.key.text().into_owned(), successor));

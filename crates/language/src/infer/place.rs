@@ -233,7 +233,7 @@ impl<'r> Place<'r> {
             Type { range: (1, 1000), ..Type::of(INTEGER) }
         } else if field.conversion.is_none() && (template.replace || (self.delay && whole && field.spec.is_empty())) {
             // As text a delay is wrong, and what it is to be is known all the same.
-            reason = "its value is put in here".to_owned();
+            reason = "its value is substituted here".to_owned();
             if has_schema && whole {
                 certain = true;
                 reason = format!("{} must be {:#}", self.in_words(recipe), self.plain());

@@ -8,7 +8,7 @@ use crate::source::Unit;
 /// The format of this file.
 pub static FORMAT: Format = Format {
     name: "concise",
-    description: "one line a finding, for editors and logs",
+    description: "one line per finding, for editors and logs",
     root: None,
     has_summary: false,
     begin: |_| String::new(),

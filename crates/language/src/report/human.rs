@@ -25,7 +25,7 @@ use crate::source::{Source, Unit};
 /// The format of this file.
 pub static FORMAT: Format = Format {
     name: "human",
-    description: "messages with the lines they are about, for people",
+    description: "messages with the affected lines, for terminals",
     root: None,
     has_summary: true,
     begin: |_| String::new(),
@@ -88,7 +88,7 @@ fn finding(out: &mut String, source: &Source, found: &Diagnostic, style: &Style)
     let help = found.help.as_ref().map(|help| format!("help: {help}"));
     let fix = found.fix.as_ref().map(|fix| match fix.safe {
         true => format!("fix: {}", fix.title),
-        false => format!("fix, to be looked at: {}", fix.title),
+        false => format!("suggested fix (review): {}", fix.title),
     });
     let notes: Vec<String> = [more, help, fix].into_iter().flatten().collect();
     for (number, note) in notes.iter().enumerate() {

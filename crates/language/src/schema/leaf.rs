@@ -10,7 +10,7 @@ use crate::diagnostic::counted;
 pub(super) fn flaw(root: &SchemaValue, error: &ValidationError<'_>) -> Flaw {
     let path = segments(error);
     let message = match error.kind() {
-        ValidationErrorKind::Referencing(_) => "the schema refers to something that is not in it".to_owned(),
+        ValidationErrorKind::Referencing(_) => "the schema contains an unresolved `$ref`".to_owned(),
         _ => {
             let mut leaves = Vec::new();
             flatten(error, &|_| false, &mut leaves);
@@ -19,7 +19,7 @@ pub(super) fn flaw(root: &SchemaValue, error: &ValidationError<'_>) -> Flaw {
                 Segment::Index(index) => at.get(index),
             });
             let shown = shown.map_or_else(String::new, |value| format!("`{}` ", shorten(&value.to_string())));
-            format!("{shown}is not what a JSON Schema has here")
+            format!("{shown}is not valid in a JSON Schema")
         }
     };
     Flaw { path, message }
@@ -75,9 +75,7 @@ pub(super) fn flatten(error: &ValidationError<'_>, is_undecided: &dyn Fn(&Leaf) 
         K::AnyOf { context } | K::OneOfNotValid { context } => {
             return flatten_branches(error, context, is_undecided, leaves);
         }
-        K::OneOfMultipleValid { .. } => {
-            LeafKind::Other("fits more than one of the forms of which it must be one".to_owned())
-        }
+        K::OneOfMultipleValid { .. } => LeafKind::Other("matches more than one of the alternative forms".to_owned()),
         K::Minimum { limit } => LeafKind::Is(format!("less than {limit}")),
         K::Maximum { limit } => LeafKind::Is(format!("more than {limit}")),
         K::ExclusiveMinimum { limit } => LeafKind::Is(format!("not above {limit}")),
@@ -100,14 +98,14 @@ pub(super) fn flatten(error: &ValidationError<'_>, is_undecided: &dyn Fn(&Leaf) 
         K::Pattern { pattern } => LeafKind::Pattern(format!("does not match the pattern `{}`", shorten(pattern))),
         K::Format { format } => LeafKind::Is(format!("not in the form of `{}`", shorten(format))),
         K::UniqueItems => LeafKind::Other("has an item more than once".to_owned()),
-        K::Contains => LeafKind::Other("lacks an item that it must have".to_owned()),
-        K::UnevaluatedItems { .. } => LeafKind::Other("has an item that it may not have".to_owned()),
+        K::Contains => LeafKind::Other("lacks a required item".to_owned()),
+        K::UnevaluatedItems { .. } => LeafKind::Other("has an item that is not allowed".to_owned()),
         K::PropertyNames { error } => match error.instance().as_str() {
             Some(name) => LeafKind::Unknown(vec![name.to_owned()]),
-            None => LeafKind::Other("has a key of a form that it may not have".to_owned()),
+            None => LeafKind::Other("has a key of a form that is not allowed".to_owned()),
         },
-        K::FalseSchema => LeafKind::Forbidden("may not be given".to_owned()),
-        K::Not { .. } => LeafKind::Is("a value that is ruled out".to_owned()),
+        K::FalseSchema => LeafKind::Forbidden("is not allowed".to_owned()),
+        K::Not { .. } => LeafKind::Is("a value that is not allowed".to_owned()),
         _ => LeafKind::Other("does not fit".to_owned()),
     };
     let schema_path = error.schema_path().as_str().to_owned();
@@ -177,7 +175,7 @@ fn flatten_branches(
             leaves.extend(meant.pop().unwrap_or_default().into_iter().map(instead));
         }
         _ => {
-            let kind = LeafKind::Form("has none of the forms that it may have".to_owned());
+            let kind = LeafKind::Form("matches none of the alternative forms".to_owned());
             let instead = (!types.is_empty()).then(|| (path.clone(), types));
             leaves.push(Leaf { path, schema_path, kind, instead });
         }

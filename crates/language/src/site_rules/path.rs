@@ -168,7 +168,7 @@ fn words(text: &str) -> Result<Vec<String>, String> {
         match after.strip_prefix('.') {
             Some(next) => rest = next,
             None if after.is_empty() => return Ok(words),
-            None => return Err(format!("after a quoted part of `{text}` comes a dot or nothing")),
+            None => return Err(format!("after a quoted part of `{text}`, only a dot or the end may follow")),
         }
     }
 }

@@ -70,15 +70,15 @@ pub fn read_tree(bytes: &[u8]) -> Result<Tree, String> {
         return Err(format!("not UTF-8 at byte {}", place.start));
     }
     if source.has_byte_order_mark() {
-        return Err("not JSON: it begins with a byte order mark".to_owned());
+        return Err("not valid JSON: it begins with a byte order mark".to_owned());
     }
     let tree = parse(source);
     let mistake = tree.mistakes().next().cloned();
     match mistake {
         Some(problem) if problem.kind == ProblemKind::TooDeep => {
-            Err(format!("nested more than {MAX_DEPTH} levels deep, from byte {} on", problem.span.start))
+            Err(format!("nested more than {MAX_DEPTH} levels deep (byte {})", problem.span.start))
         }
-        Some(problem) => Err(format!("not JSON, from byte {} on", problem.span.start)),
+        Some(problem) => Err(format!("not valid JSON (byte {})", problem.span.start)),
         None => Ok(tree),
     }
 }

@@ -141,7 +141,7 @@ impl<'t> Scanner<'t> {
                     Some((least, most, length)) => {
                         self.at += length;
                         if most.is_some_and(|most| most < least) {
-                            return self.found(start, "the bounds are the wrong way round");
+                            return self.found(start, "the bounds are reversed");
                         }
                         Before::Repeated
                     }
@@ -193,7 +193,7 @@ impl<'t> Scanner<'t> {
                 _ => {
                     if let Some((from, low)) = range.take() {
                         if character < low {
-                            return Some(Flaw { range: from..self.at, message: "the range is the wrong way round" });
+                            return Some(Flaw { range: from..self.at, message: "the range is reversed" });
                         }
                         previous = None;
                     } else {
@@ -257,8 +257,8 @@ mod tests {
             ("a[b", "`[` the `[` is not closed"),
             ("[]", "`[` the `[` is not closed"),
             ("[[:alpha:]", "`[` the `[` is not closed"),
-            ("[z-a]", "`z-a` the range is the wrong way round"),
-            ("a{2,1}", "`{2,1}` the bounds are the wrong way round"),
+            ("[z-a]", "`z-a` the range is reversed"),
+            ("a{2,1}", "`{2,1}` the bounds are reversed"),
             ("a\\", "`\\` nothing follows the `\\`"),
             ("(?#", "`(` the comment is not closed"),
         ];

@@ -123,7 +123,7 @@ impl Reader {
                 continue;
             }
             let Some(section) = section else {
-                self.fault(span, format!("something stands before the section `[{SECTION}]`"));
+                self.fault(span, format!("there is text before the section `[{SECTION}]`"));
                 return;
             };
             let Some((key, value)) = content.split_once(['=', ':']).filter(|(key, _)| !key.trim().is_empty()) else {
@@ -146,7 +146,7 @@ impl Reader {
                 }
                 // The key is not shown: it may be a piece of a password.
                 if !KEYS.contains(&key.as_str()) {
-                    self.fault(span, format!("a key that nobody reads: a user has {}", list()));
+                    self.fault(span, format!("an unknown key: a user has {}", list()));
                 }
             } else {
                 self.entries.insert(format!("DEFAULT {key}"), entry);
@@ -176,7 +176,7 @@ impl Reader {
                 }
                 Some(entry) => match self.resolve(&entry.value, 0) {
                     Some(value) => _ = read.insert(key, (value, entry.span)),
-                    None => faults.push((entry.span, format!("`{key}` refers to a key that there is not"))),
+                    None => faults.push((entry.span, format!("`{key}` refers to a key that does not exist"))),
                 },
             }
         }
@@ -251,7 +251,7 @@ mod tests {
             (
                 "[rabbitmq]\nusername = a\npassword = %(secret)s\n",
                 "a",
-                &["3: `password` refers to a key that there is not"],
+                &["3: `password` refers to a key that does not exist"],
             ),
             ("[rabbitmq]\nusername = a\npassword = s3%cret\n", "a", &["3: the `%` in `password` has to be doubled"]),
             ("[rabbitmq]\nusername = a\n", "a", &["1: there is no `password`"]),
@@ -267,14 +267,14 @@ mod tests {
             (
                 "[rabbitmq]\nusername = a\npassword = s3cret\npassword_hash = s3cret\n",
                 "a",
-                &["4: a key that nobody reads: a user has `username`, `password`, `tags`"],
+                &["4: an unknown key: a user has `username`, `password`, `tags`"],
             ),
             (
                 "[rabbitmq]\nusername = a\ns3cret\n",
                 "a",
                 &["3: the line is not of the form `key = value`", "1: there is no `password`"],
             ),
-            ("username = a\n", "", &["1: something stands before the section `[rabbitmq]`"]),
+            ("username = a\n", "", &["1: there is text before the section `[rabbitmq]`"]),
             ("", "", &["1: there is no section `[rabbitmq]`"]),
         ];
         for (text, user, faults) in rows {

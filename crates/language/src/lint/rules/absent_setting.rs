@@ -31,7 +31,7 @@ declare_rule! {
 
 /// Plugins, what they may lack, and what fails then.
 const NEEDED: [(&str, &str, &str); 3] = [
-    ("smtp", "from", "the Mailer fails with every mail, even if a recipe names a sender"),
+    ("smtp", "from", "without it, the Mailer rejects every mail, even if a recipe names a sender"),
     ("slurm", "user_token", "no job can be submitted; it is a token, or better the path of a file that holds one"),
     ("iris", "user_token", "no job can be submitted; it is a token, or better the path of a file that holds one"),
 ];

@@ -50,7 +50,7 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
         let written = |name: &str| site.environments().iter().rfind(|environment| environment.name == name);
         let Some(environment) = circle.iter().find_map(|name| written(name)) else { continue };
         let names: Vec<String> = circle.iter().map(|name| format!("`{name}`")).collect();
-        let message = format!("environments are names for each other: {}", names.join(" → "));
+        let message = format!("environments are aliases of each other: {}", names.join(" → "));
         sink.report(
             RULE.at(site.node(environment.value).span(), message)
                 .refused()

@@ -85,7 +85,7 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
         sink.report(
             RULE.at(cx.node(second.name.node).span(), message)
                 .also(cx.node(first.name.node).span(), format!("its priority is {}, too", first.priority))
-                .help("give the one that is to apply a greater `priority`, and repeat in it what both say"),
+                .help("give the policy that should apply a greater `priority`, and include the settings of both"),
         );
     }
 }

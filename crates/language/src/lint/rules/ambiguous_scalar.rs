@@ -44,6 +44,6 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
             } else {
                 format!("`{text}` is {here} here, and {elsewhere} in YAML 1.2")
             };
-        sink.report(RULE.at(problem.span, message).help("put it in quotes if it is text"));
+        sink.report(RULE.at(problem.span, message).help("quote it if it is text"));
     }
 }

@@ -32,7 +32,7 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
         let mark = Span::new(0, '\u{feff}'.len_utf8());
         sink.report(
             RULE.at(mark, "the file begins with a byte order mark, which Python services do not read")
-                .help("save it as UTF-8 without a byte order mark")
+                .help("save the file as UTF-8 without a byte order mark")
                 .fix("remove the mark", mark, ""),
         );
     }

@@ -57,20 +57,20 @@ fn report(cx: &Context<'_>, cycle: &Cycle, sink: &mut Sink) {
     } else {
         let shown: Vec<_> = (0..steps.len().min(SHOWN)).map(|place| format!("`{}`", name(place))).collect();
         let more = if steps.len() > SHOWN { format!(" → … ({} steps)", steps.len()) } else { String::new() };
-        format!("steps go in a circle: {}{more} → `{}`", shown.join(" → "), name(0))
+        format!("steps form a cycle: {}{more} → `{}`", shown.join(" → "), name(0))
     };
     let last = steps.len() - 1;
     let (span, role) = link(last);
-    let mut diagnostic = RULE.at(span, message).label("closes the circle").refused();
+    let mut diagnostic = RULE.at(span, message).label("closes the cycle").refused();
     for place in (0..last).take(SHOWN) {
         let (span, _) = link(place);
         diagnostic = diagnostic.also(span, format!("`{}` goes to `{}`", name(place), name(place + 1)));
     }
     let by_error = role == Role::Error || (0..last).any(|place| link(place).1 == Role::Error);
     let help = if by_error {
-        "`error` links count here although they are never followed; remove one"
+        "`error` links count as links here, although they are never followed; remove one"
     } else if cycle.tangle > steps.len() {
-        "remove a link; more circles run through these steps"
+        "remove a link; these steps form further cycles"
     } else if steps.len() == 1 {
         "remove this link"
     } else {

@@ -32,7 +32,7 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
             sink.report(
                 RULE.at(
                     cx.node(delay).span(),
-                    format!("step `{name}` delays a broadcast, which Python services crash on"),
+                    format!("step `{name}` delays a broadcast, which crashes Python services"),
                 )
                 .also(cx.node(topic).span(), "the topic")
                 .help("remove the delay, or send to a queue"),

@@ -45,14 +45,14 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
                     diagnostic.help(format!("put it into the object `{within}`, as `{key}`"))
                 }
                 Some(new) if parameters.get(new).is_some() => {
-                    diagnostic.help(format!("`{new}`, which takes its place, is there already: remove `{old}`"))
+                    diagnostic.help(format!("its replacement `{new}` is already present: remove `{old}`"))
                 }
                 Some(new) => diagnostic.help(format!("use `{new}`")).unsafe_fix(
                     format!("rename `{old}` to `{new}`"),
                     member.key.span(),
                     renamed(member.key, new),
                 ),
-                None => diagnostic.help("remove it; the contract describes what takes its place"),
+                None => diagnostic.help("remove it; the contract describes the replacement"),
             });
         }
     }

@@ -56,7 +56,7 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
     for block in cx.plugin_blocks().into_iter().filter(|block| block.plugin == "graylog") {
         let span = block.content.get("plugin").map_or(block.place, NodeRef::span);
         let found = RULE
-            .at(span, format!("{} is of plugin `graylog`, which is to be replaced", block.called()))
+            .at(span, format!("{} uses plugin `graylog`, which is deprecated", block.called()))
             .help("use the plugin `logging` with a Graylog handler");
         let alone = cx.document.site().is_some_and(|site| is_alone(site, &block));
         sink.report(match rewritten(&block).filter(|_| alone && !has_comments(cx, &block)) {

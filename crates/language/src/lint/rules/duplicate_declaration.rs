@@ -51,7 +51,7 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
         let before = first.insert((what, vhost.to_owned(), name.text.clone()), (name.node, same.clone()))?;
         let level = if same.is_some() && same == before.1 { Level::Warning } else { Level::Error };
         let diagnostic = RULE.at(cx.node(name.node).span(), format!("{what} `{}` is declared twice", name.text));
-        Some(diagnostic.also(cx.node(before.0).span(), "declared here, too").level(level))
+        Some(diagnostic.also(cx.node(before.0).span(), "also declared here").level(level))
     };
     let mut queues: Vec<(NodeId, bool, Diagnostic)> = Vec::new();
     for queue in &topology.queues {

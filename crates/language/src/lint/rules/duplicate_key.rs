@@ -50,9 +50,9 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
 fn report(cx: &Context<'_>, first: NodeRef<'_>, last: NodeRef<'_>, late_comment: bool, sink: &mut Sink) {
     let help = if late_comment { "put the comment before the step" } else { "remove one of them, or rename it" };
     sink.report(
-        RULE.at(first.span(), format!("key {} occurs again, and the value here is lost", cx.show(first)))
+        RULE.at(first.span(), format!("key {} is repeated, and the value here is lost", cx.show(first)))
             .label("this value is dropped")
-            .also(last.span(), "this one counts")
+            .also(last.span(), "this value is used")
             .help(help),
     );
 }

@@ -39,7 +39,7 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
             sink.report(
                 RULE.at(key.span(), format!("keys {} and {} are the same step", cx.show(key), cx.show(kept)))
                     .label("this definition is lost")
-                    .also(kept.span(), "this one counts")
+                    .also(kept.span(), "this value is used")
                     .help("give one of them another number"),
             );
         }

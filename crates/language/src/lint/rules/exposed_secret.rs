@@ -44,13 +44,13 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
             Some(Look::File { tree, public: true }) => {
                 let Some(key) = secrets(tree.root()).into_iter().next() else { continue };
                 let path = site.node(block.value);
-                let message = format!("everyone on this machine can read the {} of block `{name}`", what(key));
+                let message = format!("all users of this machine can read the {} of block `{name}`", what(key));
                 sink.report(RULE.at(path.span(), message).help(format!("`chmod o-r {}`", path.text())));
             }
             None if everyday.contains(&&**name) => {
                 for key in secrets(site.node(block.value)) {
                     let message =
-                        format!("everyone who uses this configuration can read the {} of block `{name}`", what(key));
+                        format!("all users of this configuration can read the {} of block `{name}`", what(key));
                     let help = format!(
                         "move the block to a file that only services can read, and write the path of the file here: `{name}: secrets.yml`"
                     );

@@ -35,14 +35,15 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
             let at = field.span.clone();
             if !given && field.is_foreign() && field.needs_definition() {
                 let shown = cx.tree.source().slice(node.text_span(at.clone()));
-                let message = format!("`{shown}` is taken for a placeholder, and there is no such parameter");
+                let message = format!("`{shown}` is read as a placeholder, but there is no such parameter");
                 let diagnostic = RULE.at(node.text_span(at), message).level(Level::Error).refused();
                 sink.report(diagnostic.help("for braces that are text write `{{` and `}}`"));
                 // What is inside of it, or comes after it, is written anew in any case.
                 break;
             } else if given && field.path.is_empty() && text[..at.start].ends_with('$') {
                 let name = &field.name;
-                let message = format!("the parameter `{name}` is put into `${field}`, and the `$` stays before it");
+                let message =
+                    format!("the parameter `{name}` is substituted in `${field}`, and the `$` remains before it");
                 let help = format!("for the shell's variable write `${{{{{name}}}}}`, for the parameter `{field}`");
                 sink.report(RULE.at(node.text_span(at.start - 1..at.end), message).help(help));
             }

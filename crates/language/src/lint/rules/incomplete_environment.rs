@@ -62,12 +62,12 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
         let has_transport = found.iter().any(|plugin| TRANSPORTS.contains(&&**plugin));
         match (has_transport, has_storage) {
             (true, false) if site_has(&["storage"]) => sink.report(
-                RULE.at(key, format!("environment `{name}` has a broker and no block of `storage`"))
+                RULE.at(key, format!("environment `{name}` has a broker, but no block of `storage`"))
                     .help("the dispatcher does not start in it"),
             ),
             (false, true) if site_has(&TRANSPORTS) => sink.report(
-                RULE.at(key, format!("environment `{name}` has a block of `storage` and no broker"))
-                    .help("services look for one on their own machine, unless the command line says otherwise"),
+                RULE.at(key, format!("environment `{name}` has a block of `storage`, but no broker"))
+                    .help("services connect to a broker on their own machine, unless the command line names one"),
             ),
             _ => {}
         }

@@ -68,10 +68,11 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
             more => format!(" and {more} more"),
         };
         let message = format!(
-            "policy `{name}` also limits deliveries in dead-letter queue `{queue}`{more}, so what is looked at {} times is gone",
+            "policy `{name}` also limits deliveries in dead-letter queue `{queue}`{more}, so letters that are read {} \
+             times are dropped",
             limit + 1
         );
-        sink.report(RULE.at(node.span(), message).help("leave dead-letter queues out of the pattern: `^(?!dlq[.])`"));
+        sink.report(RULE.at(node.span(), message).help("exclude dead-letter queues from the pattern: `^(?!dlq[.])`"));
     }
 }
 

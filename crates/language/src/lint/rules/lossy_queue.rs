@@ -56,7 +56,7 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
         let policy = topology.policy_of(queue).map_or("", |policy| &policy.name.text);
         sink.report(
             RULE.at(node.span(), format!("the broker drops messages in queue `{name}` {what}"))
-                .help(format!("that is what policy `{policy}` of the broker says; the queue has no dead letters")),
+                .help(format!("because of policy `{policy}` of the broker; the queue has no dead letters")),
         );
     }
 }

@@ -53,7 +53,7 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
 
 fn check_template(cx: &Context<'_>, step: &Step, node: NodeRef<'_>, template: &Template, sink: &mut Sink) {
     if !template.replace {
-        let diagnostic = at(cx, step, node, "is text, whatever is put in, not a number of seconds");
+        let diagnostic = at(cx, step, node, "is always text, not a number of seconds");
         let whole = template.whole().filter(|field| field.spec.is_empty() && field.conversion.is_none());
         sink.report(match whole {
             Some(field) => {
@@ -64,7 +64,7 @@ fn check_template(cx: &Context<'_>, step: &Step, node: NodeRef<'_>, template: &T
                     replacement,
                 )
             }
-            None => diagnostic.help("write seconds as a number, or `{$REPLACE:name}` and nothing beside it"),
+            None => diagnostic.help("write seconds as a number, or only `{$REPLACE:name}`"),
         });
         return;
     }

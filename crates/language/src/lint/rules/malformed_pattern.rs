@@ -47,7 +47,7 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
     let Some(topology) = cx.document.broker() else { return };
     let mut expression = |what: String, pattern: &Pattern, node: NodeId| {
         let Some(flaw) = pattern.flaw() else { return };
-        let message = format!("{what} is no regular expression: {}", flaw.message);
+        let message = format!("{what} is not a regular expression: {}", flaw.message);
         let diagnostic = RULE.at(cx.node(node).text_span(flaw.range.clone()), message);
         sink.report(match (&pattern.as_str()[flaw.range.clone()], flaw.range.start) {
             ("*", 0) => diagnostic.help("write `.*` for any text"),
@@ -69,7 +69,7 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
     for letters in topology.groups.iter().filter_map(|group| group.dead_letters.as_ref()) {
         if let Some((range, why)) = &letters.fault {
             let node = cx.node(letters.pattern.node);
-            let message = format!("the pattern of dead-letter queues {} makes no names: {why}", cx.show(node));
+            let message = format!("the pattern of dead-letter queues {} does not form names: {why}", cx.show(node));
             sink.report(RULE.at(node.text_span(range.clone()), message).help("`{name}` stands for the queue"));
         }
     }

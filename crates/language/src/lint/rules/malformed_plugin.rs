@@ -125,7 +125,7 @@ fn no_plugin(root: NodeRef<'_>) -> Option<Fault<'_>> {
         (Kind::Object, None) => fault(root, "`plugin` is missing".to_owned()),
         (Kind::Object, Some(plugin)) if matches!(plugin.kind(), Kind::String | Kind::Missing) => None,
         (Kind::Object, Some(plugin)) => fault(plugin, format!("`plugin` is {}, not a name", plugin.describe())),
-        _ => fault(root, format!("{} stands instead of an object with `plugin`", root.describe())),
+        _ => fault(root, format!("{} where an object with `plugin` is required", root.describe())),
     }
 }
 
@@ -149,7 +149,7 @@ fn describe<'t>(form: &Schema, block: NodeRef<'t>, violation: Violation) -> Vec<
             let node = key.map_or(node, |key| node.tree().node(key));
             // Of handlers only those of Graylog take nothing but what is known.
             let what = match path.starts_with("handlers.") {
-                true => format!("`{name}`{within} is nothing that a Graylog handler takes"),
+                true => format!("`{name}`{within} is not a setting of Graylog handlers"),
                 false => format!("`{name}`{within} is unknown"),
             };
             return vec![Fault { node, what, help: None, unquoted: false }];
@@ -168,13 +168,13 @@ fn describe<'t>(form: &Schema, block: NodeRef<'t>, violation: Violation) -> Vec<
         }
         // The words of the schema quote the value.
         _ if path.split(['.', '[']).any(is_secret) || has_user_info(node.raw()) => {
-            one(format!("`{path}` is not of the form that it must have"), None)
+            one(format!("`{path}` has an invalid form"), None)
         }
         (Unfit::Forbidden, ..) => one(
-            format!("`{path}` has no place in an incremental configuration"),
+            format!("`{path}` is not allowed in an incremental configuration"),
             Some(
-                "such a one, as steps of `verbose` are, changes levels and propagation only; with \
-                  `incremental: false` a step configures everything anew",
+                "an incremental configuration, such as a step of `verbose`, changes only levels and propagation; with \
+                 `incremental: false`, a step replaces the whole configuration",
             ),
         ),
         (Unfit::Pattern, ..) => {

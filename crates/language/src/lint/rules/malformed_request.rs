@@ -40,7 +40,7 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
     let carries_one = request.get("custom_recipe").is_some_and(|recipe| recipe.to_value().is_truthy());
     if request.kind() == Kind::Object && !names_some && !carries_one {
         let diagnostic = RULE.at(request.head(), "the request names no recipe and carries none").level(Level::Note);
-        sink.report(diagnostic.help("filters of the dispatcher may add recipes; else name them in `recipes`"));
+        sink.report(diagnostic.help("name recipes in `recipes`, unless a filter of the dispatcher adds them"));
     }
 }
 

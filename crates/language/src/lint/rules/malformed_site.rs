@@ -80,7 +80,7 @@ fn of_version(cx: &Context<'_>, version: NodeRef<'_>) -> Option<Diagnostic> {
     let found = refused(version.head(), format!("`version` is {}, not the number 1", cx.show(version)));
     Some(match &*version.text() {
         "1" => found.fix("write `1`", version.span(), "1"),
-        _ => found.help("there is no other version"),
+        _ => found.help("no other version exists"),
     })
 }
 
@@ -106,7 +106,7 @@ fn environments(environments: NodeRef<'_>, sink: &mut Sink) {
                     format!("environment `{name}` is {}", value.describe()),
                 )
                 .help(
-                    "it is a list of plugin blocks, an object with groups of them, or the name of another environment",
+                    "write a list of plugin blocks, an object with groups of them, or the name of another environment",
                 ),
             ),
         }
@@ -131,7 +131,7 @@ fn group(called: &str, group: NodeRef<'_>, sink: &mut Sink) {
         Kind::Missing => {}
         _ => sink.report(
             refused(group.head(), format!("{called} is {}", group.describe()))
-                .help("it is the name of a plugin block, or a list of names"),
+                .help("write the name of a plugin block, or a list of names"),
         ),
     }
 }
@@ -160,7 +160,7 @@ fn of_block(name: &str, key: NodeRef<'_>, value: NodeRef<'_>) -> Option<Diagnost
         (Kind::String | Kind::Missing, _) => None,
         (Kind::Object, None) => Some(
             refused(key.span(), format!("block `{name}` has no `plugin`"))
-                .help("`plugin` says which plugin the settings are for"),
+                .help("add `plugin` with the name of the plugin that the settings are for"),
         ),
         (Kind::Object, Some(plugin)) => {
             let wrong = !matches!(plugin.kind(), Kind::String | Kind::Missing);
@@ -169,7 +169,7 @@ fn of_block(name: &str, key: NodeRef<'_>, value: NodeRef<'_>) -> Option<Diagnost
         }
         _ => Some(
             refused(value_or_key(key, value).head(), format!("block `{name}` is {}", value.describe()))
-                .help("it is an object with `plugin`, or the path of a file that holds one"),
+                .help("write an object with `plugin`, or the path of a file that contains one"),
         ),
     }
 }

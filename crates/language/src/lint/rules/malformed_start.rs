@@ -45,7 +45,7 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
         sink.report(
             RULE.at(value.head(), "`start` is one pair, not a list of pairs")
                 .help("each entry is `[step, payload]`")
-                .fix("put it into a list", value.span(), format!("[{}]", value.raw()))
+                .fix("enclose it in a list", value.span(), format!("[{}]", value.raw()))
                 .also(step.span(), "this step")
                 .refused(),
         );

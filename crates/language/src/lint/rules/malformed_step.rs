@@ -38,7 +38,7 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
                 .refused_if(is_rejected(value));
             sink.report(match value.kind() {
                 Kind::String => {
-                    diagnostic.help("write `{\"queue\": \"…\"}`; a comment stands before the step it is about")
+                    diagnostic.help("write `{\"queue\": \"…\"}`; put a comment before the step it describes")
                 }
                 _ => diagnostic.help("write `{\"queue\": \"…\"}`"),
             });

@@ -45,24 +45,24 @@ fn describe(cx: &Context<'_>, problem: &Problem) -> Option<Diagnostic> {
     let text = cx.tree.source().slice(problem.span);
     let diagnostic = match problem.kind {
         P::YamlSyntax(what) => syntax(cx, problem, what),
-        P::SecondDocument => at("a second document begins here").help("one file holds one document; remove the `---`"),
-        P::UnknownAlias => at(&format!("nothing before it is named `{}`", text.trim_start_matches('*')))
-            .help("`&name` before a value names it, `*name` further down stands for it"),
-        P::EndlessAlias => at(&format!("`{text}` stands for what it is in")),
-        P::RepeatedAnchor => at(&format!("`{text}` names a second value")).help("PyYAML takes a name only once"),
+        P::SecondDocument => {
+            at("a second document begins here").help("a file may contain only one document; remove the `---`")
+        }
+        P::UnknownAlias => at(&format!("no anchor `{}` is defined before it", text.trim_start_matches('*')))
+            .help("define an anchor with `&name` before a value, and refer to it with `*name`"),
+        P::EndlessAlias => at(&format!("alias `{text}` refers to a value that contains it")),
+        P::RepeatedAnchor => at(&format!("`{text}` names a second value")).help("PyYAML accepts each anchor only once"),
         P::TooManyAliases => {
-            at(&format!("aliases stand for more than {MOST_COPIES} values or {} MiB of text", MOST_COPIED >> 20))
-                .help("write the values out, or use fewer aliases inside of what others stand for")
+            at(&format!("aliases expand to more than {MOST_COPIES} values or {} MiB of text", MOST_COPIED >> 20))
+                .help("write the values out, or nest fewer aliases")
         }
         P::UnmergeableValue => {
-            at("`<<` takes the members of an object, and this is none").help("`<<: *name`, or `<<: [*one, *other]`")
+            at("`<<` merges an object, but this is not an object").help("`<<: *name`, or `<<: [*one, *other]`")
         }
         P::CompoundKey => at("a list or an object cannot be a key"),
-        P::UnknownTag => at("a tag that is not one of YAML's own").help("Python's `safe_load` refuses it"),
-        P::MistaggedValue => at(&format!("`{text}` is not what its tag says")),
-        P::EqualsValue => {
-            at(&format!("`{text}` alone has no value in YAML 1.1")).help("put it in quotes if it is text")
-        }
+        P::UnknownTag => at("a tag that is not a standard YAML tag").help("Python's `safe_load` refuses it"),
+        P::MistaggedValue => at(&format!("`{text}` does not match its tag")),
+        P::EqualsValue => at(&format!("`{text}` alone has no value in YAML 1.1")).help("quote it if it is text"),
         _ => return None,
     };
     Some(match problem.related {
@@ -103,27 +103,27 @@ fn syntax(cx: &Context<'_>, problem: &Problem, what: &'static str) -> Diagnostic
     }
     match (what, next) {
         ("mapping values are not allowed in this context", _) => {
-            at("a `:` where no key can end").help("put text that has `: ` in it in quotes")
+            at("a `:` where no key can end").help("quote text that contains `: `")
         }
         ("found character that cannot start any token", Some('\t')) => {
-            at("a tab where only spaces can stand").help("indent with spaces")
+            at("a tab where only spaces are allowed").help("indent with spaces")
         }
         ("found character that cannot start any token", Some(first)) => {
-            at(&format!("`{first}` cannot begin a value")).help("put text that begins with it in quotes")
+            at(&format!("`{first}` cannot begin a value")).help("quote text that begins with it")
         }
         ("found a tab character that violates indentation", _)
         | ("found a tab character where an indentation space is expected", _) => {
-            at("a tab where only spaces can stand").help("indent with spaces")
+            at("a tab where only spaces are allowed").help("indent with spaces")
         }
         ("did not find expected ',' or ']'", _) => at("a `[` that is not closed").label("expected `,` or `]`"),
         ("did not find expected ',' or '}'", _) => at("a `{` that is not closed").label("expected `,` or `}`"),
         ("could not find expected ':'", _) => {
             at("a line that is neither a key with a value nor part of one").label("expected `:`")
         }
-        ("did not find expected key", _) => at("something that does not belong to the lines above it")
+        ("did not find expected key", _) => at("this line does not belong to the lines above it")
             .label("expected a key")
             .help("entries of one object begin in the same column"),
-        ("did not find expected '-' indicator", _) => at("something that does not belong to the list above it")
+        ("did not find expected '-' indicator", _) => at("this line does not belong to the list above it")
             .label("expected `- `")
             .help("items of one list begin in the same column"),
         ("found unexpected end of stream" | "found unexpected document indicator", _) => {

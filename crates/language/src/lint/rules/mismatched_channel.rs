@@ -52,7 +52,7 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
         };
         let message = format!("{channel} of step `{name}` goes to step `{}` ({})", cx.recipe.name(to), purpose(to));
         let link = cx.node(output.link);
-        let diagnostic = RULE.at(link.span(), message).also(cx.node(here.key).span(), "the step that is meant");
+        let diagnostic = RULE.at(link.span(), message).also(cx.node(here.key).span(), "the intended step");
         let help = match finding.reason {
             Reason::Name => format!("step `{here_name}` is on the queue that has the name of the channel"),
             _ => format!(

@@ -49,8 +49,10 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
             let Some((taker, (path, problem))) = misfit else { continue };
             let (from, to) = (recipe.name(step), recipe.name(target));
             let part = if path.is_empty() { "it".to_owned() } else { format!("`{path}`") };
-            let message =
-                format!("what step `{from}` sends on `{}` does not fit step `{to}`: {part} {problem}", channel.name);
+            let message = format!(
+                "the payload that step `{from}` sends on `{}` does not fit step `{to}`: {part} {problem}",
+                channel.name
+            );
             let sent_in = channel.evidence.first().map_or_else(String::new, |place| format!(" in {place}"));
             let diagnostic = RULE
                 .at(cx.node(link.node).span(), message)
@@ -111,6 +113,6 @@ fn diagnostic(cx: &Context<'_>, target: &Step, contract: &Contract, violation: V
     let diagnostic = RULE.at(span, format!("the payload for step `{name}` does not fit: {problem}"));
     match help {
         Some(meant) => diagnostic.help(format!("did you mean `{meant}`?")),
-        None => diagnostic.help(format!("the contract of {} says what it takes", cx.name_of(contract))),
+        None => diagnostic.help(format!("see the contract of {}", cx.name_of(contract))),
     }
 }

@@ -51,8 +51,8 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
                 let output = member.value.members().find(|inner| inner.key.is("output"));
                 sink.extend(output.filter(|output| is_output(cx, step, output.value)).map(|output| {
                     let name = cx.recipe.name(step);
-                    RULE.at(output.key.span(), format!("`output` stands inside `parameters` of step `{name}`"))
-                        .help("put it beside `parameters`: there nothing follows it")
+                    RULE.at(output.key.span(), format!("`output` is inside `parameters` of step `{name}`"))
+                        .help("move it beside `parameters`: it is not followed inside `parameters`")
                 }));
             }
             if has_output && !STEP_KEYS.contains(&&*key) && is_link(cx, step, member.value) {
@@ -67,8 +67,8 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
         let key = cx.node(own.key);
         let count = finding.usual.first().map_or(0, |custom| custom.count);
         let message =
-            format!("key `{}` of step `{}` stands beside `parameters`", shortened(&key.text()), cx.recipe.name(step));
-        let help = format!("put it into `parameters`, where {} of the kind have it", counted(count, "other step"));
+            format!("key `{}` of step `{}` is beside `parameters`", shortened(&key.text()), cx.recipe.name(step));
+        let help = format!("move it into `parameters`, as in {}", counted(count, "other step"));
         sink.report(RULE.at(key.span(), message).help(help));
     }
 }
@@ -92,7 +92,7 @@ fn nested<'a>(
         let (key, name) = (member.key.text(), cx.recipe.name(step));
         let what = if key == "start" { "`start`".to_owned() } else { format!("step `{key}`") };
         let place = if within == "step" { String::new() } else { format!("`{within}` of ") };
-        RULE.at(member.key.span(), format!("{what} stands inside {place}step `{name}`"))
+        RULE.at(member.key.span(), format!("{what} is inside {place}step `{name}`"))
             .help(format!("close step `{name}` before it"))
     })
 }
@@ -105,8 +105,8 @@ fn beside_output(cx: &Context<'_>, step: &Step, value: NodeRef<'_>, member: Memb
         return None;
     }
     let message =
-        format!("key `{}` of step `{name}` has the number of a step, and stands beside `output`", shortened(&key));
-    Some(RULE.at(member.key.span(), message).help("if it is a channel, put it into `output`"))
+        format!("key `{}` of step `{name}` has the number of a step, and is beside `output`", shortened(&key));
+    Some(RULE.at(member.key.span(), message).help("if it is a channel, move it into `output`"))
 }
 
 /// Whether a value could be that of a channel.

@@ -74,10 +74,11 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
                 cx.node(node).head(),
                 format!("dead letters of `{name}` go to queue `{key}`, which is not declared{more}"),
             )
-            .help("declare the queue, or leave `dead-letter-queue-create` out, which declares it")
+            .help("declare the queue, or remove `dead-letter-queue-create`, to declare it automatically")
         } else {
             let message = format!(
-                "dead letters of `{name}` go to exchange `{exchange}` with routing key `{key}`, which no queue gets{more}"
+                "dead letters of `{name}` go to exchange `{exchange}` with routing key `{key}`, which is bound to no \
+                 queue{more}"
             );
             RULE.at(cx.node(node).head(), message).help(format!("add a binding from `{exchange}` to a queue"))
         };

@@ -52,7 +52,7 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
                     renamed(part.key, meant),
                 )
             }
-            None => diagnostic.help("add the queue that its service listens on: `\"queue\": \"…\"`"),
+            None => diagnostic.help("add the queue that its service consumes: `\"queue\": \"…\"`"),
         };
         sink.report(diagnostic);
     }

@@ -61,7 +61,7 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
             let found = finding("an included file", path, place(path), &include.look, false).map(within);
             sink.extend(found.map(|found| match include.look {
                 Look::Denied => {
-                    found.level(Level::Warning).help("all who use the configuration must be able to read it")
+                    found.level(Level::Warning).help("all users of the configuration must be able to read it")
                 }
                 _ => found,
             }));
@@ -94,7 +94,7 @@ fn settings(cx: &Context<'_>, sink: &mut Sink) {
                 let fixed = text.split('/').take_while(|part| !is_pattern(part)).collect::<Vec<_>>().join("/");
                 if !fixed.is_empty() && matches!(cx.files.look(from, &fixed), Look::Missing) {
                     let message = format!("nothing matches `{text}`: `{fixed}` does not exist");
-                    sink.report(RULE.at(path.span(), message).help("it is looked up from where this file is"));
+                    sink.report(RULE.at(path.span(), message).help("it is relative to the directory of this file"));
                 }
                 continue;
             }
@@ -115,7 +115,11 @@ fn finding(what: &str, path: NodeRef<'_>, place: Span, look: &Look, secret: bool
         Look::Unknown | Look::File { .. } => return None,
         Look::Missing => {
             let found = at("does not exist".to_owned());
-            if text.starts_with(['/', '~']) { found } else { found.help("it is looked up from where this file is") }
+            if text.starts_with(['/', '~']) {
+                found
+            } else {
+                found.help("it is relative to the directory of this file")
+            }
         }
         Look::Elsewhere => {
             at("is not on this machine".to_owned()).level(Level::Note).help("nor is its topmost directory")
@@ -123,7 +127,7 @@ fn finding(what: &str, path: NodeRef<'_>, place: Span, look: &Look, secret: bool
         Look::Directory => at("is a directory".to_owned()),
         Look::Denied => at("may not be read by this user".to_owned())
             .level(Level::Note)
-            .help("that is right for credentials; what is in it is not checked"),
+            .help("this is usual for credentials; its content is not checked"),
         Look::Unreadable(why) => at(format!("cannot be read: {why}")),
     })
 }

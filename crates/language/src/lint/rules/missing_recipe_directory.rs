@@ -48,7 +48,7 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
     for block in cx.plugin_blocks().into_iter().filter(|block| block.plugin == "storage") {
         let Some(path) = block.own("zocalo.recipe_directory") else { continue };
         if path.kind() == Kind::String && path.text().starts_with('~') {
-            let message = format!("`~` means nothing in the recipe directory `{}`", path.text());
+            let message = format!("`~` is not expanded in the recipe directory `{}`", path.text());
             sink.report(RULE.at(path.span(), message).help("write the whole path"));
         }
     }

@@ -56,7 +56,7 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
             }
             let span = part.key.span();
             let diagnostic = RULE
-                .at(span, format!("key `{key}` of step `{}` is not one that zocalo knows", cx.recipe.name(step)))
+                .at(span, format!("key `{key}` of step `{}` is unknown to zocalo", cx.recipe.name(step)))
                 .help(format!("did you mean `{meant}`?"));
             let keys = keys.get_or_init(|| {
                 let mut keys = HashMap::new();

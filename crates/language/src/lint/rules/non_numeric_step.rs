@@ -48,7 +48,7 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
             ),
             "comment" | "comments" | "description" | "_comment" | "//" => (
                 format!("key `{text}` is not a step"),
-                "for a comment repeat the key of a step: `\"1\": [\"the comment\"], \"1\": {…}`".to_owned(),
+                "for a comment, repeat the key of a step: `\"1\": [\"the comment\"], \"1\": {…}`".to_owned(),
             ),
             _ => (
                 format!("key {} is neither a step number nor `start` or `error`", cx.show(key)),

@@ -42,7 +42,7 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
         let Some(value) = block.own(key).filter(|value| value.kind() == Kind::String) else { continue };
         let Some(number) = reads_as_number(&value.text()).filter(|number| number.is_integer()) else { continue };
         let message = format!("`{key}` of {} is the text {}, not a number", block.called(), cx.show(value));
-        let found = RULE.at(value.span(), message).help(format!("with text {lost}"));
+        let found = RULE.at(value.span(), message).help(format!("if it is text, {lost}"));
         sink.report(found.fix(format!("write `{}`", number.as_str()), value.span(), number.as_str()));
     }
 }

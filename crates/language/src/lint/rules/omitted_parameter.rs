@@ -40,7 +40,7 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
         let name = shortened(finding.meant());
         let message = format!("step `{}` does not give the parameter `{name}`", cx.recipe.name(step));
         let who = match finding.reason {
-            Reason::AgreementOfFed => "steps of the kind that the same channel feeds",
+            Reason::AgreementOfFed => "similar steps that the same channel feeds",
             _ => "steps of the kind",
         };
         let diagnostic = RULE.at(parameters.head(), message);

@@ -107,19 +107,19 @@ fn judge(cx: &Context<'_>, step: &Step, reader: Reader, command: NodeRef<'_>) ->
     }
     if culprit.is_some() {
         diagnostic =
-            diagnostic.level(Level::Warning).label("what is given has characters that mean something to the shell");
+            diagnostic.level(Level::Warning).label("the value contains characters with a meaning in the shell");
     }
     Some(diagnostic.help(match reader {
         Reader::Shell => IN_THE_ENVIRONMENT,
         Reader::Runner => {
             "a value with a space is several arguments, unless the command is written as a list of arguments"
         }
-        Reader::Unknown => "what splits the command or runs it in a shell does so with the value, too",
+        Reader::Unknown => "the value is split and interpreted by the shell like the rest of the command",
     }))
 }
 
 const IN_THE_ENVIRONMENT: &str =
-    "the shell may run what is put in, even in quotes: pass it in `environment`, and write `\"$NAME\"` here";
+    "the shell may execute the value, even in quotes: pass it in `environment`, and write `\"$NAME\"` here";
 
 /// The quotes of the shell that a placeholder stands in.
 fn quote_around(reader: Reader, command: &str, field: &Field) -> Option<char> {

@@ -67,7 +67,7 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
         let diagnostic = match (meant, explanation) {
             (Some(meant), _) => diagnostic.help(format!("did you mean `{meant}`?")),
             (None, Some(explanation)) => diagnostic.help(explanation),
-            (None, None) => diagnostic.help(format!("the contract of {} asks for it", cx.name_of(found.contract))),
+            (None, None) => diagnostic.help(format!("the contract of {} requires it", cx.name_of(found.contract))),
         };
         let diagnostic = cx.advise(diagnostic, found.contract);
         sink.report(match replacement {
@@ -123,8 +123,8 @@ fn text_where_none_fits(cx: &Context<'_>, sink: &mut Sink) -> HashSet<NodeId> {
         let wanted = match never {
             Never::Text(wanted) => wanted,
             Never::Beside(wanted) => {
-                let message = format!("whatever `{}` is, this text does not fit: {wanted}", used.field);
-                let diagnostic = RULE.at(node.head(), message).help("mind what stands beside the placeholder");
+                let message = format!("this text does not fit for any value of `{}`: {wanted}", used.field);
+                let diagnostic = RULE.at(node.head(), message).help("check the text beside the placeholder");
                 sink.report(advised(diagnostic));
                 continue;
             }
@@ -142,7 +142,7 @@ fn text_where_none_fits(cx: &Context<'_>, sink: &mut Sink) -> HashSet<NodeId> {
                 replacement,
             )
         } else {
-            diagnostic.help("give the value itself, or `{$REPLACE:…}` and nothing beside it")
+            diagnostic.help("give the value itself, or only `{$REPLACE:…}`")
         });
     }
     said
@@ -165,7 +165,7 @@ fn declared_types(cx: &Context<'_>, declared: &Declared, sink: &mut Sink) {
                 let message = format!("{at}the parameter `{name}` {predicate}");
                 sink.report(
                     RULE.at(first.span(cx.recipe), message)
-                        .help("the settings of the site say what it is, under `[parameters]`"),
+                        .help("its type is set under `[parameters]` in the settings of the site"),
                 );
             }
             continue;
@@ -179,7 +179,7 @@ fn declared_types(cx: &Context<'_>, declared: &Declared, sink: &mut Sink) {
                     format!("the parameter `{name}` is {given:#} at this site, and does not fit here"),
                 )
                 .label(used.reason.clone())
-                .help("the settings of the site say what it is, under `[parameters]`"),
+                .help("its type is set under `[parameters]` in the settings of the site"),
             );
         }
     }

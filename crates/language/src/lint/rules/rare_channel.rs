@@ -39,12 +39,12 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
             continue;
         }
         let message = format!(
-            "no other step on the same queue has a channel {}, as step `{}` has",
+            "channel {} of step `{}` is used by no other step on the same queue",
             cx.show_name(name),
             cx.recipe.name(step)
         );
         let what = match finding.reason {
-            Reason::Name => "steps use as queue",
+            Reason::Name => "other steps use the queue",
             _ => "outputs of such steps have",
         };
         sink.report(meant(RULE.at(name.span(), message), finding, name, what));

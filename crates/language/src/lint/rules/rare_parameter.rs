@@ -41,7 +41,7 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
                 cx.show_name(key)
             ),
             _ => format!(
-                "no other step on the same queue has a parameter {}, as step `{}` has",
+                "parameter {} of step `{}` is used by no other step on the same queue",
                 cx.show_name(key),
                 cx.recipe.name(step)
             ),

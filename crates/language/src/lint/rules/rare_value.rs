@@ -44,7 +44,7 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
                 let Some(step) = cx.step_at(parameter.step) else { continue };
                 let (key, value) = (cx.node(parameter.key), cx.node(parameter.node));
                 let message = format!(
-                    "no other step gives {} as parameter {}, as step `{}` does",
+                    "value {} of parameter {} in step `{}` is used by no other step",
                     cx.show(value),
                     shown(key),
                     cx.recipe.name(step)

@@ -41,10 +41,11 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
     for (what, name) in queues.chain(exchanges) {
         let (text, span) = (&name.text, cx.node(name.node).span());
         if text.is_empty() || text.starts_with("amq.") {
-            let message = format!("RabbitMQ lets nobody declare {what} `{text}`");
+            let message = format!("RabbitMQ refuses to declare {what} `{text}`");
             sink.report(RULE.at(span, message).help("give it a name that does not begin with `amq.`"));
         } else if text.len() > MOST_NAME {
-            let message = format!("the name of the {what} has {} bytes, and RabbitMQ takes {MOST_NAME}", text.len());
+            let message =
+                format!("the name of the {what} has {} bytes; the maximum in RabbitMQ is {MOST_NAME}", text.len());
             sink.report(RULE.at(span, message));
         }
     }

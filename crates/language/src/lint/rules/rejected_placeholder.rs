@@ -30,8 +30,8 @@ declare_rule! {
 
 fn check(cx: &Context<'_>, sink: &mut Sink) {
     if let Some(node) = cx.oversized {
-        let message = "the recipe becomes larger than 64 MiB when the parameters are put in";
-        sink.report(RULE.at(cx.node(node).span(), message).help("put large values into a file").refused());
+        let message = "the recipe becomes larger than 64 MiB when parameters are substituted";
+        sink.report(RULE.at(cx.node(node).span(), message).help("write large values to a file").refused());
         return;
     }
     for (node, template) in cx.parsed_templates() {
@@ -48,7 +48,7 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
         if let Some((field, error)) = unfit {
             let message = match error {
                 FormatError::TooLong => format!("`{field}` would make more than 1 MiB of text"),
-                FormatError::Invalid { .. } => format!("the format in `{field}` suits no value"),
+                FormatError::Invalid { .. } => format!("the format in `{field}` matches no value"),
             };
             let diagnostic = RULE.at(node.text_span(field.span.clone()), message);
             sink.report(diagnostic.help("change the format; for braces that are text write `{{` and `}}`").refused());
@@ -79,7 +79,7 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
                     Some(option) if option.contains("-json") => {
                         diagnostic.help(format!("`--param` passes text; pass another type with {option}"))
                     }
-                    _ => diagnostic.help("change the placeholder, or the value of the parameter"),
+                    _ => diagnostic.help("correct the placeholder or the value of the parameter"),
                 }
             });
         }

@@ -30,7 +30,7 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
     let value = cx.node(error.value);
     if let Some(id) = value.as_integer() {
         sink.report(
-            RULE.at(value.span(), "the recipe's `error` is a single number, on which Python services crash")
+            RULE.at(value.span(), "the recipe's `error` is a single number, which crashes Python services")
                 .help("write it as a list")
                 .fix(format!("write `[{id}]`"), value.span(), format!("[{id}]"))
                 .refused(),

@@ -45,8 +45,9 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
             let Some(operator) = text.split_whitespace().find_map(operator) else { continue };
             let start = operator.as_ptr().addr() - text.as_ptr().addr();
             let step = cx.recipe.name(step);
-            let message =
-                format!("`{operator}` in a command of step `{step}` is an argument, because no shell reads it");
+            let message = format!(
+                "`{operator}` in a command of step `{step}` is an argument, because the command does not run in a shell"
+            );
             sink.report(RULE.at(command.text_span(start..start + operator.len()), message).help(remedy(operator)));
         }
     }
@@ -72,7 +73,8 @@ fn operator(word: &str) -> Option<&str> {
 
 fn remedy(operator: &str) -> &'static str {
     if operator.contains('>') {
-        "`output_file` of the step takes what its commands print; `[\"sh\", \"-c\", \"…\"]` runs a command in a shell"
+        "use `output_file` of the step for the output of its commands; `[\"sh\", \"-c\", \"…\"]` runs a command in a \
+         shell"
     } else if matches!(operator, "&&" | ";") {
         "commands of the list run one after the other until one fails; `[\"sh\", \"-c\", \"…\"]` runs one in a shell"
     } else {

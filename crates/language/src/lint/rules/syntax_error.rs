@@ -92,16 +92,16 @@ fn describe(cx: &Context<'_>, problem: &Problem) -> Option<Diagnostic> {
         P::UnknownWord => unknown_word(span, &short),
         P::MalformedNumber => malformed_number(span, text, &short),
         P::UnterminatedString => {
-            let diagnostic = RULE.at(span, "a string without its closing quote").label("its end, as it seems");
+            let diagnostic = RULE.at(span, "a string without its closing quote").label("its probable end");
             match text.chars().next() {
                 Some('"') => diagnostic.unsafe_fix("add the quote", Span { start: span.end, ..span }, "\""),
-                _ => diagnostic.help("a string stands in double quotes, on one line"),
+                _ => diagnostic.help("write a string in double quotes, on one line"),
             }
         }
         P::LineBreak => line_break(cx, problem),
         P::NoOpeningQuote => RULE
             .at(span, "a string without its opening quote")
-            .label("its beginning, as it seems")
+            .label("its probable beginning")
             .unsafe_fix("add the quote", Span { end: span.start, ..span }, "\""),
         P::StringPrefix => {
             let string = problem.related.map_or("", |string| cx.tree.source().slice(string));
@@ -110,8 +110,7 @@ fn describe(cx: &Context<'_>, problem: &Problem) -> Option<Diagnostic> {
             if string.contains('\\') || string.len() < 2 { diagnostic } else { delete("remove the prefix", diagnostic) }
         }
         P::TypographicQuotes => {
-            let diagnostic =
-                RULE.at(span, "a string in typographic quotes").help("JSON strings stand in straight quotes");
+            let diagnostic = RULE.at(span, "a string in typographic quotes").help("JSON strings use straight quotes");
             let first = text.chars().next().map_or(0, char::len_utf8);
             let last = text.chars().next_back().map_or(0, char::len_utf8);
             let inner = text.get(first..text.len() - last).unwrap_or("\"");
@@ -136,14 +135,14 @@ fn describe(cx: &Context<'_>, problem: &Problem) -> Option<Diagnostic> {
             RULE.at(span, format!("`{short}` needs four hexadecimal digits")).help("write `\\\\` for a backslash")
         }
         P::UnknownEscape if text == "\\" => {
-            RULE.at(span, "a backslash at the end of a line").help("a string ends on the line where it begins")
+            RULE.at(span, "a backslash at the end of a line").help("a string must end on the line where it begins")
         }
         P::UnknownEscape => RULE
             .at(span, format!("`{short}` is not an escape sequence"))
             .help("write `\\\\` for a backslash")
             .unsafe_fix("double the backslash", Span { end: span.start, ..span }, "\\"),
         P::SingleQuotes => {
-            let diagnostic = RULE.at(span, "a string in single quotes").help("JSON strings stand in double quotes");
+            let diagnostic = RULE.at(span, "a string in single quotes").help("JSON strings use double quotes");
             let closed = text.len() > 1 && text.ends_with('\'');
             if closed && !text.contains(['"', '\\']) {
                 let edit = |at: u32| Edit { span: Span { start: at, end: at + 1 }, replacement: "\"".to_owned() };
@@ -187,10 +186,10 @@ fn describe(cx: &Context<'_>, problem: &Problem) -> Option<Diagnostic> {
                 .help("a file holds one JSON object")
         }
         P::UnknownCharacter if let Some(control) = text.chars().next().filter(|c| c.is_control()) => {
-            RULE.at(span, format!("the control character U+{:04X} means nothing in JSON", u32::from(control)))
+            RULE.at(span, format!("the control character U+{:04X} is not valid in JSON", u32::from(control)))
         }
-        P::UnknownCharacter => RULE.at(span, format!("`{short}` means nothing in JSON")),
-        P::Misplaced => RULE.at(span, format!("`{short}` does not belong here")).help("text stands in double quotes"),
+        P::UnknownCharacter => RULE.at(span, format!("`{short}` is not valid in JSON")),
+        P::Misplaced => RULE.at(span, format!("`{short}` does not belong here")).help("write text in double quotes"),
         P::ConflictMarker => conflict(cx, problem),
         P::Yaml => RULE
             .at(span, "this looks like YAML")
@@ -226,12 +225,12 @@ fn unknown_word(span: Span, word: &str) -> Diagnostic {
         Some(meant) => {
             diagnostic.help(format!("did you mean `{meant}`?")).unsafe_fix(format!("write `{meant}`"), span, meant)
         }
-        None => diagnostic.help("text stands in double quotes"),
+        None => diagnostic.help("write text in double quotes"),
     }
 }
 
 fn malformed_number(span: Span, text: &str, short: &str) -> Diagnostic {
-    let diagnostic = RULE.at(span, format!("`{short}` is not a number that JSON knows"));
+    let diagnostic = RULE.at(span, format!("`{short}` is not a valid JSON number"));
     let digits = text.strip_prefix('+').unwrap_or(text);
     let (sign, digits) = digits.strip_prefix('-').map_or(("", digits), |rest| ("-", rest));
     let trimmed = digits.trim_start_matches('0');
@@ -295,13 +294,13 @@ fn truncated(cx: &Context<'_>, problem: &Problem) -> Diagnostic {
         .filter(|span| span.start <= inner.start && span.end == end)
         .collect();
     let mut diagnostic = RULE
-        .at(problem.span, format!("the file ends in the middle, before `{opened}` is closed"))
+        .at(problem.span, format!("the file ends before `{opened}` is closed"))
         .label(format!("expected `{closing}`"))
         .also(inner, "opened here");
     if let [outermost, _, ..] = open[..] {
         let outermost = Span { end: outermost.start + 1, ..outermost };
         let text = match open.len() {
-            2 => "not closed, either".to_owned(),
+            2 => "also not closed".to_owned(),
             many => format!("the first of {many} that are not closed"),
         };
         diagnostic = diagnostic.also(outermost, text);
@@ -311,7 +310,7 @@ fn truncated(cx: &Context<'_>, problem: &Problem) -> Diagnostic {
     }
     let opens = |span: &Span| cx.tree.source().text().as_bytes().get(span.start as usize) == Some(&b'{');
     let closing: String = open.iter().rev().map(|span| if opens(span) { '}' } else { ']' }).collect();
-    diagnostic.help(format!("`{closing}` closes all that is open"))
+    diagnostic.help(format!("add `{closing}` to close all open brackets"))
 }
 
 /// A string over several lines.
@@ -336,15 +335,13 @@ fn line_break(cx: &Context<'_>, problem: &Problem) -> Diagnostic {
 
 fn conflict(cx: &Context<'_>, problem: &Problem) -> Diagnostic {
     let Some(end) = problem.related else {
-        return RULE
-            .at(problem.span, "a marker of a merge conflict")
-            .help("decide for one side and remove the markers");
+        return RULE.at(problem.span, "a marker of a merge conflict").help("choose one side and remove the markers");
     };
     let inside = cx.tree.source().slice(Span { start: problem.span.end, end: end.start });
     let diagnostic = RULE
         .at(problem.span, "an unresolved merge conflict")
         .label("begins here")
-        .help("decide for one side and remove the markers");
+        .help("choose one side and remove the markers");
     let diagnostic = match memchr::memmem::find(inside.as_bytes(), b"\n=======") {
         Some(at) => {
             let start = problem.span.end as usize + at + 1;
@@ -365,7 +362,7 @@ fn odd_spaces(cx: &Context<'_>, spaces: &[Span]) -> Diagnostic {
         0xfeff => "a byte order mark in the middle of the text".to_owned(),
         _ => format!("the space U+{code:04X}"),
     };
-    let diagnostic = RULE.at(spaces[0], format!("{name}, which is no white space in JSON"));
+    let diagnostic = RULE.at(spaces[0], format!("{name}, which is not white space in JSON"));
     let diagnostic = spaces[1..].iter().fold(diagnostic, |diagnostic, &span| diagnostic.also(span, "another one"));
     let edits = spaces.iter().map(|&span| Edit { span, replacement: " ".to_owned() }).collect();
     diagnostic.with_fix(true, "write a space", edits)

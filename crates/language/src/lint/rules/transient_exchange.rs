@@ -43,7 +43,7 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
     let exchanges = topology.exchanges.iter().filter(|exchange| !exchange.says_durable && !exchange.auto_delete);
     for exchange in exchanges {
         let name = &exchange.name.text;
-        let message = format!("exchange `{name}` and its bindings are gone after a restart of the broker");
+        let message = format!("exchange `{name}` and its bindings are lost when the broker restarts");
         sink.report(RULE.at(cx.node(exchange.name.node).span(), message).help("add `durable: true`"));
     }
 }

@@ -41,7 +41,7 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
                 RULE.at(cx.node(topic).span(), format!("step `{name}` has both a queue and a topic"))
                     .label("sent here")
                     .also(cx.node(queue).span(), "and here")
-                    .help("every message is sent twice; use two steps if that is meant"),
+                    .help("every message is sent twice; use two steps if that is intended"),
             );
         }
     }

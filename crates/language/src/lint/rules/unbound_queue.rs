@@ -68,7 +68,7 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
         if !is_known || is_built_in(&exchange) || takes(topology, &exchange, &key) != Some(false) {
             continue;
         }
-        let message = format!("exchange `{exchange}` gives messages for `{key}` of step `{name}` to no queue");
+        let message = format!("exchange `{exchange}` routes messages for `{key}` of step `{name}` to no queue");
         let diagnostic = RULE.at(node.span(), message).also(queue.span(), "the routing key");
         sink.report(match topology.queue(&key) {
             Some(_) => diagnostic.help(format!("bind `{key}` to `{exchange}` in the broker's configuration")),

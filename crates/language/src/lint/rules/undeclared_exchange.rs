@@ -98,7 +98,7 @@ fn check_steps(cx: &Context<'_>, topology: &Topology, sink: &mut Sink) {
                 sink.nearest(RULE.name, &name, topology.exchanges.iter().map(|exchange| exchange.name.text.as_str()));
             sink.report(match meant {
                 _ if what == "topic" && topology.queue(&name).is_some() => {
-                    diagnostic.help("it is a queue: write `queue` in the place of `topic`")
+                    diagnostic.help("it is a queue: write `queue` instead of `topic`")
                 }
                 Some(meant) => diagnostic.help(format!("did you mean `{meant}`?")),
                 None if name == DELAYED => diagnostic.label("delayed messages go through it").help(DECLARE_DELAYED),

@@ -85,7 +85,7 @@ fn check_steps(cx: &Context<'_>, topology: &Topology, sink: &mut Sink) {
         let diagnostic = RULE.at(queue.span(), message);
         let is_topic = topology.exchange(&name).is_some();
         sink.report(match meant {
-            _ if is_topic => diagnostic.help("it is a broadcast: write `topic` in the place of `queue`"),
+            _ if is_topic => diagnostic.help("it is a broadcast: write `topic` instead of `queue`"),
             Some(meant) => {
                 let mut quoted = String::new();
                 write_string(&mut quoted, meant);

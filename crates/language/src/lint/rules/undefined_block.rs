@@ -42,7 +42,7 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
             }
             let span = site.node(*node).span();
             let found = RULE
-                .at(span, format!("environment `{}` names `{name}`, and there is no such block", environment.name))
+                .at(span, format!("environment `{}` names block `{name}`, which does not exist", environment.name))
                 .refused();
             sink.report(match sink.nearest(RULE.name, name, known.iter().copied()) {
                 Some(meant) => found.help(format!("did you mean `{meant}`?")).unsafe_fix(

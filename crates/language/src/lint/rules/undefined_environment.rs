@@ -43,10 +43,10 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
         }
         let name = &environment.name;
         let found = RULE
-            .at(value.span(), format!("`{name}` is a name for the environment `{alias}`, which there is not"))
+            .at(value.span(), format!("`{name}` is an alias of the environment `{alias}`, which does not exist"))
             .refused();
         sink.report(if site.block(alias).is_some() {
-            found.help("that is a plugin block, and blocks stand in a list").fix(
+            found.help("that is a plugin block; write blocks in a list").fix(
                 "make it a list",
                 value.span(),
                 format!("[{}]", value.raw()),

@@ -40,7 +40,7 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
         for field in cx.fields(template) {
             let meant = field.name.trim();
             if meant != field.name && is_name(meant) && cx.is_given(meant) {
-                let message = format!("`{field}` stays as it is, because of the spaces in it");
+                let message = format!("`{field}` is not substituted, because of the spaces in it");
                 let span = node.text_span(field.span.clone());
                 let written = Field { name: meant.to_owned(), ..field.clone() }.to_string();
                 let diagnostic = RULE.at(span, message).help(format!("did you mean `{written}`?"));
@@ -53,7 +53,7 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
                 continue;
             }
             let span = node.text_span(field.span.clone());
-            let message = format!("`{field}` stays as it is, because the parameter `{}` is not given", field.name);
+            let message = format!("`{field}` is not substituted, because the parameter `{}` is not given", field.name);
             let diagnostic = RULE.at(span, message);
             sink.report(match nearest(&field.name, cx.given_names()) {
                 Some(meant) => diagnostic.help(format!("did you mean `{meant}`?")),

@@ -75,7 +75,7 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
                 continue;
             }
             let message = format!(
-                "{service} has no channel {}, so this output of step `{name}` never gets anything",
+                "{service} has no channel {}, so this output of step `{name}` never receives a message",
                 cx.show_name(key)
             );
             let diagnostic = RULE.at(key.span(), message);

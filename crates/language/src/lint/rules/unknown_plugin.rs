@@ -49,7 +49,7 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
             None if !is_identifier(name) => {
                 found.help("it cannot be installed under this name, either: names of plugins are Python identifiers")
             }
-            None => found.help("it has an effect only where it is installed"),
+            None => found.help("it has an effect only if it is installed"),
         });
     }
 }

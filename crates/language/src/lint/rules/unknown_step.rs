@@ -121,7 +121,7 @@ fn unknown<'a>(
     }
     let nested = known.nested.get_or_init(|| nested(cx)).get(&id);
     let help = match nested {
-        Some(step) => format!("step `{id}` stands inside step `{}`; close that one before it", cx.recipe.name(step)),
+        Some(step) => format!("step `{id}` is inside step `{}`; close that step before it", cx.recipe.name(step)),
         None => known.in_words.get_or_init(|| steps_in_words(cx)).clone(),
     };
     let (node, from) = (cx.node(node), from());

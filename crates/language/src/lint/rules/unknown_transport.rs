@@ -48,7 +48,7 @@ const OTHER_NAMES: [(&str, &str); 8] = [
 fn check(cx: &Context<'_>, sink: &mut Sink) {
     for block in cx.plugin_blocks() {
         let (key, then) = match &*block.plugin {
-            "storage" => ("zocalo.default_transport", "services pass over it"),
+            "storage" => ("zocalo.default_transport", "services ignore it"),
             "transport" => ("default", "nothing connects"),
             _ => continue,
         };

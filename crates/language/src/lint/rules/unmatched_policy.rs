@@ -84,7 +84,7 @@ fn other(topology: &Topology, policy: &Policy) -> Option<String> {
         exchanges.map(|exchange| ("exchange", &exchange.vhost.text, &exchange.name.text, policy.of_exchanges));
     let (what, vhost, name, applies) = queues.chain(exchanges).find(|(_, _, name, _)| matches(name))?;
     Some(if *vhost == policy.vhost.text || !applies {
-        format!("it matches {what} `{name}`, and `apply-to` says that it is not for {what}s")
+        format!("it matches {what} `{name}`, but its `apply-to` excludes {what}s")
     } else {
         format!("it matches {what} `{name}` in virtual host `{vhost}`, and is for `{}`", policy.vhost.text)
     })

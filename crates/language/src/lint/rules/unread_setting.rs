@@ -53,13 +53,13 @@ const REMARKS: [&str; 4] = ["comment", "comments", "description", "note"];
 const DEFINITIONS: [(&str, &str); 9] = [
     ("queues", "`groups` declares queues, by `names`"),
     ("users", "`zrecipe broker apply --users` reads users from files of their own"),
-    ("topic_permissions", "there is nothing for it here"),
-    ("parameters", "there is nothing for it here"),
-    ("global_parameters", "there is nothing for it here"),
-    ("rabbit_version", "there is nothing for it here"),
-    ("rabbitmq_version", "there is nothing for it here"),
-    ("product_name", "there is nothing for it here"),
-    ("product_version", "there is nothing for it here"),
+    ("topic_permissions", "there is no such setting here"),
+    ("parameters", "there is no such setting here"),
+    ("global_parameters", "there is no such setting here"),
+    ("rabbit_version", "there is no such setting here"),
+    ("rabbitmq_version", "there is no such setting here"),
+    ("product_name", "there is no such setting here"),
+    ("product_version", "there is no such setting here"),
 ];
 
 /// Whether the value has an anchor, so that aliases may stand for it.
@@ -81,10 +81,10 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
         }
         let diagnostic = match unread.owner {
             Owner::Definition => {
-                let message = format!("RabbitMQ knows no policy setting `{name}`, and refuses the policy");
+                let message = format!("RabbitMQ has no policy setting `{name}`, and refuses the policy");
                 RULE.at(unread.key.span(), message).level(Level::Error)
             }
-            _ => RULE.at(unread.key.span(), format!("key `{name}` of {} is read by nobody", unread.place)),
+            _ => RULE.at(unread.key.span(), format!("key `{name}` of {} is never read", unread.place)),
         };
         sink.report(match meant {
             Some(meant) => diagnostic.help(format!("did you mean `{meant}`?")),

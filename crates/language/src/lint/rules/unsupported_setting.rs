@@ -60,12 +60,12 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
             sink.report(
                 RULE.at(span, "RabbitMQ refuses a stream with dead letters")
                     .also(kind, "the type of the queues")
-                    .help("a stream keeps its messages, so nothing of it becomes a dead letter: remove the pattern"),
+                    .help("a stream keeps its messages, so none is dead-lettered: remove the pattern"),
             );
         }
         if let Some(single) = &group.single_active_consumer {
             sink.report(
-                RULE.at(cx.node(single.node).span(), "`single_active_consumer` does nothing for a stream")
+                RULE.at(cx.node(single.node).span(), "`single_active_consumer` has no effect on a stream")
                     .also(kind, "the type of the queues")
                     .help("remove it, or make them quorum queues")
                     .level(Level::Warning),
@@ -81,7 +81,7 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
             .definition_node
             .and_then(|node| cx.node(node).members().find(|member| member.key.is(key)).map(|member| member.key));
         let message = format!(
-            "policy `{name}` does not apply to {kind} queue `{}`, for which there is no `{key}`",
+            "policy `{name}` does not apply to {kind} queue `{}`, which does not support `{key}`",
             queue.name.text
         );
         sink.report(

@@ -44,7 +44,7 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
         let text = path.text();
         let look = if is_pattern(&text) { Look::Unknown } else { cx.files.look(cx.tree.source().name(), &text) };
         if matches!(look, Look::Missing | Look::Elsewhere) {
-            let message = format!("`{text}`, in which something is allowed, does not exist");
+            let message = format!("`{text}` of a suppression does not exist");
             sink.report(
                 RULE.at(path.span(), message).help("remove the entry, or name the file from where this one is"),
             );

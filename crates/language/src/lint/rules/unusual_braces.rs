@@ -88,7 +88,7 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
         }));
         for (name, range, why) in places {
             let span = node.text_span(range.clone());
-            let message = format!("`{}` stays as it is, {why}", shortened(&text[range]));
+            let message = format!("`{}` is not substituted, {why}", shortened(&text[range]));
             let written = format!("{{{name}}}");
             let help = match names.get(name) {
                 Some(&count) => {

@@ -113,14 +113,14 @@ fn by_evidence(cx: &Context<'_>, sink: &mut Sink) {
         let place = output.map_or(cx.node(step.key).span(), |output| output.head());
         let message = format!("step `{}` does not connect channel `{channel}`", cx.recipe.name(step));
         let diagnostic = RULE.at(place, message);
-        let others = format!("{} other steps of the kind do", finding.counts());
+        let others = format!("{} similar steps do", finding.counts());
         let Some(here) = here.and_then(|here| cx.step_at(here)) else {
             sink.report(diagnostic.help(format!("{others}; connect it: `\"{channel}\": …` in `output`")));
             continue;
         };
         let to = cx.recipe.name(here);
         let diagnostic = diagnostic
-            .also(cx.node(here.key).span(), "the kind of step that it goes to")
+            .also(cx.node(here.key).span(), "the similar steps that it goes to")
             .help(format!("{others}; connect it: `\"{channel}\": {to}` in `output`"));
         let head = output.filter(|output| output.members().next().is_some()).map(|output| output.head());
         sink.report(match head.filter(|_| cx.is_json()) {

@@ -65,7 +65,7 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
                     replace,
                 )
             } else {
-                diagnostic.help("give the parameter as the text that is meant")
+                diagnostic.help("give the parameter as the intended text")
             });
         }
     }
@@ -94,7 +94,7 @@ fn declared_values(cx: &Context<'_>, declared: &Declared, sink: &mut Sink) {
                     replace,
                 )
             } else {
-                diagnostic.help("take the part out of it that is meant")
+                diagnostic.help("or write the part that is intended")
             });
         }
     }

@@ -55,7 +55,7 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
         let is_known =
             cx.contracts.all_of_queue(&text).is_empty() && named.into_iter().any(|named| named.serves(&meant));
         if is_known || exchanged.is_some() {
-            let message = format!("`service` and `queue` of step `{}` are the wrong way round", cx.recipe.name(step));
+            let message = format!("`service` and `queue` of step `{}` are swapped", cx.recipe.name(step));
             let swap = vec![
                 Edit { span: service.span(), replacement: queue.raw().to_owned() },
                 Edit { span: queue.span(), replacement: service.raw().to_owned() },
@@ -82,14 +82,14 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
         if is_job || cx.contracts.all_of_service(&service.text()).any(is_elsewhere) {
             continue;
         }
-        let message = format!("{} does not listen on queue {}", cx.name_of(contract), cx.show_name(queue));
-        let mut diagnostic = RULE.at(queue.span(), message).also(service.span(), "the service that is meant");
+        let message = format!("{} does not consume queue {}", cx.name_of(contract), cx.show_name(queue));
+        let mut diagnostic = RULE.at(queue.span(), message).also(service.span(), "the intended service");
         let listens: Vec<String> = contract.queues.iter().map(|queue| format!("`{queue}`")).collect();
         diagnostic = match cx.contracts.of_queue(&queue.text()) {
             Some(other) => {
-                diagnostic.help(format!("{} does; {} listens on {}", other.name(), contract.name(), listens.join(", ")))
+                diagnostic.help(format!("{} does; {} consumes {}", other.name(), contract.name(), listens.join(", ")))
             }
-            None => diagnostic.help(format!("it listens on {}", listens.join(", "))),
+            None => diagnostic.help(format!("it consumes {}", listens.join(", "))),
         };
         let diagnostic = cx.advise(diagnostic, contract);
         sink.report(match contract.queues.iter().find(|queue| !queue.contains('*')) {

@@ -286,7 +286,7 @@ mod tests {
             (r#"{"recipients": "nobody"}"#, r#""x""#, Err("recipient `nobody` is not a valid address")),
             (r#"{"recipients": "a@example.org\nBcc: b@example.org"}"#, r#""x""#, Err("recipient `a@example.org")),
             (r#"{"recipients": ["a@example.org"], "subject": "x\ny"}"#, r#""x""#, Err("parameter `subject` ")),
-            (r#"{"recipients": "a@example.org", "from": "a b"}"#, r#""x""#, Err("sender `a b` is no address")),
+            (r#"{"recipients": "a@example.org", "from": "a b"}"#, r#""x""#, Err("sender `a b` is not a valid address")),
             (
                 r#"{"recipients": "a@example.org"}"#,
                 r#""{""#,
