@@ -169,7 +169,7 @@ mod tests {
             (&[("a/", "b/q")], "`from` of a pair needs either `queue` or `topic`"),
             (&[("a/q", "a/q")], "queue `q` in a loop"),
             (&[("a/q", "b/q"), ("b/q", "c/q"), ("c/q", "a/q")], "in a loop"),
-            (&[("x/q", "a/q"), ("a/q", "b/q"), ("b/q", "a/q")], "in a circle"),
+            (&[("x/q", "a/q"), ("a/q", "b/q"), ("b/q", "a/q")], "in a loop"),
         ] {
             let error = found(pairs).expect_err("is wrong");
             assert!(error.contains(expected), "{error}");
