@@ -103,7 +103,7 @@ class Message(Generic[Payload, Parameters]):
     headers: Mapping[str, Any] = field(default_factory=dict)
     """Headers of the message."""
     deliveries: int = 1
-    """How often it was delivered, this time included."""
+    """Number of deliveries, including this one."""
     recipe: Mapping[str, Any] = field(default_factory=dict)
     """The whole recipe."""
     send: Callable[[Output], None] = lambda output: None

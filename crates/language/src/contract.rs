@@ -122,9 +122,9 @@ pub struct Contract {
     pub input: Vec<Mapping>,
     /// What a parameter is that is not listed; none to go by `additionalProperties`.
     pub unknown: Option<Unknown>,
-    /// What it takes and sends in addition, by the value of a parameter.
+    /// Additional parameters and outputs, by the value of a parameter.
     pub variants: Vec<Variants>,
-    /// How it uses the environment of the recipe.
+    /// Its use of the recipe environment.
     pub environment: Environment,
     /// Whether it is a wrapper: a program inside a job.
     pub wrapper: bool,

@@ -14,7 +14,7 @@ pub struct Variants {
     pub by: String,
     /// Parameters that hold such a mapping, or a list of them, with the same choice inside.
     pub also_in: Vec<String>,
-    /// The value that counts where there is none.
+    /// The value that is used if there is none.
     pub default: Option<String>,
     /// The level of a value without a case; none where nothing is to be said.
     pub others: Option<Level>,
@@ -31,7 +31,7 @@ pub struct Case {
     pub evidence: Evidence,
     /// What it takes beside what all take.
     pub parameters: Option<Schema>,
-    /// The channels on which it sends beside those on which all send.
+    /// Additional output channels of this case.
     pub channels: Vec<Channel>,
 }
 

@@ -62,7 +62,7 @@ pub(super) struct WrittenRule {
     /// The level of findings: `note`, `warning` or `error`. Unless given, `warning`.
     #[schemars(with = "Option<String>", example = &"error")]
     level: Option<Spanned<String>>,
-    /// The text that a fix puts in the value's place.
+    /// The text with which a fix replaces the value.
     #[schemars(with = "Option<String>", example = &"mx.{value}")]
     fix: Option<Spanned<String>>,
 }
@@ -162,5 +162,5 @@ pub(super) fn read(written: Written) -> Result<Vec<Rule>, Problem> {
 
 /// A table of rules, for the schema and the reference.
 pub(super) fn example() -> serde_json::Value {
-    serde_json::json!({ "queue-names": { "select": "steps.queue", "matches": "^em\\.", "message": "queue `{value}` is not of our team" } })
+    serde_json::json!({ "queue-names": { "select": "steps.queue", "matches": "^em\\.", "message": "queue `{value}` lacks the prefix of the team" } })
 }

@@ -11,8 +11,7 @@ use super::forms::{JsonPointer, Kind, Levels, Parameter, Rule};
 use super::site_rules;
 use zrecipe_language::contract::BuiltIn;
 
-/// `zrecipe.toml`: what a project or a site sets once instead of typing it. Paths are relative to the file; the command
-/// line comes before it.
+/// `zrecipe.toml`: settings of a project or a site. Paths are relative to the file; the command line takes precedence.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "kebab-case")]
 #[schemars(deny_unknown_fields, title = "zrecipe settings")]
@@ -20,46 +19,46 @@ pub(super) struct Written {
     /// Directories where recipes are looked up by name, in this order.
     #[schemars(example = ["recipes", "/site/recipes"])]
     pub recipe_directories: Vec<PathBuf>,
-    /// Directory of runs and of the embedded broker. Unless given, the platform's directory for such data.
+    /// Directory of runs and of the embedded broker. Default: the data directory of the platform.
     #[schemars(example = &"/site/zrecipe")]
     pub state_directory: Option<PathBuf>,
-    /// Maximum size of a recipe in bytes. Unless given, 67108864; at most 4294967294 count.
+    /// Maximum size of a recipe in bytes. Default: 67108864; maximum: 4294967294.
     #[schemars(example = 1048576)]
     pub max_file_size: Option<u64>,
-    /// The file of findings that are known already; they are not reported again.
+    /// The baseline file of known findings, which are not reported again.
     #[schemars(example = &"zrecipe-baseline.json")]
     pub baseline: Option<PathBuf>,
     /// Files to read in directories: patterns as in `.gitignore`, relative to this file. Without patterns, all files.
-    /// A file that is named itself is read in any case.
+    /// Files that are arguments of a command are always read.
     #[schemars(with = "Vec<String>", example = ["recipes/", "services/*.json"])]
     pub include: Vec<Spanned<String>>,
     /// Files and directories to leave out of directories: patterns as in `.gitignore`, relative to this file.
     #[schemars(with = "Vec<String>", example = ["vendor/", "*.lock.json"])]
     pub exclude: Vec<Spanned<String>>,
-    /// Files with the contracts of services: patterns such as `contracts/*.json`. Or a table of them and of what the
-    /// contracts that come with zrecipe count for.
+    /// Files with the contracts of services: patterns such as `contracts/*.json`. Or a table with these files and
+    /// further keys.
     #[schemars(example = ["contracts/*.json"])]
     pub contracts: WrittenContracts,
-    /// The site configuration that recipes are checked against; ZOCALO_CONFIG and `--site` come before it.
+    /// The site configuration that recipes are checked against; ZOCALO_CONFIG and `--site` take precedence.
     #[schemars(example = &"/site/configuration.yml")]
     pub site: Option<PathBuf>,
     /// The broker configurations that recipes are checked against: patterns such as `rabbitmq/*.yml`.
     #[schemars(example = ["rabbitmq/*.yml"])]
     pub broker: Vec<PathBuf>,
-    /// Kinds of files, where their content does not say it; later ones come before earlier ones.
+    /// Kinds of files that cannot be detected from the content; later entries take precedence.
     pub files: Vec<WrittenFiles>,
     /// Parameters that the site's dispatcher adds: a JSON Schema for each, or the name of a type.
     #[schemars(with = "BTreeMap<String, Parameter>")]
     #[schemars(example = BTreeMap::from([("ispyb_beamline", "string")]))]
     pub parameters: BTreeMap<String, Spanned<serde_json::Value>>,
-    /// Levels of the findings of rules. Besides rules: `all`, or `errors`, `warnings` and `notes` for what is at that
-    /// level by itself; a rule's own name comes before those.
+    /// Levels of the findings of rules. Further names: `all`, or `errors`, `warnings` and `notes` for the rules with
+    /// that default level; the name of a rule takes precedence.
     #[schemars(with = "Levels", example = BTreeMap::from([("two-destinations", "allow")]))]
     pub rules: WrittenLevels,
     /// Rules of the site, by their names: `[site-rules.queue-names]` is the rule `site/queue-names`.
     #[schemars(with = "BTreeMap<String, site_rules::WrittenRule>", example = site_rules::example())]
     pub site_rules: site_rules::Written,
-    /// Levels for some files only; later ones come before earlier ones.
+    /// Levels for some files only; later entries take precedence.
     pub overrides: Vec<WrittenOverride>,
     /// Findings that are not reported.
     pub suppress: Vec<WrittenSuppression>,
@@ -95,12 +94,12 @@ pub(super) struct WrittenContractsTable {
     #[schemars(example = ["contracts/*.json"])]
     pub files: Vec<PathBuf>,
     /// Python packages of services: directories and files that contracts are read from. Nothing is imported or run. A
-    /// contract in `files` of the same service counts instead.
+    /// contract in `files` for the same service takes precedence.
     #[schemars(example = ["../services/src"])]
     pub python: Vec<PathBuf>,
-    /// What the contracts that come with zrecipe count for. `advice`, the default: other services may serve their queues,
-    /// so findings are warnings. `strict`: zrecipe serves them, so findings are errors. `off`: they do not count. Where
-    /// zrecipe runs the steps they are strict.
+    /// The effect of the built-in contracts. `advice`, the default: other services may consume these queues, so
+    /// findings are warnings. `strict`: services of zrecipe consume them, so findings are errors. `off`: they are not
+    /// used. When zrecipe runs the steps, they are strict.
     #[schemars(example = &"strict")]
     pub built_in: WrittenBuiltIn,
 }
@@ -181,8 +180,8 @@ pub(super) struct WrittenSuppression {
     /// The rule of the finding.
     #[schemars(with = "Rule", example = &"malformed-destination")]
     pub rule: Spanned<String>,
-    /// Why, for people.
+    /// The reason, as documentation.
     #[serde(rename = "reason", default)]
-    #[schemars(example = &"read by a tool of our own")]
+    #[schemars(example = &"read by an external tool")]
     pub _reason: Option<String>,
 }

@@ -47,13 +47,13 @@ schedulers! {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Submitting {
-    /// Who takes the jobs: this machine (`local`), Slurm by its command (`sbatch`), or Slurm by its REST API
-    /// (`slurmrestd`), which a block of the site's plugin `slurm` says how to reach. Unless given, `slurmrestd` where the
-    /// site has such a block.
+    /// Where jobs run: on this machine (`local`), on Slurm by its command (`sbatch`), or on Slurm by its REST API
+    /// (`slurmrestd`), which a block of the site's plugin `slurm` configures. Default: `slurmrestd` if the site has
+    /// such a block.
     #[schemars(schema_with = "scheduler_names", example = &"sbatch")]
     pub scheduler: Option<String>,
-    /// Lines of the shell before the commands of every job. Unless given, they read `/etc/profile.d/modules.sh` where it
-    /// is there.
+    /// Lines of the shell before the commands of every job. By default, they read `/etc/profile.d/modules.sh` if it
+    /// exists.
     #[schemars(example = [". /etc/profile.d/modules.sh"])]
     pub preamble: Vec<String>,
     /// Maximum number of jobs at a time on this machine. Unless given, one for each processor.

@@ -36,11 +36,11 @@ pub struct Running {
     /// Directories below which services may write on behalf of a message. Unless given, anywhere.
     #[schemars(example = ["/dls", "/scratch"])]
     pub roots: Vec<PathBuf>,
-    /// Names of the variables that commands find; a `*` at the end stands for anything. Unless given, all of them with
-    /// `zrecipe run`, and with services those of a login and those that begin with `ZOCALO_` and `ZRECIPE_`.
+    /// Names of the environment variables of commands; a `*` at the end stands for any text. Default: with `zrecipe
+    /// run`, all variables; with services, those of a login and those that begin with `ZOCALO_` and `ZRECIPE_`.
     #[schemars(example = ["PATH", "HOME", "LC_*"])]
     pub environment: Option<Vec<String>>,
-    /// What each command may use.
+    /// Resource limits of each command.
     pub limits: Limits,
 }
 
@@ -69,13 +69,13 @@ pub struct Limits {
     /// Bytes of each file that is written.
     #[schemars(example = 1073741824)]
     pub file_size: Option<u64>,
-    /// Processes that the user may have in all.
+    /// Processes of the user in total.
     #[schemars(example = 500)]
     pub processes: Option<u64>,
     /// Seconds after which a command that prints nothing is stopped.
     #[schemars(example = 600)]
     pub silence: Option<Seconds>,
-    /// Seconds that a command may take to end after it was asked to, before it is killed.
+    /// Seconds that a command may take to end after a request, before it is killed.
     #[schemars(example = 5)]
     pub grace: Seconds,
     /// Bytes that are kept of what the commands of a step print.

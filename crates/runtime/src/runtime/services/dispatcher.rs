@@ -69,19 +69,19 @@ const FAULT: Duration = Duration::from_secs(5);
 /// Time that a request may take beside the programs of the site.
 const GRACE: Duration = Duration::from_secs(60);
 
-/// How requests are dealt with by `zrecipe service -s Dispatcher`.
+/// How `zrecipe service -s Dispatcher` processes requests.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Dispatching {
     /// Whether requests may carry a recipe.
     #[schemars(example = false)]
     pub custom_recipes: bool,
-    /// Programs, started for each request or staying (`{ worker = … }`), that get the request as JSON and report by their
-    /// exit status whether it can be dealt with: 0, or 1 for not yet.
+    /// Programs, started for each request or kept running (`{ worker = … }`), that receive the request as JSON. Their
+    /// exit status shows whether it can be processed: 0, or 1 for not yet.
     #[schemars(example = [["data-is-there", "--beamline"]])]
     pub ready: Vec<Decider>,
-    /// Programs, started for each request or staying (`{ worker = … }`), that get the request as JSON and print the one to
-    /// deal with instead. Exit status 75: not now; any other but 0: the request is refused.
+    /// Programs, started for each request or kept running (`{ worker = … }`), that receive the request as JSON and
+    /// print the request to process instead. Exit status 75: not now; any other except 0: the request is rejected.
     #[schemars(example = [["look-up-in-database"]])]
     pub filters: Vec<Decider>,
     /// Seconds that each program may take.

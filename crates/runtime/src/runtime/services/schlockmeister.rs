@@ -28,11 +28,11 @@ const NAME: &str = "Schlockmeister";
 /// Pauses before it subscribes again: the first, and the maximum.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 
-/// How `zrecipe service -s Schlockmeister` tells messages that kill their consumers.
+/// How `zrecipe service -s Schlockmeister` detects messages that crash their consumers.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct Guarding {
-    /// Maximum number of times that a message comes back because its consumer was lost; with one more it is dead-lettered.
+    /// Maximum number of redeliveries of a message whose consumers were lost; after one more it is dead-lettered.
     #[schemars(range(min = 1), example = 3)]
     max_returns: u32,
 }

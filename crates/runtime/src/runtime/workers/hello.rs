@@ -7,7 +7,7 @@ use zrecipe_language::value::Value;
 pub struct Hello {
     /// Edition of the protocol that it speaks.
     pub edition: i64,
-    /// Name of the service for people.
+    /// Display name of the service.
     pub name: Option<String>,
     /// Name of the class.
     pub class: Option<String>,

@@ -11,7 +11,7 @@ use crate::runtime::why::Why;
 use zrecipe_broker::transport::{Destination, Endpoint};
 use zrecipe_project::settings::Section;
 
-/// What `zrecipe service -s Bridge` carries from one broker to another.
+/// The messages that `zrecipe service -s Bridge` carries between brokers.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct Bridging {
