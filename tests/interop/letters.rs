@@ -374,7 +374,7 @@ async fn runs_are_shown_mended_and_sent_again_from_the_logbook_of_either_dispatc
         // The letter goes on with the new recipe, whose parameters the logbook knows.
         let rebase = ["dlq", "rebase", "py", "--onto", "good", "--yes", "--json"];
         let (_, said) = run(&mut facility.ours(&rebase), 0).await;
-        assert!(said.contains("1 letter went on"), "{said}");
+        assert!(said.contains("1 letter sent"), "{said}");
         let delivery = next(&mut py).await;
         let body = parsed(&text(&delivery.body));
         assert_eq!(body["recipe"]["1"]["parameters"], json!({"n": "5", "more": "new"}), "{who}");

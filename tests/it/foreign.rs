@@ -112,7 +112,7 @@ async fn a_program_for_each_message() {
     assert_eq!(service.says("␛[31mred").matches('\x1b').count(), 0);
     // Whoever says very much is stopped like everybody else, and not all of it is logged.
     send("flood", r#"{"n": 1}"#, "\"flood\"").await;
-    service.says("it says more, which is not logged");
+    service.says("further output is not logged");
     let reason = reason(&result(&place, &mut out).await.1);
     assert!(
         ["it was stopped after", "it has written more than"].iter().any(|said| reason.starts_with(said)),

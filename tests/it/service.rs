@@ -227,7 +227,7 @@ async fn programs_of_the_site_decide_about_requests() {
     let dead = place.dead("processing_recipe", 7).await;
     let expected = [
         ("broken", "the request was never ready for processing; last, `ready.sh`: no beamline"),
-        ("custom", "requests with a recipe of their own are not taken here"),
+        ("custom", "requests that contain a recipe are not accepted here"),
         ("mistaken", "parameter `dispatcher_timeout` of the request is `2 minutes`, not a number of seconds"),
         ("never", "the request was never ready for processing"),
         ("outdated", "parameter `dispatcher_expiration` of the request is `noon`, not a number of seconds"),

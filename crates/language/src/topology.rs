@@ -412,7 +412,7 @@ impl Topology {
         let limit = |key| self.setting(queue, key).and_then(Value::as_i64);
         let rejects = self.setting(queue, "overflow").and_then(Value::as_str).is_some_and(|to| to != "drop-head");
         match (limit("message-ttl"), limit("max-length"), limit("max-length-bytes")) {
-            (Some(0), ..) => Some("unless a service takes them at once".to_owned()),
+            (Some(0), ..) => Some("unless a service takes them immediately".to_owned()),
             (Some(1), ..) => Some("that wait longer than a millisecond".to_owned()),
             (Some(ttl), ..) if ttl % 1000 == 0 => Some(format!("that wait longer than {} s", ttl / 1000)),
             (Some(ttl), ..) => Some(format!("that wait longer than {ttl} ms")),

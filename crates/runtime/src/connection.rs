@@ -68,7 +68,7 @@ fn absent(site: &Site, environments: &[&str]) -> Result<String, Error> {
             let why = match look {
                 None | Some(Look::File { .. }) => continue,
                 Some(Look::Denied) => "that this user may not read",
-                Some(Look::Missing | Look::Elsewhere) => "that is not there",
+                Some(Look::Missing | Look::Elsewhere) => "that does not exist",
                 Some(Look::Directory) => "that is a directory",
                 Some(Look::Unknown | Look::Unreadable(_)) => "that cannot be read",
             };

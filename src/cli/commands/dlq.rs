@@ -35,7 +35,7 @@ enum Command {
     /// Exit codes: 0 the queues were read, even if there are letters (see `zrecipe dlq check`), 2 a queue or file could
     /// not be read.
     #[command(after_help = "\
-Columns: number of letters, their queue (or file), the recipe step at which they failed, and the reason.
+Columns: number of letters, queue (or file), recipe step of the failure, and reason.
 Next:  zrecipe dlq diagnose QUEUE     whether reinjecting them can help, and what to do
        zrecipe dlq show QUEUE         their content")]
     List(Look),

@@ -95,7 +95,7 @@ fn describe(file: &DropFile) -> String {
     let names = file.message.get("recipes").and_then(Value::as_array).unwrap_or_default();
     let names = names.iter().filter_map(Value::as_str).map(|name| format!("`{name}`"));
     let custom = file.message.get("custom_recipe").is_some_and(Value::is_truthy);
-    let names: Vec<String> = custom.then(|| "a recipe of its own".to_owned()).into_iter().chain(names).collect();
+    let names: Vec<String> = custom.then(|| "its own recipe".to_owned()).into_iter().chain(names).collect();
     let host = file.headers.get(REQUEST_HOST).and_then(Value::as_str).unwrap_or("an unknown host");
     let what = if names.is_empty() { String::new() } else { format!(": {}", names.join(", ")) };
     let again = if file.may_be_sent() { "; the broker may already have it" } else { "" };

@@ -249,7 +249,7 @@ fn compare_channels(when: &str, old: &[Channel], new: &[Channel], is_open: bool,
         let is_named = |channel: &Channel| !channel.name.is_empty();
         changes.push(match is_open || !is_named(channel) {
             true => change,
-            false => change.breaking(Affected::Recipes, "steps behind the channel receive nothing"),
+            false => change.breaking(Affected::Recipes, "steps after the channel receive nothing"),
         });
     }
     for channel in new {
@@ -260,7 +260,7 @@ fn compare_channels(when: &str, old: &[Channel], new: &[Channel], is_open: bool,
         };
         let mut add = |sign, text: String| {
             let change = Change::new(sign, Subject::Channel, &*channel.name, text);
-            let why = "steps behind the channel may need what it carried";
+            let why = "steps after the channel may need its payload";
             changes.push(if sign == Sign::Added { change } else { change.breaking(Affected::Recipes, why) });
         };
         if earlier.always && !channel.always {

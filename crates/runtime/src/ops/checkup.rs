@@ -173,7 +173,7 @@ pub fn exchanges(listed: &Value) -> Vec<Finding> {
     };
     let mut found = Vec::new();
     for (topic, lack) in
-        [(TOPIC, "services cannot broadcast their status"), (COMMANDS, "services cannot be told to stop")]
+        [(TOPIC, "services cannot broadcast their status"), (COMMANDS, "services cannot be stopped remotely")]
     {
         match kind(topic) {
             Some("fanout") => {}

@@ -144,7 +144,7 @@ impl Jolokia {
         found.push(match scheduler.as_array() {
             Some([]) | None => Finding::error(
                 "delays",
-                "the broker has no scheduler: a delayed message is delivered at once, so retries do not wait",
+                "the broker has no scheduler: a delayed message is delivered immediately, so retries do not wait",
                 "set `schedulerSupport=\"true\"` on `<broker …>` in ActiveMQ's configuration, and restart it",
             ),
             Some(_) => Finding::fine("delays", "the broker has a scheduler"),

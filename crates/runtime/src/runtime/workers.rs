@@ -252,7 +252,7 @@ impl Workers {
         let (answer, answered) = oneshot::channel();
         let gone = |why: &str| Fault::Gone(format!("worker `{}` {why}", self.plan.name()));
         let question = Question { text, more, span: tracing::Span::current(), taken, answer };
-        self.questions.send(question).map_err(|_| gone("is not there any more"))?;
+        self.questions.send(question).map_err(|_| gone("no longer runs"))?;
         let mut draining = self.shared.draining.subscribe();
         let is_second = || self.shared.hello.borrow().as_ref().is_some_and(Hello::is_second);
         tokio::select! {

@@ -91,13 +91,12 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
         say_error(&plain(&format!("error: {}: {} not rebased: {reason}", change.place, name(&change.letter))));
     }
     if ready > 0 && !args.dry_run {
-        let go = if ready == 1 { "goes" } else { "go" };
-        confirm(&format!("{} {go} on with the recipe `{}`.", counted(ready, "letter"), args.onto), args.yes)?;
+        confirm(&format!("{} to send with the recipe `{}`.", counted(ready, "letter"), args.onto), args.yes)?;
         let sent = block_on_politely(async |mut over| {
             let send = async |transport: &dyn Transport| send(args, transport, &queues, &changes, &mut over).await;
             environment.with_broker("dlq rebase", send).await
         })?;
-        say(&format!("{} went on with the recipe `{}`", counted(sent, "letter"), args.onto));
+        say(&format!("{} sent with the recipe `{}`", counted(sent, "letter"), args.onto));
         if sent < ready {
             let gone = counted(ready - sent, "letter");
             say(&format!("note: {gone} not found in the queue"));

@@ -46,14 +46,13 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
             P::UnclosedBracket => {
                 (format!("placeholder `{shown}` has a `[` that is not closed"), "write `{name[key]}`")
             }
-            P::AfterBracket => (format!("placeholder `{shown}` goes on after its `]`"), "write `{name[key]}`"),
+            P::AfterBracket => (format!("placeholder `{shown}` has text after its `]`"), "write `{name[key]}`"),
             P::OversizedIndex => {
                 (format!("placeholder `{shown}` has a number that Python cannot read"), "the greatest is 2^63 - 1")
             }
-            P::TooDeep => (
-                format!("a placeholder has more than {MAX_PATH} subscripts"),
-                "give the value by itself as a parameter",
-            ),
+            P::TooDeep => {
+                (format!("a placeholder has more than {MAX_PATH} subscripts"), "give the value as a separate parameter")
+            }
             P::Conversion => {
                 (format!("conversion `{}` is not one of `!r`, `!s` and `!a`", shown.trim_end_matches('}')), LITERAL)
             }

@@ -192,7 +192,7 @@ fn describe<'t>(form: &Schema, block: NodeRef<'t>, violation: Violation) -> Vec<
             one(format!("`{path}` is `{text}`, not a level"), Some(&help))
         }
         (Unfit::Form, ..) => {
-            one(format!("`{path}` has neither `class` nor `()`"), Some("one of them says what the handler is"))
+            one(format!("`{path}` has neither `class` nor `()`"), Some("one of them defines the handler"))
         }
         (_, predicate, meant) => one(format!("`{path}` {predicate}"), meant.as_deref()),
     }

@@ -130,7 +130,7 @@ fn syntax(cx: &Context<'_>, problem: &Problem, what: &'static str) -> Diagnostic
             at("a quote that is not closed").label("the document ends here")
         }
         ("block sequence entries are not allowed in this context", _) => {
-            at("a list where none can begin").help("begin it on a line of its own")
+            at("a list where none can begin").help("begin it on a separate line")
         }
         ("found unknown escape character", _) => {
             at("an escape sequence that YAML does not know").help("write `\\\\` for a backslash, or use single quotes")

@@ -37,7 +37,7 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
     let misspelt = recipe.other_keys().iter().map(|&key| cx.node(key)).find(|&key| cx.is_misspelt_start(key));
     sink.report(match (misspelt, recipe.steps().first()) {
         (Some(key), _) => RULE
-            .at(key.span(), format!("the recipe has no `start`, and {} is no step", cx.show(key)))
+            .at(key.span(), format!("the recipe has no `start`, and {} is not a step", cx.show(key)))
             .help("did you mean `start`?")
             .unsafe_fix("rename it to `start`", key.span(), renamed(key, "start"))
             .refused(),

@@ -68,7 +68,7 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
                     let written = text[range.clone()].replace(name, meant);
                     let span = node.text_span(range);
                     let message =
-                        format!("`${name}` is no variable of the recipe's files in step `{}`", cx.recipe.name(step));
+                        format!("`${name}` is not a variable of the recipe's files in step `{}`", cx.recipe.name(step));
                     sink.report(RULE.at(span, message).help(format!("did you mean `${meant}`?")).unsafe_fix(
                         format!("write `{written}`"),
                         span,

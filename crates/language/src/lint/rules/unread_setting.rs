@@ -52,7 +52,7 @@ const REMARKS: [&str; 4] = ["comment", "comments", "description", "note"];
 /// Keys of RabbitMQ's own definitions, as its management exports them, and what there is instead.
 const DEFINITIONS: [(&str, &str); 9] = [
     ("queues", "`groups` declares queues, by `names`"),
-    ("users", "`zrecipe broker apply --users` reads users from files of their own"),
+    ("users", "`zrecipe broker apply --users` reads users from separate files"),
     ("topic_permissions", "there is no such setting here"),
     ("parameters", "there is no such setting here"),
     ("global_parameters", "there is no such setting here"),

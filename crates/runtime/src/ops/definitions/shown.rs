@@ -188,9 +188,9 @@ pub fn summary(changes: &[Change]) -> String {
     let parts = [
         count("to create", &makes(Action::Create)),
         count("to change", &makes(Action::Update)),
-        count("to make anew", &makes(Action::Recreate)),
+        count("to recreate", &makes(Action::Recreate)),
         count("to remove", &makes(Action::Remove)),
-        count("left as they are", &|change| change.hold.is_some()),
+        count("unchanged", &|change| change.hold.is_some()),
     ];
     let parts: Vec<String> = parts.into_iter().flatten().collect();
     if parts.is_empty() { "no difference".to_owned() } else { parts.join(", ") }

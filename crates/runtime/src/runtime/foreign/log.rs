@@ -34,7 +34,7 @@ impl Log {
             tracing::info!("{piece}");
             self.said += 1;
             if self.is_full() {
-                tracing::warn!("it says more, which is not logged");
+                tracing::warn!("further output is not logged");
             }
         }
         self.end.push_str(&String::from_utf8_lossy(line));

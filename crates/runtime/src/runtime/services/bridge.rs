@@ -109,7 +109,7 @@ impl Service for Bridge {
     }
 
     async fn handle(&self, _job: &Job) -> Outcome {
-        Outcome::Bad { reason: Reason::from("a bridge has no queue of its own") }
+        Outcome::Bad { reason: Reason::from("a bridge has no queue") }
     }
 }
 

@@ -276,7 +276,7 @@ impl Dispatcher {
             return Ok(not_ready(request, job, why));
         }
         if request.custom_recipe.is_some() && !self.policy.custom_recipes {
-            return Err(Refusal::Request("requests with a recipe of their own are not taken here".to_owned()));
+            return Err(Refusal::Request("requests that contain a recipe are not accepted here".to_owned()));
         }
         let original = request.clone();
         for filter in &*self.filters {
@@ -323,14 +323,14 @@ impl Dispatcher {
             Voice::Worker(workers) => {
                 let answer = Voice::ask(workers, request, "request").await?;
                 return Request::read(answer.to_json().as_bytes()).map_err(|reason| {
-                    Refusal::World(format!("the answer of worker `{}` is no request: {reason}", workers.name()))
+                    Refusal::World(format!("the answer of worker `{}` is not a request: {reason}", workers.name()))
                 });
             }
         };
         let answer = self.ask(program, request).await?;
         match answer.ending {
             Ending::Exited(0) => Request::read(&answer.output).map_err(|reason| {
-                Refusal::World(format!("the answer of filter `{}` is no request: {reason}", name(program)))
+                Refusal::World(format!("the answer of filter `{}` is not a request: {reason}", name(program)))
             }),
             Ending::Exited(status) if status != NOT_NOW => Err(Refusal::Request(failed(program, &answer))),
             _ => Err(Refusal::World(failed(program, &answer))),
