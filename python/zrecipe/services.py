@@ -44,11 +44,11 @@ DEFAULT_CHANNEL = "result"
 
 
 class Refuse(Exception):
-    """The message can never be dealt with: it is dead-lettered."""
+    """The message can never be processed: it is dead-lettered."""
 
 
 class Later(Exception):
-    """The message cannot be dealt with now: it is tried again."""
+    """The message cannot be processed now: it is retried."""
 
     def __init__(self, reason: str, after: float = 5.0) -> None:
         super().__init__(reason)
@@ -71,7 +71,7 @@ class Output:
     expiration: float | None = None
     """Seconds after which it is dropped if no service has taken it."""
     queue: str | None = None
-    """Queue of its own instead of a channel; ``sends`` of the service must allow it."""
+    """Queue instead of a channel; ``sends`` of the service must allow it."""
     topic: str | None = None
     """The same for a topic."""
 
@@ -97,7 +97,7 @@ class Message(Generic[Payload, Parameters]):
     parameters: Parameters
     """``parameters`` of the step."""
     environment: dict[str, Any] = field(default_factory=dict)
-    """Environment of the recipe; what is added travels on with the outputs."""
+    """Environment of the recipe; additions are sent with the outputs."""
     step: dict[str, Any] = field(default_factory=dict)
     """The step of the recipe."""
     headers: Mapping[str, Any] = field(default_factory=dict)
@@ -134,7 +134,7 @@ class Service:
     channels: Mapping[str, Any] | None = None
     """What it sends by channel: models, or None for anything. None: what :meth:`handle` returns, on ``result``."""
     sends: tuple[str, ...] = ()
-    """Queues and topics of its own to which it may send, as patterns."""
+    """Further queues and topics to which it may send, as patterns."""
     prefetch: int = 1
     """Maximum number of messages that it holds."""
     time_limit: float = 60.0
@@ -144,7 +144,7 @@ class Service:
         """Called once before the first message."""
 
     def handle(self, message: Message[Any, Any]) -> Result:
-        """Deals with a message. What it returns is sent on the default channel."""
+        """Processes a message. What it returns is sent on the default channel."""
         raise NotImplementedError
 
     def stop(self) -> None:

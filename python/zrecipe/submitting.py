@@ -81,13 +81,13 @@ class Submitted:
         return self._answer
 
     def result(self, channel: str | int | None = None, timeout: float | None = None) -> Any:
-        """The payload that was waited for; `channel` names it once more, for whoever reads the code."""
+        """The awaited payload; `channel` repeats its name, to document the code."""
         if channel is not None and str(channel) != self._wait_for:
             raise SubmitError(f"this run was submitted with wait_for={self._wait_for!r}, not {channel!r}")
         return self.answer(timeout).payload
 
     def close(self) -> None:
-        """Waits for nothing any more; the run goes on."""
+        """Stops waiting; the run continues."""
         if self._process.poll() is None:
             self._process.terminate()
             self._process.wait()
@@ -117,7 +117,7 @@ def submit(
 
     Args:
         recipes: Names of recipes.
-        file: A recipe that travels with the request.
+        file: A recipe that is sent with the request.
         dcid: ID of the data collection.
         parameters: Parameters; what is not a text becomes one.
         wait_for: Channel, or number of a step, whose payload :meth:`Submitted.result` waits for. It is that of this run

@@ -6,7 +6,7 @@
 ...     assert done.payloads("result") == [{"count": 4}]
 
 A service of ``zrecipe`` and a subclass of ``workflows``' ``CommonService`` are tested alike: the service runs in a
-process of its own, as zrecipe starts it.
+separate process, as zrecipe starts it.
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ class Done:
     outcome: str
     """``accepted``, ``refused`` (dead-lettered) or ``retry``."""
     reason: str | None
-    """Why it was refused or is tried again."""
+    """Why it was rejected or is retried."""
     outputs: list[dict[str, Any]] = field(default_factory=list)
     """What it sends, as in the worker protocol."""
     sends: list[dict[str, Any]] = field(default_factory=list)
-    """What it sent at once, before its answer."""
+    """Outputs that it sent immediately, before its answer."""
     environment: dict[str, Any] | None = None
-    """Environment of the recipe after it, where the service says so."""
+    """Recipe environment of its outputs, if the service sets one."""
     checkpoint: Any = None
-    """State that comes back to the same step."""
+    """State with which the step receives the message again."""
     logs: list[dict[str, Any]] = field(default_factory=list)
     """Records of its log."""
 
@@ -55,7 +55,7 @@ class Done:
         return [output.get("payload") for output in self.outputs if output.get("channel") == channel]
 
     def to_queue(self, name: str) -> list[Any]:
-        """The payloads that it sends to a queue of its own."""
+        """The payloads that it sends to a queue instead of a channel."""
         both = [*self.outputs, *self.sends]
         return [_body(output) for output in both if output.get("destination", {}).get("queue") == name]
 
@@ -75,7 +75,7 @@ def _body(output: Mapping[str, Any]) -> Any:
 
 
 class Worker:
-    """A service in a process of its own; ends with the ``with`` block."""
+    """A service in a separate process; ends with the ``with`` block."""
 
     def __init__(
         self,
@@ -115,7 +115,7 @@ class Worker:
         self._numbers = itertools.count(2)
         self._subscriptions: dict[str, int] = {}
         self.sends: list[dict[str, Any]] = []
-        """What it sent at once so far, by timers and at its start included."""
+        """Outputs that it sent immediately so far, including those of timers and of its start."""
         self.logs: list[dict[str, Any]] = []
         """Records of its log without a message."""
         threading.Thread(target=self._read, daemon=True).start()

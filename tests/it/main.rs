@@ -68,5 +68,6 @@ mod transport;
 #[path = "../shared/wait.rs"]
 mod wait;
 mod wire;
+mod words;
 mod worker_protocol;
 mod wrap;

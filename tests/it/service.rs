@@ -353,7 +353,7 @@ async fn why_a_service_waits_for_its_broker_is_told() {
         let (status, text) = get(&address, "/readyz");
         assert_eq!(status, "503");
         let is_told = text.starts_with("Dispatcher: constructing: cannot open the broker at ")
-            && text.contains("; tried again at 20");
+            && text.contains("; next attempt at 20");
         if is_told { Ok(()) } else { Err(text) }
     });
     service.signal(Signal::TERM);
@@ -375,7 +375,7 @@ async fn why_a_service_that_has_failed_waits_is_told() {
     wait_until_ok("why it waits", || {
         let (status, text) = get(&address.to_string(), "/readyz");
         assert_eq!(status, "503");
-        let told = "Dispatcher: error: the broker cancelled the subscription; tried again at 20";
+        let told = "Dispatcher: error: the broker cancelled the subscription; next attempt at 20";
         if text.starts_with(told) { Ok(()) } else { Err(text) }
     });
     stop.send(true).expect("is heard");

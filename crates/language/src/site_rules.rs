@@ -316,8 +316,8 @@ impl SiteRule {
         let mut lines = vec![definition.message.clone(), String::new(), format!("select: `{}`", definition.select)];
         for (path, patterns, is_there) in &definition.conditions {
             let what = match (patterns.is_empty(), is_there) {
-                (true, true) => "is there".to_owned(),
-                (true, false) => "is not there".to_owned(),
+                (true, true) => "is present".to_owned(),
+                (true, false) => "is absent".to_owned(),
                 (false, true) => format!("is `{}`", patterns.join("` or `")),
                 (false, false) => format!("is not `{}`", patterns.join("` or `")),
             };

@@ -95,7 +95,7 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
     let contracts = contracts(session)?;
     let mut scenarios = vec![
         Scenario { name: "every channel".to_owned(), ..Scenario::default() },
-        general("every message is delivered again", First::Later),
+        general("every message is redelivered", First::Later),
         general("every step crashes once", First::Crash),
     ];
     scenarios.extend(cases);

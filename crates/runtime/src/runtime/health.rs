@@ -106,7 +106,7 @@ fn told(board: &Board) -> String {
             format!("{service}: held up by {}: {}; next attempt at {}\n", plain(&by), plain(&reason), clock(again))
         }
         Some(Trouble { by: None, reason, again }) => {
-            format!("{service}: {status}: {}; tried again at {}\n", plain(&reason), clock(again))
+            format!("{service}: {status}: {}; next attempt at {}\n", plain(&reason), clock(again))
         }
     }
 }

@@ -101,7 +101,7 @@ pub trait Service: Send + Sync + 'static {
     /// Called when no more messages are taken.
     async fn finish(&self) {}
 
-    /// Deals with a message. The host polls the work on the messages of a consumer for the first time in the order of
+    /// Processes a message. The host polls the work on the messages of a consumer for the first time in the order of
     /// their delivery; what has to stay in that order happens before the first `await`.
     async fn handle(&self, job: &Job) -> Outcome;
 

@@ -9,7 +9,7 @@ declare_rule! {
     /// Steps form a cycle.
     ///
     /// # Why
-    /// A recipe must terminate. Messages in a cycle would circulate for ever.
+    /// A recipe must terminate. Messages in a cycle would circulate forever.
     ///
     /// # Example
     /// ```json

@@ -8,7 +8,7 @@ declare_rule! {
     /// A queue looks like one that other recipes use.
     ///
     /// # Why
-    /// A queue without consumers collects messages for ever. If a name occurs only once, and is almost the same as a
+    /// A queue without consumers collects messages forever. If a name occurs only once, and is almost the same as a
     /// name that occurs in many recipes, it is probably misspelt.
     ///
     /// # Example
