@@ -299,7 +299,7 @@ async fn looks_at_a_broker_that_is_blocked_say_so_and_end() {
         let mut line = String::new();
         let reading = tokio::io::AsyncBufReadExt::read_line(&mut said, &mut line);
         within("what it waits for", reading).await.expect("is text");
-        assert!(line.contains("waiting: the broker takes no messages"), "{waits:?}: {line}");
+        assert!(line.contains("waiting: the broker blocks publishing"), "{waits:?}: {line}");
         interrupt(&mut tool, Signal::TERM).await;
     }
     facility.node.control(&["set_disk_free_limit", "1MB"]);

@@ -172,7 +172,7 @@ async fn a_status_that_nobody_takes_costs_nothing(node: &Node, home: &TempDir) {
     }
     service.signal(Signal::TERM);
     let (said, code) = service.ends().await;
-    assert!(!said.contains("the status cannot be told") && code == Some(0), "{code:?}: {said}");
+    assert!(!said.contains("the status cannot be broadcast") && code == Some(0), "{code:?}: {said}");
     assert_eq!(letters().await, 60);
     transport.purge("dlq.processing_recipe").await.expect("purges");
     transport.close().await.expect("closes");

@@ -181,7 +181,7 @@ async fn doctor_names_what_activemq_lacks() {
         std::fs::read_to_string(facility.path("site.yml")).expect("is there").replace("activemq, api,", "activemq,");
     std::fs::write(facility.path("site.yml"), site).expect("written");
     let text = facility.runs(&["doctor"], 1).await;
-    assert!(text.contains("goes to the shared queue") && text.contains("plugin: jmx"), "{text}");
+    assert!(text.contains("go to the shared queue") && text.contains("plugin: jmx"), "{text}");
     facility.transport.close().await.expect("close");
 }
 

@@ -241,7 +241,7 @@ async fn programs_of_the_site_decide_about_requests() {
     let line = service.says("not-ready");
     assert!(line.contains("`ready.sh`: no beamline"), "{line}");
     // A filter that is at fault itself: the request is not refused, but comes again.
-    for (n, reason) in [("slow", "took too long"), ("odd", "is no request")] {
+    for (n, reason) in [("slow", "took too long"), ("odd", "is not a request")] {
         place.send("processing_recipe", n, &request("good", n), Object::new()).await;
         let line = service.says(reason);
         assert!(line.contains("outcome=\"retry\""), "{line}");

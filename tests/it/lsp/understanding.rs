@@ -107,7 +107,7 @@ fn hovers_say_what_keys_are_for() {
             "vhosts: [{ name: / }]\ngro$0ups:\n  - vhost: /\n    names: [a]\n",
             "have their settings in common",
         ),
-        ("zrecipe.toml", "base$0line = \"x.json\"\n", "findings that are known already"),
+        ("zrecipe.toml", "base$0line = \"x.json\"\n", "baseline file of known findings"),
         ("zrecipe.toml", "[dispatcher]\ntime-$0limit = 3\n", "Seconds that each program may take"),
     ]
     .into_iter()
