@@ -28,9 +28,9 @@ enum Command {
     ///
     /// The letters stay in their queues. On RabbitMQ, reading is a delivery: the letters are requeued afterwards, also
     /// after Ctrl-C and SIGTERM, and are then marked `redelivered`. A letter that was redelivered twice is replaced by
-    /// a copy at the end of the queue, so that the delivery limit of the queue does not drop it. After SIGKILL, the
-    /// letters that were held have one more delivery. At most `--limit` letters of each queue are read; a note, and
-    /// `more` in JSON, shows whether there are more.
+    /// a copy at the end of the queue. So the delivery limit of the queue does not drop it. After SIGKILL, the letters
+    /// that were held have one more delivery. At most `--limit` letters of each queue are read; a note, and `more` in
+    /// JSON, shows whether there are more.
     ///
     /// Exit codes: 0 the queues were read, even if there are letters (see `zrecipe dlq check`), 2 a queue or file could
     /// not be read.
@@ -64,8 +64,8 @@ Examples:  zrecipe dlq show images --limit 1      the first letter of dlq.images
     /// `zrecipe dlq reinject -r DIR` sends the letters back.
     ///
     /// On RabbitMQ, after SIGKILL the few letters that were being moved have one more delivery. A letter that was
-    /// redelivered twice is replaced by a copy before its file is written, so that the delivery limit of the queue does
-    /// not drop it.
+    /// redelivered twice is replaced by a copy before its file is written. So the delivery limit of the queue does not
+    /// drop it.
     Purge(purge::Purge),
     /// Send letters from files back to their original queues.
     ///

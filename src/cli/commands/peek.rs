@@ -18,12 +18,13 @@ use zrecipe_runtime::ops::management::Queue;
 ///
 /// On the embedded broker, messages are only read. RabbitMQ does not support that: messages are delivered to the
 /// command and requeued. In a classic queue they return to their positions, in a quorum queue possibly to the end. They
-/// are then marked `redelivered`, and in a quorum queue before RabbitMQ 4.3 each peek counts as one delivery. A message
-/// that was redelivered twice, or that has used half of the delivery limit of the queue, is replaced by a copy at the
-/// end of the queue with a count of 0, so that peeking never dead-letters it. After Ctrl-C and SIGTERM the messages are
-/// requeued in the same way; after SIGKILL they have one more delivery. The limit is read from the management API (a
-/// block of the plugin `rabbitmqapi`) or, without one, from `--delivery-limit`. The command does not peek into a queue
-/// with a limit of 0.
+/// are then marked `redelivered`, and in a quorum queue before RabbitMQ 4.3 each peek counts as one delivery. After
+/// Ctrl-C and SIGTERM the messages are requeued in the same way; after SIGKILL they have one more delivery.
+///
+/// Peeking never dead-letters a message. If a message was redelivered twice, or has used half of the delivery limit of
+/// the queue, it is replaced by a copy. The copy is at the end of the queue, with a count of 0. The limit is read from
+/// the management API (a block of the plugin `rabbitmqapi`) or, without one, from `--delivery-limit`. The command does
+/// not peek into a queue with a limit of 0.
 ///
 /// Messages that services currently hold are not shown; `zrecipe queues` counts them as `unacked`.
 #[derive(Debug, clap::Args)]

@@ -19,9 +19,11 @@ use zrecipe_runtime::runtime::run::{self, Report, Runs};
 /// Run a step of a run again, and the steps that follow from it, with the same recipe
 ///
 /// Without `--step`, all start steps are sent. A step gets the same input as before, and results have the same recipe
-/// ID. The input of a run on this machine is recorded, and the step runs immediately. With `-e`, or if this machine has
-/// no such run, the run is looked up in the logbook of the site's dispatcher, and the message is sent to the queue of
-/// the step. The logbook contains only the input of start steps; for other steps, use `--payload`.
+/// ID. The input of a run on this machine is recorded, and the step runs immediately.
+///
+/// With `-e`, or if this machine has no such run, the run is looked up in the logbook of the site's dispatcher. The
+/// message is then sent to the queue of the step. The logbook contains only the input of start steps; for other steps,
+/// use `--payload`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// ID of the run, or its first characters.
