@@ -245,7 +245,7 @@ async fn options_mean_the_same(desk: &Desk, transport: &dyn Transport) {
 
     // Our files, sent by them.
     for row in rows {
-        let id = desk.expect(&format!("go --drop {}", row.join(" ")), 0, "kept").await;
+        let id = desk.expect(&format!("go --drop {}", row.join(" ")), 0, "saved").await;
         assert!(!id.is_empty(), "{row:?}");
     }
     desk.tool("zocalo.pickup", &["-w", "0", "-d", "0"]).await;
@@ -309,7 +309,7 @@ async fn nothing_is_lost(stage: &Rabbit, desk: &Desk, transport: &dyn Transport,
         let stdout = desk.expect(arguments, 2, missing).await;
         assert!(stdout.is_empty() && desk.waiting().is_empty(), "{arguments}: {stdout}");
     }
-    desk.expect("go --drop -n -r a", 0, "kept").await;
+    desk.expect("go --drop -n -r a", 0, "saved").await;
     desk.expect("pickup", 2, missing).await;
     assert_eq!(desk.waiting().len(), 1);
 
