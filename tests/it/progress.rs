@@ -483,7 +483,7 @@ async fn a_database_without_its_log_or_with_damage_is_told() {
     };
     for (state, expected, unexpected) in [
         ("whole", "database      it is intact", "were lost"),
-        ("cut", "transactions of the database were lost, noticed 2", "is damaged"),
+        ("cut", "transactions of the database were lost, detected 2", "is damaged"),
         ("damaged", "database      it is damaged: ", "were lost"),
     ] {
         // The second time it is still known.

@@ -215,7 +215,7 @@ async fn a_terminal_is_asked() {
     for id in ["a", "b"] {
         place.send("out", id, "{}", Object::new()).await;
     }
-    for (answer, done, said) in [("y\n", false, "nothing was done"), ("yes\n", true, "2 messages of out are gone")] {
+    for (answer, done, said) in [("y\n", false, "nothing was done"), ("yes\n", true, "2 messages of out are deleted")] {
         let (is_done, seen) = typed(&place, "queues purge out", answer);
         assert!(
             is_done == done && seen.contains("2 of `out`. Type `yes`: ") && seen.contains(said),

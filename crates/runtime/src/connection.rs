@@ -139,7 +139,7 @@ mod tests {
                 "a:1 (virtual host `/`) a certificate tls",
             ),
             ("{plugin: pika, host: a, port: 1, U, vhost: v, ssl: on, login: certificate}", "no `certificate-file`"),
-            ("{plugin: pika, host: a, port: 1, U, vhost: v, ssl: on, login: me}", "`login` is `password` or"),
+            ("{plugin: pika, host: a, port: 1, U, vhost: v, ssl: on, login: me}", "`login` must be `password` or"),
             ("{plugin: pika, host: a, port: 1, U, vhost: v}", ":2:25: the password would be sent to a:1 in clear text"),
             ("{plugin: pika, host: 'localhost,a', port: 1, U, vhost: v}", ":2:25: the password would be sent to a:1"),
             ("{plugin: pika, host: 'a,b', port: '1,2,3', U, vhost: v}", ":2:38: give one port for all"),
