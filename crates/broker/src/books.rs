@@ -3,10 +3,9 @@
 //! Every accepted message is finished, a dead letter, in a queue, with a service, or removed by an operator. One that is
 //! none of these is missing: it was taken away without the runtime.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
-
-use async_trait::async_trait;
 
 use crate::message::{Destination, Outgoing, RecipeStep};
 
@@ -101,7 +100,6 @@ pub enum Fate {
 
 /// Keeps books of what becomes of the messages of a connection. Calls come in the middle of the work on messages: they
 /// never fail, and only [`Clerk::keep`] waits.
-#[async_trait]
 pub trait Clerk: Send + Sync + std::fmt::Debug {
     /// A service of this process takes messages from a queue.
     fn served(&self, queue: &str);
@@ -126,7 +124,7 @@ pub trait Clerk: Send + Sync + std::fmt::Debug {
 
     /// Waits until everything entered so far outlives this process, for a moment at most. Before the broker is asked to
     /// settle, and before a sender is told that its messages are accepted: what is killed then is still in the books.
-    async fn keep(&self);
+    fn keep(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
 }
 
 impl Entry {
@@ -141,12 +139,4 @@ impl Entry {
 /// The entries of messages that are about to be sent; none if nobody keeps books.
 pub fn entries(clerk: Option<&Arc<dyn Clerk>>, messages: &[Outgoing]) -> Vec<Entry> {
     clerk.map(|_| messages.iter().filter_map(Entry::of).collect()).unwrap_or_default()
-}
-
-/// Records messages that the broker has accepted.
-pub async fn enter_accepted(clerk: Option<&Arc<dyn Clerk>>, entries: &[Entry]) {
-    if let Some(clerk) = clerk.filter(|_| !entries.is_empty()) {
-        clerk.accepted(entries);
-        clerk.keep().await;
-    }
 }

@@ -9,11 +9,19 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use crate::books::{Clerk, Fate};
+use crate::books::{Clerk, Entry, Fate};
 use crate::message::{Destination, is_dead_letter_queue};
 
 /// How many ids are remembered at most.
 const MAX_IDS: usize = 200_000;
+
+/// Records messages that the broker has accepted.
+pub(crate) async fn enter_accepted(clerk: Option<&Arc<dyn Clerk>>, entries: &[Entry]) {
+    if let Some(clerk) = clerk.filter(|_| !entries.is_empty()) {
+        clerk.accepted(entries);
+        clerk.keep().await;
+    }
+}
 
 /// A delivery that waits to be settled.
 pub(crate) trait Held: Send + Sync + 'static {

@@ -69,7 +69,7 @@ use super::{
     Connection, Deliveries, Delivery, Destination, Error, Outgoing, Settlement, Subscription, Transport, Waiting,
 };
 use crate::books;
-use crate::holdings::Holdings;
+use crate::holdings::{self, Holdings};
 
 /// Time after which a temporary queue without a consumer is deleted, in milliseconds.
 const TEMPORARY: i32 = 300_000;
@@ -187,7 +187,7 @@ impl Transport for Amqp {
         let entries = books::entries(self.shared.options.clerk.as_ref(), &messages);
         let parcels = self.shared.address(messages, deadline).await?;
         self.shared.publish(parcels, deadline).await?;
-        books::enter_accepted(self.shared.options.clerk.as_ref(), &entries).await;
+        holdings::enter_accepted(self.shared.options.clerk.as_ref(), &entries).await;
         Ok(())
     }
 

@@ -67,7 +67,7 @@ use super::{
     Subscription, Transport, Verdict, Waiting,
 };
 use crate::books;
-use crate::holdings::Holdings;
+use crate::holdings::{self, Holdings};
 use zrecipe_language::value::Object;
 
 /// How long the broker may take to answer a question.
@@ -147,7 +147,7 @@ impl Transport for Stomp {
         let frames = messages.iter().map(|message| wire::send(self.prefix(), message)).collect::<Result<_, _>>()?;
         let entries = books::entries(self.shared.common.options.clerk.as_ref(), &messages);
         self.publish(frames, &destination).await?;
-        books::enter_accepted(self.shared.common.options.clerk.as_ref(), &entries).await;
+        holdings::enter_accepted(self.shared.common.options.clerk.as_ref(), &entries).await;
         Ok(())
     }
 

@@ -3,13 +3,13 @@
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use async_trait::async_trait;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 use uuid::Uuid;
@@ -97,7 +97,6 @@ fn entry(entry: &Entry) -> Value {
     ])
 }
 
-#[async_trait]
 impl Clerk for Book {
     fn served(&self, queue: &str) {
         self.enter("served", [Value::from(queue)]);
@@ -136,15 +135,17 @@ impl Clerk for Book {
     }
 
     /// What is written outlives the process, though not the machine: the file is not synchronized.
-    async fn keep(&self) {
-        if self.state.is_behind.load(Ordering::Relaxed) {
-            return;
-        }
-        let (reply, done) = oneshot::channel();
-        let is_asked = self.orders.try_send(Order::Flush(reply)).is_ok();
-        if !is_asked || timeout(PATIENCE, done).await.is_err() {
-            self.state.is_behind.store(true, Ordering::Relaxed);
-        }
+    fn keep(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(async {
+            if self.state.is_behind.load(Ordering::Relaxed) {
+                return;
+            }
+            let (reply, done) = oneshot::channel();
+            let is_asked = self.orders.try_send(Order::Flush(reply)).is_ok();
+            if !is_asked || timeout(PATIENCE, done).await.is_err() {
+                self.state.is_behind.store(true, Ordering::Relaxed);
+            }
+        })
     }
 }
 
