@@ -199,14 +199,11 @@ impl Consumer {
         let allowance = self.service.allowance(&job);
         let event = Event::Started { id: id.clone(), service: name.clone(), step, recipe_id, deliveries, allowance };
         let _ = self.events.send(event);
-        let outcome = match early.or_else(|| self.kept.recall(&id)) {
-            Some(outcome) => {
-                drop(turn);
-                outcome
-            }
+        let (outcome, turn) = match early.or_else(|| self.kept.recall(&id)) {
+            Some(outcome) => (outcome, None),
             None => self.run(&job, turn).await,
         };
-        let settling = self.see_through(&job, step, started, (number, outcome), traced.as_ref()).await;
+        let settling = self.see_through(&job, step, started, (number, turn, outcome), traced.as_ref()).await;
         let took = started.elapsed().unwrap_or_default();
         let (outcome, reason, sent, is_final, retry_after) = match settling {
             Ok(Attempt::Settled { outcome, reason, sent, is_final, retry_after }) => {
@@ -251,7 +248,7 @@ impl Consumer {
         job: &Job,
         step: Option<i64>,
         started: SystemTime,
-        (number, mut outcome): (u64, Outcome),
+        (number, mut turn, mut outcome): (u64, Option<Turn>, Outcome),
         traced: Option<&Receiving<'_>>,
     ) -> Result<Attempt, Error> {
         self.warn_of_outputs(job, &outcome);
@@ -279,8 +276,10 @@ impl Consumer {
                     hold.insert(self.pressure.hold(&job.delivery.id, self.service.name()))
                 }
             };
-            // Its place among those that are held up as well, should the service have to begin again.
-            let turn = matches!(outcome, Outcome::HeldUp(_)).then(|| self.order.join(number));
+            // Its place among those that are held up as well, should the service have to begin again. It keeps the one
+            // that it has: otherwise the next delivery could begin meanwhile.
+            let again =
+                matches!(outcome, Outcome::HeldUp(_)).then(|| turn.take().unwrap_or_else(|| self.order.join(number)));
             match held.pause(&obstacle, &self.events, self.transport.connection(), &mut stop).await {
                 Next::Again => {}
                 Next::Requeue if self.requeue(&job.delivery).await => return Ok(Attempt::HeldUp(obstacle)),
@@ -291,9 +290,9 @@ impl Consumer {
                     return Ok(Attempt::HeldUp(obstacle));
                 }
             }
-            if let Some(turn) = turn {
-                turn.reached().await;
-                outcome = self.run(job, turn).await;
+            if let Some(again) = again {
+                again.reached().await;
+                (outcome, turn) = self.run(job, again).await;
                 self.warn_of_outputs(job, &outcome);
             }
         }
@@ -368,16 +367,24 @@ impl Consumer {
         Ok(Job { delivery: delivery.clone(), envelope })
     }
 
-    /// Lets the service deal with it. A panic is the service's fault, not the message's: it comes back.
-    async fn run(&self, job: &Job, turn: Turn) -> Outcome {
+    /// Lets the service deal with it. A panic is the service's fault, not the message's: it comes back. The turn comes back
+    /// only if the message has to begin again, and nothing else has begun.
+    async fn run(&self, job: &Job, turn: Turn) -> (Outcome, Option<Turn>) {
         let (service, copy) = (Arc::clone(&self.service), job.clone());
         let handling = async move { turn.begin(service.handle(&copy)).await }.in_current_span();
         let mut task = AbortOnDrop::new(handling, self.service.may_block());
         let after = self.pressure.after_crash();
         match (&mut task.task).await {
-            Ok(Some(outcome)) => outcome,
-            Ok(None) => Outcome::Later { reason: format!("service {} was stopped", self.service.name()), after },
-            Err(error) => Outcome::Later { reason: format!("service {} crashed: {error}", self.service.name()), after },
+            Ok(Some((outcome, turn))) => {
+                let turn = turn.filter(|_| matches!(outcome, Outcome::HeldUp(_)));
+                (outcome, turn)
+            }
+            Ok(None) => {
+                (Outcome::Later { reason: format!("service {} was stopped", self.service.name()), after }, None)
+            }
+            Err(error) => {
+                (Outcome::Later { reason: format!("service {} crashed: {error}", self.service.name()), after }, None)
+            }
         }
     }
 }

@@ -39,16 +39,20 @@ impl Turn {
         let _ = waiting.wait_for(|waiting| waiting.first() == Some(&self.number)).await;
     }
 
-    /// Begins work; the next delivery begins when the work has been polled once.
-    pub async fn begin<F: Future>(self, work: F) -> F::Output {
+    /// Begins work; the next delivery begins when the work has been polled once. Work that ends at once gives its turn
+    /// back, for whoever has to begin again before the others.
+    pub async fn begin<F: Future>(self, work: F) -> (F::Output, Option<Self>) {
         let mut work = pin!(work);
         let mut turn = Some(self);
-        std::future::poll_fn(move |cx| {
+        let output = std::future::poll_fn(|cx| {
             let polled = work.as_mut().poll(cx);
-            drop(turn.take());
+            if polled.is_pending() {
+                drop(turn.take());
+            }
             polled
-        })
-        .await
+        });
+        let output = output.await;
+        (output, turn)
     }
 }
 
@@ -63,6 +67,29 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use super::*;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn work_that_ends_at_once_is_repeated_before_the_next_begins() {
+        const COUNT: u64 = 50;
+        let (order, begun) = (Order::default(), Arc::new(Mutex::new(Vec::new())));
+        let turns: Vec<Turn> = (0..COUNT).map(|number| order.join(number)).collect();
+        let attempt = |turn: Turn, begun: Arc<Mutex<Vec<u64>>>| async move {
+            turn.reached().await;
+            let mut turn = Some(turn);
+            for _ in 0..3 {
+                let Some(now) = turn.take() else { break };
+                tokio::task::yield_now().await;
+                let number = now.number;
+                (_, turn) = now.begin(async { begun.lock().expect("no panic").push(number) }).await;
+            }
+        };
+        let tasks: Vec<_> = turns.into_iter().map(|turn| tokio::spawn(attempt(turn, Arc::clone(&begun)))).collect();
+        for task in tasks {
+            task.await.expect("ends");
+        }
+        let expected: Vec<u64> = (0..COUNT).flat_map(|number| [number; 3]).collect();
+        assert_eq!(*begun.lock().expect("no panic"), expected);
+    }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
     async fn work_begins_in_order_and_goes_on_side_by_side() {
