@@ -117,18 +117,22 @@ impl<'a> Others<'a> {
 
     /// What nearly all of them say, if they are enough.
     fn agreed(self, enough: usize) -> Option<(Key, usize)> {
-        const MANY: usize = 5;
-        let agree = |count: usize| count == self.of || self.of >= MANY && count * 10 >= self.of * 9;
-        if self.of < enough || !self.group.is_some_and(|group| agree(group.max().min(self.of))) {
+        if self.of < enough || !self.group.is_some_and(|group| agree(group.max(), self.of)) {
             return None;
         }
-        self.frequent(1).find(|&(_, count)| agree(count))
+        self.frequent(1).find(|&(_, count)| agree(count, self.of))
     }
 
     /// Whether they say so many different things that they have nothing in common.
     fn is_diverse(self) -> bool {
         self.group.is_some_and(|group| group.len() > MOST_VALUES)
     }
+}
+
+/// Whether so many of these others are nearly all.
+fn agree(count: usize, of: usize) -> bool {
+    const MANY: usize = 5;
+    count >= of || of >= MANY && count * 10 >= of * 9
 }
 
 impl Finding {
@@ -215,14 +219,22 @@ impl<'a> Comparison<'a> {
     fn others(&self, table: Table, within: [Key; 3], name: Key) -> Option<Others<'a>> {
         const MOST_OVERSIGHTS: usize = 2;
         let group = self.group(table, within)?;
-        if group.is_uniform() && group.count(name) > 0 {
+        let count = group.count(name);
+        // Counting this recipe costs more than all the rest, and most names are there more often than an oversight.
+        if group.is_uniform() && count > 0 || count > MOST_OVERSIGHTS {
             return None;
         }
         let own = self.own(table, within, name);
-        if group.count(name) > own || own > MOST_OVERSIGHTS {
+        if count > own || own > MOST_OVERSIGHTS {
             return None;
         }
-        Some(Others { group: Some(group), name, own, of: group.total() - group.count(name) })
+        Some(Others { group: Some(group), name, own, of: group.total() - count })
+    }
+
+    /// The same, unless they say so many different things that they have nothing in common.
+    fn few_others(&self, table: Table, within: [Key; 3], name: Key) -> Option<Others<'a>> {
+        self.group(table, within).filter(|group| group.len() <= MOST_VALUES)?;
+        self.others(table, within, name)
     }
 
     /// What others say most often.

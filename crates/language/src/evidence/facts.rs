@@ -1,6 +1,7 @@
 //! What one recipe says that can be compared with others.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::hash::BuildHasher as _;
 
 use crate::recipe::{Recipe, Role, STEP_KEYS, Step};
@@ -177,13 +178,13 @@ pub(super) const DEFAULT: &str = "\n";
 /// What feeds the steps that `start` names.
 const START: &str = "\nstart";
 
-/// Names behind hashes, as they come.
-struct Names<'r>(Vec<(Key, Cow<'r, str>)>);
+/// The names behind hashes.
+struct Names<'r>(HashMap<Key, Cow<'r, str>, foldhash::fast::RandomState>);
 
 impl<'r> Names<'r> {
     fn key(&mut self, name: Cow<'r, str>) -> Key {
         let key = key(&name);
-        self.0.push((key, name));
+        self.0.entry(key).or_insert(name);
         key
     }
 }
@@ -191,7 +192,7 @@ impl<'r> Names<'r> {
 impl Facts {
     /// The facts of a recipe.
     pub fn of(recipe: &Recipe, templates: &[TemplateUse]) -> Self {
-        let mut names = Names(Vec::with_capacity(recipe.steps().len() * 8));
+        let mut names = Names(HashMap::default());
         let mut facts = Self { steps: Vec::with_capacity(recipe.steps().len()), ..Self::default() };
         facts.steps.extend(recipe.steps().iter().map(|step| own(recipe, step, &mut names)));
         for (index, step) in recipe.steps().iter().enumerate() {
@@ -199,10 +200,8 @@ impl Facts {
             facts.add_parameters(recipe, step, index, templates, &mut names);
         }
         facts.find_feeds(recipe);
-        let mut names = names.0;
-        names.sort_unstable_by_key(|&(key, _)| key);
-        names.dedup_by_key(|&mut (key, _)| key);
-        facts.names = names.into_iter().map(|(key, name)| (key, name.into())).collect();
+        facts.names = names.0.into_iter().map(|(key, name)| (key, name.into())).collect();
+        facts.names.sort_unstable_by_key(|&(key, _)| key);
         facts
     }
 
@@ -224,18 +223,18 @@ impl Facts {
         recipe: &'r Recipe,
         step: &Step,
         index: usize,
-        templates: &[TemplateUse],
+        templates: &'r [TemplateUse],
         names: &mut Names<'r>,
     ) {
         let step_index = index as u32;
         let value = recipe.node(step.value);
         let first = templates.partition_point(|used| used.node < step.value);
         let mut own = templates[first..].iter().take_while(|used| value.holds(used.node)).peekable();
-        let add_placeholder = |facts: &mut Self, names: &mut Names<'r>, used: &TemplateUse| {
+        let add_placeholder = |facts: &mut Self, names: &mut Names<'r>, used: &'r TemplateUse| {
             let Ok(template) = &used.template else { return };
             let mut last = 0;
             for field in template.fields().into_iter().filter(|field| is_name(&field.name)) {
-                let name = names.key(Cow::Owned(field.name.clone()));
+                let name = names.key(Cow::Borrowed(&field.name));
                 // Of a text with many, those that follow one another are enough.
                 if name != last {
                     facts.placeholders.push(Placeholder { step: step_index, name, node: used.node });

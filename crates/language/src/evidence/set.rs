@@ -189,7 +189,8 @@ fn each(facts: &Facts, take: &mut dyn FnMut(Key, Key)) {
 
 /// How often a recipe says each thing.
 pub(super) fn count(facts: &Facts) -> HashMap<(Key, Key), u32, foldhash::fast::RandomState> {
-    let mut counts = HashMap::default();
+    let most = facts.steps.len() * 6 + facts.outputs.len() * 3 + facts.parameters.len() * 6 + facts.own_keys.len();
+    let mut counts = HashMap::with_capacity_and_hasher(most, foldhash::fast::RandomState::default());
     each(facts, &mut |group, name| *counts.entry((group, name)).or_default() += 1);
     counts
 }

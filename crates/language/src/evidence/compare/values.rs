@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::{About, Comparison, OFTEN, Others, Reason, SURE, placeholder_in};
+use super::{About, Comparison, OFTEN, Others, Reason, SURE, agree, placeholder_in};
 use crate::evidence::facts::{Form, Key, Shape, is_name, key};
 use crate::evidence::set::Table;
 
@@ -40,6 +40,12 @@ impl<'a> Comparison<'a> {
     fn exchanged(&self, index: usize) -> Option<usize> {
         let facts = self.facts;
         let parameter = &facts.parameters[index];
+        // Numbers and titles differ from recipe to recipe: nothing has to be counted to see that.
+        let step = &facts.steps[parameter.step as usize];
+        let values = self.group(Table::Values, [step.kind, parameter.name, 0])?;
+        if !agree(values.max(), values.total() - values.count(parameter.value)) {
+            return None;
+        }
         let usual = self.values_of(index)?.agreed(OFTEN)?.0;
         let first = facts.parameters.partition_point(|other| other.step < parameter.step);
         let own = facts.parameters_of(parameter.step).iter().enumerate();
@@ -88,15 +94,15 @@ impl<'a> Comparison<'a> {
         if parameter.form == Form::Other {
             return;
         }
-        let own = self.text(parameter.value).to_owned();
-        if let Some(others) = self.values_of(index).filter(|others| !others.is_diverse()) {
-            let is_same = |&(name, _): &(Key, usize)| differs_in_braces(&own, self.text(name));
+        if let Some(others) = self.few_others(Table::Values, [step.kind, parameter.name, 0], parameter.value) {
+            let own = self.text(parameter.value);
+            let is_same = |&(name, _): &(Key, usize)| differs_in_braces(own, self.text(name));
             if let Some(best) = self.most_frequent(others.frequent(1).filter(is_same)) {
                 return self.report(About::Value(index), Reason::Braces, best, others);
             }
             let is_word = |text: &str| !text.contains(|c: char| c.is_whitespace() || "/{}".contains(c));
             if parameter.form == Form::Text
-                && is_word(&own)
+                && is_word(own)
                 && let Some(best) = self.near(parameter.value, others, |_, other| is_word(other))
             {
                 return self.report(About::Value(index), Reason::Near, best, others);
@@ -104,10 +110,10 @@ impl<'a> Comparison<'a> {
         }
         // The same parameter of other steps, which has the same text with braces.
         if parameter.form != Form::Placeholder
-            && let Some(others) = self.others(Table::AnyValues, [parameter.name, 0, 0], parameter.value)
-            && !others.is_diverse()
+            && let Some(others) = self.few_others(Table::AnyValues, [parameter.name, 0, 0], parameter.value)
         {
-            let is_same = |&(name, _): &(Key, usize)| differs_in_braces(&own, self.text(name));
+            let own = self.text(parameter.value);
+            let is_same = |&(name, _): &(Key, usize)| differs_in_braces(own, self.text(name));
             if let Some(best) = self.most_frequent(others.frequent(1).filter(is_same)) {
                 return self.report(About::Value(index), Reason::Braces, best, others);
             }
@@ -121,11 +127,12 @@ impl<'a> Comparison<'a> {
         let elsewhere = self.group(Table::AnyValues, [parameter.name, 0, 0]);
         let elsewhere = elsewhere.map_or(0, |values| values.count(parameter.value)).saturating_sub(1);
         let is_known = match parameter.form {
-            Form::Placeholder => {
-                let name = placeholder_in(&own).map_or(0, key);
+            Form::Placeholder if elsewhere == 0 => {
+                let name = placeholder_in(self.text(parameter.value)).map_or(0, key);
                 let count = self.group(Table::Placeholders, [0; 3]).map_or(0, |group| group.count(name));
-                elsewhere == 0 && count > self.own(Table::Placeholders, [0; 3], name).min(1)
+                count > self.own(Table::Placeholders, [0; 3], name).min(1)
             }
+            Form::Placeholder => false,
             _ => elsewhere > 0,
         };
         if !is_known {
