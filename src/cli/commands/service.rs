@@ -36,7 +36,7 @@ fn built_in() -> String {
     let names: Vec<&str> = services::SERVICES.iter().map(|entry| entry.name).collect();
     let names = names.join(", ");
     format!(
-        "Service to start (repeatable): {names}, a service whose contract has `run`, or the entry point of a Python service"
+        "Service to start (repeatable): {names}, a service whose contract has `run`, or the entry point of a Python service (a unique beginning is enough, except for an entry point)"
     )
 }
 
@@ -128,21 +128,15 @@ async fn services(args: &Args, session: &Session, environment: &Environment) -> 
     let settled = session.contracts()?;
     let surroundings = surroundings(session, environment)?;
     for name in &args.services {
-        let service: Arc<dyn Service> = match services::service(name) {
-            Some(entry) => (entry.make)(&surroundings)?,
-            None => {
-                let mut programs = given.programs().chain(settled.programs());
-                let is_meant = |known: &String| known.eq_ignore_ascii_case(name);
-                let contract = programs.find(|contract| contract.names.iter().any(is_meant));
-                let python = &surroundings.python;
-                match contract.and_then(|contract| Foreign::new(Arc::clone(contract), python)) {
-                    Some(service) => {
-                        bridged::open(&service, python).await?;
-                        Arc::new(service)
-                    }
-                    None => Arc::new(registered(name, &given, settled, python).await?),
-                }
-            }
+        let service = match known(name, &given, settled, &surroundings).await? {
+            Some(service) => service,
+            None => match registered(name, &given, settled, &surroundings.python).await {
+                Ok(service) => Arc::new(service),
+                Err(error) => match beginning(name, &[&given, settled])? {
+                    Some(full) => known(&full, &given, settled, &surroundings).await?.ok_or(error)?,
+                    None => return Err(error),
+                },
+            },
         };
         if served.iter().any(|(other, _)| other.name() == service.name()) {
             return Err(
@@ -163,6 +157,54 @@ async fn services(args: &Args, session: &Session, environment: &Environment) -> 
         return Err(Error::new(format!("none of these services consumes queue `{queue}`")));
     }
     Ok(served)
+}
+
+/// A service of zrecipe or of a contract, whatever the case of its name.
+async fn known(
+    name: &str,
+    given: &Contracts,
+    settled: &Contracts,
+    surroundings: &Surroundings<'_>,
+) -> Result<Option<Arc<dyn Service>>, Error> {
+    if let Some(entry) = services::service(name) {
+        return Ok(Some((entry.make)(surroundings)?));
+    }
+    let mut programs = given.programs().chain(settled.programs());
+    let is_meant = |known: &String| known.eq_ignore_ascii_case(name);
+    let contract = programs.find(|contract| contract.names.iter().any(is_meant));
+    let Some(service) = contract.and_then(|contract| Foreign::new(Arc::clone(contract), &surroundings.python)) else {
+        return Ok(None);
+    };
+    bridged::open(&service, &surroundings.python).await?;
+    Ok(Some(Arc::new(service)))
+}
+
+/// The names of services that can be started without asking Python.
+fn names<'c>(contracts: &[&'c Contracts]) -> Vec<&'c str> {
+    let programs = contracts.iter().flat_map(|contracts| contracts.programs()).map(|contract| contract.name());
+    services::SERVICES.iter().map(|entry| entry.name).chain(programs).collect()
+}
+
+/// The only service whose name begins so, as `zocalo.service` takes it: the same case counts more.
+///
+/// # Errors
+/// Several begin so.
+fn beginning(name: &str, contracts: &[&Contracts]) -> Result<Option<String>, Error> {
+    let mut names = names(contracts);
+    names.sort_unstable();
+    names.dedup();
+    let folded = name.to_lowercase();
+    let exact: Vec<&str> = names.iter().copied().filter(|known| known.starts_with(name)).collect();
+    let found = match exact.is_empty() {
+        true => names.into_iter().filter(|known| known.to_lowercase().starts_with(&folded)).collect(),
+        false => exact,
+    };
+    match found.as_slice() {
+        [] => Ok(None),
+        [only] => Ok(Some((*only).to_owned())),
+        several => Err(Error::new(format!("several services begin with `{name}`"))
+            .hint(format!("the services are `{}`", several.join("`, `")))),
+    }
 }
 
 /// What services of this environment are made from.
@@ -212,8 +254,7 @@ fn unknown(name: &str, contracts: &[&Contracts]) -> Error {
         return Error::new(format!("the contract of service `{name}` has no `run`"))
             .hint("add the command to the contract: `\"run\": { \"command\": [\"python3\", \"service.py\"] }`");
     }
-    let programs = all().flat_map(Contracts::programs).map(|contract| contract.name());
-    let known: Vec<&str> = services::SERVICES.iter().map(|entry| entry.name).chain(programs).collect();
+    let known = names(contracts);
     let error = Error::new(format!("there is no service `{name}`"));
     match nearest(name, known.iter().copied()) {
         Some(meant) => error.hint(format!("did you mean `{meant}`?")),
@@ -427,5 +468,19 @@ async fn connect(
             Err(error) if error.hints().is_empty() => return Err(error.hint("use `--restart` to wait for the broker")),
             connected => return connected,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_beginning_of_a_name_is_enough_if_only_one_service_has_it() {
+        let found = |name: &str| beginning(name, &[&Contracts::default()]).map_err(|error| error.message().to_owned());
+        assert_eq!(found("Dispat"), Ok(Some("Dispatcher".to_owned())));
+        assert_eq!(found("dispat"), Ok(Some("Dispatcher".to_owned())));
+        assert_eq!(found("Dispatchers"), Ok(None));
+        assert_eq!(found(""), Err("several services begin with ``".to_owned()));
     }
 }
