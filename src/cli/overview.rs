@@ -21,6 +21,8 @@ pub struct Counts {
     pub queues: Option<Vec<Queue>>,
     /// The latest runs, the newest first; none is known where nobody keeps a list.
     pub runs: Option<Vec<Run>>,
+    /// Whether nobody keeps a list of runs: the site has no logbook.
+    pub is_without_runs: bool,
     /// What could not be counted.
     pub problems: Vec<Problem>,
 }
@@ -57,7 +59,8 @@ impl Counts {
             Err(error) => counts.problems.push(Problem::new("queues and dead letters", &error)),
         }
         match environment.runs(RUNS).await {
-            Ok(runs) => counts.runs = runs,
+            Ok(Some(runs)) => counts.runs = Some(runs),
+            Ok(None) => counts.is_without_runs = true,
             Err(error) => counts.problems.push(Problem::new("runs", &error)),
         }
         counts
@@ -136,10 +139,14 @@ pub fn tables(services: &[Instance], is_heard: bool, counts: &Counts, contracts:
     });
     let is_known = counts.queues.is_some();
     let mut queues = Table::new("queues", vec!["queue", "messages", "consumers"], queues.collect(), is_known);
-    match counts.others().count() {
-        0 => {}
-        1 => "the only queue holds no messages and has no consumers".clone_into(&mut queues.nothing),
-        all => queues.nothing = format!("none of {all} queues holds messages or has consumers"),
+    // The embedded broker does not know who consumes.
+    let are_consumers_known = counts.others().all(|queue| queue.consumers.is_some());
+    match (counts.others().count(), are_consumers_known) {
+        (0, _) => {}
+        (1, true) => "the only queue holds no messages and has no consumers".clone_into(&mut queues.nothing),
+        (1, false) => "the only queue holds no messages".clone_into(&mut queues.nothing),
+        (all, true) => queues.nothing = format!("none of {all} queues holds messages or has consumers"),
+        (all, false) => queues.nothing = format!("none of {all} queues holds messages"),
     }
     let letters = counts.letters().map(|queue| vec![queue.name.clone(), queue.messages.to_string()]);
     let cells = |(run, by): (&Run, Option<String>)| {
@@ -156,6 +163,16 @@ pub fn tables(services: &[Instance], is_heard: bool, counts: &Counts, contracts:
         let by = at_work(id, services).unwrap_or_default();
         vec![id.to_owned(), "-".to_owned(), format!("at work: {by}"), "-".to_owned()]
     });
+    let mut runs = Table::new(
+        "runs",
+        vec!["run", "begun", "state", "recipes"],
+        runs.chain(others).collect(),
+        counts.runs.is_some(),
+    );
+    if counts.is_without_runs {
+        "runs: not listed; the site has no logbook (`zocalo.dispatcher.logbook_location`)"
+            .clone_into(&mut runs.nothing);
+    }
     [
         Table {
             bad: failing,
@@ -168,12 +185,7 @@ pub fn tables(services: &[Instance], is_heard: bool, counts: &Counts, contracts:
         },
         queues,
         Table::new("dead letters", vec!["dead letters in", "messages"], letters.collect(), is_known),
-        Table::new(
-            "runs",
-            vec!["run", "begun", "state", "recipes"],
-            runs.chain(others).collect(),
-            counts.runs.is_some(),
-        ),
+        runs,
     ]
 }
 
@@ -244,14 +256,17 @@ mod tests {
     #[test]
     fn what_nobody_could_ask_is_unknown_and_not_nothing() {
         let queue = |name: &str| Queue { name: name.to_owned(), consumers: Some(0), ..Queue::default() };
-        let asked = |queues: Vec<Queue>| Counts { queues: Some(queues), runs: Some(Vec::new()), problems: Vec::new() };
+        let asked = |queues: Vec<Queue>| Counts { queues: Some(queues), runs: Some(Vec::new()), ..Counts::default() };
         let unknown = ["services: unknown", "queues: unknown", "dead letters: unknown", "runs: unknown"];
         let none = ["no services", "no queues", "no dead letters", "no runs"];
         let empty = ["no services", "none of 2 queues holds messages or has consumers", "no dead letters", "no runs"];
+        let embedded = |name: &str| Queue { consumers: None, ..queue(name) };
+        let uncounted = ["no services", "none of 2 queues holds messages", "no dead letters", "no runs"];
         for (is_heard, counts, said) in [
             (false, Counts::default(), unknown),
             (true, asked(Vec::new()), none),
             (true, asked(vec![queue("a"), queue("b"), queue("dlq.a")]), empty),
+            (true, asked(vec![embedded("a"), embedded("b")]), uncounted),
         ] {
             let tables = tables(&[], is_heard, &counts, Contracts::built_in());
             assert_eq!(tables.each_ref().map(|table| table.nothing.as_str()), said);
