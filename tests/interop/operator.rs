@@ -359,7 +359,7 @@ async fn nothing_is_lost(office: &Office) {
         &lacking.replace("vhosts:\n- {name: zocalo, description: the services, tags: [analysis]}\n", ""),
     );
     let lacks = [
-        "plug-in `rabbitmq_delayed_message_exchange` is not enabled; 2 changes need it\n  help: `rabbitmq-plugins enable",
+        "plug-in `rabbitmq_delayed_message_exchange` is not enabled; 2 changes need it\n  help: install its file, then run `rabbitmq-plugins enable",
         "no virtual host `nosuch`; 2 changes need it\n  help: add `vhosts: [{name: nosuch}]` to the file",
     ];
     office.expect("broker diff lacking.yml", 1, &lacks).await;

@@ -292,7 +292,7 @@ async fn what_cannot_be_sent_waits(desk: &Desk, transport: &dyn Transport) {
     ] {
         assert_eq!(desk.expect(arguments, 2, said).await, "", "{arguments}");
     }
-    desk.expect("go --dry-run -n -r chain", 0, "adds it: `{word}`; `-s KEY=VALUE`").await;
+    desk.expect("go --dry-run -n -r chain", 0, "adds it: `{word}`; give a parameter with `-s KEY=VALUE`").await;
     // Where the site is wrong, a file would wait for ever.
     assert!(desk.waiting().is_empty());
 }

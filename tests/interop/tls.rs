@@ -61,7 +61,7 @@ pub async fn certificates_are_verified(stage: &Rabbit) {
             tls,
             Some(strange),
             Login::Certificate,
-            Some("rejects the client certificate"),
+            Some("the client certificate"),
         ),
         ("TLS where there is none", "localhost", clear, Some(trusted.clone()), password.clone(), Some("remove `ssl`")),
         ("nobody", "localhost", tls, Some(trusted), Login::Certificate, Some("client certificate")),
