@@ -1,35 +1,35 @@
-//! `docs/rabbitmq.md` is played on a node: every command in its order, but for the installation of packages and the ports.
+//! The pages about brokers are played: every command in its order, but for the installation of packages and the ports.
 
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
+use crate::port::Port;
 use crate::rabbitmq::Node;
 use crate::wait::wait_until;
 
-const PAGE: &str = include_str!("../../docs/rabbitmq.md");
-
-/// Who reads the page: a directory, what was exported, and the group of the services.
-struct Reader<'n> {
-    node: &'n Node,
+/// Who reads a page: a directory, what was exported, and the groups of what was started.
+struct Reader {
+    /// What is on the page, and what stands for it here.
+    ports: Vec<(&'static str, String)>,
     directory: tempfile::TempDir,
     exported: String,
-    services: Option<Child>,
+    groups: Vec<u32>,
 }
 
-impl Reader<'_> {
+impl Reader {
+    fn new(ports: Vec<(&'static str, String)>) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        Self { ports, directory, exported: String::new(), groups: Vec::new() }
+    }
+
     fn home(&self) -> &Path {
         self.directory.path()
     }
 
     /// A text of the page with the ports of the node.
     fn adapted(&self, text: &str) -> String {
-        let text = text.replace("15672", &self.node.api_port.to_string());
-        // The ports of the node may end like those of RabbitMQ.
-        let port = self.node.port.to_string();
-        ["port: 5672", "localhost:5672"]
-            .iter()
-            .fold(text, |text, place| text.replace(place, &place.replace("5672", &port)))
+        self.ports.iter().fold(text.to_owned(), |text, (place, here)| text.replace(place, here))
     }
 
     fn shell(&self, commands: &str) -> Command {
@@ -46,7 +46,10 @@ impl Reader<'_> {
     /// Runs commands that must succeed. Returns all that they print.
     fn run(&mut self, commands: &str) -> String {
         let commands = self.adapted(commands);
-        let output = self.shell(&format!("exec 2>&1\n{commands}")).output().expect("a shell starts");
+        let mut shell = self.shell(&format!("exec 2>&1\n{commands}"));
+        let shell = shell.stdout(Stdio::piped()).spawn().expect("a shell starts");
+        self.groups.push(shell.id());
+        let output = shell.wait_with_output().expect("it ends");
         let printed = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(output.status.success(), "{commands}\n{printed}");
         for line in commands.lines().filter(|line| line.starts_with("export ")) {
@@ -61,48 +64,58 @@ impl Reader<'_> {
         let log: PathBuf = self.home().join("services.log");
         let file = std::fs::File::create(&log).expect("a log");
         let child = self.shell(command).stdout(Stdio::null()).stderr(file).spawn().expect("it starts");
-        self.services = Some(child);
+        self.groups.push(child.id());
         wait_until("the services are there", || {
             std::fs::read_to_string(&log).is_ok_and(|text| text.contains("Runner is"))
         });
     }
 }
 
-impl Drop for Reader<'_> {
+impl Drop for Reader {
     fn drop(&mut self) {
-        if let Some(services) = &mut self.services {
-            let _ = Command::new("kill").args(["-KILL", "--", &format!("-{}", services.id())]).status();
-            let _ = services.wait();
+        for group in &self.groups {
+            let _ = Command::new("kill").args(["-KILL", "--", &format!("-{group}")]).stderr(Stdio::null()).status();
         }
     }
+}
+
+/// Plays a block of a page in which commands and what they print take turns.
+fn converse(reader: &mut Reader, text: &str) {
+    for part in text.split("$ ").skip(1) {
+        let (command, shown) = part.split_once('\n').expect("lines");
+        if let Some(file) = command.strip_prefix("cat ") {
+            let path = reader.home().join(file);
+            wait_until("the run has ended", || std::fs::metadata(&path).is_ok_and(|file| file.len() > 0));
+        }
+        let printed = reader.run(command);
+        let shown = reader.adapted(shown);
+        // The last line of `go` is the recipe ID.
+        let (shown, printed) = (shown.lines().next(), printed.lines().next());
+        assert_eq!(shown, printed, "{command}");
+    }
+}
+
+/// The blocks of a page: language and text.
+fn blocks(page: &str) -> impl Iterator<Item = (&str, &str)> {
+    page.split("\n```").skip(1).step_by(2).map(|block| block.split_once('\n').expect("a block has lines"))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_command_of_the_page_about_rabbitmq_works() {
     let node = Node::start("page", None).await;
-    let directory = tempfile::tempdir().expect("a directory");
-    node.write_programs(&directory.path().join(".programs"));
-    let mut reader = Reader { node: &node, directory, exported: String::new(), services: None };
+    // The ports of the node may end like those of RabbitMQ.
+    let mut reader = Reader::new(vec![
+        ("15672", node.api_port.to_string()),
+        ("port: 5672", format!("port: {}", node.port)),
+        ("localhost:5672", format!("localhost:{}", node.port)),
+    ]);
+    node.write_programs(&reader.home().join(".programs"));
     let mut played = 0;
-    for block in PAGE.split("\n```").skip(1).step_by(2) {
-        let (language, text) = block.split_once('\n').expect("a block has lines");
+    for (language, text) in blocks(include_str!("../../docs/rabbitmq.md")) {
         match language {
             "sh" if text.starts_with("zrecipe service") => reader.serve(text),
             "sh" => _ = reader.run(text),
-            "console" => {
-                for part in text.split("$ ").skip(1) {
-                    let (command, shown) = part.split_once('\n').expect("lines");
-                    if let Some(file) = command.strip_prefix("cat ") {
-                        let path = reader.home().join(file);
-                        wait_until("the run has ended", || std::fs::metadata(&path).is_ok_and(|file| file.len() > 0));
-                    }
-                    let printed = reader.run(command);
-                    let shown = reader.adapted(shown);
-                    // The last line of `go` is the recipe ID.
-                    let (shown, printed) = (shown.lines().next(), printed.lines().next());
-                    assert_eq!(shown, printed, "{command}");
-                }
-            }
+            "console" => converse(&mut reader, text),
             "yaml" => {
                 let site = reader.home().join("site.yml");
                 let written = std::fs::read_to_string(&site).expect("the page makes it");
@@ -118,4 +131,29 @@ async fn every_command_of_the_page_about_rabbitmq_works() {
     let report = reader.run("zrecipe doctor || true");
     assert!(!report.contains("error ") && report.contains("ok       queues"), "{report}");
     reader.run("zrecipe check site.yml recipes/greet.json && zrecipe queues && zrecipe dlq check && zrecipe dlq list");
+}
+
+#[test]
+fn every_command_that_tries_activemq_works() {
+    let page = include_str!("../../docs/activemq.md");
+    let (_, section) = page.split_once("\n## Try it\n").expect("the page has this section");
+    let section = section.split("\n## ").next().expect("text");
+    let port = Port::reserved();
+    let mut reader = Reader::new(vec![("61613", port.number().to_string())]);
+    let mut played = Vec::new();
+    for (language, text) in blocks(section) {
+        // The packages are there.
+        let text: String =
+            text.lines().filter(|line| !line.starts_with("sudo apt-get")).map(|line| format!("{line}\n")).collect();
+        match language {
+            "sh" => _ = reader.run(&text),
+            "console" => converse(&mut reader, &text),
+            other => panic!("a block of {other:?} is not played"),
+        }
+        played.push(language);
+    }
+    assert_eq!(played, ["sh", "sh", "console"]);
+    let report = reader.run("zrecipe doctor || true");
+    assert!(!report.contains("error ") && report.contains("ok       dead letters"), "{report}");
+    reader.run("zrecipe check site.yml recipes/greet.json");
 }

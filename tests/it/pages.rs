@@ -18,7 +18,7 @@ const NOT_RUN: &[(&str, &str, &str)] = &[
     ("README.md", "cargo run --release", "builds the program"),
     ("README.md", "pip install zrecipe", "the suite packaging installs the wheel"),
     ("README.md", "tests/run", "runs all tests"),
-    ("activemq.md", "", "needs ActiveMQ: tests/interop/activemq.rs"),
+    ("activemq.md", "", "needs ActiveMQ: tests/interop/page.rs"),
     ("bridge.md", "zrecipe service -s Bridge", "needs two brokers: tests/interop/bridge.rs"),
     ("ci.md", "docker run", "needs a container engine: tests/packaging/image.rs"),
     ("cluster.md", "zrecipe wrap --wrap phasing", "stands for a program of the site: tests/it/wrap.rs"),
