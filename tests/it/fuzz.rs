@@ -89,11 +89,8 @@ fn input(name: &str, seed: u64) -> Vec<u8> {
 }
 
 fn run(name: &str, target: Target) {
-    run_often(name, target, 100_000);
-}
-
-/// What is more than a parser takes longer for each input.
-fn run_often(name: &str, target: Target, runs: u64) {
+    /// How many inputs, if `ZRECIPE_FUZZ_RUNS` does not say it.
+    const RUNS: u64 = 100_000;
     if let Ok(again) = std::env::var("ZRECIPE_FUZZ") {
         if let Some(seed) = again.strip_prefix(name).and_then(|rest| rest.strip_prefix(':')) {
             let bytes = input(name, seed.parse().expect("a seed is a number"));
@@ -102,7 +99,7 @@ fn run_often(name: &str, target: Target, runs: u64) {
         }
         return;
     }
-    let runs = std::env::var("ZRECIPE_FUZZ_RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(runs);
+    let runs = std::env::var("ZRECIPE_FUZZ_RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(RUNS);
     let failed: Vec<String> = (0..runs)
         .filter(|&seed| catch_unwind(AssertUnwindSafe(|| target(&input(name, seed)))).is_err())
         .take(5)
@@ -153,12 +150,12 @@ fn stomp() {
 
 #[test]
 fn document() {
-    run_often("document", targets::document, 25_000);
+    run("document", targets::document);
 }
 
 #[test]
 fn python() {
-    run_often("python", targets::python, 25_000);
+    run("python", targets::python);
 }
 
 #[test]
