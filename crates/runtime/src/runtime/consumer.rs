@@ -200,7 +200,11 @@ impl Consumer {
         let event = Event::Started { id: id.clone(), service: name.clone(), step, recipe_id, deliveries, allowance };
         let _ = self.events.send(event);
         let (outcome, turn) = match early.or_else(|| self.kept.recall(&id)) {
-            Some(outcome) => (outcome, None),
+            // There is no work to begin.
+            Some(outcome) => {
+                drop(turn);
+                (outcome, None)
+            }
             None => self.run(&job, turn).await,
         };
         let settling = self.see_through(&job, step, started, (number, turn, outcome), traced.as_ref()).await;
