@@ -264,7 +264,10 @@ async fn what_is_tried_again_needs_few_rights(node: &Node) {
     admin.send(vec![late("one")]).await.expect("sends");
     channel.exchange_delete("zrecipe.delay.100".into(), Default::default()).await.expect("deletes");
     let refused = admin.send(vec![late("two")]).await;
-    assert!(matches!(&refused, Err(Error::Refused { reason, .. }) if reason.contains("no longer exists")), "{refused:?}");
+    assert!(
+        matches!(&refused, Err(Error::Refused { reason, .. }) if reason.contains("no longer exists")),
+        "{refused:?}"
+    );
     admin.send(vec![late("two")]).await.expect("is sent by a new place");
     let all = async || admin.waiting("there").await.expect("is there").messages;
     eventually("three messages", async || all().await == 3).await;

@@ -2,7 +2,7 @@
 
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use crate::port::Port;
 use crate::rabbitmq::Node;
@@ -15,12 +15,13 @@ struct Reader {
     directory: tempfile::TempDir,
     exported: String,
     groups: Vec<u32>,
+    services: Option<Child>,
 }
 
 impl Reader {
     fn new(ports: Vec<(&'static str, String)>) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
-        Self { ports, directory, exported: String::new(), groups: Vec::new() }
+        Self { ports, directory, exported: String::new(), groups: Vec::new(), services: None }
     }
 
     fn home(&self) -> &Path {
@@ -48,8 +49,12 @@ impl Reader {
         let commands = self.adapted(commands);
         let mut shell = self.shell(&format!("exec 2>&1\n{commands}"));
         let shell = shell.stdout(Stdio::piped()).spawn().expect("a shell starts");
-        self.groups.push(shell.id());
+        let group = shell.id();
         let output = shell.wait_with_output().expect("it ends");
+        // What it has left running; the number of a group that is empty may become somebody else's.
+        if signal(group, "-0") {
+            self.groups.push(group);
+        }
         let printed = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(output.status.success(), "{commands}\n{printed}");
         for line in commands.lines().filter(|line| line.starts_with("export ")) {
@@ -65,6 +70,7 @@ impl Reader {
         let file = std::fs::File::create(&log).expect("a log");
         let child = self.shell(command).stdout(Stdio::null()).stderr(file).spawn().expect("it starts");
         self.groups.push(child.id());
+        self.services = Some(child);
         wait_until("the services are there", || {
             std::fs::read_to_string(&log).is_ok_and(|text| text.contains("Runner is"))
         });
@@ -74,9 +80,18 @@ impl Reader {
 impl Drop for Reader {
     fn drop(&mut self) {
         for group in &self.groups {
-            let _ = Command::new("kill").args(["-KILL", "--", &format!("-{group}")]).stderr(Stdio::null()).status();
+            signal(*group, "-KILL");
+        }
+        if let Some(services) = &mut self.services {
+            let _ = services.wait();
         }
     }
+}
+
+/// Sends a signal to a group of processes; whether there is one.
+fn signal(group: u32, name: &str) -> bool {
+    let sent = Command::new("kill").args([name, "--", &format!("-{group}")]).stderr(Stdio::null()).status();
+    sent.is_ok_and(|status| status.success())
 }
 
 /// Plays a block of a page in which commands and what they print take turns.
