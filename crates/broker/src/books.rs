@@ -123,7 +123,7 @@ pub trait Clerk: Send + Sync + std::fmt::Debug {
     fn lost(&self, id: &str);
 
     /// Waits until everything entered so far outlives this process, for a moment at most. Before the broker is asked to
-    /// settle, and before a sender is told that its messages are accepted: what is killed then is still in the books.
+    /// settle, and before a sender learns that its messages are accepted: what is killed then is still in the books.
     fn keep(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
 }
 

@@ -9,11 +9,17 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use crate::books::{Clerk, Entry, Fate};
-use crate::message::{Destination, is_dead_letter_queue};
+use crate::books::{self, Clerk, Entry, Fate};
+use crate::message::{Destination, Outgoing, is_dead_letter_queue};
 
 /// How many ids are remembered at most.
 const MAX_IDS: usize = 200_000;
+
+/// Records that a message is about to be settled, before the broker is asked.
+pub(crate) async fn enter_settling(clerk: &Arc<dyn Clerk>, id: &str, fate: Fate, outputs: &[Outgoing]) {
+    clerk.settling(id, fate, &books::entries(Some(clerk), outputs));
+    clerk.keep().await;
+}
 
 /// Records messages that the broker has accepted.
 pub(crate) async fn enter_accepted(clerk: Option<&Arc<dyn Clerk>>, entries: &[Entry]) {

@@ -125,11 +125,16 @@ impl<'a> Others<'a> {
 
     /// Whether they say so many different things that they have nothing in common.
     fn is_diverse(self) -> bool {
-        self.group.is_some_and(|group| group.len() > MOST_VALUES)
+        self.group.is_some_and(is_diverse)
     }
 }
 
-/// Whether so many of these others are nearly all.
+/// Whether the names in a group differ so much that they have nothing in common.
+fn is_diverse(group: &Group) -> bool {
+    group.len() > MOST_VALUES
+}
+
+/// Whether this count of the others is nearly all of them.
 fn agree(count: usize, of: usize) -> bool {
     const MANY: usize = 5;
     count >= of || of >= MANY && count * 10 >= of * 9
@@ -231,9 +236,9 @@ impl<'a> Comparison<'a> {
         Some(Others { group: Some(group), name, own, of: group.total() - count })
     }
 
-    /// The same, unless they say so many different things that they have nothing in common.
+    /// The same, unless the names in the group have nothing in common.
     fn few_others(&self, table: Table, within: [Key; 3], name: Key) -> Option<Others<'a>> {
-        self.group(table, within).filter(|group| group.len() <= MOST_VALUES)?;
+        self.group(table, within).filter(|group| !is_diverse(group))?;
         self.others(table, within, name)
     }
 

@@ -34,19 +34,24 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Keeps books in a directory. It and a file in it are made when there is something to write.
 pub fn open(directory: &Path) -> Arc<dyn Clerk> {
     let (orders, waiting) = sync_channel(MAX_WAITING);
-    let state = Arc::new(State::default());
-    let writer =
-        Writer { directory: directory.to_owned(), volume: None, state: Arc::clone(&state), told: 0, failed: false };
+    let progress = Arc::new(Progress::default());
+    let writer = Writer {
+        directory: directory.to_owned(),
+        volume: None,
+        progress: Arc::clone(&progress),
+        told: 0,
+        failed: false,
+    };
     let thread = thread::Builder::new().name("zrecipe-books".to_owned()).spawn(move || writer.run(&waiting));
     if let Err(error) = thread {
         tracing::warn!("no message records are kept: {error}");
     }
-    Arc::new(Book { orders, state })
+    Arc::new(Book { orders, progress })
 }
 
 /// What the writer and those who enter something know of each other.
 #[derive(Debug, Default)]
-struct State {
+struct Progress {
     /// Lines that are not in the books.
     lost: AtomicU64,
     /// Whether the disk does not keep up, or refuses: then nobody waits for it.
@@ -57,7 +62,7 @@ struct State {
 #[derive(Debug)]
 struct Book {
     orders: SyncSender<Order>,
-    state: Arc<State>,
+    progress: Arc<Progress>,
 }
 
 /// What the writer is to do.
@@ -78,7 +83,7 @@ impl Book {
             Ok(()) => {}
             // The disk does not keep up. That is no reason to let messages wait.
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
-                self.state.lost.fetch_add(1, Ordering::Relaxed);
+                self.progress.lost.fetch_add(1, Ordering::Relaxed);
             }
         }
     }
@@ -137,13 +142,13 @@ impl Clerk for Book {
     /// What is written outlives the process, though not the machine: the file is not synchronized.
     fn keep(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
         Box::pin(async {
-            if self.state.is_behind.load(Ordering::Relaxed) {
+            if self.progress.is_behind.load(Ordering::Relaxed) {
                 return;
             }
             let (reply, done) = oneshot::channel();
             let is_asked = self.orders.try_send(Order::Flush(reply)).is_ok();
             if !is_asked || timeout(PATIENCE, done).await.is_err() {
-                self.state.is_behind.store(true, Ordering::Relaxed);
+                self.progress.is_behind.store(true, Ordering::Relaxed);
             }
         })
     }
@@ -181,7 +186,7 @@ impl Volume {
 struct Writer {
     directory: PathBuf,
     volume: Option<Volume>,
-    state: Arc<State>,
+    progress: Arc<Progress>,
     /// How many lines were said to be lost.
     told: u64,
     failed: bool,
@@ -215,7 +220,7 @@ impl Writer {
     }
 
     fn write(&mut self, text: &mut String) {
-        let lost = self.state.lost.load(Ordering::Relaxed);
+        let lost = self.progress.lost.load(Ordering::Relaxed);
         if lost > self.told {
             tracing::warn!(
                 "{} lines are missing from the message records in {}",
@@ -230,15 +235,15 @@ impl Writer {
                 if std::mem::take(&mut self.failed) {
                     tracing::info!("message records are written again in {}", self.directory.display());
                 }
-                self.state.is_behind.store(false, Ordering::Relaxed);
+                self.progress.is_behind.store(false, Ordering::Relaxed);
                 text.clear();
             }
             Err(error) => {
-                self.state.is_behind.store(true, Ordering::Relaxed);
+                self.progress.is_behind.store(true, Ordering::Relaxed);
                 if !std::mem::replace(&mut self.failed, true) {
                     tracing::warn!("cannot write message records in {}: {error}", self.directory.display());
                 }
-                self.state.lost.fetch_add(text.lines().count() as u64, Ordering::Relaxed);
+                self.progress.lost.fetch_add(text.lines().count() as u64, Ordering::Relaxed);
                 // What was written of it in part must not spoil the next line.
                 "\n".clone_into(text);
                 thread::sleep(PAUSE);

@@ -6,7 +6,8 @@ use std::time::Duration;
 use super::Shared;
 use super::consumer::Held;
 use super::wire;
-use crate::books::{self, Clerk, Fate};
+use crate::books::{Clerk, Fate};
+use crate::holdings::enter_settling;
 use crate::transport::{Delivery, Settlement};
 
 impl Shared {
@@ -26,8 +27,7 @@ impl Shared {
     ) -> Option<(Arc<dyn Clerk>, Fate)> {
         let clerk = self.options.clerk.clone().filter(|_| held.booked.is_some())?;
         let fate = settlement.fate(&delivery.source, wire::retries(&held.properties) >= self.options.delivery_limit);
-        clerk.settling(&delivery.id, fate, &books::entries(Some(&clerk), &settlement.outputs));
-        clerk.keep().await;
+        enter_settling(&clerk, &delivery.id, fate, &settlement.outputs).await;
         Some((clerk, fate))
     }
 }

@@ -1,7 +1,8 @@
 //! Records of messages for the accounts.
 
 use super::reception::{Common, Held};
-use crate::books::{self, Fate};
+use crate::books::Fate;
+use crate::holdings::enter_settling;
 use crate::transport::{Delivery, Settlement};
 
 impl Common {
@@ -21,8 +22,7 @@ impl Common {
     ) -> Option<Fate> {
         let clerk = self.options.clerk.as_ref().filter(|_| held.booked.is_some())?;
         let fate = settlement.fate(&delivery.source, held.received.retries >= self.options.delivery_limit);
-        clerk.settling(&delivery.id, fate, &books::entries(Some(clerk), &settlement.outputs));
-        clerk.keep().await;
+        enter_settling(clerk, &delivery.id, fate, &settlement.outputs).await;
         Some(fate)
     }
 

@@ -36,28 +36,29 @@ impl<'a> Comparison<'a> {
         self.others(Table::Values, [step.kind, parameter.name, 0], parameter.value)
     }
 
+    /// What nearly all others give as the value of a parameter, if nobody gives this one.
+    fn usual_value_of(&self, index: usize) -> Option<Key> {
+        let parameter = &self.facts.parameters[index];
+        let step = &self.facts.steps[parameter.step as usize];
+        let values = self.group(Table::Values, [step.kind, parameter.name, 0])?;
+        // Numbers and titles differ from recipe to recipe: nothing of this recipe has to be counted to see that.
+        if !agree(values.max(), values.total() - values.count(parameter.value)) {
+            return None;
+        }
+        Some(self.values_of(index)?.agreed(OFTEN)?.0)
+    }
+
     /// The parameter of the same step that has the value of this one, and whose value this one has, as the others say.
     fn exchanged(&self, index: usize) -> Option<usize> {
         let facts = self.facts;
         let parameter = &facts.parameters[index];
-        // Numbers and titles differ from recipe to recipe: nothing has to be counted to see that.
-        let step = &facts.steps[parameter.step as usize];
-        let values = self.group(Table::Values, [step.kind, parameter.name, 0])?;
-        if !agree(values.max(), values.total() - values.count(parameter.value)) {
-            return None;
-        }
-        let usual = self.values_of(index)?.agreed(OFTEN)?.0;
+        let usual = self.usual_value_of(index)?;
         let first = facts.parameters.partition_point(|other| other.step < parameter.step);
         let own = facts.parameters_of(parameter.step).iter().enumerate();
         let mut partners = own
             .map(|(at, other)| (first + at, other))
             .filter(|(at, other)| *at > index && other.value == usual && other.value != 0);
-        partners
-            .find(|&(at, _)| {
-                let values = self.values_of(at).and_then(|values| values.agreed(OFTEN));
-                values.is_some_and(|(name, _)| name == parameter.value)
-            })
-            .map(|(at, _)| at)
+        partners.find(|&(at, _)| self.usual_value_of(at) == Some(parameter.value)).map(|(at, _)| at)
     }
 
     /// Compares the type of a value; whether there is a finding. Text may be a number, a flag or a list in another
