@@ -133,7 +133,7 @@ async fn what_waits_behind_poison_is_dealt_with() {
     let mut deaths = 0;
     while letters().await.is_empty() {
         deaths += 1;
-        assert!(deaths <= 10, "the poison is not condemned");
+        assert!(deaths <= 12, "the poison is not condemned");
         let mut python = victim(&facility);
         eventually(&format!("death {deaths}"), async || poisoned() == deaths || !letters().await.is_empty()).await;
         if poisoned() < deaths {
@@ -141,13 +141,8 @@ async fn what_waits_behind_poison_is_dealt_with() {
             python.kill().await.expect("it is killed");
             break;
         }
+        // It is restarted at once, while what it held is still on its way back.
         python.wait().await.expect("wait");
-        eventually("the count of the death", async || {
-            let waiting = facility.transport.browse("images", 400).await.ok().flatten().unwrap_or_default();
-            let is_counted = waiting.iter().any(|stored| stored.deliveries > 0);
-            is_counted || !letters().await.is_empty()
-        })
-        .await;
     }
     let mut python = victim(&facility);
     eventually("all that was behind it", async || {

@@ -2,10 +2,11 @@
 //!
 //! The broker marks all that a lost consumer had prefetched, and hands it out again in the order in which the consumer had
 //! it. A consumer that takes one message after the other dies of the first that it has not acknowledged. So of messages that
-//! come back together to one queue only the first counts; those behind it go back uncounted, before the first. Where several
-//! consumers of a queue die at the same moment, one of their messages counts: the others do when they come back again.
+//! come back together to one queue only the first counts; those behind it go back uncounted, before the first. What went back
+//! and comes again was taken by another consumer, so that it is the first of the next loss, however soon that is. Where
+//! several consumers of a queue die at the same moment, one of their messages counts: the others do when they come back again.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,13 +31,48 @@ const FULL_PAUSE: Duration = Duration::from_secs(2);
 /// A message that is held, and its body.
 type Returned = (String, Held, Vec<u8>);
 
+/// What came back to one queue because one consumer was lost.
+struct Loss {
+    /// When a message of it came or went back last.
+    at: Instant,
+    /// The IDs of the messages that came back; all go back to the queue.
+    ids: HashSet<String>,
+}
+
+/// The last loss of each queue.
+#[derive(Default)]
+struct Losses(HashMap<String, Loss>);
+
+impl Losses {
+    /// Forgets losses of which everything has come.
+    fn expire(&mut self, now: Instant) {
+        self.0.retain(|_, loss| now.duration_since(loss.at) <= TOGETHER);
+    }
+
+    /// Whether a message that comes back is the first of a loss.
+    fn begins(&mut self, queue: &str, id: &str, at: Instant) -> bool {
+        if let Some(loss) = self.0.get_mut(queue) {
+            loss.at = at;
+            if loss.ids.insert(id.to_owned()) {
+                return false;
+            }
+        }
+        self.0.insert(queue.to_owned(), Loss { at, ids: HashSet::from([id.to_owned()]) });
+        true
+    }
+
+    /// What came has gone back; the broker hands out the rest now.
+    fn went_back(&mut self) {
+        self.0.values_mut().for_each(|loss| loss.at = Instant::now());
+    }
+}
+
 impl Reception {
     /// Counts the returns of messages until the connection is lost.
     pub(super) async fn quarantine(&self, limit: u32, opened: &mut Opened) {
-        // When something came back to each queue last. The broker hands out the rest when the first are acknowledged.
-        let mut last: HashMap<String, Instant> = HashMap::new();
+        let mut losses = Losses::default();
         while let Some(frame) = opened.frames.recv().await {
-            last.retain(|_, at| at.elapsed() <= TOGETHER);
+            losses.expire(Instant::now());
             let mut returned = vec![self.returned(&opened.link, frame)];
             while let Ok(Some(frame)) = timeout(TOGETHER, opened.frames.recv()).await {
                 returned.push(self.returned(&opened.link, frame));
@@ -44,10 +80,11 @@ impl Reception {
                     break;
                 }
             }
+            let now = Instant::now();
             let (first, behind): (Vec<_>, Vec<_>) =
-                returned.into_iter().partition(|(queue, ..)| last.insert(queue.clone(), Instant::now()).is_none());
+                returned.into_iter().partition(|(queue, held, _)| losses.begins(queue, &held.received.id, now));
             let letters = self.count_returns(limit, first, behind).await;
-            last.values_mut().for_each(|at| *at = Instant::now());
+            losses.went_back();
             for letter in letters {
                 if self.sender.send(letter).await.is_err() {
                     return;
@@ -143,5 +180,29 @@ impl Reception {
             self.common.enter_dead(held);
         }
         is_poison && counted.is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+
+    use super::{Losses, TOGETHER};
+
+    #[test]
+    fn losses_are_told_apart_by_what_went_back_and_by_time() {
+        let mut losses = Losses::default();
+        let mut now = Instant::now();
+        let mut begin = |queue: &str, ids: &str, now: Instant| -> Vec<bool> {
+            losses.expire(now);
+            ids.split(' ').map(|id| losses.begins(queue, id, now)).collect()
+        };
+        assert_eq!(begin("images", "poison a b", now), [true, false, false]);
+        assert_eq!(begin("other", "a", now), [true], "each queue has its own");
+        // The rest of the first loss, and then that of a consumer which was restarted at once.
+        assert_eq!(begin("images", "c d poison a b", now), [false, false, true, false, false]);
+        assert_eq!(begin("images", "c d", now), [false, false]);
+        now += TOGETHER * 2;
+        assert_eq!(begin("images", "e a", now), [true, false]);
     }
 }
