@@ -60,13 +60,25 @@ pub struct Setup {
     pub syncs: bool,
     /// Limit of the store in MB.
     pub store: u32,
-    /// Whether a message that does not fit into the store is refused; else its sender waits.
+    /// Limit of the memory for messages in MB.
+    pub memory: u32,
+    /// Whether senders to queues wait for memory; else only the store limits what they send.
+    pub flow_control: bool,
+    /// Whether a message that does not fit into the memory or the store is refused; else its sender waits.
     pub refuses: bool,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { scheduler: true, individual: true, syncs: true, store: 256, refuses: false }
+        Self {
+            scheduler: true,
+            individual: true,
+            syncs: true,
+            store: 256,
+            memory: 64,
+            flow_control: false,
+            refuses: false,
+        }
     }
 }
 
@@ -117,9 +129,9 @@ impl Node {
         }
     }
 
-    /// Sets the limit of its store, in bytes.
-    pub async fn limit_store(&self, bytes: u64) {
-        let path = "/api/jolokia/write/org.apache.activemq:type=Broker,brokerName=localhost/StoreLimit";
+    /// Sets a limit, in bytes: `MemoryLimit` or `StoreLimit`.
+    pub async fn limit(&self, limit: &str, bytes: u64) {
+        let path = format!("/api/jolokia/write/org.apache.activemq:type=Broker,brokerName=localhost/{limit}");
         let mut stream = TcpStream::connect(("127.0.0.1", self.api_port)).await.expect("connects");
         let request = format!("GET {path}/{bytes} HTTP/1.0\r\n\r\n");
         stream.write_all(request.as_bytes()).await.expect("asks");
@@ -214,7 +226,7 @@ impl Drop for Node {
 }
 
 fn configuration(setup: Setup) -> String {
-    let Setup { scheduler, individual, syncs, store, refuses } = setup;
+    let Setup { scheduler, individual, syncs, store, memory, flow_control, refuses } = setup;
     let refusing = if refuses { r#" sendFailIfNoSpaceAfterTimeout="500""# } else { "" };
     let strategy = if individual {
         r#"<deadLetterStrategy><individualDeadLetterStrategy queuePrefix="DLQ." useQueueForQueueMessages="true"/></deadLetterStrategy>"#
@@ -231,12 +243,13 @@ http://activemq.apache.org/schema/core http://activemq.apache.org/schema/core/ac
 <managementContext><managementContext createConnector="false"/></managementContext>
 <persistenceAdapter><kahaDB directory="${{activemq.data}}/kahadb" journalMaxFileLength="1mb" checkpointInterval="200"
  cleanupInterval="400" enableJournalDiskSyncs="{syncs}"/></persistenceAdapter>
-<destinationPolicy><policyMap><policyEntries><policyEntry queue="&gt;" expireMessagesPeriod="500">{strategy}</policyEntry>
+<destinationPolicy><policyMap><policyEntries><policyEntry queue="&gt;" producerFlowControl="{flow_control}"
+ expireMessagesPeriod="500">{strategy}</policyEntry>
 </policyEntries></policyMap></destinationPolicy>
 <plugins><simpleAuthenticationPlugin><users><authenticationUser username="guest" password="guest" groups="users"/>
 <authenticationUser username="user" password="12345" groups="users"/>
 <authenticationUser username="monitor" password="monitor" groups="users"/></users></simpleAuthenticationPlugin></plugins>
-<systemUsage><systemUsage{refusing}><memoryUsage><memoryUsage limit="64 mb"/></memoryUsage><storeUsage><storeUsage limit="{store} mb"/></storeUsage>
+<systemUsage><systemUsage{refusing}><memoryUsage><memoryUsage limit="{memory} mb"/></memoryUsage><storeUsage><storeUsage limit="{store} mb"/></storeUsage>
 <tempUsage><tempUsage limit="64 mb"/></tempUsage><jobSchedulerUsage><jobSchedulerUsage limit="64 mb"/></jobSchedulerUsage>
 </systemUsage></systemUsage>
 <transportConnectors><transportConnector name="stomp" uri="stomp://127.0.0.1:${{amq.stomp}}"/></transportConnectors></broker>{JETTY}</beans>

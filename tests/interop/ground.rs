@@ -204,11 +204,11 @@ impl Ground for stomp::Facility {
 
     async fn begin(&self, _shortage: Shortage) {
         // Filling it would keep it full: a file of its journal stays while one message in it waits.
-        self.node.limit_store(1).await;
+        self.node.limit("StoreLimit", 1).await;
     }
 
     async fn end(&self, _shortage: Shortage) {
-        self.node.limit_store(256 << 20).await;
+        self.node.limit("StoreLimit", 256 << 20).await;
     }
 
     async fn take_away(&self, queue: &str) -> String {

@@ -20,22 +20,33 @@ use crate::wait::eventually;
 
 /// A limit of the store that is soon reached, in MB.
 const STORE: u32 = 8;
-/// Where the messages are that fill it.
+/// How many messages are forwarded on a broker whose memory holds ten of them.
+const FORWARDED: usize = 130;
+/// Where the messages are that fill the store.
 const JUNK: &str = "junk";
 
-/// Fills the store; whoever does it is held up itself, so it has a connection of its own.
+/// Fills the store.
 pub async fn fill(port: u16) {
+    fill_by(port, JUNK).await;
+}
+
+/// Sends to a queue until the broker has no room; whoever does it is held up itself, so it has a connection of its own.
+async fn fill_by(port: u16, name: &str) {
     let patience = Duration::from_secs(2);
     let transport = Stomp::connect(Options { patience, ..options(port) }).await.expect("connect");
     for n in 0..2_000 {
-        let body = vec![b'x'; 100_000];
-        match transport.send(vec![Outgoing { body, ..message(&format!("junk-{n}"), queue(JUNK)) }]).await {
+        match transport.send(vec![large(&format!("{JUNK}-{n}"), name)]).await {
             Ok(()) => {}
             Err(Error::Unconfirmed { .. } | Error::Refused { is_full: true, .. }) => return,
             Err(error) => panic!("{error}"),
         }
     }
-    panic!("the store is never full");
+    panic!("the broker is never full");
+}
+
+/// A message of 100 kB.
+fn large(id: &str, name: &str) -> Outgoing {
+    Outgoing { body: vec![b'x'; 100_000], ..message(id, queue(name)) }
 }
 
 /// Makes room again.
@@ -90,6 +101,86 @@ async fn activemq_that_waits_at_its_limit_holds_up_a_settlement() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn activemq_that_refuses_at_its_limit_holds_up_a_settlement() {
     is_settled_once(true).await;
+}
+
+/// A broker with little memory, and messages in `in` that do not fit into it.
+async fn with_little_memory(flow_control: bool, refuses: bool) -> Facility {
+    let facility = Facility::new(Setup { memory: 1, flow_control, refuses, ..Setup::default() }).await;
+    for n in 0..FORWARDED {
+        facility.transport.send(vec![large(&format!("in-{n}"), "in")]).await.expect("send");
+    }
+    facility
+}
+
+/// Settles all messages of `in`, each with an output of its size to `out`, which nobody reads. It calls `blocked` when the
+/// broker has no room for an output.
+async fn forwards_all(facility: &Facility, mut blocked: impl AsyncFnMut()) {
+    let options = Options { patience: Duration::from_secs(1), ..options(facility.node.port) };
+    let worker = Stomp::connect(options).await.expect("connect");
+    let mut deliveries = subscribe(&worker, queue("in"), 100).await;
+    for n in 0..FORWARDED {
+        let got = next(&mut deliveries).await;
+        assert_eq!((got.id.as_str(), got.deliveries), (format!("in-{n}").as_str(), 1));
+        let output = || vec![large(&format!("out-{n}"), "out")];
+        eventually("a settlement", async || match worker.settle(&got, accept(output())).await {
+            Ok(()) => true,
+            Err(Error::Unconfirmed { .. } | Error::Refused { is_full: true, .. }) => {
+                blocked().await;
+                false
+            }
+            Err(error) => panic!("{error}"),
+        })
+        .await;
+    }
+    nothing_else_comes(&worker, queue("in"), &mut deliveries).await;
+    drop(deliveries);
+    worker.close().await.expect("close");
+    let mut out = subscribe(&facility.transport, queue("out"), 10).await;
+    let mut expected = (0..FORWARDED).map(|n| format!("out-{n}")).peekable();
+    while expected.peek().is_some() {
+        let got = next(&mut out).await;
+        if !got.id.starts_with(JUNK) {
+            assert_eq!(Some(&got.id), expected.next().as_ref());
+        }
+        facility.transport.settle(&got, accept(vec![])).await.expect("settle");
+    }
+    nothing_else_comes(&facility.transport, queue("out"), &mut out).await;
+}
+
+/// Waiting messages fill the memory, and nobody can send any more; its limit is raised while the broker runs.
+async fn memory_is_full(refuses: bool) {
+    let facility = with_little_memory(true, refuses).await;
+    fill_by(facility.node.port, "out").await;
+    let mut is_raised = false;
+    forwards_all(&facility, async || {
+        if !is_raised {
+            let (text, code) = facility.says(&["doctor"]).await;
+            assert!(code == 1 && text.contains("% of the memory (1 MB) are used"), "{text}");
+            assert!(text.contains("`producerFlowControl=\"false\"`") && text.contains("`MemoryLimit`"), "{text}");
+            facility.node.limit("MemoryLimit", 64 << 20).await;
+            is_raised = true;
+        }
+    })
+    .await;
+    assert!(is_raised, "the memory is never full");
+    facility.transport.close().await.expect("close");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn activemq_that_waits_for_memory_goes_on_when_its_limit_is_raised() {
+    memory_is_full(false).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn activemq_that_refuses_for_want_of_memory_goes_on_when_its_limit_is_raised() {
+    memory_is_full(true).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn activemq_without_flow_control_never_waits_for_memory() {
+    let facility = with_little_memory(false, false).await;
+    forwards_all(&facility, async || panic!("the broker waits for memory")).await;
+    facility.transport.close().await.expect("close");
 }
 
 /// What comes back to a broker without room is handed out when there is room, and counted once; nobody waits for the end.

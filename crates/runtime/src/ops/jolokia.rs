@@ -25,6 +25,11 @@ static REMEDIES: Remedies = Remedies {
               at …`, and check `host`, `port` and `base_url` of plugin `jmx`",
 };
 
+/// How senders to queues do not wait for memory.
+const NO_FLOW_CONTROL: &str = "set `producerFlowControl=\"false\"` in `<policyEntry queue=\"&gt;\" …>` of \
+    ActiveMQ's configuration: waiting messages then leave the memory for the store. If senders wait now, raise the \
+    attribute `MemoryLimit` of the broker's bean by JMX";
+
 /// The API of a broker.
 pub struct Jolokia {
     client: Client,
@@ -136,6 +141,8 @@ impl Jolokia {
                               BrokerVersion,MemoryPercentUsage,StorePercentUsage,TempPercentUsage,JobSchedulerStorePercentUsage,\
                               MemoryLimit,StoreLimit,TempLimit,JobSchedulerStoreLimit";
         let (beans, time) = self.get(BROKER).await?;
+        const FLOW_CONTROL: &str = "read/org.apache.activemq:type=Broker,brokerName=*,destinationType=Queue,\
+                                    destinationName=*/ProducerFlowControl";
         let (scheduler, _) = self.get("search/org.apache.activemq:service=JobScheduler,*").await?;
         let mut found = Vec::new();
         for (_, bean) in beans.as_object().into_iter().flatten() {
@@ -163,6 +170,7 @@ impl Jolokia {
         } else {
             Finding::fine("clock", "it agrees with this machine's within a few seconds")
         });
+        found.extend(flow_control(&self.get(FLOW_CONTROL).await?.0));
         let shared = self.get("read/org.apache.activemq:type=Broker,brokerName=*,destinationType=Queue,destinationName=ActiveMQ.DLQ/QueueSize");
         let (shared, _) = shared.await?;
         let sizes = shared.as_object().into_iter().flatten().filter_map(|(_, bean)| bean.get("QueueSize")?.as_i64());
@@ -178,6 +186,30 @@ impl Jolokia {
         }
         Ok(found)
     }
+}
+
+/// Waiting messages of a queue fill up to 70 % of the memory; with those of a second one it is full, and services wait for
+/// each other.
+fn flow_control(queues: &Value) -> Option<Finding> {
+    let is_set = |bean: &Value| match bean.get("ProducerFlowControl") {
+        Some(Value::Bool(is_set)) => Some(*is_set),
+        _ => None,
+    };
+    let set: Vec<bool> = queues.as_object().into_iter().flatten().filter_map(|(_, bean)| is_set(bean)).collect();
+    let count = set.iter().filter(|is_set| **is_set).count();
+    if set.is_empty() {
+        return None;
+    }
+    Some(if count == 0 {
+        Finding::fine("flow control", "senders to queues do not wait for memory")
+    } else {
+        let text = format!(
+            "{} flow control for producers: when waiting messages fill the broker's memory, services that send to them \
+             stop until others consume",
+            if count == 1 { "1 queue has".to_owned() } else { format!("{count} queues have") }
+        );
+        Finding::warning("flow control", text, NO_FLOW_CONTROL)
+    })
 }
 
 fn read(bean: &Value) -> Option<Queue> {
@@ -269,6 +301,17 @@ mod tests {
         let mut queues = [queue("zocalo.q", Some(2)), queue("zocalo.r", Some(1)), queue("other.q", Some(1))];
         leave_out_guards(&mut queues, &[&guard, &service]);
         assert_eq!(queues.map(|queue| queue.consumers), [Some(1), Some(0), Some(1)]);
+    }
+
+    #[test]
+    fn queues_whose_senders_wait_for_memory_are_counted() {
+        let found = |text: &str| flow_control(&read_value(text.as_bytes()).expect("JSON"));
+        assert!(found("null").is_none() && found(r#"{"a": {"Name": "q"}}"#).is_none());
+        let queues = |set: &str| found(&format!(r#"{{"a": {{"ProducerFlowControl": false}}, "b": {set}}}"#));
+        let fine = queues(r#"{"ProducerFlowControl": false}"#).expect("something is known");
+        assert_eq!(fine.severity, Severity::Fine);
+        let warning = queues(r#"{"ProducerFlowControl": true}"#).expect("something is known");
+        assert!(warning.severity == Severity::Warning && warning.text.starts_with("1 queue has"), "{warning:?}");
     }
 
     #[test]
