@@ -10,6 +10,7 @@
 //! | `branches` | the walk through branches |
 //! | `callers` | Python code that starts recipes: requests in scripts and classes |
 //! | `calls` | the walk through calls |
+//! | `definitions` | what names stand for: classes, functions, models, entry points |
 //! | `draft` | contracts drafted from facts, in the form that `schemas/contract.schema.json` describes |
 //! | `drift` | what differs between a contract in a file and the one that the source gives today |
 //! | `entry_points` | entry points of packages |
@@ -18,6 +19,7 @@
 //! | `files` | reading Python projects from disk |
 //! | `flow` | the walk through the statements of a service |
 //! | `functions` | the walk into functions, methods and models |
+//! | `literals` | literals: their values, and what only text can do |
 //! | `mappings` | mappings and lists during the walk |
 //! | `models` | pydantic models and dataclasses: their fields, defaults and aliases |
 //! | `nodes` | keys that are read, as the JSON Schema of the mapping that they are read from |
@@ -31,6 +33,7 @@
 mod branches;
 pub mod callers;
 mod calls;
+mod definitions;
 mod draft;
 pub mod drift;
 mod entry_points;
@@ -39,6 +42,7 @@ pub mod facts;
 pub mod files;
 mod flow;
 mod functions;
+mod literals;
 mod mappings;
 mod models;
 mod nodes;

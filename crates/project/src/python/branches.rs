@@ -4,32 +4,10 @@ use std::collections::HashMap;
 
 use ruff_python_ast::{CmpOp, ExceptHandler, Expr, ExprCall, Pattern, Stmt, StmtIf, StmtTry, UnaryOp};
 
-use super::calls::OF_TEXT;
-use super::facts::{Choice, Evidence, Root, Segment, Selector, Use};
+use super::facts::{Choice, Evidence, Root, Segment, Selector, Use, same};
 use super::flow::Walk;
-use super::models::constant;
-use super::reads::{How, same};
-use super::values::{Abs, End};
-
-/// A branch.
-pub(super) struct Arm<'a> {
-    pub choice: Option<Choice>,
-    pub body: &'a [Stmt],
-    /// Whether it goes on where the others leave: what follows an `if` with a `return`, the `else` of a `try`.
-    pub is_rest: bool,
-    /// Whether it handles an exception.
-    pub is_handler: bool,
-}
-
-impl<'a> Arm<'a> {
-    pub fn new(body: &'a [Stmt]) -> Self {
-        Self { choice: None, body, is_rest: false, is_handler: false }
-    }
-
-    pub fn of(choice: Choice, body: &'a [Stmt]) -> Self {
-        Self { choice: Some(choice), body, is_rest: false, is_handler: false }
-    }
-}
+use super::literals::{OF_TEXT, constant};
+use super::values::{Abs, Arm, End, How};
 
 impl<'a> Walk<'_, 'a> {
     /// Joins what names were before a loop with what they are after one round.
@@ -444,16 +422,4 @@ fn catches_missing(kind: Option<&Expr>) -> bool {
     };
     let missing = ["KeyError", "LookupError", "Exception", "BaseException"];
     names.iter().any(|name| missing.contains(&name.as_str()))
-}
-
-/// The texts that a pattern stands for.
-pub(super) fn pattern_texts(pattern: &Pattern) -> Vec<String> {
-    match pattern {
-        Pattern::MatchValue(value) => match &*value.value {
-            Expr::StringLiteral(text) => vec![text.value.to_str().to_owned()],
-            _ => Vec::new(),
-        },
-        Pattern::MatchOr(either) => either.patterns.iter().flat_map(pattern_texts).collect(),
-        _ => Vec::new(),
-    }
 }

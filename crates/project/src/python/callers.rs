@@ -11,8 +11,9 @@ use ruff_python_ast::{Expr, ExprCall, Operator, Stmt, StmtFunctionDef};
 use ruff_text_size::Ranged as _;
 use serde_json::Value;
 
-use super::models::constant;
-use super::source::{Class, Def, Index, Module};
+use super::definitions::{Class, Def};
+use super::literals::constant;
+use super::source::{Index, Module};
 use super::{Evidence, File};
 
 /// Names of recipes and parameters in one call of Zocalo.

@@ -4,52 +4,11 @@ use std::rc::Rc;
 
 use ruff_python_ast::{Expr, ExprCall};
 
+use super::definitions::Def;
 use super::facts::{Root, Segment, Use};
 use super::flow::Walk;
-use super::reads::How;
-use super::source::Def;
-use super::values::{Abs, At, Code, Dict, Given};
-
-/// Methods that only text has.
-pub(super) const OF_TEXT: [&str; 37] = [
-    "startswith",
-    "endswith",
-    "split",
-    "rsplit",
-    "strip",
-    "lstrip",
-    "rstrip",
-    "replace",
-    "lower",
-    "upper",
-    "title",
-    "capitalize",
-    "encode",
-    "splitlines",
-    "partition",
-    "rpartition",
-    "rindex",
-    "rfind",
-    "removeprefix",
-    "removesuffix",
-    "isdigit",
-    "isnumeric",
-    "isdecimal",
-    "isalpha",
-    "isalnum",
-    "isspace",
-    "isupper",
-    "islower",
-    "istitle",
-    "isidentifier",
-    "isascii",
-    "zfill",
-    "ljust",
-    "rjust",
-    "swapcase",
-    "casefold",
-    "format",
-];
+use super::literals::OF_TEXT;
+use super::values::{Abs, At, Code, Dict, Given, How};
 
 /// Functions that learn nothing of a mapping's keys.
 const HARMLESS: [&str; 26] = [

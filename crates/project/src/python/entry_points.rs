@@ -2,16 +2,8 @@
 
 use ruff_python_ast::{Expr, Stmt};
 
-use super::source::{Def, Index};
-
-/// A name under which a package offers something.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct EntryPoint {
-    pub group: String,
-    pub name: String,
-    /// `module:member`.
-    pub target: String,
-}
+use super::definitions::{Def, EntryPoint};
+use super::source::Index;
 
 /// Those of a `pyproject.toml`.
 pub(super) fn of_pyproject(text: &str) -> Vec<EntryPoint> {

@@ -6,12 +6,11 @@ use std::rc::Rc;
 use ruff_python_ast::{BoolOp, CmpOp, Expr, ExprSubscript, FStringPart, InterpolatedStringElement, Operator, UnaryOp};
 use serde_json::Value;
 
-use super::facts::{Root, Segment, Use};
+use super::definitions::{Class, Def, Function};
+use super::facts::{Root, Segment, Use, same};
 use super::flow::Walk;
-use super::models::constant;
-use super::reads::{How, same};
-use super::source::{Class, Def, Function};
-use super::values::{Abs, At, Callable, Chosen, Code, Dict};
+use super::literals::constant;
+use super::values::{Abs, At, Callable, Chosen, Code, Dict, How};
 
 impl<'a> Walk<'_, 'a> {
     /// What an expression is.

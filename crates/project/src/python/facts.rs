@@ -227,3 +227,8 @@ pub struct Facts {
     /// Mappings that are read as one, in order of precedence.
     pub merged: Vec<Vec<String>>,
 }
+
+/// Whether two places are the same for a reader of a merged mapping.
+pub(super) fn same(one: &Place, other: &Place) -> bool {
+    one.root == other.root && one.path == other.path
+}

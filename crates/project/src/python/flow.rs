@@ -8,10 +8,11 @@ use std::collections::{HashMap, HashSet};
 use ruff_python_ast::{Expr, Stmt};
 use ruff_text_size::Ranged;
 
-use super::branches::{Arm, pattern_texts};
+use super::definitions::Class;
 use super::facts::{Choice, Evidence, Facts, Root, Segment};
-use super::source::{Class, Index};
-use super::values::{Abs, Dict, End, Frame};
+use super::literals::pattern_texts;
+use super::source::Index;
+use super::values::{Abs, Arm, Dict, End, Frame};
 
 /// How much of a service is walked through: expressions.
 const MAX_EXPRESSIONS: usize = 400_000;
@@ -246,7 +247,7 @@ impl<'i, 'a> Walk<'i, 'a> {
                 self.refuse(&assert.test, false);
             }
             Stmt::FunctionDef(node) => {
-                let function = super::source::Function { module: self.module(), node };
+                let function = super::definitions::Function { module: self.module(), node };
                 let callable = super::values::Callable {
                     code: super::values::Code::Function(function),
                     module: self.module(),

@@ -6,12 +6,10 @@ use std::rc::Rc;
 use ruff_python_ast::{Expr, ExprCall, Parameters, Stmt};
 use serde_json::Value;
 
+use super::definitions::{Class, Kind};
 use super::facts::{Place, Root, Segment, Selector};
 use super::flow::Walk;
-use super::models::Kind;
-use super::reads::How;
-use super::source::Class;
-use super::values::{Abs, At, Callable, Chosen, Code, Dict, Frame, Given};
+use super::values::{Abs, At, Callable, Chosen, Code, Dict, Frame, Given, How};
 
 /// How deep calls are followed.
 const MAX_CALLS: usize = 8;
@@ -236,7 +234,7 @@ impl<'a> Walk<'_, 'a> {
                 }
             }
             let mut value = value.unwrap_or_else(|| match &parameter.default {
-                Some(default) => super::models::constant(default).map_or(Abs::Unknown, |value| match value {
+                Some(default) => super::literals::constant(default).map_or(Abs::Unknown, |value| match value {
                     Value::Null => Abs::Nothing,
                     value => Abs::Json(Rc::new(value)),
                 }),
@@ -308,7 +306,7 @@ impl<'a> Walk<'_, 'a> {
 
     /// The types of values that are given to a model one by one.
     pub fn type_arguments(&mut self, class: Class<'a>, given: &Given<'a>) {
-        if self.index.model_kind(class) != Some(super::models::Kind::Checked) {
+        if self.index.model_kind(class) != Some(super::definitions::Kind::Checked) {
             return;
         }
         for field in &self.index.model(class).fields {
@@ -340,11 +338,11 @@ impl<'a> Walk<'_, 'a> {
         let model = self.index.model(class);
         let kind = self.index.model_kind(class);
         let is_closed = match model.extra {
-            super::models::Extra::Forbidden => true,
-            super::models::Extra::Ignored => kind == Some(Kind::Plain),
-            super::models::Extra::Allowed => false,
+            super::definitions::Extra::Forbidden => true,
+            super::definitions::Extra::Ignored => kind == Some(Kind::Plain),
+            super::definitions::Extra::Allowed => false,
         };
-        if model.open || model.extra == super::models::Extra::Allowed {
+        if model.open || model.extra == super::definitions::Extra::Allowed {
             self.escape(&Abs::at(at.clone()));
         } else if is_closed && at.is_whole() {
             self.facts.closed = true;

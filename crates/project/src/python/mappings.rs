@@ -143,7 +143,7 @@ impl<'a> Walk<'_, 'a> {
             match part {
                 Abs::At(at) => {
                     for place in &at.places {
-                        if !places.iter().any(|known| super::reads::same(known, place)) {
+                        if !places.iter().any(|known| super::facts::same(known, place)) {
                             places.push(place.clone());
                         }
                     }

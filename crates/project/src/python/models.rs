@@ -2,70 +2,14 @@
 
 use std::rc::Rc;
 
-use ruff_python_ast::{Decorator, Expr, ExprCall, Number, Stmt, UnaryOp};
-use serde_json::{Map, Value, json};
+use ruff_python_ast::{Decorator, Expr, ExprCall, Stmt};
+use serde_json::{Value, json};
 
+use super::definitions::{Class, Def, Extra, Field, Kind, Model};
 use super::facts::Evidence;
+use super::literals::constant;
 use super::schemas::bound;
-use super::source::{Class, Def, Index};
-
-/// A field of a model.
-#[derive(Clone)]
-pub(super) struct Field<'a> {
-    /// The attribute of the class.
-    pub attribute: &'a str,
-    /// The key in the input.
-    pub key: String,
-    /// Other keys that are taken for it.
-    pub also: Vec<String>,
-    pub required: bool,
-    pub default: Option<Value>,
-    pub schema: Value,
-    /// The model that the value is read as.
-    pub model: Option<Class<'a>>,
-    pub evidence: Evidence,
-}
-
-impl Field<'_> {
-    /// Whether its value may be `None`.
-    fn holds_nothing(&self) -> bool {
-        let is_null = |schema: &Value| schema.get("type").is_some_and(|kind| kind == "null");
-        let parts = self.schema.get("anyOf").and_then(Value::as_array);
-        self.default.as_ref().is_some_and(Value::is_null) || parts.is_some_and(|parts| parts.iter().any(is_null))
-    }
-
-    /// Whether its value is an instance of its model, whatever the input.
-    pub fn is_instance(&self) -> bool {
-        let is_object = self.schema.get("type").is_some_and(|kind| kind == "object");
-        self.model.is_some() && is_object && (self.required || self.default.is_some()) && !self.holds_nothing()
-    }
-}
-
-/// What a model does with keys that are none of its fields.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Extra {
-    Ignored,
-    Allowed,
-    Forbidden,
-}
-
-/// A model.
-#[derive(Clone)]
-pub(super) struct Model<'a> {
-    pub fields: Vec<Field<'a>>,
-    pub extra: Extra,
-    /// Whether there may be fields that are not known.
-    pub open: bool,
-}
-
-/// The kind of a class with fields.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// pydantic checks and converts the values.
-    Checked,
-    /// The values stay as they are.
-    Plain,
-}
+use super::source::Index;
 
 /// The deepest nesting of models in a schema.
 const MAX_DEPTH: usize = 8;
@@ -456,44 +400,6 @@ impl<'a> Index<'a> {
     }
 }
 
-/// The JSON Schema of an object that is read as a model.
-pub(super) fn object_schema(model: &Model<'_>) -> Value {
-    let mut properties = Map::new();
-    let mut required = Vec::new();
-    for field in &model.fields {
-        let mut schema = field.schema.clone();
-        if let (Some(default), Value::Object(schema)) = (&field.default, &mut schema) {
-            schema.insert("default".to_owned(), default.clone());
-        }
-        for other in &field.also {
-            properties.insert(other.clone(), schema.clone());
-        }
-        properties.insert(field.key.clone(), schema);
-        if field.required && field.also.is_empty() {
-            required.push(Value::from(field.key.as_str()));
-        }
-    }
-    let mut schema = Map::new();
-    schema.insert("type".to_owned(), Value::from("object"));
-    if !required.is_empty() {
-        schema.insert("required".to_owned(), Value::Array(required));
-    }
-    schema.insert("properties".to_owned(), Value::Object(properties));
-    match model.extra {
-        Extra::Forbidden if !model.open => {
-            schema.insert("additionalProperties".to_owned(), Value::Bool(false));
-        }
-        Extra::Allowed => {
-            schema.insert("additionalProperties".to_owned(), Value::Bool(true));
-        }
-        _ if model.open => {
-            schema.insert("additionalProperties".to_owned(), Value::Bool(true));
-        }
-        _ => {}
-    }
-    Value::Object(schema)
-}
-
 /// Marks a property as parsed from text.
 pub(super) fn parsed(schema: &mut Value) {
     if let Value::Object(schema) = schema {
@@ -506,36 +412,4 @@ fn text(expression: &Expr) -> Option<&str> {
         Expr::StringLiteral(text) => Some(text.value.to_str()),
         _ => None,
     }
-}
-
-/// The value of a literal that JSON can hold.
-pub(super) fn constant(expression: &Expr) -> Option<Value> {
-    Some(match expression {
-        Expr::StringLiteral(text) => Value::from(text.value.to_str()),
-        Expr::BooleanLiteral(literal) => Value::Bool(literal.value),
-        Expr::NoneLiteral(_) => Value::Null,
-        Expr::NumberLiteral(number) => match &number.value {
-            Number::Int(number) => Value::from(number.as_i64()?),
-            Number::Float(number) => Value::from(*number),
-            Number::Complex { .. } => return None,
-        },
-        Expr::UnaryOp(operation) if operation.op == UnaryOp::USub => match constant(&operation.operand)? {
-            Value::Number(number) => number
-                .as_i64()
-                .map(|number| Value::from(-number))
-                .or_else(|| number.as_f64().map(|n| Value::from(-n)))?,
-            _ => return None,
-        },
-        Expr::List(list) => Value::Array(list.elts.iter().map(constant).collect::<Option<_>>()?),
-        Expr::Tuple(tuple) => Value::Array(tuple.elts.iter().map(constant).collect::<Option<_>>()?),
-        Expr::Dict(dict) => {
-            let mut object = Map::new();
-            for item in &dict.items {
-                let Some(Value::String(key)) = item.key.as_ref().and_then(constant) else { return None };
-                object.insert(key, constant(&item.value)?);
-            }
-            Value::Object(object)
-        }
-        _ => return None,
-    })
 }

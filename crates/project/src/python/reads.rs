@@ -4,17 +4,7 @@ use ruff_text_size::Ranged;
 
 use super::facts::{Evidence, Place, Read, Root, Segment, Use};
 use super::flow::Walk;
-use super::values::{Abs, At};
-
-/// How a key is read.
-pub(super) enum How<'a> {
-    /// `x["key"]`.
-    Index,
-    /// `x.get("key", default)`.
-    Get(Option<Abs<'a>>),
-    /// `"key" in x`.
-    Member,
-}
+use super::values::{Abs, At, How};
 
 impl<'a> Walk<'_, 'a> {
     /// Notes again what was read, as required.
@@ -160,9 +150,4 @@ impl<'a> Walk<'_, 'a> {
             _ => {}
         }
     }
-}
-
-/// Whether two places are the same for a reader of a merged mapping.
-pub(super) fn same(one: &Place, other: &Place) -> bool {
-    one.root == other.root && one.path == other.path
 }

@@ -1,10 +1,11 @@
 //! Annotations of types as JSON Schemas.
 
 use ruff_python_ast::{Expr, Stmt};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use super::models::{constant, object_schema};
-use super::source::{Class, Def, Index};
+use super::definitions::{Class, Def, Extra, Model};
+use super::literals::constant;
+use super::source::Index;
 
 impl<'a> Index<'a> {
     /// The JSON Schema of an annotation; of one that is not known everything fits.
@@ -208,4 +209,42 @@ pub(super) fn bound(schema: &mut Value, name: &str, value: Value) {
         return;
     }
     object.insert(key.to_owned(), value);
+}
+
+/// The JSON Schema of an object that is read as a model.
+pub(super) fn object_schema(model: &Model<'_>) -> Value {
+    let mut properties = Map::new();
+    let mut required = Vec::new();
+    for field in &model.fields {
+        let mut schema = field.schema.clone();
+        if let (Some(default), Value::Object(schema)) = (&field.default, &mut schema) {
+            schema.insert("default".to_owned(), default.clone());
+        }
+        for other in &field.also {
+            properties.insert(other.clone(), schema.clone());
+        }
+        properties.insert(field.key.clone(), schema);
+        if field.required && field.also.is_empty() {
+            required.push(Value::from(field.key.as_str()));
+        }
+    }
+    let mut schema = Map::new();
+    schema.insert("type".to_owned(), Value::from("object"));
+    if !required.is_empty() {
+        schema.insert("required".to_owned(), Value::Array(required));
+    }
+    schema.insert("properties".to_owned(), Value::Object(properties));
+    match model.extra {
+        Extra::Forbidden if !model.open => {
+            schema.insert("additionalProperties".to_owned(), Value::Bool(false));
+        }
+        Extra::Allowed => {
+            schema.insert("additionalProperties".to_owned(), Value::Bool(true));
+        }
+        _ if model.open => {
+            schema.insert("additionalProperties".to_owned(), Value::Bool(true));
+        }
+        _ => {}
+    }
+    Value::Object(schema)
 }

@@ -4,9 +4,10 @@ use std::collections::HashSet;
 
 use ruff_python_ast::{Expr, Stmt};
 
+use super::definitions::{Class, Def, Function};
 use super::facts::{Evidence, Facts, Root, Send, Sent};
 use super::flow::Walk;
-use super::source::{Class, Def, Function, Index};
+use super::source::Index;
 use super::values::{Abs, At, Code, Given};
 
 /// The facts of all services and wrappers; a service with several handlers has one entry for each.

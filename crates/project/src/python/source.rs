@@ -8,6 +8,8 @@ use ruff_python_ast::{Expr, ModModule, Stmt, StmtClassDef, StmtFunctionDef};
 use ruff_python_parser::{Mode, ParseOptions, parse_unchecked};
 use ruff_text_size::{Ranged, TextSize};
 
+use super::definitions::{Class, Def, EntryPoint, Function, Model};
+
 /// A parsed file.
 pub(super) struct Module {
     /// What evidence calls it.
@@ -77,37 +79,6 @@ fn is_python2_line(line: &str) -> bool {
     }
 }
 
-/// A class, and the file in which it is.
-#[derive(Clone, Copy)]
-pub(super) struct Class<'a> {
-    pub module: usize,
-    pub node: &'a StmtClassDef,
-}
-
-impl PartialEq for Class<'_> {
-    fn eq(&self, other: &Self) -> bool {
-        std::ptr::eq(self.node, other.node)
-    }
-}
-
-/// A function, and the file in which it is.
-#[derive(Clone, Copy)]
-pub(super) struct Function<'a> {
-    pub module: usize,
-    pub node: &'a StmtFunctionDef,
-}
-
-/// What a name stands for.
-#[derive(Clone)]
-pub(super) enum Def<'a> {
-    Class(Class<'a>),
-    Function(Function<'a>),
-    Value(usize, &'a Expr),
-    Module(usize),
-    /// A name that is not in these files: its whole name.
-    External(String),
-}
-
 enum Binding<'a> {
     Class(&'a StmtClassDef),
     Function(&'a StmtFunctionDef),
@@ -124,9 +95,9 @@ pub(super) struct Index<'a> {
     names: Vec<HashMap<&'a str, Binding<'a>>>,
     by_last: HashMap<&'a str, Vec<usize>>,
     ancestries: RefCell<HashMap<usize, Rc<Ancestry<'a>>>>,
-    pub models: RefCell<HashMap<usize, Rc<super::models::Model<'a>>>>,
+    pub models: RefCell<HashMap<usize, Rc<Model<'a>>>>,
     /// Group, name and target of the packages' entry points.
-    pub entry_points: Vec<super::entry_points::EntryPoint>,
+    pub entry_points: Vec<EntryPoint>,
 }
 
 /// The most steps from a name to what it stands for.

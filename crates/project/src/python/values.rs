@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use indexmap::IndexMap;
-use ruff_python_ast::ExprLambda;
+use ruff_python_ast::{ExprLambda, Stmt};
 use serde_json::Value;
 
-use super::facts::{Place, Root, Segment};
-use super::source::{Class, Function};
+use super::definitions::{Class, Function};
+use super::facts::{Choice, Place, Root, Segment};
 
 /// A value that came with the message: the places where it may have been.
 #[derive(Clone, Default)]
@@ -225,5 +225,35 @@ impl<'a> Given<'a> {
 
     pub fn all(&self) -> impl Iterator<Item = &Abs<'a>> {
         self.args.iter().chain(self.keywords.iter().map(|(_, value)| value)).chain(&self.spread)
+    }
+}
+
+/// How a key is read.
+pub(super) enum How<'a> {
+    /// `x["key"]`.
+    Index,
+    /// `x.get("key", default)`.
+    Get(Option<Abs<'a>>),
+    /// `"key" in x`.
+    Member,
+}
+
+/// A branch.
+pub(super) struct Arm<'a> {
+    pub choice: Option<Choice>,
+    pub body: &'a [Stmt],
+    /// Whether it goes on where the others leave: what follows an `if` with a `return`, the `else` of a `try`.
+    pub is_rest: bool,
+    /// Whether it handles an exception.
+    pub is_handler: bool,
+}
+
+impl<'a> Arm<'a> {
+    pub fn new(body: &'a [Stmt]) -> Self {
+        Self { choice: None, body, is_rest: false, is_handler: false }
+    }
+
+    pub fn of(choice: Choice, body: &'a [Stmt]) -> Self {
+        Self { choice: Some(choice), body, is_rest: false, is_handler: false }
     }
 }
