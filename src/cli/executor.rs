@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::error::Error;
-use zrecipe_broker::transport::all_closed;
+use zrecipe_broker::connections::all_closed;
 
 /// How long the end of a connection may take.
 const FAREWELL: Duration = Duration::from_secs(2);

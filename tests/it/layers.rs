@@ -93,7 +93,7 @@ const FENCES: &[(&[&str], &str, &[&str], &str)] = &[
     (
         &["tokio", "async_trait", "async", "await"],
         "zrecipe_broker",
-        &["transport.rs", "transport/", "delivery.rs", "holdings.rs"],
+        &["transport.rs", "transport/", "connections.rs", "standing.rs", "delivery.rs", "holdings.rs"],
         "messages are pure",
     ),
     (

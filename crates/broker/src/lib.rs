@@ -12,8 +12,10 @@
 //! | [`books`] | what became of all messages that a broker accepted |
 //! | [`failure`] | what can go wrong between us and a broker, and the causes that programs decide by |
 //! | [`trust`] | what errors of TLS mean |
+//! | [`connections`] | connections that are made again when they are lost |
 //! | [`delivery`] | messages that are handed to consumers, and how they are settled |
 //! | [`holdings`] | deliveries that wait to be settled, and accepted ids |
+//! | [`standing`] | how we stand with a broker: connected, blocked or lost |
 //! | [`transport`] | the interface of every broker; one file a transport |
 
 #[cfg(feature = "transports")]
@@ -22,12 +24,16 @@ pub mod address;
 pub mod backoff;
 pub mod books;
 #[cfg(feature = "transports")]
+pub mod connections;
+#[cfg(feature = "transports")]
 pub mod delivery;
 #[cfg(feature = "transports")]
 pub mod failure;
 #[cfg(feature = "transports")]
 pub mod holdings;
 pub mod message;
+#[cfg(feature = "transports")]
+pub mod standing;
 #[cfg(feature = "transports")]
 pub mod transport;
 #[cfg(feature = "transports")]

@@ -7,7 +7,7 @@
 //! (see [`crate::message`]), so that a receiver recognises what it has seen.
 
 use std::path::Path;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
@@ -20,6 +20,7 @@ use crate::books::Clerk;
 pub use crate::delivery::{Deliveries, Delivery, Settlement, Subscription, Verdict};
 pub use crate::failure::{Denial, Error, Outage};
 pub use crate::message::{Destination, Outgoing, Reason};
+pub use crate::standing::Connection;
 use zrecipe_language::site::Plugins;
 use zrecipe_language::value::Object;
 
@@ -245,31 +246,6 @@ pub fn of_directory(directory: &Path, namespace: Option<&str>) -> Result<Arc<dyn
     Err(fault)
 }
 
-/// The number of connections that tasks of this process keep open.
-static OPEN: LazyLock<watch::Sender<usize>> = LazyLock::new(|| watch::Sender::new(0));
-
-/// A connection that a task keeps open, until this is dropped.
-pub(crate) struct Open;
-
-impl Open {
-    pub(crate) fn new() -> Self {
-        OPEN.send_modify(|open| *open += 1);
-        Self
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        OPEN.send_modify(|open| *open -= 1);
-    }
-}
-
-/// Waits until the unused connections of this process are closed: the broker is told, and no thread of a client library
-/// panics because what it waits for is gone.
-pub async fn all_closed() {
-    let _ = OPEN.subscribe().wait_for(|open| *open == 0).await;
-}
-
 /// What a broker says of a queue when it is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Waiting {
@@ -352,27 +328,6 @@ pub enum Place {
 
 /// The last part of the name of a queue that is only sent to by attempts; nothing is ever in it for long.
 pub const PROBE: &str = "zrecipe.probe";
-
-/// Whether a transport has its broker.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Connection {
-    /// It has, and what was subscribed to is.
-    Up,
-    /// It has, but the broker takes no messages from us for now.
-    Blocked {
-        /// Why, in the broker's words: it is low on memory or on space on its disk.
-        reason: String,
-        /// Since when.
-        since: SystemTime,
-    },
-    /// It has not, and tries to get it back.
-    Lost {
-        /// Why, as far as is known now.
-        reason: String,
-        /// Since when.
-        since: SystemTime,
-    },
-}
 
 /// The operating system's error behind a failure of a transport's store, if the machine is exhausted.
 pub fn store_errno(error: &(dyn std::error::Error + 'static)) -> Option<rustix::io::Errno> {

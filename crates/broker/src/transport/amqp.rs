@@ -29,7 +29,6 @@
 //! | `receipts` | acknowledgements of deliveries on one channel |
 //! | `sending` | addresses messages, makes sure that they reach somebody, and hands them to the publisher |
 //! | `settling` | how a delivery ends |
-//! | `standing` | the state of the connection for health checks, and what keeps it down |
 //! | `wire` | our messages as AMQP knows them and back |
 
 mod address;
@@ -43,7 +42,6 @@ mod questions;
 mod receipts;
 mod sending;
 mod settling;
-mod standing;
 mod wire;
 
 use std::collections::{BTreeMap, HashSet};
@@ -59,17 +57,18 @@ use tokio::time::Instant;
 
 pub use self::address::{Options, TRANSPORT};
 use self::consumer::{Held, Reception};
-use self::link::{Link, State, link, unless_gone};
+use self::link::{Connections, Link};
 use self::publisher::{BATCH, Request};
 use self::settling::acknowledge;
-use self::standing::Standing;
 pub use self::wire::read_headers;
 use self::wire::{Parcel, short, shown};
 use super::{
     Connection, Deliveries, Delivery, Destination, Error, Outgoing, Settlement, Subscription, Transport, Waiting,
 };
 use crate::books;
+use crate::connections::connect;
 use crate::holdings::{self, Holdings};
+use crate::standing::Standing;
 
 /// Time after which a temporary queue without a consumer is deleted, in milliseconds.
 const TEMPORARY: i32 = 300_000;
@@ -85,7 +84,7 @@ pub struct Amqp {
 struct Shared {
     options: Arc<Options>,
     place: Arc<str>,
-    states: watch::Sender<State>,
+    connections: Connections,
     standing: Arc<Standing>,
     requests: mpsc::Sender<Request>,
     /// Those over which the broker may close a channel.
@@ -111,7 +110,7 @@ struct Waits {
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        self.states.send_replace(State::Closed);
+        self.connections.close();
     }
 }
 
@@ -123,19 +122,18 @@ impl Amqp {
     pub async fn connect(options: Options) -> Result<Self, Error> {
         let options = Arc::new(options);
         let place: Arc<str> = options.place().into();
-        let first = link::connect(&options).await.map_err(|failure| failure.into_error(place.to_string()))?;
-        let states = watch::Sender::new(State::Up(first.clone()));
+        let first = connect(&*options).await.map_err(|failure| failure.into_error(place.to_string()))?;
+        let standing = Arc::new(Standing::new(first.epoch));
+        let connections = Connections::keep(&place, first, options.clone(), standing.clone());
         let publisher = |most| {
             let (requests, receiver) = mpsc::channel(QUEUED);
-            tokio::spawn(publisher::publish(states.clone(), place.clone(), receiver, most));
+            tokio::spawn(publisher::publish(connections.clone(), receiver, most));
             requests
         };
         let (requests, doubtful) = (publisher(BATCH), publisher(1));
-        let standing = Arc::new(Standing::new(first.epoch));
-        tokio::spawn(link::keep(options.clone(), states.clone(), standing.clone(), first));
         let holdings = Arc::new(Holdings::new(options.remember_ids, options.clerk.clone()));
         let (waits, receptions) = (Mutex::default(), Mutex::default());
-        let shared = Shared { options, place, states, standing, requests, doubtful, holdings, waits, receptions };
+        let shared = Shared { options, place, connections, standing, requests, doubtful, holdings, waits, receptions };
         Ok(Self { shared: Arc::new(shared) })
     }
 }
@@ -155,7 +153,7 @@ impl Transport for Amqp {
             subscription,
             sender,
             stops,
-            shared.states.clone(),
+            shared.connections.clone(),
             shared.standing.clone(),
             shared.place.clone(),
             shared.holdings.clone(),
@@ -163,7 +161,7 @@ impl Transport for Amqp {
         let deadline = Instant::now() + shared.options.patience;
         let opened = loop {
             let link = shared.link(deadline).await?;
-            match unless_gone(&shared.states, link.epoch, reception.open(&link)).await {
+            match shared.connections.unless_gone(link.epoch, reception.open(&link)).await {
                 Some(Ok(opened)) => break opened,
                 Some(Err(error)) if link.is_up() || Instant::now() >= deadline => {
                     return Err(reception.explain(&error));
@@ -281,10 +279,7 @@ impl Transport for Amqp {
 
     /// Each subscription has a channel of its own.
     fn max_subscriptions(&self) -> Option<usize> {
-        match &*self.shared.states.borrow() {
-            State::Up(link) => Some(link.max_channels().into()),
-            State::Down(_) | State::Closing(_) | State::Closed => None,
-        }
+        self.shared.connections.up().map(|link| link.max_channels().into())
     }
 
     fn connection(&self) -> watch::Receiver<Connection> {
@@ -297,18 +292,10 @@ impl Transport for Amqp {
 
     async fn close(&self) -> Result<(), Error> {
         let shared = &self.shared;
-        shared.states.send_if_modified(|state| {
-            let link = match state {
-                State::Up(link) => Some(link.clone()),
-                State::Down(_) => None,
-                State::Closing(_) | State::Closed => return false,
-            };
-            *state = State::Closing(link);
-            true
-        });
+        shared.connections.begin_close();
         let mut receptions = std::mem::take(&mut *shared.receptions.lock().unwrap_or_else(PoisonError::into_inner));
         while receptions.join_next().await.is_some() {}
-        shared.states.send_replace(State::Closed);
+        shared.connections.close();
         if let Some(clerk) = &shared.options.clerk {
             clerk.keep().await;
         }
@@ -318,10 +305,10 @@ impl Transport for Amqp {
 
 impl Shared {
     fn check_open(&self) -> Result<(), Error> {
-        if self.states.borrow().is_over() { Err(Error::Closed) } else { Ok(()) }
+        if self.connections.is_over() { Err(Error::Closed) } else { Ok(()) }
     }
 
     async fn link(&self, deadline: Instant) -> Result<Arc<Link>, Error> {
-        link(&self.states, &self.place, deadline).await
+        self.connections.link(deadline).await
     }
 }

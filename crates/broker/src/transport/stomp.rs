@@ -92,7 +92,7 @@ struct Shared {
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        self.common.keeper.close();
+        self.common.keeper.connections.close();
     }
 }
 
@@ -118,7 +118,7 @@ impl Stomp {
     }
 
     fn check_open(&self) -> Result<(), Error> {
-        if self.keeper().is_over() { Err(Error::Closed) } else { Ok(()) }
+        if self.keeper().connections.is_over() { Err(Error::Closed) } else { Ok(()) }
     }
 
     fn deadline(&self) -> Instant {
@@ -157,7 +157,7 @@ impl Transport for Stomp {
         let queue = Destination::Queue(PROBE.to_owned());
         let message = Outgoing::new(PROBE.to_owned(), queue, Object::new(), Vec::new());
         let frame = wire::send(self.prefix(), &message)?;
-        let link = self.keeper().link(self.deadline()).await?;
+        let link = self.keeper().connections.link(self.deadline()).await?;
         match timeout(patience + ANSWER, transaction::try_send(&link, frame)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(Refusal::Refused(reason))) if faults::is_full(&reason) => Err(Error::Blocked(reason)),
@@ -173,7 +173,7 @@ impl Transport for Stomp {
 
     async fn find_dead_letters(&self) -> Result<Option<DeadLetters>, Error> {
         self.check_open()?;
-        let link = self.keeper().link(self.deadline()).await?;
+        let link = self.keeper().connections.link(self.deadline()).await?;
         let found = timeout(self.shared.common.options.patience, probe::dead_letters(&link, self.prefix())).await;
         match found {
             Ok(Ok(found)) => Ok(Some(found)),
@@ -198,7 +198,7 @@ impl Transport for Stomp {
     /// broker lets a reader see (`maxBrowsePageSize`).
     async fn waiting(&self, queue: &str) -> Result<Waiting, Error> {
         self.check_open()?;
-        let link = self.keeper().link(self.deadline()).await?;
+        let link = self.keeper().connections.link(self.deadline()).await?;
         let found = browse::browse(&link, self.prefix(), queue, usize::MAX).await;
         let messages = found.map_err(|refusal| self.explain(refusal, queue))?;
         let is_of_queue = |held: &Held| matches!(&held.source, Destination::Queue(name) if name == queue);
@@ -208,7 +208,7 @@ impl Transport for Stomp {
 
     async fn purge(&self, queue: &str) -> Result<u64, Error> {
         self.check_open()?;
-        let link = self.keeper().link(self.deadline()).await?;
+        let link = self.keeper().connections.link(self.deadline()).await?;
         let purged = browse::purge(&link, self.prefix(), queue).await;
         let count = purged.map_err(|refusal| self.explain(refusal, queue))?;
         if let Some(clerk) = &self.shared.common.options.clerk {
@@ -219,7 +219,7 @@ impl Transport for Stomp {
 
     async fn browse(&self, queue: &str, most: usize) -> Result<Option<Vec<Stored>>, Error> {
         self.check_open()?;
-        let link = self.keeper().link(self.deadline()).await?;
+        let link = self.keeper().connections.link(self.deadline()).await?;
         let found = browse::browse(&link, self.prefix(), queue, most).await;
         let frames = found.map_err(|refusal| self.explain(refusal, queue))?;
         Ok(Some(frames.into_iter().map(|frame| browse::stored(self.prefix(), queue, frame)).collect()))
@@ -235,11 +235,11 @@ impl Transport for Stomp {
 
     async fn close(&self) -> Result<(), Error> {
         let keeper = self.keeper();
-        keeper.begin_close();
+        keeper.connections.begin_close();
         let mut receptions =
             std::mem::take(&mut *self.shared.receptions.lock().unwrap_or_else(PoisonError::into_inner));
         while receptions.join_next().await.is_some() {}
-        keeper.close();
+        keeper.connections.close();
         self.shared.common.keep_books().await;
         Ok(())
     }
@@ -254,7 +254,7 @@ impl Stomp {
         let reception = Reception::new(mode, subscription, sender, stops, common.clone());
         let deadline = self.deadline();
         let opened = loop {
-            let link = common.keeper.link(deadline).await?;
+            let link = common.keeper.connections.link(deadline).await?;
             match reception.open(link.clone()).await {
                 Err(Error::Unavailable { .. }) if Instant::now() < deadline => {}
                 opened => break opened?,

@@ -13,18 +13,19 @@ use futures_core::Stream as _;
 use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{FieldTable, ShortString};
 use lapin::{BasicProperties, Channel, Consumer};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, interval_at, sleep, timeout};
 use uuid::Uuid;
 
 use super::faults::{explain, is_missing, outage};
-use super::link::{Link, State, gone, jitter, link, reached, unless_gone};
+use super::link::{Connections, Link};
 use super::receipts::Receipts;
-use super::standing::Standing;
 use super::wire::{self, short};
 use crate::backoff::Backoff;
+use crate::connections::jitter;
 use crate::holdings::{self, Holdings};
 use crate::message::Destination;
+use crate::standing::Standing;
 use crate::transport::{Delivery, Error, Outage, Subscription};
 
 /// How long we wait before we subscribe again: at first, and at most.
@@ -74,7 +75,7 @@ pub(super) struct Reception {
     subscription: Subscription,
     sender: mpsc::Sender<Delivery>,
     stops: mpsc::Receiver<oneshot::Sender<Vec<Delivery>>>,
-    states: watch::Sender<State>,
+    connections: Connections,
     standing: Arc<Standing>,
     place: Arc<str>,
     holdings: Arc<Holdings<Held>>,
@@ -108,14 +109,14 @@ impl Reception {
         subscription: Subscription,
         sender: mpsc::Sender<Delivery>,
         stops: mpsc::Receiver<oneshot::Sender<Vec<Delivery>>>,
-        states: watch::Sender<State>,
+        connections: Connections,
         standing: Arc<Standing>,
         place: Arc<str>,
         holdings: Arc<Holdings<Held>>,
     ) -> Self {
         static NUMBERS: AtomicU64 = AtomicU64::new(1);
         let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
-        Self { number, subscription, sender, stops, states, standing, place, holdings }
+        Self { number, subscription, sender, stops, connections, standing, place, holdings }
     }
 
     /// Subscribes on this connection. A broker that restarts may never answer a request that came too early; then the
@@ -165,7 +166,6 @@ impl Reception {
     pub(super) async fn run(mut self, first: Opened) {
         let (mut epoch, mut channel, mut consumer) = first;
         let mut backoff = Backoff::new(PAUSES);
-        let mut states = self.states.subscribe();
         loop {
             let began = Instant::now();
             let receipts = Arc::new(Receipts::new(channel.clone()));
@@ -177,8 +177,8 @@ impl Reception {
                     let _ = reply.send(rest);
                     tokio::select! {
                         () = self.sender.closed() => {}
-                        () = reached(&mut states, State::is_over) => {}
-                        () = gone(&self.states, epoch) => {}
+                        () = self.connections.over() => {}
+                        () = self.connections.gone(epoch) => {}
                     }
                     return self.leave(&channel, None).await;
                 }
@@ -201,7 +201,7 @@ impl Reception {
                 }
                 tokio::select! {
                     () = sleep(jitter(backoff.pause())) => {}
-                    () = reached(&mut states, State::is_over) => return,
+                    () = self.connections.over() => return,
                     // Nothing has come.
                     Some(_) = self.stops.recv() => return,
                 }
@@ -210,11 +210,11 @@ impl Reception {
     }
 
     async fn resume(&self) -> Result<Opened, Error> {
-        let link = link(&self.states, &self.place, Instant::now() + PAUSES.1).await?;
-        if self.states.borrow().is_over() {
+        let link = self.connections.link(Instant::now() + PAUSES.1).await?;
+        if self.connections.is_over() {
             return Err(Error::Closed);
         }
-        match unless_gone(&self.states, link.epoch, self.open(&link)).await {
+        match self.connections.unless_gone(link.epoch, self.open(&link)).await {
             Some(opened) => opened.map_err(|error| self.explain(&error)),
             None => Err(Error::Unavailable {
                 place: self.place.to_string(),
@@ -225,16 +225,15 @@ impl Reception {
     }
 
     async fn pump(&mut self, epoch: u64, receipts: &Arc<Receipts>, channel: &Channel, consumer: &mut Consumer) -> End {
-        let mut states = self.states.subscribe();
         let is_topic = matches!(self.subscription.source, Destination::Topic(_));
         let mut bind = interval_at(Instant::now() + BIND, BIND);
-        let connection = self.states.clone();
-        let mut gone = pin!(gone(&connection, epoch));
+        let connections = self.connections.clone();
+        let mut gone = pin!(connections.gone(epoch));
         loop {
             let message = tokio::select! {
                 biased;
                 () = self.sender.closed() => return End::Unwanted,
-                () = reached(&mut states, State::is_over) => return End::Unwanted,
+                () = self.connections.over() => return End::Unwanted,
                 Some(reply) = self.stops.recv() => return End::Stopped(reply),
                 message = next(consumer) => match message {
                     Some(Ok(message)) => message,
@@ -256,7 +255,7 @@ impl Reception {
             };
             tokio::select! {
                 sent = self.sender.send(delivery) => if sent.is_err() { return End::Unwanted },
-                () = reached(&mut states, State::is_over) => return End::Unwanted,
+                () = self.connections.over() => return End::Unwanted,
             }
         }
     }
@@ -336,7 +335,7 @@ impl Reception {
             }
             Some(())
         };
-        let _ = unless_gone(&self.states, epoch, timeout(self.patience(), stopped)).await;
+        let _ = self.connections.unless_gone(epoch, timeout(self.patience(), stopped)).await;
         rest
     }
 

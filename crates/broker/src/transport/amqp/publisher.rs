@@ -11,19 +11,18 @@
 //! So those go one at a time, on channels of their own ([`Parcel::is_doubtful`]).
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use lapin::message::BasicReturnMessage;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::{Channel, Confirmation, PublisherConfirm};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::faults::{explain, is_malformed, is_missing, is_our_fault};
-use super::link::{State, link, reached, unless_gone};
+use super::link::Connections;
 use super::wire::{Parcel, unsendable};
 use crate::message::{Destination, is_delay};
 use crate::transport::Error;
@@ -47,18 +46,12 @@ pub(super) struct Request {
 }
 
 /// Takes requests, and gives them to lanes; about as many messages at a time as `most`.
-pub(super) async fn publish(
-    states: watch::Sender<State>,
-    place: Arc<str>,
-    mut requests: mpsc::Receiver<Request>,
-    most: usize,
-) {
-    let mut over = states.subscribe();
+pub(super) async fn publish(connections: Connections, mut requests: mpsc::Receiver<Request>, most: usize) {
     let (mut idle, mut busy) = (Vec::new(), JoinSet::new());
     loop {
         let first = tokio::select! {
             first = requests.recv() => first,
-            () = reached(&mut over, |state| matches!(state, State::Closed)) => None,
+            () = connections.closed() => None,
         };
         let Some(first) = first else { return };
         let mut size = first.parcels.len();
@@ -69,8 +62,7 @@ pub(super) async fn publish(
             size += next.parcels.len();
             batch.push(next);
         }
-        let mut lane =
-            idle.pop().unwrap_or_else(|| Lane { states: states.clone(), place: place.clone(), channel: None });
+        let mut lane = idle.pop().unwrap_or_else(|| Lane { connections: connections.clone(), channel: None });
         busy.spawn(async move {
             lane.deliver(batch).await;
             lane
@@ -85,8 +77,7 @@ pub(super) async fn publish(
 
 /// A channel, and what is sent on it.
 struct Lane {
-    states: watch::Sender<State>,
-    place: Arc<str>,
+    connections: Connections,
     /// The channel and the connection that it belongs to.
     channel: Option<(u64, Channel)>,
 }
@@ -175,12 +166,12 @@ impl Lane {
         };
         let mut sent: Vec<Sent> = batch.into_iter().map(|request| Sent { request, receipts: Vec::new() }).collect();
         // It does not end while the broker takes nothing, for want of memory or of space on its disk.
-        unless_gone(&self.states, epoch, timeout_at(deadline, send(&channel, &mut sent))).await;
+        self.connections.unless_gone(epoch, timeout_at(deadline, send(&channel, &mut sent))).await;
         let mut returned = Vec::new();
         let mut is_refused = false;
         for until in [deadline.min(Instant::now() + LATE), deadline] {
             let waiting = timeout_at(until, wait(&mut sent, &mut returned));
-            let all = unless_gone(&self.states, epoch, waiting).await.is_some_and(|waited| waited.is_ok());
+            let all = self.connections.unless_gone(epoch, waiting).await.is_some_and(|waited| waited.is_ok());
             let known: Vec<bool> = sent.iter_mut().map(|sent| sent.is_known(&mut returned)).collect();
             if !all {
                 // What the library knows of the end of a connection it says soon, or never.
@@ -216,7 +207,7 @@ impl Lane {
 
     /// The channel on the connection that there is; nothing if it could not be opened this time.
     async fn channel(&mut self, deadline: Instant) -> Result<Option<(u64, Channel)>, Error> {
-        let link = link(&self.states, &self.place, deadline).await?;
+        let link = self.connections.link(deadline).await?;
         if let Some((epoch, channel)) = &self.channel
             && *epoch == link.epoch
             && channel.status().connected()
@@ -229,7 +220,7 @@ impl Lane {
             channel.confirm_select(ConfirmSelectOptions::default()).await?;
             Ok::<_, lapin::Error>(channel)
         };
-        if let Some(Ok(Ok(channel))) = unless_gone(&self.states, link.epoch, timeout_at(deadline, opening)).await {
+        if let Some(Ok(Ok(channel))) = self.connections.unless_gone(link.epoch, timeout_at(deadline, opening)).await {
             self.channel = Some((link.epoch, channel.clone()));
             return Ok(Some((link.epoch, channel)));
         }

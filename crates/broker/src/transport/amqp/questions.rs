@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::Shared;
 use super::faults::{explain, is_missing, outage};
-use super::link::{Link, unless_gone};
+use super::link::Link;
 use super::wire::{short, shown};
 use crate::transport::{Error, Outage, Waiting};
 
@@ -91,7 +91,7 @@ impl Shared {
         deadline: Instant,
         asked: impl Future<Output = lapin::Result<T>>,
     ) -> Result<lapin::Result<T>, Error> {
-        match unless_gone(&self.states, link.epoch, timeout_at(deadline, asked)).await {
+        match self.connections.unless_gone(link.epoch, timeout_at(deadline, asked)).await {
             None => Err(self.unavailable(Outage::Lost, "the connection was lost".to_owned())),
             Some(Err(_)) => Err(self.unavailable(Outage::NoAnswer, "it did not answer in time".to_owned())),
             Some(Ok(Err(error))) if !link.is_up() => Err(self.failed(&error)),

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use rustls_native_certs::load_native_certs;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -16,17 +17,18 @@ use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
-use uuid::Uuid;
 
 use super::faults;
 use super::frame::{Decoder, Frame};
 use super::options::Options;
 use crate::address::{Host, Login, Tls};
+use crate::connections::{self, Dial, Watch, next_epoch};
 use crate::failure::{Denial, Failure, Outage};
+use crate::standing::Standing;
 use crate::trust::distrust;
 
-/// How long one host may take.
-const CONNECT: Duration = Duration::from_secs(15);
+/// How long the broker may take to answer to our farewell.
+const FAREWELL: Duration = Duration::from_secs(2);
 /// How many bytes are read at a time.
 const CHUNK: usize = 64 << 10;
 /// How many frames may wait to be written.
@@ -44,7 +46,7 @@ pub(super) enum Refusal {
 type Reply = oneshot::Sender<Result<(), Refusal>>;
 
 /// A connection.
-pub(super) struct Link {
+pub(crate) struct Link {
     /// Tells connections of this process apart.
     pub(super) epoch: u64,
     frames: mpsc::Sender<Vec<u8>>,
@@ -187,30 +189,52 @@ fn error_text(frame: &Frame) -> String {
     text.chars().take(500).collect()
 }
 
-/// Tries every host once, in random order.
-///
-/// # Errors
-/// What each of them said.
-pub(super) async fn connect(options: &Options) -> Result<Arc<Link>, Failure> {
-    let mut hosts: Vec<&Host> = options.hosts.iter().collect();
-    hosts.sort_by_cached_key(|_| Uuid::new_v4());
-    let mut failures = Vec::new();
-    for host in hosts {
-        let attempt = match options.objection(host) {
-            Some(failure) => Err(failure),
-            None => match timeout(CONNECT, attempt(options, host)).await {
-                Ok(attempt) => attempt,
-                Err(_) => {
-                    Err(Failure::unavailable(Outage::NoAnswer, format!("no answer within {} s", CONNECT.as_secs())))
-                }
-            },
-        };
-        match attempt {
-            Ok(link) => return Ok(Arc::new(link)),
-            Err(failure) => failures.push((host.to_string(), failure)),
-        }
+impl connections::Link for Link {
+    fn epoch(&self) -> u64 {
+        self.epoch
     }
-    Err(Failure::of_hosts(failures))
+
+    fn is_up(&self) -> bool {
+        self.is_up()
+    }
+}
+
+#[async_trait]
+impl Dial for Options {
+    type Link = Link;
+
+    fn hosts(&self) -> &[Host] {
+        &self.hosts
+    }
+
+    fn objection(&self, host: &Host) -> Option<Failure> {
+        self.objection(host)
+    }
+
+    async fn attempt(&self, host: &Host) -> Result<Link, Failure> {
+        attempt(self, host).await
+    }
+}
+
+#[async_trait]
+impl Watch<Link> for Standing {
+    async fn until_lost(&self, link: &Arc<Link>) -> String {
+        link.lost().await
+    }
+
+    async fn farewell(&self, link: &Arc<Link>) {
+        // What was acknowledged before this is acknowledged when the answer comes.
+        let _ = timeout(FAREWELL, link.ask(Frame::new("DISCONNECT"))).await;
+        link.close("the connection was closed");
+    }
+
+    fn lost(&self, reason: &str) {
+        self.lost(reason);
+    }
+
+    fn made(&self, link: &Arc<Link>) {
+        self.made(link.epoch);
+    }
 }
 
 async fn attempt(options: &Options, host: &Host) -> Result<Link, Failure> {
@@ -273,7 +297,6 @@ async fn log_in<S>(options: &Options, host: &Host, stream: S) -> Result<Link, Fa
 where
     S: AsyncRead + AsyncWrite + Send + 'static,
 {
-    static EPOCHS: AtomicU64 = AtomicU64::new(1);
     let beat = options.heartbeat.as_millis();
     let mut frame = Frame::new("CONNECT")
         .with("accept-version", "1.2")
@@ -325,7 +348,7 @@ where
     });
     tokio::spawn(write_frames(writer, outgoing, ours, shared.clone()));
     tokio::spawn(read_frames(reader, decoder, theirs, shared.clone()));
-    Ok(Link { epoch: EPOCHS.fetch_add(1, Ordering::Relaxed), frames, shared })
+    Ok(Link { epoch: next_epoch(), frames, shared })
 }
 
 /// How often the broker sends something at least, and how often we do.

@@ -14,13 +14,14 @@ use tokio::time::{Instant, sleep, timeout};
 use uuid::Uuid;
 
 use super::frame::Frame;
-use super::keeper::{Keeper, jitter};
+use super::keeper::Keeper;
 use super::link::{Link, Refusal};
 use super::options::Options;
 use super::pending::Pending;
 use super::transaction::transact;
 use super::wire::{self, Copy, Received};
 use crate::backoff::Backoff;
+use crate::connections::jitter;
 use crate::holdings::{self, Holdings};
 use crate::message::headers::{CAME_BACK, DESTINATION};
 use crate::message::{Destination, is_dead_letter_queue};
@@ -188,7 +189,7 @@ impl Reception {
                     let _ = reply.send(self.stop(&mut opened).await);
                     tokio::select! {
                         () = self.sender.closed() => {}
-                        () = keeper.over() => {}
+                        () = keeper.connections.over() => {}
                         _ = opened.link.lost() => {}
                     }
                     return self.leave(&opened).await;
@@ -201,8 +202,8 @@ impl Reception {
             }
             opened = loop {
                 let resumed = async {
-                    let link = keeper.link(Instant::now() + PAUSES.1).await?;
-                    if keeper.is_over() { Err(Error::Closed) } else { self.open(link).await }
+                    let link = keeper.connections.link(Instant::now() + PAUSES.1).await?;
+                    if keeper.connections.is_over() { Err(Error::Closed) } else { self.open(link).await }
                 };
                 let resumed = tokio::select! {
                     resumed = resumed => resumed,
@@ -215,7 +216,7 @@ impl Reception {
                 }
                 tokio::select! {
                     () = sleep(jitter(backoff.pause())) => {}
-                    () = keeper.over() => return,
+                    () = keeper.connections.over() => return,
                     // Nothing has come.
                     Some(_) = self.stops.recv() => return,
                 }
@@ -229,7 +230,7 @@ impl Reception {
             return tokio::select! {
                 biased;
                 () = self.sender.closed() => End::Unwanted,
-                () = keeper.over() => End::Unwanted,
+                () = keeper.connections.over() => End::Unwanted,
                 () = self.quarantine(limit, opened) => End::Lost,
             };
         }
@@ -237,7 +238,7 @@ impl Reception {
             let frame = tokio::select! {
                 biased;
                 () = self.sender.closed() => return End::Unwanted,
-                () = keeper.over() => return End::Unwanted,
+                () = keeper.connections.over() => return End::Unwanted,
                 Some(reply) = self.stops.recv() => return End::Stopped(reply),
                 frame = opened.frames.recv() => match frame {
                     Some(frame) => frame,
@@ -247,7 +248,7 @@ impl Reception {
             let Some(delivery) = self.receive(&opened.link, frame).await else { continue };
             tokio::select! {
                 sent = self.sender.send(delivery) => if sent.is_err() { return End::Unwanted },
-                () = keeper.over() => return End::Unwanted,
+                () = keeper.connections.over() => return End::Unwanted,
             }
         }
     }
@@ -286,7 +287,7 @@ impl Reception {
                 tokio::select! {
                     _ = self.count_return(queue, limit, &held, &body) => {}
                     // It comes again.
-                    () = common.keeper.over() => {}
+                    () = common.keeper.connections.over() => {}
                 }
                 return None;
             }

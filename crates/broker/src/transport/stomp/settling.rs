@@ -45,7 +45,7 @@ impl Stomp {
     pub(super) async fn publish(&self, frames: Vec<Frame>, destination: &str) -> Result<(), Error> {
         let deadline = self.deadline();
         loop {
-            let link = self.keeper().link(deadline).await?;
+            let link = self.keeper().connections.link(deadline).await?;
             let answer = match self.transact(&link, frames.clone(), None, deadline).await {
                 Ok(answer) => answer,
                 Err(unanswered) => {

@@ -7,10 +7,29 @@ use std::time::SystemTime;
 
 use tokio::sync::watch;
 
-use crate::transport::Connection;
+/// Whether a transport has its broker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Connection {
+    /// It has, and what was subscribed to is.
+    Up,
+    /// It has, but the broker takes no messages from us for now.
+    Blocked {
+        /// Why, in the broker's words: it is low on memory or on space on its disk.
+        reason: String,
+        /// Since when.
+        since: SystemTime,
+    },
+    /// It has not, and tries to get it back.
+    Lost {
+        /// Why, as far as is known now.
+        reason: String,
+        /// Since when.
+        since: SystemTime,
+    },
+}
 
 /// What is told, and what that follows from.
-pub(super) struct Standing {
+pub(crate) struct Standing {
     told: watch::Sender<Connection>,
     known: Mutex<Known>,
 }
@@ -24,24 +43,19 @@ struct Known {
     blocked: Option<String>,
 }
 
-/// What is said of a broker that takes nothing because it is `low on memory`, as it says.
-fn refusal(reason: &str) -> String {
-    format!("the broker blocks publishing: {reason}")
-}
-
 impl Standing {
     /// The first connection is made.
-    pub(super) fn new(epoch: u64) -> Self {
+    pub(crate) fn new(epoch: u64) -> Self {
         let known = Known { epoch: Some(epoch), subscribed: BTreeMap::new(), blocked: None };
         Self { told: watch::Sender::new(Connection::Up), known: Mutex::new(known) }
     }
 
-    pub(super) fn watch(&self) -> watch::Receiver<Connection> {
+    pub(crate) fn watch(&self) -> watch::Receiver<Connection> {
         self.told.subscribe()
     }
 
     /// There is no connection, or still none.
-    pub(super) fn lost(&self, reason: &str) {
+    pub(crate) fn lost(&self, reason: &str) {
         self.know(|known| (known.epoch, known.blocked) = (None, None));
         self.told.send_modify(|told| {
             let since = match told {
@@ -52,13 +66,13 @@ impl Standing {
         });
     }
 
-    /// The broker takes nothing from us any more, or does again.
-    pub(super) fn blocked(&self, reason: Option<String>) {
+    /// The broker takes nothing from us any more, and why; or it does again.
+    pub(crate) fn blocked(&self, reason: Option<String>) {
         self.know(|known| known.blocked = reason);
     }
 
     /// Why the broker takes nothing from us, if that is so.
-    pub(super) fn obstacle(&self) -> Option<String> {
+    pub(crate) fn obstacle(&self) -> Option<String> {
         match &*self.told.borrow() {
             Connection::Blocked { reason, .. } => Some(reason.clone()),
             Connection::Up | Connection::Lost { .. } => None,
@@ -66,17 +80,17 @@ impl Standing {
     }
 
     /// There is one again.
-    pub(super) fn made(&self, epoch: u64) {
+    pub(crate) fn made(&self, epoch: u64) {
         self.know(|known| known.epoch = Some(epoch));
     }
 
     /// A subscription was made by a connection.
-    pub(super) fn subscribed(&self, subscription: u64, epoch: u64) {
+    pub(crate) fn subscribed(&self, subscription: u64, epoch: u64) {
         self.know(|known| _ = known.subscribed.insert(subscription, epoch));
     }
 
     /// A subscription has ended.
-    pub(super) fn left(&self, subscription: u64) {
+    pub(crate) fn left(&self, subscription: u64) {
         self.know(|known| _ = known.subscribed.remove(&subscription));
     }
 
@@ -86,7 +100,7 @@ impl Standing {
         if known.epoch.is_none_or(|epoch| known.subscribed.values().any(|by| *by != epoch)) {
             return;
         }
-        let blocked = known.blocked.as_deref().map(refusal);
+        let blocked = known.blocked.clone();
         self.told.send_if_modified(|told| {
             let now = match (blocked, &*told) {
                 (None, _) => Connection::Up,
