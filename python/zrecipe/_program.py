@@ -46,7 +46,10 @@ def find_program() -> str:
 
 def _directories() -> list[Path]:
     """Directories that may hold the program, best first."""
-    user_scheme = sysconfig.get_preferred_scheme("user") if sys.version_info >= (3, 10) else f"{os.name}_user"
+    if sys.version_info >= (3, 10):
+        user_scheme = sysconfig.get_preferred_scheme("user")
+    else:
+        user_scheme = f"{os.name}_user"
     candidates = [
         Path(sysconfig.get_path("scripts")),
         Path(sysconfig.get_path("scripts", scheme=user_scheme)),

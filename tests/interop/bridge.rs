@@ -308,6 +308,7 @@ async fn runs_and_wrappers_find_python_classes() {
     let works = [
         r#""Starting processing""#,
         r#"{"percent":50}"#,
+        r#"{"by":"keyword"}"#,
         r#"{"file_path":"/a","file_name":"n"}"#,
         r#""Finished processing""#,
         r#""Finished processing""#,

@@ -23,9 +23,11 @@ fn recipe() -> Value {
     read_value(RECIPE.replace("PAYLOAD", PAYLOAD).as_bytes()).expect("JSON")
 }
 
-/// A program of the environment with the reference implementation.
+/// A program of the environment with the reference implementation; `ZRECIPE_TEST_PYTHON` names another environment.
 pub fn program(name: &str) -> PathBuf {
-    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("python/bin").join(name);
+    let ours = || PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("python");
+    let environment = std::env::var_os("ZRECIPE_TEST_PYTHON").map_or_else(ours, PathBuf::from);
+    let path = environment.join("bin").join(name);
     assert!(path.exists(), "{} is missing: `tests/interop/setup` makes it", path.display());
     path
 }

@@ -102,7 +102,7 @@ class BridgeTransport(CommonTransport):
     def disconnect(self) -> None:
         """The host ends the connection."""
 
-    def broadcast_status(self, status: dict[str, Any]) -> None:
+    def broadcast_status(self, status: Any) -> None:
         self._broadcast("transient.status", dumps(status), expiration=15)
 
     # -- Subscriptions --
@@ -474,8 +474,11 @@ def install() -> None:
     construct, send, send_to, checkpoint = wrapper.__init__, wrapper.send, wrapper.send_to, wrapper.checkpoint
 
     @functools.wraps(construct)
-    def new_construct(self: Any, message: Any = None, transport: Any = None, *args: Any, **kwargs: Any) -> None:
-        construct(self, message, transport, *args, **kwargs)
+    def new_construct(self: Any, *args: Any, **kwargs: Any) -> None:
+        # Newer versions of workflows take keywords only.
+        construct(self, *args, **kwargs)
+        values = {**dict(zip(("message", "transport"), args)), **kwargs}
+        message, transport = values.get("message"), values.get("transport")
         if isinstance(transport, BridgeTransport) and transport.current is not None:
             if message is not None and message is transport.current.message:
                 self._zrecipe_delivery = transport.current

@@ -84,11 +84,11 @@ def run(name: str, site_file: str | None, environments: list[str], verbose: bool
     class Wrapper(workflows.recipe.wrapper.RecipeWrapper):
         """Reports on channels; which steps they lead to, `zrecipe wrap` knows."""
 
-        def send(self, payload: Any = None, *args: Any, **kwargs: Any) -> None:
-            transport.report(self.default_channel or "default", payload)
+        def send(self, message: Any, *args: Any, **kwargs: Any) -> None:
+            transport.report(self.default_channel or "default", message)
 
-        def send_to(self, channel: str, payload: Any = None, *args: Any, **kwargs: Any) -> None:
-            transport.report(channel, payload)
+        def send_to(self, channel: str, message: Any, *args: Any, **kwargs: Any) -> None:
+            transport.report(channel, message)
 
     instance.status_thread = Status(name)
     path = os.environ.get("ZRECIPE_WRAPPER")

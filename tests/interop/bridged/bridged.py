@@ -161,6 +161,7 @@ class Phasing(BaseWrapper):
         parameters = self.recwrap.recipe_step["job_parameters"]
         self.log.info("phasing %s", parameters["name"])
         self.update({"percent": 50})
+        self.recwrap.send_to(channel="updates", message={"by": "keyword"})
         self.record_result_individual_file({"file_path": "/a", "file_name": parameters["name"]})
         self.record_result_all_files({"files": 1})
         return parameters["works"]

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import spots
 import zrecipe
+from zrecipe.bridge import entry_points
 from zrecipe.testing import Failed, Worker
 
 pytest_plugins = ["pytester"]
@@ -56,9 +57,11 @@ def test_what_is_missing_is_told():
 
 
 def test_samples_of_workflows():
-    with Worker("SamplePipethrough") as worker:
-        [message] = worker.send("x").to_queue("next")
-        assert (message["payload"], message["recipe-pointer"], message["recipe-path"]) == (0, 2, [1])
+    # Older versions have fewer.
+    if "SamplePipethrough" in {entry["name"] for entry in entry_points.listed()}:
+        with Worker("SamplePipethrough") as worker:
+            [message] = worker.send("x").to_queue("next")
+            assert (message["payload"], message["recipe-pointer"], message["recipe-path"]) == (0, 2, [1])
     with Worker("SampleConsumer") as worker:
         assert worker.send_plain("x").outcome == "accepted"
     for name, queue in [("SampleProducer", "transient.destination"), ("SampleTxnProducer", "transient.transaction")]:
