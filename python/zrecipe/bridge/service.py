@@ -119,14 +119,18 @@ def run(name: str, site_file: str | None, environments: list[str], verbose: bool
     failure: list[BaseException] = []
     initializing = service.initializing
 
+    def announce() -> None:
+        queues = [{"queue": channel, "prefetch": prefetch} for channel, prefetch in transport.queues]
+        host.greet(name=service.get_name(), **{"class": type(service).__name__}, begins=True, queues=queues)
+
     def start() -> None:
         try:
             initializing()
         except BaseException as error:
             failure.append(error)
             raise
-        queues = [{"queue": channel, "prefetch": prefetch} for channel, prefetch in transport.queues]
-        host.greet(name=service.get_name(), **{"class": type(service).__name__}, begins=True, queues=queues)
+        if not host.has_greeted:
+            announce()
 
     connect = transport.connect
 
@@ -138,6 +142,7 @@ def run(name: str, site_file: str | None, environments: list[str], verbose: bool
                 root.removeHandler(handler)
         return bool(connect())
 
+    transport.announce = announce
     service.initializing = start
     transport.connect = connected
     service.start(verbose_log=verbose)

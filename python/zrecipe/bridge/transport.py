@@ -24,6 +24,9 @@ FAILURE_DELAY = 2.0
 NACK_DELAY = 1.0
 """Seconds after which a rejected message is delivered again."""
 
+MAX_EARLY_SENDS = 100
+"""Maximum number of sends during the start of a service that do not wait for the broker."""
+
 
 def dumps(value: Any) -> str:
     """A value as ``workflows`` writes it."""
@@ -78,6 +81,8 @@ class BridgeTransport(CommonTransport):
     def __init__(self, host: Host) -> None:
         super().__init__()
         self.host = host
+        self.announce: Callable[[], None] = lambda: None
+        """Reports to the host that the service has started."""
         self.current: Delivery | None = None
         """The message that the service is at."""
         self.queues: list[tuple[str, int]] = []
@@ -90,6 +95,7 @@ class BridgeTransport(CommonTransport):
         self._subscription_of_number: dict[int, int] = {}
         self._number_of_subscription: dict[int, int] = {}
         self._recording = threading.local()
+        self._early_sends = 0
 
     # -- The connection --
 
@@ -347,8 +353,14 @@ class BridgeTransport(CommonTransport):
                 output["id"] = str(uuid.uuid5(_NAMESPACE, f"{parent.message_id}\nsend {parent.sends}"))
         number = self.host.number()
         waits = self.host.has_greeted
+        if not waits:
+            # The host sends when the service has started. A service that works in `initializing` has started as well.
+            self._early_sends += 1
+            waits = self._early_sends > MAX_EARLY_SENDS
         reply = self.host.expect(number) if waits else None
         self.host.write({"send": outputs, "n": number})
+        if waits and not self.host.has_greeted:
+            self.announce()
         if reply is not None:
             self._wait(reply.wait)
 
@@ -413,8 +425,11 @@ def _whole(output: Line, message: Any, record: Record) -> Line:
 
 
 def _text(message: Any) -> str:
-    if isinstance(message, bytes):
-        return message.decode("utf-8", "replace")
+    if isinstance(message, (bytes, bytearray)):
+        try:
+            return message.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise workflows.Error(f"a message that is not text cannot be sent: {error}") from None
     return message if isinstance(message, str) else dumps(message)
 
 

@@ -152,6 +152,30 @@ class Careless(CommonService):
                 file.write("shut down\n")
 
 
+class Producer(CommonService):
+    """Works from its start on, without a message or a timer."""
+
+    _service_name = "Producer"
+
+    def initializing(self):
+        number = 0
+        while True:
+            number += 1
+            self._transport.send("bridged.produced", number)
+
+
+class Byter(CommonService):
+    """Sends bytes as they are."""
+
+    _service_name = "Byter"
+
+    def initializing(self):
+        self._transport.subscribe("bridged.bytes", self.work)
+
+    def work(self, header, message):
+        self._transport.raw_send("bridged.raw", bytes.fromhex(message))
+
+
 class Phasing(BaseWrapper):
     """A wrapper that reports what it does."""
 

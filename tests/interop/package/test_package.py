@@ -86,6 +86,23 @@ def test_transactions_of_the_sample_are_one_settlement():
     assert "accepted" in outcomes
 
 
+def test_a_service_that_works_in_its_start_waits_for_the_broker():
+    with Worker("Producer") as worker:
+        sent = [worker.wait_for_send() for _ in range(1000)]
+        assert [json.loads(output["text"]) for output in sent] == list(range(1, 1001))
+        # One waits for its confirmation; the others have it.
+        assert len(worker.sends) <= 100
+        worker._process.kill()
+
+
+def test_bytes_are_sent_as_they_are_or_not_at_all():
+    with Worker("Byter") as worker:
+        done = worker.send_plain("é".encode().hex())
+        assert (done.outcome, [output["text"] for output in done.sends]) == ("accepted", ["é"])
+        done = worker.send_plain("ff00")
+        assert done.outcome == "retry" and "a message that is not text" in done.reason and not done.sends
+
+
 def test_services_of_zocalo(tmp_path):
     (tmp_path / "r.json").write_text(json.dumps({"1": {"queue": "one.{x}"}, "start": [[1, [1]]]}))
     site = tmp_path / "site.yml"
