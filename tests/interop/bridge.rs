@@ -1,5 +1,7 @@
 //! Python services and wrappers under our host, without a change to their code: on the embedded broker and on RabbitMQ.
 
+mod kills;
+
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;

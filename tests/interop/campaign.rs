@@ -81,8 +81,8 @@ async fn send(transport: Arc<dyn Transport>, requests: usize) {
     }
 }
 
-/// Takes what the services lead to, and counts the requests.
-async fn take(transport: Arc<dyn Transport>, count: watch::Sender<usize>) {
+/// Takes what the services send to queue `out`, and counts the recipe IDs, `g-N`.
+pub async fn take(transport: Arc<dyn Transport>, count: watch::Sender<usize>) {
     let mut came: BTreeMap<usize, BTreeSet<String>> = BTreeMap::new();
     let mut out = subscribe(&*transport, queue("out"), 50).await;
     while let Some(delivery) = out.next().await {
@@ -99,7 +99,8 @@ async fn take(transport: Arc<dyn Transport>, count: watch::Sender<usize>) {
     }
 }
 
-async fn progress(ground: &dyn Ground, came: &mut watch::Receiver<usize>, due: usize) {
+/// Waits until so many came.
+pub async fn progress(ground: &dyn Ground, came: &mut watch::Receiver<usize>, due: usize) {
     loop {
         let before = *came.borrow_and_update();
         if before >= due {
