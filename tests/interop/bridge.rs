@@ -2,6 +2,7 @@
 
 mod kills;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
@@ -26,8 +27,8 @@ use crate::python::{directory_of_scripts, program};
 use crate::services::{Facility, ends};
 use crate::wait::eventually;
 
-/// The queues of the five classes, and of those who hear them.
-const QUEUES: [&str; 8] = [
+/// The queues of the classes, and of those who hear them.
+const QUEUES: [&str; 12] = [
     "bridged.batch",
     "bridged.poll",
     "bridged.store",
@@ -36,6 +37,10 @@ const QUEUES: [&str; 8] = [
     "bridged.careless",
     "out",
     "bridged.nothing",
+    "bridged.start",
+    "bridged.end",
+    "bridged.through",
+    "bridged.results",
 ];
 
 /// Where Python services work.
@@ -385,6 +390,45 @@ async fn functions_decide_about_requests() {
     })
     .await;
     assert_eq!(ground.receive(&mut out).await.payload, Value::from("42"));
+    services.signal(Signal::TERM);
+    services.ends().await;
+}
+
+/// A beamline that starts collections and waits for an answer to each: our dispatcher and Python classes lead to it, while
+/// other requests are dispatched.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_beamline_gets_its_answers() {
+    let ground = Ground::rabbit().await;
+    let facility = ground.facility.as_ref().expect("RabbitMQ");
+    facility.recipe(
+        "mimas",
+        &json!({
+            "1": {"queue": "bridged.{event}", "output": {"result": 2}},
+            "2": {"queue": "bridged.results", "parameters": {"dcid": "{ispyb_dcid}", "dcgid": 1}},
+            "start": [[1, {}]]
+        }),
+    );
+    facility.recipe(
+        "load",
+        &json!({"1": {"queue": "bridged.through", "output": 2}, "2": {"queue": "out"}, "start": [[1, "{n}"]]}),
+    );
+    let services = ground.serve(&["Dispatcher", "Centre", "Through"]).await;
+    for queue in ["processing_recipe", "bridged.start", "bridged.through"] {
+        facility.served(queue).await;
+    }
+    let mut out = subscribe(&*ground.transport, queue("out"), 50).await;
+    let mut command = Command::new(program("python"));
+    command.arg(directory_of_scripts().join("beamline.py")).args(["own", "20", "20"]);
+    command.env("ZOCALO_CONFIG", facility.path("site.yml")).kill_on_drop(true);
+    let (code, printed, said) = output(command).await;
+    assert_eq!(code, Some(0), "{said}");
+    let printed: serde_json::Value = serde_json::from_str(&printed).expect("JSON");
+    assert_eq!(printed["took"].as_array().map(Vec::len), Some(20), "{printed}");
+    let mut others: BTreeSet<String> =
+        (0..printed["others"].as_u64().expect("a count")).map(|n| format!("\"{n}\"")).collect();
+    while !others.is_empty() {
+        others.remove(&ground.receive(&mut out).await.payload.to_json());
+    }
     services.signal(Signal::TERM);
     services.ends().await;
 }

@@ -3,7 +3,7 @@
 //!
 //! `ZRECIPE_SEED=N` plays the same choices again; `ZRECIPE_SOAK=1` plays it at full size.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use tokio::sync::watch;
 use tokio::time::Instant;

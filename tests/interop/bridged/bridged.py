@@ -176,6 +176,55 @@ class Byter(CommonService):
         self._transport.raw_send("bridged.raw", bytes.fromhex(message))
 
 
+class Through(CommonService):
+    """Passes on what it gets."""
+
+    _service_name = "Through"
+
+    def initializing(self):
+        workflows.recipe.wrap_subscribe(
+            self._transport,
+            "bridged.through",
+            self.work,
+            acknowledgement=True,
+            prefetch_count=int(os.environ.get("BRIDGED_PREFETCH", "1")),
+            log_extender=self.extend_log,
+        )
+
+    def work(self, rw, header, message):
+        txn = rw.transport.transaction_begin(subscription_id=header["subscription"])
+        rw.transport.ack(header, transaction=txn)
+        rw.send(message, transaction=txn)
+        rw.transport.transaction_commit(txn)
+
+
+class Centre(CommonService):
+    """Finds a crystal when a collection starts, and takes note of its end."""
+
+    _service_name = "Centre"
+
+    def initializing(self):
+        for queue, callback in (("bridged.start", self.started), ("bridged.end", self.ended)):
+            workflows.recipe.wrap_subscribe(self._transport, queue, callback, acknowledgement=True)
+
+    def started(self, rw, header, message):
+        crystal = {
+            "centre_of_mass": [1.5, 2.5, 3.5],
+            "max_voxel": [1, 2, 3],
+            "max_count": 70,
+            "n_voxels": 4,
+            "total_count": 200,
+            "bounding_box": [[1, 1, 1], [3, 4, 5]],
+        }
+        txn = rw.transport.transaction_begin(subscription_id=header["subscription"])
+        rw.transport.ack(header, transaction=txn)
+        rw.send_to("result", {"results": [crystal]}, transaction=txn)
+        rw.transport.transaction_commit(txn)
+
+    def ended(self, rw, header, message):
+        rw.transport.ack(header)
+
+
 class Phasing(BaseWrapper):
     """A wrapper that reports what it does."""
 
