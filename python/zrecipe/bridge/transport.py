@@ -11,7 +11,8 @@ from typing import Any, Callable
 import workflows
 import workflows.recipe.wrapper
 import workflows.util
-from workflows.transport.common_transport import CommonTransport, json_serializer
+from workflows.transport import common_transport
+from workflows.transport.common_transport import CommonTransport
 
 from zrecipe.bridge.lines import Closed, Host, Line, Refused
 
@@ -26,6 +27,10 @@ NACK_DELAY = 1.0
 
 MAX_EARLY_SENDS = 100
 """Maximum number of sends during the start of a service that do not wait for the broker."""
+
+
+json_serializer: Any = getattr(common_transport, "json_serializer", None)
+"""What ``workflows`` writes for values that are not of JSON; the first versions have nothing for them."""
 
 
 def dumps(value: Any) -> str:

@@ -28,7 +28,9 @@ class Status:
 
 def _transport(results: str | None) -> Any:
     """A transport that reports along the channels of the step."""
-    from workflows.transport.common_transport import CommonTransport, json_serializer
+    from workflows.transport.common_transport import CommonTransport
+
+    from zrecipe.bridge.transport import json_serializer
 
     class Reports(CommonTransport):
         """Appends lines to the file that `zrecipe wrap` reads."""

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -104,6 +105,8 @@ def test_bytes_are_sent_as_they_are_or_not_at_all():
 
 
 def test_services_of_zocalo(tmp_path):
+    if "Dispatcher" not in {entry["name"] for entry in entry_points.listed()}:
+        pytest.skip("this version of zocalo registers no services")
     (tmp_path / "r.json").write_text(json.dumps({"1": {"queue": "one.{x}"}, "start": [[1, [1]]]}))
     site = tmp_path / "site.yml"
     site.write_text(SITE.replace("DIRECTORY", str(tmp_path)))
@@ -151,6 +154,9 @@ def test_the_plug_in_makes_each_recipe_a_test(pytester):
 
 
 def test_the_package_is_typed():
+    for package in ("workflows", "zocalo"):
+        if not (Path(find_spec(package).origin).parent / "py.typed").exists():
+            pytest.skip(f"this version of {package} has no types")
     source = Path(zrecipe.__file__).parent.parent
     command = [sys.executable, "-m", "mypy", "--strict", "--no-incremental", "--cache-dir=/dev/null", "-p", "zrecipe"]
     done = subprocess.run(command, cwd=source, stdout=subprocess.PIPE, text=True)
