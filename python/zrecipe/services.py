@@ -31,6 +31,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Dict, Generic, Iterable, Mapping, TypeVar, Union
 
+from zrecipe.bridge.lines import describe
+
 if TYPE_CHECKING:
     from zrecipe.bridge.lines import Host
 
@@ -419,8 +421,8 @@ def _answer(
     except Later as error:
         return {"later": str(error), "after": error.after}
     except Exception as error:
-        logging.getLogger("zrecipe.service").error("%s: %s", type(error).__name__, error, exc_info=True)
-        return {"later": f"{type(error).__name__}: {error}"}
+        logging.getLogger("zrecipe.service").error("%s", describe(error), exc_info=True)
+        return {"later": describe(error)}
     return {"outputs": outputs, **({"environment": message.environment} if outputs and message.environment else {})}
 
 

@@ -7,6 +7,8 @@ import sys
 from importlib import metadata
 from typing import Any
 
+from zrecipe.bridge.lines import describe
+
 SERVICES = ("zocalo.services", "workflows.services")
 """Groups of services; a name in an earlier one precedes."""
 
@@ -80,7 +82,7 @@ def load(name: str, groups: tuple[str, ...]) -> Any:
             f"`{sys.executable} -m pip install {missing}` installs the module, if its package has that name",
         ) from error
     except Exception as error:
-        raise Missing(f"`{path}` cannot be imported: {type(error).__name__}: {error}") from error
+        raise Missing(f"`{path}` cannot be imported: {describe(error)}") from error
     for attribute in attributes.split(".") if attributes else []:
         try:
             found_object = getattr(found_object, attribute)

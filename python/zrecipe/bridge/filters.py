@@ -7,7 +7,7 @@ import traceback
 from typing import Any
 
 from zrecipe.bridge import entry_points
-from zrecipe.bridge.lines import Host, Line
+from zrecipe.bridge.lines import Host, Line, describe
 
 
 def run(job: str, name: str) -> int:
@@ -26,7 +26,7 @@ def run(job: str, name: str) -> int:
             traceback.print_exc()
             # As in the reference: a filter that fails refuses the request; a check that fails is at fault itself.
             key = "bad" if job == "filter" else "later"
-            said = {key: f"{name}: {type(error).__name__}: {error}"}
+            said = {key: f"{name}: {describe(error)}"}
         host.write({"id": line["id"], **said})
 
     host.on_message = answer

@@ -15,6 +15,15 @@ EDITION = 2
 Line = Dict[str, Any]
 
 
+def describe(error: BaseException) -> str:
+    """An exception in a line: its type and text; the text of its cause if it has none."""
+    name, text = type(error).__name__, str(error).strip()
+    cause = error.__cause__ or error.__context__
+    if not text and cause is not None:
+        return f"{name}: caused by {describe(cause)}"
+    return f"{name}: {text}" if text else name
+
+
 class Closed(Exception):
     """The host has gone."""
 

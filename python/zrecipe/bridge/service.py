@@ -12,7 +12,7 @@ import traceback
 from typing import Any
 
 from zrecipe.bridge import entry_points, site
-from zrecipe.bridge.lines import Host
+from zrecipe.bridge.lines import Host, describe
 
 
 def enable_tracebacks() -> None:
@@ -111,7 +111,7 @@ def run(name: str, site_file: str | None, environments: list[str], verbose: bool
         return 1
     except Exception as error:
         traceback.print_exc()
-        host.fail(f"service `{name}` cannot be made: {type(error).__name__}: {error}")
+        host.fail(f"service `{name}` cannot be made: {describe(error)}")
         return 1
     if made is None:
         return 0
@@ -148,7 +148,7 @@ def run(name: str, site_file: str | None, environments: list[str], verbose: bool
     service.start(verbose_log=verbose)
     if not host.has_greeted:
         cause = failure[0] if failure else None
-        reason = f"{type(cause).__name__}: {cause}" if cause else frontend.last_error or "it ended at once"
+        reason = describe(cause) if cause else frontend.last_error or "it ended at once"
         host.fail(f"service `{name}` cannot start: {reason}")
         return 1
     return 1 if frontend.has_failed else 0

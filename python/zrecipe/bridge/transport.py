@@ -14,7 +14,7 @@ import workflows.util
 from workflows.transport import common_transport
 from workflows.transport.common_transport import CommonTransport
 
-from zrecipe.bridge.lines import Closed, Host, Line, Refused
+from zrecipe.bridge.lines import Closed, Host, Line, Refused, describe
 
 _NAMESPACE = uuid.UUID("6f1d2a3c-93c5-5a0e-8d0b-7a6563727a01")
 """Namespace of the message ids that follow from another message, as in ``zrecipe_broker::message``."""
@@ -144,7 +144,7 @@ class BridgeTransport(CommonTransport):
                 result = callback(header, dumps(message) if raw else message)
             except BaseException as error:
                 # The message is at fault, or the service with it; those that wait behind it are not.
-                self._reject(delivery, f"{type(error).__name__}: {error}", FAILURE_DELAY)
+                self._reject(delivery, describe(error), FAILURE_DELAY)
                 raise
             finally:
                 self.current = None

@@ -164,6 +164,23 @@ class Producer(CommonService):
             self._transport.send("bridged.produced", number)
 
 
+class Wordless(CommonService):
+    """Fails without saying why."""
+
+    _service_name = "Wordless"
+
+    def initializing(self):
+        self._transport.subscribe("bridged.wordless", self.work, acknowledgement=True)
+
+    def work(self, header, message):
+        if message == "nothing":
+            raise RuntimeError()
+        try:
+            raise ValueError("the disk is full")
+        except ValueError:
+            raise RuntimeError()
+
+
 class Byter(CommonService):
     """Sends bytes as they are."""
 

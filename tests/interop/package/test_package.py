@@ -96,6 +96,12 @@ def test_a_service_that_works_in_its_start_waits_for_the_broker():
         worker._process.kill()
 
 
+def test_an_exception_without_a_text_is_told_by_its_cause():
+    for payload, reason in [("nothing", "RuntimeError"), ("disk", "RuntimeError: caused by ValueError: the disk is full")]:
+        with Worker("Wordless") as worker:
+            assert worker.send_plain(payload).reason == reason
+
+
 def test_bytes_are_sent_as_they_are_or_not_at_all():
     with Worker("Byter") as worker:
         done = worker.send_plain("é".encode().hex())
