@@ -69,7 +69,9 @@ def run(name: str, site_file: str | None, environments: list[str], verbose: bool
     log = logging.getLogger("zrecipe.wrap")
     try:
         found = entry_points.load(name, entry_points.WRAPPERS)
-        instance = found(environment=site.environment(site_file, environments))
+        settings = site.environment(site_file, environments)
+        # The wrappers of the first versions of zocalo have no constructor.
+        instance = found() if found.__init__ is object.__init__ else found(environment=settings)
     except entry_points.Missing as error:
         print(f"error: {error}", file=sys.stderr)
         if error.hint:

@@ -266,7 +266,8 @@ class Broken(BaseWrapper):
 
 def double(message, parameters):
     """A filter of the dispatcher."""
-    parameters["doubled"] = parameters["n"] * 2
+    if "n" in parameters:
+        parameters["doubled"] = parameters["n"] * 2
     return message, parameters
 
 
