@@ -38,6 +38,7 @@
 //! | [`topology`] | broker configuration |
 //! | [`contract`] | what a service promises |
 //! | [`infer`] | types of recipe parameters |
+//! | [`ini`] | `.ini` files |
 //! | [`flow`] | what each step receives: payload flow through the graph |
 //! | [`site`] | site configuration |
 //! | [`identity`] | identity of a finding from one version of a file to the next |
@@ -77,6 +78,7 @@ pub mod graph;
 pub mod guard;
 pub mod identity;
 pub mod infer;
+pub mod ini;
 pub mod layout;
 pub mod lint;
 pub mod lower;

@@ -8,6 +8,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use sha2::{Digest as _, Sha256};
 
+pub use crate::ini::Fault;
+use crate::ini::Section;
 use crate::source::{Source, Span};
 
 /// A user of the broker.
@@ -46,15 +48,6 @@ pub fn salt(hash: &str) -> Option<[u8; 4]> {
     BASE64.decode(hash).ok()?.first_chunk().copied()
 }
 
-/// Something wrong with a file. The lines of the file may hold a password, so they are not to be shown.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
-    /// Where.
-    pub span: Span,
-    /// What: a clause.
-    pub message: String,
-}
-
 /// A file read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reading {
@@ -69,164 +62,43 @@ const KEYS: [&str; 3] = ["username", "password", "tags"];
 
 /// Reads the user that a file describes.
 pub fn read(source: &Source) -> Reading {
-    let mut reader = Reader { entries: HashMap::new(), faults: Vec::new(), has_section: false };
-    reader.lines(source.text());
-    let user = reader.user();
-    Reading { user, faults: reader.faults }
+    let section = Section::read(source.text(), SECTION);
+    let mut faults = section.faults().to_vec();
+    let user = user(&section, &mut faults);
+    Reading { user, faults }
 }
 
-/// A key's value: what is on its line and on the lines that go on with it.
-struct Entry {
-    value: String,
-    span: Span,
-}
-
-struct Reader {
-    /// What stands in the section, or in `DEFAULT` for all sections.
-    entries: HashMap<String, Entry>,
-    faults: Vec<Fault>,
-    has_section: bool,
-}
-
-impl Reader {
-    fn fault(&mut self, span: Span, message: impl Into<String>) {
-        self.faults.push(Fault { span, message: message.into() });
+fn user(section: &Section<'_>, faults: &mut Vec<Fault>) -> Option<User> {
+    let nowhere = Span::default();
+    if !section.is_present() {
+        return None;
     }
-
-    fn lines(&mut self, text: &str) {
-        let (mut at, mut section) = (0, None);
-        // The key that an indented line goes on with, and its indentation.
-        let mut open: Option<(String, usize)> = None;
-        for line in text.split_inclusive('\n') {
-            let start = at;
-            at += line.len();
-            let content = line.trim();
-            if content.is_empty() || content.starts_with(['#', ';']) {
-                continue;
+    let fault = |span: Span, message: String| Fault { span, message };
+    // The key is not shown: it may be a piece of a password.
+    let unknown = section.keys().filter(|(key, _)| !KEYS.contains(key)).map(|(_, span)| span);
+    faults.extend(unknown.map(|span| fault(span, format!("an unknown key: a user has {}", list()))));
+    faults.sort_by_key(|fault| fault.span.start);
+    let mut read = HashMap::new();
+    for key in KEYS {
+        match section.value(key) {
+            Ok(None) if key == "tags" => {}
+            Ok(None) => faults.push(fault(nowhere, format!("there is no `{key}`"))),
+            Ok(Some((value, span))) if value.is_empty() && key != "tags" => {
+                faults.push(fault(span, format!("`{key}` is empty")));
             }
-            let indent = line.len() - line.trim_start().len();
-            let span = Span::new(start + indent, start + indent + content.len());
-            if let Some((key, margin)) = &open
-                && indent > *margin
-            {
-                if let Some(entry) = self.entries.get_mut(key) {
-                    entry.value.push('\n');
-                    entry.value.push_str(content);
-                }
-                continue;
-            }
-            if let Some((name, _)) = content.strip_prefix('[').and_then(|rest| rest.rsplit_once(']')) {
-                if name == SECTION && std::mem::replace(&mut self.has_section, true) {
-                    self.fault(span, format!("there are two sections `{SECTION}`"));
-                }
-                (section, open) = (Some(name), None);
-                continue;
-            }
-            let Some(section) = section else {
-                self.fault(span, format!("there is text before the section `[{SECTION}]`"));
-                return;
-            };
-            let Some((key, value)) = content.split_once(['=', ':']).filter(|(key, _)| !key.trim().is_empty()) else {
-                self.fault(span, "the line is not of the form `key = value`");
-                continue;
-            };
-            if section != SECTION && section != "DEFAULT" {
-                open = None;
-                continue;
-            }
-            let key = key.trim().to_lowercase();
-            let end = start + indent + content.len();
-            let value = value.trim();
-            let entry = Entry { value: value.to_owned(), span: Span::new(end - value.len(), end) };
-            let is_own = section == SECTION;
-            open = Some((if is_own { key.clone() } else { format!("DEFAULT {key}") }, indent));
-            if is_own {
-                if self.entries.insert(key.clone(), entry).is_some() {
-                    self.fault(span, "the key is given twice");
-                }
-                // The key is not shown: it may be a piece of a password.
-                if !KEYS.contains(&key.as_str()) {
-                    self.fault(span, format!("an unknown key: a user has {}", list()));
-                }
-            } else {
-                self.entries.insert(format!("DEFAULT {key}"), entry);
-            }
+            Ok(Some(value)) => _ = read.insert(key, value),
+            Err(fault) => faults.push(fault),
         }
     }
-
-    fn user(&mut self) -> Option<User> {
-        let nowhere = Span::default();
-        if !self.has_section {
-            if self.faults.is_empty() {
-                self.fault(nowhere, format!("there is no section `[{SECTION}]`"));
-            }
-            return None;
-        }
-        let mut read = HashMap::new();
-        let mut faults = Vec::new();
-        for key in KEYS {
-            match self.entry(key) {
-                None if key == "tags" => {}
-                None => faults.push((nowhere, format!("there is no `{key}`"))),
-                Some(entry) if entry.value.is_empty() && key != "tags" => {
-                    faults.push((entry.span, format!("`{key}` is empty")));
-                }
-                Some(entry) if has_lone_percent(&entry.value) => {
-                    faults.push((entry.span, format!("the `%` in `{key}` has to be doubled")));
-                }
-                Some(entry) => match self.resolve(&entry.value, 0) {
-                    Some(value) => _ = read.insert(key, (value, entry.span)),
-                    None => faults.push((entry.span, format!("`{key}` refers to a key that does not exist"))),
-                },
-            }
-        }
-        faults.into_iter().for_each(|(span, message)| self.fault(span, message));
-        let (name, span) = read.remove("username")?;
-        let mut take = |key: &str| read.remove(key).map_or(String::new(), |(value, _)| value);
-        let (password, tags) = (Password(take("password")), take("tags"));
-        let tags = tags.split(',').map(str::trim).filter(|tag| !tag.is_empty()).map(str::to_owned).collect();
-        Some(User { name, span, tags, password })
-    }
-
-    fn entry(&self, key: &str) -> Option<&Entry> {
-        self.entries.get(key).or_else(|| self.entries.get(&format!("DEFAULT {key}")))
-    }
-
-    /// A value as `configparser` gives it: `%%` is `%`, and `%(key)s` what the key says.
-    fn resolve(&self, text: &str, depth: usize) -> Option<String> {
-        const DEEPEST: usize = 10;
-        let (mut resolved, mut rest) = (String::new(), text);
-        while let Some((before, after)) = rest.split_once('%') {
-            resolved.push_str(before);
-            if let Some(after) = after.strip_prefix('%') {
-                resolved.push('%');
-                rest = after;
-                continue;
-            }
-            let (key, after) = after.strip_prefix('(')?.split_once(")s")?;
-            let entry = self.entry(&key.to_lowercase()).filter(|_| depth < DEEPEST)?;
-            resolved.push_str(&self.resolve(&entry.value, depth + 1)?);
-            rest = after;
-        }
-        resolved.push_str(rest);
-        Some(resolved)
-    }
+    let (name, span) = read.remove("username")?;
+    let mut take = |key: &str| read.remove(key).map_or(String::new(), |(value, _)| value);
+    let (password, tags) = (Password(take("password")), take("tags"));
+    let tags = tags.split(',').map(str::trim).filter(|tag| !tag.is_empty()).map(str::to_owned).collect();
+    Some(User { name, span, tags, password })
 }
 
 fn list() -> String {
     KEYS.map(|key| format!("`{key}`")).join(", ")
-}
-
-/// Whether a value holds a `%` that does not stand for itself or for another key, which stops `configparser`.
-fn has_lone_percent(value: &str) -> bool {
-    let mut rest = value;
-    while let Some((_, after)) = rest.split_once('%') {
-        let Some(after) = after.strip_prefix('%').or_else(|| Some(after.strip_prefix('(')?.split_once(")s")?.1)) else {
-            return true;
-        };
-        rest = after;
-    }
-    false
 }
 
 #[cfg(test)]
