@@ -5,6 +5,7 @@
 //! documented.
 
 mod blocks;
+mod given;
 mod logging;
 mod parts;
 mod read;
@@ -15,6 +16,7 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 pub use self::blocks::{Written, secrets, written};
+pub use self::given::{Given, Precedence};
 pub use self::logging::{LOGGING_PARTS, LoggingUse, logging_scopes, logging_uses};
 pub use self::parts::{Part, Unusable};
 use self::read::Way;
@@ -119,6 +121,8 @@ pub struct Site {
     places: OnceLock<HashMap<String, usize>>,
     /// Where values are written that stand elsewhere in the document, too, and the nodes there.
     copies: OnceLock<Vec<(Span, NodeId)>>,
+    /// Settings from the command line.
+    given: Vec<Given>,
 }
 
 /// A plugin block.
@@ -340,6 +344,13 @@ impl Site {
         names.filter(|name| seen.insert(*name)).collect()
     }
 
+    /// The names of the blocks that environments name.
+    pub fn named_blocks(&self) -> HashSet<&str> {
+        let environments = self.files().into_iter().flat_map(Site::environments);
+        let groups = environments.flat_map(|environment| &environment.groups);
+        groups.flat_map(|group| &group.blocks).map(|(name, _)| &**name).collect()
+    }
+
     /// What an environment is a name for, if it is one; nothing if there is no such environment.
     pub fn alias(&self, name: &str) -> Option<Option<&str>> {
         let aliases = self.aliases.get_or_init(|| {
@@ -443,6 +454,7 @@ impl Site {
             let mut is_last = is_last.into_iter().rev();
             settings.retain(|_| is_last.next() == Some(true));
         }
+        self.add_given(&mut plugins);
         Ok(plugins)
     }
 }

@@ -26,6 +26,7 @@ impl Site {
             aliases: OnceLock::new(),
             places: OnceLock::new(),
             copies: OnceLock::new(),
+            given: Vec::new(),
             tree: Arc::clone(&tree),
         };
         let mut last: HashMap<String, usize> = HashMap::new();

@@ -30,13 +30,7 @@ declare_rule! {
 fn check(cx: &Context<'_>, sink: &mut Sink) {
     let recipe = cx.recipe;
     for step in recipe.steps() {
-        let error = cx.node(step.value).get("error").filter(|error| error.kind() == Kind::Object);
-        if let Some(error) = error.filter(|error| !error.is_empty()) {
-            let message = format!("`error` of step `{}` is an object, not the number of a step", recipe.name(step));
-            let help = "leave it out, because it is never followed; channels belong in `output`";
-            sink.report(RULE.at(error.head(), message).help(help));
-        }
-        for link in recipe.links(step).iter().filter(|link| error.is_none() || link.role == Role::Output) {
+        for link in recipe.links(step) {
             check_link(cx, step, link, sink);
         }
     }

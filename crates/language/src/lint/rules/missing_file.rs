@@ -4,7 +4,7 @@ use crate::diagnostic::{Diagnostic, Level, Sink};
 use crate::document::{DocumentKind, is_pattern};
 use crate::lint::Context;
 use crate::secret::{has_user_info, is_secret};
-use crate::site::Look;
+use crate::site::{Look, Site};
 use crate::source::Span;
 use crate::syntax::{Kind, NodeRef};
 
@@ -13,7 +13,7 @@ declare_rule! {
     ///
     /// # Why
     /// A plugin block in a separate file is read when it is activated, so services fail in one environment and run in
-    /// another. An included file is read immediately. A missing file that `zrecipe.toml` names cannot be used for
+    /// another. If no environment names the block, the missing file is a note. An included file is read immediately. A missing file that `zrecipe.toml` names cannot be used for
     /// checks. A file that this user may not read is a note, because credentials are often readable only by services. A
     /// file whose topmost directory is not on this machine is also a note. A file in a checked directory that cannot be
     /// read is an error, because it is not checked.
@@ -42,6 +42,7 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
         settings(cx, sink);
     }
     let Some(site) = cx.document.site() else { return };
+    let used = cx.whole_site().map(Site::named_blocks).unwrap_or_default();
     for part in site.parts() {
         // What an included file names is found where that file is named.
         let place = |path: NodeRef<'_>| part.via.map_or(path.span(), |via| cx.tree.node(via).span());
@@ -53,7 +54,10 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
         for block in part.site.blocks() {
             if let Some(look) = &block.file {
                 let (what, path) = (format!("the file of block `{}`", block.name), part.site.node(block.value));
-                sink.extend(finding(&what, path, place(path), look, is_secret(&block.name)).map(within));
+                let found = finding(&what, path, place(path), look, is_secret(&block.name)).map(within);
+                // Such a file is read only when its block is activated.
+                let is_idle = !used.is_empty() && !used.contains(&*block.name);
+                sink.extend(found.map(|found| if is_idle { found.level(Level::Note) } else { found }));
             }
         }
         for include in part.site.includes() {

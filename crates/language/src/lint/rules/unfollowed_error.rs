@@ -31,9 +31,7 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
     for step in
         cx.recipe.steps().iter().filter(|step| cx.recipe.links(step).iter().any(|link| link.role == Role::Error))
     {
-        // `malformed-link` says what an object is.
-        let error = cx.node(step.value).get("error").filter(|error| error.kind() != Kind::Object);
-        let Some(error) = error else { continue };
+        let Some(error) = cx.node(step.value).get("error") else { continue };
         let message = format!("the `error` of step `{}` is never followed", cx.recipe.name(step));
         sink.report(
             RULE.at(error.head(), message)

@@ -1,10 +1,7 @@
 //! Plugin blocks that no environment names.
 
-use std::collections::HashSet;
-
 use crate::diagnostic::Sink;
 use crate::lint::{Context, nearest};
-use crate::site::Site;
 
 declare_rule! {
     /// No environment names a block.
@@ -36,9 +33,7 @@ declare_rule! {
 
 fn check(cx: &Context<'_>, sink: &mut Sink) {
     let Some(site) = cx.whole_site() else { return };
-    let environments = site.files().into_iter().flat_map(Site::environments);
-    let groups = environments.flat_map(|environment| &environment.groups);
-    let used: HashSet<&str> = groups.flat_map(|group| &group.blocks).map(|(name, _)| &**name).collect();
+    let used = site.named_blocks();
     // Without environments it is a part of another configuration.
     if used.is_empty() {
         return;
