@@ -66,11 +66,13 @@ impl Session {
     /// The environments of a site that are meant: the given ones, or the one that holds when none is chosen.
     ///
     /// # Errors
-    /// None is chosen, and there is no `default`; or one of them cannot be activated.
+    /// None is chosen, and there are others than `default`; or one of them cannot be activated.
     pub fn environments(&self, given: &[String], site: &Site) -> Result<Vec<String>, Error> {
         let chosen = match library::environment(site) {
             _ if !given.is_empty() => given.to_vec(),
             Some(environment) => vec![environment],
+            // A configuration without environments means the defaults of the plugins.
+            None if site.environment_names().is_empty() && site.is_complete() => Vec::new(),
             None => {
                 let fault = Fault::NoEnvironment("default".to_owned());
                 return Err(of_fault(fault, site).hint("choose one with `-e ENV`"));

@@ -61,7 +61,10 @@ pub fn exposed(site: &Site, environments: &[&str]) -> Result<Vec<PathBuf>, Error
 
 /// Why there is no block of a transport's plugin.
 fn absent(site: &Site, environments: &[&str]) -> Result<String, Error> {
-    let names = environments.join("`, `");
+    let of = match environments {
+        [] => "the site configuration has no environments, so it".to_owned(),
+        names => format!("the environment `{}`", names.join("`, `")),
+    };
     for environment in environments {
         for Active { name, block } in site.activate(environment)? {
             let look = site.block(name).and_then(|(_, block)| block.file.as_ref()).filter(|_| block.is_none());
@@ -73,12 +76,12 @@ fn absent(site: &Site, environments: &[&str]) -> Result<String, Error> {
                 Some(Look::Unknown | Look::Unreadable(_)) => "that cannot be read",
             };
             return Ok(format!(
-                "the environment `{names}` names no broker that this user can see: block `{name}` is in a file {why}"
+                "{of} names no broker that this user can see: block `{name}` is in a file {why}"
             ));
         }
     }
     let plugins: Vec<&str> = TRANSPORTS.iter().filter_map(|entry| entry.plugin).collect();
-    Ok(format!("the environment `{names}` names no broker: it has no block of plugin `{}`", plugins.join("` or `")))
+    Ok(format!("{of} names no broker: it has no block of plugin `{}`", plugins.join("` or `")))
 }
 
 /// The file that a setting names, as the configuration names its own.
