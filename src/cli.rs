@@ -32,6 +32,7 @@
 //! | `target` | where results go: standard output, or the file of `-o` |
 //! | `terminal` | what the terminal can do: colours, width, links |
 //! | `time` | times of day |
+//! | `transport` | options about the broker, as Python's transports have them |
 //! | `watch` | waiting for changes in files |
 
 use std::ffi::OsString;
@@ -84,6 +85,8 @@ pub mod target;
 pub mod terminal;
 #[cfg(feature = "runtime")]
 pub mod time;
+#[cfg(feature = "runtime")]
+pub mod transport;
 pub mod watch;
 
 pub use arguments::{Common, LevelArgs, ParameterArgs, split, with_guid};

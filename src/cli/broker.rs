@@ -10,9 +10,12 @@ use crate::cli::error::Error;
 use crate::cli::outages::Outages;
 use crate::cli::session::Session;
 use crate::cli::terminal::{say, say_error};
+use crate::cli::transport::TransportArgs;
 use zrecipe_broker::books::Clerk;
 use zrecipe_broker::transport::{self, Capabilities, Endpoint, Transport};
 use zrecipe_language::site::{Plugins, Site};
+use zrecipe_language::source::Source;
+use zrecipe_language::syntax::yaml;
 use zrecipe_project::library::{self, Library};
 use zrecipe_runtime::books;
 use zrecipe_runtime::connection;
@@ -28,7 +31,9 @@ pub mod runs;
 pub struct EnvironmentArgs {
     /// Environment of the site (repeatable); defaults to ZOCALO_DEFAULT_ENV, then `default`.
     #[arg(short = 'e', long = "environment", value_name = "ENV")]
-    pub environments: Vec<String>,
+    environments: Vec<String>,
+    #[command(flatten)]
+    transport: TransportArgs,
 }
 
 /// Where a command works.
@@ -41,21 +46,60 @@ pub struct Environment {
 }
 
 impl EnvironmentArgs {
+    /// Environments by name.
+    pub fn named(environments: &[String]) -> Self {
+        Self { environments: environments.to_vec(), transport: TransportArgs::default() }
+    }
+
+    /// Whether nothing says which environment or broker is meant.
+    pub fn is_empty(&self) -> bool {
+        self.environments.is_empty() && !self.transport.is_given()
+    }
+
+    /// The site configuration with what the command line says of the broker, and the names of the environments that are
+    /// meant. Where the command line names the broker, no site configuration is needed.
+    ///
+    /// # Errors
+    /// There is no site configuration or no such environment, or an option cannot be used.
+    pub fn site(&self, session: &Session) -> Result<(Site, Vec<String>), Error> {
+        let transport = match session.site_path() {
+            Some(_) => self.transport.clone(),
+            None => self.transport.without_site(),
+        };
+        let site = match session.site_path() {
+            None if transport.is_given() => {
+                let empty = Source::from_text("the command line", "version: 1\n");
+                Site::new(Arc::new(yaml::parse(Arc::new(empty))))
+            }
+            _ => session.site()?,
+        };
+        let has_default = session.site_path().is_some() && library::environment(&site).is_some();
+        let is_unneeded = self.environments.is_empty() && !has_default && transport.is_given();
+        let names = if is_unneeded { Vec::new() } else { session.environments(&self.environments, &site)? };
+        Ok((site.with_given(transport.given()?), names))
+    }
+
+    /// The same in another namespace of the broker, if one is given.
+    #[must_use]
+    pub fn in_namespace(&self, namespace: Option<&str>) -> Self {
+        Self { environments: self.environments.clone(), transport: self.transport.in_namespace(namespace) }
+    }
+
     /// What they mean: an environment of the site that is named, or, where none is, the embedded broker.
     ///
     /// # Errors
     /// The site cannot be used, or does not say how to reach its broker.
     pub fn read(&self, session: &Session) -> Result<Environment, Error> {
         // Programs of a run on this machine talk to its services.
-        let run = std::env::var(RUN_VARIABLE).ok().filter(|id| !id.is_empty() && self.environments.is_empty());
+        let run = std::env::var(RUN_VARIABLE).ok().filter(|id| !id.is_empty() && self.is_empty());
         if let Some(id) = run {
             return embedded(session, Some(&namespace(&id)));
         }
-        if session.site_path().is_none() && self.environments.is_empty() {
+        let is_embedded = self.environments.is_empty() && !self.transport.without_site().is_given();
+        if session.site_path().is_none() && is_embedded {
             return embedded(session, None);
         }
-        let site = session.site()?;
-        let names = session.environments(&self.environments, &site)?;
+        let (site, names) = self.site(session)?;
         let endpoint = session.broker(&site, &names.iter().map(String::as_str).collect::<Vec<_>>())?;
         let clerk = session.clerk()?;
         let (endpoint, clerk) = match endpoint.with_clerk(Arc::clone(&clerk)) {

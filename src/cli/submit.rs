@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use rustix::process::getuid;
 
+use super::broker::EnvironmentArgs;
 use super::outages::Outages;
-use super::{Error, Session, say};
+use super::{Error, Session, say, say_error};
 use zrecipe_broker::message::headers::{REQUEST_HOST, REQUEST_USER};
 use zrecipe_broker::message::{Outgoing, REQUEST_QUEUE, Request, sanitise};
 use zrecipe_broker::transport::{self, Endpoint, Transport};
@@ -40,9 +41,8 @@ impl<'s> Target<'s> {
     ///
     /// # Errors
     /// There is no site configuration, or no such environment.
-    pub fn new(session: &'s Session, environments: &[String]) -> Result<Self, Error> {
-        let site = session.site()?;
-        let environments = session.environments(environments, &site)?;
+    pub fn new(session: &'s Session, environment: &EnvironmentArgs) -> Result<Self, Error> {
+        let (site, environments) = environment.site(session)?;
         Ok(Self { session, site, environments })
     }
 
@@ -74,7 +74,7 @@ impl<'s> Target<'s> {
     /// A request for these recipes: files travel with it, names are for the dispatcher. All that is here is checked.
     ///
     /// # Errors
-    /// There is no such file or recipe, or one has errors.
+    /// There is no such file, a name is not that of a recipe, or a recipe has errors.
     pub fn request(
         &self,
         files: &[String],
@@ -91,6 +91,13 @@ impl<'s> Target<'s> {
                     say(&format!(
                         "note: recipe `{name}` is not checked, because the site's recipes are not on this machine"
                     ));
+                }
+                // The dispatcher reads its own recipes, and this machine may have others or older ones.
+                Err(library::Error::NoSuchRecipe { meant, .. }) => {
+                    say(&format!("warning: recipe `{name}` is not on this machine, and is sent without a check"));
+                    if let Some(meant) = meant {
+                        say_error(&format!("  help: did you mean `{meant}`?"));
+                    }
                 }
                 Err(error) => return Err(error.into()),
             }

@@ -17,9 +17,13 @@ fn help(command: &[&str]) -> String {
     lines.join("\n")
 }
 
-/// The help without the options that every command has.
+/// The options of all commands that use a broker.
+const TRANSPORT: &str = "\nTransport options:\n";
+
+/// The help without the options that all or many commands have.
 fn own(help: &str) -> &str {
-    help.split("\nGlobal options:").next().unwrap_or(help).trim_end()
+    let own = help.split("\nGlobal options:").next().unwrap_or(help);
+    own.split(TRANSPORT).next().unwrap_or(own).trim_end()
 }
 
 /// The names of commands and what they do, from lines such as `  init    Create a recipe`.
@@ -28,7 +32,8 @@ fn listed(help: &str) -> Vec<(&str, String)> {
     let mut inside = false;
     for line in help.lines() {
         if !line.starts_with(' ') {
-            inside = line.ends_with(':') && !["Options:", "Arguments:", "Examples:", "Global options:"].contains(&line);
+            inside = line.ends_with(':')
+                && !["Options:", "Arguments:", "Examples:", "Transport options:", "Global options:"].contains(&line);
             continue;
         }
         match line.strip_prefix("  ").filter(|_| inside) {
@@ -71,13 +76,30 @@ fn pages() -> BTreeMap<String, String> {
             for (inner, _) in listed(own(&text)).iter().filter(|_| text.contains("\nCommands:\n")) {
                 let _ = write!(page, "\n## zrecipe {name} {inner}\n\n```text\n{}\n```\n", own(&help(&[name, inner])));
             }
-            let _ =
-                writeln!(page, "\n[All commands](../commands.md) · [global options](../commands.md#global-options)");
+            let inner = listed(own(&text));
+            let inner = inner.iter().filter(|_| text.contains("\nCommands:\n"));
+            let uses_broker = text.contains(TRANSPORT)
+                || inner.into_iter().any(|(inner, _)| help(&[name, inner]).contains(TRANSPORT));
+            let transport = if uses_broker { " · [transport options](../commands.md#transport-options)" } else { "" };
+            let _ = writeln!(
+                page,
+                "\n[All commands](../commands.md){transport} · [global options](../commands.md#global-options)"
+            );
             pages.insert(format!("commands/{name}.md"), page);
         }
     }
     let (_, global) = whole.split_once("\nGlobal options:\n").expect("global options");
     let _ = write!(list, "\n## Global options\n\n```text\n{}\n```\n", global.trim_end());
+    let go = help(&["go"]);
+    let (_, transport) = go.split_once(TRANSPORT).expect("transport options");
+    let transport = transport.split("\nGlobal options:").next().unwrap_or(transport);
+    let _ = write!(
+        list,
+        "\n## Transport options\n\nCommands that use a broker have these options, with the names and the meaning that \
+         they have in Python. They replace\nsettings of the site configuration. With one of them, no site configuration is \
+         needed.\n\n```text\n{}\n```\n",
+        transport.trim_end()
+    );
     pages.insert("commands.md".to_owned(), list);
     pages
 }

@@ -17,6 +17,7 @@ const MEANINGS: [(char, &[&str]); 15] = [
     ('q', &["quiet"]),
     ('r', &["remove"]),
     ('s', &["service"]),
+    ('t', &["transport"]),
     ('v', &["verbose"]),
     ('V', &["version"]),
     ('w', &["wait"]),
@@ -24,7 +25,8 @@ const MEANINGS: [(char, &[&str]); 15] = [
 ];
 
 /// Commands that keep letters of the Python commands that they stand beside.
-const EXCEPTIONS: [(&str, char, &str); 7] = [
+const EXCEPTIONS: [(&str, char, &str); 8] = [
+    ("dlq check", 'n', "namespace"),
     ("go", 'a', "autoprocscalingid"),
     ("go", 'n', "no-dcid"),
     ("go", 'p', "reprocessing"),

@@ -263,7 +263,9 @@ impl<'e> Settings<'e> {
 }
 
 fn place(node: NodeRef<'_>) -> String {
-    node.tree().source().place(node.span().start)
+    let source = node.tree().source();
+    // Where an option gives the setting, there is no line.
+    if source.name().starts_with("--") { source.name().to_owned() } else { source.place(node.span().start) }
 }
 
 /// A fault of the setting at `node`.

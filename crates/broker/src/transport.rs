@@ -57,6 +57,12 @@ pub struct Entry {
     pub plugin: Option<&'static str>,
     /// Name of the class that plugin `transport` chooses it by (`default`), as in Python's `workflows`.
     pub class: Option<&'static str>,
+    /// Options of commands that replace settings of the plugin.
+    pub options: &'static [CommandOption],
+    /// The option of commands that names an `.ini` file with such settings, and the section of the file.
+    pub file_option: Option<(&'static str, &'static str)>,
+    /// Setting of the plugin that names the namespace of queues and topics.
+    pub namespace: Option<&'static str>,
     /// Schemes of its URLs.
     pub schemes: &'static [&'static str],
     /// Settings of the plugin that are secret.
@@ -75,6 +81,34 @@ pub struct Entry {
     pub capabilities: Capabilities,
     /// Reads where the broker is; connects to nothing.
     pub open: fn(&Environment<'_>) -> Result<Arc<dyn Endpoint>, Fault>,
+}
+
+/// An option of commands that replaces a setting of a transport's plugin, as in Python's `workflows`.
+#[derive(Debug)]
+pub struct CommandOption {
+    /// The option, without `--`.
+    pub name: &'static str,
+    /// The setting.
+    pub setting: &'static str,
+    /// What the value is, for the help page.
+    pub value: &'static str,
+    /// The value that counts if neither the site nor the command line gives one.
+    pub default: &'static str,
+    /// The help page.
+    pub help: &'static str,
+}
+
+impl CommandOption {
+    /// An option, its setting, what its value is, the default, and the help.
+    pub const fn new(
+        name: &'static str,
+        setting: &'static str,
+        value: &'static str,
+        default: &'static str,
+        help: &'static str,
+    ) -> Self {
+        Self { name, setting, value, default, help }
+    }
 }
 
 /// What brokers of one kind do and others do not.

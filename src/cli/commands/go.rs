@@ -19,8 +19,9 @@ use zrecipe_runtime::ops::drop_files;
 
 /// Submit recipes to the dispatcher of a site
 ///
-/// The options are those of `zocalo.go`. Recipes are checked first; a recipe with errors is not sent. The recipe ID of
-/// the run is printed when the broker has confirmed the request.
+/// The options are those of `zocalo.go`. Recipes are checked first; a recipe with errors is not sent. A recipe that is not
+/// on this machine is sent by its name, with a warning. The recipe ID of the run is printed when the broker has confirmed
+/// the request.
 ///
 /// If the broker is unavailable, the request is saved in a directory of the site (`zocalo.go.fallback_location`), and
 /// `zrecipe pickup` sends it later; this is not a failure. If there is no such directory, or if the broker rejects the
@@ -84,7 +85,7 @@ fn number(text: &str) -> Result<i64, &'static str> {
 /// See [`crate::cli`].
 pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
     let (parameters, id) = with_guid(parameters(args)?);
-    let target = Target::new(session, &args.environment.environments)?;
+    let target = Target::new(session, &args.environment)?;
     let files: Vec<String> = args.file.iter().cloned().collect();
     let (mut request, compiled) =
         target.request(&files, &args.recipes, parameters, &args.levels.read(&session.settings)?)?;

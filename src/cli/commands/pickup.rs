@@ -40,7 +40,7 @@ pub struct Args {
 /// # Errors
 /// See [`crate::cli`].
 pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
-    let target = Target::new(session, &args.environment.environments)?;
+    let target = Target::new(session, &args.environment)?;
     let directory = target.fallback()?;
     let _lock = drop_files::lock(&directory)?;
     // What is younger than the wait may still be under way.

@@ -66,7 +66,7 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
         .as_ref()
         .map(|payload| read_value(payload.as_bytes()).map_err(|reason| Error::new(format!("the payload is {reason}"))));
     let payload = payload.transpose()?;
-    if !args.environment.environments.is_empty() {
+    if !args.environment.is_empty() {
         return of_site(args, session, payload);
     }
     let state = session.state_directory()?;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::cli::broker::EnvironmentArgs;
 use crate::cli::executor::block_on;
 use crate::cli::progress::{crew, default_places, work_with};
 use crate::cli::submit::{Target, connect, headers, refusal};
@@ -92,7 +93,8 @@ pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
 }
 
 fn submit(args: &Args, session: &Session, parameters: Object, id: &str) -> Result<(), Error> {
-    let target = Target::new(session, &args.environments)?;
+    let environment = EnvironmentArgs::named(&args.environments);
+    let target = Target::new(session, &environment)?;
     let (files, names): (Vec<String>, Vec<String>) = args.recipes.iter().cloned().partition(|recipe| is_path(recipe));
     let (request, compiled) = target.request(&files, &names, parameters, &Levels::default())?;
     let endpoint = target.broker()?;

@@ -39,7 +39,7 @@ pub struct Args {
 /// # Errors
 /// See [`crate::cli`].
 pub fn run(args: &Args, session: &Session) -> Result<(), Error> {
-    if !args.environment.environments.is_empty() {
+    if !args.environment.is_empty() {
         return show_entry(args, session);
     }
     let state = session.state_directory()?;

@@ -23,6 +23,14 @@ impl From<connection::Error> for Error {
     fn from(error: connection::Error) -> Self {
         let said = Self::new(error.to_string());
         match error {
+            connection::Error::Broker(AddressFault::ClearText { ref place, .. }) if place.starts_with("--") => said
+                .hint("encrypt with `ssl = true` in the file of `--rabbit-conf` or `--stomp-conf`")
+                .hint(
+                    "or allow it with `clear-text = true` there, on trusted networks only; the Python packages always use \
+                     clear text",
+                ),
+            // The options show what is wrong.
+            connection::Error::Broker(AddressFault::Setting { ref place, .. }) if place.starts_with("--") => said,
             connection::Error::Broker(AddressFault::ClearText { .. }) => {
                 said.hint("encrypt with `ssl: true` beside `host` (and usually port 5671)").hint(
                     "or allow it with `clear-text: true` beside `host`, on trusted networks only; the Python packages \

@@ -17,13 +17,17 @@ pub(super) struct Check {
     queues: Vec<String>,
     #[command(flatten)]
     environment: EnvironmentArgs,
+    /// Virtual host of RabbitMQ, or prefix of ActiveMQ, instead of that of the site.
+    #[arg(short, long, value_name = "NAMESPACE")]
+    namespace: Option<String>,
     /// Print JSON.
     #[arg(long)]
     json: bool,
 }
 
 pub(super) fn check(args: &Check, session: &Session) -> Result<(), Error> {
-    let environment = args.environment.read(session)?;
+    let namespace = args.namespace.as_deref().filter(|namespace| !namespace.is_empty());
+    let environment = args.environment.in_namespace(namespace).read(session)?;
     let counts: Vec<(String, i64)> = block_on(async {
         let wanted: Vec<String> = args.queues.iter().map(|name| dead_letter_queue(name)).collect();
         let all = match environment.queues_unless_named(&wanted).await? {

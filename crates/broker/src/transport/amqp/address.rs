@@ -11,7 +11,7 @@ use crate::books::Clerk;
 use crate::failure::{Denial, Failure, Outage};
 use crate::message::DELAY_PREFIX;
 use crate::message::bounds::DELIVERY_LIMIT;
-use crate::transport::{Capabilities, Creation, Endpoint, Entry, Environment, Error, Node, Transport};
+use crate::transport::{Capabilities, CommandOption, Creation, Endpoint, Entry, Environment, Error, Node, Transport};
 
 /// How a broker of this kind is found, and what it can do.
 pub const TRANSPORT: Entry = Entry {
@@ -19,6 +19,33 @@ pub const TRANSPORT: Entry = Entry {
     product: "RabbitMQ",
     plugin: Some("pika"),
     class: Some("PikaTransport"),
+    options: &[
+        CommandOption::new(
+            "rabbit-host",
+            "host",
+            "HOST",
+            "localhost",
+            "Host name or address of RabbitMQ; several separated by commas",
+        ),
+        CommandOption::new(
+            "rabbit-port",
+            "port",
+            "PORT",
+            "5672",
+            "Port of RabbitMQ; one for each host, or one for all",
+        ),
+        CommandOption::new("rabbit-user", "username", "USER", "guest", "User of RabbitMQ"),
+        CommandOption::new(
+            "rabbit-pass",
+            "password",
+            "PASS",
+            "guest",
+            "Password of the user; other users of this machine can see it",
+        ),
+        CommandOption::new("rabbit-vhost", "vhost", "VHOST", "/", "Virtual host of RabbitMQ"),
+    ],
+    file_option: Some(("rabbit-conf", "rabbit")),
+    namespace: Some("vhost"),
     schemes: &["amqp", "amqps"],
     secrets: &["password"],
     secret_files: &["key-file"],

@@ -10,7 +10,7 @@ use crate::address::{Fault, Host, Login, Password, Settings, Tls, Url};
 use crate::books::Clerk;
 use crate::failure::{Denial, Failure, Outage};
 use crate::message::bounds::{DELIVERY_LIMIT, RETURN_LIMIT};
-use crate::transport::{Capabilities, Creation, Endpoint, Entry, Environment, Error, Node, Transport};
+use crate::transport::{Capabilities, CommandOption, Creation, Endpoint, Entry, Environment, Error, Node, Transport};
 
 /// How a broker of this kind is found, and what it can do.
 pub const TRANSPORT: Entry = Entry {
@@ -18,6 +18,33 @@ pub const TRANSPORT: Entry = Entry {
     product: "ActiveMQ",
     plugin: Some("stomp"),
     class: Some("StompTransport"),
+    options: &[
+        CommandOption::new(
+            "stomp-host",
+            "host",
+            "HOST",
+            "localhost",
+            "Host name or address of ActiveMQ; several separated by commas",
+        ),
+        CommandOption::new(
+            "stomp-port",
+            "port",
+            "PORT",
+            "61613",
+            "Port of ActiveMQ; one for each host, or one for all",
+        ),
+        CommandOption::new("stomp-user", "username", "USER", "admin", "User of ActiveMQ"),
+        CommandOption::new(
+            "stomp-pass",
+            "password",
+            "PASS",
+            "password",
+            "Password of the user; other users of this machine can see it",
+        ),
+        CommandOption::new("stomp-prfx", "prefix", "PREFIX", "", "Prefix of all names of queues and topics"),
+    ],
+    file_option: Some(("stomp-conf", "stomp")),
+    namespace: Some("prefix"),
     schemes: &["stomp", "stomps"],
     secrets: &["password"],
     secret_files: &["key-file"],
