@@ -243,6 +243,7 @@ async fn watch_events(mut events: mpsc::UnboundedReceiver<Event>, steps: BTreeMa
                 line(format!("held up by {by}: {reason}; attempt {attempt} failed, next attempt in {next}"));
             }
             Event::Warning(text) => line(format!("warning: {text}")),
+            Event::Traffic(_) => {}
         }
         let names: Vec<&str> = under_way.values().map(|(name, _)| name.as_str()).collect();
         bar.set_message(format!("{done} of {} steps done  {}", steps.len(), names.join(", ")));

@@ -368,7 +368,7 @@ async fn log_lines_and_traces_arrive() {
     let trace = "0af7651916cd43dd8448eb211c80319c";
     let parent = Value::from(format!("00-{trace}-b7ad6b7169203331-01"));
     let headers = Object::from_iter([("traceparent".to_owned(), parent.clone())]);
-    let body = br#"{"recipes": ["good"], "parameters": {"guid": "a-guid"}}"#.to_vec();
+    let body = br#"{"recipes": ["good"], "parameters": {"guid": "a-guid", "ispyb_dcid": 527189}}"#.to_vec();
     let request = Outgoing { body, headers, ..message("request", queue("processing_recipe")) };
     facility.transport.send(vec![request]).await.expect("send");
     let mut out = subscribe(&facility.transport, queue("out"), 1).await;
@@ -383,7 +383,9 @@ async fn log_lines_and_traces_arrive() {
     let spans = within("the spans", tokio::task::spawn_blocking(move || collect(&traces))).await.expect("collects");
     ends("our service", &mut service).await;
     let has = |text: &[u8]| spans.windows(text.len()).any(|window| window == text);
-    for text in ["transport.subscribe", "transport.send", "service.name", "Dispatcher", "processing_recipe", "out"] {
+    for text in
+        ["transport.subscribe", "transport.send", "service.name", "Dispatcher", "processing_recipe", "out", "dcid"]
+    {
         assert!(has(text.as_bytes()), "{text}");
     }
     let bytes: Vec<u8> = (0..16).map(|at| u8::from_str_radix(&trace[at * 2..at * 2 + 2], 16).expect("hex")).collect();
@@ -399,6 +401,12 @@ async fn log_lines_and_traces_arrive() {
     assert!(!about.is_empty());
     for line in about {
         assert_eq!((text(line, "_recipe_ID"), text(line, "_service")), ("a-guid".into(), "Dispatcher".into()));
+        // As the Python services name what dashboards look for.
+        assert_eq!((text(line, "_trace_id").as_str(), text(line, "_span_id").len()), (trace, 16));
+        assert_eq!(text(line, "_workflows_serviceclass"), "Dispatcher");
+        assert_eq!(text(line, "_workflows_service"), "Dispatcher");
+        assert!(line.get("_workflows_status").and_then(Value::as_i64).is_some(), "{}", line.to_json());
+        assert!(text(line, "_facility").starts_with("zrecipe_runtime."), "{}", line.to_json());
     }
 }
 

@@ -5,6 +5,7 @@ use std::io;
 
 use rustls::CertificateError;
 
+use crate::address::Tls;
 use crate::failure::Denial;
 
 /// The error of the TLS library behind an error of a connection.
@@ -20,6 +21,16 @@ fn tls_error(error: &io::Error) -> Option<&rustls::Error> {
         };
     }
     None
+}
+
+/// What a client needs for TLS with servers whose certificates one of these authorities (PEM) has issued, or one that this
+/// machine trusts.
+///
+/// # Errors
+/// A certificate cannot be used; why, in words.
+pub fn client_config(authorities: String) -> Result<rustls::ClientConfig, String> {
+    let tls = Tls { authorities: Some(authorities), certificate: None };
+    crate::transport::stomp::client_config(&tls).map_err(|failure| failure.reason)
 }
 
 /// What is wrong with a certificate or with TLS as a whole, and what to do; it will be so later, too.

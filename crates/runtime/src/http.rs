@@ -75,6 +75,18 @@ impl Client {
         Ok(Self { base, way, patience: PATIENCE })
     }
 
+    /// The server at an address whose certificate one of these authorities (PEM) has issued.
+    ///
+    /// # Errors
+    /// A certificate cannot be used.
+    pub fn trusting(address: &str, authorities: String) -> Result<Self, String> {
+        let config = zrecipe_broker::trust::client_config(authorities)?;
+        let connector = HttpsConnectorBuilder::new().with_tls_config(config).https_or_http().enable_http1().build();
+        let client = hyper_util::client::legacy::Client::builder(TokioExecutor::new()).build(connector);
+        let base = address.trim_end_matches('/').to_owned();
+        Ok(Self { base, way: Way::Network(Box::new(client)), patience: PATIENCE })
+    }
+
     /// The address.
     pub fn base(&self) -> &str {
         &self.base

@@ -40,6 +40,7 @@ pub mod ask;
 pub mod cluster;
 mod consumer;
 pub mod ending;
+pub mod facts;
 pub mod foreign;
 pub mod handover;
 pub mod health;
@@ -68,7 +69,7 @@ pub mod why;
 pub mod workers;
 
 pub use self::host::Host;
-pub use self::outcome::{DEAD_LETTERED, Event, Outcome, RETRY, StepResult};
+pub use self::outcome::{DEAD_LETTERED, Event, Outcome, RETRY, StepResult, Traffic};
 pub use self::service::{Job, Service};
 
 /// Setting of plugin `storage` that names the directory of the dispatcher's logbook.

@@ -7,6 +7,7 @@
 
 mod console;
 mod gelf;
+pub mod instances;
 pub mod traces;
 
 use std::time::Duration;

@@ -27,6 +27,7 @@ use uuid::Uuid;
 
 use crate::runtime::journal;
 use crate::runtime::said::{finite, reason};
+use crate::runtime::facts;
 use crate::runtime::status::{Status, TOPIC, broadcast, host_id, hostname};
 use crate::runtime::supervisor::identity;
 pub use settings::Wrappers;
@@ -375,7 +376,7 @@ impl Record {
         if !self.is_completed() {
             let reason = "the wrapper was killed; the result of the program is unknown";
             if !self.has_ended() {
-                self.add("failure", Value::from([("reason", reason)]))?;
+                self.add("failure", Value::from(reason))?;
             }
             self.add("completed", Value::from("Finished processing"))?;
         }
@@ -404,6 +405,9 @@ impl Record {
         ]);
         if let (Value::Object(body), Some(id)) = (&mut body, self.envelope.as_ref().and_then(Envelope::id)) {
             body.insert("recipe_ID".to_owned(), Value::from(id));
+        }
+        if let Value::Object(body) = &mut body {
+            body.extend(facts::known().iter().map(|(name, value)| ((*name).to_owned(), Value::from(value.as_str()))));
         }
         body
     }

@@ -19,6 +19,7 @@ use zrecipe_broker::transport::{self, Transport};
 use zrecipe_language::contract::Contracts;
 use zrecipe_language::lint::nearest;
 use zrecipe_runtime::runtime::Service;
+use zrecipe_runtime::runtime::facts;
 use zrecipe_runtime::runtime::foreign::Foreign;
 use zrecipe_runtime::runtime::health::{self, Broker, Health};
 use zrecipe_runtime::runtime::instance::Instance;
@@ -29,7 +30,7 @@ use zrecipe_runtime::runtime::services;
 use zrecipe_runtime::runtime::status::{Board, Identity, Status, host_id, hostname};
 use zrecipe_runtime::runtime::surroundings::{Scope, Surroundings};
 use zrecipe_runtime::telemetry::traces::{Collector, Exports, Tracing};
-use zrecipe_runtime::telemetry::{Guard, Logging};
+use zrecipe_runtime::telemetry::{Guard, Logging, instances};
 
 /// The help of `--service`, with the names of the built-in services.
 fn built_in() -> String {
@@ -267,7 +268,6 @@ fn log(session: &Session, environment: &Environment) -> Guard {
     let logging = Logging::of_site(&environment.plugins(), usize::from(session.common.verbose));
     let facts = [
         ("host", hostname()),
-        ("_facility", "zrecipe".to_owned()),
         ("_pid", std::process::id().to_string()),
         ("_workflows_host", host_id(&hostname(), 1)),
         ("_zrecipe_version", env!("CARGO_PKG_VERSION").to_owned()),
@@ -306,7 +306,9 @@ async fn serve(args: &Args, environment: &Environment, services: Served, journal
             instances.push(instance.with_journal(journal.clone()));
         }
     }
+    instances.iter().for_each(|instance| instances::follow(instance.name(), instance.board()));
     let boards: Vec<Board> = instances.iter().map(|instance| instance.board().clone()).collect();
+    facts::find().await;
     let (stop, stopped) = watch::channel(false);
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let mut signalled = async || {

@@ -15,6 +15,7 @@ use zrecipe_broker::message::Envelope;
 use zrecipe_broker::transport::{self, Transport};
 use zrecipe_language::value::Value;
 use zrecipe_project::regular;
+use zrecipe_runtime::runtime::facts;
 use zrecipe_runtime::runtime::python::{EntryPoint, Interpreter};
 use zrecipe_runtime::runtime::status::Status;
 use zrecipe_runtime::telemetry::Logging;
@@ -160,6 +161,7 @@ async fn wrap(
         }
     };
     let linger = Duration::from_secs(args.linger);
+    facts::find().await;
     let reporting = report(Arc::clone(&record), connect, told, linger);
     let running = async {
         status.send_replace(Status::Processing);
@@ -167,20 +169,16 @@ async fn wrap(
         let (end, channel, payload) = match &ended {
             Ok(ended) if ended.code() == 0 => (Status::End, "success", Value::from("Finished processing")),
             Ok(ended) => {
-                let status = Value::from(i64::from(ended.code()));
-                let (how, signal) = match ended {
-                    Ended::Exited(code) => (format!("ended with exit status {code}"), None),
-                    Ended::Signalled(signal) => (format!("was killed by signal {signal}"), Some(i64::from(*signal))),
+                let how = match ended {
+                    Ended::Exited(code) => format!("ended with exit status {code}"),
+                    Ended::Signalled(signal) => format!("was killed by signal {signal}"),
                 };
-                let reason = Value::from(format!("`{}` {how}", command.join(" ")));
-                let signal = signal.map(|signal| ("signal", Value::from(signal)));
-                let payload = signal.into_iter().chain([("exit_status", status), ("reason", reason)]);
-                let payload = payload.map(|(name, value)| (name.to_owned(), value)).collect();
-                (Status::End, "failure", Value::Object(payload))
+                // A text, as `BaseWrapper.failure` of the Python packages sends it.
+                (Status::End, "failure", Value::from(format!("`{}` {how}", command.join(" "))))
             }
             Err(error) => {
                 let reason = format!("`{}` cannot be run: {error}", command.join(" "));
-                (Status::Error, "failure", Value::from([("reason", reason)]))
+                (Status::Error, "failure", Value::from(reason))
             }
         };
         let completed = || record.add("completed", Value::from("Finished processing"));

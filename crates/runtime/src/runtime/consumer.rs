@@ -174,6 +174,8 @@ impl Consumer {
             step,
             queue = job.delivery.source.name(),
             message_id = job.delivery.id,
+            trace_id = tracing::field::Empty,
+            span_id = tracing::field::Empty,
         );
         // A request has none before it is read.
         if let Some(id) = job.envelope.as_ref().and_then(Envelope::id) {
@@ -194,8 +196,13 @@ impl Consumer {
         let (id, deliveries) = (job.delivery.id.clone(), job.delivery.deliveries);
         let recipe_id = job.envelope.as_ref().and_then(Envelope::id).map(str::to_owned);
         let traced = self.tracing.as_ref();
-        let traced = traced
-            .map(|tracing| tracing.receive(&job.delivery.headers, job.delivery.source.name(), recipe_id.as_deref()));
+        let traced = traced.map(|tracing| {
+            let (headers, queue) = (&job.delivery.headers, job.delivery.source.name());
+            tracing.receive(headers, queue, recipe_id.as_deref(), self.service.span_attributes(&job))
+        });
+        if let Some([trace, span]) = traced.as_ref().map(Receiving::ids) {
+            tracing::Span::current().record("trace_id", trace).record("span_id", span);
+        }
         let allowance = self.service.allowance(&job);
         let event = Event::Started { id: id.clone(), service: name.clone(), step, recipe_id, deliveries, allowance };
         let _ = self.events.send(event);

@@ -164,6 +164,8 @@ pub async fn serve(
     let router = Router::new()
         .route("/metrics", get(async move || ([(header::CONTENT_TYPE, METRICS)], metrics.metrics.text())))
         .route("/livez", get(async || "alive\n"))
+        // The liveness check of the Python services has no path.
+        .route("/", get(async || "alive\n"))
         .route("/readyz", get(async move || ready.readiness()));
     Ok((address, answer(listener, router)))
 }

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::runtime::journal::Journal;
 use crate::runtime::status::{Board, Identity, Status};
-use crate::runtime::{Event, Host, Service};
+use crate::runtime::{Event, Host, Service, Traffic};
 use crate::telemetry::traces::Tracing;
 use zrecipe_broker::backoff::Backoff;
 use zrecipe_broker::message::{Destination, read_body};
@@ -90,6 +90,11 @@ impl Instance {
         self
     }
 
+    /// The service's name.
+    pub fn name(&self) -> &str {
+        self.service.name()
+    }
+
     /// How it is.
     pub fn board(&self) -> &Board {
         &self.board
@@ -100,14 +105,14 @@ impl Instance {
     /// # Errors
     /// It could not begin, or the transport was closed.
     pub async fn run(self, transport: Arc<dyn Transport>, stop: watch::Receiver<bool>) -> Result<(), Error> {
-        let announcing = tokio::spawn(self.board.clone().announce(Arc::clone(&transport)));
+        let announcing = tokio::spawn(self.board.clone().announce(Arc::clone(&transport), Arc::clone(&self.observer)));
         let (stopping, stopped) = watch::channel(false);
         let commanded = tokio::spawn(await_stop(
             Arc::clone(&self.service),
             Arc::clone(&transport),
             stop,
             stopping,
-            self.board.clone(),
+            (self.board.clone(), Arc::clone(&self.observer)),
         ));
         let titled = tokio::spawn(follow_title(Arc::clone(&self.service), self.board.clone()));
         let served = self.serve_again_and_again(&transport, stopped).await;
@@ -146,12 +151,17 @@ impl Instance {
             .with_prefetch(self.prefetch)
             .with_journal(self.journal.clone());
             let board = self.board.clone();
+            let mut is_subscribed = false;
             let served = host
                 .serve_when_ready(&self.queues, || {
-                    has_begun = true;
+                    (has_begun, is_subscribed) = (true, true);
+                    (self.observer)(board.identity(), &Event::Traffic(Traffic::Subscribed(self.queues.len())));
                     board.set(Status::Idle);
                 })
                 .await;
+            if is_subscribed {
+                (self.observer)(self.board.identity(), &Event::Traffic(Traffic::Unsubscribed(self.queues.len())));
+            }
             let reason = match served {
                 Ok(()) if *stopped.borrow() => break Ok(()),
                 // The broker has ended the subscription: its queue was deleted, for example.
@@ -203,13 +213,13 @@ async fn await_stop(
     transport: Arc<dyn Transport>,
     mut stop: watch::Receiver<bool>,
     stopping: watch::Sender<bool>,
-    board: Board,
+    (board, observer): (Board, Observer),
 ) {
     let identity = board.identity().clone();
     tokio::select! {
         _ = stop.wait_for(|stop| *stop) => {}
         () = service.retired() => tracing::info!(service = identity.service, "the service ends itself"),
-        () = commanded(&identity, &*transport) => tracing::info!(service = identity.service, "shutdown requested"),
+        () = commanded(&identity, &*transport, &observer) => tracing::info!(service = identity.service, "shutdown requested"),
     }
     board.set(Status::ShuttingDown);
     let _ = stopping.send(true);
@@ -218,20 +228,23 @@ async fn await_stop(
 }
 
 /// Comes back when a command says that the instance is to stop.
-async fn commanded(identity: &Identity, transport: &dyn Transport) {
+async fn commanded(identity: &Identity, transport: &dyn Transport, observer: &Observer) {
     let mut is_told = false;
     loop {
         let subscription = Subscription { source: Destination::Topic(COMMANDS.to_owned()), prefetch: 10 };
         match transport.subscribe(subscription).await {
             Ok(mut deliveries) => {
                 is_told = false;
+                observer(identity, &Event::Traffic(Traffic::SubscribedToTopic));
                 while let Some(delivery) = deliveries.next().await {
                     let settlement = Settlement::of(Verdict::Accept);
                     let _ = transport.settle(&delivery, settlement).await;
                     if is_shutdown(&read_body(&delivery.body), identity) {
+                        observer(identity, &Event::Traffic(Traffic::Unsubscribed(1)));
                         return;
                     }
                 }
+                observer(identity, &Event::Traffic(Traffic::Unsubscribed(1)));
             }
             Err(Error::Closed) => std::future::pending().await,
             Err(error) if !is_told => {

@@ -1,7 +1,8 @@
 //! Numbers about services for Prometheus.
 //!
 //! Those that begin with `workflows_` mean what they mean in `workflows.transport.middleware.prometheus` (3.3), so that
-//! a site's dashboards go on; `source` is the service's name there. Times are in seconds.
+//! a site's dashboards go on; `source` is the service's name there. Times are in seconds. zrecipe has no transactions of
+//! the broker: what stands for one is a delivery that is settled together with the messages that it leads to.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,7 +18,7 @@ use prometheus_client::registry::{Registry, Unit};
 use tokio::sync::watch;
 
 use crate::runtime::instance::Observer;
-use crate::runtime::{DEAD_LETTERED, Event, RETRY};
+use crate::runtime::{DEAD_LETTERED, Event, RETRY, Traffic};
 
 #[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Source {
@@ -43,6 +44,7 @@ pub struct Metrics {
     acknowledged: Family<Source, Counter>,
     refused: Family<Source, Counter>,
     sent: Family<Source, Counter>,
+    traffic: Counted,
     outcomes: Family<Outcome, Counter>,
     redelivered: Family<Source, Counter>,
     abandoned: Family<Source, Counter>,
@@ -56,6 +58,74 @@ pub struct Metrics {
     reconnections: Counter,
     lost_spans: Counter,
     duplicates: Counter,
+}
+
+/// Counters of what Python's middleware counts beside messages.
+#[derive(Default)]
+struct Counted {
+    subscriptions: Family<Source, Counter>,
+    topic_subscriptions: Family<Source, Counter>,
+    temporary_subscriptions: Family<Source, Counter>,
+    active_subscriptions: Family<Source, Gauge>,
+    broadcasts: Family<Source, Counter>,
+    begun: Family<Source, Counter>,
+    aborted: Family<Source, Counter>,
+    committed: Family<Source, Counter>,
+    in_progress: Family<Source, Gauge>,
+}
+
+impl Counted {
+    fn register(&self, registry: &mut Registry) {
+        for (name, help, family) in [
+            ("workflows_transport_subscriptions", "Subscriptions to queues", &self.subscriptions),
+            ("workflows_transport_broadcast_subscriptions", "Subscriptions to topics", &self.topic_subscriptions),
+            ("workflows_transport_temporary_subscriptions", "Temporary queues", &self.temporary_subscriptions),
+            ("workflows_transport_broadcast", "Status broadcasts", &self.broadcasts),
+            ("workflows_transport_transaction_begin", "Messages that led to others", &self.begun),
+            ("workflows_transport_transaction_abort", "Those that could not be settled", &self.aborted),
+            ("workflows_transport_transaction_commit", "Those that were settled", &self.committed),
+        ] {
+            registry.register(name, help, family.clone());
+        }
+        for (name, help, family) in [
+            ("workflows_transport_active_subscriptions", "Subscriptions at present", &self.active_subscriptions),
+            ("workflows_transport_transactions_in_progress", "Messages that are being settled", &self.in_progress),
+        ] {
+            registry.register(name, help, family.clone());
+        }
+    }
+
+    /// All numbers of a service are there from the beginning.
+    fn begin(&self, source: &Source) {
+        for family in [&self.temporary_subscriptions, &self.begun, &self.aborted, &self.committed] {
+            let _ = family.get_or_create(source);
+        }
+        let _ = self.in_progress.get_or_create(source);
+    }
+
+    fn count(&self, source: &Source, traffic: Traffic) {
+        let active = |change: i64| _ = self.active_subscriptions.get_or_create(source).inc_by(change);
+        match traffic {
+            Traffic::Subscribed(queues) => {
+                self.begin(source);
+                self.subscriptions.get_or_create(source).inc_by(queues as u64);
+                active(i64::try_from(queues).unwrap_or_default());
+            }
+            Traffic::SubscribedToTopic => {
+                self.topic_subscriptions.get_or_create(source).inc();
+                active(1);
+            }
+            Traffic::Unsubscribed(count) => active(-i64::try_from(count).unwrap_or_default()),
+            Traffic::Broadcast => _ = self.broadcasts.get_or_create(source).inc(),
+        }
+    }
+
+    /// A message was settled with others, or could not be.
+    fn settle(&self, source: &Source, is_committed: bool) {
+        self.begun.get_or_create(source).inc();
+        let ended = if is_committed { &self.committed } else { &self.aborted };
+        ended.get_or_create(source).inc();
+    }
 }
 
 impl Metrics {
@@ -79,6 +149,8 @@ impl Metrics {
         registry.register("workflows_transport_ack", "Messages acknowledged", acknowledged.clone());
         registry.register("workflows_transport_nack", "Messages rejected or requeued", refused.clone());
         registry.register("workflows_transport_send", "Messages sent", sent.clone());
+        let traffic = Counted::default();
+        traffic.register(&mut registry);
         registry.register("zrecipe_messages", "Messages settled, by outcome", outcomes.clone());
         registry.register("zrecipe_redelivered", "Messages that were redelivered", redelivered.clone());
         registry.register(
@@ -106,6 +178,7 @@ impl Metrics {
             acknowledged,
             refused,
             sent,
+            traffic,
             outcomes,
             redelivered,
             abandoned,
@@ -148,13 +221,18 @@ impl Metrics {
                 let kind = if [RETRY, DEAD_LETTERED].contains(outcome) { &self.refused } else { &self.acknowledged };
                 kind.get_or_create(&source).inc();
                 self.sent.get_or_create(&source).inc_by(*sent as u64);
+                if *sent > 0 {
+                    self.traffic.settle(&source, true);
+                }
                 self.outcomes.get_or_create(&Outcome { service: service.to_owned(), outcome }).inc();
             }
             Event::Abandoned { id } => {
                 self.hold(service, id, None);
                 self.active.get_or_create(&source).dec();
                 self.abandoned.get_or_create(&source).inc();
+                self.traffic.settle(&source, false);
             }
+            Event::Traffic(traffic) => self.traffic.count(&source, *traffic),
             Event::Warning(_) => {}
         }
     }
@@ -254,6 +332,10 @@ mod tests {
             again: SystemTime::now(),
         };
         for event in [
+            Event::Traffic(Traffic::Subscribed(2)),
+            Event::Traffic(Traffic::SubscribedToTopic),
+            Event::Traffic(Traffic::Broadcast),
+            Event::Traffic(Traffic::Unsubscribed(1)),
             started("a", 1),
             settled("done", 2),
             started("b", 2),
@@ -278,6 +360,15 @@ mod tests {
             "workflows_callback_processing_time_seconds_count{source=\"Runner\"} 2",
             "workflows_callback_processing_time_seconds_bucket{le=\"0.01\",source=\"Runner\"} 0",
             "workflows_callback_processing_time_seconds_bucket{le=\"0.025\",source=\"Runner\"} 2",
+            "workflows_transport_subscriptions_total{source=\"Runner\"} 2",
+            "workflows_transport_broadcast_subscriptions_total{source=\"Runner\"} 1",
+            "workflows_transport_temporary_subscriptions_total{source=\"Runner\"} 0",
+            "workflows_transport_active_subscriptions{source=\"Runner\"} 2",
+            "workflows_transport_broadcast_total{source=\"Runner\"} 1",
+            "workflows_transport_transaction_begin_total{source=\"Runner\"} 3",
+            "workflows_transport_transaction_abort_total{source=\"Runner\"} 2",
+            "workflows_transport_transaction_commit_total{source=\"Runner\"} 1",
+            "workflows_transport_transactions_in_progress{source=\"Runner\"} 0",
             "workflows_transport_ack_total{source=\"Runner\"} 1",
             "workflows_transport_nack_total{source=\"Runner\"} 1",
             "workflows_transport_send_total{source=\"Runner\"} 2",

@@ -153,4 +153,19 @@ pub enum Event {
     },
     /// Something is not as it should be, and nothing else says so.
     Warning(String),
+    /// What an instance does at the broker beside messages.
+    Traffic(Traffic),
+}
+
+/// What an instance does at the broker beside messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Traffic {
+    /// It has subscribed to so many queues.
+    Subscribed(usize),
+    /// It has subscribed to a topic.
+    SubscribedToTopic,
+    /// So many of its subscriptions have ended.
+    Unsubscribed(usize),
+    /// It has broadcast its status.
+    Broadcast,
 }

@@ -74,6 +74,11 @@ pub trait Service: Send + Sync + 'static {
         (self.name().to_owned(), self.name().to_owned())
     }
 
+    /// What the span of a message says beside its queue and its recipe ID.
+    fn span_attributes(&self, _job: &Job) -> Vec<(&'static str, Value)> {
+        Vec::new()
+    }
+
     /// What the service is to be called, where it changes its name.
     fn title(&self) -> Option<watch::Receiver<Option<String>>> {
         None

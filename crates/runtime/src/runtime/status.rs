@@ -11,7 +11,8 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
 use uuid::Uuid;
 
-use crate::runtime::Event;
+use crate::runtime::instance::Observer;
+use crate::runtime::{Event, Traffic, facts};
 use zrecipe_broker::message::{Destination, Outgoing};
 use zrecipe_broker::transport::Transport;
 use zrecipe_language::value::{Object, Value};
@@ -195,6 +196,12 @@ impl Board {
         *self.title.lock().unwrap_or_else(PoisonError::into_inner) = Some(name.to_owned());
     }
 
+    /// The service's name for people at present.
+    pub fn title(&self) -> String {
+        let title = self.title.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        title.unwrap_or_else(|| self.identity.service.clone())
+    }
+
     /// How it is.
     pub fn status(&self) -> Status {
         self.state.borrow().status
@@ -256,7 +263,7 @@ impl Board {
                 active.held.remove(id);
                 active.settled = Some(Instant::now());
             }
-            Event::Warning(_) => return,
+            Event::Warning(_) | Event::Traffic(_) => return,
         }
         let status = if active.held.is_empty() { Status::Idle } else { Status::Processing };
         let recipe_id = active.held.values().next().and_then(|held| held.recipe_id.clone());
@@ -280,7 +287,7 @@ impl Board {
     }
 
     /// Broadcasts until the instance has ended. That nobody can be told is not the service's trouble; it is said once.
-    pub async fn announce(self, transport: Arc<dyn Transport>) {
+    pub async fn announce(self, transport: Arc<dyn Transport>, observer: Observer) {
         let service = self.identity.service.as_str();
         let mut state = self.state.subscribe();
         let (mut announced, mut is_refused) = (None, false);
@@ -295,11 +302,12 @@ impl Board {
                 announced = Some((now.status, now.text()));
                 due = Instant::now() + INTERVAL;
                 match transport.send(vec![self.message(&now)]).await {
-                    Ok(()) if is_refused => {
-                        tracing::info!(service, "the status is broadcast again");
-                        is_refused = false;
+                    Ok(()) => {
+                        observer(&self.identity, &Event::Traffic(Traffic::Broadcast));
+                        if std::mem::take(&mut is_refused) {
+                            tracing::info!(service, "the status is broadcast again");
+                        }
                     }
-                    Ok(()) => {}
                     Err(error) if error.is_rejection() => {
                         if !is_refused {
                             tracing::warn!(
@@ -323,16 +331,14 @@ impl Board {
     }
 
     fn message(&self, state: &State) -> Outgoing {
-        let Identity { host, service, class, tag } = &*self.identity;
-        let title = self.title.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let service = title.as_ref().unwrap_or(service);
+        let Identity { host, class, tag, .. } = &*self.identity;
         let utilization = self.history.lock().unwrap_or_else(PoisonError::into_inner).report(Instant::now());
         let mut body = Object::from_iter(
             [
                 ("host", Value::from(host.as_str())),
                 ("status", Value::from(state.status.code())),
                 ("statustext", Value::from(state.text())),
-                ("service", Value::from(service.as_str())),
+                ("service", Value::from(self.title())),
                 ("serviceclass", Value::from(class.as_str())),
                 ("utilization", utilization),
                 ("workflows", Value::from(concat!("zrecipe ", env!("CARGO_PKG_VERSION")))),
@@ -340,6 +346,7 @@ impl Board {
             ]
             .map(|(key, value)| (key.to_owned(), value)),
         );
+        body.extend(facts::known().iter().map(|(name, value)| ((*name).to_owned(), Value::from(value.as_str()))));
         if let Some(tag) = tag {
             body.insert("tag".to_owned(), Value::from(tag.as_str()));
         }

@@ -22,6 +22,7 @@ use zrecipe_language::diagnostic::counted;
 use zrecipe_language::value::{Object, Value};
 
 use super::console::without_secrets;
+use super::instances;
 
 /// How many lines may wait for the server.
 const MOST_LINES: usize = 10_000;
@@ -358,6 +359,14 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Gelf {
         let mut fields = Fields::default();
         event.record(&mut fields);
         line.extend(fields.rest);
+        // As Python's handlers for Graylog name the logger.
+        let logger = line.get("_logger").and_then(Value::as_str).map(str::to_owned);
+        let facility = logger.unwrap_or_else(|| event.metadata().target().replace("::", "."));
+        line.insert("_facility".to_owned(), Value::from(facility));
+        let service = line.get("_service").and_then(Value::as_str).map(str::to_owned);
+        for (name, value) in instances::fields(service.as_deref()) {
+            line.entry(name.to_owned()).or_insert(value);
+        }
         self.queue.push(self.write(*event.metadata().level(), &fields.message, line).into_bytes());
     }
 }

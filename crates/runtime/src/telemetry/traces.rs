@@ -187,13 +187,24 @@ impl Tracing {
     }
 
     /// Begins the span of a message that has come with these headers.
-    pub fn receive(&self, headers: &Object, queue: &str, recipe_id: Option<&str>) -> Receiving<'_> {
+    pub fn receive(
+        &self,
+        headers: &Object,
+        queue: &str,
+        recipe_id: Option<&str>,
+        more: Vec<(&'static str, Value)>,
+    ) -> Receiving<'_> {
         let text = |(key, value): (&String, &Value)| Some((key.to_ascii_lowercase(), value.as_str()?.to_owned()));
         let carrier: HashMap<String, String> = headers.iter().filter_map(text).collect();
         let parent = TraceContextPropagator::new().extract_with_context(&Context::new(), &carrier);
         let mut attributes =
             vec![KeyValue::new("service_name", self.service.clone()), KeyValue::new("channel", queue.to_owned())];
         attributes.extend(recipe_id.map(|id| KeyValue::new("recipe_id", id.to_owned())));
+        attributes.extend(more.into_iter().map(|(name, value)| match (value.as_i64(), value.as_str()) {
+            (Some(number), _) => KeyValue::new(name, number),
+            (None, Some(text)) => KeyValue::new(name, text.to_owned()),
+            (None, None) => KeyValue::new(name, value.to_json()),
+        }));
         let builder =
             self.tracer.span_builder("transport.subscribe").with_kind(SpanKind::Consumer).with_attributes(attributes);
         let span = self.tracer.build_with_context(builder, &parent);
@@ -221,6 +232,13 @@ impl Receiving<'_> {
         message.headers.retain(|key, _| !CONTEXT.iter().any(|ours| key.eq_ignore_ascii_case(ours)));
         let carried = carrier.into_iter().filter(|(_, value)| !value.is_empty());
         message.headers.extend(carried.map(|(key, value)| (key, Value::from(value))));
+    }
+
+    /// The ids of the trace and of the span, as OpenTelemetry writes them.
+    pub fn ids(&self) -> [String; 2] {
+        let span = self.context.span();
+        let context = span.span_context();
+        [context.trace_id().to_string(), context.span_id().to_string()]
     }
 
     /// Ends it.

@@ -259,7 +259,11 @@ async fn attempt(options: &Options, host: &Host) -> Result<Link, Failure> {
     }
 }
 
-fn client_config(tls: &Tls) -> Result<ClientConfig, Failure> {
+/// What a client needs for TLS: the authorities of this machine and further ones, and its own certificate.
+///
+/// # Errors
+/// A certificate or a key cannot be used.
+pub(crate) fn client_config(tls: &Tls) -> Result<ClientConfig, Failure> {
     let of_authority = |reason| Failure::denied(Denial::Certificate, reason);
     let of_own = |reason| Failure::denied(Denial::ClientCertificate, reason);
     let mut roots = RootCertStore::empty();

@@ -430,6 +430,14 @@ impl Service for Dispatcher {
         queue == REQUEST_QUEUE
     }
 
+    /// The data collection, by the name that the span of the Python dispatcher has for it.
+    fn span_attributes(&self, job: &Job) -> Vec<(&'static str, Value)> {
+        let request = job.payload();
+        let parameters = request.get("parameters");
+        let id = |name: &str| parameters?.get(name).filter(|id| id.is_truthy()).cloned();
+        id("ispyb_dcid").or_else(|| id("dcid")).map(|id| ("dcid", id)).into_iter().collect()
+    }
+
     fn queues(&self) -> Vec<String> {
         vec![REQUEST_QUEUE.to_owned()]
     }
