@@ -27,6 +27,7 @@
 //! | `progress` | working on a run in the foreground: its services, its lines, how it ends |
 //! | `screen` | the screen of `monitor` |
 //! | `session` | settings, project and options of one command |
+//! | `shims` | the Python commands, and what they are called here |
 //! | `submit` | A request on its way to the dispatcher of a site |
 //! | `table` | rows in columns, and times, for people |
 //! | `target` | where results go: standard output, or the file of `-o` |
@@ -78,6 +79,8 @@ pub mod progress;
 #[cfg(feature = "runtime")]
 pub mod screen;
 pub mod session;
+#[cfg(feature = "runtime")]
+pub mod shims;
 #[cfg(feature = "runtime")]
 pub mod submit;
 pub mod table;
@@ -147,6 +150,11 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     if let Some(code) = zrecipe_runtime::runtime::supervisor::main(&arguments) {
         return code;
     }
+    #[cfg(feature = "runtime")]
+    let arguments = match shims::translate(arguments) {
+        Ok(arguments) => arguments,
+        Err(code) => return code,
+    };
     let cli = match parse(arguments) {
         Ok(cli) => cli,
         Err(error) => {
@@ -251,6 +259,7 @@ commands! {
         shutdown Shutdown needs "runtime",
         status Status needs "runtime",
         monitor Monitor needs "runtime",
+        install_shims InstallShims needs "runtime",
     }
     "Operate a broker" {
         doctor Doctor needs "runtime",

@@ -59,7 +59,8 @@ pub fn grouped(command: clap::Command) -> clap::Command {
     let bold = command.get_styles().get_header().to_owned();
     let mut page = String::new();
     // Commands that this build does not have are not shown.
-    let shown = |name: &str| command.find_subcommand(name).filter(|subcommand| !subcommand.is_hide_set());
+    let shown =
+        |name: &str| command.find_subcommand(name.replace('_', "-")).filter(|subcommand| !subcommand.is_hide_set());
     for (group, names) in GROUPS {
         let mut subcommands = names.iter().filter_map(|name| shown(name)).peekable();
         if subcommands.peek().is_none() {
@@ -68,7 +69,7 @@ pub fn grouped(command: clap::Command) -> clap::Command {
         page.push_str(&format!("{bold}{group}:{bold:#}\n"));
         for subcommand in subcommands {
             let about = subcommand.get_about().map(ToString::to_string);
-            entry(&mut page, subcommand.get_name(), &about.unwrap_or_default(), 15, width);
+            entry(&mut page, subcommand.get_name(), &about.unwrap_or_default(), 17, width);
         }
         page.push('\n');
     }

@@ -32,6 +32,7 @@ mod python;
 mod quarantine;
 mod rabbitmq;
 mod services;
+mod shims;
 mod slurm;
 mod soak;
 mod stage;
