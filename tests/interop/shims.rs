@@ -123,7 +123,8 @@ const RABBITMQ: &[Row] = &[
     Row { before: Before::LetterFile, ..row("zocalo.dlq_reinject -r -v -w 0 DLQ/letter BROKER", true, &[("py", 1)]) },
     Row { before: Before::LetterFile, ..row("zocalo.dlq_reinject --rem -d out DLQ/letter", true, &[("out", 1)]) },
     row("zocalo.dlq_reinject", false, &[]),
-    row("zocalo.dlq_reinject site.yml", false, &[]),
+    Row { before: Before::LetterFile, files: 1, ..row("zocalo.dlq_reinject DLQ/letter nosuch", true, &[("py", 1)]) },
+    row("zocalo.dlq_reinject ../site.yml", false, &[]),
     row("zocalo.dlq_reinject -?", true, &[]),
 ];
 
@@ -289,7 +290,7 @@ impl Stand<'_> {
         found
     }
 
-    async fn compare(&self, rows: &[Row]) {
+    async fn compare(&self, rows: impl Iterator<Item = &'static Row>) {
         self.prepare();
         let mut heard = subscribe(self.transport, topic("command"), 50).await;
         for row in rows {
@@ -345,8 +346,7 @@ async fn command_lines_of_python_mean_the_same_on_rabbitmq() {
         broker,
         file: "--rabbit-conf rabbit.ini",
     };
-    stand.compare(ROWS).await;
-    stand.compare(RABBITMQ).await;
+    stand.compare(ROWS.iter().chain(RABBITMQ)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -367,7 +367,9 @@ async fn command_lines_of_python_mean_the_same_on_activemq() {
         broker,
         file: "--stomp-conf stomp.ini",
     };
-    stand.compare(ROWS).await;
+    // What never comes to the broker is the same for all brokers.
+    let reaches = |row: &&Row| !row.arrives.is_empty() || row.commands > 0;
+    stand.compare(ROWS.iter().filter(reaches)).await;
 }
 
 /// The options lead to a broker without a site configuration, and come before one.

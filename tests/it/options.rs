@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use zrecipe::cli::command;
 
 /// What letters mean.
-const MEANINGS: [(char, &[&str]); 15] = [
+const MEANINGS: [(char, &[&str]); 16] = [
     ('d', &["destination"]),
     ('e', &["environment"]),
     ('f', &["file"]),

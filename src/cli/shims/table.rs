@@ -1,6 +1,7 @@
 //! The Python commands (zocalo 1.5, workflows 3.7), their options, and what these are called here.
 
 use std::ffi::OsString;
+use std::path::Path;
 
 use clap::ArgMatches;
 
@@ -202,9 +203,20 @@ pub static SHIMS: &[Shim] = &[
         arguments: Some(("FILE", Number::Any)),
         has_environment: true,
         has_transport: true,
-        complete: arguments,
+        complete: |matches, ours| {
+            let files: Vec<&OsString> = texts(matches, "arguments").collect();
+            let (there, missing): (Vec<_>, Vec<_>) = files.into_iter().partition(|file| Path::new(file).exists());
+            // Without any file, paths are read from standard input.
+            if there.is_empty() {
+                ours.extend(missing.into_iter().cloned());
+                return Ok(());
+            }
+            missing.iter().for_each(|file| ignore(&format!("missing file {} is ignored", file.to_string_lossy())));
+            ours.extend(there.into_iter().cloned());
+            Ok(())
+        },
         differs: &[
-            "a missing file is an error; the other files are sent",
+            "it is an error if all files are missing",
             "paths on standard input are read only if no file is named",
         ],
     },
