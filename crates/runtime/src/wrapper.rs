@@ -25,9 +25,9 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout_at};
 use uuid::Uuid;
 
+use crate::runtime::facts;
 use crate::runtime::journal;
 use crate::runtime::said::{finite, reason};
-use crate::runtime::facts;
 use crate::runtime::status::{Status, TOPIC, broadcast, host_id, hostname};
 use crate::runtime::supervisor::identity;
 pub use settings::Wrappers;
@@ -406,9 +406,7 @@ impl Record {
         if let (Value::Object(body), Some(id)) = (&mut body, self.envelope.as_ref().and_then(Envelope::id)) {
             body.insert("recipe_ID".to_owned(), Value::from(id));
         }
-        if let Value::Object(body) = &mut body {
-            body.extend(facts::known().iter().map(|(name, value)| ((*name).to_owned(), Value::from(value.as_str()))));
-        }
+        facts::add_to(&mut body);
         body
     }
 }

@@ -23,9 +23,11 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 static KNOWN: OnceLock<Vec<Fact>> = OnceLock::new();
 
-/// The facts about this process; none before [`find`] has found them.
-pub fn known() -> &'static [Fact] {
-    KNOWN.get().map_or(&[], Vec::as_slice)
+/// Adds the facts about this process to a status; none before [`find`] has found them.
+pub fn add_to(status: &mut Value) {
+    if let (Value::Object(status), Some(facts)) = (status, KNOWN.get()) {
+        status.extend(facts.iter().map(|(name, value)| ((*name).to_owned(), Value::from(value.as_str()))));
+    }
 }
 
 /// Finds the facts about this process. What cannot be found is left out.

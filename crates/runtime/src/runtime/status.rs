@@ -346,14 +346,15 @@ impl Board {
             ]
             .map(|(key, value)| (key.to_owned(), value)),
         );
-        body.extend(facts::known().iter().map(|(name, value)| ((*name).to_owned(), Value::from(value.as_str()))));
         if let Some(tag) = tag {
             body.insert("tag".to_owned(), Value::from(tag.as_str()));
         }
         if let Some(recipe_id) = &state.recipe_id {
             body.insert("recipe_ID".to_owned(), Value::from(recipe_id.as_str()));
         }
-        broadcast(TOPIC, &Value::Object(body), Some(EXPIRATION))
+        let mut body = Value::Object(body);
+        facts::add_to(&mut body);
+        broadcast(TOPIC, &body, Some(EXPIRATION))
     }
 }
 
