@@ -324,7 +324,7 @@ environments: {python: [python], ours: [ours], other: [other]}
         drop(listener);
         let (tracing, lost) = tracing(format!("http://{address}/v1/traces"));
         for _ in 0..3 {
-            tracing.receive(&Object::new(), "images", None).end(None);
+            tracing.receive(&Object::new(), "images", None, Vec::new()).end(None);
         }
         tokio::task::spawn_blocking(move || tracing.finish()).await.expect("finishes");
         assert_eq!(lost.load(Relaxed), 3);
@@ -352,7 +352,7 @@ environments: {python: [python], ours: [ours], other: [other]}
             let destination = Destination::Queue("out".to_owned());
             // A message that is tried again has the headers that it came with.
             let mut sent = Outgoing::new("id".to_owned(), destination, headers.clone(), Vec::new());
-            tracing.receive(&headers, "images", None).send(&mut sent);
+            tracing.receive(&headers, "images", None, Vec::new()).send(&mut sent);
             let carried = sent.headers.get("traceparent").and_then(Value::as_str).expect("a context");
             assert!(carried.starts_with(&parent[..36]) && carried != parent, "{carried}");
             let states: Vec<&Value> = sent
