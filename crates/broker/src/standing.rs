@@ -28,6 +28,16 @@ pub enum Connection {
     },
 }
 
+impl Connection {
+    /// Why the broker takes no messages from us, if that is so.
+    pub fn obstacle(&self) -> Option<&str> {
+        match self {
+            Self::Blocked { reason, .. } => Some(reason),
+            Self::Up | Self::Lost { .. } => None,
+        }
+    }
+}
+
 /// What is told, and what that follows from.
 pub(crate) struct Standing {
     told: watch::Sender<Connection>,
@@ -73,10 +83,7 @@ impl Standing {
 
     /// Why the broker takes nothing from us, if that is so.
     pub(crate) fn obstacle(&self) -> Option<String> {
-        match &*self.told.borrow() {
-            Connection::Blocked { reason, .. } => Some(reason.clone()),
-            Connection::Up | Connection::Lost { .. } => None,
-        }
+        self.told.borrow().obstacle().map(str::to_owned)
     }
 
     /// There is one again.

@@ -430,12 +430,16 @@ pub trait Transport: Send + Sync + 'static {
         match timeout(patience + ANSWER, self.waiting(&nowhere)).await {
             Ok(Ok(_) | Err(Error::NoSuchQueue(_))) => Ok(()),
             Ok(Err(error)) => Err(error),
-            Err(_) => match &*self.connection().borrow() {
-                Connection::Blocked { reason, .. } => Err(Error::Blocked(reason.clone())),
-                Connection::Up | Connection::Lost { .. } => {
-                    Err(Error::Blocked("the broker does not answer".to_owned()))
-                }
-            },
+            // A broker that is busy may be late to say what it is short of.
+            Err(_) => {
+                let mut connection = self.connection();
+                let blocked = connection.wait_for(|now| matches!(now, Connection::Blocked { .. }));
+                let reason = match timeout(ANSWER, blocked).await {
+                    Ok(Ok(now)) => now.obstacle().map(str::to_owned),
+                    Ok(Err(_)) | Err(_) => None,
+                };
+                Err(Error::Blocked(reason.unwrap_or_else(|| "the broker does not answer".to_owned())))
+            }
         }
     }
 
