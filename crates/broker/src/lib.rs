@@ -11,7 +11,7 @@
 //! | [`address`] | hosts, logins and TLS of brokers, as settings and URLs state them |
 //! | [`books`] | what became of all messages that a broker accepted |
 //! | [`failure`] | what can go wrong between us and a broker, and the causes that programs decide by |
-//! | [`trust`] | what errors of TLS mean |
+//! | [`trust`] | what clients need for TLS, and what its errors mean |
 //! | [`connections`] | connections that are made again when they are lost |
 //! | [`delivery`] | messages that are handed to consumers, and how they are settled |
 //! | [`holdings`] | deliveries that wait to be settled, and accepted ids |

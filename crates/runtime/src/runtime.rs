@@ -9,6 +9,7 @@
 //! | `cluster` | jobs on a cluster; one file per scheduler in `cluster/` |
 //! | `consumer` | takes the messages of one queue, has the service deal with them, and sees each of them through |
 //! | `ending` | how a program ended: exit status, signal, limit |
+//! | `facts` | the pod or the cluster job that this process runs in, for its status |
 //! | `foreign` | services in any language: the contract's `run` |
 //! | `handover` | files that a service writes for the commands of a step (`RECIPEWRAP` and the like) |
 //! | `health` | how a process of services is, over HTTP: `/metrics` for Prometheus, `/livez` and `/readyz` for whoever starts it |

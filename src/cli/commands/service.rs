@@ -306,7 +306,10 @@ async fn serve(args: &Args, environment: &Environment, services: Served, journal
             instances.push(instance.with_journal(journal.clone()));
         }
     }
-    instances.iter().for_each(|instance| instances::follow(instance.name(), instance.board()));
+    for instance in &instances {
+        let board = instance.board().clone();
+        instances::follow(instance.name(), &instance.board().identity().service, move || board.log_fields());
+    }
     let boards: Vec<Board> = instances.iter().map(|instance| instance.board().clone()).collect();
     facts::find().await;
     let (stop, stopped) = watch::channel(false);

@@ -60,7 +60,6 @@ use tokio::time::{Instant, timeout};
 use self::group::Group;
 use self::keeper::Keeper;
 use self::link::Refusal;
-pub(crate) use self::link::client_config;
 pub use self::options::{Options, TRANSPORT};
 use self::reception::{Common, Held, Mode, Reception};
 use super::{

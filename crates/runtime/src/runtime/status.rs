@@ -202,6 +202,18 @@ impl Board {
         title.unwrap_or_else(|| self.identity.service.clone())
     }
 
+    /// What log lines say about it, by the names that the Python services use.
+    pub fn log_fields(&self) -> Vec<(&'static str, Value)> {
+        let status = self.status();
+        vec![
+            ("_workflows_host", Value::from(self.identity.host.as_str())),
+            ("_workflows_service", Value::from(self.title())),
+            ("_workflows_serviceclass", Value::from(self.identity.class.as_str())),
+            ("_workflows_status", Value::from(status.code())),
+            ("_workflows_statustext", Value::from(status.text())),
+        ]
+    }
+
     /// How it is.
     pub fn status(&self) -> Status {
         self.state.borrow().status

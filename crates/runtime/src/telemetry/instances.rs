@@ -4,36 +4,27 @@ use std::sync::{Mutex, PoisonError};
 
 use zrecipe_language::value::Value;
 
-use crate::runtime::status::Board;
+/// Fields and their values.
+pub type Fields = Vec<(&'static str, Value)>;
 
-/// The first instance of each service of this process.
-static INSTANCES: Mutex<Vec<(String, Board)>> = Mutex::new(Vec::new());
+/// The first instance of each service of this process: its name, that of its class, and what tells its fields.
+static INSTANCES: Mutex<Vec<(String, String, Box<dyn Fn() -> Fields + Send>)>> = Mutex::new(Vec::new());
 
-/// Log lines about the service of this name are from this instance.
-pub fn follow(service: &str, board: &Board) {
+/// Log lines about the service of this name, or about the class of this name, are from this instance.
+pub fn follow(service: &str, class: &str, fields: impl Fn() -> Fields + Send + 'static) {
     let mut instances = INSTANCES.lock().unwrap_or_else(PoisonError::into_inner);
-    if instances.iter().all(|(known, _)| known != service) {
-        instances.push((service.to_owned(), board.clone()));
+    if instances.iter().all(|(known, ..)| known != service) {
+        instances.push((service.to_owned(), class.to_owned(), Box::new(fields)));
     }
 }
 
 /// The fields of a line about this service. A line that is about no service is about the only one of the process.
-pub(super) fn fields(service: Option<&str>) -> Vec<(&'static str, Value)> {
+pub(super) fn fields(service: Option<&str>) -> Fields {
     let instances = INSTANCES.lock().unwrap_or_else(PoisonError::into_inner);
     let found = match (service, instances.as_slice()) {
-        (Some(service), all) => {
-            all.iter().find(|(known, board)| known == service || board.identity().service == service)
-        }
+        (Some(service), all) => all.iter().find(|(known, class, _)| known == service || class == service),
         (None, [only]) => Some(only),
         (None, _) => None,
     };
-    let Some((_, board)) = found else { return Vec::new() };
-    let (identity, status) = (board.identity(), board.status());
-    vec![
-        ("_workflows_host", Value::from(identity.host.as_str())),
-        ("_workflows_service", Value::from(board.title())),
-        ("_workflows_serviceclass", Value::from(identity.class.as_str())),
-        ("_workflows_status", Value::from(status.code())),
-        ("_workflows_statustext", Value::from(status.text())),
-    ]
+    found.map(|(_, _, fields)| fields()).unwrap_or_default()
 }

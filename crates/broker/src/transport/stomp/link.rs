@@ -7,25 +7,21 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use rustls_native_certs::load_native_certs;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::pki_types::pem::PemObject as _;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::faults;
 use super::frame::{Decoder, Frame};
 use super::options::Options;
-use crate::address::{Host, Login, Tls};
+use crate::address::{Host, Login};
 use crate::connections::{self, Dial, Watch, next_epoch};
 use crate::failure::{Denial, Failure, Outage};
 use crate::standing::Standing;
-use crate::trust::distrust;
+use crate::trust::{distrust, tls_config};
 
 /// How long the broker may take to answer to our farewell.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -248,7 +244,7 @@ async fn attempt(options: &Options, host: &Host) -> Result<Link, Failure> {
     match &options.tls {
         None => log_in(options, host, stream).await,
         Some(tls) => {
-            let config = client_config(tls)?;
+            let config = tls_config(tls)?;
             let name = ServerName::try_from(host.name.clone()).map_err(|_| {
                 Failure::denied(Denial::Certificate, format!("`{}` cannot be in a certificate", host.name))
             })?;
@@ -263,39 +259,6 @@ async fn attempt(options: &Options, host: &Host) -> Result<Link, Failure> {
 ///
 /// # Errors
 /// A certificate or a key cannot be used.
-pub(crate) fn client_config(tls: &Tls) -> Result<ClientConfig, Failure> {
-    let of_authority = |reason| Failure::denied(Denial::Certificate, reason);
-    let of_own = |reason| Failure::denied(Denial::ClientCertificate, reason);
-    let mut roots = RootCertStore::empty();
-    for certificate in load_native_certs().certs {
-        let _ = roots.add(certificate);
-    }
-    let certificates = |pem: &str| {
-        let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
-        found.map_err(|error| format!("a certificate cannot be read: {error}"))
-    };
-    let authorities = tls.authorities.as_deref().map(certificates).transpose().map_err(of_authority)?;
-    for certificate in authorities.unwrap_or_default() {
-        let added = roots.add(certificate);
-        added.map_err(|error| of_authority(format!("an authority's certificate cannot be used: {error}")))?;
-    }
-    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| Failure::denied(Denial::Other, error.to_string()))?
-        .with_root_certificates(roots);
-    match &tls.certificate {
-        None => Ok(builder.with_no_client_auth()),
-        Some(own) => {
-            let key = PrivateKeyDer::from_pem_slice(own.key.reveal().as_bytes())
-                .map_err(|error| of_own(format!("the client key cannot be read: {error}")))?;
-            let chain = certificates(&own.chain).map_err(of_own)?;
-            builder
-                .with_client_auth_cert(chain, key)
-                .map_err(|error| of_own(format!("the client certificate cannot be used: {error}")))
-        }
-    }
-}
-
 /// Logs in, and starts the tasks of the connection.
 async fn log_in<S>(options: &Options, host: &Host, stream: S) -> Result<Link, Failure>
 where
