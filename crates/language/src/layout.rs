@@ -6,6 +6,7 @@
 //! labels. An arrow crosses a layer vertically, at a place where nothing else is, and moves sideways only between
 //! layers. So no arrow passes under a foreign box or label, and two arrows cross only where their order changes.
 
+mod exact;
 mod layers;
 mod order;
 mod place;
@@ -95,6 +96,17 @@ pub struct Layout {
     pub width: f64,
     /// Height of the whole.
     pub height: f64,
+    /// How often arrows cross.
+    pub crossings: Crossings,
+}
+
+/// Crossings of arrows. Arrows that are drawn straight through layers, in graphs that are too large, do not count.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Crossings {
+    /// Their number.
+    pub count: u64,
+    /// Whether it is proven that no other order of the boxes in these layers has fewer.
+    pub is_minimum: bool,
 }
 
 /// Layers that arrows may cross in all. Beyond it long arrows are drawn straight: no picture of that size is readable.
@@ -213,12 +225,13 @@ fn mirrored(layout: Layout) -> Layout {
         ways: layout.ways.into_iter().map(way).collect(),
         width: layout.height,
         height: layout.width,
+        crossings: layout.crossings,
     }
 }
 
 fn downward(input: &Input) -> Layout {
     let ranks = layers::assign(input.boxes.len(), &input.links);
     let mut proper = Proper::new(input, &ranks);
-    order::arrange(&mut proper);
-    place::place(input, &proper)
+    let crossings = order::arrange(&mut proper);
+    Layout { crossings, ..place::place(input, &proper) }
 }

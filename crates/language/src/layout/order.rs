@@ -1,7 +1,8 @@
 //! Sorts the layers so that few arrows cross: sweeps with medians and means, exchanges of neighbours, and many
 //! beginnings, because readers mind crossings more than anything else (Purchase 1997).
 
-use super::Proper;
+use super::exact::{self, Found};
+use super::{Crossings, Proper};
 
 /// Work that is spent in all, counted in visits of an item by one of its neighbours.
 const WORK: u64 = 3_000_000;
@@ -13,9 +14,11 @@ const MAX_IDLE: u32 = 5;
 const MAX_EXCHANGES: u32 = 12;
 /// Of so many items one is moved when the best order so far is the next beginning.
 const MOVED: usize = 6;
+/// Boxes up to which the minimum of crossings is searched.
+const MAX_EXACT: usize = 15;
 
 /// Sorts the rows of a graph. Only rows of boxes are searched: those of labels follow from them.
-pub(super) fn arrange(proper: &mut Proper) {
+pub(super) fn arrange(proper: &mut Proper) -> Crossings {
     let mut sorter = Sorter::new(proper);
     let links: u64 = sorter.below.iter().map(|below| below.len() as u64).sum();
     let first = sorter.depth_first();
@@ -37,10 +40,20 @@ pub(super) fn arrange(proper: &mut Proper) {
         }
         beginning += 1;
     }
+    let boxes = proper.items.iter().filter(|item| item.is_box).count();
+    let mut is_minimum = best.0 == 0;
+    if !is_minimum && boxes <= MAX_EXACT {
+        match exact::search(&best.1, &sorter.above, &sorter.below, best.0) {
+            Found::Minimum => is_minimum = true,
+            Found::Fewer(count, rows) => (best, is_minimum) = ((count, rows), true),
+            Found::Unknown => {}
+        }
+    }
     for (row, sorted) in best.1.into_iter().enumerate() {
         proper.rows[2 * row] = sorted;
     }
     sort_labels(proper);
+    Crossings { count: best.0, is_minimum }
 }
 
 /// Sorts the rows of labels by the items above and below, so that arrows cross as often as without them.
