@@ -12,6 +12,8 @@ const ROWS: (f64, f64, f64) = (14.0, 36.0, 0.03);
 const MARGIN: f64 = 10.0;
 /// Distance of two arrows at a box: if it is wide enough, and how far from its corners they stay.
 const PORTS: (f64, f64) = (14.0, 8.0);
+/// Pixels below which nothing has moved.
+const UNMOVED: f64 = 1e-6;
 /// How often rows are moved towards one neighbour, and then towards both.
 const SWEEPS: (usize, usize) = (6, 12);
 /// How often ports follow the items and items the ports.
@@ -134,9 +136,15 @@ impl Spread {
         self.pools.push(pool);
     }
 
-    fn finish(self) -> impl Iterator<Item = f64> {
-        let means = self.pools.into_iter().flat_map(|(mean, _, count)| std::iter::repeat_n(mean, count));
-        means.zip(self.offsets).map(|(mean, offset)| mean + offset)
+    fn clear(&mut self) {
+        self.offset = 0.0;
+        self.offsets.clear();
+        self.pools.clear();
+    }
+
+    fn finish(&self) -> impl Iterator<Item = f64> {
+        let means = self.pools.iter().flat_map(|&(mean, _, count)| std::iter::repeat_n(mean, count));
+        means.zip(&self.offsets).map(|(mean, offset)| mean + offset)
     }
 }
 
@@ -174,18 +182,30 @@ fn columns(proper: &Proper, ports: &[(f64, f64)], x: &mut [f64]) {
         }
     }
     let rows = proper.rows.len();
+    let mut spread = Spread::default();
+    // Sweeps one after the other that moved nothing: after one down and one up, the others would not either.
+    let mut idle = 0;
     for sweep in 0..SWEEPS.0 + SWEEPS.1 {
         let downward = sweep % 2 == 0;
         let both = sweep >= SWEEPS.0;
+        if sweep == SWEEPS.0 {
+            idle = 0;
+        }
+        if idle >= 2 {
+            continue;
+        }
+        let mut farthest = 0.0_f64;
         for step in 0..rows {
             let row = &proper.rows[if downward { step } else { rows - 1 - step }];
             let none = Vec::new();
-            settle(proper, row, x, |item| {
+            let moved = settle(proper, row, x, &mut spread, |item| {
                 let (first, second) =
                     if downward { (&above[item], &below[item]) } else { (&below[item], &above[item]) };
                 first.iter().chain(if both { second } else { &none })
             });
+            farthest = farthest.max(moved);
         }
+        idle = if farthest < UNMOVED { idle + 1 } else { 0 };
     }
     let left = proper.items.iter().zip(&*x).map(|(item, x)| x - item.left).fold(f64::MAX, f64::min).min(1e9);
     x.iter_mut().for_each(|x| *x += MARGIN - left);
@@ -197,12 +217,12 @@ fn distance(proper: &Proper, left: usize, right: usize) -> f64 {
     left.right + right.left + if left.is_box && right.is_box { BETWEEN_BOXES } else { BETWEEN }
 }
 
-/// Moves the items of a row as near to their neighbours as they let each other.
-fn settle<'n, N>(proper: &Proper, row: &[usize], x: &mut [f64], near: impl Fn(usize) -> N)
+/// Moves the items of a row as near to their neighbours as they let each other. Returns how far the farthest moved.
+fn settle<'n, N>(proper: &Proper, row: &[usize], x: &mut [f64], spread: &mut Spread, near: impl Fn(usize) -> N) -> f64
 where
     N: Iterator<Item = &'n Near>,
 {
-    let mut spread = Spread::default();
+    spread.clear();
     for (place, &item) in row.iter().enumerate() {
         let (mut sum, mut weight) = (0.0, 0.0);
         for near in near(item) {
@@ -212,9 +232,12 @@ where
         let (wish, weight) = if weight > 0.0 { (sum / weight, weight) } else { (x[item], 0.01) };
         spread.add(wish, weight, if place > 0 { distance(proper, row[place - 1], item) } else { 0.0 });
     }
+    let mut farthest = 0.0_f64;
     for (&item, place) in row.iter().zip(spread.finish()) {
+        farthest = farthest.max((x[item] - place).abs());
         x[item] = place;
     }
+    farthest
 }
 
 /// Makes long arrows straight, as far as there is space: of the items of an arrow as many as possible have one x.
