@@ -58,6 +58,9 @@ pub struct Node {
     pub contract: Option<bool>,
     /// State of the step in a run, in a drawing of a run.
     pub state: Option<State>,
+    /// Middle of the box in an earlier drawing, in pixels from the left and from the top: see
+    /// [`keep`](crate::picture::keep).
+    pub previous: Option<(i32, i32)>,
 }
 
 /// State of a step in a run.
@@ -341,6 +344,7 @@ impl Builder<'_> {
                 findings: Vec::new(),
                 contract: None,
                 state: None,
+                previous: None,
             });
             self.nodes.len() - 1
         });

@@ -4,6 +4,7 @@ use crate::compile::Compilation;
 
 pub use crate::diagram::{Diagram, Edge, EdgeKind, Finding, Mark, Node, NodeKind, Progress, State, overlay};
 pub use crate::layout::Direction;
+pub use crate::picture::keep;
 
 /// A format of drawings.
 #[derive(Debug)]

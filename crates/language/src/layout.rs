@@ -10,6 +10,7 @@ mod exact;
 mod layers;
 mod order;
 mod place;
+mod stay;
 
 /// A graph to lay out. Lengths are in pixels.
 #[derive(Debug, Default)]
@@ -18,6 +19,9 @@ pub struct Input {
     pub boxes: Vec<(f64, f64)>,
     /// Arrows between boxes.
     pub links: Vec<Link>,
+    /// Middle of each box in an earlier drawing, to which the boxes keep as far as the arrows allow it. Empty if there
+    /// is none.
+    pub previous: Vec<Option<Point>>,
 }
 
 /// An arrow to lay out.
@@ -202,7 +206,9 @@ pub fn layout(input: &Input, direction: Direction) -> Layout {
             let swap = |(width, height): (f64, f64)| (height, width);
             let link = |link: &Link| Link { label: link.label.map(swap), ..*link };
             let boxes = input.boxes.iter().copied().map(swap).collect();
-            mirrored(downward(&Input { boxes, links: input.links.iter().map(link).collect() }))
+            let links = input.links.iter().map(link).collect();
+            let previous = input.previous.iter().map(|middle| middle.map(|Point { x, y }| Point { x: y, y: x }));
+            mirrored(downward(&Input { boxes, links, previous: previous.collect() }))
         }
     }
 }
@@ -230,8 +236,20 @@ fn mirrored(layout: Layout) -> Layout {
 }
 
 fn downward(input: &Input) -> Layout {
-    let ranks = layers::assign(input.boxes.len(), &input.links);
+    let known = input.previous.iter().flatten().count();
+    // A drawing with few known boxes is another one.
+    let is_kept = known > 0 && input.previous.len() == input.boxes.len() && 2 * known >= input.boxes.len();
+    let ranks = if is_kept {
+        stay::assign(&input.previous, &input.links)
+    } else {
+        layers::assign(input.boxes.len(), &input.links)
+    };
     let mut proper = Proper::new(input, &ranks);
-    let crossings = order::arrange(&mut proper);
+    let crossings = if is_kept {
+        stay::sort(&mut proper, &input.previous);
+        order::adjust(&mut proper, &input.previous)
+    } else {
+        order::arrange(&mut proper)
+    };
     Layout { crossings, ..place::place(input, &proper) }
 }

@@ -4,11 +4,12 @@
 //! order, which is the reading order of the drawing. Arrows are decoration for screen readers: the title of a box names
 //! where it sends. Classes name kinds and marks; formats define their looks.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use crate::diagnostic::Level;
 use crate::diagram::{Diagram, Edge, EdgeKind, Mark, Node, NodeKind};
-use crate::layout::{Direction, Input, Layout, Link, Part, Point, Way, layout};
+use crate::layout::{Direction, Input, Layout, Link, Part, Point, Rect, Way, layout};
 
 /// Sizes of the letters in boxes and in labels.
 const LETTERS: f64 = 12.0;
@@ -93,7 +94,29 @@ fn input(diagram: &Diagram) -> Input {
     };
     let label = |text: &String| (length(text, LABEL_LETTERS), LABEL_LINE);
     let link = |edge: &Edge| Link { from: edge.from, to: edge.to, label: edge.label.as_ref().map(label) };
-    Input { boxes: diagram.nodes.iter().map(size).collect(), links: diagram.edges.iter().map(link).collect() }
+    let previous = |node: &Node| node.previous.map(|(x, y)| Point { x: x.into(), y: y.into() });
+    Input {
+        boxes: diagram.nodes.iter().map(size).collect(),
+        links: diagram.edges.iter().map(link).collect(),
+        previous: diagram.nodes.iter().map(previous).collect(),
+    }
+}
+
+/// Makes the boxes of a diagram stay where they are in an earlier drawing of the same recipe, as far as its arrows allow
+/// it. Boxes of steps belong together by the number of the step.
+pub fn keep(diagram: &mut Diagram, earlier: &Diagram, direction: Direction) {
+    let layout = layout(&input(earlier), direction);
+    let key = |node: &Node| (node.kind == NodeKind::Start, node.kind == NodeKind::Error, node.step);
+    let name = |node: &Node| if node.kind == NodeKind::Missing { node.lines.clone() } else { Vec::new() };
+    let middle = |rect: &Rect| {
+        let (x, y) = (rect.x + rect.width / 2.0, rect.y + rect.height / 2.0);
+        (x.round() as i32, y.round() as i32)
+    };
+    let middles = earlier.nodes.iter().zip(&layout.boxes);
+    let middles: HashMap<_, _> = middles.map(|(node, rect)| ((key(node), name(node)), middle(rect))).collect();
+    for node in &mut diagram.nodes {
+        node.previous = middles.get(&(key(node), name(node))).copied();
+    }
 }
 
 fn mark_class(mark: Option<Mark>) -> String {

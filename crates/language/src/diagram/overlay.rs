@@ -76,6 +76,7 @@ fn join(diagram: &mut Diagram, before: &Diagram, old: &Reading, new: &Reading, d
             findings: Vec::new(),
             contract: None,
             state: None,
+            previous: None,
         });
     }
     for (node, is_new) in diagram.nodes.iter_mut().zip(is_new) {

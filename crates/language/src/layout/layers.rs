@@ -8,9 +8,9 @@ const MAX_OPTIMAL: usize = 2_000;
 
 /// An arrow that points down, and how many do so between the same boxes.
 #[derive(Debug, Clone, Copy)]
-struct Edge {
-    top: usize,
-    bottom: usize,
+pub(super) struct Edge {
+    pub(super) top: usize,
+    pub(super) bottom: usize,
 }
 
 /// The layer of each box. Arrows that would close a circle point up, all others down.

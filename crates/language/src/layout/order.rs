@@ -2,7 +2,7 @@
 //! beginnings, because readers mind crossings more than anything else (Purchase 1997).
 
 use super::exact::{self, Found};
-use super::{Crossings, Proper};
+use super::{Crossings, Point, Proper};
 
 /// Work that is spent in all, counted in visits of an item by one of its neighbours.
 const WORK: u64 = 3_000_000;
@@ -56,6 +56,21 @@ pub(super) fn arrange(proper: &mut Proper) -> Crossings {
     Crossings { count: best.0, is_minimum }
 }
 
+/// Moves the arrows and the new boxes of sorted rows so that fewer arrows cross. Boxes that were drawn before keep their
+/// order.
+pub(super) fn adjust(proper: &mut Proper, previous: &[Option<Point>]) -> Crossings {
+    let mut sorter = Sorter::new(proper);
+    sorter.is_fixed = previous.iter().map(Option::is_some).collect();
+    sorter.is_fixed.resize(proper.items.len(), false);
+    sorter.exchange(false);
+    let count = sorter.crossings();
+    for (row, sorted) in sorter.rows.into_iter().enumerate() {
+        proper.rows[2 * row] = sorted;
+    }
+    sort_labels(proper);
+    Crossings { count, is_minimum: count == 0 }
+}
+
 /// Sorts the rows of labels by the items above and below, so that arrows cross as often as without them.
 fn sort_labels(proper: &mut Proper) {
     let mut places = vec![0; proper.items.len()];
@@ -81,6 +96,8 @@ struct Sorter {
     below: Vec<Vec<usize>>,
     /// Place of each item in its row.
     places: Vec<usize>,
+    /// Whether each item keeps its order among all others of which this holds.
+    is_fixed: Vec<bool>,
     work: u64,
     random: Random,
 }
@@ -102,7 +119,8 @@ impl Sorter {
             }
         }
         let rows = proper.rows.iter().step_by(2).cloned().collect();
-        let mut sorter = Self { rows, above, below, places: vec![0; count], work: 0, random: Random(0) };
+        let (places, is_fixed) = (vec![0; count], vec![false; count]);
+        let mut sorter = Self { rows, above, below, places, is_fixed, work: 0, random: Random(0) };
         sorter.number();
         sorter
     }
@@ -198,6 +216,9 @@ impl Sorter {
             for layer in 0..self.rows.len() {
                 for place in 1..self.rows[layer].len() {
                     let (left, right) = (self.rows[layer][place - 1], self.rows[layer][place]);
+                    if self.is_fixed[left] && self.is_fixed[right] {
+                        continue;
+                    }
                     let (now, then) = self.between(left, right);
                     if then < now || (turned && round == 0 && then == now) {
                         gain += now - then;

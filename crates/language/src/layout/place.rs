@@ -12,6 +12,8 @@ const ROWS: (f64, f64, f64) = (14.0, 36.0, 0.03);
 const MARGIN: f64 = 10.0;
 /// Distance of two arrows at a box: if it is wide enough, and how far from its corners they stay.
 const PORTS: (f64, f64) = (14.0, 8.0);
+/// How much the place of a box in an earlier drawing counts.
+const STAY: f64 = 1_000.0;
 /// Pixels below which nothing has moved.
 const UNMOVED: f64 = 1e-6;
 /// How often rows are moved towards one neighbour, and then towards both.
@@ -35,11 +37,11 @@ pub(super) fn place(input: &Input, proper: &Proper) -> Layout {
     let mut x = start(proper);
     let mut ports = ports(input, &sides, None, proper.chains.len());
     for _ in 0..ROUNDS {
-        columns(proper, &ports, &mut x);
+        columns(proper, &input.previous, &ports, &mut x);
         straighten(proper, &mut x);
         ports = self::ports(input, &sides, Some(&x), proper.chains.len());
     }
-    let rows = heights(proper, &ports, &x);
+    let rows = heights(proper, &input.previous, &ports, &x);
     let mut layout = Layout::default();
     for (place, &(width, height)) in input.boxes.iter().enumerate() {
         let (top, bottom) = rows[proper.items[place].layer];
@@ -162,7 +164,7 @@ fn start(proper: &Proper) -> Vec<f64> {
 }
 
 /// Moves items towards their neighbours.
-fn columns(proper: &Proper, ports: &[(f64, f64)], x: &mut [f64]) {
+fn columns(proper: &Proper, previous: &[Option<Point>], ports: &[(f64, f64)], x: &mut [f64]) {
     let count = proper.items.len();
     let (mut above, mut below) = (vec![Vec::new(); count], vec![Vec::new(); count]);
     for (chain, &(first, last)) in proper.chains.iter().zip(ports) {
@@ -198,7 +200,7 @@ fn columns(proper: &Proper, ports: &[(f64, f64)], x: &mut [f64]) {
         for step in 0..rows {
             let row = &proper.rows[if downward { step } else { rows - 1 - step }];
             let none = Vec::new();
-            let moved = settle(proper, row, x, &mut spread, |item| {
+            let moved = settle(proper, previous, row, x, &mut spread, |item| {
                 let (first, second) =
                     if downward { (&above[item], &below[item]) } else { (&below[item], &above[item]) };
                 first.iter().chain(if both { second } else { &none })
@@ -218,7 +220,14 @@ fn distance(proper: &Proper, left: usize, right: usize) -> f64 {
 }
 
 /// Moves the items of a row as near to their neighbours as they let each other. Returns how far the farthest moved.
-fn settle<'n, N>(proper: &Proper, row: &[usize], x: &mut [f64], spread: &mut Spread, near: impl Fn(usize) -> N) -> f64
+fn settle<'n, N>(
+    proper: &Proper,
+    previous: &[Option<Point>],
+    row: &[usize],
+    x: &mut [f64],
+    spread: &mut Spread,
+    near: impl Fn(usize) -> N,
+) -> f64
 where
     N: Iterator<Item = &'n Near>,
 {
@@ -228,6 +237,10 @@ where
         for near in near(item) {
             sum += near.weight * (x[near.item] + near.offset);
             weight += near.weight;
+        }
+        if let Some(&Some(Point { x, .. })) = previous.get(item) {
+            sum += STAY * x;
+            weight += STAY;
         }
         let (wish, weight) = if weight > 0.0 { (sum / weight, weight) } else { (x[item], 0.01) };
         spread.add(wish, weight, if place > 0 { distance(proper, row[place - 1], item) } else { 0.0 });
@@ -277,7 +290,7 @@ fn straighten(proper: &Proper, x: &mut [f64]) {
 }
 
 /// Top and bottom of each row.
-fn heights(proper: &Proper, ports: &[(f64, f64)], x: &[f64]) -> Vec<(f64, f64)> {
+fn heights(proper: &Proper, previous: &[Option<Point>], ports: &[(f64, f64)], x: &[f64]) -> Vec<(f64, f64)> {
     let mut sideways = vec![0.0_f64; proper.rows.len()];
     for (chain, &port) in proper.chains.iter().zip(ports) {
         for (place, pair) in chain.windows(2).enumerate() {
@@ -289,8 +302,18 @@ fn heights(proper: &Proper, ports: &[(f64, f64)], x: &[f64]) -> Vec<(f64, f64)> 
     }
     let mut top = MARGIN;
     let mut rows = Vec::with_capacity(proper.rows.len());
+    // The highest box of the earlier drawing may have moved down.
+    let mut shift = None;
     for (row, sideways) in proper.rows.iter().zip(sideways) {
         let height = row.iter().map(|&item| proper.items[item].height).fold(0.0, f64::max);
+        let middles = row.iter().filter_map(|&item| previous.get(item).copied().flatten()).map(|point| point.y);
+        let mut middles: Vec<f64> = middles.collect();
+        middles.sort_by(f64::total_cmp);
+        if let Some(middle) = middles.get(middles.len() / 2) {
+            let earlier = middle - height / 2.0;
+            let shift = *shift.get_or_insert(top - earlier);
+            top = top.max(earlier + shift);
+        }
         rows.push((top, top + height));
         top += height + (ROWS.0 + sideways * ROWS.2).min(ROWS.1);
     }
