@@ -13,6 +13,7 @@ use super::folder::Folder;
 use super::inbox::Inbox;
 use super::view::View;
 use zrecipe_language::document::DocumentKind;
+use zrecipe_language::draw::{Diagram, Direction};
 use zrecipe_language::names::Name;
 use zrecipe_language::source::Source;
 use zrecipe_language::syntax::json::read_value;
@@ -42,6 +43,8 @@ struct Document {
     stale: bool,
     /// The version whose text others are held against, if they are held against it.
     spread: Option<i32>,
+    /// Its last drawing, with the direction.
+    drawing: Option<(Direction, Diagram)>,
 }
 
 /// The server's state.
@@ -106,6 +109,7 @@ impl Session {
             told: None,
             stale: true,
             spread: None,
+            drawing: None,
         };
         self.documents.insert(uri.0, document);
     }
@@ -148,6 +152,19 @@ impl Session {
             }
         }
         Ok(())
+    }
+
+    /// The last drawing of an open document in a direction.
+    pub fn drawing(&self, uri: &str, direction: Direction) -> Option<&Diagram> {
+        let (drawn, diagram) = self.documents.get(uri)?.drawing.as_ref()?;
+        (*drawn == direction).then_some(diagram)
+    }
+
+    /// Records a drawing of a document, until the document is closed.
+    pub fn record_drawing(&mut self, uri: &str, direction: Direction, diagram: Diagram) {
+        if let Some(document) = self.documents.get_mut(uri) {
+            document.drawing = Some((direction, diagram));
+        }
     }
 
     /// A document is closed: the file on the disk is what counts again. Returns whether it was open.

@@ -369,6 +369,32 @@ fn graphs_follow_the_cursor() {
 }
 
 #[test]
+fn boxes_stay_in_drawings_of_an_edited_document() {
+    let mut editor = workspace();
+    let recipe = |link: &str| {
+        format!(
+            r#"{{"1": {{"queue": "a", "output": {{"x": 2{link}}}}}, "2": {{"queue": "b"}}, "3": {{"queue": "c"}},
+                "start": [[1, []]]}}"#
+        )
+    };
+    editor.open("recipes/a.json", &recipe(r#", "y": 3"#));
+    let params = json!({ "textDocument": { "uri": editor.uri("recipes/a.json") }, "format": "svg" });
+    let boxes = |editor: &mut Editor| {
+        let graph = editor.ask("zrecipe/graph", params.clone());
+        let lines = graph["text"].as_str().expect("is text").lines().filter(|line| line.contains("class=\"box\""));
+        let place = |value: &str| value.split('"').next().and_then(|value| value.parse().ok()).expect("a number");
+        // Left and top edges.
+        lines.flat_map(|line| line.split("=\"").skip(2).take(2).map(place)).collect::<Vec<f64>>()
+    };
+    let before = boxes(&mut editor);
+    editor.change("recipes/a.json", json!([{ "text": recipe("") }]));
+    // Without an earlier drawing, step 3 is beside `start`, because no link leads to it.
+    let after = boxes(&mut editor);
+    assert_eq!((before.len(), after.len()), (8, 8));
+    assert!(before.iter().zip(&after).all(|(before, after)| (before - after).abs() <= 1.0), "{before:?}, {after:?}");
+}
+
+#[test]
 fn pages_of_rules_are_documents() {
     let mut editor = Editor::new(&[]);
     assert_eq!(editor.offered["capabilities"]["workspace"]["textDocumentContent"]["schemes"], json!(["zrecipe"]));
