@@ -1,5 +1,7 @@
 //! What a reader sees of a drawing, measured on its SVG: nothing lies on anything else, and few arrows cross.
 
+mod stays;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -63,7 +65,8 @@ impl Picture {
                 let text = text.replace("&quot;", "\"").replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&");
                 let (left, base) = (number(line, "x"), number(line, "y"));
                 // Letters of 11 px in an average sans-serif font.
-                let right = left + text.chars().count() as f64 * 5.8;
+                let width = |letter| if "fijlrt-. '".contains(letter) { 3.7 } else { 6.2 };
+                let right = left + text.chars().map(width).sum::<f64>();
                 picture
                     .labels
                     .push((picture.arrows.len() - 1, Rect { left, top: base - 9.0, right, bottom: base + 2.0 }));
