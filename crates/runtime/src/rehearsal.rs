@@ -120,7 +120,9 @@ pub async fn play(
 ) -> Result<Played, Error> {
     let store = |error: std::io::Error| Error::Store(Box::new(error));
     let directory = crate::runtime::roots::private_directory().tempdir().map_err(store)?;
-    let broker = Broker::open(&directory.path().join("broker"), Options::default()).await?;
+    // No process opens it after this one, so nothing waits for the disk.
+    let options = Options { is_durable: false, ..Options::default() };
+    let broker = Broker::open(&directory.path().join("broker"), options).await?;
     let space = broker.namespace("test");
     let recipe = without_delays(recipe);
     let mut queues: Vec<String> = Vec::new();

@@ -63,6 +63,8 @@ pub struct Options {
     pub remember_ids: Duration,
     /// How long the history of settled messages is kept.
     pub keep_history: Duration,
+    /// Whether messages survive a crash of the operating system: each transaction then waits for the disk.
+    pub is_durable: bool,
 }
 
 impl Default for Options {
@@ -73,6 +75,7 @@ impl Default for Options {
             max_message_bytes: 16 << 20,
             remember_ids: 7 * DAY,
             keep_history: 30 * DAY,
+            is_durable: true,
         }
     }
 }

@@ -95,6 +95,9 @@ fn open(path: &Path, options: Options) -> Result<Broker, String> {
     patiently(|| writers.lock()).map_err(reach)?;
     peers::create_private(&path).map_err(reach)?;
     let connection = sql::open(&path)?;
+    if !options.is_durable {
+        sql::forgo_durability(&connection)?;
+    }
     let reader = sql::open_reader(&path)?;
     let bell = Bell::new(&places).map_err(reach)?;
     let identity = Uuid::new_v4();

@@ -27,7 +27,7 @@ use super::mark::Mark;
 use crate::transport::Error;
 
 pub(super) use self::books::accounts;
-pub(super) use self::opening::{damages, open, open_copy, open_only_to_read, open_reader};
+pub(super) use self::opening::{damages, forgo_durability, open, open_copy, open_only_to_read, open_reader};
 pub(super) use self::reading::{census, description, history, message_ids, messages, namespaces, queues, waiting};
 pub(super) use self::rows::{Claim, Ending, Held, Parcel, now};
 

@@ -165,6 +165,11 @@ fn check(connection: &Connection) -> Result<(), String> {
     add_columns(connection).map_err(explain)
 }
 
+/// Lets transactions of this connection end before the disk has them.
+pub(in crate::transport::embedded) fn forgo_durability(connection: &Connection) -> Result<(), String> {
+    connection.pragma_update(None, "synchronous", "off").map_err(|error| explain(&error))
+}
+
 /// What is wrong with the file, and what to do about it.
 fn explain(error: &rusqlite::Error) -> String {
     match error.sqlite_error_code() {
