@@ -64,6 +64,7 @@ mod site_rules;
 mod stomp;
 mod suite;
 mod suite_yaml;
+mod test_command;
 mod transport;
 #[path = "../shared/wait.rs"]
 mod wait;

@@ -72,6 +72,10 @@ impl Ran {
         &self.stdout
     }
 
+    pub fn stderr(&self) -> &str {
+        &self.stderr
+    }
+
     #[track_caller]
     pub fn ends(self, code: i32) -> Self {
         assert_eq!(self.code, Some(code), "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);

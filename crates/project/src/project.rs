@@ -521,15 +521,30 @@ pub fn is_ignored(directory: &Path, path: &Path) -> bool {
 pub fn each_in_order<T: Sync, R: Send, E>(
     items: &[T],
     work: impl Fn(&T) -> R + Sync,
-    mut take: impl FnMut(&T, R) -> Result<(), E>,
+    take: impl FnMut(&T, R) -> Result<(), E>,
 ) -> Result<(), E> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(items.len());
+    // A handful at a time: to hand over each by itself takes longer than to work on a small recipe.
+    const MOST_AT_ONCE: usize = 64;
+    let batch = (items.len() / (16 * threads.max(1))).clamp(1, MOST_AT_ONCE);
+    each_in_order_with(items, (threads, batch), work, take)
+}
+
+/// The same on this many threads, of which each takes a `batch` of items at a time.
+///
+/// # Errors
+/// The first that `take` returns; nothing is taken after it.
+pub fn each_in_order_with<T: Sync, R: Send, E>(
+    items: &[T],
+    (threads, batch): (usize, usize),
+    work: impl Fn(&T) -> R + Sync,
+    mut take: impl FnMut(&T, R) -> Result<(), E>,
+) -> Result<(), E> {
+    let threads = threads.min(items.len());
     if threads <= 1 {
         return items.iter().try_for_each(|item| take(item, work(item)));
     }
-    // A handful at a time: to hand over each by itself takes longer than to work on a small recipe.
-    const MOST_AT_ONCE: usize = 64;
-    let batches: Vec<&[T]> = items.chunks((items.len() / (16 * threads)).clamp(1, MOST_AT_ONCE)).collect();
+    let batches: Vec<&[T]> = items.chunks(batch.max(1)).collect();
     let next = AtomicUsize::new(0);
     std::thread::scope(|scope| {
         let (sender, results) = mpsc::sync_channel(4 * threads);
