@@ -1,5 +1,6 @@
 //! Messages that are held up through no fault of their own, on the embedded broker: by a host and a service in Rust.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -14,7 +15,7 @@ use zrecipe::message::{Destination, Outgoing};
 use zrecipe::runtime::journal::Journal;
 use zrecipe::runtime::pressure::Pauses;
 use zrecipe::runtime::services::mailer::{Mailer, Server};
-use zrecipe::runtime::{Event, Host, Job, Outcome, Service};
+use zrecipe::runtime::{Event, Host, Job, Outcome, Room, Service};
 use zrecipe::transport::Transport as _;
 use zrecipe::value::Object;
 
@@ -213,8 +214,8 @@ async fn large_messages_are_dealt_with_one_by_one() {
         let (events, _heard) = mpsc::unbounded_channel();
         let (stop, stopped) = watch::channel(false);
         let served: Arc<dyn Service> = service.clone();
-        let host =
-            Host::new(Arc::new(place.space.clone()), vec![served], COUNT, events, stopped).with_max_bytes(100_000);
+        let host = Host::new(Arc::new(place.space.clone()), vec![served], COUNT, events, stopped)
+            .with_room(Room::new(100_000));
         let queues = ["in".to_owned()];
         let serving = async { host.serve(&queues).await.expect("serves") };
         let watching = async {
@@ -227,4 +228,91 @@ async fn large_messages_are_dealt_with_one_by_one() {
         let most = service.most.load(Ordering::SeqCst);
         assert!((1..=allowed).contains(&most), "{most} messages of {bytes} bytes at a time");
     }
+}
+
+/// Counts the bytes of the bodies that it has, over all hosts, and notes where they are.
+#[derive(Default)]
+struct Scales {
+    now: AtomicUsize,
+    most: AtomicUsize,
+    done: AtomicUsize,
+    /// Messages whose body was copied between the work on them and their end.
+    copied: AtomicUsize,
+    bodies: Mutex<BTreeMap<String, usize>>,
+}
+
+#[async_trait]
+impl Service for Scales {
+    fn name(&self) -> &str {
+        "Scales"
+    }
+
+    fn serves(&self, queue: &str) -> bool {
+        queue == "in"
+    }
+
+    fn prefetch(&self) -> u16 {
+        100
+    }
+
+    fn takes_plain_messages(&self) -> bool {
+        true
+    }
+
+    async fn handle(&self, job: &Job) -> Outcome {
+        let (bytes, address) = (job.delivery.body.len(), job.delivery.body.as_ptr() as usize);
+        self.bodies.lock().expect("no panic").insert(job.delivery.id.clone(), address);
+        let now = self.now.fetch_add(bytes, Ordering::SeqCst) + bytes;
+        self.most.fetch_max(now, Ordering::SeqCst);
+        for _ in 0..200 {
+            tokio::task::yield_now().await;
+        }
+        self.now.fetch_sub(bytes, Ordering::SeqCst);
+        Outcome::done(Vec::new())
+    }
+
+    async fn settled(&self, job: &Job) {
+        let address = self.bodies.lock().expect("no panic").remove(&job.delivery.id);
+        let is_same = address == Some(job.delivery.body.as_ptr() as usize);
+        self.copied.fetch_add(usize::from(!is_same), Ordering::SeqCst);
+        self.done.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// The formula of docs/capacity.md: what the instances of a process work on is limited together, and held once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn instances_share_the_bytes_of_what_they_work_on() {
+    const COUNT: usize = 24;
+    const BYTES: usize = 40 << 10;
+    const MAX: usize = 100 << 10;
+    let place = Place::new().await;
+    place.space.declare("in").await.expect("declares");
+    let body = format!("\"{}\"", "x".repeat(BYTES - 2)).into_bytes();
+    let message =
+        |n: usize| Outgoing::new(format!("m{n:02}"), Destination::Queue("in".to_owned()), Object::new(), body.clone());
+    place.space.send((0..COUNT).map(message).collect()).await.expect("sends");
+    let service = Arc::new(Scales::default());
+    let (stop, stopped) = watch::channel(false);
+    let room = Room::new(MAX);
+    let queues = ["in".to_owned()];
+    let instance = || {
+        let (events, _heard) = mpsc::unbounded_channel();
+        let served: Arc<dyn Service> = service.clone();
+        Host::new(Arc::new(place.space.clone()), vec![served], COUNT, events, stopped.clone())
+            .with_prefetch(Some(4))
+            .with_room(room.clone())
+    };
+    let (one, two, three) = (instance(), instance(), instance());
+    let watching = async {
+        let service = Arc::clone(&service);
+        let all = move || wait_until("all are done", || service.done.load(Ordering::SeqCst) == COUNT);
+        tokio::task::spawn_blocking(all).await.expect("all are done");
+        stop.send(true).expect("they serve");
+    };
+    let (first, second, third, ()) =
+        tokio::join!(one.serve(&queues), two.serve(&queues), three.serve(&queues), watching);
+    first.and(second).and(third).expect("they serve");
+    let most = service.most.load(Ordering::SeqCst);
+    assert!((BYTES..=MAX).contains(&most), "{most} bytes at a time");
+    assert_eq!(service.copied.load(Ordering::SeqCst), 0);
 }

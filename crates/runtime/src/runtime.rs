@@ -69,6 +69,7 @@ pub mod surroundings;
 pub mod why;
 pub mod workers;
 
+pub use self::consumer::Room;
 pub use self::host::Host;
 pub use self::outcome::{DEAD_LETTERED, Event, Outcome, RETRY, StepResult, Traffic};
 pub use self::service::{Job, Service};

@@ -18,7 +18,6 @@ use crate::cli::{Error, Session};
 use zrecipe_broker::transport::{self, Transport};
 use zrecipe_language::contract::Contracts;
 use zrecipe_language::lint::nearest;
-use zrecipe_runtime::runtime::Service;
 use zrecipe_runtime::runtime::facts;
 use zrecipe_runtime::runtime::foreign::Foreign;
 use zrecipe_runtime::runtime::health::{self, Broker, Health};
@@ -29,6 +28,7 @@ use zrecipe_runtime::runtime::python::Interpreter;
 use zrecipe_runtime::runtime::services;
 use zrecipe_runtime::runtime::status::{Board, Identity, Status, host_id, hostname};
 use zrecipe_runtime::runtime::surroundings::{Scope, Surroundings};
+use zrecipe_runtime::runtime::{Room, Service};
 use zrecipe_runtime::telemetry::traces::{Collector, Exports, Tracing};
 use zrecipe_runtime::telemetry::{Guard, Logging, instances};
 
@@ -286,6 +286,8 @@ async fn serve(args: &Args, environment: &Environment, services: Served, journal
     let exports = collector.map(|collector| Exports::new(collector, move |spans| counter.lose_spans(spans)));
     let mut instances: Vec<Instance> = Vec::new();
     let mut traced: Vec<Arc<Tracing>> = Vec::new();
+    // Instances share one, so that their number does not multiply the memory.
+    let room = Room::default();
     for (service, queues) in &services {
         let tracing = exports.as_ref().map(|exports| Tracing::new(exports, service.name()));
         let tracing = tracing.transpose().map_err(|reason| {
@@ -303,7 +305,7 @@ async fn serve(args: &Args, environment: &Environment, services: Served, journal
             };
             let instance = Instance::new(Arc::clone(service), queues.clone(), identity, metrics.observer());
             let instance = instance.patient(args.restart).traced(tracing.clone()).with_prefetch(args.prefetch);
-            instances.push(instance.with_journal(journal.clone()));
+            instances.push(instance.with_journal(journal.clone()).with_room(room.clone()));
         }
     }
     for instance in &instances {

@@ -36,18 +36,26 @@ pub(super) struct Consumer {
     pub(super) order: Order,
 }
 
-/// Room for the bodies of messages.
-#[derive(Clone)]
-pub(super) struct Room {
+/// The bytes of messages that hosts process at a time. Clones are the same room: the instances of a process share one.
+#[derive(Debug, Clone)]
+pub struct Room {
     free: Arc<Semaphore>,
     /// In KiB.
     size: u32,
 }
 
+impl Default for Room {
+    /// Room for 128 MiB: what is made of a message is several times as large.
+    fn default() -> Self {
+        Self::new(128 << 20)
+    }
+}
+
 impl Room {
-    /// The room of which all is free still.
-    pub(super) fn of(free: &Arc<Semaphore>) -> Self {
-        Self { free: Arc::clone(free), size: u32::try_from(free.available_permits()).unwrap_or(u32::MAX) }
+    /// Room for bodies of so many bytes together; a body that is larger has all of it.
+    pub fn new(bytes: usize) -> Self {
+        let size = u32::try_from(bytes >> 10).unwrap_or(u32::MAX).max(1);
+        Self { free: Arc::new(Semaphore::new(size as usize)), size }
     }
 
     /// Waits for room for a body. A small one takes none.
@@ -123,19 +131,19 @@ impl Consumer {
             self.give_back(&delivery).await;
             return Ok(());
         }
-        let (job, step, early) = match self.open(&delivery) {
+        let (job, step, early) = match self.open(delivery) {
             Ok(job) => {
                 let step = job.envelope.as_ref().map(|envelope| envelope.pointer);
                 let early = self.refusal(&job).map(|reason| Outcome::Bad { reason });
                 (job, step, early)
             }
-            Err(reason) => {
-                let job = Job { delivery: delivery.clone(), envelope: None };
+            Err((delivery, reason)) => {
+                let job = Job { delivery, envelope: None };
                 (job, None, Some(Outcome::Bad { reason }))
             }
         };
         let span = self.span(&job, step);
-        self.settle(job, step, early, (number, turn)).instrument(span).await
+        self.settle(&Arc::new(job), step, early, (number, turn)).instrument(span).await
     }
 
     /// Puts a delivery back into its queue, uncounted; whether that was possible.
@@ -186,7 +194,7 @@ impl Consumer {
 
     async fn settle(
         &self,
-        job: Job,
+        job: &Arc<Job>,
         step: Option<i64>,
         early: Option<Outcome>,
         (number, turn): (u64, Turn),
@@ -198,12 +206,12 @@ impl Consumer {
         let traced = self.tracing.as_ref();
         let traced = traced.map(|tracing| {
             let (headers, queue) = (&job.delivery.headers, job.delivery.source.name());
-            tracing.receive(headers, queue, recipe_id.as_deref(), self.service.span_attributes(&job))
+            tracing.receive(headers, queue, recipe_id.as_deref(), self.service.span_attributes(job))
         });
         if let Some([trace, span]) = traced.as_ref().map(Receiving::ids) {
             tracing::Span::current().record("trace_id", trace).record("span_id", span);
         }
-        let allowance = self.service.allowance(&job);
+        let allowance = self.service.allowance(job);
         let event = Event::Started { id: id.clone(), service: name.clone(), step, recipe_id, deliveries, allowance };
         let _ = self.events.send(event);
         let (outcome, turn) = match early.or_else(|| self.kept.recall(&id)) {
@@ -212,9 +220,9 @@ impl Consumer {
                 drop(turn);
                 (outcome, None)
             }
-            None => self.run(&job, turn).await,
+            None => self.run(job, turn).await,
         };
-        let settling = self.see_through(&job, step, started, (number, turn, outcome), traced.as_ref()).await;
+        let settling = self.see_through(job, step, started, (number, turn, outcome), traced.as_ref()).await;
         let took = started.elapsed().unwrap_or_default();
         let (outcome, reason, sent, is_final, retry_after) = match settling {
             Ok(Attempt::Settled { outcome, reason, sent, is_final, retry_after }) => {
@@ -231,7 +239,7 @@ impl Consumer {
             }
         };
         if is_final {
-            self.service.settled(&job).await;
+            self.service.settled(job).await;
             self.kept.forget(&id);
         }
         if let Some(span) = traced {
@@ -256,7 +264,7 @@ impl Consumer {
     /// outcome is kept and sent again. `HeldUp` where the message went back to its queue meanwhile.
     async fn see_through(
         &self,
-        job: &Job,
+        job: &Arc<Job>,
         step: Option<i64>,
         started: SystemTime,
         (number, mut turn, mut outcome): (u64, Option<Turn>, Outcome),
@@ -369,20 +377,20 @@ impl Consumer {
     }
 
     /// Reads the message.
-    fn open(&self, delivery: &Delivery) -> Result<Job, Reason> {
+    fn open(&self, delivery: Delivery) -> Result<Job, (Delivery, Reason)> {
         let envelope = match Envelope::read(&delivery.headers, &delivery.body) {
             Ok(envelope) => Some(envelope),
             Err(message::Error::NotARecipe) if self.service.takes_plain_messages() => None,
-            Err(error) => return Err((&error).into()),
+            Err(error) => return Err((delivery, (&error).into())),
         };
-        Ok(Job { delivery: delivery.clone(), envelope })
+        Ok(Job { delivery, envelope })
     }
 
     /// Lets the service deal with it. A panic is the service's fault, not the message's: it comes back. The turn comes back
     /// only if the message has to begin again, and nothing else has begun.
-    async fn run(&self, job: &Job, turn: Turn) -> (Outcome, Option<Turn>) {
-        let (service, copy) = (Arc::clone(&self.service), job.clone());
-        let handling = async move { turn.begin(service.handle(&copy)).await }.in_current_span();
+    async fn run(&self, job: &Arc<Job>, turn: Turn) -> (Outcome, Option<Turn>) {
+        let (service, job) = (Arc::clone(&self.service), Arc::clone(job));
+        let handling = async move { turn.begin(service.handle(&job)).await }.in_current_span();
         let mut task = AbortOnDrop::new(handling, self.service.may_block());
         let after = self.pressure.after_crash();
         match (&mut task.task).await {

@@ -16,10 +16,6 @@ use crate::telemetry::traces::Tracing;
 use zrecipe_broker::message::Destination;
 use zrecipe_broker::transport::{Error, Subscription, Transport};
 
-/// Maximum size of all messages that are dealt with at a time, in bytes: what is made of a message is several times as
-/// large.
-const MAX_BYTES: usize = 128 << 20;
-
 /// Services on a transport.
 pub struct Host {
     transport: Arc<dyn Transport>,
@@ -27,8 +23,8 @@ pub struct Host {
     events: mpsc::UnboundedSender<Event>,
     /// How many messages are dealt with at a time, over all queues.
     places: Arc<Semaphore>,
-    /// KiB of bodies that are dealt with at a time, over all queues.
-    room: Arc<Semaphore>,
+    /// The bytes of bodies that are dealt with at a time, over all queues.
+    room: Room,
     stop: watch::Receiver<bool>,
     tracing: Option<Arc<Tracing>>,
     kept: Kept,
@@ -47,15 +43,14 @@ impl Host {
         stop: watch::Receiver<bool>,
     ) -> Self {
         let places = Arc::new(Semaphore::new(places.max(1)));
-        let room = Arc::new(Semaphore::new(MAX_BYTES >> 10));
-        let (kept, pauses) = (Kept::default(), Pauses::default());
+        let (room, kept, pauses) = (Room::default(), Kept::default(), Pauses::default());
         Self { transport, services, events, places, room, stop, tracing: None, kept, pauses, prefetch: None }
     }
 
-    /// Deals with messages of at most so many bytes together; one that is larger is dealt with alone.
+    /// Shares the bytes of messages that are processed at a time with other hosts.
     #[must_use]
-    pub fn with_max_bytes(mut self, bytes: usize) -> Self {
-        self.room = Arc::new(Semaphore::new((bytes >> 10).max(1)));
+    pub fn with_room(mut self, room: Room) -> Self {
+        self.room = room;
         self
     }
 
@@ -128,7 +123,7 @@ impl Host {
                 service: Arc::clone(service),
                 events: self.events.clone(),
                 places: Arc::clone(&self.places),
-                room: Room::of(&self.room),
+                room: self.room.clone(),
                 tracing: self.tracing.clone(),
                 stop: self.stop.clone(),
                 kept: self.kept.clone(),

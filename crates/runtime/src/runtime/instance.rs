@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::runtime::journal::Journal;
 use crate::runtime::status::{Board, Identity, Status};
-use crate::runtime::{Event, Host, Service, Traffic};
+use crate::runtime::{Event, Host, Room, Service, Traffic};
 use crate::telemetry::traces::Tracing;
 use zrecipe_broker::backoff::Backoff;
 use zrecipe_broker::message::{Destination, read_body};
@@ -40,6 +40,7 @@ pub struct Instance {
     tracing: Option<Arc<Tracing>>,
     journal: Option<Journal>,
     prefetch: Option<u16>,
+    room: Room,
 }
 
 impl Instance {
@@ -54,6 +55,7 @@ impl Instance {
             tracing: None,
             journal: None,
             prefetch: None,
+            room: Room::default(),
         }
     }
 
@@ -80,6 +82,13 @@ impl Instance {
     #[must_use]
     pub fn with_prefetch(mut self, prefetch: Option<u16>) -> Self {
         self.prefetch = prefetch;
+        self
+    }
+
+    /// Shares the bytes of messages that are processed at a time with other instances of the process.
+    #[must_use]
+    pub fn with_room(mut self, room: Room) -> Self {
+        self.room = room;
         self
     }
 
@@ -149,6 +158,7 @@ impl Instance {
             )
             .traced(self.tracing.clone())
             .with_prefetch(self.prefetch)
+            .with_room(self.room.clone())
             .with_journal(self.journal.clone());
             let board = self.board.clone();
             let mut is_subscribed = false;
