@@ -1,6 +1,7 @@
 //! Plugin blocks of a site configuration, as they are written.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use super::{Site, plugin_of};
 use crate::secret::{has_password, is_secret};
@@ -50,10 +51,12 @@ pub fn written<'t>(tree: &'t Tree, site: Option<&'t Site>) -> Vec<Written<'t>> {
         return plugin.map(|plugin| Written { name: None, place, content: root, plugin }).into_iter().collect();
     };
     let mut found: Vec<Written<'t>> = Vec::new();
+    let mut seen = HashSet::new();
     for block in &site.blocks {
         let content = site.node(block.value);
         let Some(plugin) = plugin_of(content) else { continue };
-        if found.iter().all(|other| other.content.span() != content.span()) {
+        let Span { start, end } = content.span();
+        if seen.insert((start, end)) {
             let name = Some(Cow::Borrowed(block.name.as_str()));
             found.push(Written { name, place: site.node(block.key).span(), content, plugin });
         }

@@ -1,5 +1,7 @@
 //! Environments that name plugin blocks which there are not.
 
+use std::collections::HashSet;
+
 use crate::diagnostic::Sink;
 use crate::lint::{Context, respelled};
 use crate::site::{RESERVED, Site};
@@ -35,6 +37,7 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
     let Some(site) = cx.whole_site() else { return };
     let mut known: Vec<&str> = site.files().into_iter().flat_map(Site::blocks).map(|block| &*block.name).collect();
     known.sort_unstable();
+    let environments: HashSet<&str> = site.environment_names().into_iter().collect();
     for environment in site.environments() {
         for (name, node) in environment.groups.iter().flat_map(|group| &group.blocks) {
             if RESERVED.contains(&&**name) || known.binary_search(&&**name).is_ok() {
@@ -50,7 +53,7 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
                     span,
                     respelled(cx.tree.source().slice(span), meant),
                 ),
-                None if site.environment_names().contains(&&**name) => {
+                None if environments.contains(&**name) => {
                     found.help("that is an environment, and environments hold blocks only")
                 }
                 None => found.help(format!("add a block `{name}` with a `plugin`, or remove the name")),

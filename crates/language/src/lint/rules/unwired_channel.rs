@@ -1,5 +1,7 @@
 //! Channels of a service that a step does not connect.
 
+use std::collections::HashSet;
+
 use crate::diagnostic::Sink;
 use crate::evidence::{About, shortened};
 use crate::flow::Sends;
@@ -53,11 +55,10 @@ fn check(cx: &Context<'_>, sink: &mut Sink) {
         if links().any(|link| link.channel.is_some_and(|channel| cx.node(channel).has_braces())) {
             continue;
         }
+        let names: HashSet<_> = links().filter_map(|link| link.channel).map(|name| cx.node(name).text()).collect();
+        let has_nameless = links().any(|link| link.channel.is_none());
         for channel in &sends.channels {
-            let wired = links().any(|link| match link.channel {
-                Some(name) => cx.node(name).is(&channel.name),
-                None => channel.default,
-            });
+            let wired = names.contains(&*channel.name) || channel.default && has_nameless;
             if wired || (channel.default && links().next().is_none()) {
                 continue;
             }
