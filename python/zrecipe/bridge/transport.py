@@ -65,6 +65,9 @@ class Record:
         self.payload = "null"
         self.environment = "null"
         self.options: Line = {}
+        self.value: Any = None
+        self.is_usual = True
+        """Whether a channel or a checkpoint says it all; not if middleware has changed the message on its way."""
         self.raw: list[Callable[[], Line]] = []
 
 
@@ -133,7 +136,12 @@ class BridgeTransport(CommonTransport):
     def _guard(self, callback: Any, raw: bool) -> Any:
         """A callback that says with which message it begins, and what became of it where the service does not."""
 
-        @functools.wraps(callback)
+        # Middleware names its metrics after the function.
+        function = callback
+        while isinstance(function, functools.partial):
+            function = function.func
+
+        @functools.wraps(function, updated=())
         def guarded(header: Any, message: Any) -> Any:
             delivery = self._deliveries.get(header.get("message-id"))
             if delivery is None:
@@ -152,6 +160,7 @@ class BridgeTransport(CommonTransport):
                 self._accept(delivery)
             return result
 
+        guarded.__qualname__ = getattr(function, "__qualname__", repr(function).split("(")[0])
         return guarded
 
     def _subscribe(
@@ -338,7 +347,7 @@ class BridgeTransport(CommonTransport):
         output: Line = {"destination": destination, **_options(kwargs)}
         along = self._record()
         if along is not None:
-            along.raw.append(functools.partial(_whole, output, message, along))
+            self._dispatch_along(along, output, message, kwargs)
             return
         output["text"] = _text(message)
         transaction = kwargs.get("transaction")
@@ -348,6 +357,30 @@ class BridgeTransport(CommonTransport):
         record = Record()
         record.raw.append(lambda: output)
         self._transaction(transaction).records.append(record)
+
+    @staticmethod
+    def _dispatch_along(record: Record, output: Line, message: Any, kwargs: dict[str, Any]) -> None:
+        """A message along a recipe, after the middleware of the transport."""
+        if not isinstance(message, dict) or message.get("payload") is not record.value:
+            record.is_usual = False
+            output["text"] = _text(message)
+            record.raw.append(lambda: output)
+            return
+        step = message["recipe"].get(message["recipe-pointer"], {})
+        delay = record.options.get("delay", 0 if record.kind == "checkpoint" else step.get("transport-delay", 0))
+        destination = output["destination"]
+        if str(step.get("queue" if "queue" in destination else "topic")) != next(iter(destination.values())):
+            record.is_usual = False
+        if float(delay or 0) != float(kwargs.get("delay") or 0):
+            record.is_usual = False
+        # Middleware adds headers, for example those of a trace; they may differ between the messages of a channel.
+        headers = {key: value for key, value in output.get("headers", {}).items() if key != "workflows-recipe"}
+        if not record.raw:
+            record.options.pop("headers", None)
+            record.options.update({"headers": headers} if headers else {})
+        elif headers != record.options.get("headers", {}):
+            record.is_usual = False
+        record.raw.append(functools.partial(_whole, output, message, record))
 
     def _send_now(self, outputs: list[Line], parent: Delivery | None) -> None:
         """Sends, and waits until the broker has confirmed it."""
@@ -407,6 +440,7 @@ class BridgeTransport(CommonTransport):
         record.kind, record.channel = kind, channel
         record.delivery = getattr(wrapper, "_zrecipe_delivery", None)
         record.payload, record.environment = dumps(payload), dumps(wrapper.environment)
+        record.value = payload
         record.options = options
         self._recording.record = record
         try:
@@ -456,7 +490,7 @@ def _answer(delivery: Delivery, records: list[Record]) -> str:
     environments = {record.environment for record in along}
     checkpoints = [record for record in along if record.kind == "checkpoint"]
     is_plain = (
-        all(record.delivery is delivery for record in along)
+        all(record.delivery is delivery and record.is_usual for record in along)
         and len(environments) <= 1
         and len(checkpoints) <= 1
         and not any(record.options.get("headers") or "expiration" in record.options for record in checkpoints)

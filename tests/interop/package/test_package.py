@@ -110,6 +110,20 @@ def test_bytes_are_sent_as_they_are_or_not_at_all():
         assert done.outcome == "retry" and "a message that is not text" in done.reason and not done.sends
 
 
+def test_middleware_changes_what_is_sent():
+    pytest.importorskip("workflows.transport.middleware")
+    with Worker("marking:Marking") as worker:
+        done = worker.send("x", output={"result": 2})
+        assert done.outputs == [{"channel": "result", "payload": "x", "headers": {"mark": "1"}}]
+        # Headers that differ between the messages of a channel are in messages for named destinations.
+        done = worker.send("x", output={"result": [2, 2]})
+        assert [output["headers"]["mark"] for output in done.outputs] == ["2", "3"]
+        assert [message["payload"] for message in done.to_queue("next")] == ["x", "x"]
+    with Worker("marking:Sources") as worker:
+        done = worker.send_plain("x")
+        assert done.to_queue("names") == ["marking:Sources.other"], done
+
+
 def test_services_of_zocalo(tmp_path):
     if "Dispatcher" not in {entry["name"] for entry in entry_points.listed()}:
         pytest.skip("this version of zocalo registers no services")
