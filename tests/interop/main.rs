@@ -43,6 +43,7 @@ mod stomp_operator;
 mod submit;
 mod terminal;
 mod tls;
+mod upstream;
 #[path = "../shared/wait.rs"]
 mod wait;
 

@@ -32,6 +32,7 @@ METHODS = (
     "connect",
     "subscribe",
     "subscribe_broadcast",
+    "subscribe_temporary",
     "send",
     "raw_send",
     "broadcast",
@@ -266,45 +267,53 @@ class Upstream(bridge.BridgeTransport):
         self._called(f"topic {channel}")
         return super().subscribe_broadcast(channel, callback, **kwargs)
 
+    def subscribe_temporary(self, channel_hint: Any, callback: Any, *_: Any, **kwargs: Any) -> Any:
+        found = super().subscribe_temporary(channel_hint, callback, **kwargs)
+        self._called(f"temporary {found.queue_name}")
+        return found
+
     def _called(self, subscription: str | None = None) -> None:
         self.calls += 1
         if subscription:
             self.subscribed.append(subscription)
 
-    def _publish(self, call: Any, kind: str, destination: Any, message: Any, kwargs: Dict[str, Any]) -> None:
+    def _publish(self, call: Any, destination: Any, message: Any, kwargs: Dict[str, Any]) -> None:
         self._called()
         self._greet()
+        if kwargs.get("transaction") is not None:
+            kwargs["transaction"] = self._transaction_of(kwargs["transaction"])
+        call(destination, message, **kwargs)
+
+    def send(self, destination: Any, message: Any, **kwargs: Any) -> None:
+        self._publish(super().send, destination, message, kwargs)
+
+    def raw_send(self, destination: Any, message: Any, **kwargs: Any) -> None:
+        self._publish(super().raw_send, destination, message, kwargs)
+
+    def broadcast(self, destination: Any, message: Any, **kwargs: Any) -> None:
+        self._publish(super().broadcast, destination, message, kwargs)
+
+    def raw_broadcast(self, destination: Any, message: Any, **kwargs: Any) -> None:
+        self._publish(super().raw_broadcast, destination, message, kwargs)
+
+    def _send(self, destination: Any, message: Any, **kwargs: Any) -> None:
+        self._expect({"queue": str(destination)}, message, kwargs)
+        super()._send(destination, message, **kwargs)
+
+    def _broadcast(self, destination: Any, message: Any, **kwargs: Any) -> None:
+        self._expect({"topic": str(destination)}, message, kwargs)
+        super()._broadcast(destination, message, **kwargs)
+
+    def _expect(self, place: Line, message: Any, kwargs: Dict[str, Any]) -> None:
+        """What upstream's transports would publish now, after the middleware."""
+        text = message if isinstance(message, str) else json.dumps(message, default=serializer)
         headers = {str(key): plain(value) for key, value in (kwargs.get("headers") or {}).items()}
-        text = message if isinstance(message, str) and "raw" in kind else json.dumps(message, default=serializer)
-        whole: Line = {kind.split()[-1]: str(destination), "text": text, "headers": headers}
+        whole: Line = {**place, "text": text, "headers": headers}
         whole.update({key: float(kwargs.get(key) or 0) for key in ("delay", "expiration")})
         if kwargs.get("exchange"):
             whole["exchange"] = kwargs["exchange"]
-        expected = self.expected
-        if kwargs.get("transaction") is not None:
-            kwargs["transaction"] = self._transaction_of(kwargs["transaction"])
-            expected = self._open[kwargs["transaction"]][0]
-        call(destination, message, **kwargs)
-        expected.append(whole)
-
-    def send(self, destination: Any, message: Any, **kwargs: Any) -> None:
-        self._publish(super().send, "queue", destination, message, kwargs)
-
-    def raw_send(self, destination: Any, message: Any, **kwargs: Any) -> None:
-        self._publish(super().raw_send, "raw queue", destination, message, kwargs)
-
-    def broadcast(self, destination: Any, message: Any, **kwargs: Any) -> None:
-        self._publish(super().broadcast, "topic", destination, message, kwargs)
-
-    def raw_broadcast(self, destination: Any, message: Any, **kwargs: Any) -> None:
-        self._publish(super().raw_broadcast, "raw topic", destination, message, kwargs)
-
-    def broadcast_status(self, status: Any) -> None:
-        self._called()
-        text = json.dumps(status, default=serializer)
-        topic: Line = {"topic": "transient.status", "text": text, "headers": {}, "delay": 0.0, "expiration": 15.0}
-        self.expected.append(topic)
-        super().broadcast_status(status)
+        number = kwargs.get("transaction")
+        (self.expected if number is None else self._open[number][0]).append(whole)
 
     def _settle(self, call: Any, outcome: str, message: Any, kwargs: Dict[str, Any]) -> None:
         self._called()
@@ -363,7 +372,7 @@ class Upstream(bridge.BridgeTransport):
         assert read == [{**message, "text": _read(message["text"])} for message in self.expected]
         assert self.stand_in.settled == self.expected_settled
         wishes = [line["subscribe"] for line in self.stand_in.lines if "subscribe" in line]
-        kinds = [f"{kind} {wish[kind]}" for wish in wishes for kind in ("queue", "topic") if kind in wish]
+        kinds = [f"{kind} {wish[kind]}" for wish in wishes for kind in ("queue", "topic", "temporary") if kind in wish]
         queues = [f"queue {queue}" for queue, _ in self.queues if queue != HANDED]
         assert sorted(kinds + queues) == sorted(self.subscribed)
 

@@ -8,6 +8,7 @@ from plugin import Upstream
 from workflows.recipe.wrapper import RecipeWrapper
 from workflows.services.common_service import CommonService
 from workflows.transport.common_transport import CommonTransport
+from workflows.transport.middleware import BaseTransportMiddleware
 from workflows.transport.offline_transport import OfflineTransport
 from zrecipe.bridge.transport import BridgeTransport
 
@@ -47,9 +48,7 @@ def test_a_mock_leads_to_the_transport_of_the_bridge():
     service.initializing()
     transport.subscribe.assert_called_once_with("in", service.forward, acknowledgement=True, prefetch_count=7)
     service.forward({"message-id": mock.sentinel.id}, mock.sentinel.message)
-    transport.send.assert_called_once_with(
-        "out", mock.sentinel.message, transaction=mock.sentinel.transaction, delay=2
-    )
+    transport.send.assert_called_once_with("out", mock.sentinel.message, transaction=mock.sentinel.transaction, delay=2)
     [real] = Upstream.used
     assert ("in", 7) in real.queues and service.subscription == transport.subscribe.return_value
     [answer] = [line for line in real.stand_in.lines if "id" in line]
@@ -101,3 +100,35 @@ def test_what_the_host_does_not_receive_is_an_error(part):
     with pytest.raises(AssertionError):
         transport.check()
     received.append(lost)
+
+
+def test_headers_of_middleware_travel():
+    class Marks(BaseTransportMiddleware):
+        """Marks each message, as the middleware for tracing does."""
+
+        count = 0
+
+        def send(self, call_next, destination, message, **kwargs):
+            self.count += 1
+            kwargs["headers"] = {**kwargs["headers"], "mark": str(self.count)}
+            return call_next(destination, message, **kwargs)
+
+    message = recipe_message()
+    message["recipe"][1]["output"]["one"] = 2
+    message["recipe"][1]["output"]["several"] = [2, 2]
+    for channel in ("one", "several"):
+        transport = OfflineTransport(middleware=[Marks()])
+        wrapper = RecipeWrapper(message=message, transport=transport)
+        wrapper.send_to(channel, mock.sentinel.result, transaction=mock.sentinel.transaction)
+        wrapper.checkpoint("again", transaction=mock.sentinel.transaction)
+        transport.check()
+        marks = [sent["headers"]["mark"] for sent in transport.stand_in.published]
+        assert marks == [str(n) for n in range(1, len(marks) + 1)] and len(marks) >= 2
+
+
+def test_a_delay_of_zero_replaces_that_of_the_step():
+    transport = OfflineTransport()
+    wrapper = RecipeWrapper(message=recipe_message(), transport=transport)
+    wrapper.send_to("both", mock.sentinel.result, transaction=mock.sentinel.transaction, delay=0)
+    transport.check()
+    assert [message["delay"] for message in transport.stand_in.published] == [0.0, 0.0]
