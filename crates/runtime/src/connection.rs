@@ -75,9 +75,7 @@ fn absent(site: &Site, environments: &[&str]) -> Result<String, Error> {
                 Some(Look::Directory) => "that is a directory",
                 Some(Look::Unknown | Look::Unreadable(_)) => "that cannot be read",
             };
-            return Ok(format!(
-                "{of} names no broker that this user can see: block `{name}` is in a file {why}"
-            ));
+            return Ok(format!("{of} names no broker that this user can see: block `{name}` is in a file {why}"));
         }
     }
     let plugins: Vec<&str> = TRANSPORTS.iter().filter_map(|entry| entry.plugin).collect();

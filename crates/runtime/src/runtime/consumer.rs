@@ -131,17 +131,9 @@ impl Consumer {
             self.give_back(&delivery).await;
             return Ok(());
         }
-        let (job, step, early) = match self.open(delivery) {
-            Ok(job) => {
-                let step = job.envelope.as_ref().map(|envelope| envelope.pointer);
-                let early = self.refusal(&job).map(|reason| Outcome::Bad { reason });
-                (job, step, early)
-            }
-            Err((delivery, reason)) => {
-                let job = Job { delivery, envelope: None };
-                (job, None, Some(Outcome::Bad { reason }))
-            }
-        };
+        let (job, unreadable) = self.open(delivery);
+        let step = job.envelope.as_ref().map(|envelope| envelope.pointer);
+        let early = unreadable.or_else(|| self.refusal(&job)).map(|reason| Outcome::Bad { reason });
         let span = self.span(&job, step);
         self.settle(&Arc::new(job), step, early, (number, turn)).instrument(span).await
     }
@@ -376,14 +368,14 @@ impl Consumer {
         Obstacle::of(error, &self.transport.connection().borrow())
     }
 
-    /// Reads the message.
-    fn open(&self, delivery: Delivery) -> Result<Job, (Delivery, Reason)> {
-        let envelope = match Envelope::read(&delivery.headers, &delivery.body) {
-            Ok(envelope) => Some(envelope),
-            Err(message::Error::NotARecipe) if self.service.takes_plain_messages() => None,
-            Err(error) => return Err((delivery, (&error).into())),
+    /// Reads the message, or says why it cannot be read.
+    fn open(&self, delivery: Delivery) -> (Job, Option<Reason>) {
+        let (envelope, unreadable) = match Envelope::read(&delivery.headers, &delivery.body) {
+            Ok(envelope) => (Some(envelope), None),
+            Err(message::Error::NotARecipe) if self.service.takes_plain_messages() => (None, None),
+            Err(error) => (None, Some((&error).into())),
         };
-        Ok(Job { delivery, envelope })
+        (Job { delivery, envelope }, unreadable)
     }
 
     /// Lets the service deal with it. A panic is the service's fault, not the message's: it comes back. The turn comes back

@@ -7,8 +7,11 @@ use zrecipe_language::value::Value;
 /// Fields and their values.
 pub type Fields = Vec<(&'static str, Value)>;
 
+/// What tells the fields of an instance.
+type Describe = Box<dyn Fn() -> Fields + Send>;
+
 /// The first instance of each service of this process: its name, that of its class, and what tells its fields.
-static INSTANCES: Mutex<Vec<(String, String, Box<dyn Fn() -> Fields + Send>)>> = Mutex::new(Vec::new());
+static INSTANCES: Mutex<Vec<(String, String, Describe)>> = Mutex::new(Vec::new());
 
 /// Log lines about the service of this name, or about the class of this name, are from this instance.
 pub fn follow(service: &str, class: &str, fields: impl Fn() -> Fields + Send + 'static) {
