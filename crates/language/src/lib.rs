@@ -35,10 +35,10 @@
 //! | [`graph`] | which step feeds which |
 //! | [`evidence`] | what a set of recipes has in common |
 //! | [`schema`] | JSON Schema over a tree |
+//! | [`ini`] | `.ini` files |
 //! | [`topology`] | broker configuration |
 //! | [`contract`] | what a service promises |
 //! | [`infer`] | types of recipe parameters |
-//! | [`ini`] | `.ini` files |
 //! | [`flow`] | what each step receives: payload flow through the graph |
 //! | [`site`] | site configuration |
 //! | [`identity`] | identity of a finding from one version of a file to the next |

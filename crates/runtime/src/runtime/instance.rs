@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep};
 
 use crate::runtime::journal::Journal;
-use crate::runtime::status::{Board, Identity, Status};
+use crate::runtime::status::{Board, Identity, Observer, Status};
 use crate::runtime::{Event, Host, Room, Service, Traffic};
 use crate::telemetry::traces::Tracing;
 use zrecipe_broker::backoff::Backoff;
@@ -25,9 +25,6 @@ const BACK_OFF: (Duration, Duration) = (Duration::from_millis(100), Duration::fr
 const RECOVERED: Duration = Duration::from_secs(60);
 /// How long to wait before the topic of commands is asked for again.
 const COMMANDS_PAUSE: Duration = Duration::from_secs(10);
-
-/// Hears what happens in all instances.
-pub type Observer = Arc<dyn Fn(&Identity, &Event) + Send + Sync>;
 
 /// A service that is to take messages.
 pub struct Instance {

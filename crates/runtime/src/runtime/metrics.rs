@@ -17,7 +17,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use tokio::sync::watch;
 
-use crate::runtime::instance::Observer;
+use crate::runtime::status::Observer;
 use crate::runtime::{DEAD_LETTERED, Event, RETRY, Traffic};
 
 #[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]

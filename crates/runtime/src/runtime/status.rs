@@ -11,7 +11,6 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
 use uuid::Uuid;
 
-use crate::runtime::instance::Observer;
 use crate::runtime::{Event, Traffic, facts};
 use zrecipe_broker::message::{Destination, Outgoing};
 use zrecipe_broker::transport::Transport;
@@ -83,6 +82,9 @@ impl Status {
         }
     }
 }
+
+/// Hears what happens in all instances.
+pub type Observer = Arc<dyn Fn(&Identity, &Event) + Send + Sync>;
 
 /// Who an instance is.
 #[derive(Debug, Clone, PartialEq, Eq)]
