@@ -41,6 +41,17 @@ impl NewFile {
         }
     }
 
+    /// Begins a program that all users may run.
+    ///
+    /// # Errors
+    /// The directory does not exist, or no file can be made there.
+    pub fn program(path: &Path) -> io::Result<Self> {
+        match platform::program_mode() {
+            Some(permissions) => Self::with_permissions(path, permissions),
+            None => Self::begin(path),
+        }
+    }
+
     /// Begins a file with these permissions, as far as the mask of the process allows them.
     ///
     /// # Errors

@@ -12,5 +12,5 @@ use unix as system;
 
 pub use system::{
     Identity, copy_owner, file_mode, identity, is_exhausted, is_public, is_running, nonblocking, path_bytes,
-    path_from_bytes, private_directory, private_file, special,
+    path_from_bytes, private_directory, private_file, program_mode, special,
 };

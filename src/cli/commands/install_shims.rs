@@ -1,8 +1,6 @@
 //! `zrecipe install-shims`: programs with the names of the Python commands.
 
-use std::fs::Permissions;
 use std::io::{self, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::cli::shims::{SHIMS, Shim, WORD, find};
@@ -62,7 +60,7 @@ pub fn run(args: &Args, _: &Session) -> Result<(), Error> {
     }
     for (path, shim) in &files {
         let write = || {
-            let mut new = NewFile::with_permissions(path, Permissions::from_mode(0o755))?;
+            let mut new = NewFile::program(path)?;
             new.write_all(script(program, shim.name).as_bytes())?;
             new.replace()
         };

@@ -56,6 +56,11 @@ pub fn file_mode() -> Option<Permissions> {
     None
 }
 
+/// The permissions of a new program, if the system has such; here it has not.
+pub fn program_mode() -> Option<Permissions> {
+    None
+}
+
 /// Whether every user of the machine may read a file; here that is unknown, and no finding.
 pub fn is_public(_path: &Path) -> bool {
     false

@@ -79,6 +79,11 @@ pub fn file_mode() -> Option<Permissions> {
     Some(Permissions::from_mode(0o666))
 }
 
+/// The permissions of a new program, if the system has such.
+pub fn program_mode() -> Option<Permissions> {
+    Some(Permissions::from_mode(0o755))
+}
+
 /// Whether every user of the machine may read a file, and pass through the directories above it.
 pub fn is_public(path: &Path) -> bool {
     let allows = |path: &Path, bit| path.metadata().is_ok_and(|found| found.permissions().mode() & bit != 0);

@@ -86,10 +86,9 @@ fn described(pod: &Value) -> Vec<Fact> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
     use super::*;
-    use axum::Router;
-    use axum::http::HeaderMap;
-    use axum::routing::get;
 
     #[test]
     fn a_cluster_job_is_found_by_its_variables_and_its_file() {
@@ -116,15 +115,31 @@ mod tests {
         for (file, text) in [("ca.crt", ""), ("namespace", "zocalo"), ("token", "s3cret\n")] {
             std::fs::write(directory.path().join(file), text).expect("written");
         }
-        let answer = async |headers: HeaderMap| {
-            let is_allowed = headers.get("authorization").is_some_and(|value| value == "Bearer s3cret");
-            assert!(is_allowed, "the token is sent");
-            r#"{"spec": {"nodeName": "node7", "containers": [{"image": "b:2"}, {"image": "a:1"}, {"image": "b:2"}]}}"#
-        };
-        let router = Router::new().route("/api/v1/namespaces/zocalo/pods/worker-1", get(answer));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let api = format!("http://{}", listener.local_addr().expect("is bound"));
-        tokio::spawn(async move { axum::serve(listener, router).await });
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let mut request = Vec::new();
+                while !request.ends_with(b"\r\n\r\n") {
+                    request.push(stream.read_u8().await.expect("a request"));
+                }
+                let request = String::from_utf8(request).expect("text");
+                assert!(
+                    request.to_lowercase().contains("authorization: bearer s3cret\r\n"),
+                    "the token is sent: {request}"
+                );
+                let (status, body) = if request.starts_with("GET /api/v1/namespaces/zocalo/pods/worker-1 ") {
+                    let images = r#"[{"image": "b:2"}, {"image": "a:1"}, {"image": "b:2"}]"#;
+                    ("200 OK", format!(r#"{{"spec": {{"nodeName": "node7", "containers": {images}}}}}"#))
+                } else {
+                    ("404 Not Found", String::new())
+                };
+                let length = body.len();
+                let answer =
+                    format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}");
+                stream.write_all(answer.as_bytes()).await.expect("is read");
+            }
+        });
         let expected = vec![("container_image", "a:1,b:2".to_owned()), ("container_node", "node7".to_owned())];
         assert_eq!(pod(directory.path(), &api, name).await, Ok(expected));
         let error = pod(directory.path(), &api, Some("other".to_owned())).await.expect_err("there is no such pod");
