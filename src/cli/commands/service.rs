@@ -286,9 +286,10 @@ async fn serve(args: &Args, environment: &Environment, services: Served, journal
     let exports = collector.map(|collector| Exports::new(collector, move |spans| counter.lose_spans(spans)));
     let mut instances: Vec<Instance> = Vec::new();
     let mut traced: Vec<Arc<Tracing>> = Vec::new();
-    // Instances share one, so that their number does not multiply the memory.
-    let room = Room::default();
     for (service, queues) in &services {
+        // The instances of a service share one, so that their number does not multiply the memory. Services do not: what one
+        // holds because a queue is full may have to wait for another.
+        let room = Room::default();
         let tracing = exports.as_ref().map(|exports| Tracing::new(exports, service.name()));
         let tracing = tracing.transpose().map_err(|reason| {
             Error::new(format!("traces cannot be sent: {reason}")).hint("set `endpoint` of plugin `opentelemetry`")

@@ -36,7 +36,7 @@ pub(super) struct Consumer {
     pub(super) order: Order,
 }
 
-/// The bytes of messages that hosts process at a time. Clones are the same room: the instances of a process share one.
+/// The bytes of messages that hosts process at a time. Clones are the same room: the instances of a service share one.
 #[derive(Debug, Clone)]
 pub struct Room {
     free: Arc<Semaphore>,
