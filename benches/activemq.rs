@@ -15,22 +15,21 @@ mod bare;
 mod contract;
 #[path = "../tests/shared/port.rs"]
 mod port;
+mod shared;
 #[path = "../tests/shared/wait.rs"]
 mod wait;
 
 use std::io::Write as _;
-use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use async_trait::async_trait;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::{mpsc, watch};
 use zrecipe::address::{Host as Address, Login, Password};
-use zrecipe::message::{Envelope, Output};
-use zrecipe::runtime::{Host, Job, Outcome, Service, StepResult};
+use zrecipe::message::Envelope;
+use zrecipe::runtime::Host;
 use zrecipe::syntax::json::read_value;
 use zrecipe::transport::stomp::frame::Frame;
 use zrecipe::transport::stomp::{Options, Stomp};
@@ -39,18 +38,14 @@ use zrecipe::value::{Object, Value};
 
 use activemq::{Node, Setup};
 use bare::Bare;
-
-type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
+use shared::{Nothing, Result, end, facility, ours, python, theirs};
 
 const QUEUES: [&str; 3] = ["in", "out", "processing_recipe"];
 const RECIPE: &str = r#"{"1": {"queue": "in", "output": 2, "parameters": {"file": "/dls/i03/data/{guid}.cif"}},
     "2": {"queue": "out"}, "start": [[1, {"n": 1}]]}"#;
 
 fn main() -> Result {
-    if cfg!(debug_assertions) {
-        return Err("run it with `cargo bench`".into());
-    }
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?.block_on(run())
+    shared::bench(run())
 }
 
 async fn run() -> Result {
@@ -91,22 +86,8 @@ struct Place {
 impl Place {
     async fn new() -> Result<Self> {
         let node = Node::start(Setup { store: 1_000, ..Setup::default() }).await;
-        let directory = tempfile::tempdir()?;
-        let here = directory.path().display();
-        std::fs::create_dir(directory.path().join("recipes"))?;
-        std::fs::write(directory.path().join("recipes/one.json"), RECIPE)?;
-        std::fs::write(
-            directory.path().join("site.yml"),
-            format!(
-                "version: 1\n\
-                 activemq: {{plugin: stomp, host: 127.0.0.1, port: {}, username: guest, password: guest, prefix: zocalo}}\n\
-                 transport: {{plugin: transport, default: StompTransport}}\n\
-                 storage: {{plugin: storage, zocalo.recipe_directory: {here}/recipes, \
-                 zocalo.default_transport: StompTransport}}\n\
-                 environments:\n  default: [activemq, transport, storage]\n",
-                node.port
-            ),
-        )?;
+        let recipes = [("one.json", RECIPE)];
+        let directory = facility(("stomp", "StompTransport"), node.port, "prefix: zocalo", &recipes)?;
         Ok(Self { node, directory })
     }
 
@@ -119,7 +100,7 @@ impl Place {
         Ok(Stomp::connect(options).await?)
     }
 
-    /// Puts so many messages into a queue that was emptied.
+    /// Empties all queues and puts `count` messages into one.
     async fn fill(&self, queue: &str, count: usize, message: impl Fn(usize) -> Outgoing) -> Result {
         let transport = self.transport().await?;
         for queue in QUEUES {
@@ -150,7 +131,7 @@ impl Place {
         Ok(usize::try_from(size)?)
     }
 
-    /// Messages per second of a bare loop with so many in a transaction.
+    /// Messages per second of a bare loop with `batch` messages in a transaction.
     async fn bare(&self, count: usize, batch: usize, each: bool) -> Result<f64> {
         self.fill("in", count, hop).await?;
         let mut bare = Bare::connect(self.node.port).await;
@@ -246,45 +227,13 @@ impl Place {
         }
     }
 
-    fn command(&self, program: PathBuf) -> Command {
-        let mut command = Command::new(program);
-        command
-            .current_dir(self.directory.path())
-            .env("ZOCALO_CONFIG", self.directory.path().join("site.yml"))
-            .env("ZRECIPE_STATE", self.directory.path().join("state"))
-            .process_group(0)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
-        command
-    }
-
     fn ours(&self) -> Command {
-        let mut command = self.command(env!("CARGO_BIN_EXE_zrecipe").into());
-        command.args(["service", "-s", "Dispatcher"]);
-        command
+        ours(self.directory.path(), "Dispatcher")
     }
 
     fn theirs(&self) -> Command {
-        let mut command = self.command(python("zocalo.service"));
-        command.args(["-s", "Dispatcher"]);
-        command
+        theirs(self.directory.path(), "Dispatcher")
     }
-}
-
-fn python(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("python/bin").join(name)
-}
-
-fn end(child: &mut Child) -> Result {
-    let group = rustix::process::Pid::from_child(child);
-    rustix::process::kill_process_group(group, rustix::process::Signal::TERM)?;
-    child.wait()?;
-    // Python's service is a child of its own that goes on for a while.
-    while rustix::process::test_kill_process_group(group).is_ok() {
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    Ok(())
 }
 
 fn message(n: usize, queue: &str) -> Outgoing {
@@ -299,33 +248,4 @@ fn hop(_: usize) -> Outgoing {
     let id = uuid::Uuid::new_v4().to_string();
     let mut messages = Envelope::start(recipe, environment, &id).unwrap_or_default();
     messages.remove(0)
-}
-
-/// Passes on what it gets.
-struct Nothing {
-    prefetch: u16,
-}
-
-#[async_trait]
-impl Service for Nothing {
-    fn name(&self) -> &str {
-        "Nothing"
-    }
-
-    fn serves(&self, _: &str) -> bool {
-        true
-    }
-
-    fn queues(&self) -> Vec<String> {
-        vec!["in".to_owned()]
-    }
-
-    fn prefetch(&self) -> u16 {
-        self.prefetch
-    }
-
-    async fn handle(&self, job: &Job) -> Outcome {
-        let outputs = vec![Output::new(None, job.payload())];
-        Outcome::Done { outputs, result: StepResult::Succeeded, detail: Value::Null }
-    }
 }

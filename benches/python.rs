@@ -13,8 +13,11 @@ mod contract;
 mod port;
 #[path = "../tests/interop/proxy.rs"]
 mod proxy;
+#[path = "shared/queues.rs"]
+mod queues;
 #[path = "../tests/interop/rabbitmq.rs"]
 mod rabbitmq;
+mod shared;
 #[path = "../tests/interop/stage.rs"]
 mod stage;
 #[path = "../tests/interop/tls.rs"]
@@ -23,13 +26,11 @@ mod tls;
 mod wait;
 
 use std::io::Write as _;
-use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use lapin::options::{ExchangeDeclareOptions, QueueDeclareOptions, QueuePurgeOptions};
-use lapin::types::{AMQPValue, FieldTable};
+use lapin::options::QueuePurgeOptions;
 use lapin::{Channel, Connection};
 use zrecipe::address::Host as Address;
 use zrecipe::message::Envelope;
@@ -38,7 +39,7 @@ use zrecipe::transport::amqp::{Amqp, Options};
 use zrecipe::transport::{Outgoing, Transport as _};
 use zrecipe::value::{Object, Value};
 
-type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
+use shared::{Result, command, end, facility, ours, python, size, theirs};
 
 const ROUNDS: usize = 3;
 const QUEUES: [&str; 6] =
@@ -54,10 +55,7 @@ const RECIPE: &str = r#"{"1": {"queue": "bridged.through", "output": 2, "paramet
     "2": {"queue": "out"}, "start": [[1, {"n": 1}]]}"#;
 
 fn main() -> Result {
-    if cfg!(debug_assertions) {
-        return Err("run it with `cargo bench`".into());
-    }
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?.block_on(run())
+    shared::bench(run())
 }
 
 async fn run() -> Result {
@@ -127,9 +125,7 @@ impl Place {
 
     async fn served(&self, queue: &str) -> Result {
         loop {
-            let passive = QueueDeclareOptions { passive: true, ..Default::default() };
-            let declared = self.channel.queue_declare(queue.into(), passive, FieldTable::default()).await?;
-            if declared.consumer_count() > 0 {
+            if queues::look(&self.channel, queue).await?.consumer_count() > 0 {
                 return Ok(());
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -141,7 +137,7 @@ impl Place {
         let dodal = std::env::var_os("ZRECIPE_BENCH_DODAL").map(PathBuf::from);
         let classes = if dodal.is_some() { "dodal" } else { "own" };
         let program = dodal.map_or_else(|| python("python"), |environment| environment.join("bin/python"));
-        let mut command = self.command(program);
+        let mut command = Self::with_classes(command(self.directory.path(), program));
         command.arg(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/interop/beamline.py"));
         let load = std::env::var("ZRECIPE_BENCH_LOAD").unwrap_or_else(|_| LOAD.to_owned());
         command.args([classes, &STARTS.to_string(), &load]).stderr(Stdio::inherit());
@@ -178,38 +174,14 @@ struct Place {
 impl Place {
     async fn new() -> Result<Self> {
         let node = rabbitmq::Node::start("bench", None).await;
-        let directory = tempfile::tempdir()?;
-        let here = directory.path().display();
-        std::fs::create_dir(directory.path().join("recipes"))?;
-        std::fs::write(directory.path().join("recipes/mimas.json"), MIMAS)?;
-        std::fs::write(directory.path().join("recipes/load.json"), OTHER)?;
-        let site = format!(
-            "version: 1\n\
-             rabbitmq: {{plugin: pika, host: 127.0.0.1, port: {}, username: guest, password: guest, vhost: /}}\n\
-             transport: {{plugin: transport, default: PikaTransport}}\n\
-             storage: {{plugin: storage, zocalo.recipe_directory: {here}/recipes, \
-             zocalo.default_transport: PikaTransport}}\n\
-             environments:\n  default: [rabbitmq, transport, storage]\n",
-            node.port
-        );
-        std::fs::write(directory.path().join("site.yml"), site)?;
-        let url = format!("amqp://guest:guest@127.0.0.1:{}", node.port);
-        let connection = Connection::connect(&url, Default::default()).await?;
+        let recipes = [("mimas.json", MIMAS), ("load.json", OTHER)];
+        let directory = facility(("pika", "PikaTransport"), node.port, "vhost: /", &recipes)?;
+        let connection = queues::declare(node.port, &QUEUES).await?;
         let channel = connection.create_channel().await?;
-        for queue in QUEUES {
-            let durable = QueueDeclareOptions { durable: true, ..Default::default() };
-            let mut arguments = FieldTable::default();
-            arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
-            channel.queue_declare(queue.into(), durable, arguments).await?;
-        }
-        for topic in ["transient.status", "command"] {
-            let (fanout, options) = (lapin::ExchangeKind::Fanout, ExchangeDeclareOptions::default());
-            channel.exchange_declare(topic.into(), fanout, options, FieldTable::default()).await?;
-        }
         Ok(Self { node, directory, channel, _connection: connection })
     }
 
-    /// Puts so many messages into the queue of the class; all others are empty.
+    /// Empties all queues and puts `count` messages into that of the class.
     async fn fill(&self, count: usize) -> Result {
         for queue in QUEUES {
             self.channel.queue_purge(queue.into(), QueuePurgeOptions::default()).await?;
@@ -224,7 +196,7 @@ impl Place {
         Ok(())
     }
 
-    /// Lets a service work on so many messages.
+    /// Has a service process `count` messages.
     async fn measure(&self, mut command: Command, prefetch: usize, count: usize, figures: &mut Figures) -> Result {
         self.fill(count).await?;
         let mut child = command.env("BRIDGED_PREFETCH", prefetch.to_string()).spawn()?;
@@ -238,12 +210,10 @@ impl Place {
         end(&mut child)
     }
 
-    /// Waits until so many messages have passed; how many have.
+    /// Waits until `count` messages have passed, and returns how many have.
     async fn passed(&self, count: usize) -> Result<usize> {
         loop {
-            let passive = QueueDeclareOptions { passive: true, ..Default::default() };
-            let declared = self.channel.queue_declare("out".into(), passive, FieldTable::default()).await?;
-            let passed = declared.message_count() as usize;
+            let passed = queues::look(&self.channel, "out").await?.message_count() as usize;
             if passed >= count {
                 return Ok(passed);
             }
@@ -251,38 +221,22 @@ impl Place {
         }
     }
 
-    fn command(&self, program: PathBuf) -> Command {
+    /// With the classes and the package of this repository.
+    fn with_classes(mut command: Command) -> Command {
         let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
         let paths = [root.join("python"), root.join("tests/interop/bridged")];
-        let mut command = Command::new(program);
-        command
-            .current_dir(self.directory.path())
-            .env("PYTHONPATH", std::env::join_paths(paths).unwrap_or_default())
-            .env("ZRECIPE_PYTHON", python("python"))
-            .env("ZOCALO_CONFIG", self.directory.path().join("site.yml"))
-            .env("ZRECIPE_STATE", self.directory.path().join("state"))
-            .process_group(0)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
+        command.env("PYTHONPATH", std::env::join_paths(paths).unwrap_or_default());
+        command.env("ZRECIPE_PYTHON", python("python"));
         command
     }
 
     fn ours(&self, service: &str) -> Command {
-        let mut command = self.command(env!("CARGO_BIN_EXE_zrecipe").into());
-        command.args(["service", "-s", service]);
-        command
+        Self::with_classes(ours(self.directory.path(), service))
     }
 
     fn theirs(&self, service: &str) -> Command {
-        let mut command = self.command(python("zocalo.service"));
-        command.args(["-s", service]);
-        command
+        Self::with_classes(theirs(self.directory.path(), service))
     }
-}
-
-fn python(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("python/bin").join(name)
 }
 
 fn message(n: usize) -> Result<Outgoing> {
@@ -290,28 +244,4 @@ fn message(n: usize) -> Result<Outgoing> {
     let id = format!("m-{n}-{:?}", Instant::now());
     let started = Envelope::start(read_value(RECIPE.as_bytes())?, environment, &id)?.remove(0);
     Ok(Outgoing { id, ..started })
-}
-
-fn end(child: &mut Child) -> Result {
-    let group = rustix::process::Pid::from_child(child);
-    rustix::process::kill_process_group(group, rustix::process::Signal::TERM)?;
-    child.wait()?;
-    // Python's service is a child of its own that goes on for a while.
-    while rustix::process::test_kill_process_group(group).is_ok() {
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    Ok(())
-}
-
-/// What a process and all below it hold in memory, in MB.
-fn size(process: u32) -> Result<f64> {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).ok_or("no size")?;
-    let own = line.split_whitespace().nth(1).ok_or("no size")?.parse::<f64>()? / 1024.0;
-    let threads = std::fs::read_dir(format!("/proc/{process}/task"))?.flatten();
-    let children = threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok());
-    let children: Vec<u32> = children
-        .flat_map(|list| list.split_whitespace().filter_map(|id| id.parse().ok()).collect::<Vec<_>>())
-        .collect();
-    Ok(own + children.into_iter().filter_map(|child| size(child).ok()).sum::<f64>())
 }

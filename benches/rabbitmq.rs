@@ -13,8 +13,11 @@ mod contract;
 mod port;
 #[path = "../tests/interop/proxy.rs"]
 mod proxy;
+#[path = "shared/queues.rs"]
+mod queues;
 #[path = "../tests/interop/rabbitmq.rs"]
 mod rabbitmq;
+mod shared;
 #[path = "../tests/interop/stage.rs"]
 mod stage;
 #[path = "../tests/interop/tls.rs"]
@@ -23,39 +26,32 @@ mod tls;
 mod wait;
 
 use std::io::Write as _;
-use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use async_trait::async_trait;
 use lapin::options::{
-    BasicAckOptions, BasicConsumeOptions, BasicPublishOptions, BasicQosOptions, ConfirmSelectOptions,
-    QueueDeclareOptions, QueuePurgeOptions,
+    BasicAckOptions, BasicConsumeOptions, BasicPublishOptions, BasicQosOptions, ConfirmSelectOptions, QueuePurgeOptions,
 };
-use lapin::types::{AMQPValue, FieldTable};
-use lapin::{BasicProperties, Channel, Connection};
+use lapin::{BasicProperties, Connection};
 use tokio::sync::{mpsc, watch};
 use zrecipe::address::Host as Address;
-use zrecipe::message::{Envelope, Output};
-use zrecipe::runtime::{Host, Job, Outcome, Service, StepResult};
+use zrecipe::message::Envelope;
+use zrecipe::runtime::Host;
 use zrecipe::syntax::json::read_value;
 use zrecipe::transport::amqp::{Amqp, Options};
 use zrecipe::transport::{Destination, Outgoing, Transport as _};
 use zrecipe::value::{Object, Value};
 
-type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
+use shared::{Nothing, Result, end, facility, ours, python, size, theirs};
 
 const QUEUES: [&str; 3] = ["in", "out", "processing_recipe"];
 const RECIPE: &str = r#"{"1": {"queue": "in", "output": 2, "parameters": {"file": "/dls/i03/data/{guid}.cif"}},
     "2": {"queue": "out"}, "start": [[1, {"n": 1}]]}"#;
 
 fn main() -> Result {
-    if cfg!(debug_assertions) {
-        return Err("run it with `cargo bench`".into());
-    }
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?.block_on(run())
+    shared::bench(run())
 }
 
 async fn run() -> Result {
@@ -93,44 +89,17 @@ struct Place {
 impl Place {
     async fn new() -> Result<Self> {
         let node = rabbitmq::Node::start("bench", None).await;
-        let directory = tempfile::tempdir()?;
-        let here = directory.path().display();
-        std::fs::create_dir(directory.path().join("recipes"))?;
-        std::fs::write(directory.path().join("recipes/one.json"), RECIPE)?;
-        std::fs::write(
-            directory.path().join("site.yml"),
-            format!(
-                "version: 1\n\
-                 rabbitmq: {{plugin: pika, host: 127.0.0.1, port: {}, username: guest, password: guest, vhost: /}}\n\
-                 transport: {{plugin: transport, default: PikaTransport}}\n\
-                 storage: {{plugin: storage, zocalo.recipe_directory: {here}/recipes, \
-                 zocalo.default_transport: PikaTransport}}\n\
-                 environments:\n  default: [rabbitmq, transport, storage]\n",
-                node.port
-            ),
-        )?;
-        let url = format!("amqp://guest:guest@127.0.0.1:{}", node.port);
-        let connection = Connection::connect(&url, Default::default()).await?;
-        let place = Self { node, directory, connection };
-        let channel = place.connection.create_channel().await?;
-        for queue in QUEUES {
-            let durable = QueueDeclareOptions { durable: true, ..Default::default() };
-            let mut arguments = FieldTable::default();
-            arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
-            channel.queue_declare(queue.into(), durable, arguments).await?;
-        }
-        for topic in ["transient.status", "command"] {
-            let fanout = lapin::ExchangeKind::Fanout;
-            channel.exchange_declare(topic.into(), fanout, Default::default(), Default::default()).await?;
-        }
-        Ok(place)
+        let recipes = [("one.json", RECIPE)];
+        let directory = facility(("pika", "PikaTransport"), node.port, "vhost: /", &recipes)?;
+        let connection = queues::declare(node.port, &QUEUES).await?;
+        Ok(Self { node, directory, connection })
     }
 
     async fn transport(&self) -> Result<Amqp> {
         Ok(Amqp::connect(Options::new(vec![Address { name: "127.0.0.1".to_owned(), port: self.node.port }])).await?)
     }
 
-    /// Puts so many messages into a queue that was emptied.
+    /// Empties all queues and puts `count` messages into one.
     async fn fill(&self, queue: &str, count: usize, message: impl Fn(usize) -> Outgoing) -> Result {
         let channel = self.connection.create_channel().await?;
         for queue in QUEUES {
@@ -142,7 +111,7 @@ impl Place {
             transport.send(batch.to_vec()).await?;
         }
         transport.close().await?;
-        assert_eq!(depth(&channel, queue).await? as usize, count);
+        assert_eq!(queues::look(&channel, queue).await?.message_count() as usize, count);
         Ok(())
     }
 
@@ -225,7 +194,7 @@ impl Place {
         .await?;
         let mut child = command.spawn()?;
         let rate = self.drained("processing_recipe", count).await;
-        let size = size(&child);
+        let size = size(child.id());
         end(&mut child)?;
         Ok((rate?, size?))
     }
@@ -235,10 +204,10 @@ impl Place {
         self.fill("processing_recipe", 0, |n| message(n, "in")).await?;
         let mut child = self.ours().spawn()?;
         let channel = self.connection.create_channel().await?;
-        while consumers(&channel, "processing_recipe").await? == 0 {
+        while queues::look(&channel, "processing_recipe").await?.consumer_count() == 0 {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        let size = size(&child);
+        let size = size(child.id());
         end(&mut child)?;
         size
     }
@@ -248,7 +217,7 @@ impl Place {
         let channel = self.connection.create_channel().await?;
         let mut begun = None;
         loop {
-            let left = depth(&channel, queue).await? as usize;
+            let left = queues::look(&channel, queue).await?.message_count() as usize;
             let gone = count - left.min(count);
             match begun {
                 None if gone >= count / 10 => begun = Some((Instant::now(), gone)),
@@ -260,67 +229,13 @@ impl Place {
         }
     }
 
-    fn command(&self, program: PathBuf) -> Command {
-        let mut command = Command::new(program);
-        command
-            .current_dir(self.directory.path())
-            .env("ZOCALO_CONFIG", self.directory.path().join("site.yml"))
-            .env("ZRECIPE_STATE", self.directory.path().join("state"))
-            .process_group(0)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
-        command
-    }
-
     fn ours(&self) -> Command {
-        let mut command = self.command(env!("CARGO_BIN_EXE_zrecipe").into());
-        command.args(["service", "-s", "Dispatcher"]);
-        command
+        ours(self.directory.path(), "Dispatcher")
     }
 
     fn theirs(&self) -> Command {
-        let mut command = self.command(python("zocalo.service"));
-        command.args(["-s", "Dispatcher"]);
-        command
+        theirs(self.directory.path(), "Dispatcher")
     }
-}
-
-fn python(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("python/bin").join(name)
-}
-
-async fn depth(channel: &Channel, queue: &str) -> Result<u32> {
-    let passive = QueueDeclareOptions { passive: true, ..Default::default() };
-    Ok(channel.queue_declare(queue.into(), passive, FieldTable::default()).await?.message_count())
-}
-
-async fn consumers(channel: &Channel, queue: &str) -> Result<u32> {
-    let passive = QueueDeclareOptions { passive: true, ..Default::default() };
-    Ok(channel.queue_declare(queue.into(), passive, FieldTable::default()).await?.consumer_count())
-}
-
-fn end(child: &mut Child) -> Result {
-    let group = rustix::process::Pid::from_child(child);
-    rustix::process::kill_process_group(group, rustix::process::Signal::TERM)?;
-    child.wait()?;
-    // Python's service is a child of its own that goes on for a while.
-    while rustix::process::test_kill_process_group(group).is_ok() {
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    Ok(())
-}
-
-/// What a process and its children hold in memory, in MB.
-fn size(child: &Child) -> Result<f64> {
-    let of = |pid: u32| -> Result<f64> {
-        let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).ok_or("no size")?;
-        Ok(line.split_whitespace().nth(1).ok_or("no size")?.parse::<f64>()? / 1024.0)
-    };
-    let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", child.id()))?;
-    let children = children.split_whitespace().filter_map(|pid| of(pid.parse().ok()?).ok());
-    Ok(of(child.id())? + children.sum::<f64>())
 }
 
 fn message(n: usize, queue: &str) -> Outgoing {
@@ -338,33 +253,4 @@ fn hop(n: usize) -> Outgoing {
     let environment = Object::from_iter([("ID".to_owned(), Value::from("g"))]);
     let mut messages = Envelope::start(recipe, environment, &n.to_string()).unwrap_or_default();
     messages.remove(0)
-}
-
-/// Passes on what it gets.
-struct Nothing {
-    prefetch: u16,
-}
-
-#[async_trait]
-impl Service for Nothing {
-    fn name(&self) -> &str {
-        "Nothing"
-    }
-
-    fn serves(&self, _: &str) -> bool {
-        true
-    }
-
-    fn queues(&self) -> Vec<String> {
-        vec!["in".to_owned()]
-    }
-
-    fn prefetch(&self) -> u16 {
-        self.prefetch
-    }
-
-    async fn handle(&self, job: &Job) -> Outcome {
-        let outputs = vec![Output::new(None, job.payload())];
-        Outcome::Done { outputs, result: StepResult::Succeeded, detail: Value::Null }
-    }
 }
