@@ -314,7 +314,7 @@ async fn serve(args: &Args, environment: &Environment, services: Served, journal
         instances::follow(instance.name(), &instance.board().identity().service, move || board.log_fields());
     }
     let boards: Vec<Board> = instances.iter().map(|instance| instance.board().clone()).collect();
-    facts::find().await;
+    facts::find();
     let (stop, stopped) = watch::channel(false);
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let mut signalled = async || {

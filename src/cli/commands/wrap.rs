@@ -161,7 +161,7 @@ async fn wrap(
         }
     };
     let linger = Duration::from_secs(args.linger);
-    facts::find().await;
+    facts::find();
     let reporting = report(Arc::clone(&record), connect, told, linger);
     let running = async {
         status.send_replace(Status::Processing);

@@ -2,7 +2,7 @@
 //! `zocalo.util.extended_status_dictionary`.
 
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::{LazyLock, OnceLock};
 use std::time::Duration;
 
 use zrecipe_language::value::Value;
@@ -21,24 +21,32 @@ const API: &str = "https://kubernetes.default.svc";
 /// Maximum time for the answer of the API.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-static KNOWN: OnceLock<Vec<Fact>> = OnceLock::new();
+/// The facts about the job.
+static JOB: LazyLock<Vec<Fact>> = LazyLock::new(|| job(variable));
 
-/// Adds the facts about this process to a status; none before [`find`] has found them.
+/// The facts about the pod, as soon as they are known.
+static POD: OnceLock<Vec<Fact>> = OnceLock::new();
+
+/// Adds the facts about this process to a status; those about the pod are missing until [`find`] has found them.
 pub fn add_to(status: &mut Value) {
-    if let (Value::Object(status), Some(facts)) = (status, KNOWN.get()) {
-        status.extend(facts.iter().map(|(name, value)| ((*name).to_owned(), Value::from(value.as_str()))));
+    if let Value::Object(status) = status {
+        let facts = JOB.iter().chain(POD.get().into_iter().flatten());
+        status.extend(facts.map(|(name, value)| ((*name).to_owned(), Value::from(value.as_str()))));
     }
 }
 
-/// Finds the facts about this process. What cannot be found is left out.
-pub async fn find() {
-    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let mut facts = job(variable);
-    match pod(Path::new(ACCOUNT), API, variable("HOSTNAME")).await {
-        Ok(found) => facts.extend(found),
-        Err(reason) => tracing::debug!("the pod is not shown in the status: {reason}"),
-    }
-    let _ = KNOWN.set(facts);
+/// Begins to find the facts about the pod; nobody waits for the API of the cluster. What cannot be found is left out.
+pub fn find() {
+    tokio::spawn(async {
+        match pod(Path::new(ACCOUNT), API, variable("HOSTNAME")).await {
+            Ok(found) => _ = POD.set(found),
+            Err(reason) => tracing::debug!("the pod is not shown in the status: {reason}"),
+        }
+    });
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 /// The job of Grid Engine, or of another scheduler that sets `JOB_ID`.
