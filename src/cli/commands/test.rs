@@ -167,7 +167,8 @@ struct Examined {
 
 /// What came of the cases of a recipe.
 struct Results {
-    recipe: Value,
+    /// How often each link was exercised.
+    links: BTreeMap<Edge, usize>,
     played: Vec<(String, Played)>,
 }
 
@@ -237,7 +238,7 @@ impl Common<'_> {
             }
             Ok(all)
         })?;
-        Ok(Some(Results { recipe, played }))
+        Ok(Some(Results::of(&recipe, played)))
     }
 }
 
@@ -282,17 +283,16 @@ fn contracts(session: &Session) -> Result<Arc<Contracts>, Error> {
 }
 
 impl Results {
-    /// How often each link was exercised.
-    fn links(&self) -> BTreeMap<Edge, usize> {
-        let mut counts: BTreeMap<Edge, usize> = edges(&self.recipe).into_iter().map(|edge| (edge, 0)).collect();
-        for (edge, count) in self.played.iter().flat_map(|(_, played)| &played.edges) {
-            *counts.entry(edge.clone()).or_default() += count;
+    fn of(recipe: &Value, played: Vec<(String, Played)>) -> Self {
+        let mut links: BTreeMap<Edge, usize> = edges(recipe).into_iter().map(|edge| (edge, 0)).collect();
+        for (edge, count) in played.iter().flat_map(|(_, played)| &played.edges) {
+            *links.entry(edge.clone()).or_default() += count;
         }
-        counts
+        Self { links, played }
     }
 
     fn has_passed(&self) -> bool {
-        self.links().values().all(|count| *count > 0) && self.played.iter().all(|(_, played)| played.faults.is_empty())
+        self.links.values().all(|count| *count > 0) && self.played.iter().all(|(_, played)| played.faults.is_empty())
     }
 
     /// A line for each case, with its faults.
@@ -307,7 +307,7 @@ impl Results {
 
     fn table(&self) -> String {
         let mut rows = vec![["from", "channel", "to", "exercised"].map(str::to_owned)];
-        rows.extend(self.links().iter().map(|((step, channel, to), count)| {
+        rows.extend(self.links.iter().map(|((step, channel, to), count)| {
             let count = if *count == 0 { "never".to_owned() } else { count.to_string() };
             [origin(*step), channel.clone().unwrap_or_else(|| "-".to_owned()), to.to_string(), count]
         }));
@@ -316,18 +316,18 @@ impl Results {
 
     /// How many links were exercised: `2 of 3 links`.
     fn summary(&self) -> String {
-        let links = self.links();
+        let links = &self.links;
         format!("{} of {} links", links.values().filter(|count| **count > 0).count(), links.len())
     }
 
     /// The members of its JSON document.
     fn members(&self) -> [(&'static str, Value); 2] {
-        let links = self.links().into_iter().map(|((step, channel, to), count)| {
+        let links = self.links.iter().map(|((step, channel, to), count)| {
             Value::from([
-                ("from", Value::from(origin(step))),
-                ("channel", channel.map_or(Value::Null, Value::from)),
-                ("to", Value::from(to)),
-                ("count", Value::from(count as i64)),
+                ("from", Value::from(origin(*step))),
+                ("channel", channel.clone().map_or(Value::Null, Value::from)),
+                ("to", Value::from(*to)),
+                ("count", Value::from(*count as i64)),
             ])
         });
         let cases = self.played.iter().map(|(name, played)| {
