@@ -53,6 +53,10 @@ pub struct Error {
     pub reason: String,
 }
 
+fn network(connector: HttpsConnector<HttpConnector>) -> Way {
+    Way::Network(Box::new(hyper_util::client::legacy::Client::builder(TokioExecutor::new()).build(connector)))
+}
+
 impl Client {
     /// The server at an address: `http://host:80/base`, `https://…` or `unix:/socket`.
     ///
@@ -67,9 +71,7 @@ impl Client {
             }
             _ => {
                 let connector = HttpsConnectorBuilder::new().with_native_roots().map_err(|error| error.to_string())?;
-                let connector = connector.https_or_http().enable_http1().build();
-                let client = hyper_util::client::legacy::Client::builder(TokioExecutor::new()).build(connector);
-                Way::Network(Box::new(client))
+                network(connector.https_or_http().enable_http1().build())
             }
         };
         Ok(Self { base, way, patience: PATIENCE })
@@ -82,9 +84,7 @@ impl Client {
     pub fn trusting(address: &str, authorities: String) -> Result<Self, String> {
         let config = zrecipe_broker::trust::client_config(authorities)?;
         let connector = HttpsConnectorBuilder::new().with_tls_config(config).https_or_http().enable_http1().build();
-        let client = hyper_util::client::legacy::Client::builder(TokioExecutor::new()).build(connector);
-        let base = address.trim_end_matches('/').to_owned();
-        Ok(Self { base, way: Way::Network(Box::new(client)), patience: PATIENCE })
+        Ok(Self { base: address.trim_end_matches('/').to_owned(), way: network(connector), patience: PATIENCE })
     }
 
     /// The address.
