@@ -9,6 +9,7 @@ use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use super::Error;
+use zrecipe_broker::address::OWN_SETTINGS;
 use zrecipe_broker::transport::{CommandOption, Entry, TRANSPORTS};
 use zrecipe_language::ini::Section;
 use zrecipe_language::site::{Given, Precedence};
@@ -181,8 +182,6 @@ impl TransportArgs {
 
 /// The settings in a file.
 fn read(entry: &'static Entry, section: &str, path: &std::path::Path) -> Result<Vec<Given>, Error> {
-    /// Settings that only zrecipe has.
-    const OWN: [&str; 6] = ["ssl", "ca-file", "certificate-file", "key-file", "login", "clear-text"];
     let name = path.to_string_lossy();
     let source = library::read(path, &name, Source::MAX_BYTES)?;
     let cannot = |place: String, reason: &str| {
@@ -194,7 +193,7 @@ fn read(entry: &'static Entry, section: &str, path: &std::path::Path) -> Result<
         return Err(cannot(source.place(fault.span.start), &fault.message));
     }
     let mut given = Vec::new();
-    for setting in entry.options.iter().map(|option| option.setting).chain(OWN) {
+    for setting in entry.options.iter().map(|option| option.setting).chain(OWN_SETTINGS) {
         let value = parsed.value(setting).map_err(|fault| cannot(source.place(fault.span.start), &fault.message))?;
         let (Some((value, span)), Some(plugin)) = (value, entry.plugin) else { continue };
         given.push(Given::in_file(plugin, setting, &source, span, &value));

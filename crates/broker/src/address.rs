@@ -9,6 +9,9 @@ use std::net::IpAddr;
 use zrecipe_language::site::Setting;
 use zrecipe_language::syntax::NodeRef;
 
+/// The settings that only zrecipe has.
+pub const OWN_SETTINGS: [&str; 6] = ["ssl", "ca-file", "certificate-file", "key-file", "login", "clear-text"];
+
 /// A password or a key. It has neither `Debug` nor `Display`, so that it gets into no message and no log.
 #[derive(Clone)]
 pub struct Password(String);
