@@ -142,6 +142,19 @@ struct Stand<'a> {
     file: &'static str,
 }
 
+/// The stand of a facility, whatever its broker is: where the broker is, and the option with a file that says it.
+macro_rules! stand {
+    ($facility:ident, $broker:expr, $file:expr) => {
+        Stand {
+            place: &|name| $facility.path(name),
+            theirs: &|name, arguments| $facility.theirs(name, arguments),
+            transport: &$facility.transport,
+            broker: $broker,
+            file: $file,
+        }
+    };
+}
+
 impl Stand<'_> {
     fn path(&self, name: &str) -> PathBuf {
         (self.place)(name)
@@ -339,13 +352,7 @@ async fn command_lines_of_python_mean_the_same_on_rabbitmq() {
         "-t PikaTransport --rabbit-host 127.0.0.1 --rabbit-port {port} --rabbit-user guest --rabbit-pass guest \
          --rabbit-vhost /"
     );
-    let stand = Stand {
-        place: &|name| facility.path(name),
-        theirs: &|name, arguments| facility.theirs(name, arguments),
-        transport: &facility.transport,
-        broker,
-        file: "--rabbit-conf rabbit.ini",
-    };
+    let stand = stand!(facility, broker, "--rabbit-conf rabbit.ini");
     stand.compare(ROWS.iter().chain(RABBITMQ)).await;
 }
 
@@ -360,13 +367,7 @@ async fn command_lines_of_python_mean_the_same_on_activemq() {
         "--transport StompTransport --stomp-host 127.0.0.1 --stomp-port {port} --stomp-user guest --stomp-pass guest \
          --stomp-prfx zocalo"
     );
-    let stand = Stand {
-        place: &|name| facility.path(name),
-        theirs: &|name, arguments| facility.theirs(name, arguments),
-        transport: &facility.transport,
-        broker,
-        file: "--stomp-conf stomp.ini",
-    };
+    let stand = stand!(facility, broker, "--stomp-conf stomp.ini");
     // What never comes to the broker is the same for all brokers.
     let reaches = |row: &&Row| !row.arrives.is_empty() || row.commands > 0;
     stand.compare(ROWS.iter().filter(reaches)).await;
@@ -410,13 +411,7 @@ async fn options_lead_to_the_broker_without_a_site() {
 async fn a_service_starts_by_the_options_of_python() {
     let facility = Facility::new().await;
     let port = facility.node.port;
-    let stand = Stand {
-        place: &|name| facility.path(name),
-        theirs: &|name, arguments| facility.theirs(name, arguments),
-        transport: &facility.transport,
-        broker: format!("--rabbit-host=127.0.0.1 --rabbit-port={port}"),
-        file: "",
-    };
+    let stand = stand!(facility, format!("--rabbit-host=127.0.0.1 --rabbit-port={port}"), "");
     stand.prepare();
     for (is_ours, line, is_success) in [
         (false, "zocalo.service --version", true),
@@ -472,13 +467,7 @@ fn alive(port: u16) -> bool {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_wrapper_runs_by_the_options_of_python() {
     let facility = Facility::new().await;
-    let stand = Stand {
-        place: &|name| facility.path(name),
-        theirs: &|name, arguments| facility.theirs(name, arguments),
-        transport: &facility.transport,
-        broker: String::new(),
-        file: "",
-    };
+    let stand = stand!(facility, String::new(), "");
     stand.prepare();
     let channels = json!({"starting": 2, "updates": 2, "success": 2, "failure": 2, "completed": 2});
     let wrapper = json!({"recipe": {"1": {"queue": "py", "output": channels}, "2": {"queue": "out"}, "start": [[1, []]]},
@@ -518,13 +507,7 @@ async fn a_wrapper_runs_by_the_options_of_python() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_broker_is_configured_by_the_options_of_python() {
     let facility = Facility::new().await;
-    let stand = Stand {
-        place: &|name| facility.path(name),
-        theirs: &|name, arguments| facility.theirs(name, arguments),
-        transport: &facility.transport,
-        broker: String::new(),
-        file: "",
-    };
+    let stand = stand!(facility, String::new(), "");
     stand.prepare();
     let configuration = json!({"policies": [], "exchanges": [],
         "groups": [{"names": ["a", "b"], "settings": {"queues": {"type": "quorum"}}},
