@@ -99,7 +99,7 @@ pub async fn take(transport: Arc<dyn Transport>, count: watch::Sender<usize>) {
     }
 }
 
-/// Waits until so many came.
+/// Waits until this number of them has come.
 pub async fn progress(ground: &dyn Ground, came: &mut watch::Receiver<usize>, due: usize) {
     loop {
         let before = *came.borrow_and_update();

@@ -262,8 +262,8 @@ impl Drop for Open {
     }
 }
 
-/// Waits until the unused connections of this process are closed: the broker is told, and no thread of a client library
-/// panics because what it waits for is gone.
+/// Waits until the unused connections of this process are closed. The broker then knows it, and no thread of a client
+/// library panics because its connection is missing.
 pub async fn all_closed() {
     let _ = OPEN.subscribe().wait_for(|open| *open == 0).await;
 }

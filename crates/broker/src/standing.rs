@@ -12,7 +12,7 @@ use tokio::sync::watch;
 pub enum Connection {
     /// It has, and what was subscribed to is.
     Up,
-    /// It has, but the broker takes no messages from us for now.
+    /// It has, and the broker accepts no messages from us at present.
     Blocked {
         /// Why, in the broker's words: it is low on memory or on space on its disk.
         reason: String,

@@ -13,7 +13,7 @@ pub struct Fault {
     pub message: String,
 }
 
-/// A key's value: what is on its line and on the lines that go on with it.
+/// A key's value: what is on its line and on the lines that continue it.
 struct Entry {
     value: String,
     span: Span,
@@ -79,7 +79,7 @@ impl<'n> Section<'n> {
 
     fn lines(&mut self, text: &str) {
         let (mut at, mut section) = (0, None);
-        // The key that an indented line goes on with, and its indentation.
+        // The key whose value an indented line continues, and its indentation.
         let mut open: Option<(String, usize)> = None;
         for line in text.split_inclusive('\n') {
             let start = at;

@@ -83,7 +83,7 @@ const SURE: usize = 3;
 /// How long a name is that speaks for itself.
 const LONG: usize = 6;
 /// How many values of a parameter have something in common.
-const MOST_VALUES: usize = 200;
+const MAX_VALUES: usize = 200;
 /// How many names are searched for one that is near.
 const MOST_NAMES: usize = 20_000;
 /// How many things that all others have a step may lack: one that lacks more is of another kind.
@@ -131,7 +131,7 @@ impl<'a> Others<'a> {
 
 /// Whether the names in a group differ so much that they have nothing in common.
 fn is_diverse(group: &Group) -> bool {
-    group.len() > MOST_VALUES
+    group.len() > MAX_VALUES
 }
 
 /// Whether this count of the others is nearly all of them.

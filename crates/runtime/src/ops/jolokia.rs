@@ -137,12 +137,12 @@ impl Jolokia {
     /// # Errors
     /// There is no answer.
     pub async fn examine(&self) -> Result<Vec<Finding>, Error> {
+        const FLOW_CONTROL: &str = "read/org.apache.activemq:type=Broker,brokerName=*,destinationType=Queue,\
+                                    destinationName=*/ProducerFlowControl";
         const BROKER: &str = "read/org.apache.activemq:type=Broker,brokerName=*/\
                               BrokerVersion,MemoryPercentUsage,StorePercentUsage,TempPercentUsage,JobSchedulerStorePercentUsage,\
                               MemoryLimit,StoreLimit,TempLimit,JobSchedulerStoreLimit";
         let (beans, time) = self.get(BROKER).await?;
-        const FLOW_CONTROL: &str = "read/org.apache.activemq:type=Broker,brokerName=*,destinationType=Queue,\
-                                    destinationName=*/ProducerFlowControl";
         let (scheduler, _) = self.get("search/org.apache.activemq:service=JobScheduler,*").await?;
         let mut found = Vec::new();
         for (_, bean) in beans.as_object().into_iter().flatten() {

@@ -52,7 +52,7 @@ impl Default for Room {
 }
 
 impl Room {
-    /// Room for bodies of so many bytes together; a body that is larger has all of it.
+    /// Room for bodies of `bytes` bytes in total; a larger body takes all of it.
     pub fn new(bytes: usize) -> Self {
         let size = u32::try_from(bytes >> 10).unwrap_or(u32::MAX).max(1);
         Self { free: Arc::new(Semaphore::new(size as usize)), size }

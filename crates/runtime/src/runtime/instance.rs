@@ -82,7 +82,7 @@ impl Instance {
         self
     }
 
-    /// Shares the bytes of messages that are processed at a time with other instances of the process.
+    /// Shares the bytes of messages that are processed at a time with other instances of the service.
     #[must_use]
     pub fn with_room(mut self, room: Room) -> Self {
         self.room = room;

@@ -160,11 +160,11 @@ pub enum Event {
 /// What an instance does at the broker beside messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Traffic {
-    /// It has subscribed to so many queues.
+    /// It has subscribed to queues: their number.
     Subscribed(usize),
     /// It has subscribed to a topic.
     SubscribedToTopic,
-    /// So many of its subscriptions have ended.
+    /// Subscriptions of it have ended: their number.
     Unsubscribed(usize),
     /// It has broadcast its status.
     Broadcast,
